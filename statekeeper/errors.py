@@ -1,0 +1,198 @@
+"""Every error that statekeeper raises on purpose: what it says, and what a caller may do about it.
+
+Decides the kinds of failure (`FailureKind`), which of them a retry may cure, and the process exit code of each class.
+It does not decide when to retry (`statekeeper.engines.retry`) nor how an error is shown (`statekeeper.cli`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FailureKind(StrEnum):
+    """Why an extraction failed, as persisted in its state and printed by `status`."""
+
+    TRANSIENT = "transient"
+    SNAPSHOT_LOST = "snapshot_lost"
+    SOURCE = "source"
+    LOGIN_REFUSED = "login_refused"
+    UNREACHABLE = "unreachable"
+    PLAN = "plan"
+    DATA = "data"
+    VALIDATION = "validation"
+    STATE_DAMAGED = "state_damaged"
+    STORAGE = "storage"
+    WORKER_DIED = "worker_died"
+    TIMEOUT = "timeout"
+    CONFIG = "config"
+    HELD = "held"
+    LOCK_LOST = "lock_lost"
+    INTERRUPTED = "interrupted"
+    INTERNAL = "internal"
+
+
+class StatekeeperError(Exception):
+    """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to type or do."""
+
+    exit_code: ClassVar[int] = 1
+    kind: ClassVar[FailureKind] = FailureKind.INTERNAL
+
+    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+        """The driver's or the system's own code (`ORA-00942`, `ENOSPC`), where there is one."""
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class ConfigError(StatekeeperError):
+    """The configuration cannot be used; `message` holds every problem, a line each."""
+
+    exit_code = 2
+    kind = FailureKind.CONFIG
+
+
+class UsageError(StatekeeperError):
+    """The command line or a call's arguments ask for something that cannot be."""
+
+    exit_code = 2
+    kind = FailureKind.CONFIG
+
+
+class SourceError(StatekeeperError):
+    """The source refused a statement for good: asking again would get the same answer."""
+
+    kind = FailureKind.SOURCE
+
+
+class TransientSourceError(SourceError):
+    """The source failed in a way that a later attempt may not (a dropped connection, no free session)."""
+
+    kind = FailureKind.TRANSIENT
+
+
+class SnapshotLost(SourceError):
+    """The source can no longer read at the plan's snapshot, so the plan can never be finished."""
+
+    kind = FailureKind.SNAPSHOT_LOST
+
+
+class LoginRefused(SourceError):
+    """The source refused the credentials; no further login may be tried, since accounts lock."""
+
+    exit_code = 4
+    kind = FailureKind.LOGIN_REFUSED
+
+
+class SourceUnreachable(SourceError):
+    """No session could be opened at all: wrong host, closed port, absent file."""
+
+    exit_code = 4
+    kind = FailureKind.UNREACHABLE
+
+
+class PlanError(StatekeeperError):
+    """The table cannot be extracted as declared: a column has no exact representation, model and table do not meet."""
+
+    kind = FailureKind.PLAN
+
+
+class DataError(StatekeeperError):
+    """A value or a batch from the source does not fit exactly what was planned, or counts do not agree."""
+
+    kind = FailureKind.DATA
+
+
+class ValidationFailed(StatekeeperError):
+    """Rows break the schema; the findings stand in the violations file that `message` names."""
+
+    kind = FailureKind.VALIDATION
+
+
+class StateDamaged(StatekeeperError):
+    """A document of ours is torn, foreign or from a newer version; it is left as it is, as evidence."""
+
+    kind = FailureKind.STATE_DAMAGED
+
+
+class StorageError(StatekeeperError):
+    """The file system refused (no space, no permission); what was durable before still is."""
+
+    kind = FailureKind.STORAGE
+
+
+class WorkerDied(StatekeeperError):
+    """A worker process ended without an answer, killed by the system or by a crash in native code."""
+
+    kind = FailureKind.WORKER_DIED
+
+
+class StateTimeout(StatekeeperError):
+    """A state lasted longer than the configured `states.<state>.timeout`."""
+
+    kind = FailureKind.TIMEOUT
+
+
+class LockHeld(StatekeeperError):
+    """Another runner works on this extraction; `message` names it."""
+
+    exit_code = 3
+    kind = FailureKind.HELD
+
+
+class LockLost(StatekeeperError):
+    """Another runner took this extraction over while we were stopped; nothing more may be written."""
+
+    exit_code = 3
+    kind = FailureKind.LOCK_LOST
+
+
+class Interrupted(StatekeeperError):
+    """The run was asked to stop; state is saved and `resume` goes on from it."""
+
+    exit_code = 130
+    kind = FailureKind.INTERRUPTED
+
+
+class IllegalTransition(StatekeeperError):
+    """A trigger was fired in a state that the transition table does not allow it in: a defect of ours."""
+
+
+class InternalError(StatekeeperError):
+    """An exception nobody foresaw, carried out of a worker with its traceback, secrets removed."""
+
+
+RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WORKER_DIED})
+"""The kinds that another attempt of the same work, at the same snapshot, may cure."""
+
+_BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
+    cls.kind: cls
+    for cls in (
+        TransientSourceError,
+        SnapshotLost,
+        SourceError,
+        LoginRefused,
+        SourceUnreachable,
+        PlanError,
+        DataError,
+        ValidationFailed,
+        StateDamaged,
+        StorageError,
+        WorkerDied,
+        StateTimeout,
+        ConfigError,
+        LockHeld,
+        LockLost,
+        Interrupted,
+        InternalError,
+    )
+}
+
+
+def error_of(kind: FailureKind, message: str, *, hint: str | None, code: str | None) -> StatekeeperError:
+    """The error class of a kind, so that a failure crosses a process boundary as plain values."""
+    return _BY_KIND[kind](message, hint=hint, code=code)

@@ -1,0 +1,141 @@
+"""Where every file of statekeeper lies. Pure: names in, paths out; nothing is created or looked at.
+
+```
+<base_path>/<source_name>/<path_name>/<yyyymm>/<dd>/
+    <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
+    <run_id>_metadata.json        the commit record
+    <run_id>_state.json           the state machine
+    <run_id>_violations.json      findings of the last validation that failed
+    <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
+    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/
+<base_path>/_runs/<run_id>.json   the run manifest
+```
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from statekeeper.model.table import TableRef
+
+LAST_RUN = Path(".statekeeper") / "last-run.json"
+PART_NAME = re.compile(r"^part-\d{5,}-[0-9a-f]{8}\.parquet$")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
+
+
+def safe_name(name: str) -> str:
+    """A name as one component of a path: `/`, `\\`, `%` and control characters become %XX, as does a leading `.` or `_`.
+
+    Readers such as Spark ignore names that begin with `.` or `_`.
+    """
+    escaped = _UNSAFE.sub(lambda found: f"%{ord(found.group()):02X}", name)
+    if escaped[:1] in {".", "_"}:
+        escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
+    return escaped
+
+
+def runs_folder(base_path: Path) -> Path:
+    """The folder of run manifests."""
+    return base_path / "_runs"
+
+
+def manifest_file(base_path: Path, run_id: str) -> Path:
+    """The manifest of a run."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}.json"
+
+
+def table_folder(base_path: Path, table: TableRef) -> Path:
+    """The folder of a table, above its dates."""
+    return base_path / safe_name(table.source_name) / safe_name(table.path_name)
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staging folder of one plan."""
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def parts(self) -> Path:
+        return self.folder / "parts"
+
+    @property
+    def receipts(self) -> Path:
+        return self.folder / "receipts"
+
+    @property
+    def count_receipt(self) -> Path:
+        return self.receipts / "count.json"
+
+    def receipt(self, chunk_id: int) -> Path:
+        return self.receipts / f"chunk-{chunk_id:05d}.json"
+
+    def publish(self, epoch: int) -> Path:
+        """The dataset as one owner makes it ready; the lock's epoch keeps owners apart."""
+        return self.folder / f"publish.{epoch}"
+
+
+@dataclass(frozen=True)
+class ExtractionLayout:
+    """The files of one extraction."""
+
+    folder: Path
+    run_id: str
+
+    @classmethod
+    def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> ExtractionLayout:
+        folder = table_folder(base_path, table) / f"{extraction_date:%Y%m}" / f"{extraction_date:%d}"
+        return cls(folder=folder, run_id=safe_name(run_id))
+
+    @property
+    def output(self) -> Path:
+        return self.folder / f"{self.run_id}.parquet"
+
+    @property
+    def metadata(self) -> Path:
+        return self.folder / f"{self.run_id}_metadata.json"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / f"{self.run_id}_state.json"
+
+    @property
+    def violations(self) -> Path:
+        return self.folder / f"{self.run_id}_violations.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / f"{self.run_id}.lock"
+
+    @property
+    def staging_root(self) -> Path:
+        return self.folder / f".{self.run_id}.staging"
+
+    def staging(self, plan_id: str) -> Staging:
+        return Staging(self.staging_root / plan_id)
+
+    def aside(self, plan_id: str) -> Path:
+        """Where the output that a plan replaces is moved, until it is swept."""
+        return self.folder / f".{self.run_id}.replaced-{plan_id[:8]}"
+
+    @property
+    def strangers(self) -> Path:
+        """Where files that are not ours, found in a dataset that is replaced, are kept."""
+        return self.folder / f".{self.run_id}.strangers"
+
+
+def part_name(chunk_id: int, plan_id: str) -> str:
+    """The published name of a chunk's part."""
+    return f"part-{chunk_id:05d}-{plan_id[:8]}.parquet"
+
+
+def staged_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of one attempt at a chunk."""
+    return f"chunk-{chunk_id:05d}-{attempt}.parquet"

@@ -1,0 +1,98 @@
+"""`<run_id>_metadata.json`: the commit record of what is published."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from statekeeper.model.base import Frozen
+from statekeeper.model.plan import Snapshot
+from statekeeper.model.table import Scope
+
+
+class PublishedFile(Frozen):
+    """One part: its name in the dataset, rows, bytes and md5."""
+
+    name: str
+    rows: int
+    bytes: int
+    md5: str
+
+
+class ValidationSummary(Frozen):
+    """Which checks the published rows passed."""
+
+    reconcile: Literal["count", "none"]
+    counted_rows: int | None
+    model: str | None = Field(description="the pydantic model that the rows satisfy, or null where none was declared")
+    checks: int = Field(description="constraints that were checked")
+    violations: int = Field(
+        default=0, description="rows that broke the schema and were let through by on_violation: warn"
+    )
+    null_incremental_rows: int | None = None
+
+
+class TableConfigRecord(Frozen):
+    """The table's configuration as it was extracted: the seed keys, then statekeeper's own. No hosts, no secrets."""
+
+    source_name: str
+    table_name: str
+    schema_name: str | None
+    incremental_column: str | None
+    extraction_date: str
+    is_full_extract: bool
+    custom_query: str | None
+    flashback_enabled: bool
+    flashback_timestamp: str | None
+    run_id: str
+    path_name: str
+    schema_model: str | None
+    verify: str
+    reconcile: str
+    scope: Scope
+
+
+class Metadata(Frozen):
+    """What a dataset is, as its readers and the next run need to know it. The first nine keys are the long-standing ones."""
+
+    output_path: str = Field(
+        description="the dataset: a file or a folder of parts, under base_path as it was configured; always beside this file"
+    )
+    record_count: int
+    start_time: AwareDatetime
+    end_time: AwareDatetime
+    duration_seconds: float
+    file_size_bytes: int
+    checksum: str = Field(
+        description="md5 of the single file; of several parts, the md5 of what `md5sum part-*.parquet` prints in the dataset folder"
+    )
+    table_config: TableConfigRecord
+    extraction_complete: bool
+    run_id: str
+    schema_version: Literal[1] = 1
+    statekeeper_version: str
+    plan_id: str
+    snapshot: Snapshot
+    files: tuple[PublishedFile, ...]
+    columns: dict[str, str] = Field(description="column name to Arrow type, in file order")
+    config_fingerprint: str
+    validation: ValidationSummary
+
+    def to_bytes(self) -> bytes:
+        """The file's content: indented JSON with a newline at the end."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+def dataset_checksum(files: tuple[PublishedFile, ...], *, is_folder: bool) -> str:
+    """The `checksum` of a dataset: see `Metadata.checksum`."""
+    if not is_folder:
+        return files[0].md5
+    lines = "".join(f"{file.md5}  {file.name}\n" for file in sorted(files, key=lambda file: file.name))
+    return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
+
+
+def parse_metadata(data: bytes) -> Metadata:
+    """Read a metadata file. Raises pydantic.ValidationError for bytes that are not one."""
+    return Metadata.model_validate_json(data)

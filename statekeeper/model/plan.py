@@ -1,0 +1,97 @@
+"""The plan of an extraction: one snapshot, the columns with their exact types, and the chunks that cover the table once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar
+
+from pydantic import AwareDatetime, Field
+
+from statekeeper.model.base import Document, Frozen
+from statekeeper.model.table import Relation, Scope, TableRef
+
+
+class Snapshot(Frozen):
+    """The one point in time at which every chunk of a plan reads.
+
+    `token` is the source's own name of it (an SCN; for DuckDB a digest of the file's identity). `identity` says which database
+    it belongs to: every session compares it before it reads.
+    """
+
+    kind: str
+    token: str
+    taken_at: AwareDatetime
+    identity: dict[str, str] = Field(default_factory=dict)
+
+
+class PlannedColumn(Frozen):
+    """A column as the database declares it and as the file will hold it.
+
+    `arrow_type` is what the file holds (`schemas.arrow.parse_type` reads it); `read_type` is what the source delivers,
+    a type that holds every value of the declared database type; a checked cast leads from one to the other.
+    """
+
+    name: str
+    database_type: str
+    read_type: str
+    arrow_type: str
+    is_nullable: bool = True
+
+
+class Reading(Frozen):
+    """All that is needed to read any chunk of a plan, and the same for each of them."""
+
+    relation: Relation
+    snapshot: Snapshot
+    scope: Scope
+    columns: tuple[PlannedColumn, ...]
+
+
+class ChunkKind(StrEnum):
+    """How a chunk is cut out of its table."""
+
+    WHOLE = "whole"
+    ROWID = "rowid"
+    KEY = "key"
+    PARTITION = "partition"
+
+
+class Bound(Frozen):
+    """A boundary value with its type, so that it is bound as what it was: `type` is a Python type's name, `text` its value."""
+
+    type: str
+    text: str
+
+
+class Chunk(Frozen):
+    """A disjoint piece of the table: rows with `lower <= column < upper`.
+
+    None is unbounded; the chunk without a lower bound also takes the rows whose key is NULL.
+    """
+
+    chunk_id: int = Field(ge=0)
+    kind: ChunkKind = ChunkKind.WHOLE
+    column: str | None = None
+    lower: Bound | None = None
+    upper: Bound | None = None
+    partition: str | None = None
+    estimated_rows: int = Field(default=0, ge=0)
+
+
+class Plan(Document):
+    """Persisted once per `plan_id` (32 hexadecimal digits) and never recomputed; resume works only off it."""
+
+    FORMAT: ClassVar[str] = "statekeeper.plan"
+
+    plan_id: str = Field(pattern="^[0-9a-f]{32}$")
+    run_id: str
+    table: TableRef
+    created_at: AwareDatetime
+    reading: Reading
+    chunks: tuple[Chunk, ...]
+    notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
+
+    @property
+    def short_id(self) -> str:
+        """The eight digits that part files carry in their names."""
+        return self.plan_id[:8]

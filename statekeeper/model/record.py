@@ -1,0 +1,172 @@
+"""`<run_id>_state.json`: the frozen record of one extraction's state machine.
+
+Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.lifecycle` does, and is
+the only caller of `entered`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar, Self
+
+from pydantic import AwareDatetime, Field
+
+from statekeeper.errors import FailureKind, StatekeeperError
+from statekeeper.model.base import Document, Frozen
+from statekeeper.model.metadata import Metadata
+from statekeeper.model.table import Scope, TableRef
+
+
+class State(StrEnum):
+    """The states of an extraction."""
+
+    PENDING = "pending"
+    EXTRACTING = "extracting"
+    VALIDATING = "validating"
+    COMPLETE = "complete"
+    FAILED = "failed"
+
+
+class Owner(Frozen):
+    """A runner: enough to tell whether its process still lives. `started` is the process's start, in epoch seconds."""
+
+    host: str
+    boot_id: str
+    pid: int
+    started: float
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Failure(Frozen):
+    """Why and where an extraction failed. Secrets are removed before this is made."""
+
+    kind: FailureKind
+    code: str | None = None
+    message: str
+    hint: str | None = None
+    failed_in: State
+
+    @classmethod
+    def of(cls, error: StatekeeperError, *, failed_in: State) -> Failure:
+        """The failure that an error of ours stands for."""
+        return cls(kind=error.kind, code=error.code, message=error.message, hint=error.hint, failed_in=failed_in)
+
+
+class HistoryEntry(Frozen):
+    """One transition that happened."""
+
+    trigger: str
+    source: State
+    dest: State
+    at: AwareDatetime
+    owner: Owner
+    reason: str | None = None
+
+
+class PublishIntent(Frozen):
+    """What publication is about to put in place, persisted before it touches anything a reader sees.
+
+    `old_name` is where the output found in the way is moved aside, in the table's folder (None: nothing was there).
+    `metadata` is the commit record that will be written, whole.
+    """
+
+    plan_id: str
+    is_folder: bool
+    old_name: str | None
+    metadata: Metadata
+
+
+class Published(Frozen):
+    """What this extraction has published, as its last completion left it."""
+
+    plan_id: str
+    records: int
+    bytes: int
+    checksum: str
+    output_path: str
+    metadata_md5: str
+    fingerprint: str
+
+
+class StateRecord(Document):
+    """The persisted state of one extraction, with its full history."""
+
+    FORMAT: ClassVar[str] = "statekeeper.state"
+
+    run_id: str
+    pipeline: str
+    extraction_date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    table: TableRef
+    state: State = State.PENDING
+    revision: int = Field(default=0, ge=0, description="grows by one with every save")
+    fingerprint: str = Field(description="of the configuration that the live plan was made for")
+    scope: Scope | None = Field(default=None, description="mode and window, decided once at the first plan")
+    plan_id: str | None = None
+    chunks_total: int = 0
+    attempts: int = Field(default=0, description="how often extraction was begun or taken up again")
+    snapshot_restarts: int = Field(
+        default=0, description="restarts since the last completion because a snapshot was lost"
+    )
+    failure: Failure | None = None
+    intent: PublishIntent | None = None
+    published: Published | None = None
+    owner: Owner | None = None
+    started_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
+    history: tuple[HistoryEntry, ...] = ()
+
+    def entered(self, dest: State, *, trigger: str, at: datetime, owner: Owner, reason: str | None) -> Self:
+        """In state `dest`, with the transition that led there in the history."""
+        entry = HistoryEntry(trigger=trigger, source=self.state, dest=dest, at=at, owner=owner, reason=reason)
+        return self._with(state=dest, owner=owner, history=(*self.history, entry))
+
+    def planned(self, *, plan_id: str, chunks_total: int, scope: Scope, fingerprint: str, at: datetime) -> Self:
+        """With a live plan, and its first work about to begin."""
+        return self._with(
+            plan_id=plan_id,
+            chunks_total=chunks_total,
+            scope=scope,
+            fingerprint=fingerprint,
+            started_at=at,
+            ended_at=None,
+            failure=None,
+            intent=None,
+            attempts=self.attempts + 1,
+        )
+
+    def taken_up_again(self) -> Self:
+        """With one attempt more, and without the failure that the attempt is to cure."""
+        return self._with(attempts=self.attempts + 1, failure=None, ended_at=None)
+
+    def given_up_plan(self, *, is_snapshot_lost: bool) -> Self:
+        """Without a live plan: the next one starts from nothing. What is published stays."""
+        return self._with(
+            plan_id=None,
+            chunks_total=0,
+            intent=None,
+            failure=None,
+            ended_at=None,
+            snapshot_restarts=self.snapshot_restarts + is_snapshot_lost,
+        )
+
+    def failed(self, failure: Failure, *, at: datetime) -> Self:
+        """With the reason of a failure."""
+        return self._with(failure=failure, ended_at=at)
+
+    def intending(self, intent: PublishIntent) -> Self:
+        """With the publication that is about to happen."""
+        return self._with(intent=intent)
+
+    def completed(self, published: Published, *, at: datetime) -> Self:
+        """With what was published, and nothing left to do."""
+        return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
+
+    def saved_as(self, revision: int) -> Self:
+        """With its place in the order of saves."""
+        return self._with(revision=revision)
+
+    def _with(self, **changes: object) -> Self:
+        return self.model_copy(update=changes)

@@ -1,0 +1,62 @@
+"""How a table's schema is declared: by the path of a pydantic model, or inline as rules per column.
+
+These are values that travel to worker processes; `statekeeper.schemas.models` turns them into a pydantic model.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from statekeeper.model.base import Frozen
+
+ScalarType = Literal["int", "decimal", "float", "str", "bytes", "bool", "date", "datetime", "time", "uuid"]
+
+
+def _number(value: object) -> object:
+    """YAML's numbers, as written: an int or a decimal text becomes the exact Decimal."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int | str | float):
+        return Decimal(str(value))
+    return value
+
+
+Number = Annotated[Decimal, BeforeValidator(_number)]
+
+
+class ColumnRule(Frozen):
+    """One column of an inline schema. The keys are pydantic's own names for the same constraints."""
+
+    type: ScalarType
+    nullable: bool = False
+    ge: Number | None = None
+    gt: Number | None = None
+    le: Number | None = None
+    lt: Number | None = None
+    multiple_of: Number | None = None
+    max_digits: int | None = Field(default=None, ge=1, le=38)
+    decimal_places: int | None = Field(default=None, ge=0, le=38)
+    min_length: int | None = Field(default=None, ge=0)
+    max_length: int | None = Field(default=None, ge=0)
+    pattern: str | None = Field(default=None, description="pydantic's (Rust's) regular expression dialect")
+    enum: tuple[str | int, ...] | None = Field(default=None, description="the only values allowed")
+
+
+class SchemaRef(Frozen):
+    """Where a table's model comes from; neither set means that no model was declared."""
+
+    path: str | None = Field(default=None, description="`file.py:Class`")
+    columns: dict[str, ColumnRule] | None = None
+
+    @model_validator(mode="after")
+    def _at_most_one(self) -> SchemaRef:
+        if self.path is not None and self.columns is not None:
+            raise ValueError("declare the schema by `schema:` or by `columns:`, not by both")
+        return self
+
+    @property
+    def is_declared(self) -> bool:
+        return self.path is not None or self.columns is not None

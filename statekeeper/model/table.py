@@ -1,0 +1,76 @@
+"""Which table is meant, what is read from it, and over which window: the identity of an extraction's input."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AwareDatetime, Field, PlainSerializer
+
+from statekeeper.model.base import Frozen
+
+
+class TableRef(Frozen):
+    """A table by name, and the folder name under which its files lie."""
+
+    source_name: str
+    schema_name: str | None = Field(default=None, description="the database schema (owner)")
+    table_name: str
+    path_name: str = Field(description="the name of the table's folder; the table's own name unless configured")
+
+    @property
+    def key(self) -> str:
+        """`source.schema.table`, or `source.table` without a schema: how results and messages name the table."""
+        parts = (self.source_name, self.schema_name, self.table_name)
+        return ".".join(part for part in parts if part)
+
+
+class Relation(Frozen):
+    """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is set."""
+
+    schema_name: str | None = None
+    table_name: str | None = None
+    query: str | None = None
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        if self.table_name is None:
+            return "custom_query"
+        return f"{self.schema_name}.{self.table_name}" if self.schema_name else self.table_name
+
+
+class ExtractionMode(StrEnum):
+    """Whether an extraction takes the whole relation or the rows of a window."""
+
+    FULL = "full"
+    INCREMENTAL = "incremental"
+
+
+ZonedDatetime = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
+
+
+class Window(Frozen):
+    """The half-open interval `[start, end)` of an incremental extraction, in the column `column`.
+
+    `start` and `end` are aware; `timezone` (IANA) is the zone in which a column without a zone keeps its wall-clock values.
+    `start` None takes everything before `end`.
+    """
+
+    column: str
+    start: ZonedDatetime | None
+    end: ZonedDatetime
+    timezone: str
+
+
+class Scope(Frozen):
+    """Mode and bounds of an extraction, decided at its first plan and kept by every later plan of the same extraction.
+
+    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end, or for a full
+    extraction of a table with an `incremental_column`, the earlier of the snapshot's time and the end of the extraction date.
+    """
+
+    mode: ExtractionMode
+    window: Window | None = None
+    watermark: ZonedDatetime | None = None

@@ -1,0 +1,94 @@
+"""What statekeeper asks of a database: the one interface that every source implements.
+
+A `SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the classes of
+`statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), with the driver's code kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import Field
+
+from statekeeper.model.base import Frozen
+from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.table import Relation, Scope
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class SourceColumn(Frozen):
+    """A column as the database describes it.
+
+    `read_type` is an Arrow type, in the text form of `schemas.arrow`, that holds every value of the declared `database_type`;
+    None where no such type exists, and `refusal` then says what to declare or select instead.
+    `alternatives` are further types that the source can deliver exactly on request (checked value by value).
+    """
+
+    name: str
+    database_type: str
+    read_type: str | None
+    is_nullable: bool = True
+    alternatives: tuple[str, ...] = ()
+    refusal: str | None = None
+
+
+class ChunkingPolicy(Frozen):
+    """How a table is cut: `strategy` is auto, partition, rowid, key or none; about `target_rows` rows a chunk."""
+
+    strategy: str = "auto"
+    column: str | None = None
+    target_rows: int = Field(default=1_000_000, gt=0)
+
+
+class ChunkPlan(Frozen):
+    """Chunks that cover the relation once, and what a person should know about how they were cut."""
+
+    chunks: tuple[Chunk, ...]
+    notes: tuple[str, ...] = ()
+
+
+class SourceCount(Frozen):
+    """The source's own count at the snapshot."""
+
+    rows: int
+    null_incremental_rows: int | None = None
+
+
+class SourceSession(Protocol):
+    """One session with a database."""
+
+    def identity(self) -> dict[str, str]:
+        """Which database this is, as `Snapshot.identity` keeps it."""
+
+    def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
+        """The relation's columns in order. Raises SourceError where it does not exist or may not be read."""
+
+    def take_snapshot(self) -> Snapshot:
+        """The snapshot that a new plan will read at."""
+
+    def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
+        """Disjoint chunks that cover the relation. Raises PlanError for a strategy that the relation does not allow."""
+
+    def count(self, reading: Reading) -> SourceCount:
+        """`COUNT(*)` of the reading's scope at its snapshot, and of the rows whose incremental column is NULL."""
+
+    def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column of its `read_type`.
+
+        Raises SnapshotLost if the snapshot could not be read at, found at the start or at the end.
+        """
+
+    def close(self) -> None:
+        """End the session; never raises."""
+
+
+class SourceType(Protocol):
+    """A kind of source. `open` opens a session; `settings` is its section of the configuration."""
+
+    def open(self) -> SourceSession: ...
+
+
+__all__ = ["ChunkPlan", "ChunkingPolicy", "PlannedColumn", "SourceColumn", "SourceCount", "SourceSession", "SourceType"]
