@@ -27,7 +27,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
 
 
 def safe_name(name: str) -> str:
-    """A name as one component of a path: `/`, `\\`, `%` and control characters become %XX, as does a leading `.` or `_`.
+    r"""A name as one component of a path: `/`, `\\`, `%` and control characters become %XX, as does a leading `.` or `_`.
 
     Readers such as Spark ignore names that begin with `.` or `_`.
     """
