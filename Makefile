@@ -1,0 +1,81 @@
+# Every target does all of its own set-up: a machine with make and Python 3.11 or newer is enough.
+# The environment is .venv/; its stamps stand for "what pyproject.toml asks for is installed".
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$python"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RUN_STAMP := $(VENV)/.runtime-installed
+DEV_STAMP := $(VENV)/.development-installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+
+DEMO_DATABASE := data/demo/shop.duckdb
+SOAK_SECONDS ?= 600
+# Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
+PYTEST_ARGS ?=
+# A process a core; more than four only compete for the disk.
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+.PHONY: help run test check lint format schemas-json coverage soak clean clean-demo
+
+help: ## Say what each target does.
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+run: $(RUN_STAMP) $(DEMO_DATABASE) ## Extract the demo database to Parquet; again: skip what is complete.
+	@$(BIN)/statekeeper run configs/demo.yml
+
+test: $(DEV_STAMP) ## Run the tests.
+	@$(PYTEST) $(PYTEST_ARGS)
+
+check: lint test ## Everything that must hold: style, types, layers, generated files, tests.
+
+lint: $(DEV_STAMP) ## The parts of `check` that are not tests.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/statekeeper schemas json --out schemas/json --check
+
+format: $(DEV_STAMP) ## Format the code, and mend what the linter can.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas-json: $(RUN_STAMP) ## Write schemas/json/ anew from the models.
+	$(BIN)/statekeeper schemas json --out schemas/json
+
+coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
+
+soak: $(DEV_STAMP) ## Kill and resume runs at random for SOAK_SECONDS (default 600).
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+clean: ## Remove the environment, caches and build products; never data.
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-demo: ## Remove the demo's database and what was extracted from it.
+	rm -rf data/demo
+
+$(DEMO_DATABASE): | $(RUN_STAMP)
+	@mkdir -p $(@D)
+	@$(BIN)/python configs/make_demo.py $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer was not found; name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN_STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing statekeeper into $(VENV)"
+	@$(PIP) install 'pip>=25.1'
+	@$(PIP) install --editable .
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing statekeeper and its development tools into $(VENV)"
+	@$(PIP) install 'pip>=25.1'
+	@$(PIP) install --editable . --group dev
+	@touch $@ $(RUN_STAMP)
