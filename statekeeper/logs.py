@@ -1,0 +1,121 @@
+"""How log lines look, and that no secret is in them.
+
+Decides the two forms (lines for people, JSON for machines) and takes the secret values out of whatever is logged,
+tracebacks included. Which events are logged is decided where they happen.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TextIO
+from urllib.parse import quote
+
+REDACTED = "***"
+_SHORTEST_SECRET = 4
+_ROOT = "statekeeper"
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    HUMAN = "human"
+    JSON = "json"
+
+
+class Redactor:
+    """Replaces secret values in text, as they are and as they stand in a URL, a `repr` or JSON.
+
+    Values of fewer than four characters are left: they would hit ordinary text, and so give themselves away.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets: tuple[str, ...] = ()
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Know further secret values."""
+        forms = set(self._secrets)
+        for secret in secrets:
+            if len(secret) >= _SHORTEST_SECRET:
+                escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+                forms.update((secret, quote(secret), quote(secret, safe=""), *escaped))
+        # The longest first: a secret that contains another is replaced whole.
+        self._secrets = tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+    def __call__(self, text: str) -> str:
+        """`text` without the secrets."""
+        for secret in self._secrets:
+            text = text.replace(secret, REDACTED)
+        return text
+
+
+class RedactingFilter(logging.Filter):
+    """Takes secrets out of a record before any handler writes it, and names the run."""
+
+    def __init__(self, redactor: Redactor, *, run: str | None = None) -> None:
+        super().__init__()
+        self.redactor = redactor
+        self.run = run
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Redact `record` in place; every record passes."""
+        record.msg = self.redactor(record.getMessage())
+        record.args = None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self.redactor(record.exc_text)
+        record.exc_info = None
+        record.run = getattr(record, "run", None) or self.run
+        record.table = getattr(record, "table", None)
+        return True
+
+
+class HumanFormatter(logging.Formatter):
+    """`18:03:11 INFO  demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows`, in local time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and a traceback under it where there is one."""
+        at = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
+        about = " ".join(str(part) for part in (_field(record, "run"), _field(record, "table")) if part)
+        line = f"{at:%H:%M:%S} {record.levelname:<5} {about + ': ' if about else ''}{record.getMessage()}"
+        return f"{line}\n{record.exc_text}" if record.exc_text else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time` (UTC), `level`, `run`, `table`, `message`, and `exception` where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        fields = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "run": _field(record, "run"),
+            "table": _field(record, "table"),
+            "message": record.getMessage(),
+        }
+        if record.exc_text:
+            fields["exception"] = record.exc_text
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def set_up_logging(stream: TextIO, *, log_format: LogFormat, redactor: Redactor) -> RedactingFilter:
+    """Write statekeeper's log to `stream`, and nowhere else; the filter's `run` may be set later."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else HumanFormatter())
+    redacting = RedactingFilter(redactor)
+    handler.addFilter(redacting)
+    logger = logging.getLogger(_ROOT)
+    logger.handlers[:] = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return redacting
+
+
+def _field(record: logging.LogRecord, name: str) -> str | None:
+    value: str | None = getattr(record, name, None)
+    return value

@@ -1,0 +1,83 @@
+"""What a run tells about itself while it works: the interface, and two reporters that need no terminal.
+
+Decides which events there are. The live display is `statekeeper.cli.progress`; how lines look is `statekeeper.logs`.
+A reporter is called in the parent process only, and never raises.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+_ROWS_LOGGED_EVERY_SECONDS = 30.0
+
+
+class Reporter(Protocol):
+    """Hears what happens to the tables of a run; `key` is `TableRef.key`."""
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None:
+        """The table entered a state, or was given a verdict (`skipped`, `held`); `reason` says why."""
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
+        """The plan has so many chunks, and so many rows where the source's count or estimate is known."""
+
+    def rows_read(self, key: str, rows: int) -> None:
+        """`rows` further rows were read."""
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+        """`done` of `total` chunks have receipts; the last of them has `rows` rows."""
+
+    def warning(self, key: str, message: str) -> None:
+        """Something a person should know, that does not stop the table."""
+
+
+class NullReporter:
+    """Says nothing."""
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None: ...
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None: ...
+
+    def rows_read(self, key: str, rows: int) -> None: ...
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None: ...
+
+    def warning(self, key: str, message: str) -> None: ...
+
+
+class LogReporter:
+    """A log line for every event; rows that were read, at most every half minute per table."""
+
+    def __init__(self, logger: logging.Logger | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._logger = logger or logging.getLogger("statekeeper.run")
+        self._clock = clock
+        self._rows: dict[str, int] = {}
+        self._logged_at: dict[str, float] = {}
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None:
+        level = logging.ERROR if state == "failed" else logging.INFO
+        self._log(key, f"{state}: {reason}" if reason else state, level=level)
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
+        self._rows[key] = 0
+        self._logged_at[key] = self._clock()
+        about = "" if rows is None else f", {rows:,} rows"
+        self._log(key, f"planned {chunks:,} {'chunk' if chunks == 1 else 'chunks'}{about}")
+
+    def rows_read(self, key: str, rows: int) -> None:
+        self._rows[key] = self._rows.get(key, 0) + rows
+        now = self._clock()
+        if now - self._logged_at.setdefault(key, now) >= _ROWS_LOGGED_EVERY_SECONDS:
+            self._logged_at[key] = now
+            self._log(key, f"{self._rows[key]:,} rows read")
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+        self._log(key, f"chunk {done}/{total} done, {rows:,} rows")
+
+    def warning(self, key: str, message: str) -> None:
+        self._log(key, message, level=logging.WARNING)
+
+    def _log(self, key: str, message: str, *, level: int = logging.INFO) -> None:
+        self._logger.log(level, "%s", message, extra={"table": key})

@@ -1,0 +1,91 @@
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from statekeeper.logs import LogFormat, Redactor, set_up_logging
+from statekeeper.reporting import LogReporter
+
+SECRET = 'tiger"\\ü/pass'
+
+
+@pytest.fixture(autouse=True)
+def logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("statekeeper")
+    before = (logger.handlers[:], logger.level, logger.propagate)
+    yield logger
+    logger.handlers[:], logger.level, logger.propagate = before
+
+
+def _log(log_format: LogFormat) -> io.StringIO:
+    stream = io.StringIO()
+    set_up_logging(stream, log_format=log_format, redactor=Redactor([SECRET])).run = "demo-20260106"
+    return stream
+
+
+def test_human_line_names_run_and_table() -> None:
+    stream = _log(LogFormat.HUMAN)
+    LogReporter().chunk_done("shop.shop.orders", 3, 12, 100_000)
+    clock, rest = stream.getvalue().split(" ", 1)
+    assert len(clock) == 8
+    assert rest == "INFO  demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows\n"
+
+
+def test_json_line_has_run_and_table_as_fields() -> None:
+    stream = _log(LogFormat.JSON)
+    LogReporter().warning("shop.orders", "two\nlines")
+    line = stream.getvalue()
+    assert line.count("\n") == 1
+    fields = json.loads(line)
+    assert fields.pop("time").endswith("+00:00")
+    expected = {"level": "warning", "run": "demo-20260106", "table": "shop.orders", "message": "two\nlines"}
+    assert fields == expected
+
+
+@pytest.mark.parametrize("log_format", list(LogFormat))
+def test_secret_is_in_no_line_whether_message_argument_or_traceback(
+    log_format: LogFormat, logger: logging.Logger
+) -> None:
+    stream = _log(log_format)
+    logger.getChild("x").info("password %s", SECRET)
+    logger.info("repr %r and json %s", SECRET, json.dumps(SECRET))
+    logger.info("url http://scott:tiger%22%5C%C3%BC%2Fpass@host")
+    try:
+        int(SECRET)
+    except ValueError:
+        logger.exception("failed")
+    text = stream.getvalue()
+    assert "Traceback" in text
+    assert "tiger" not in text
+    assert text.count("***") >= 5
+
+
+def test_setting_up_twice_logs_once() -> None:
+    _log(LogFormat.HUMAN)
+    stream = _log(LogFormat.HUMAN)
+    logging.getLogger("statekeeper.x").info("once")
+    assert stream.getvalue().count("once") == 1
+
+
+def test_short_values_are_not_redacted_and_longer_ones_go_first() -> None:
+    redact = Redactor(["1", "", "abcd", "abcdef"])
+    assert redact("1 abcdef abcd") == "1 *** ***"
+
+
+def test_rows_read_are_logged_at_most_every_half_minute() -> None:
+    stream = _log(LogFormat.HUMAN)
+    now = [0.0]
+    reporter = LogReporter(clock=lambda: now[0])
+    reporter.plan_ready("t", 1, None)
+    for _ in range(100):
+        now[0] += 1
+        reporter.rows_read("t", 10)
+    lines = stream.getvalue().splitlines()
+    assert [line.split("t: ")[1] for line in lines] == [
+        "planned 1 chunk",
+        "300 rows read",
+        "600 rows read",
+        "900 rows read",
+    ]
