@@ -19,22 +19,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from statekeeper.model.table import TableRef
+from statekeeper.model.table import TableRef, safe_name
 
 LAST_RUN = Path(".statekeeper") / "last-run.json"
 PART_NAME = re.compile(r"^part-\d{5,}-[0-9a-f]{8}\.parquet$")
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
-
-
-def safe_name(name: str) -> str:
-    r"""A name as one component of a path: `/`, `\\`, `%` and control characters become %XX, as does a leading `.` or `_`.
-
-    Readers such as Spark ignore names that begin with `.` or `_`.
-    """
-    escaped = _UNSAFE.sub(lambda found: f"%{ord(found.group()):02X}", name)
-    if escaped[:1] in {".", "_"}:
-        escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
-    return escaped
 
 
 def runs_folder(base_path: Path) -> Path:

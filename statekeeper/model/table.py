@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -9,6 +10,19 @@ from typing import Annotated
 from pydantic import AwareDatetime, Field, PlainSerializer
 
 from statekeeper.model.base import Frozen
+
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
+
+
+def safe_name(name: str) -> str:
+    r"""A name as one part of a path: `/`, `\\`, `%` and control characters become %XX, as does a leading `.` or `_`.
+
+    Readers such as Spark ignore names that begin with `.` or `_`.
+    """
+    escaped = _UNSAFE.sub(lambda found: f"%{ord(found.group()):02X}", name)
+    if escaped[:1] in {".", "_"}:
+        escaped = f"%{ord(escaped[0]):02X}{escaped[1:]}"
+    return escaped
 
 
 class TableRef(Frozen):

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import Field
-
+from statekeeper.config.chunking import ChunkingPolicy
 from statekeeper.model.base import Frozen
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
@@ -33,14 +32,6 @@ class SourceColumn(Frozen):
     is_nullable: bool = True
     alternatives: tuple[str, ...] = ()
     refusal: str | None = None
-
-
-class ChunkingPolicy(Frozen):
-    """How a table is cut: `strategy` is auto, partition, rowid, key or none; about `target_rows` rows a chunk."""
-
-    strategy: str = "auto"
-    column: str | None = None
-    target_rows: int = Field(default=1_000_000, gt=0)
 
 
 class ChunkPlan(Frozen):
