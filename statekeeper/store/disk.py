@@ -1,0 +1,226 @@
+"""The one place that changes the file system durably, step by step, with a failpoint around each step.
+
+A method does what its name says and no more: only `make_folder` and `write_new` make durable what they did; after
+`rename`, `exchange`, `link`, `link_or_copy`, `unlink` and `remove_folder` it is the caller who syncs the folder.
+Which order of steps is safe is decided in `store.durable`. Errors are the system's own; `role` says what kind of file
+it is and is only for failpoints.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from statekeeper.store.exchange import exchange_names
+from statekeeper.store.failpoints import failpoint
+
+_LINK_REFUSED = frozenset(
+    {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
+)
+_FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+
+
+class Disk(Protocol):
+    """Durable steps on a file system."""
+
+    def read(self, path: Path) -> bytes:
+        """The whole content. Raises FileNotFoundError."""
+
+    def create(self, path: Path, *, role: str) -> BinaryIO:
+        """A new file, open for writing in a stream; end it with `sync_file`. Raises FileExistsError."""
+
+    def sync_file(self, file: BinaryIO, *, role: str) -> None:
+        """Make what was written to an open file durable."""
+
+    def write_new(self, path: Path, data: bytes, *, role: str) -> None:
+        """Create a file with this content, and make the content durable (its name is not). Raises FileExistsError."""
+
+    def rename(self, source: Path, dest: Path, *, role: str) -> None:
+        """Give a file or a folder another name, in place of a file of that name."""
+
+    def exchange(self, first: Path, second: Path, *, role: str) -> bool:
+        """Swap two names atomically; False, with nothing touched, where the system cannot."""
+
+    def link(self, source: Path, dest: Path, *, role: str) -> None:
+        """Give a file a second name. Raises FileExistsError if another file has that name."""
+
+    def link_or_copy(self, source: Path, dest: Path, *, role: str) -> None:
+        """Like `link`; where links are refused, a durable copy."""
+
+    def unlink(self, path: Path, *, role: str) -> None:
+        """Take a name away; a missing one is fine."""
+
+    def remove_folder(self, path: Path, *, role: str) -> None:
+        """Remove a folder with all that is in it; a missing one is fine."""
+
+    def make_folder(self, path: Path, *, role: str) -> None:
+        """Make a folder and its parents, each durable in its own parent; an existing one is fine."""
+
+    def sync_folder(self, path: Path, *, role: str) -> None:
+        """Make the names in a folder durable."""
+
+    def touch(self, path: Path) -> None:
+        """Move a file's time, as a sign of life: not durable, and no failpoint. Raises FileNotFoundError."""
+
+    def names(self, path: Path) -> list[str]:
+        """The sorted names in a folder; none if it is missing."""
+
+    def exists(self, path: Path) -> bool: ...
+
+    def is_folder(self, path: Path) -> bool: ...
+
+    def size(self, path: Path) -> int:
+        """The size of a file in bytes. Raises FileNotFoundError."""
+
+
+class LocalDisk:
+    """A mounted file system, local or shared."""
+
+    def read(self, path: Path) -> bytes:
+        return path.read_bytes()
+
+    def create(self, path: Path, *, role: str) -> BinaryIO:
+        failpoint("create", role, "before")
+        file = path.open("xb")
+        failpoint("create", role, "after")
+        return file
+
+    def sync_file(self, file: BinaryIO, *, role: str) -> None:
+        failpoint("fsync", role, "before")
+        file.flush()
+        self._fsync(file.fileno())
+        failpoint("fsync", role, "after")
+
+    def write_new(self, path: Path, data: bytes, *, role: str) -> None:
+        failpoint("write", role, "before")
+        half = len(data) // 2
+        with path.open("xb") as file:
+            file.write(data[:half])
+            file.flush()
+            failpoint("write", role, "middle")
+            file.write(data[half:])
+            file.flush()
+            failpoint("write", role, "after")
+            self.sync_file(file, role=role)
+
+    def rename(self, source: Path, dest: Path, *, role: str) -> None:
+        failpoint("rename", role, "before")
+        source.replace(dest)
+        failpoint("rename", role, "after")
+
+    def exchange(self, first: Path, second: Path, *, role: str) -> bool:
+        failpoint("exchange", role, "before")
+        is_done = exchange_names(first, second)
+        if is_done:
+            failpoint("exchange", role, "after")
+        return is_done
+
+    def link(self, source: Path, dest: Path, *, role: str) -> None:
+        failpoint("link", role, "before")
+        try:
+            os.link(source, dest)
+        except FileExistsError:
+            # Over NFS a link whose answer was lost is asked for again, and is then refused by its own success.
+            if not _is_same_file(source, dest):
+                raise
+        failpoint("link", role, "after")
+
+    def link_or_copy(self, source: Path, dest: Path, *, role: str) -> None:
+        try:
+            self.link(source, dest, role=role)
+        except FileExistsError:
+            raise
+        except OSError as error:
+            if error.errno not in _LINK_REFUSED:
+                raise
+            self._copy(source, dest, role=role)
+
+    def unlink(self, path: Path, *, role: str) -> None:
+        failpoint("unlink", role, "before")
+        path.unlink(missing_ok=True)
+        failpoint("unlink", role, "after")
+
+    def remove_folder(self, path: Path, *, role: str) -> None:
+        failpoint("remove_folder", role, "before")
+        self._remove_tree(path, role)
+        failpoint("remove_folder", role, "after")
+
+    def make_folder(self, path: Path, *, role: str) -> None:
+        missing: list[Path] = []
+        while not path.is_dir():
+            missing.append(path)
+            path = path.parent
+        # The deepest folder found may be the work of a process that died, or is about to, before it synced the parent.
+        # (Where we may not read that parent, we could not have made the folder either.)
+        with suppress(PermissionError):
+            self.sync_folder(path.parent, role=role)
+        for folder in reversed(missing):
+            failpoint("mkdir", role, "before")
+            folder.mkdir(exist_ok=True)
+            failpoint("mkdir", role, "after")
+            self.sync_folder(folder.parent, role=role)
+
+    def sync_folder(self, path: Path, *, role: str) -> None:
+        failpoint("fsync_folder", role, "before")
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _FOLDER_SYNC_NOT_OFFERED:
+                raise
+        finally:
+            os.close(descriptor)
+        failpoint("fsync_folder", role, "after")
+
+    def touch(self, path: Path) -> None:
+        os.utime(path)
+
+    def names(self, path: Path) -> list[str]:
+        try:
+            return sorted(child.name for child in path.iterdir())
+        except FileNotFoundError:
+            return []
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def is_folder(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def size(self, path: Path) -> int:
+        return path.stat().st_size
+
+    def _fsync(self, descriptor: int) -> None:
+        """Everything that becomes durable does so through this call, be it a file or a folder."""
+        os.fsync(descriptor)
+
+    def _copy(self, source: Path, dest: Path, *, role: str) -> None:
+        failpoint("copy", role, "before")
+        with source.open("rb") as original, self.create(dest, role=role) as copy:
+            shutil.copyfileobj(original, copy, 1 << 20)
+            self.sync_file(copy, role=role)
+        failpoint("copy", role, "after")
+
+    def _remove_tree(self, path: Path, role: str) -> None:
+        names = self.names(path)
+        for position, name in enumerate(names):
+            if position == len(names) // 2:
+                failpoint("remove_folder", role, "middle")
+            child = path / name
+            if child.is_dir() and not child.is_symlink():
+                self._remove_tree(child, role)
+            else:
+                child.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            path.rmdir()
+
+
+def _is_same_file(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except FileNotFoundError:
+        return False

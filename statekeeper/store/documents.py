@@ -1,0 +1,207 @@
+"""The documents beside the state: plan, receipts, metadata, run manifest, the pointer to the last run.
+
+Decides for each how it is written (created once or replaced) and what a damaged one means. Damage to a receipt costs
+its chunk, for receipts are made whole: a torn one is no interrupted write, and it must not block the chunk. Damage to
+anything else is an error for the caller to judge.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from statekeeper.errors import StateDamaged
+from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, manifest_file
+from statekeeper.model.base import Document
+from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.model.metadata import Metadata, parse_metadata
+from statekeeper.model.plan import Plan
+from statekeeper.model.receipt import CountReceipt, Receipt
+from statekeeper.store.disk import Disk
+from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
+from statekeeper.store.temps import is_abandoned, process_token, sweep_temps
+
+_RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
+
+D = TypeVar("D", bound=Document)
+
+
+def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
+    """Make the staging folder of a plan and keep the plan in it, once and for all.
+
+    Workers make no folders, so that a late worker of a plan that was given up finds nothing to write into.
+
+    Raises:
+        StateDamaged: another plan stands there.
+        StorageError: the file system refused.
+    """
+    with storage_errors(staging.folder, "make"):
+        disk.make_folder(staging.parts, role="plan")
+        disk.make_folder(staging.receipts, role="plan")
+    if not create_once(disk, staging.plan, plan.to_bytes(), role="plan", unique=process_token()):
+        found = load_plan(disk, staging)
+        if found != plan.model_copy(update={"checksum": found.checksum if found else ""}):
+            raise StateDamaged(f"{staging.plan} holds another plan than the one to be kept; a plan is never changed")
+
+
+def load_plan(disk: Disk, staging: Staging) -> Plan | None:
+    """The plan of a staging folder; None if it is missing.
+
+    Raises:
+        StateDamaged: it is torn or foreign, or is the plan of another folder.
+    """
+    plan = _load(disk, staging.plan, Plan)
+    if plan is not None and plan.plan_id != staging.folder.name:
+        raise StateDamaged(f"{staging.plan} is plan {plan.plan_id}, not the plan of its folder")
+    return plan
+
+
+def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
+    """Keep the receipt of a finished chunk; False if another attempt was first, whose receipt stands.
+
+    Raises:
+        StorageError: the file system refused, or the plan was given up and its folder is gone. The receipt may stand
+        all the
+            same, so the part that it names must stay.
+    """
+    path = staging.receipt(receipt.chunk_id)
+    return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
+
+
+def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
+    """The receipts of a plan by chunk id.
+
+    What is torn or belongs to another plan or chunk is removed: that chunk is not done.
+    """
+    found: dict[int, Receipt] = {}
+    damaged: list[Path] = []
+    for chunk_id in _receipt_ids(disk, staging):
+        path = staging.receipt(chunk_id)
+        try:
+            receipt = _load(disk, path, Receipt)
+        except StateDamaged:
+            damaged.append(path)
+            continue
+        if receipt is None:
+            continue
+        if receipt.plan_id == plan_id and receipt.chunk_id == chunk_id:
+            found[chunk_id] = receipt
+        else:
+            damaged.append(path)
+    _remove(disk, damaged, role="receipt")
+    return found
+
+
+def count_receipts(disk: Disk, staging: Staging) -> int:
+    """How many chunks have a receipt, by the names alone: for showing progress."""
+    return len(_receipt_ids(disk, staging))
+
+
+def discard_receipt(disk: Disk, staging: Staging, chunk_id: int) -> None:
+    """Durably take back a chunk's receipt, because its part is damaged."""
+    _remove(disk, [staging.receipt(chunk_id)], role="receipt")
+
+
+def save_count(disk: Disk, staging: Staging, receipt: CountReceipt, *, attempt: str) -> bool:
+    """Keep the source's own count; False if there is one already, which stands."""
+    return create_once(disk, staging.count_receipt, receipt.to_bytes(), role="count", unique=attempt)
+
+
+def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | None:
+    """The count of a plan; None if it is not done. What is torn or belongs to another plan is removed."""
+    try:
+        receipt = _load(disk, staging.count_receipt, CountReceipt)
+    except StateDamaged:
+        receipt = None
+    if receipt is not None and receipt.plan_id == plan_id:
+        return receipt
+    if disk.exists(staging.count_receipt):
+        _remove(disk, [staging.count_receipt], role="count")
+    return None
+
+
+def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: Fence) -> None:
+    """Put the commit record in place; `data` is its bytes, whose md5 the state keeps."""
+    replace(disk, layout.metadata, data, role="metadata", fence=fence)
+
+
+def load_metadata(disk: Disk, layout: ExtractionLayout) -> Metadata | None:
+    """The commit record; None if it is missing. Raises StateDamaged if it is not one."""
+    data = _read(disk, layout.metadata)
+    if data is None:
+        return None
+    try:
+        return parse_metadata(data)
+    except ValidationError as error:
+        raise StateDamaged(f"{layout.metadata} is not a metadata file of statekeeper: {_first(error)}") from error
+
+
+def save_manifest(disk: Disk, base_path: Path, manifest: RunManifest) -> None:
+    """Keep the manifest of a run; of several processes in one run, the last wins."""
+    _replace_unguarded(disk, manifest_file(base_path, manifest.run_id), manifest.to_bytes(), role="manifest")
+
+
+def load_manifest(disk: Disk, base_path: Path, run_id: str) -> RunManifest | None:
+    """The manifest of a run; None if it is missing. Raises StateDamaged if it is torn or foreign."""
+    return _load(disk, manifest_file(base_path, run_id), RunManifest)
+
+
+def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
+    """Remember the last run of a working directory."""
+    data = (last_run.model_dump_json(indent=2) + "\n").encode()
+    _replace_unguarded(disk, folder / LAST_RUN, data, role="last_run")
+
+
+def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
+    """The last run of a working directory; None if there was none. Raises StateDamaged if the file is not ours."""
+    path = folder / LAST_RUN
+    data = _read(disk, path)
+    if data is None:
+        return None
+    try:
+        return LastRun.model_validate_json(data)
+    except ValidationError as error:
+        raise StateDamaged(
+            f"{path} does not name a run: {_first(error)}",
+            hint="remove it, and name the config: `statekeeper status CONFIG`",
+        ) from error
+
+
+def _replace_unguarded(disk: Disk, path: Path, data: bytes, *, role: str) -> None:
+    with storage_errors(path, "save"):
+        disk.make_folder(path.parent, role=role)
+        sweep_temps(disk, path.parent, {path.name}, is_abandoned)
+    replace(disk, path, data, role=role, fence=NO_FENCE)
+
+
+def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:
+    found = (_RECEIPT.fullmatch(name) for name in disk.names(staging.receipts))
+    return [int(match[1]) for match in found if match]
+
+
+def _remove(disk: Disk, paths: list[Path], *, role: str) -> None:
+    for path in paths:
+        with storage_errors(path, "remove"):
+            disk.unlink(path, role=role)
+            disk.sync_folder(path.parent, role=role)
+
+
+def _load(disk: Disk, path: Path, kind: type[D]) -> D | None:
+    data = _read(disk, path)
+    return None if data is None else kind.from_bytes(data, where=str(path))
+
+
+def _read(disk: Disk, path: Path) -> bytes | None:
+    with storage_errors(path, "read"):
+        try:
+            return disk.read(path)
+        except FileNotFoundError:
+            return None
+
+
+def _first(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

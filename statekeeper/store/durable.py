@@ -1,0 +1,141 @@
+"""The two ways in which a document reaches the disk: replaced as a whole, or created once.
+
+Decides the order of steps, and with it what a crash can leave: the old document or the new one, never a mixture,
+never none. The order in `replace` also makes a stopped owner lose. It looks at its fence after its temporary file
+exists and before the rename; a takeover first makes itself visible to the fence and then removes the temporary files
+of older epochs (`store.fencing`). Whichever way the two interleave, the stale owner is either seen by its own check
+or finds nothing to rename.
+
+It leaves the meaning of documents to `store.state` and `store.documents`.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+from statekeeper.errors import StorageError
+from statekeeper.store.disk import Disk
+from statekeeper.store.temps import process_token, temp_file
+
+_HINTS = {
+    errno.ENOSPC: "free some space there and run again: what was saved before is intact",
+    errno.EDQUOT: "the quota is used up; free some space there and run again: what was saved before is intact",
+    errno.EACCES: "let this user write to {folder}",
+    errno.EPERM: "let this user write to {folder}; some file systems also refuse links",
+    errno.EROFS: "the file system is mounted read-only; remount it or choose another output.base_path",
+    errno.EIO: "the device reports an error; look at the system log, then run again",
+    errno.ENOENT: "{folder} was removed while it was in use; run again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) or lower the number of workers",
+    errno.EFBIG: "raise the limit of the file size (ulimit -f)",
+    errno.ENAMETOOLONG: "shorten the run id, the pipeline's name or the table's path_name",
+    errno.ESTALE: "the network file system lost the file; run again",
+}
+
+
+class Fence(Protocol):
+    """What keeps an owner that lost its lock from writing."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows with every takeover; 0 where the lock cannot be taken over from a living owner."""
+
+    def check(self) -> None:
+        """Raise LockLost if another runner has taken over."""
+
+
+class _NoFence:
+    epoch = 0
+
+    def check(self) -> None:
+        """Nobody can take it over."""
+
+
+NO_FENCE: Final[Fence] = _NoFence()
+"""For documents that no lock guards: several processes may write them at once, and the last one wins."""
+
+
+def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence) -> None:
+    """Put `data` in place of the document at `path`, durable when this returns.
+
+    Raises:
+        LockLost: another runner has taken over; what stands at `path` is theirs and was not touched. StorageError:
+        the file system refused. The old document is intact, except that after a failed sync of the folder (the
+            last step) either of the two may be found after a crash.
+    """
+    temp = temp_file(path, process_token() if fence is NO_FENCE else str(fence.epoch))
+    with storage_errors(path, "save"):
+        try:
+            _write_temp(disk, temp, data, role=role)
+            fence.check()
+            _rename(disk, temp, path, role=role, fence=fence)
+        except Exception:
+            with suppress(OSError):
+                disk.unlink(temp, role=role)
+            raise
+        disk.sync_folder(path.parent, role=role)
+
+
+def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) -> bool:
+    """Create the document at `path` whole; False if there is one already, which then stands.
+
+    `unique` tells simultaneous writers apart (letters, digits, - and _). It never makes a folder, so that a late
+    writer to one that was removed fails.
+
+    Raises:
+        StorageError: the file system refused, or the folder is gone. The document may stand all the same (a failure
+        after the
+            link), so what it names must not be removed.
+    """
+    temp = temp_file(path, unique)
+    with storage_errors(path, "create"):
+        try:
+            _write_temp(disk, temp, data, role=role)
+            is_first = _link(disk, temp, path, role=role)
+        except Exception:
+            with suppress(OSError):
+                disk.unlink(temp, role=role)
+            raise
+        disk.unlink(temp, role=role)
+        # Also when another was first: it may have died before its own sync, and we are about to rely on its document.
+        disk.sync_folder(path.parent, role=role)
+    return is_first
+
+
+@contextmanager
+def storage_errors(path: Path, action: str) -> Iterator[None]:
+    """Turn the system's errors on `path` into StorageError with the error's name as its code; `action` is a verb."""
+    try:
+        yield
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        hint = _HINTS.get(error.errno or 0, "look at the file system, then run again").format(folder=path.parent)
+        reason = error.strerror or str(error)
+        raise StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code) from error
+
+
+def _write_temp(disk: Disk, temp: Path, data: bytes, *, role: str) -> None:
+    try:
+        disk.write_new(temp, data, role=role)
+    except FileExistsError:  # left by a process that died; only one with our token could have made it
+        disk.unlink(temp, role=role)
+        disk.write_new(temp, data, role=role)
+
+
+def _rename(disk: Disk, temp: Path, path: Path, *, role: str, fence: Fence) -> None:
+    try:
+        disk.rename(temp, path, role=role)
+    except FileNotFoundError:
+        fence.check()  # says who swept our temporary file away
+        raise
+
+
+def _link(disk: Disk, temp: Path, path: Path, *, role: str) -> bool:
+    try:
+        disk.link(temp, path, role=role)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,40 @@
+"""What a new holder of a lock does first, so that its predecessors can no longer change what readers see.
+
+A predecessor that was stopped between its last check and a rename must find nothing to rename. So the names that it
+could rename from are taken away: temporary files of documents are removed, datasets made ready for publication are
+renamed (in one step: removing a folder takes time, in which half of it could still be published).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from statekeeper.layout import ExtractionLayout
+from statekeeper.store.disk import Disk
+from statekeeper.store.temps import older_than, sweep_temps
+
+_PUBLISH = "publish."
+
+
+def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable[[str], bool]) -> None:
+    """Remove left-over temporary files of an extraction's documents."""
+    names = {path.name for path in (layout.state, layout.metadata, layout.violations)}
+    sweep_temps(disk, layout.folder, names, is_left_over)
+
+
+def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
+    """Take from the owners of epochs below `epoch` what they may be about to rename.
+
+    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same staging folder. It may hold the output
+    that its owner exchanged for the new one, so what becomes of it is up to publication.
+    """
+    sweep_documents(disk, layout, older_than(epoch))
+    for plan_id in disk.names(layout.staging_root):
+        plan_folder = layout.staging_root / plan_id
+        if not disk.is_folder(plan_folder):
+            continue
+        for name in disk.names(plan_folder):
+            if name.startswith(_PUBLISH) and older_than(epoch)(name.removeprefix(_PUBLISH)):
+                with suppress(FileNotFoundError):  # published a moment ago, which is as good
+                    disk.rename(plan_folder / name, plan_folder / f"fenced-{epoch}.{name}", role="lock")

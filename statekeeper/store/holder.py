@@ -1,0 +1,87 @@
+"""What a lock file says, and the interface of a held lock.
+
+How a lock is taken is decided in `store.flock` and `store.lease`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+from uuid import uuid4
+
+from pydantic import AwareDatetime, Field
+
+from statekeeper.errors import LockHeld, StateDamaged
+from statekeeper.model.base import Document
+from statekeeper.model.record import Owner
+
+
+class Holder(Document):
+    """The content of a lock file."""
+
+    FORMAT: ClassVar[str] = "statekeeper.lock"
+
+    owner: Owner
+    epoch: int = Field(ge=0)
+    token: str = Field(description="of this one acquisition")
+    since: AwareDatetime
+    ttl_seconds: float = Field(gt=0, description="how long a lease lives without a heartbeat")
+    released_at: AwareDatetime | None = None
+
+    @classmethod
+    def of(cls, owner: Owner, *, epoch: int, ttl: timedelta) -> Self:
+        """A new acquisition, now."""
+        return cls(
+            owner=owner, epoch=epoch, token=uuid4().hex, since=datetime.now(UTC), ttl_seconds=ttl.total_seconds()
+        )
+
+    def released(self) -> Self:
+        """No longer held, since now."""
+        return self.model_copy(update={"released_at": datetime.now(UTC)})
+
+
+class ExtractionLock(ABC):
+    """A lock that is held; also the fence of everything that its owner writes."""
+
+    def __init__(self, holder: Holder) -> None:
+        self._holder = holder
+
+    @property
+    def epoch(self) -> int:
+        return self._holder.epoch
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise LockLost if this lock is no longer ours."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let others have it; a second time, or after it was lost, does nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def parse_holder(content: bytes, path: Path) -> Holder | None:
+    """What a lock file says; None if it is torn, as a flock file may be while its owner writes it."""
+    try:
+        return Holder.from_bytes(content, where=str(path))
+    except StateDamaged:
+        return None
+
+
+def held(path: Path, holder: Holder | None) -> LockHeld:
+    """The error for a lock that somebody else has."""
+    who = f"{holder.owner}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder else "a runner that left no name"
+    return LockHeld(
+        f"{path} is held by {who}",
+        hint="let that run end, or stop it and run again; `statekeeper status` shows how far it is",
+    )

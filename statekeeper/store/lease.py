@@ -1,0 +1,229 @@
+"""The lock of a shared disk: `<run_id>.lock.<epoch>`, made by link(), held by whoever made the highest epoch.
+
+A holder shows that it lives by moving the file's time every quarter of its ttl. An observer takes over at once from
+an owner that it knows to be dead, and from one whose heartbeat did not move for a whole ttl by the observer's own
+monotonic clock, by making the next epoch. A holder that was only stopped wakes up to a higher epoch: `check` tells it
+so, and what it had ready to rename is gone (`store.fencing`). Clocks of different machines are never compared.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from statekeeper.errors import LockLost, StorageError
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.record import Owner
+from statekeeper.store.disk import Disk
+from statekeeper.store.durable import create_once, replace, storage_errors
+from statekeeper.store.fencing import fence_off
+from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
+from statekeeper.store.owner import Liveness, liveness
+from statekeeper.store.temps import is_abandoned, process_token, temp_file, temps_in
+
+_BEATS_PER_TTL = 4
+_LOOKS_PER_TTL = 20
+_LONGEST_PAUSE_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class LeaseFiles:
+    """The lock files of one extraction."""
+
+    disk: Disk
+    lock: Path
+
+    def file(self, epoch: int) -> Path:
+        return self.lock.with_name(f"{self.lock.name}.{epoch}")
+
+    def epochs(self) -> list[int]:
+        """The epochs that have a file, ascending."""
+        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
+        found = (pattern.fullmatch(name) for name in self.disk.names(self.lock.parent))
+        return sorted(int(match[1]) for match in found if match)
+
+    def highest(self) -> int:
+        """The epoch that holds; 0 if there has been none."""
+        return max(self.epochs(), default=0)
+
+    def holder(self, epoch: int) -> Holder | None:
+        """What the file of an epoch says; None if it is damaged. Raises FileNotFoundError."""
+        path = self.file(epoch)
+        return parse_holder(self.disk.read(path), path)
+
+    def sweep(self, epoch: int) -> None:
+        """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
+        for older in self.epochs():
+            if older < epoch - 1:
+                self.disk.unlink(self.file(older), role="lock")
+        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
+        for name, token in temps_in(self.disk, self.lock.parent):
+            match = pattern.fullmatch(name)
+            if match and (int(match[1]) < epoch or is_abandoned(token)):
+                self.disk.unlink(temp_file(self.lock.with_name(name), token), role="sweep")
+
+
+class Lease(ExtractionLock):
+    """A held lease, kept alive by a thread of this process."""
+
+    def __init__(self, holder: Holder, *, files: LeaseFiles) -> None:
+        super().__init__(holder)
+        self._files = files
+        self._path = files.file(holder.epoch)
+        self._is_over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, name=f"lease {self._path.name}", daemon=True)
+        self._heart.start()
+
+    def check(self) -> None:
+        """Raise LockLost if it was released or a higher epoch exists."""
+        with storage_errors(self._path, "check the lease"):
+            if self._is_over.is_set():
+                raise LockLost(f"{self._path} is no longer held, nothing may be written under it")
+            highest = self._files.highest()
+            if highest != self.epoch:
+                raise LockLost(f"{self._path} was taken over by {self._successor(highest)}", hint=_LOST_HINT)
+            try:
+                found = self._files.holder(self.epoch)
+            except FileNotFoundError as error:
+                raise LockLost(f"{self._path} was removed while it was held", hint=_LOST_HINT) from error
+            if found is None or found.token != self._holder.token:
+                raise LockLost(f"{self._path} was replaced while it was held", hint=_LOST_HINT)
+
+    def release(self) -> None:
+        if self._is_over.is_set():
+            return
+        released = self._holder.released().to_bytes()
+        try:
+            # Where this fails the lease is not ours any more, or it runs out by itself.
+            with suppress(LockLost, StorageError):
+                replace(self._files.disk, self._path, released, role="lock", fence=self)
+        finally:
+            self._is_over.set()
+            self._heart.join()
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(self._holder.ttl_seconds / _BEATS_PER_TTL):
+            try:
+                self._files.disk.touch(self._path)
+            except FileNotFoundError:
+                return  # `check` will say the same
+            except OSError:
+                continue  # a network file system that is away for a moment; if it stays away, the lease runs out
+
+    def _successor(self, epoch: int) -> str:
+        with suppress(FileNotFoundError):
+            holder = self._files.holder(epoch)
+            if holder:
+                return f"{holder.owner} (epoch {epoch})"
+        return f"another runner (epoch {epoch})"
+
+
+_LOST_HINT = (
+    "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
+)
+
+
+def acquire_lease(disk: Disk, layout: ExtractionLayout, *, owner: Owner, ttl: timedelta) -> Lease:
+    """Take the lease of an extraction, waiting for up to a ttl to see whether the present holder lives.
+
+    Raises:
+        LockHeld: another runner has it and lives.
+        StorageError: a lock file cannot be made.
+    """
+    files = LeaseFiles(disk, layout.lock)
+    while True:
+        with storage_errors(layout.lock, "lock"):
+            highest = files.highest()
+            if highest:
+                if not _is_free(files, highest, ttl):
+                    continue
+            else:
+                disk.make_folder(layout.folder, role="lock")
+            holder = Holder.of(owner, epoch=highest + 1, ttl=ttl)
+            # Another may have been quicker; then the next round looks at that one.
+            if _made(files, holder):
+                return _taken(files, layout, holder)
+
+
+def lease_holder(disk: Disk, lock: Path) -> Owner | None:
+    """Who holds the lease now, as far as can be told without waiting for a heartbeat."""
+    files = LeaseFiles(disk, lock)
+    highest = files.highest()
+    if not highest:
+        return None
+    try:
+        holder = files.holder(highest)
+    except FileNotFoundError:
+        return None
+    if holder is None or holder.released_at or liveness(holder.owner) is Liveness.DEAD:
+        return None
+    return holder.owner
+
+
+def _taken(files: LeaseFiles, layout: ExtractionLayout, holder: Holder) -> Lease:
+    lease = Lease(holder, files=files)
+    try:
+        fence_off(files.disk, layout, epoch=holder.epoch)
+        files.sweep(holder.epoch)
+    except BaseException:
+        lease.release()
+        raise
+    return lease
+
+
+def _made(files: LeaseFiles, holder: Holder) -> bool:
+    """Whether `holder` has made its epoch and holds by it."""
+    path = files.file(holder.epoch)
+    try:
+        if not create_once(files.disk, path, holder.to_bytes(), role="lock", unique=process_token()):
+            return False
+    except StorageError as error:
+        if error.code == "ENOENT":  # our temporary file was swept: we were stopped, and this epoch is long past
+            return False
+        raise
+    # We may have been stopped before the link for so long that this epoch had come, gone and been swept.
+    if files.highest() == holder.epoch:
+        return True
+    files.disk.unlink(path, role="lock")
+    return False
+
+
+def _is_free(files: LeaseFiles, epoch: int, ttl: timedelta) -> bool:
+    """Watch the highest epoch until it may be followed; False if it vanished or is the highest no more.
+
+    Raises LockHeld as soon as its heartbeat moves.
+    """
+    path = files.file(epoch)
+    try:
+        first = _pulse(path)
+        holder = files.holder(epoch)
+        lifetime = max(ttl.total_seconds(), holder.ttl_seconds if holder else 0.0)
+        pause = min(lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
+        waited = 0.0
+        while holder is None or (holder.released_at is None and liveness(holder.owner) is not Liveness.DEAD):
+            if waited >= lifetime:
+                break
+            began = time.monotonic()
+            time.sleep(pause)
+            # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
+            waited += min(time.monotonic() - began, 2 * pause)
+            if files.highest() != epoch:
+                return False
+            holder = files.holder(epoch)
+            if _pulse(path) != first and (holder is None or holder.released_at is None):
+                raise held(path, holder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _pulse(path: Path) -> int:
+    """The file's time, read through an open file: over NFS, opening it is what asks the server."""
+    with path.open("rb") as file:
+        return os.fstat(file.fileno()).st_mtime_ns

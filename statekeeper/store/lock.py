@@ -1,0 +1,89 @@
+"""One runner per extraction: which kind of lock a folder needs, and how to take it or see who has it.
+
+The kinds are `store.flock` (one machine) and `store.lease` (several). All runners of an extraction must use the same
+kind; where one sees a local disk and another its network export, the configuration has to say `lease`.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, assert_never
+
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.record import Owner
+from statekeeper.store.disk import Disk
+from statekeeper.store.durable import storage_errors
+from statekeeper.store.flock import acquire_flock, flock_holder
+from statekeeper.store.holder import ExtractionLock
+from statekeeper.store.lease import acquire_lease, lease_holder
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_SHARED = frozenset(
+    {"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "gfs2"}
+    | {"orangefs", "pvfs2", "smb3", "smbfs", "vboxsf", "virtiofs"}
+)
+
+
+class LockKind(StrEnum):
+    """How the one runner of an extraction is told from the others."""
+
+    FLOCK = "flock"
+    LEASE = "lease"
+
+
+def choose_kind(folder: Path, configured: Literal["auto", "flock", "lease"]) -> LockKind:
+    """The configured kind; for `auto`, a lease where `folder` lies (or will lie) on a network or FUSE file system."""
+    if configured != "auto":
+        return LockKind(configured)
+    try:
+        mounts = _MOUNTS.read_text(errors="surrogateescape")
+    except OSError:
+        return LockKind.FLOCK
+    kind = filesystem_type(folder.resolve(), mounts)
+    return LockKind.LEASE if kind in _SHARED or kind.startswith("fuse") else LockKind.FLOCK
+
+
+def filesystem_type(folder: Path, mounts: str) -> str:
+    """The type of the file system of an absolute folder, by the text of mountinfo (proc(5)); empty if unknown."""
+    best, kind = 0, ""
+    for line in mounts.splitlines():
+        left, separator, right = line.partition(" - ")
+        fields = left.split(" ")
+        if not separator or len(fields) < 5:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields[4]))
+        # Of two mounts on one point, the later hides the earlier.
+        if folder.is_relative_to(point) and len(point.parts) >= best:
+            best, kind = len(point.parts), right.split(" ")[0]
+    return kind
+
+
+def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owner, ttl: timedelta) -> ExtractionLock:
+    """Become the one runner of an extraction, and clear away what a dead one left half written.
+
+    A flock is had at once or not at all; for a lease it takes up to its ttl to tell a dead holder from a living one.
+
+    Raises:
+        LockHeld: another runner has it; the message names it.
+        StorageError: the file system refused.
+    """
+    match kind:
+        case LockKind.FLOCK:
+            return acquire_flock(disk, layout, owner=owner, ttl=ttl)
+        case LockKind.LEASE:
+            return acquire_lease(disk, layout, owner=owner, ttl=ttl)
+        case _:
+            assert_never(kind)
+
+
+def peek(disk: Disk, layout: ExtractionLayout) -> Owner | None:
+    """Who runs this extraction now, by whichever kind of lock; never waits, never keeps others from acquiring.
+
+    Raises:
+        StorageError: the lock file cannot be read.
+    """
+    with storage_errors(layout.lock, "look at"):
+        return lease_holder(disk, layout.lock) or flock_holder(disk, layout.lock)
