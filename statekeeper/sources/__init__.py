@@ -1,1 +1,25 @@
+"""Opens sessions with sources of any kind; only the kind that is asked for is imported, and its driver with it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+if TYPE_CHECKING:
+    from statekeeper.config.sources import SourceConfig
+    from statekeeper.sources.protocol import SourceSession
+
+
+def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> SourceSession:
+    """A new session with the source that `config` describes; `memory_limit` is in DuckDB's notation.
+
+    Raises:
+        SourceUnreachable: no session can be opened at all.
+        TransientSourceError: none can be opened now, and a later attempt may succeed.
+    """
+    match config.type:
+        case "duckdb":
+            from statekeeper.sources.duckdb import DuckdbSession
+
+            return DuckdbSession(config.path, memory_limit=memory_limit)
+        case _:
+            assert_never(config.type)
