@@ -5,7 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from statekeeper.config.section import Name, Section
 
@@ -20,8 +21,16 @@ class ChunkingStrategy(StrEnum):
     NONE = "none"
 
 
+def _also_key(schema: JsonDict) -> None:
+    properties = schema["properties"]
+    assert isinstance(properties, dict)
+    properties["key"] = {"description": "the same as column", "type": "string"}
+
+
 class ChunkingPolicy(Section):
     """How a table is cut: along what, and about how many rows a chunk. `column` may also be written `key`."""
+
+    model_config = ConfigDict(json_schema_extra=_also_key)
 
     strategy: Annotated[ChunkingStrategy, Field(strict=False)] = Field(
         default=ChunkingStrategy.AUTO,

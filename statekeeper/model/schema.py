@@ -5,7 +5,7 @@ These are values that travel to worker processes; `statekeeper.schemas.models` t
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -20,7 +20,10 @@ def _number(value: object) -> object:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | str | float):
-        return Decimal(str(value))
+        try:
+            return Decimal(str(value))
+        except InvalidOperation as error:
+            raise ValueError("expected a number") from error
     return value
 
 
@@ -60,3 +63,8 @@ class SchemaRef(Frozen):
     @property
     def is_declared(self) -> bool:
         return self.path is not None or self.columns is not None
+
+    @property
+    def label(self) -> str | None:
+        """How metadata and messages name it."""
+        return "columns" if self.columns is not None else self.path

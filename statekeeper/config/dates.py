@@ -1,0 +1,42 @@
+"""The extraction date as the configuration writes it: a day, or a word that stands for one."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from statekeeper.config.section import refusal
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AGO = {"today": 0, "yesterday": 1}
+
+
+def resolve_date(text: str, *, today: date) -> date:
+    """The day that `today`, `yesterday` or `YYYY-MM-DD` stands for.
+
+    Raises:
+        ValueError: the text is none of them, or names a day that does not exist.
+    """
+    if text in _AGO:
+        return today - timedelta(days=_AGO[text])
+    if not _DAY.fullmatch(text):
+        raise ValueError("expected today, yesterday or a day such as 2026-01-31")
+    return date.fromisoformat(text)
+
+
+def _day_or_word(text: str) -> str:
+    try:
+        resolve_date(text, today=date(2000, 1, 1))
+    except ValueError as error:
+        raise refusal("today, yesterday or a day such as 2026-01-31") from error
+    return text
+
+
+ExtractionDate = Annotated[
+    str,
+    AfterValidator(_day_or_word),
+    WithJsonSchema({"type": "string", "pattern": r"^(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})$|\$\{"}),
+]

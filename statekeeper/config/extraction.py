@@ -1,0 +1,135 @@
+"""The configuration as the rest of the program uses it: every default filled in, every name resolved, frozen.
+
+`statekeeper.config.loader` makes these from a file, `statekeeper.config.resolution` from its entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.dates import resolve_date
+from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
+from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
+from statekeeper.config.sources import DuckDBSource, SourceConfig
+from statekeeper.config.tables import OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
+from statekeeper.errors import ConfigError
+from statekeeper.model.base import Frozen
+from statekeeper.model.schema import SchemaRef
+from statekeeper.model.table import Relation, TableRef
+
+
+class IncrementalConfig(Frozen):
+    """By which column, and over which window, the rows of an incremental extraction are chosen."""
+
+    column: str
+    kind: WindowKind = WindowKind.DAY
+    lookback: timedelta = timedelta()
+    timezone: str = "UTC"
+    allow_open_window: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionConfig:
+    """All that is configured for one table.
+
+    `incremental` is set wherever an incremental column is; `is_full_extract` says that the whole relation is taken all
+    the same. `extraction_date` and `run_id` are the entry's own, to be compared with the run's by `check_run`.
+    `declared_at` is where the entry stands, for messages.
+    """
+
+    table: TableRef
+    source: SourceConfig
+    relation: Relation
+    model: SchemaRef
+    incremental: IncrementalConfig | None = None
+    is_full_extract: bool = True
+    chunking: ChunkingPolicy = field(default_factory=ChunkingPolicy)
+    verify: Verify = Verify.FULL
+    reconcile: Reconcile = Reconcile.COUNT
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_snapshot_lost: OnSnapshotLost = OnSnapshotLost.RESTART
+    max_snapshot_restarts: int = 3
+    on_violation: OnViolation = OnViolation.FAIL
+    flashback_enabled: bool = False
+    flashback_timestamp: str | None = None
+    extraction_date: str | None = None
+    run_id: str | None = None
+    declared_at: str = ""
+
+    @property
+    def custom_query(self) -> str | None:
+        """The query that is read instead of the table."""
+        return self.relation.query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """A whole configuration.
+
+    `path` and `tables_path` are the files it came from, as they were named (None without one); `fingerprint` is the
+    SHA-256 of their text, before references are filled in.
+    """
+
+    name: str
+    path: str | None
+    tables_path: str | None
+    fingerprint: str
+    sources: Mapping[str, SourceConfig]
+    output: OutputConfig
+    execution: ExecutionConfig
+    states: StatePolicies
+    extraction_date: str
+    tables: tuple[ExtractionConfig, ...]
+
+
+def run_id_of(pipeline: str, extraction_date: date) -> str:
+    """The name of a pipeline's run at a date: `<pipeline>-<yyyymmdd>`."""
+    return f"{pipeline}-{extraction_date:%Y%m%d}"
+
+
+def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:
+    """Compare the `extraction_date` and `run_id` that entries carry with the run's.
+
+    Raises:
+        ConfigError: an entry was written for another run.
+    """
+    problems = []
+    for table in pipeline.tables:
+        if table.extraction_date and resolve_date(table.extraction_date, today=today) != extraction_date:
+            what = f"expected the run's date {extraction_date}; found '{table.extraction_date}'"
+            problems.append(f"{table.declared_at}.extraction_date: {what}")
+        if table.run_id and table.run_id != run_id:
+            problems.append(f"{table.declared_at}.run_id: expected the run's '{run_id}'; found '{table.run_id}'")
+    if problems:
+        raise ConfigError("\n".join(problems), hint="remove the key, or run with a matching --date and --run-id")
+
+
+__all__ = [
+    "ChunkingPolicy",
+    "ChunkingStrategy",
+    "Compression",
+    "DuckDBSource",
+    "EngineKind",
+    "ExecutionConfig",
+    "ExtractionConfig",
+    "Hook",
+    "IncrementalConfig",
+    "LockKind",
+    "OnSnapshotLost",
+    "OnViolation",
+    "OutputConfig",
+    "Pipeline",
+    "Reconcile",
+    "RetryPolicy",
+    "SourceConfig",
+    "StatePolicies",
+    "StatePolicy",
+    "Verify",
+    "WindowKind",
+    "check_run",
+    "resolve_date",
+    "run_id_of",
+]

@@ -1,0 +1,195 @@
+"""A pipeline from its files, or from a mapping; every mistake in it is reported at once.
+
+Reads files and nothing else: schema models are not imported, sources not connected to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import RootModel
+
+from statekeeper.config.checking import Checked, check, salvage
+from statekeeper.config.document import Document, KeyPath
+from statekeeper.config.extraction import Pipeline
+from statekeeper.config.models import ConfigFile, TablesFile
+from statekeeper.config.plain_source import read_mapping
+from statekeeper.config.problems import Problem, Spot, config_error, found
+from statekeeper.config.references import fill_references
+from statekeeper.config.resolution import Defaults, WrittenTable, resolve
+from statekeeper.config.shape import purpose
+from statekeeper.config.sources import SourceConfig
+from statekeeper.config.tables import TableDefaults, TableEntry
+from statekeeper.config.yaml_source import read_json, read_yaml
+from statekeeper.errors import ConfigError
+
+_Listed: TypeAlias = Checked[ConfigFile] | Checked[TablesFile]
+
+
+def load_pipeline(path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None) -> Pipeline:
+    """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
+
+    Raises:
+        ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
+    """
+    config = _read(path, environ)
+    if not isinstance(config.document.data, dict):
+        raise config_error([*config.problems, config.not_a("mapping with pipeline, sources and tables")])
+    tables = None if tables_path is None else _read(tables_path, environ).with_list_below("tables")
+    if tables is not None and not isinstance(tables.document.data, dict):
+        raise config_error([*config.problems, *tables.problems, tables.not_a("list of tables")])
+    digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
+    return _pipeline(
+        config,
+        tables,
+        path=str(path),
+        tables_path=str(tables_path) if tables_path else None,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract") -> Pipeline:
+    """The pipeline that a mapping with the keys of a configuration file describes; `name` serves where it has none.
+
+    Raises:
+        ConfigError: every problem is a line of its message, `key: what is wrong`.
+    """
+    document, problems = read_mapping({"pipeline": name, **mapping})
+    return _pipeline(_File(document, tuple(problems), b""), None, path=None, tables_path=None, fingerprint=None)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it was read."""
+
+    document: Document
+    problems: tuple[Problem, ...]
+    content: bytes
+
+    def with_list_below(self, key: str) -> _File:
+        """The file as if its list were the value of `key`."""
+        if not isinstance(self.document.data, list):
+            return self
+        problems = (replace(p, document=p.document.below(key), path=(key, *p.path)) for p in self.problems)
+        return _File(self.document.below(key), tuple(problems), self.content)
+
+    def not_a(self, what: str) -> Problem:
+        return Problem(self.document, (), f"expected a {what}; found {found(self.document, ())}")
+
+
+def _read(path: Path, environ: Mapping[str, str]) -> _File:
+    name = str(path)
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{name}:{line}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
+        ) from None
+    except FileNotFoundError:
+        raise ConfigError(f"{name}: there is no such file", hint="`statekeeper init` writes an example") from None
+    except IsADirectoryError:
+        raise ConfigError(f"{name}: expected a file; found a folder") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
+    filled, unset = fill_references(document, environ)
+    return _File(filled, (*duplicates, *unset), content)
+
+
+def _pipeline(
+    config: _File, tables: _File | None, *, path: str | None, tables_path: str | None, fingerprint: str | None
+) -> Pipeline:
+    checked = check(ConfigFile, config.document)
+    listed = checked if tables is None else check(TablesFile, tables.document)
+    problems = [*config.problems, *(tables.problems if tables else ())]
+    problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
+    if not listed.document.has(("tables",)) and not any("'tables'" in problem.hint for problem in problems):
+        hint = purpose(ConfigFile, ("tables",))
+        problems.append(Problem(listed.document, ("tables",), "this key is missing", hint=hint, spot=Spot.KEY))
+    resolved = resolve(
+        _written_tables(listed, problems), defaults=_defaults(checked, problems), sources=_sources(checked, problems)
+    )
+    problems += resolved.problems
+    if problems or checked.value is None:
+        raise config_error(problems)
+    written = checked.value
+    return Pipeline(
+        name=written.pipeline,
+        path=path,
+        tables_path=tables_path,
+        fingerprint=fingerprint or hashlib.sha256(written.model_dump_json().encode()).hexdigest(),
+        sources=written.sources,
+        output=written.output,
+        execution=written.execution,
+        states=written.states,
+        extraction_date=written.extraction_date,
+        tables=resolved.tables,
+    )
+
+
+def _first_causes(problems: Iterable[Problem], *, known: Sequence[Problem]) -> list[Problem]:
+    """The problems that no other one brings about: a reference that is unset, a source whose type is wrong."""
+    problems = list(problems)
+    wrong_sources = {(p.document.name, p.path[:2]) for p in problems if p.path[0::2] == ("sources", "type")}
+    causes = {(p.document.name, p.path) for p in known}
+    return [
+        p
+        for p in problems
+        if (p.document.name, p.path) not in causes
+        and (p.path[2:] == ("type",) or (p.document.name, p.path[:2]) not in wrong_sources)
+    ]
+
+
+def _written_tables(listed: _Listed, problems: Sequence[Problem]) -> list[WrittenTable]:
+    """The entries that can be read, if need be without the keys that are wrong."""
+    document = listed.document
+    paths: list[KeyPath] = []
+    if isinstance(document.data, dict) and isinstance(entries := document.data.get("tables"), list):
+        paths = [("tables", index) for index in range(len(entries))]
+    if listed.value is not None and listed.value.tables is not None:
+        return [WrittenTable(entry, document, path) for entry, path in zip(listed.value.tables, paths, strict=True)]
+    wrong = _paths_in(document, problems)
+    found = []
+    for path in paths:
+        keys = frozenset(str(wrong_path[2]) for wrong_path in wrong if wrong_path[:2] == path and len(wrong_path) > 2)
+        named = document
+        if isinstance(entry_data := document.at(path), dict) and (
+            "table_name" in keys or "table_name" not in entry_data
+        ):
+            keys |= {"table_name"}
+            named = document.with_value((*path, "table_name"), "?")
+        entry = salvage(TableEntry, named, below=path, without=[p for p in wrong if p[2:] != ("table_name",)])
+        if entry is not None:
+            found.append(WrittenTable(entry, document, path, wrong_keys=keys))
+    return found
+
+
+def _defaults(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Defaults:
+    if checked.value is not None:
+        return Defaults(checked.value.defaults, checked.document)
+    wrong = _paths_in(checked.document, problems)
+    section = salvage(TableDefaults, checked.document, below=("defaults",), without=wrong)
+    return Defaults(section or TableDefaults(), checked.document)
+
+
+def _sources(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Mapping[str, SourceConfig | None]:
+    if checked.value is not None:
+        return checked.value.sources
+    data = checked.document.data
+    names = data.get("sources") if isinstance(data, dict) else None
+    wrong = _paths_in(checked.document, problems)
+    found: dict[str, SourceConfig | None] = {}
+    for name in names if isinstance(names, dict) else ():
+        source = salvage(RootModel[SourceConfig], checked.document, below=("sources", name), without=wrong)
+        found[name] = source.root if source else None
+    return found
+
+
+def _paths_in(document: Document, problems: Sequence[Problem]) -> list[KeyPath]:
+    return [problem.path for problem in problems if problem.document.name == document.name]

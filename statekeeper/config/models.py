@@ -1,0 +1,62 @@
+"""The configuration as it is written: the whole file, and the file of tables that may stand in for its `tables:`.
+
+The JSON Schema of these models is what editors complete configurations from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from statekeeper.config.dates import ExtractionDate
+from statekeeper.config.output import ExecutionConfig, OutputConfig
+from statekeeper.config.policies import StatePolicies
+from statekeeper.config.section import Name, Section
+from statekeeper.config.sources import SourceConfig
+from statekeeper.config.tables import TableDefaults, TableEntry
+
+
+class ConfigFile(Section):
+    """A pipeline's configuration."""
+
+    pipeline: Name = Field(description="the pipeline's name; runs are named after it")
+    sources: dict[Name, SourceConfig] = Field(min_length=1, description="databases, by the name that tables use")
+    output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
+    extraction_date: ExtractionDate = Field(default="today", description="the day of a run that is given no --date")
+    defaults: TableDefaults = Field(default=TableDefaults(), description="table keys for tables that do not set them")
+    states: StatePolicies = Field(default=StatePolicies(), description="policies of the state machine")
+    tables: tuple[TableEntry, ...] | None = Field(
+        default=None, min_length=1, description="the tables; may be left out where they come from --tables"
+    )
+
+
+class TablesFile(Section):
+    """The file of `--tables`: `tables`, or in the file the list alone."""
+
+    tables: tuple[TableEntry, ...] = Field(min_length=1)
+
+
+class _WithReferences(GenerateJsonSchema):
+    """A JSON Schema that also takes `${NAME}` where a number, a truth value or one of several words is wanted."""
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return _or_reference(super().int_schema(schema))
+
+    def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
+        return _or_reference(super().bool_schema(schema))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        return _or_reference(super().enum_schema(schema))
+
+
+def _or_reference(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [schema, {"type": "string", "pattern": r"\$\{"}]}
+
+
+def config_json_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration file."""
+    return ConfigFile.model_json_schema(schema_generator=_WithReferences)

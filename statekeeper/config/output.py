@@ -1,0 +1,83 @@
+"""The `output:` and `execution:` of the configuration: where Parquet goes, in which form, and how work is run."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from enum import StrEnum
+
+from pydantic import Field, field_validator
+
+from statekeeper.config.quantities import PositiveDuration, Size
+from statekeeper.config.section import Name, Section, refusal
+
+_MIB = 1024 * 1024
+
+
+class Compression(StrEnum):
+    """Parquet's codecs, by the names that pyarrow gives them."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+    GZIP = "gzip"
+    LZ4 = "lz4"
+    BROTLI = "brotli"
+    NONE = "none"
+
+
+class LockKind(StrEnum):
+    """How an extraction is held by one runner."""
+
+    AUTO = "auto"
+    FLOCK = "flock"
+    LEASE = "lease"
+
+
+class EngineKind(StrEnum):
+    """Where chunks are extracted."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+class OutputConfig(Section):
+    """Where and how Parquet is written."""
+
+    base_path: Name = Field(default="data", description="the folder under which all output lies")
+    compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
+    row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
+    row_group_bytes: Size = Field(
+        default=128 * _MIB, description="about the most memory that the rows of a row group take, such as 128MiB"
+    )
+    lock: LockKind = Field(
+        default=LockKind.AUTO,
+        description="flock: one machine's local disk; lease: a disk that machines share; auto: by the file system",
+    )
+    lease_ttl: PositiveDuration = Field(
+        default=timedelta(seconds=60), description="how long the lease of a silent runner still holds"
+    )
+
+
+def _default_workers() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, usable or 1)
+
+
+class ExecutionConfig(Section):
+    """How work is run."""
+
+    engine: EngineKind = Field(default=EngineKind.LOCAL, description="local: a pool of worker processes")
+    workers: int = Field(
+        default_factory=_default_workers,
+        ge=1,
+        description="worker processes, shared by all tables; by default up to 4, as the machine has cores",
+    )
+    active_tables: int = Field(default=8, ge=1, description="how many tables are between plan and publication at once")
+    memory_limit: Size = Field(default=1024 * _MIB, description="DuckDB's memory limit in each process, such as 1GiB")
+
+    @field_validator("engine")
+    @classmethod
+    def _engine_is_available(cls, engine: EngineKind) -> EngineKind:
+        if engine is EngineKind.SPARK:
+            raise refusal("'local', the engine of this version", hint="engine: spark comes with a later version")
+        return engine

@@ -1,0 +1,270 @@
+"""Entries of `tables:` over `defaults:`, resolved to extractions; and mistakes that only several keys show together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.document import Document, KeyPath, path_text
+from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
+from statekeeper.config.policies import RetryPolicy
+from statekeeper.config.problems import Problem, location, nearest
+from statekeeper.config.section import Section
+from statekeeper.config.sources import SourceConfig
+from statekeeper.config.tables import (
+    OnSnapshotLost,
+    OnViolation,
+    Reconcile,
+    TableDefaults,
+    TableEntry,
+    Verify,
+    WindowKind,
+)
+from statekeeper.model.schema import SchemaRef
+from statekeeper.model.table import Relation, TableRef, safe_name
+
+Part = TypeVar("Part", bound=Section)
+
+_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window")
+_NAMING = frozenset({"source_name", "table_name", "path_name"})
+_DEPENDS = {
+    **dict.fromkeys((*_NEEDS_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
+    **dict.fromkeys(("flashback_enabled", "flashback_timestamp"), frozenset({"source_name"})),
+    "chunking": frozenset({"custom_query"}),
+    "columns": frozenset({"schema"}),
+}
+"""Which other keys a problem at a key depends on."""
+
+
+@dataclass(frozen=True)
+class WrittenTable:
+    """An entry, and where it stands. `wrong_keys` are those of its keys that could not be read and were left out."""
+
+    entry: TableEntry
+    document: Document
+    path: KeyPath
+    wrong_keys: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The `defaults:` section, and the document it stands in."""
+
+    section: TableDefaults
+    document: Document
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """The extractions, and the problems; with problems the extractions may lack some."""
+
+    tables: tuple[ExtractionConfig, ...]
+    problems: tuple[Problem, ...]
+
+
+def resolve(
+    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceConfig | None]
+) -> Resolved:
+    """Resolve every entry. `sources` has None for a source whose own section could not be read."""
+    tables = [_Table(entry, defaults, sources) for entry in written]
+    problems = [problem for table in tables for problem in table.problems()]
+    problems += _shared_folders(tables)
+    resolved = () if problems else tuple(table.resolved() for table in tables)
+    return Resolved(resolved, tuple(problems))
+
+
+def overlaid(top: Part, base: Part) -> Part:
+    """`base` with every key that `top` sets itself; sections within sections are overlaid in turn."""
+    values: dict[str, object] = {name: getattr(base, name) for name in base.model_fields_set}
+    for name in top.model_fields_set:
+        value, under = getattr(top, name), values.get(name)
+        is_pair = isinstance(value, Section) and isinstance(under, Section)
+        values[name] = overlaid(value, under) if is_pair else value
+    return top.model_copy(update=values)
+
+
+class _Table:
+    """One entry over the defaults."""
+
+    def __init__(self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceConfig | None]) -> None:
+        self.written = written
+        self.defaults = defaults
+        self.sources = sources
+        self.entry = _over_defaults(written.entry, defaults.section)
+
+    @property
+    def source_name(self) -> str:
+        """The source's name, which may be that of no source."""
+        only = next(iter(self.sources)) if len(self.sources) == 1 else ""
+        return self.entry.source_name or only
+
+    @property
+    def source(self) -> SourceConfig | None:
+        return self.sources.get(self.source_name)
+
+    @property
+    def folder(self) -> tuple[str, str]:
+        """What of its folder's path is its own, as a file system that ignores case sees it."""
+        path_name = self.entry.path_name or self.entry.table_name
+        return safe_name(self.source_name).casefold(), safe_name(path_name).casefold()
+
+    @property
+    def is_full_extract(self) -> bool:
+        if self.entry.is_full_extract is not None:
+            return self.entry.is_full_extract
+        return self.entry.incremental_column is None
+
+    def problem(self, *key: str, text: str, hint: str = "") -> Problem:
+        """A problem at a key of the entry, or of the defaults where only they have it."""
+        own, shared = (*self.written.path, *key), ("defaults", *key)
+        if not self.written.document.has(own) and self.defaults.document.has(shared):
+            text = f"{text} (for {path_text(self.written.path)})"
+            return Problem(self.defaults.document, shared, text, hint=hint)
+        return Problem(self.written.document, own, text, hint=hint)
+
+    def sets(self, key: str) -> bool:
+        """Whether the entry itself gives a value to a key."""
+        return key in self.written.entry.model_fields_set and getattr(self.written.entry, key) is not None
+
+    def problems(self) -> list[Problem]:
+        found = [*self._source(), *self._schema(), *self._incremental(), *self._chunking(), *self._flashback()]
+        # A key that was left out because it could not be read must not be missed a second time.
+        return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
+
+    def _follows(self, problem: Problem) -> bool:
+        depth = len(self.written.path) if problem.document is self.written.document else 1
+        key = str(problem.path[depth])
+        return bool((_DEPENDS.get(key, frozenset()) | {key}) & self.written.wrong_keys)
+
+    def _source(self) -> list[Problem]:
+        if self.source_name in self.sources:
+            return []
+        names = ", ".join(f"'{name}'" for name in self.sources)
+        if self.entry.source_name is None:
+            text = f"this key is missing, and there are {len(self.sources)} sources" if self.sources else ""
+            return [self.problem("source_name", text=text, hint=f"one of {names}")] if text else []
+        hint = nearest(self.source_name, self.sources)
+        text = f"expected one of the sources {names}; found '{self.source_name}'"
+        return [self.problem("source_name", text=text, hint=hint)] if names else []
+
+    def _schema(self) -> list[Problem]:
+        found = []
+        path = self.entry.schema_model
+        if path is not None and self.entry.columns is not None:
+            found.append(self.problem("columns", text="expected either `schema` or `columns`; found both"))
+        if path is not None and not _is_file(path.rpartition(":")[0]):
+            file = path.rpartition(":")[0]
+            hint = "the path is relative to the working directory"
+            text = f"expected the path of a Python file; there is no '{file}'"
+            found.append(self.problem("schema", text=text, hint=hint))
+        return found
+
+    def _incremental(self) -> list[Problem]:
+        if self.entry.incremental_column is not None:
+            return []
+        needy = [key for key in _NEEDS_COLUMN if self.sets(key)]
+        if self.entry.is_full_extract is False:
+            needy.append("is_full_extract")
+        hint = "name the column that tells when a row was written, or leave this key out"
+        return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in needy]
+
+    def _chunking(self) -> list[Problem]:
+        chunking = self.entry.chunking
+        if chunking is None:
+            return []
+        strategy = chunking.strategy
+        is_physical = strategy in {ChunkingStrategy.PARTITION, ChunkingStrategy.ROWID}
+        if self.entry.custom_query is not None and is_physical:
+            text = f"a custom_query cannot be cut by {strategy}: expected 'auto', 'key' or 'none'; found '{strategy}'"
+            return [self.problem("chunking", "strategy", text=text)]
+        if strategy is ChunkingStrategy.KEY and chunking.column is None:
+            hint = "name a column whose values are spread evenly, such as the primary key"
+            return [self.problem("chunking", "strategy", text="strategy 'key' needs a `column`", hint=hint)]
+        return []
+
+    def _flashback(self) -> list[Problem]:
+        source = self.source
+        if source is None or source.CAN_READ_THE_PAST:
+            return []
+        keys = [key for key in ("flashback_enabled", "flashback_timestamp") if getattr(self.entry, key)]
+        text = f"a {source.type} source cannot read at an earlier time"
+        return [self.problem(key, text=text, hint="leave this key out") for key in keys]
+
+    def resolved(self) -> ExtractionConfig:
+        entry, source = self.entry, self.source
+        assert source is not None
+        query = entry.custom_query
+        return ExtractionConfig(
+            table=TableRef(
+                source_name=self.source_name,
+                schema_name=entry.schema_name,
+                table_name=entry.table_name,
+                path_name=entry.path_name or entry.table_name,
+            ),
+            source=source,
+            relation=Relation(schema_name=entry.schema_name, table_name=entry.table_name)
+            if query is None
+            else Relation(query=query),
+            model=SchemaRef(path=entry.schema_model, columns=entry.columns),
+            incremental=_incremental_config(entry),
+            is_full_extract=self.is_full_extract,
+            chunking=entry.chunking or ChunkingPolicy(),
+            verify=entry.verify or Verify.FULL,
+            reconcile=entry.reconcile or Reconcile.COUNT,
+            retry=entry.retry or RetryPolicy(),
+            on_snapshot_lost=entry.on_snapshot_lost or OnSnapshotLost.RESTART,
+            max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
+            on_violation=entry.on_violation or OnViolation.FAIL,
+            flashback_enabled=entry.flashback_enabled or False,
+            flashback_timestamp=entry.flashback_timestamp,
+            extraction_date=entry.extraction_date,
+            run_id=entry.run_id,
+            declared_at=location(self.written.document, self.written.path),
+        )
+
+
+def _over_defaults(entry: TableEntry, defaults: TableDefaults) -> TableEntry:
+    # `schema` and `columns` are two ways to say one thing: an entry's own is not joined by the defaults' other one.
+    other = {"schema_model": "columns", "columns": "schema_model"}
+    hidden = {other[name] for name in other if name in entry.model_fields_set} - entry.model_fields_set
+    base = {name: getattr(defaults, name) for name in defaults.model_fields_set - hidden}
+    return overlaid(entry, entry.model_construct(_fields_set=set(base), **base))
+
+
+def _incremental_config(entry: TableEntry) -> IncrementalConfig | None:
+    if entry.incremental_column is None:
+        return None
+    return IncrementalConfig(
+        column=entry.incremental_column,
+        kind=entry.window or WindowKind.DAY,
+        lookback=entry.lookback or timedelta(),
+        timezone=entry.incremental_timezone or "UTC",
+        allow_open_window=entry.allow_open_window or False,
+    )
+
+
+def _shared_folders(tables: list[_Table]) -> list[Problem]:
+    """A problem for each entry whose folder an earlier one has already."""
+    first: dict[tuple[str, str], _Table] = {}
+    found = []
+    for table in tables:
+        earlier = first.setdefault(table.folder, table)
+        if earlier is table or _NAMING & (table.written.wrong_keys | earlier.written.wrong_keys):
+            continue
+        key = "path_name" if table.sets("path_name") else "table_name"
+        entry = table.entry
+        proposed = f"{entry.schema_name}_{entry.table_name}" if entry.schema_name else f"{entry.table_name}_2"
+        there = f"{path_text(earlier.written.path)} writes to the same folder, '{'/'.join(table.folder)}'"
+        found.append(table.problem(key, text=there, hint=f"give one of them its own path_name, such as {proposed}"))
+    return found
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
