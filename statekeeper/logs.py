@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TextIO
+from typing import Protocol
 from urllib.parse import quote
+
+from pydantic import BaseModel, SecretStr
 
 REDACTED = "***"
 _SHORTEST_SECRET = 4
 _ROOT = "statekeeper"
+
+
+class LogStream(Protocol):
+    """What log lines are written to."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
 
 
 class LogFormat(StrEnum):
@@ -103,7 +114,7 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
-def set_up_logging(stream: TextIO, *, log_format: LogFormat, redactor: Redactor) -> RedactingFilter:
+def set_up_logging(stream: LogStream, *, log_format: LogFormat, redactor: Redactor) -> RedactingFilter:
     """Write statekeeper's log to `stream`, and nowhere else; the filter's `run` may be set later."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else HumanFormatter())
@@ -114,6 +125,26 @@ def set_up_logging(stream: TextIO, *, log_format: LogFormat, redactor: Redactor)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     return redacting
+
+
+def secret_values(value: object) -> Iterator[str]:
+    """Every `SecretStr` in a configuration: in models, dataclasses, mappings and sequences."""
+    match value:
+        case SecretStr():
+            yield value.get_secret_value()
+        case BaseModel():
+            yield from secret_values(dict(value))
+        case Mapping():
+            for inner in value.values():
+                yield from secret_values(inner)
+        case list() | tuple() | set() | frozenset():
+            for inner in value:
+                yield from secret_values(inner)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            for member in fields(value):
+                yield from secret_values(getattr(value, member.name))
+        case _:
+            return
 
 
 def _field(record: logging.LogRecord, name: str) -> str | None:

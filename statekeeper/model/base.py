@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from statekeeper.errors import StateDamaged
 
@@ -27,19 +27,10 @@ class Document(Frozen):
     `checksum` is `sha256:` and the SHA-256 of the document's other keys as canonical JSON (sorted keys, no spaces, UTF-8).
     """
 
-    FORMAT: ClassVar[str]
-    VERSION: ClassVar[int] = 1
-
     format: str = ""
-    version: int = 0
+    """Each kind of document narrows this to its own name."""
+    version: Literal[1] = 1
     checksum: str = Field(default="", description="sha256 of the other keys as canonical JSON")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill_in_what_it_is(cls, values: Any) -> Any:
-        if isinstance(values, dict):
-            return {"format": cls.FORMAT, "version": cls.VERSION, **values}
-        return values
 
     def to_bytes(self) -> bytes:
         """The file's content: indented JSON, checksum included, with a newline at the end."""
@@ -58,14 +49,15 @@ class Document(Frozen):
             body = json.loads(data)
         except ValueError as error:
             raise _damaged(where, f"is not whole JSON ({len(data)} bytes; {error})") from error
-        if not isinstance(body, dict) or body.get("format") != cls.FORMAT:
+        own_format, newest = cls.model_fields["format"].default, cls.model_fields["version"].default
+        if not isinstance(body, dict) or body.get("format") != own_format:
             found = body.get("format") if isinstance(body, dict) else type(body).__name__
-            raise _damaged(where, f"is not a {cls.FORMAT} document (its format is {found!r})")
+            raise _damaged(where, f"is not a {own_format} document (its format is {found!r})")
         version = body.get("version")
-        if not isinstance(version, int) or version > cls.VERSION:
+        if not isinstance(version, int) or version > newest:
             raise _damaged(
                 where,
-                f"has version {version!r}, and this statekeeper reads up to version {cls.VERSION}",
+                f"has version {version!r}, and this statekeeper reads up to version {newest}",
                 hint="run it with the newer statekeeper that wrote it",
             )
         if body.get("checksum") != _checksum(body):

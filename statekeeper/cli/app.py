@@ -1,0 +1,259 @@
+"""The `statekeeper` command: each command parses, makes one call and renders.
+
+Decides the commands, their options and what is printed where: results on standard output, log lines and errors on
+standard error. The only broad `except` of the program is in `run_command`. Whatever needs a database driver or Arrow is
+imported by the commands that need it, so that `status` and `--help` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+import click
+
+from statekeeper import __version__
+from statekeeper.cli import options, render
+from statekeeper.cli.failure import explain
+from statekeeper.cli.request import RunRequest, locate
+from statekeeper.cli.terminal import Terminal
+from statekeeper.logs import LogFormat
+from statekeeper.status import read_status
+
+_WATCH_SECONDS = 1.0
+_EXIT_CODES = """Exit codes: 0 all complete; 1 some table failed; 2 wrong config or usage; 3 some table is held by
+another runner; 4 a source could not be reached or refused the login; 130 or 143 interrupted, with the state saved.
+Where several hold: 130 and 143 over 4 over 1 over 3."""
+
+in_terminal = click.make_pass_decorator(Terminal)
+
+
+def main() -> None:
+    """The entry point of the `statekeeper` program."""
+    sys.exit(run_command(sys.argv[1:]))
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code, and never raises."""
+    terminal = Terminal()
+    try:
+        code = app.main(list(arguments), prog_name="statekeeper", standalone_mode=False, obj=terminal)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
+        return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
+    return code if isinstance(code, int) else 0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
+@click.version_option(__version__, prog_name="statekeeper")
+def app() -> None:
+    """Extract database tables to validated Parquet; after any interruption, running again goes on from there."""
+
+
+@app.command()
+@options.config_argument
+@options.tables_file
+@options.table_names
+@options.extraction_date
+@options.run_id
+@click.option("--force-reprocess", is_flag=True, help="Extract complete tables again too; old data stays until then.")
+@options.workers
+@options.as_json
+@options.log_format
+@options.no_progress
+@in_terminal
+def run(
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables_path: Path | None,
+    tables: tuple[str, ...],
+    day: date | None,
+    run_id: str | None,
+    force_reprocess: bool,
+    workers: int | None,
+    is_json: bool,
+    log_format: LogFormat,
+    no_progress: bool,
+) -> int:
+    """Extract every table of CONFIG that is not complete yet."""
+    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id, workers=workers)
+    with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
+        report = extractor.run(tables=tables, force_reprocess=force_reprocess)
+    return terminal.show_result(report, render.show_run, is_json=is_json)
+
+
+@app.command()
+@options.config_argument_or_last_run
+@options.run_id
+@options.workers
+@options.as_json
+@options.log_format
+@options.no_progress
+@in_terminal
+def resume(
+    terminal: Terminal,
+    *,
+    config: Path | None,
+    run_id: str | None,
+    workers: int | None,
+    is_json: bool,
+    log_format: LogFormat,
+    no_progress: bool,
+) -> int:
+    """Go on with a run: only its tables that are not complete. Without CONFIG: the last run of this directory."""
+    request = RunRequest.again(config, run_id, workers=workers)
+    with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
+        report = extractor.resume()
+    return terminal.show_result(report, render.show_run, is_json=is_json)
+
+
+@app.command()
+@options.config_argument_or_last_run
+@options.run_id
+@options.as_json
+@click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
+@in_terminal
+def status(terminal: Terminal, *, config: Path | None, run_id: str | None, is_json: bool, watch: bool) -> int:
+    """Show how a run stands, from its files alone. Without CONFIG: the last run of this directory."""
+    found = locate(config, run_id)
+    while True:
+        current = read_status(found.base_path, found.run_id)
+        if watch and not is_json:
+            terminal.screen.clear()
+        terminal.show(current, render.show_status, is_json=is_json)
+        if not watch or current.state != "running":
+            return 0
+        sys.stdout.flush()
+        time.sleep(_WATCH_SECONDS)
+
+
+@app.command()
+@options.config_argument
+@options.tables_file
+@options.table_names
+@options.extraction_date
+@options.run_id
+@options.as_json
+@in_terminal
+def plan(
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables_path: Path | None,
+    tables: tuple[str, ...],
+    day: date | None,
+    run_id: str | None,
+    is_json: bool,
+) -> int:
+    """Show what a run of CONFIG would do, per table, and each column's exact type; writes nothing."""
+    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id)
+    with terminal.extractor(request) as extractor:
+        report = extractor.preview(tables=tables)
+    return terminal.show_result(report, render.show_plan, is_json=is_json)
+
+
+@app.command()
+@options.config_argument_or_last_run
+@options.run_id
+@options.as_json
+@options.log_format
+@options.no_progress
+@in_terminal
+def verify(
+    terminal: Terminal,
+    *,
+    config: Path | None,
+    run_id: str | None,
+    is_json: bool,
+    log_format: LogFormat,
+    no_progress: bool,
+) -> int:
+    """Check again everything that a run has published. Without CONFIG: the last run of this directory."""
+    request = RunRequest.again(config, run_id)
+    with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
+        report = extractor.verify()
+    return terminal.show_result(report, render.show_run, is_json=is_json)
+
+
+@app.command()
+@options.config_argument_or_last_run
+@options.run_id
+@click.option("--failed", is_flag=True, help="Reset every table that failed.")
+@options.table_names
+@in_terminal
+def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed: bool, tables: tuple[str, ...]) -> int:
+    """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
+    if failed == bool(tables):
+        raise click.UsageError("say which tables: either --failed, or --table NAME (several times)")
+    with terminal.extractor(RunRequest.again(config, run_id)) as extractor:
+        keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
+    for key in keys:
+        terminal.screen.line(f"{key} is reset")
+    terminal.screen.line(f"{len(keys)} reset; `statekeeper resume` extracts them")
+    return 0
+
+
+@app.command()
+@options.config_argument
+@options.tables_file
+@options.as_json
+@in_terminal
+def check(terminal: Terminal, *, config: Path, tables_path: Path | None, is_json: bool) -> int:
+    """Check CONFIG alone: every mistake with its place. Connects to nothing."""
+    from statekeeper.config.loader import load_pipeline
+
+    pipeline = load_pipeline(config, environ=os.environ, tables_path=tables_path)
+    keys = [table.table.key for table in pipeline.tables]
+    if is_json:
+        terminal.screen.line(json.dumps({"pipeline": pipeline.name, "tables": keys}, indent=2))
+    else:
+        terminal.screen.line(f"{config} is valid: pipeline {pipeline.name}, {len(keys)} tables")
+    return 0
+
+
+@app.command()
+@in_terminal
+def graph(terminal: Terminal) -> None:
+    """Print the state machine as a Mermaid diagram."""
+    from statekeeper.lifecycle import mermaid
+
+    terminal.screen.line(mermaid().rstrip())
+
+
+@app.group()
+def schemas() -> None:
+    """JSON Schemas of statekeeper's own files."""
+
+
+@schemas.command("json")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("schemas/json"),
+    show_default=True,
+    help="The folder that they are written to.",
+)
+@click.option(
+    "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
+)
+@in_terminal
+def schemas_json(terminal: Terminal, *, out: Path, is_check: bool) -> int:
+    """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
+    from statekeeper.cli import json_schemas
+
+    if not is_check:
+        for path in json_schemas.write(out):
+            terminal.screen.line(str(path))
+        return 0
+    stale = json_schemas.stale(out)
+    for path in stale:
+        terminal.screen.line(f"{path} is not up to date")
+    if stale:
+        terminal.screen.line("write them anew: make schemas-json")
+    return 1 if stale else 0

@@ -1,0 +1,66 @@
+"""The options that several commands share, each explained once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from statekeeper.logs import LogFormat
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+class _Day(click.ParamType[date]):
+    """A date as `YYYY-MM-DD`."""
+
+    name = "YYYY-MM-DD"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        if isinstance(value, date):
+            return value
+        try:
+            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a moment
+        except ValueError:
+            self.fail(f"{value!r} is not a date: expected YYYY-MM-DD, such as 2026-01-06", param, ctx)
+
+
+def config_argument(command: Command) -> Command:
+    """CONFIG, which must be given."""
+    return click.argument("config", type=_FILE)(command)
+
+
+def config_argument_or_last_run(command: Command) -> Command:
+    """CONFIG, which may be left out where a run was started in this directory."""
+    return click.argument("config", type=_FILE, required=False)(command)
+
+
+tables_file = click.option(
+    "--tables", "tables_path", type=_FILE, metavar="FILE", help="Take the tables from this JSON or YAML file."
+)
+table_names = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="Only this table: NAME, SCHEMA.NAME or SOURCE.SCHEMA.NAME. May be given several times.",
+)
+extraction_date = click.option(
+    "--date", "day", type=_Day(), help="The extraction date. [default: the config's extraction_date, which is today]"
+)
+run_id = click.option("--run-id", metavar="ID", help="The run's name. [default: PIPELINE-YYYYMMDD, or the last run's]")
+workers = click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes read at once.")
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
+log_format = click.option(
+    "--log-format",
+    type=click.Choice(LogFormat, case_sensitive=False),
+    default=LogFormat.HUMAN,
+    show_default=True,
+    help="How log lines on standard error are written; json is one object a line, and turns the live display off.",
+)
+no_progress = click.option("--no-progress", is_flag=True, help="Log lines instead of the live display on a terminal.")

@@ -1,0 +1,124 @@
+"""A live display of a run on a terminal: a line per table at work, with rows, rows/s, chunks and time left.
+
+Decides the look only. Tables that end are told in one line above the display. Elsewhere than on a terminal, and where
+log lines are asked for, `statekeeper.reporting.LogReporter` is used instead.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO
+
+from statekeeper.reporting import LogReporter, Reporter
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
+_STYLES = {"complete": "green", "skipped": "dim", "failed": "bold red", "held": "yellow", "interrupted": "yellow"}
+
+
+@dataclass
+class _Line:
+    """One table in the display. `counts_rows`: the bar moves by rows, since their number is known; else by chunks."""
+
+    task: TaskID
+    counts_rows: bool = False
+    rows: int = 0
+    began: float = 0.0
+
+
+class LiveReporter:
+    """Draws events into a rich progress display."""
+
+    def __init__(self, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._progress = progress
+        self._clock = clock
+        self._lines: dict[str, _Line] = {}
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None:
+        if state in _ENDS:
+            self._end(key, state, reason)
+        else:
+            self._progress.update(self._line(key).task, state=state)
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
+        line = self._line(key)
+        line.counts_rows = rows is not None
+        line.rows = 0
+        line.began = self._clock()
+        # An empty table has nothing to be counted down, and a bar of total 0 never fills.
+        total = max(1, chunks if rows is None else rows)
+        self._progress.reset(line.task, total=total, chunks=f"0/{chunks}", rows="", speed="")
+
+    def rows_read(self, key: str, rows: int) -> None:
+        line = self._line(key)
+        line.rows += rows
+        seconds = self._clock() - line.began
+        speed = f"{line.rows / seconds:,.0f} rows/s" if seconds > 0 else ""
+        advance = rows if line.counts_rows else 0
+        self._progress.update(line.task, advance=advance, rows=f"{line.rows:,}", speed=speed)
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:  # noqa: ARG002 - shown by rows_read
+        line = self._line(key)
+        self._progress.update(line.task, chunks=f"{done}/{total}")
+        if not line.counts_rows:
+            self._progress.update(line.task, completed=done)
+
+    def warning(self, key: str, message: str) -> None:
+        self._say(key, "warning", message, style="yellow")
+
+    def _line(self, key: str) -> _Line:
+        if key not in self._lines:
+            task = self._progress.add_task(key, total=None, state="", chunks="", rows="", speed="")
+            self._lines[key] = _Line(task, began=self._clock())
+        return self._lines[key]
+
+    def _end(self, key: str, state: str, reason: str | None) -> None:
+        line = self._lines.pop(key, None)
+        if line is not None:
+            self._progress.remove_task(line.task)
+        rows = f"{line.rows:,} rows" if line is not None and line.rows else None
+        self._say(key, state, reason or rows, style=_STYLES[state])
+
+    def _say(self, key: str, what: str, more: str | None, *, style: str) -> None:
+        from rich.text import Text
+
+        text = Text.assemble((what, style), f" {key}", f": {more}" if more else "")
+        self._progress.console.print(text)
+
+
+class StandardError:
+    """The stream that `sys.stderr` is at the time of writing, so that log lines appear above a live display."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
+@contextmanager
+def live_or_log(stream: TextIO, *, is_live: bool) -> Iterator[Reporter]:
+    """The reporter of a run: live on a terminal, else log lines."""
+    if not is_live:
+        yield LogReporter()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[state]}", style="cyan"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[rows]}", justify="right"),
+        TextColumn("{task.fields[speed]}", justify="right"),
+        TextColumn("{task.fields[chunks]}", justify="right"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(file=stream), expand=True, transient=True) as progress:
+        yield LiveReporter(progress)

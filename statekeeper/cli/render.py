@@ -1,0 +1,206 @@
+"""What the reports look like: which columns, which words, what stands under them; and their JSON twins.
+
+Decides the wording only: the values come as reports, and `statekeeper.cli.screen` draws.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from statekeeper.cli.screen import Column, Grid, Screen
+from statekeeper.model.manifest import RunStatus, TableStatus
+from statekeeper.model.preview import PlanReport, TablePlan
+from statekeeper.report import Outcome, RunReport
+
+_KILO = 1000.0
+_MINUTE = 60
+_HOUR = 3600
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    """A failure as it is shown under a table of results."""
+
+    table: str
+    message: str
+    hint: str | None
+
+
+def show_run(report: RunReport, screen: Screen) -> None:
+    """A run's or a verification's result: a row per table, failures with hints, and where the files are."""
+    columns = (
+        Column("table"),
+        Column("result"),
+        Column("rows", "right"),
+        Column("size", "right"),
+        Column("time", "right"),
+        Column("where"),
+    )
+    rows = tuple(
+        (
+            table.table.key,
+            table.outcome.value,
+            count(table.records),
+            size(table.bytes),
+            duration(table.duration_seconds),
+            table.output_path or "",
+        )
+        for table in report.tables
+    )
+    screen.grid(Grid(columns, rows))
+    failed = [
+        _Trouble(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
+    ]
+    told = {table.table for table in report.tables if table.failure}
+    others = [
+        _Trouble(table.table.key, f"{table.outcome}: {table.reason}", None)
+        for table in report.tables
+        if table.reason and table.table not in told and table.outcome is not Outcome.SKIPPED
+    ]
+    _show_troubles([*failed, *others], screen)
+    screen.line()
+    screen.line(f"{report.run_id}: {_counted(table.outcome.value for table in report.tables)}")
+    screen.line(f"files: {report.base_path}")
+    if report.exit_code != 0:
+        screen.line("next: `statekeeper resume` goes on from here; `statekeeper status` shows it again")
+
+
+def run_json(report: RunReport) -> str:
+    """The JSON twin of `show_run`."""
+    return report.model_dump_json(indent=2)
+
+
+def show_status(status: RunStatus, screen: Screen) -> None:
+    """How a run stands: a row per table, failures with hints, and the state of the whole."""
+    columns = (
+        Column("table"),
+        Column("state"),
+        Column("chunks", "right"),
+        Column("rows", "right"),
+        Column("size", "right"),
+        Column("attempts", "right"),
+        Column("time", "right"),
+        Column("where"),
+    )
+    rows = tuple(
+        (
+            _key(table),
+            table.state,
+            f"{table.chunks.done}/{table.chunks.total}" if table.chunks.total else "",
+            count(table.records),
+            size(table.bytes),
+            count(table.attempts or None),
+            duration(table.duration_seconds),
+            table.output_path or "",
+        )
+        for table in status.tables
+    )
+    screen.grid(Grid(columns, rows))
+    _show_troubles(
+        [_Trouble(_key(table), table.failure.message, table.failure.hint) for table in status.tables if table.failure],
+        screen,
+    )
+    screen.line()
+    counted = _counted(table.state for table in status.tables)
+    screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {counted}")
+
+
+def status_json(status: RunStatus) -> str:
+    """The JSON twin of `show_status`."""
+    return status.model_dump_json(indent=2)
+
+
+def show_plan(report: PlanReport, screen: Screen) -> None:
+    """What a run would do: per table the verdict and why, then each column's database type and the file's type."""
+    for table in report.tables:
+        _show_table_plan(table, screen)
+    screen.line(f"{report.run_id} would: {_counted(table.verdict.value for table in report.tables)}")
+    screen.line(f"files: {report.base_path}")
+
+
+def plan_json(report: PlanReport) -> str:
+    """The JSON twin of `show_plan`."""
+    return report.model_dump_json(indent=2)
+
+
+def _show_table_plan(table: TablePlan, screen: Screen) -> None:
+    facts = [table.verdict.value]
+    if table.scope is not None:
+        window = table.scope.window
+        facts.append(table.scope.mode.value)
+        if window is not None:
+            start = window.start.isoformat() if window.start else "the beginning"
+            facts.append(f"{window.column} from {start} to before {window.end.isoformat()}")
+    if table.chunks is not None:
+        facts.append(_plural(table.chunks, "chunk"))
+    if table.estimated_rows is not None:
+        facts.append(f"about {_plural(table.estimated_rows, 'row')}")
+    screen.line(f"{table.table.key}: {', '.join(facts)}" + (f" ({table.reason})" if table.reason else ""))
+    columns = (Column("column"), Column("database type"), Column("file type"), Column("null"))
+    rows = tuple(
+        (column.name, column.database_type, column.arrow_type, "yes" if column.is_nullable else "no")
+        for column in table.columns
+    )
+    screen.grid(Grid(columns, rows, indent=2))
+    for note in table.notes:
+        screen.line(f"  note: {note}")
+    if table.failure is not None:
+        _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
+    screen.line()
+
+
+def _show_troubles(troubles: list[_Trouble], screen: Screen) -> None:
+    for trouble in troubles:
+        screen.line()
+        _show_trouble(trouble, screen)
+
+
+def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
+    screen.line(f"{trouble.table}: {trouble.message}")
+    if trouble.hint:
+        screen.line(f"  hint: {trouble.hint}")
+
+
+def count(number: int | None) -> str:
+    """`1,234,567`; empty for None."""
+    return "" if number is None else f"{number:,}"
+
+
+def size(number: int | None) -> str:
+    """Bytes as `1.2 MB`, in powers of 1000; empty for None."""
+    if number is None:
+        return ""
+    if number < _KILO:
+        return f"{number} B"
+    value, units = number / _KILO, ["TB", "GB", "MB", "kB"]
+    while value >= _KILO and len(units) > 1:
+        value /= _KILO
+        units.pop()
+    return f"{value:,.1f} {units[-1]}"
+
+
+def duration(seconds: float | None) -> str:
+    """`1.2 s`, `3m 05s` or `2h 04m`; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < _MINUTE:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _HOUR:
+        return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
+    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
+
+
+def _key(table: TableStatus) -> str:
+    return ".".join(part for part in (table.source_name, table.schema_name, table.table_name) if part)
+
+
+def _counted(words: Iterable[str]) -> str:
+    """`5 complete, 1 failed`, the most frequent first."""
+    return ", ".join(f"{number} {word}" for word, number in Counter(words).most_common()) or "no tables"
+
+
+def _plural(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

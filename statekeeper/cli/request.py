@@ -1,0 +1,55 @@
+"""Which run a command line means: a new one of a config, or one that is on disk already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from statekeeper.errors import UsageError
+from statekeeper.status import RunLocation, find_run, read_manifest
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `StatefulDataExtractor.from_config` is asked for."""
+
+    config: Path
+    tables_path: Path | None = None
+    day: date | None = None
+    run_id: str | None = None
+    workers: int | None = None
+
+    @classmethod
+    def again(cls, config: Path | None, run_id: str | None, *, workers: int | None = None) -> RunRequest:
+        """The request that a run on disk was started with: its config, its date, its file of tables.
+
+        Raises:
+            UsageError: there is no such run, or it was made in Python and has no config to read again.
+        """
+        found = locate(config, run_id)
+        manifest = read_manifest(found.base_path, found.run_id)
+        known = config or (Path(manifest.config_path) if manifest.config_path else None)
+        if known is None:
+            raise UsageError(
+                f"the run {found.run_id} was made in Python, without a config",
+                hint="go on with it in Python: run() again, or resume()",
+            )
+        return cls(
+            config=known,
+            tables_path=Path(manifest.tables_path) if manifest.tables_path else None,
+            day=date.fromisoformat(manifest.extraction_date),
+            run_id=found.run_id,
+            workers=workers,
+        )
+
+
+def locate(config: Path | None, run_id: str | None) -> RunLocation:
+    """Where the run is that CONFIG and --run-id name; without CONFIG, the last run of this directory."""
+    base_path = None
+    if config is not None:
+        from statekeeper.config.base_path import base_path_of
+
+        base_path = base_path_of(config, environ=os.environ)
+    return find_run(Path.cwd(), config_path=config, base_path=base_path, run_id=run_id)

@@ -1,0 +1,83 @@
+"""What the commands of one invocation share: the screen, the log, the secrets that neither may show."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from statekeeper.cli.progress import StandardError, live_or_log
+from statekeeper.cli.screen import Screen
+from statekeeper.logs import LogFormat, Redactor, secret_values, set_up_logging
+
+if TYPE_CHECKING:
+    from statekeeper.cli.request import RunRequest
+    from statekeeper.extractor import StatefulDataExtractor
+
+
+class Report(Protocol):
+    """What a command shows."""
+
+    def model_dump_json(self, *, indent: int | None = None) -> str: ...
+
+
+class Result(Report, Protocol):
+    """What a command shows, and ends with."""
+
+    @property
+    def exit_code(self) -> int: ...
+
+
+AnyReport = TypeVar("AnyReport", bound=Report)
+AnyResult = TypeVar("AnyResult", bound=Result)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """One invocation of the program."""
+
+    redactor: Redactor = field(default_factory=Redactor)
+
+    @property
+    def screen(self) -> Screen:
+        """Standard output."""
+        return Screen(sys.stdout)
+
+    def show(self, report: AnyReport, render: Callable[[AnyReport, Screen], None], *, is_json: bool) -> None:
+        """Print a report for a person, or as JSON."""
+        if is_json:
+            self.screen.line(report.model_dump_json(indent=2))
+        else:
+            render(report, self.screen)
+
+    def show_result(self, result: AnyResult, render: Callable[[AnyResult, Screen], None], *, is_json: bool) -> int:
+        """Print a result; returns its exit code."""
+        self.show(result, render, is_json=is_json)
+        return result.exit_code
+
+    @contextmanager
+    def extractor(
+        self, request: RunRequest, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
+    ) -> Iterator[StatefulDataExtractor]:
+        """The extractor of a run, with its log and its display on standard error."""
+        from statekeeper.extractor import StatefulDataExtractor
+
+        log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor)
+        with live_or_log(
+            sys.stderr, is_live=is_live and log_format is LogFormat.HUMAN and sys.stderr.isatty()
+        ) as reporter:
+            extractor = StatefulDataExtractor.from_config(
+                request.config,
+                environ=os.environ,
+                tables_path=request.tables_path,
+                date=request.day,
+                run_id=request.run_id,
+                workers=request.workers,
+                reporter=reporter,
+            )
+            self.redactor.add(secret_values(extractor.pipeline))
+            log.run = extractor.identity.run_id
+            yield extractor

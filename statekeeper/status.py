@@ -1,0 +1,233 @@
+"""How a run stands: read from its manifest, the tables' state files and the names of their receipts.
+
+Decides the state of a whole run, and which run is meant where none was named. It reads only JSON, connects to nothing
+and changes nothing; it must never import Arrow or a database driver (a lint holds that), so that it answers at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from statekeeper import layout
+from statekeeper.errors import FailureKind, StateDamaged, UsageError
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.manifest import ChunkProgress, LastRun, RunManifest, RunStatus, TableStateFailure, TableStatus
+from statekeeper.model.record import Failure, Owner, State, StateRecord
+from statekeeper.model.table import TableRef
+from statekeeper.store.owner import Liveness, liveness
+
+_RECEIPT_NAME = re.compile(r"^chunk-\d{5,}\.json$")
+_FINISHED = frozenset({State.COMPLETE, State.FAILED})
+_RUNS_NAMED = 5
+
+RunState = Literal["pending", "running", "complete", "failed", "incomplete"]
+
+
+@dataclass(frozen=True)
+class RunLocation:
+    """Where a run's manifest is: `<base_path>/_runs/<run_id>.json`."""
+
+    base_path: Path
+    run_id: str
+
+
+def find_run(cwd: Path, *, config_path: Path | None, base_path: Path | None, run_id: str | None) -> RunLocation:
+    """The run that a command means.
+
+    Without a config it is the one that the last run in `cwd` left word of; with one, whose base path the caller passes,
+    the newest run of that config. `run_id` names another run under the same base path.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    if base_path is None:
+        last = last_run(cwd)
+        if last is None:
+            raise UsageError(
+                f"no run is known here: {cwd / layout.LAST_RUN} does not exist",
+                hint="run `statekeeper run CONFIG` first, or name a config",
+            )
+        base_path = cwd / last.base_path
+        known: str | None = last.run_id
+    else:
+        known = _newest_run(base_path, config_path)
+    wanted = run_id or known
+    if wanted is None:
+        raise UsageError(
+            f"{config_path} has no run under {base_path}", hint=f"run `statekeeper run {config_path}` first"
+        )
+    if not layout.manifest_file(base_path, wanted).exists():
+        others = ", ".join(path.stem for path in _manifests(base_path)[:_RUNS_NAMED])
+        raise UsageError(
+            f"there is no run {wanted!r} under {base_path}",
+            hint=f"the newest there: {others}" if others else "run `statekeeper run CONFIG` first",
+        )
+    return RunLocation(base_path=base_path, run_id=wanted)
+
+
+def last_run(cwd: Path) -> LastRun | None:
+    """The run that was last started in `cwd`, None where none was. Raises UsageError for an unreadable pointer."""
+    path = cwd / layout.LAST_RUN
+    try:
+        return LastRun.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        raise UsageError(f"{path} cannot be read", hint=f"remove it and name a config; {error}") from error
+
+
+def read_manifest(base_path: Path, run_id: str) -> RunManifest:
+    """The manifest of a run. Raises UsageError where there is none, StateDamaged where it is damaged."""
+    path = layout.manifest_file(base_path, run_id)
+    try:
+        return RunManifest.from_bytes(path.read_bytes(), where=str(path))
+    except OSError as error:
+        raise UsageError(f"the run {run_id!r} cannot be read: {error}") from error
+
+
+def read_status(base_path: Path, run_id: str, *, liveness_of: Callable[[Owner], Liveness] = liveness) -> RunStatus:
+    """How the run `run_id` stands now.
+
+    Raises:
+        UsageError, StateDamaged: there is no manifest, or it is damaged. A table's damaged state is part of the answer.
+    """
+    manifest = read_manifest(base_path, run_id)
+    day = date.fromisoformat(manifest.extraction_date)
+    tables: list[TableStatus] = []
+    owners: dict[Owner, bool] = {}
+    for table in manifest.tables:
+        files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
+        record, failure = _read_record(files, table, run_id)
+        tables.append(_table_status(table, record, failure, files))
+        if record is not None and record.owner is not None:
+            is_unfinished = record.state not in _FINISHED
+            owners[record.owner] = owners.get(record.owner, False) or is_unfinished
+    # The owner of a finished table alone says nothing after the run's end: it may be a notebook that lives on.
+    workers = [owner for owner, has_unfinished in owners.items() if has_unfinished or manifest.ended_at is None]
+    is_running = any(liveness_of(owner) is Liveness.ALIVE for owner in workers)
+    return RunStatus(
+        run_id=run_id,
+        pipeline=manifest.pipeline,
+        extraction_date=manifest.extraction_date,
+        state=_run_state({table.state for table in tables}, is_running=is_running),
+        tables=tuple(tables),
+    )
+
+
+def _run_state(states: set[str], *, is_running: bool) -> RunState:
+    if states <= {"complete"}:
+        return "complete"
+    if is_running:
+        return "running"
+    if states & {"failed", "damaged"}:
+        return "failed"
+    return "pending" if states == {"pending"} else "incomplete"
+
+
+def _read_record(
+    files: ExtractionLayout, table: TableRef, run_id: str
+) -> tuple[StateRecord | None, TableStateFailure | None]:
+    """The record of a table, or why it cannot be read; neither where the table was not begun."""
+    where = str(files.state)
+    try:
+        record = StateRecord.from_bytes(files.state.read_bytes(), where=where)
+    except FileNotFoundError:
+        return None, None
+    except StateDamaged as error:
+        return None, TableStateFailure(kind=error.kind.value, code=error.code, message=error.message, hint=error.hint)
+    except OSError as error:
+        return None, TableStateFailure(kind=FailureKind.STORAGE.value, code=None, message=str(error), hint=None)
+    if record.run_id != run_id or record.table != table:
+        message = (
+            f"{where} is the state of {record.table.key} in the run {record.run_id}, not of {table.key} in {run_id}"
+        )
+        return None, TableStateFailure(kind=FailureKind.STATE_DAMAGED.value, code=None, message=message, hint=None)
+    return record, None
+
+
+def _table_status(
+    table: TableRef, record: StateRecord | None, damage: TableStateFailure | None, files: ExtractionLayout
+) -> TableStatus:
+    if record is None:
+        return TableStatus(
+            source_name=table.source_name,
+            schema_name=table.schema_name,
+            table_name=table.table_name,
+            state="pending" if damage is None else "damaged",
+            records=None,
+            bytes=None,
+            chunks=ChunkProgress(done=0, total=0),
+            attempts=0,
+            started_at=None,
+            ended_at=None,
+            duration_seconds=None,
+            output_path=None,
+            failure=damage,
+        )
+    published = record.published
+    duration = record.ended_at - record.started_at if record.ended_at and record.started_at else None
+    return TableStatus(
+        source_name=table.source_name,
+        schema_name=table.schema_name,
+        table_name=table.table_name,
+        state=record.state.value,
+        records=published.records if published else None,
+        bytes=published.bytes if published else None,
+        chunks=_chunk_progress(record, files),
+        attempts=record.attempts,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        duration_seconds=duration.total_seconds() if duration else None,
+        output_path=published.output_path if published else None,
+        failure=_failure(record.failure) if record.failure else None,
+    )
+
+
+def _failure(failure: Failure) -> TableStateFailure:
+    return TableStateFailure(kind=failure.kind.value, code=failure.code, message=failure.message, hint=failure.hint)
+
+
+def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgress:
+    total = record.chunks_total
+    if record.state is State.COMPLETE:
+        return ChunkProgress(done=total, total=total)
+    if record.plan_id is None:
+        return ChunkProgress(done=0, total=0)
+    # Receipts appear whole under their names, so their names are enough.
+    try:
+        receipts = [path.name for path in files.staging(record.plan_id).receipts.iterdir()]
+    except OSError:
+        receipts = []
+    return ChunkProgress(done=sum(bool(_RECEIPT_NAME.match(name)) for name in receipts), total=total)
+
+
+def _newest_run(base_path: Path, config_path: Path | None) -> str | None:
+    wanted = str(config_path.resolve()) if config_path else None
+    for path in _manifests(base_path):
+        try:
+            manifest = RunManifest.from_bytes(path.read_bytes(), where=str(path))
+        except (OSError, StateDamaged):
+            continue  # it can be named by --run-id, which then says what is wrong with it
+        if wanted is None or manifest.config_path == wanted:
+            return manifest.run_id
+    return None
+
+
+def _manifests(base_path: Path) -> list[Path]:
+    """The manifests under a base path, the last written first."""
+    paths = layout.runs_folder(base_path).glob("*.json")
+    return sorted((path for path in paths if not path.name.startswith(".")), key=_written, reverse=True)
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,280 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from statekeeper import layout
+from statekeeper.errors import StateDamaged, UsageError
+from statekeeper.model.manifest import RunStatus, TableStatus
+from statekeeper.model.record import Owner, State
+from statekeeper.status import find_run, read_status
+from statekeeper.store.owner import Liveness, this_process
+from tests.unit.run_on_disk import OWNER, PLAN_ID, RunOnDisk
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunOnDisk:
+    return RunOnDisk(tmp_path)
+
+
+def _status(run: RunOnDisk, *, alive: bool = False) -> RunStatus:
+    answer = Liveness.ALIVE if alive else Liveness.DEAD
+    return read_status(run.base_path, run.run_id, liveness_of=lambda _: answer)
+
+
+def _only(status: RunStatus) -> TableStatus:
+    (table,) = status.tables
+    return table
+
+
+def test_table_without_a_state_file_is_pending(run: RunOnDisk) -> None:
+    run.write_manifest("A", "B")
+    status = _status(run)
+    assert status.state == "pending"
+    assert [table.state for table in status.tables] == ["pending", "pending"]
+    assert status.tables[0].chunks.total == 0
+
+
+def test_complete_table_shows_what_was_published(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.write_state("A", State.COMPLETE)
+    status = _status(run, alive=True)
+    assert status.state == "complete"
+    table = _only(status)
+    assert (table.records, table.bytes, table.attempts, table.duration_seconds) == (107, 4096, 2, 90.0)
+    assert (table.chunks.done, table.chunks.total) == (12, 12)
+    assert table.output_path == "data/shop/A/202601/06/demo-20260106.parquet"
+    assert table.failure is None
+
+
+def test_chunks_done_are_the_receipts_of_the_live_plan(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.write_state("A", State.EXTRACTING)
+    receipts = run.files("A").staging(PLAN_ID).receipts
+    receipts.mkdir(parents=True)
+    for name in ("chunk-00000.json", "chunk-00011.json", "count.json", ".chunk-00001.json.tmp", "chunk-00002.json.x"):
+        (receipts / name).touch()
+    garbage = run.files("A").staging("f" * 32).receipts
+    garbage.mkdir(parents=True)
+    (garbage / "chunk-00005.json").touch()
+    table = _only(_status(run))
+    assert (table.chunks.done, table.chunks.total) == (2, 12)
+    assert table.duration_seconds is None
+
+
+def test_extracting_table_whose_staging_is_gone_has_no_chunks_done(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.write_state("A", State.EXTRACTING)
+    assert _only(_status(run)).chunks.done == 0
+
+
+def test_failed_table_shows_its_failure(run: RunOnDisk) -> None:
+    run.write_manifest("A", "B")
+    run.write_state("A", State.FAILED)
+    run.write_state("B", State.COMPLETE)
+    status = _status(run)
+    assert status.state == "failed"
+    failure = status.tables[0].failure
+    assert failure is not None
+    assert (failure.kind, failure.code, failure.message, failure.hint) == (
+        "source",
+        "ORA-00942",
+        "no such table",
+        "make it",
+    )
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": "statekeeper.state"', b"{}", b"[1]"])
+def test_damaged_state_file_is_shown_and_kept(run: RunOnDisk, content: bytes) -> None:
+    run.write_manifest("A", "B")
+    run.write_state("B", State.COMPLETE)
+    run.files("A").folder.mkdir(parents=True)
+    run.files("A").state.write_bytes(content)
+    status = _status(run)
+    assert status.state == "failed"
+    table = status.tables[0]
+    assert table.state == "damaged"
+    assert table.failure is not None
+    assert table.failure.kind == "state_damaged"
+    assert str(run.files("A").state) in table.failure.message
+    assert run.files("A").state.read_bytes() == content
+
+
+def test_state_file_of_another_table_is_damage(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.files("A").folder.mkdir(parents=True)
+    run.files("A").state.write_bytes(run.record("B", State.COMPLETE).to_bytes())
+    table = _only(_status(run))
+    assert table.state == "damaged"
+    assert table.failure is not None
+    assert "shop.HR.B" in table.failure.message
+
+
+def test_unreadable_state_file_is_shown(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.files("A").state.mkdir(parents=True)
+    table = _only(_status(run))
+    assert table.state == "damaged"
+    assert table.failure is not None
+    assert table.failure.kind == "storage"
+
+
+@pytest.mark.parametrize(
+    ("states", "ended", "expected"),
+    [
+        ((State.EXTRACTING, State.COMPLETE), False, "running"),
+        ((State.PENDING, State.FAILED), False, "running"),
+        # A notebook's process lives on after its run has ended: what it left undone is not being worked on ...
+        ((State.COMPLETE, None), True, "incomplete"),
+        ((State.FAILED, State.COMPLETE), True, "failed"),
+        # ... while before its end, tables that were not begun are still to come.
+        ((State.COMPLETE, None), False, "running"),
+        ((State.COMPLETE, State.COMPLETE), False, "complete"),
+    ],
+)
+def test_run_with_a_living_owner(run: RunOnDisk, states: tuple[State | None, ...], ended: bool, expected: str) -> None:
+    _write(run, states, ended=ended)
+    assert _status(run, alive=True).state == expected
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ((State.EXTRACTING, State.COMPLETE), "incomplete"),
+        ((State.EXTRACTING, State.FAILED), "failed"),
+        ((State.COMPLETE, None), "incomplete"),
+        ((None, None), "pending"),
+    ],
+)
+def test_run_whose_owner_is_dead(run: RunOnDisk, states: tuple[State | None, ...], expected: str) -> None:
+    _write(run, states)
+    assert _status(run).state == expected
+
+
+def _write(run: RunOnDisk, states: tuple[State | None, ...], *, ended: bool = False) -> None:
+    names = [f"T{index}" for index in range(len(states))]
+    run.write_manifest(*names, ended=ended)
+    for name, state in zip(names, states, strict=True):
+        if state is not None:
+            run.write_state(name, state)
+
+
+def test_own_process_is_a_living_owner_and_one_elsewhere_is_not_known_to_be(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.write_state("A", State.EXTRACTING, owner=this_process())
+    assert read_status(run.base_path, run.run_id).state == "running"
+    run.write_state("A", State.EXTRACTING, owner=OWNER)
+    assert read_status(run.base_path, run.run_id).state == "incomplete"
+
+
+def test_each_owner_is_looked_up_once(run: RunOnDisk) -> None:
+    names = [f"T{index}" for index in range(20)]
+    run.write_manifest(*names)
+    for name in names:
+        run.write_state(name, State.EXTRACTING)
+    asked: list[Owner] = []
+
+    def dead(owner: Owner) -> Liveness:
+        asked.append(owner)
+        return Liveness.DEAD
+
+    read_status(run.base_path, run.run_id, liveness_of=dead)
+    assert asked == [OWNER]
+
+
+def test_reading_the_status_changes_nothing(run: RunOnDisk) -> None:
+    run.write_manifest("A", "B")
+    run.write_state("A", State.EXTRACTING)
+    before = {path: path.stat().st_mtime_ns for path in run.cwd.rglob("*")}
+    _status(run)
+    assert {path: path.stat().st_mtime_ns for path in run.cwd.rglob("*")} == before
+
+
+def test_damaged_manifest_is_an_error(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    layout.manifest_file(run.base_path, run.run_id).write_text("{")
+    with pytest.raises(StateDamaged):
+        _status(run)
+
+
+def test_last_run_of_the_directory_is_found(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    found = find_run(run.cwd, config_path=None, base_path=None, run_id=None)
+    assert (found.base_path, found.run_id) == (run.base_path, run.run_id)
+
+
+def test_another_run_under_the_same_base_path_is_found_by_its_id(run: RunOnDisk) -> None:
+    RunOnDisk(run.cwd, run_id="demo-20260105").write_manifest("A")
+    run.write_manifest("A")
+    found = find_run(run.cwd, config_path=None, base_path=None, run_id="demo-20260105")
+    assert found.run_id == "demo-20260105"
+
+
+def test_newest_run_of_a_config_is_found(run: RunOnDisk) -> None:
+    config = run.cwd / "demo.yml"
+    for age, (run_id, path) in enumerate([("new-other", "/other.yml"), ("new", str(config)), ("old", str(config))]):
+        RunOnDisk(run.cwd, run_id=run_id).write_manifest("A", config_path=path)
+        manifest = layout.manifest_file(run.base_path, run_id)
+        os.utime(manifest, (1_000_000 - age, 1_000_000 - age))
+    assert find_run(run.cwd, config_path=config, base_path=run.base_path, run_id=None).run_id == "new"
+
+
+@pytest.mark.parametrize(
+    ("config", "run_id", "message", "hint"),
+    [
+        (None, "demo-20260199", "no run 'demo-20260199'", "demo-20260106"),
+        ("x.yml", None, "has no run", "statekeeper run"),
+    ],
+)
+def test_unknown_run_is_a_usage_error_that_names_others(
+    run: RunOnDisk, config: str | None, run_id: str | None, message: str, hint: str
+) -> None:
+    run.write_manifest("A")
+    config_path = run.cwd / config if config else None
+    with pytest.raises(UsageError, match=message) as caught:
+        find_run(run.cwd, config_path=config_path, base_path=run.base_path if config else None, run_id=run_id)
+    assert hint in (caught.value.hint or "")
+
+
+def test_directory_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run is known here") as caught:
+        find_run(tmp_path, config_path=None, base_path=None, run_id=None)
+    assert caught.value.hint == "run `statekeeper run CONFIG` first, or name a config"
+
+
+def test_unreadable_pointer_is_a_usage_error(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    (run.cwd / layout.LAST_RUN).write_text("{")
+    with pytest.raises(UsageError, match="cannot be read"):
+        find_run(run.cwd, config_path=None, base_path=None, run_id=None)
+
+
+_PROGRAM = """
+import sys, time
+began = time.process_time()
+from statekeeper.cli.app import run_command
+code = run_command(["status", *sys.argv[1:]])
+loaded = {"pyarrow", "duckdb", "pyspark", "oracledb"} & set(sys.modules)
+print(f"{time.process_time():.3f}", ",".join(sorted(loaded)) or "-", file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_status_of_a_thousand_tables_is_quick_and_loads_no_driver(run: RunOnDisk, options: list[str]) -> None:
+    names = [f"T{index:04}" for index in range(1000)]
+    run.write_manifest(*names, ended=True)
+    for name in names:
+        run.write_state(name, State.COMPLETE)
+    command = [sys.executable, "-c", _PROGRAM, *options]
+    began = time.monotonic()
+    done = subprocess.run(command, cwd=run.cwd, capture_output=True, text=True, check=True)
+    wall = time.monotonic() - began
+    seconds, loaded = done.stderr.split()
+    print(f"status of 1,000 tables: {seconds} s of process time, {wall:.2f} s of wall time")
+    assert loaded == "-"
+    assert done.stdout.count("T0999") >= 1
+    assert float(seconds) < 2.0  # about 0.6; twice as much is still said to be quick on a busy machine
