@@ -60,12 +60,7 @@ def _texts(folder: Path) -> dict[Path, str]:
 
 
 def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    schema = model.model_json_schema(mode="serialization")
-    if issubclass(model, Document):
-        properties = schema["properties"]
-        properties["format"] = {"const": model.FORMAT}
-        properties["version"] = {"const": model.VERSION}
-    return schema
+    return model.model_json_schema(mode="serialization")
 
 
 def _text(name: str, schema: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Frozen values and the documents they are kept in.
 
-A `Document` is a JSON file that names its format and version and carries its own checksum, so that a torn, foreign or newer
-file is told apart from a good one by its bytes alone. Nothing here touches the disk.
+A `Document` is a JSON file that names its format and version and carries its own checksum, so that a torn, foreign or
+newer file is told apart from a good one by its bytes alone. Nothing here touches the disk.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ class Frozen(BaseModel):
 class Document(Frozen):
     """A value that is kept as one JSON file with `format`, `version` and `checksum`.
 
-    `checksum` is `sha256:` and the SHA-256 of the document's other keys as canonical JSON (sorted keys, no spaces, UTF-8).
+    `checksum` is `sha256:` and the SHA-256 of the document's other keys as canonical JSON (sorted keys, no spaces,
+    UTF-8).
     """
 
     format: str = ""

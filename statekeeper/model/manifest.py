@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -13,7 +13,7 @@ from statekeeper.model.table import TableRef
 class RunManifest(Document):
     """`<base_path>/_runs/<run_id>.json`: which tables a run has, and how it was started."""
 
-    FORMAT: ClassVar[str] = "statekeeper.run"
+    format: Literal["statekeeper.run"] = "statekeeper.run"
 
     run_id: str
     pipeline: str

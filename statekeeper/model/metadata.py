@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import PurePath
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
@@ -55,10 +56,12 @@ class TableConfigRecord(Frozen):
 
 
 class Metadata(Frozen):
-    """What a dataset is, as its readers and the next run need to know it. The first nine keys are the long-standing ones."""
+    """What a dataset is, as its readers and the next run need to know it. The first nine keys are the long-standing
+    ones.
+    """
 
     output_path: str = Field(
-        description="the dataset: a file or a folder of parts, under base_path as it was configured; always beside this file"
+        description="the dataset beside this file, a file or a folder of parts, under base_path as configured"
     )
     record_count: int
     start_time: AwareDatetime
@@ -66,7 +69,7 @@ class Metadata(Frozen):
     duration_seconds: float
     file_size_bytes: int
     checksum: str = Field(
-        description="md5 of the single file; of several parts, the md5 of what `md5sum part-*.parquet` prints in the dataset folder"
+        description="md5 of the single file; of several parts, of what `md5sum part-*.parquet` prints in their folder"
     )
     table_config: TableConfigRecord
     extraction_complete: bool
@@ -79,6 +82,11 @@ class Metadata(Frozen):
     columns: dict[str, str] = Field(description="column name to Arrow type, in file order")
     config_fingerprint: str
     validation: ValidationSummary
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether the dataset is a folder of parts; a single file bears the dataset's own name."""
+        return self.files[0].name != PurePath(self.output_path).name
 
     def to_bytes(self) -> bytes:
         """The file's content: indented JSON with a newline at the end."""

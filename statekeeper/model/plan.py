@@ -1,9 +1,11 @@
-"""The plan of an extraction: one snapshot, the columns with their exact types, and the chunks that cover the table once."""
+"""The plan of an extraction: one snapshot, the columns with their exact types, and the chunks that cover the table
+once.
+"""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -14,8 +16,8 @@ from statekeeper.model.table import Relation, Scope, TableRef
 class Snapshot(Frozen):
     """The one point in time at which every chunk of a plan reads.
 
-    `token` is the source's own name of it (an SCN; for DuckDB a digest of the file's identity). `identity` says which database
-    it belongs to: every session compares it before it reads.
+    `token` is the source's own name of it (an SCN; for DuckDB a digest of the file's identity). `identity` says which
+    database it belongs to: every session compares it before it reads.
     """
 
     kind: str
@@ -57,7 +59,9 @@ class ChunkKind(StrEnum):
 
 
 class Bound(Frozen):
-    """A boundary value with its type, so that it is bound as what it was: `type` is a Python type's name, `text` its value."""
+    """A boundary value with its type, so that it is bound as what it was: `type` is a Python type's name, `text` its
+    value.
+    """
 
     type: str
     text: str
@@ -81,7 +85,7 @@ class Chunk(Frozen):
 class Plan(Document):
     """Persisted once per `plan_id` (32 hexadecimal digits) and never recomputed; resume works only off it."""
 
-    FORMAT: ClassVar[str] = "statekeeper.plan"
+    format: Literal["statekeeper.plan"] = "statekeeper.plan"
 
     plan_id: str = Field(pattern="^[0-9a-f]{32}$")
     run_id: str

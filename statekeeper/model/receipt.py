@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -12,7 +12,7 @@ from statekeeper.model.base import Document
 class Receipt(Document):
     """A finished chunk. Only what a receipt names counts: a part file without one is garbage."""
 
-    FORMAT: ClassVar[str] = "statekeeper.receipt"
+    format: Literal["statekeeper.receipt"] = "statekeeper.receipt"
 
     plan_id: str
     chunk_id: int = Field(ge=0)
@@ -30,7 +30,7 @@ class Receipt(Document):
 class CountReceipt(Document):
     """What the source itself counts at the plan's snapshot, taken before any chunk is read."""
 
-    FORMAT: ClassVar[str] = "statekeeper.count"
+    format: Literal["statekeeper.count"] = "statekeeper.count"
 
     plan_id: str
     rows: int = Field(ge=0)

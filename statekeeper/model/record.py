@@ -1,14 +1,14 @@
 """`<run_id>_state.json`: the frozen record of one extraction's state machine.
 
-Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.lifecycle` does, and is
-the only caller of `entered`.
+Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.lifecycle`
+does, and is the only caller of `entered`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import ClassVar, Self
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
@@ -29,7 +29,9 @@ class State(StrEnum):
 
 
 class Owner(Frozen):
-    """A runner: enough to tell whether its process still lives. `started` is the process's start, in epoch seconds."""
+    """A runner: enough to tell whether its process still lives. `started` is the process's start, in seconds after
+    boot.
+    """
 
     host: str
     boot_id: str
@@ -69,13 +71,12 @@ class HistoryEntry(Frozen):
 class PublishIntent(Frozen):
     """What publication is about to put in place, persisted before it touches anything a reader sees.
 
-    `old_name` is where the output found in the way is moved aside, in the table's folder (None: nothing was there).
-    `metadata` is the commit record that will be written, whole.
+    `aside_name` is where, in the table's folder, output that is in the way is moved. `metadata` is the commit record
+    that will be written, whole; it lists the files.
     """
 
     plan_id: str
-    is_folder: bool
-    old_name: str | None
+    aside_name: str
     metadata: Metadata
 
 
@@ -94,7 +95,7 @@ class Published(Frozen):
 class StateRecord(Document):
     """The persisted state of one extraction, with its full history."""
 
-    FORMAT: ClassVar[str] = "statekeeper.state"
+    format: Literal["statekeeper.state"] = "statekeeper.state"
 
     run_id: str
     pipeline: str

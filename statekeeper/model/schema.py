@@ -5,6 +5,7 @@ These are values that travel to worker processes; `statekeeper.schemas.models` t
 
 from __future__ import annotations
 
+from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
@@ -27,7 +28,20 @@ def _number(value: object) -> object:
     return value
 
 
+def _limit(value: object) -> object:
+    """A number as `_number` takes it; a date or time as its ISO text."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    try:
+        number = _number(value)
+    except ValueError:
+        return value
+    return number if not isinstance(number, Decimal) or number.is_finite() else value
+
+
 Number = Annotated[Decimal, BeforeValidator(_number)]
+Limit = Annotated[Decimal | str, BeforeValidator(_limit)]
+"""A bound: a number, or ISO text for columns of dates and times."""
 
 
 class ColumnRule(Frozen):
@@ -35,10 +49,10 @@ class ColumnRule(Frozen):
 
     type: ScalarType
     nullable: bool = False
-    ge: Number | None = None
-    gt: Number | None = None
-    le: Number | None = None
-    lt: Number | None = None
+    ge: Limit | None = None
+    gt: Limit | None = None
+    le: Limit | None = None
+    lt: Limit | None = None
     multiple_of: Number | None = None
     max_digits: int | None = Field(default=None, ge=1, le=38)
     decimal_places: int | None = Field(default=None, ge=0, le=38)

@@ -41,7 +41,9 @@ class TableRef(Frozen):
 
 
 class Relation(Frozen):
-    """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is set."""
+    """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is
+    set.
+    """
 
     schema_name: str | None = None
     table_name: str | None = None
@@ -68,8 +70,8 @@ ZonedDatetime = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, ret
 class Window(Frozen):
     """The half-open interval `[start, end)` of an incremental extraction, in the column `column`.
 
-    `start` and `end` are aware; `timezone` (IANA) is the zone in which a column without a zone keeps its wall-clock values.
-    `start` None takes everything before `end`.
+    `start` and `end` are aware; `timezone` (IANA) is the zone in which a column without a zone keeps its wall-clock
+    values. `start` None takes everything before `end`.
     """
 
     column: str
@@ -81,8 +83,9 @@ class Window(Frozen):
 class Scope(Frozen):
     """Mode and bounds of an extraction, decided at its first plan and kept by every later plan of the same extraction.
 
-    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end, or for a full
-    extraction of a table with an `incremental_column`, the earlier of the snapshot's time and the end of the extraction date.
+    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end, or for
+    a full extraction of a table with an `incremental_column`, the earlier of the snapshot's time and the end of the
+    extraction date.
     """
 
     mode: ExtractionMode

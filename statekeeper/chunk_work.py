@@ -1,0 +1,134 @@
+"""The work of `extracting`: the source's count first, then every chunk that has no receipt yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from uuid import uuid4
+
+from statekeeper.chunk import ChunkSpec, extract_chunk
+from statekeeper.config.extraction import ExtractionConfig
+from statekeeper.engines.protocol import Job, JobSource, Result, Urgency
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import StatekeeperError
+from statekeeper.layout import Staging
+from statekeeper.model.plan import Chunk, Plan
+from statekeeper.model.receipt import Receipt
+from statekeeper.planning import CountSpec, count_rows, needs_count
+from statekeeper.run import Run
+from statekeeper.store.documents import load_count, load_receipts, save_count
+
+
+async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
+    """Return when every chunk of the plan has a receipt.
+
+    After the first failure no further chunk is begun; those under way are let finish, since their receipts will count.
+
+    Raises:
+        StatekeeperError: the first failure that retries did not cure.
+    """
+    done = load_receipts(run.disk, staging, plan.plan_id)
+    work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
+    run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
+    missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
+    attempts = [_Attempt(work.chunk, chunk) for chunk in missing]
+    if needs_count(config) and load_count(run.disk, staging, plan.plan_id) is None:
+        attempts.insert(0, _Attempt(work.count, None))
+    await _all_or_first_failure(attempts)
+
+
+@dataclass
+class _Attempt:
+    """A piece of work that is waiting until `has_begun`."""
+
+    work: Callable[[_Attempt], Coroutine[object, object, None]]
+    chunk: Chunk | None
+    has_begun: bool = False
+
+
+async def _all_or_first_failure(attempts: list[_Attempt]) -> None:
+    tasks = {asyncio.create_task(attempt.work(attempt)): attempt for attempt in attempts}
+    first: BaseException | None = None
+    waiting = set(tasks)
+    try:
+        while waiting:
+            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                if not task.cancelled() and first is None and (first := task.exception()) is not None:
+                    for other in waiting:
+                        if not tasks[other].has_begun:
+                            other.cancel()
+    finally:
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    if first is not None:
+        raise first
+
+
+@dataclass
+class _ChunkWork:
+    config: ExtractionConfig
+    run: Run
+    plan: Plan
+    staging: Staging
+    chunks_done: int
+
+    async def count(self, attempt: _Attempt) -> None:
+        attempt.has_begun = True
+        spec = CountSpec(self.config, self.plan.plan_id, self.plan.reading)
+        receipt = await self._retried(Job(self._key, count_rows, spec, source=self._source), attempt)
+        save_count(self.run.disk, self.staging, receipt, attempt=uuid4().hex[:12])
+        self.run.reporter.plan_ready(self._key, len(self.plan.chunks), receipt.rows)
+        if receipt.null_incremental_rows:
+            self.run.reporter.warning(
+                self._key,
+                f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: no window takes them",
+            )
+
+    async def chunk(self, attempt: _Attempt) -> None:
+        assert attempt.chunk is not None
+        spec = ChunkSpec(
+            table=self._key,
+            run_id=self.run.run_id,
+            source=self.config.source,
+            source_name=self.config.table.source_name,
+            plan_id=self.plan.plan_id,
+            reading=self.plan.reading,
+            chunk=attempt.chunk,
+            staging=self.staging,
+            output=self.run.pipeline.output,
+            disk=self.run.disk,
+        )
+        job = Job(
+            self._key,
+            extract_chunk,
+            spec,
+            urgency=Urgency.CHUNK,
+            source=self._source,
+            size=attempt.chunk.estimated_rows,
+            on_start=lambda: setattr(attempt, "has_begun", True),
+            on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
+        )
+        receipt: Receipt = await self._retried(job, attempt)
+        self.chunks_done += 1
+        self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
+
+    @property
+    def _key(self) -> str:
+        return self.config.table.key
+
+    @property
+    def _source(self) -> JobSource:
+        return JobSource(self.config.table.source_name, self.config.source)
+
+    async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
+        def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:
+            attempt.has_begun = False  # while it waits to be tried again it may be given up
+            what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
+            self.run.reporter.warning(
+                self._key, f"attempt {number} of {what} failed ({error.message}); again in {seconds:.1f} s"
+            )
+
+        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=on_retry)

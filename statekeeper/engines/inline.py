@@ -1,0 +1,42 @@
+"""Runs every job in this very process, one after the other: for debuggers, and for tests that die at chosen
+instants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from statekeeper.engines.protocol import Job, Result
+from statekeeper.errors import StatekeeperError
+from statekeeper.work import ProcessContext, Sessions
+
+
+class InlineEngine:
+    """An engine without processes."""
+
+    def __init__(self, *, memory_limit: str = "1GiB") -> None:
+        self._memory_limit = memory_limit
+        self._sessions = Sessions(memory_limit)
+
+    async def run(self, job: Job[Result]) -> Result:
+        await asyncio.sleep(0)  # a cancelled caller is noticed before its work begins
+        if job.on_start:
+            job.on_start()
+        context = ProcessContext(
+            self._sessions,
+            memory_limit=self._memory_limit,
+            is_stopping=lambda: False,
+            report=job.on_rows or (lambda _rows: None),
+        )
+        try:
+            return job.work(job.spec, context)
+        except StatekeeperError:
+            if job.source:
+                self._sessions.close(job.source.name)
+            raise
+
+    async def close(self) -> None:
+        self._sessions.close_all()
+
+    def kill(self) -> None:
+        """There is no process but ours."""

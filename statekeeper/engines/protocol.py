@@ -1,0 +1,70 @@
+"""What the run asks of an engine: somewhere for pieces of work to be done.
+
+An engine decides where and in which order jobs run and keeps each source's session budget. It never retries: a job
+ends with its result or with one error, and `statekeeper.engines.retry` decides what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from statekeeper.config.extraction import SourceConfig
+from statekeeper.work import WorkContext
+
+Result = TypeVar("Result")
+
+
+class Urgency(IntEnum):
+    """What is started first. Control work is short and others wait for it; chunks are the bulk."""
+
+    CONTROL = 0
+    CHUNK = 1
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """The source that a job opens a session with."""
+
+    name: str
+    config: SourceConfig
+
+
+@dataclass(frozen=True)
+class Job(Generic[Result]):
+    """A piece of work: `work(spec, context)` in some process.
+
+    `size` (estimated rows) orders chunks. `on_start` is called in the parent when the work begins, `on_rows` as rows
+    are read.
+    """
+
+    table: str
+    work: Callable[[Any, WorkContext], Result]
+    spec: object
+    urgency: Urgency = Urgency.CONTROL
+    source: JobSource | None = None
+    size: int = 0
+    on_start: Callable[[], None] | None = None
+    on_rows: Callable[[int], None] | None = None
+
+
+class Engine(Protocol):
+    """Runs jobs until it is closed."""
+
+    async def run(self, job: Job[Result]) -> Result:
+        """The job's result, or its error.
+
+        A cancelled caller takes its job with it: a waiting job is dropped, a running one is told to stop between two
+        batches and killed if it does not.
+
+        Raises:
+            StatekeeperError: whatever the work raised, or WorkerDied.
+        """
+
+    async def close(self) -> None:
+        """Stop everything; no process is left when this returns."""
+
+    def kill(self) -> None:
+        """End every process of the engine at once, whatever it is doing."""

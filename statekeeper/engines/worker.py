@@ -1,0 +1,136 @@
+"""A local worker process: receives jobs over a pipe, does them one at a time, sends results back.
+
+It has no locks in common with any other process, so it can be killed at any instant without harm to others. It ends
+when its parent does, however the parent ended.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from statekeeper.errors import FailureKind, StatekeeperError, error_of
+from statekeeper.work import ProcessContext, Sessions, WorkContext
+
+PROGRESS_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Order:
+    """A job on its way to a worker."""
+
+    work: Callable[[Any, WorkContext], Any]
+    spec: object
+    source_name: str | None
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Rows read since the last message."""
+
+    rows: int
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An error as plain values, secrets removed."""
+
+    kind: FailureKind
+    message: str
+    hint: str | None
+    code: str | None
+
+    def as_error(self) -> StatekeeperError:
+        return error_of(self.kind, self.message, hint=self.hint, code=self.code)
+
+
+@dataclass(frozen=True)
+class Done:
+    """The end of a job, and the sources with which the worker still has a session."""
+
+    result: Any
+    raised: Raised | None
+    sessions: frozenset[str]
+
+
+def worker_main(pipe: Connection, stop_flag: Any, memory_limit: str) -> None:
+    """The life of a worker: until the parent closes the pipe or dies.
+
+    `stop_flag` is a lock-free shared byte that the parent sets to stop the present job.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the parent decides; a terminal sends Ctrl-C to every process
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    sessions = Sessions(memory_limit)
+    while (order := _receive(pipe)) is not None:
+        reporter = _ProgressPipe(pipe)
+        context = ProcessContext(
+            sessions, memory_limit=memory_limit, is_stopping=lambda: bool(stop_flag.value), report=reporter.add
+        )
+        pipe.send(_do(order, context, sessions))
+    sessions.close_all()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "a worker is started by multiprocessing"
+    parent.join()
+    os._exit(1)
+
+
+def _receive(pipe: Connection) -> Order | None:
+    try:
+        order: Order | None = pipe.recv()
+    except (EOFError, OSError):
+        return None
+    return order
+
+
+def _do(order: Order, context: WorkContext, sessions: Sessions) -> Done:
+    raised: Raised | None = None
+    result = None
+    try:
+        result = order.work(order.spec, context)
+    except StatekeeperError as error:
+        raised = Raised(
+            error.kind, redacted(error.message, order.secrets), redacted(error.hint, order.secrets), error.code
+        )
+    except Exception:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
+        text = redacted(traceback.format_exc(), order.secrets)
+        last = text.strip().splitlines()[-1]
+        raised = Raised(FailureKind.INTERNAL, f"unforeseen error in a worker: {last}\n{text}", None, None)
+    if raised and order.source_name:
+        sessions.close(order.source_name)
+    return Done(result=result, raised=raised, sessions=sessions.names)
+
+
+def redacted(text: str | None, secrets: tuple[str, ...]) -> Any:
+    """`text` with every secret value replaced."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if text and secret else text
+    return text
+
+
+class _ProgressPipe:
+    """Sends rows read, not more often than a person can see."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._rows = 0
+        self._sent_at = time.monotonic()
+
+    def add(self, rows: int) -> None:
+        self._rows += rows
+        now = time.monotonic()
+        if now - self._sent_at >= PROGRESS_EVERY_SECONDS:
+            self._pipe.send(Progress(self._rows))
+            self._rows, self._sent_at = 0, now

@@ -1,0 +1,344 @@
+"""One table's way through the states in one run.
+
+Decides what a run does in each state, and which trigger follows. The transition table is in `statekeeper.lifecycle`;
+what the first step is, in `statekeeper.opening`; what the work of a state is, in the modules it calls. Everything
+here happens in the parent process, which is the only writer of state.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, assert_never
+
+from statekeeper.chunk_work import run_chunks
+from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost
+from statekeeper.engines.protocol import Job, JobSource, Result
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import (
+    InternalError,
+    LockHeld,
+    LockLost,
+    SnapshotLost,
+    StateDamaged,
+    StatekeeperError,
+    StateTimeout,
+)
+from statekeeper.fingerprint import fingerprint_of
+from statekeeper.history import earlier_watermarks
+from statekeeper.layout import ExtractionLayout, Staging
+from statekeeper.lifecycle import Change, Lifecycle, Trigger
+from statekeeper.model.plan import Plan
+from statekeeper.model.record import Failure, State, StateRecord
+from statekeeper.opening import opening_of
+from statekeeper.planning import PlanSpec, make_plan
+from statekeeper.publication import Publication, sweep
+from statekeeper.report import Outcome, TableReport
+from statekeeper.run import Run
+from statekeeper.schemas.models import load_model
+from statekeeper.staged_checks import DamagedPart, check_staged
+from statekeeper.store.documents import load_plan, save_plan
+from statekeeper.store.durable import storage_errors
+from statekeeper.store.failpoints import failpoint
+from statekeeper.store.holder import ExtractionLock
+from statekeeper.store.lock import acquire, choose_kind
+from statekeeper.store.state import LocalStateStore
+from statekeeper.verification import VerifySpec, verify_published
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_LOG = logging.getLogger("statekeeper.run")
+
+
+async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
+    """Bring one extraction to `complete`, or to a failure that its state tells; only cancellation passes."""
+    started = run.clock()
+    layout = run.layout_of(config)
+    report = TableReport(table=config.table, outcome=Outcome.FAILED)
+    try:
+        with storage_errors(layout.folder, "make"):
+            run.disk.make_folder(layout.folder, role="mkdir")
+        lock = await asyncio.to_thread(
+            acquire,
+            run.disk,
+            layout,
+            kind=choose_kind(layout.folder, run.pipeline.output.lock.value),
+            owner=run.owner,
+            ttl=run.pipeline.output.lease_ttl,
+        )
+        with lock:
+            report = await _Extraction(config, run, layout, lock).perform(is_forced=is_forced)
+    except (LockHeld, LockLost) as error:
+        run.reporter.table_state(config.table.key, Outcome.HELD, error.message)
+        report = report.model_copy(update={"outcome": Outcome.HELD, "reason": error.message})
+    except StatekeeperError as error:
+        report = _unsaved_failure(report, error, run)
+    except Exception as error:  # noqa: BLE001 - the table boundary: one table's failure never stops another
+        _LOG.exception("unforeseen error", extra={"table": config.table.key})
+        report = _unsaved_failure(report, InternalError(f"unforeseen error: {error!r}"), run)
+    return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+
+
+def _unsaved_failure(report: TableReport, error: StatekeeperError, run: Run) -> TableReport:
+    """The report of a failure that the state file could not or must not tell."""
+    run.reporter.table_state(report.table.key, State.FAILED, error.message)
+    return report.model_copy(
+        update={
+            "outcome": Outcome.FAILED,
+            "failure": Failure.of(error, failed_in=State.PENDING),
+            "reason": error.message,
+        }
+    )
+
+
+@dataclass
+class _Extraction:
+    """An extraction whose lock is held."""
+
+    config: ExtractionConfig
+    run: Run
+    layout: ExtractionLayout
+    lock: ExtractionLock
+    lifecycle: Lifecycle = field(init=False)
+    fingerprint: str = field(init=False)
+    redone: int = 0
+
+    async def perform(self, *, is_forced: bool) -> TableReport:
+        self._open()
+        opening = opening_of(
+            self.record,
+            fingerprint=self.fingerprint,
+            is_forced=is_forced,
+            damage=await self._damage() if self.record.state is State.COMPLETE and not is_forced else None,
+        )
+        self._tidy()
+        if opening.trigger is None and self.record.state is State.COMPLETE:
+            self.run.reporter.table_state(self.key, Outcome.SKIPPED, "complete and verified")
+            return self._report(Outcome.SKIPPED, "complete and verified")
+        if opening.trigger is not None:
+            self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
+        async with self.run.active:
+            return await self._go_through_states()
+
+    @property
+    def record(self) -> StateRecord:
+        return self.lifecycle.record
+
+    @property
+    def key(self) -> str:
+        return self.config.table.key
+
+    @property
+    def staging(self) -> Staging:
+        assert self.record.plan_id is not None, "only a state with a plan has a staging folder"
+        return self.layout.staging(self.record.plan_id)
+
+    def _open(self) -> None:
+        """Load the state, or make and persist the first one."""
+        store = LocalStateStore(self.run.disk, self.layout.state, self.lock)
+        model = load_model(self.config.model, base=self.run.model_folder)
+        self.fingerprint = fingerprint_of(self.config, model)
+        found = store.load()
+        record = found or StateRecord(
+            run_id=self.run.run_id,
+            pipeline=self.run.pipeline.name,
+            extraction_date=self.run.extraction_date.isoformat(),
+            table=self.config.table,
+            fingerprint=self.fingerprint,
+        )
+        if (record.run_id, record.table) != (self.run.run_id, self.config.table):
+            raise StateDamaged(
+                f"{self.layout.state} is the state of {record.table.key} in run {record.run_id}, "
+                f"and not of {self.key} in run {self.run.run_id}",
+                hint="give the table another path_name, or move the file away",
+            )
+        self.lifecycle = Lifecycle(record, save=store.save, owner=self.run.owner, clock=self.run.clock)
+        if found is None:
+            self.lifecycle.amend(lambda first: first)
+
+    async def _damage(self) -> str | None:
+        """What is wrong with what is published, by the state that says it is complete."""
+        spec = VerifySpec(self.layout, self.record.published, self.config.verify)
+        return await self._retried(Job(self.key, verify_published, spec))
+
+    async def _damage_of_published(self) -> str | None:
+        """What is wrong with what an earlier run may have put in place before it died."""
+        spec = VerifySpec(self.layout, None, self.config.verify)
+        return await self._retried(Job(self.key, verify_published, spec))
+
+    def _tidy(self) -> None:
+        """Remove what earlier runs left."""
+        live = None if self.record.state is State.COMPLETE else self.record.plan_id
+        sweep(self.run.disk, self.layout, live_plan=live)
+
+    async def _go_through_states(self) -> TableReport:
+        try:
+            while self.record.state is not State.COMPLETE:
+                async with self._time_limit(self.record.state):
+                    await self._work_of(self.record.state)
+        except LockLost:
+            raise
+        except StatekeeperError as error:
+            self.run.doors.note(self.config.table.source_name, error)
+            failure = Failure.of(error, failed_in=self.record.state)
+            at = self.run.clock()
+            self._fire(Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message)
+            return self._report(Outcome.FAILED, error.message)
+        return self._report(Outcome.COMPLETED, None)
+
+    async def _work_of(self, state: State) -> None:
+        match state:
+            case State.PENDING:
+                await self._plan()
+            case State.EXTRACTING:
+                await self._extract()
+            case State.VALIDATING:
+                await self._validate()
+            case State.COMPLETE | State.FAILED:
+                raise AssertionError(f"nothing is to be done in {state}")
+            case _ as never:
+                assert_never(never)
+
+    async def _plan(self) -> None:
+        config, run = self.config, self.run
+        await run.doors.enter(config)
+        sweep(run.disk, self.layout, live_plan=None)
+        earlier: tuple[datetime, ...] = ()
+        if config.incremental and self.record.scope is None:
+            earlier = earlier_watermarks(run.disk, self.layout)
+        spec = PlanSpec(config, run.run_id, run.extraction_date, self.record.scope, earlier, run.model_folder)
+        plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
+        for note in plan.notes:
+            run.reporter.warning(self.key, note)
+        staging = self.layout.staging(plan.plan_id)
+        save_plan(run.disk, staging, plan)
+        at = run.clock()
+        self._fire(
+            Trigger.START,
+            change=lambda record: record.planned(
+                plan_id=plan.plan_id,
+                chunks_total=len(plan.chunks),
+                scope=plan.reading.scope,
+                fingerprint=self.fingerprint,
+                at=at,
+            ),
+        )
+
+    async def _extract(self) -> None:
+        plan = self._load_plan()
+        if plan is None:
+            return
+        self.run.doors.check(self.config.table.source_name)
+        try:
+            await run_chunks(self.config, self.run, plan, self.staging)
+        except SnapshotLost as error:
+            self._after_lost_snapshot(error)
+            return
+        self._fire(Trigger.EXTRACTED)
+
+    async def _validate(self) -> None:
+        plan = self._load_plan()
+        if plan is None:
+            return
+        publication = Publication(self.run.disk, self.layout, self.staging, self.lock)
+        checked = await check_staged(self.config, self.run, plan, self.staging, publication, self.record)
+        if isinstance(checked, DamagedPart):
+            self._redo(checked)
+            return
+        intent, was_intended = checked.intent, self.record.intent == checked.intent
+        if not was_intended:
+            self.lifecycle.amend(lambda record: record.intending(intent))
+        publication.put_in_place(intent)
+        metadata_md5 = publication.commit(intent.metadata)
+        if was_intended and (damage := await self._damage_of_published()):
+            self._fire(Trigger.RESTART, change=_given_up, reason=damage)
+            return
+        published = checked.published(metadata_md5=metadata_md5, fingerprint=self.record.fingerprint)
+        at = self.run.clock()
+        self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
+        sweep(self.run.disk, self.layout, live_plan=None)
+
+    def _redo(self, part: DamagedPart) -> None:
+        self.redone += 1
+        if self.redone > self.config.retry.attempts:
+            raise StateDamaged(
+                f"{self.key}: staged parts are damaged again and again, last {part.damage}",
+                hint="look at the disk under base_path, then run again",
+            )
+        part.discard(self.run.disk, self.staging)
+        self._fire(Trigger.REDO, reason=part.damage)
+
+    def _load_plan(self) -> Plan | None:
+        """The live plan; without a good one on disk the extraction restarts, and there is none."""
+        try:
+            plan = load_plan(self.run.disk, self.staging)
+            reason = "its plan is missing"
+        except StateDamaged as error:
+            plan, reason = None, error.message
+        if plan is None:
+            self._fire(Trigger.RESTART, change=_given_up, reason=reason)
+        return plan
+
+    def _after_lost_snapshot(self, error: SnapshotLost) -> None:
+        most = self.config.max_snapshot_restarts
+        if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
+            raise error
+        self._fire(
+            Trigger.RESTART, change=lambda record: record.given_up_plan(is_snapshot_lost=True), reason=error.message
+        )
+
+    @property
+    def _source(self) -> JobSource:
+        return JobSource(self.config.table.source_name, self.config.source)
+
+    async def _retried(self, job: Job[Result]) -> Result:
+        return await with_retries(
+            lambda: self.run.engine.run(job),
+            self.config.retry,
+            on_retry=lambda error, number, seconds: self.run.reporter.warning(
+                self.key, f"attempt {number} failed ({error.message}); again in {seconds:.1f} s"
+            ),
+        )
+
+    def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
+        failpoint("transition", trigger, "before")
+        record = self.lifecycle.fire(trigger, change=change, reason=reason)
+        failpoint("transition", trigger, "after")
+        self.run.reporter.table_state(self.key, record.state, reason)
+        self.run.hooks.entered(record, reason)
+
+    @asynccontextmanager
+    async def _time_limit(self, state: State) -> AsyncIterator[None]:
+        limit = self.run.pipeline.states.timeout(state)
+        try:
+            async with asyncio.timeout(limit.total_seconds() if limit else None):
+                yield
+        except TimeoutError as error:
+            raise StateTimeout(
+                f"{self.key}: {state} took longer than {limit}",
+                hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
+            ) from error
+
+    def _report(self, outcome: Outcome, reason: str | None) -> TableReport:
+        published = self.record.published
+        return TableReport(
+            table=self.config.table,
+            outcome=outcome,
+            reason=reason,
+            records=published.records if published else None,
+            bytes=published.bytes if published else None,
+            output_path=published.output_path if published else None,
+            failure=self.record.failure if outcome is Outcome.FAILED else None,
+        )
+
+
+def _given_up(record: StateRecord) -> StateRecord:
+    return record.given_up_plan(is_snapshot_lost=False)
+
+
+def _on_opening(trigger: Trigger) -> Change:
+    return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again

@@ -1,0 +1,250 @@
+"""The Python API: extract one table, several, or a whole configured pipeline, and look at how they are.
+
+The classes resolve what is asked for into a pipeline, a run and tables; `statekeeper.runner` does the work.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from statekeeper.config.extraction import ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
+from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.errors import UsageError
+from statekeeper.maintenance import preview_tables, reset_tables, verify_tables
+from statekeeper.model.manifest import RunManifest, RunStatus
+from statekeeper.model.preview import PlanReport
+from statekeeper.model.record import State
+from statekeeper.report import RunReport
+from statekeeper.reporting import LogReporter, Reporter
+from statekeeper.runner import RunIdentity, Runner
+from statekeeper.status import read_status
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.documents import load_manifest
+
+
+class DataExtractor:
+    """Extracts single tables to Parquet, without a configuration file.
+
+    `sources` are the sections of a configuration's `sources:` by name, for example
+    `{"shop": {"type": "duckdb", "path": "data/shop.duckdb"}}`. Further keyword arguments are top-level sections of a
+    configuration (`output`, `execution`, `defaults`, `states`). Every table is extracted once per run id: a further
+    call verifies what is published and returns at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        sources: Mapping[str, Mapping[str, Any]],
+        output_base_path: str | Path = "data",
+        reporter: Reporter | None = None,
+        **sections: Mapping[str, Any],
+    ) -> None:
+        output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
+        self._settings: dict[str, Any] = {"sources": sources, "output": output, **sections}
+        self._reporter = reporter or LogReporter()
+
+    def extract_table(
+        self,
+        *,
+        source_name: str,
+        table_name: str,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
+        **table_keys: Any,
+    ) -> bool:
+        """Extract one table; True if its data is complete and published.
+
+        `table_keys` are further keys of a table's entry (`schema_name`, `incremental_column`, `is_full_extract`,
+        `custom_query`, `schema`, `columns`, ...).
+
+        Raises:
+            ConfigError: a key or its value cannot be used.
+        """
+        entry = {"source_name": source_name, "table_name": table_name, **table_keys}
+        report = self._extract([entry], str(extraction_date), run_id, force_reprocess=force_reprocess)
+        return report.tables[0].is_good
+
+    def extract_tables_parallel(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        force_reprocess: bool = False,  # noqa: FBT001, FBT002 - the signature that its users know
+    ) -> dict[str, bool]:
+        """Extract several tables at once; True by `source.schema.table` (or `source.table`) where data is complete.
+
+        Entries may each carry an `extraction_date` and a `run_id`; those that share both are one run.
+
+        Raises:
+            ConfigError: an entry cannot be used; nothing was begun.
+        """
+        results: dict[str, bool] = {}
+        for (day, run_id), entries in _by_run(table_configs).items():
+            report = self._extract(entries, day, run_id, force_reprocess=force_reprocess)
+            results.update({table.table.key: table.is_good for table in report.tables})
+        return results
+
+    def _extract(
+        self, entries: Sequence[Mapping[str, Any]], day: str, run_id: str | None, *, force_reprocess: bool
+    ) -> RunReport:
+        pipeline = pipeline_of({**self._settings, "tables": [dict(entry) for entry in entries]})
+        identity = _identity(pipeline, day=day, run_id=run_id)
+        runner = Runner(pipeline=pipeline, identity=identity, reporter=self._reporter)
+        return runner.run(pipeline.tables, is_forced=force_reprocess)
+
+
+class StatefulDataExtractor(DataExtractor):
+    """Extracts the tables of a configured pipeline, run by run."""
+
+    def __init__(self, pipeline: Pipeline, identity: RunIdentity, *, reporter: Reporter | None = None) -> None:
+        self.pipeline = pipeline
+        self.identity = identity
+        self._reporter = reporter or LogReporter()
+        self._settings = {"sources": pipeline.sources, "output": pipeline.output}
+
+    @classmethod
+    def from_config(  # noqa: PLR0913 - a run has that many choices, all by keyword
+        cls,
+        path: str | Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        tables_path: str | Path | None = None,
+        date: date | str | None = None,
+        run_id: str | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> Self:
+        """The extractor of a configuration file, for the run at `date` (default: the configuration's own).
+
+        Raises:
+            ConfigError: the file cannot be used; every problem is named with its place.
+        """
+        pipeline = load_pipeline(
+            Path(path),
+            environ=os.environ if environ is None else environ,
+            tables_path=Path(tables_path) if tables_path else None,
+            workers=workers,
+        )
+        identity = _identity(
+            pipeline,
+            day=str(date) if date else pipeline.extraction_date,
+            run_id=run_id,
+            config_path=str(Path(path).absolute()),
+            tables_path=str(Path(tables_path).absolute()) if tables_path else None,
+        )
+        return cls(pipeline, identity, reporter=reporter)
+
+    @property
+    def base_path(self) -> Path:
+        """The folder under which all output lies."""
+        return Path(self.pipeline.output.base_path)
+
+    def run(self, *, tables: Iterable[str] = (), force_reprocess: bool = False) -> RunReport:
+        """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
+
+        With `force_reprocess` complete tables are extracted again; readers see the old data until the new is valid.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        return self._runner.run(self._selected(tables), is_forced=force_reprocess)
+
+    def resume(self) -> RunReport:
+        """Go on with the tables that this run has and that are not complete."""
+        return self._runner.run(self._of_this_run(), is_forced=False)
+
+    def status(self) -> RunStatus:
+        """How the tables of this run are, read from their files alone.
+
+        Raises:
+            UsageError: the run has not been begun.
+        """
+        return read_status(self.base_path, self.identity.run_id)
+
+    def preview(self, *, tables: Iterable[str] = ()) -> PlanReport:
+        """What `run` would do, per table, with each column's types; nothing is written."""
+        return preview_tables(self._runner, self._selected(tables))
+
+    def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
+        """Check everything that this run has published, byte by byte."""
+        return verify_tables(self._runner, self._selected(tables))
+
+    def reset(self, *, tables: Iterable[str]) -> tuple[str, ...]:
+        """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
+
+        A state file that cannot be read is moved aside and kept. Returns the keys of the tables that were reset.
+        """
+        return reset_tables(self._runner, self._selected(tables), only=None)
+
+    def reset_failed(self) -> tuple[str, ...]:
+        """Put every failed table back to `pending`; returns their keys."""
+        return reset_tables(self._runner, self.pipeline.tables, only=State.FAILED)
+
+    @property
+    def _runner(self) -> Runner:
+        return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter)
+
+    def _of_this_run(self) -> tuple[ExtractionConfig, ...]:
+        manifest = load_manifest(LocalDisk(), self.base_path, self.identity.run_id)
+        if manifest is None:
+            return self.pipeline.tables
+        self._warn_of_lost_tables(manifest)
+        return tuple(config for config in self.pipeline.tables if config.table in manifest.tables)
+
+    def _warn_of_lost_tables(self, manifest: RunManifest) -> None:
+        configured = {config.table for config in self.pipeline.tables}
+        for table in manifest.tables:
+            if table not in configured:
+                self._reporter.warning(table.key, "is no longer in the configuration and is left as it is")
+
+    def _selected(self, names: Iterable[str]) -> tuple[ExtractionConfig, ...]:
+        wanted = tuple(names)
+        if not wanted:
+            return self.pipeline.tables
+        selected = {name: [config for config in self.pipeline.tables if name in _names(config)] for name in wanted}
+        for name, configs in selected.items():
+            if not configs:
+                raise UsageError(f"no table {name!r} in the pipeline", hint=self._near(name))
+        return tuple(config for config in self.pipeline.tables if any(config in found for found in selected.values()))
+
+    def _near(self, name: str) -> str:
+        keys = [config.table.key for config in self.pipeline.tables]
+        known = {each: config.table.key for config in self.pipeline.tables for each in _names(config)}
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"did you mean {known[near[0]]}?" if near else f"its tables are {', '.join(keys)}"
+
+
+def _identity(
+    pipeline: Pipeline,
+    *,
+    day: str,
+    run_id: str | None,
+    config_path: str | None = None,
+    tables_path: str | None = None,
+) -> RunIdentity:
+    today = datetime.now(UTC).date()
+    try:
+        extraction_date = resolve_date(day, today=today)
+    except ValueError as error:
+        raise UsageError(f"the extraction date is {day!r}; {error}") from error
+    name = run_id or run_id_of(pipeline.name, extraction_date)
+    check_run(pipeline, extraction_date=extraction_date, run_id=name, today=today)
+    return RunIdentity(name, extraction_date, config_path, tables_path)
+
+
+def _names(config: ExtractionConfig) -> set[str]:
+    table = config.table
+    names = {table.key, table.table_name, table.path_name}
+    return names | {f"{table.schema_name}.{table.table_name}"} if table.schema_name else names
+
+
+def _by_run(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Mapping[str, Any]]]:
+    runs: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        key = (str(entry.get("extraction_date") or "today"), entry.get("run_id"))
+        runs.setdefault(key, []).append(entry)
+    return runs

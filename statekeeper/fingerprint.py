@@ -1,0 +1,48 @@
+"""The fingerprint of an extraction: what, if it changes, makes published data stale.
+
+Source identity, what is selected, the schema model, and how the window is made; not hosts, secrets, workers or retries.
+A fingerprint is text of `aspect=digest` pairs, so that a difference can be named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from statekeeper.config.extraction import ExtractionConfig
+from statekeeper.schemas.models import model_fingerprint
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> str:
+    """The fingerprint of a table's configuration, for example `source=0f3a9c12 query=77ab01ce schema=- window=-`."""
+    incremental = config.incremental
+    aspects = {
+        "source": _digest({"type": config.source.type, **config.source.identity_settings()}),
+        "query": _digest(config.relation.model_dump(mode="json")),
+        "schema": "-" if model is None else model_fingerprint(model)[:16],
+        "window": "-"
+        if incremental is None
+        else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
+    }
+    if config.flashback_timestamp is not None or config.flashback_enabled:
+        aspects["flashback"] = _digest({"at": str(config.flashback_timestamp)})
+    return " ".join(f"{aspect}={digest}" for aspect, digest in aspects.items())
+
+
+def changed_aspects(old: str, new: str) -> tuple[str, ...]:
+    """Which aspects differ between two fingerprints, for a person."""
+    before, after = _parse(old), _parse(new)
+    return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
+
+
+def _parse(fingerprint: str) -> dict[str, str]:
+    return dict(pair.partition("=")[::2] for pair in fingerprint.split())
+
+
+def _digest(values: dict[str, object]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,177 @@
+"""What is done to a run's tables beside running them: preview, verification, reset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from statekeeper.config.extraction import ExtractionConfig, Verify
+from statekeeper.engines.protocol import Job, JobSource
+from statekeeper.errors import DataError, StateDamaged, StatekeeperError
+from statekeeper.fingerprint import fingerprint_of
+from statekeeper.history import earlier_watermarks
+from statekeeper.lifecycle import Lifecycle, Trigger
+from statekeeper.model.preview import PlanReport, TablePlan, Verdict
+from statekeeper.model.record import Failure, State, StateRecord
+from statekeeper.opening import opening_of
+from statekeeper.planning import PlanSpec, make_plan
+from statekeeper.publication import sweep
+from statekeeper.report import Outcome, RunReport, TableReport
+from statekeeper.run import Run
+from statekeeper.runner import Interruption, Runner
+from statekeeper.schemas.models import load_model
+from statekeeper.store.durable import NO_FENCE, storage_errors
+from statekeeper.store.lock import acquire, choose_kind, peek
+from statekeeper.store.owner import this_process
+from statekeeper.store.state import LocalStateStore
+from statekeeper.verification import VerifySpec, verify_published
+
+Value = TypeVar("Value")
+
+
+def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
+    """What a run would do with each table. Nothing is locked or written."""
+    plans = _each(runner, tables, _preview)
+    return PlanReport(
+        run_id=runner.identity.run_id,
+        base_path=runner.pipeline.output.base_path,
+        extraction_date=runner.identity.extraction_date.isoformat(),
+        tables=plans,
+    )
+
+
+def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunReport:
+    """Check in full what each table has published. A table that is not complete counts as failed."""
+    return RunReport(
+        run_id=runner.identity.run_id,
+        pipeline=runner.pipeline.name,
+        extraction_date=runner.identity.extraction_date.isoformat(),
+        base_path=runner.pipeline.output.base_path,
+        tables=_each(runner, tables, _verify),
+        duration_seconds=0.0,
+    )
+
+
+def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: State | None) -> tuple[str, ...]:
+    """Put the tables that are in state `only` (None: in any) back to `pending`; returns their keys.
+
+    Raises:
+        LockHeld: a run is at work on one of them; those before it were reset.
+    """
+    return tuple(config.table.key for config in tables if _reset(runner, config, only=only))
+
+
+def _each(
+    runner: Runner, tables: tuple[ExtractionConfig, ...], look: Callable[[ExtractionConfig, Run], Awaitable[Value]]
+) -> tuple[Value, ...]:
+    async def work(run: Run, _interruption: Interruption) -> tuple[Value, ...]:
+        return tuple(await asyncio.gather(*(look(config, run) for config in tables)))
+
+    return runner.within_engine(work, Interruption())
+
+
+async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
+    try:
+        return await _preview_or_fail(config, run)
+    except StatekeeperError as error:
+        failure = Failure.of(error, failed_in=State.PENDING)
+        return TablePlan(table=config.table, verdict=Verdict.REFUSE, reason=error.message, failure=failure)
+
+
+async def _preview_or_fail(config: ExtractionConfig, run: Run) -> TablePlan:
+    layout = run.layout_of(config)
+    holder = peek(run.disk, layout)
+    if holder is not None:
+        return TablePlan(table=config.table, verdict=Verdict.HELD, reason=f"held by {holder}")
+    record = LocalStateStore(run.disk, layout.state, NO_FENCE).load()
+    verdict, reason = Verdict.START, None
+    if record is not None:
+        fingerprint = fingerprint_of(config, load_model(config.model, base=run.model_folder))
+        damage = None
+        if record.state is State.COMPLETE:
+            spec = VerifySpec(layout, record.published, config.verify)
+            damage = await run.engine.run(Job(config.table.key, verify_published, spec))
+        opening = opening_of(record, fingerprint=fingerprint, is_forced=False, damage=damage)
+        verdict, reason = _verdict(record, opening.trigger), opening.reason
+    if verdict is Verdict.SKIP:
+        return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
+    await run.doors.enter(config)
+    scope = record.scope if record else None
+    earlier = earlier_watermarks(run.disk, layout) if config.incremental and scope is None else ()
+    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder)
+    source = JobSource(config.table.source_name, config.source)
+    plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))
+    return TablePlan(
+        table=config.table,
+        verdict=verdict,
+        reason=reason,
+        scope=plan.reading.scope,
+        columns=plan.reading.columns,
+        chunks=len(plan.chunks),
+        estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
+        notes=plan.notes,
+    )
+
+
+def _verdict(record: StateRecord, trigger: Trigger | None) -> Verdict:
+    if trigger is None:
+        return Verdict.SKIP if record.state is State.COMPLETE else Verdict.START
+    return Verdict.RESTART if trigger is Trigger.RESTART else Verdict.RESUME
+
+
+async def _verify(config: ExtractionConfig, run: Run) -> TableReport:
+    layout = run.layout_of(config)
+    report = TableReport(table=config.table, outcome=Outcome.SKIPPED, reason="verified")
+    try:
+        record = LocalStateStore(run.disk, layout.state, NO_FENCE).load()
+        if record is None or record.published is None:
+            raise DataError(f"{config.table.key} is not complete: nothing is published", hint="run or resume it")
+        spec = VerifySpec(layout, record.published, Verify.FULL)
+        damage = await run.engine.run(Job(config.table.key, verify_published, spec))
+        if damage:
+            raise DataError(f"{config.table.key}: {damage}", hint="the next run extracts this table anew")
+    except StatekeeperError as error:
+        failure = Failure.of(error, failed_in=State.COMPLETE)
+        return report.model_copy(update={"outcome": Outcome.FAILED, "failure": failure, "reason": error.message})
+    published = record.published
+    return report.model_copy(
+        update={"records": published.records, "bytes": published.bytes, "output_path": published.output_path}
+    )
+
+
+def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> bool:
+    run_id, disk, output = runner.identity.run_id, runner.disk, runner.pipeline.output
+    layout = runner.layout_of(config)
+    if not disk.exists(layout.state):
+        return False
+    kind = choose_kind(layout.folder, output.lock.value)
+    owner = this_process()
+    with acquire(disk, layout, kind=kind, owner=owner, ttl=output.lease_ttl) as lock:
+        store = LocalStateStore(disk, layout.state, lock)
+        try:
+            record = store.load()
+        except StateDamaged:
+            if only is not None:
+                return False
+            _keep_evidence(runner, config)
+            return True
+        if record is None or record.state is State.PENDING or (only is not None and record.state is not only):
+            return False
+        lifecycle = Lifecycle(record, save=store.save, owner=owner, clock=runner.clock)
+        lifecycle.fire(
+            Trigger.RESTART,
+            change=lambda old: old.given_up_plan(is_snapshot_lost=False),
+            reason=f"statekeeper reset of {run_id}",
+        )
+        sweep(disk, layout, live_plan=None)
+    return True
+
+
+def _keep_evidence(runner: Runner, config: ExtractionConfig) -> None:
+    """Move a state file that cannot be read aside, so that the extraction can begin again."""
+    layout = runner.layout_of(config)
+    aside = layout.state.with_name(f"{layout.state.name}.damaged-{runner.clock():%Y%m%dT%H%M%S}")
+    with storage_errors(layout.state, "move aside"):
+        runner.disk.rename(layout.state, aside, role="state")
+        runner.disk.sync_folder(layout.folder, role="state")

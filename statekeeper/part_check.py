@@ -1,0 +1,50 @@
+"""Checks one staged part in a worker: is it what its receipt says, and do its rows satisfy the schema?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from statekeeper.config.extraction import Verify
+from statekeeper.model.metadata import PublishedFile
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.schema import SchemaRef
+from statekeeper.schemas.checks import compile_checks
+from statekeeper.schemas.findings import Findings
+from statekeeper.schemas.models import load_model
+from statekeeper.validation import scan_part
+from statekeeper.verification import wrong_with_part
+from statekeeper.work import WorkContext
+
+
+@dataclass(frozen=True)
+class PartCheckSpec:
+    """A staged part and what it has to be."""
+
+    path: Path
+    receipt: Receipt
+    columns: tuple[PlannedColumn, ...]
+    model: SchemaRef
+    model_folder: Path
+
+
+@dataclass(frozen=True)
+class PartCheck:
+    """`damage` in words, or the findings of the scan."""
+
+    damage: str | None
+    findings: Findings | None
+
+
+def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
+    """Check the part's bytes against its receipt, then its rows against the schema."""
+    receipt = spec.receipt
+    expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
+    damage = wrong_with_part(spec.path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+    if damage:
+        return PartCheck(damage, None)
+    context.check_stop()
+    model = load_model(spec.model, base=spec.model_folder)
+    compiled = compile_checks(model, spec.columns)
+    return PartCheck(None, scan_part(spec.path, compiled, model, memory_limit=context.memory_limit))

@@ -1,0 +1,110 @@
+"""Makes a plan in a worker: one snapshot, the columns as model and database agree on them, the scope, and the
+chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from statekeeper.config.extraction import ExtractionConfig, Reconcile
+from statekeeper.errors import StatekeeperError
+from statekeeper.model.plan import Plan, Reading
+from statekeeper.model.receipt import CountReceipt
+from statekeeper.model.table import Scope
+from statekeeper.schemas.checks import compile_checks
+from statekeeper.schemas.meet import plan_columns
+from statekeeper.schemas.models import load_model
+from statekeeper.windows import decide_scope
+from statekeeper.work import WorkContext
+
+
+@dataclass(frozen=True)
+class PlanSpec:
+    """All that a plan is made from. `scope` is that of an earlier plan of the same extraction, which is kept."""
+
+    config: ExtractionConfig
+    run_id: str
+    extraction_date: date
+    scope: Scope | None
+    earlier_watermarks: tuple[datetime, ...]
+    model_folder: Path
+
+
+def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
+    """A new plan; it is not persisted here.
+
+    Raises:
+        SourceError: and its subclasses; the table does not exist or may not be read.
+        PlanError: the table cannot be extracted as declared; every reason is named.
+    """
+    config = spec.config
+    session = context.session(config.table.source_name, config.source)
+    snapshot = (
+        session.take_snapshot()
+    )  # before partition lists and bounds are read: they must not be older than the data
+    try:
+        described = session.describe(config.relation)
+        model = load_model(config.model, base=spec.model_folder)
+        columns = plan_columns(described, model)
+        notes = compile_checks(model, columns).notes
+        scope = spec.scope or decide_scope(
+            config,
+            extraction_date=spec.extraction_date,
+            snapshot_time=snapshot.taken_at,
+            earlier_watermarks=spec.earlier_watermarks,
+        )
+        pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
+    except StatekeeperError as error:
+        if config.table.key not in error.message:
+            error.message = f"{config.table.key}: {error.message}"
+        raise
+    return Plan(
+        plan_id=uuid4().hex,
+        run_id=spec.run_id,
+        table=config.table,
+        created_at=datetime.now(UTC),
+        reading=Reading(relation=config.relation, snapshot=snapshot, scope=scope, columns=columns),
+        chunks=pieces.chunks,
+        notes=(*notes, *pieces.notes),
+    )
+
+
+@dataclass(frozen=True)
+class CountSpec:
+    """A plan's count."""
+
+    config: ExtractionConfig
+    plan_id: str
+    reading: Reading
+
+
+def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
+    """What the source itself counts at the plan's snapshot."""
+    session = context.session(spec.config.table.source_name, spec.config.source)
+    counted = session.count(spec.reading)
+    return CountReceipt(
+        plan_id=spec.plan_id,
+        rows=counted.rows,
+        null_incremental_rows=counted.null_incremental_rows,
+        ended_at=datetime.now(UTC),
+    )
+
+
+@dataclass(frozen=True)
+class ProbeSpec:
+    """A source to be logged in to."""
+
+    config: ExtractionConfig
+
+
+def probe_source(spec: ProbeSpec, context: WorkContext) -> None:
+    """Log in once, before anything else does: refused credentials must not be tried by every worker."""
+    context.session(spec.config.table.source_name, spec.config.source).identity()
+
+
+def needs_count(config: ExtractionConfig) -> bool:
+    """Whether the source is asked for its count."""
+    return config.reconcile is Reconcile.COUNT

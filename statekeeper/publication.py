@@ -1,0 +1,156 @@
+"""Puts validated parts where readers look, all at once, and cleans up behind itself.
+
+The order, each step safe to do again after a crash:
+
+1. `make_ready`: link the parts into the staging folder's `publish.<epoch>/`;
+2. the caller persists the publish intent;
+3. `put_in_place`: rename, or exchange with what is there;
+4. `commit`: write the metadata, which is the commit record;
+5. the caller persists `complete`;
+6. `sweep`: remove what is no longer named by anything.
+
+`publish.<epoch>` bears the epoch of the lock: whoever takes an extraction over takes those of earlier epochs away first
+(`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from statekeeper.errors import LockLost
+from statekeeper.layout import PART_NAME, ExtractionLayout, Staging
+from statekeeper.model.metadata import Metadata, PublishedFile
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import PublishIntent
+from statekeeper.store.disk import Disk
+from statekeeper.store.documents import save_metadata
+from statekeeper.store.durable import Fence, storage_errors
+from statekeeper.store.failpoints import failpoint
+from statekeeper.store.fencing import sweep_documents
+from statekeeper.verification import md5_of
+
+_READY = ("publish.", "fenced-")
+"""How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The publication of one plan's parts by one owner."""
+
+    disk: Disk
+    layout: ExtractionLayout
+    staging: Staging
+    fence: Fence
+
+    def make_ready(self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...]) -> None:
+        """Link every part, under its published name, into this epoch's publish folder.
+
+        `receipts` and `files` agree in order.
+
+        Raises:
+            StorageError, LockLost: nothing was published.
+        """
+        with storage_errors(self._ready, "make ready"):
+            _sweep_ready(self.disk, self.layout, self.staging.folder)
+            self.disk.make_folder(self._ready, role="publish")
+            for receipt, file in zip(receipts, files, strict=True):
+                self.disk.link_or_copy(self.staging.parts / receipt.part, self._ready / file.name, role="publish")
+            self.disk.sync_folder(self._ready, role="publish")
+
+    def put_in_place(self, intent: PublishIntent) -> None:
+        """Make the ready files the dataset that readers see; does nothing where they are it already.
+
+        Raises:
+            StorageError, LockLost: readers see the old or the new dataset, whole; it can be done again.
+        """
+        final, ready = self.layout.output, self._ready
+        if not intent.metadata.is_folder:
+            ready /= final.name
+        failpoint("publish", "publish", "before")
+        with storage_errors(final, "publish"):
+            if not self.is_in_place(intent):
+                self._replace(final, ready, aside=self.layout.folder / intent.aside_name)
+            self.disk.sync_folder(final.parent, role="publish")
+        failpoint("publish", "publish", "after")
+
+    def is_in_place(self, intent: PublishIntent) -> bool:
+        """Whether the dataset at its final name is the intended one.
+
+        Parts in a folder bear their plan in their names; a single file is told by its md5.
+        """
+        final, files = self.layout.output, intent.metadata.files
+        if not self.disk.exists(final) or self.disk.is_folder(final) != intent.metadata.is_folder:
+            return False
+        if intent.metadata.is_folder:
+            names = {name for name in self.disk.names(final) if name[0] not in "._"}
+            return {file.name for file in files} <= names
+        return self.disk.size(final) == files[0].bytes and md5_of(final) == files[0].md5
+
+    def commit(self, metadata: Metadata) -> str:
+        """Write the commit record; returns its md5."""
+        data = metadata.to_bytes()
+        save_metadata(self.disk, self.layout, data, fence=self.fence)
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    @property
+    def _ready(self) -> Path:
+        return self.staging.publish(self.fence.epoch)
+
+    def _replace(self, final: Path, ready: Path, *, aside: Path) -> None:
+        is_file_by_file = self.disk.exists(final) and not self.disk.is_folder(final) and not self.disk.is_folder(ready)
+        self.fence.check()
+        try:
+            if not self.disk.exists(final) or is_file_by_file:
+                self.disk.rename(ready, final, role="publish")
+            elif not self.disk.exchange(ready, final, role="publish"):
+                _sweep_replaced(self.disk, self.layout, aside)
+                self.disk.rename(final, aside, role="publish")
+                self.fence.check()
+                self.disk.rename(ready, final, role="publish")
+        except FileNotFoundError as error:
+            self.fence.check()
+            raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
+
+
+def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None) -> None:
+    """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
+    temps.
+    """
+    with storage_errors(layout.folder, "tidy"):
+        for name in disk.names(layout.folder):
+            if name.startswith(f".{layout.run_id}.replaced-"):
+                _sweep_replaced(disk, layout, layout.folder / name)
+        for name in disk.names(layout.staging_root):
+            if name != live_plan:
+                _sweep_plan(disk, layout, layout.staging_root / name)
+        if live_plan is None:
+            disk.remove_folder(layout.staging_root, role="sweep")
+        sweep_documents(disk, layout, lambda _token: True)
+
+
+def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
+    _sweep_ready(disk, layout, folder)
+    disk.remove_folder(folder, role="sweep")
+
+
+def _sweep_ready(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
+    """Remove what was ready to be published; after an exchange it is the replaced dataset that lies there."""
+    for name in disk.names(folder):
+        if name.startswith(_READY):
+            _sweep_replaced(disk, layout, folder / name)
+
+
+def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
+    """Remove a replaced dataset, but keep files in it that are not ours: whoever put them there may want them."""
+    if not disk.is_folder(path):
+        disk.unlink(path, role="sweep")
+        return
+    for name in disk.names(path):
+        if name == layout.output.name:  # a single file made ready, or the folder that was exchanged for it
+            _sweep_replaced(disk, layout, path / name)
+        elif not PART_NAME.match(name):
+            disk.make_folder(layout.strangers, role="sweep")
+            disk.rename(path / name, layout.strangers / name, role="sweep")
+    disk.remove_folder(path, role="sweep")

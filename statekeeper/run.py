@@ -1,0 +1,123 @@
+"""What all extractions of a run share: its identity, the engine, the disk, and the doors of the sources."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+
+from statekeeper.config.extraction import ExtractionConfig, Pipeline
+from statekeeper.engines.protocol import Engine, Job, JobSource
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import FailureKind, StatekeeperError, error_of
+from statekeeper.hooks import HookEvent, run_hook
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.record import Owner, StateRecord
+from statekeeper.planning import ProbeSpec, probe_source
+from statekeeper.reporting import Reporter
+from statekeeper.store.disk import Disk
+
+_LOG = logging.getLogger("statekeeper.run")
+_CLOSES_THE_DOOR = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One pipeline at one extraction date, under way in this process."""
+
+    pipeline: Pipeline
+    run_id: str
+    extraction_date: date
+    engine: Engine
+    disk: Disk
+    owner: Owner
+    reporter: Reporter
+    clock: Callable[[], datetime]
+    model_folder: Path
+    doors: SourceDoors
+    hooks: Hooks
+    active: asyncio.Semaphore
+    layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+
+
+@dataclass
+class SourceDoors:
+    """One login per source before any other; a source that refused it is not asked again in this run."""
+
+    engine: Engine
+    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _open: set[str] = field(default_factory=set)
+    _closed: dict[str, StatekeeperError] = field(default_factory=dict)
+
+    async def enter(self, config: ExtractionConfig) -> None:
+        """Return once the table's source is known to let us in.
+
+        Raises:
+            LoginRefused, SourceUnreachable: at the first login, and then at once.
+        """
+        name = config.table.source_name
+        async with self._locks[name]:
+            self.check(name)
+            if name in self._open:
+                return
+            job = Job(name, probe_source, ProbeSpec(config), source=JobSource(name, config.source))
+            try:
+                await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
+            except StatekeeperError as error:
+                self.note(name, error)
+                raise
+            self._open.add(name)
+
+    def check(self, name: str) -> None:
+        """Raise again what closed a source's door."""
+        if name in self._closed:
+            error = self._closed[name]
+            raise error_of(error.kind, error.message, hint=error.hint, code=error.code)
+
+    def note(self, name: str, error: StatekeeperError) -> None:
+        """Remember an error after which no login may be tried."""
+        if error.kind in _CLOSES_THE_DOOR:
+            self._closed.setdefault(name, error)
+
+
+@dataclass
+class Hooks:
+    """Runs the hooks of states beside everything else; their failures are logged and change nothing."""
+
+    pipeline: Pipeline
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def entered(self, record: StateRecord, reason: str | None) -> None:
+        """Start the hooks of the state that an extraction has entered."""
+        hooks = self.pipeline.states.hooks(record.state)
+        event = HookEvent(
+            table=record.table.key,
+            run_id=record.run_id,
+            pipeline=record.pipeline,
+            extraction_date=record.extraction_date,
+            state=record.state,
+            reason=reason,
+            records=record.published.records if record.published else None,
+            bytes=record.published.bytes if record.published else None,
+            output_path=record.published.output_path if record.published else None,
+            failure=record.failure.message if record.failure else None,
+            failure_kind=record.failure.kind if record.failure else None,
+        )
+        for hook in hooks:
+            task = asyncio.get_running_loop().create_task(self._run(hook, event))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def drain(self) -> None:
+        """Wait until every hook has ended; each has its own timeout."""
+        await asyncio.gather(*self._running)
+
+    @staticmethod
+    async def _run(hook: object, event: HookEvent) -> None:
+        result = await asyncio.to_thread(run_hook, hook, event)  # type: ignore[arg-type]
+        if not result.is_ok:
+            _LOG.warning("%s on entering %s: %s", result.hook, event.state, result.detail, extra={"table": event.table})

@@ -1,0 +1,241 @@
+"""Runs the extractions of a pipeline: all tables at once over one engine, one outcome each, clean ends.
+
+Decides how a run begins, is interrupted and ends. What happens to a table is decided in `statekeeper.extraction`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from statekeeper import __version__
+from statekeeper.config.extraction import ExtractionConfig, Pipeline
+from statekeeper.engines.local import LocalEngine
+from statekeeper.engines.protocol import Engine
+from statekeeper.extraction import perform
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.model.table import TableRef
+from statekeeper.report import Outcome, RunReport, TableReport
+from statekeeper.reporting import Reporter
+from statekeeper.run import Hooks, Run, SourceDoors
+from statekeeper.store.disk import Disk, LocalDisk
+from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
+from statekeeper.store.owner import this_process
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run it is, and from which files it was started."""
+
+    run_id: str
+    extraction_date: date
+    config_path: str | None = None
+    tables_path: str | None = None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Everything that a run needs from outside; `make_engine` and `disk` are for tests and for other engines."""
+
+    pipeline: Pipeline
+    identity: RunIdentity
+    reporter: Reporter
+    disk: Disk = field(default_factory=LocalDisk)
+    make_engine: Callable[[Pipeline], Engine] = field(default_factory=lambda: local_engine)
+    working_folder: Path = field(default_factory=Path.cwd)
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def run(self, tables: tuple[ExtractionConfig, ...], *, is_forced: bool) -> RunReport:
+        """Bring every table to its outcome.
+
+        Raises:
+            StorageError: the run's manifest could not be written; no table was begun.
+        """
+        started = self.clock()
+        manifest = self._begin(tables, started)
+
+        async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
+            tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
+            interruption.cancels(tasks)
+            await asyncio.wait(tasks)
+            reports = tuple(_outcome(task, config) for task, config in tasks.items())
+            await run.hooks.drain()
+            return reports
+
+        interruption = Interruption()
+        reports = self.within_engine(work, interruption)
+        ended = self.clock()
+        report = RunReport(
+            run_id=self.identity.run_id,
+            pipeline=self.pipeline.name,
+            extraction_date=self.identity.extraction_date.isoformat(),
+            base_path=self.pipeline.output.base_path,
+            tables=reports,
+            duration_seconds=(ended - started).total_seconds(),
+            interrupted_by=interruption.signal_number,
+        )
+        save_manifest(
+            self.disk,
+            Path(self.pipeline.output.base_path),
+            manifest.model_copy(update={"ended_at": ended, "exit_code": report.exit_code}),
+        )
+        return report
+
+    def within_engine(
+        self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
+    ) -> Value:
+        """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
+
+        async def supervised() -> Value:
+            engine = self.make_engine(self.pipeline)
+            try:
+                with interruption.watched(engine):
+                    return await work(self._run_over(engine), interruption)
+            finally:
+                await engine.close()
+
+        return _run_to_end(supervised)
+
+    def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
+        """Where the files of a table lie in this run."""
+        return ExtractionLayout.of(
+            base_path=Path(self.pipeline.output.base_path),
+            table=config.table,
+            extraction_date=self.identity.extraction_date,
+            run_id=self.identity.run_id,
+        )
+
+    def _run_over(self, engine: Engine) -> Run:
+        return Run(
+            pipeline=self.pipeline,
+            run_id=self.identity.run_id,
+            extraction_date=self.identity.extraction_date,
+            engine=engine,
+            disk=self.disk,
+            owner=this_process(),
+            reporter=self.reporter,
+            clock=self.clock,
+            model_folder=self.working_folder,
+            doors=SourceDoors(engine),
+            hooks=Hooks(self.pipeline),
+            active=asyncio.Semaphore(self.pipeline.execution.active_tables),
+            layout_of=self.layout_of,
+        )
+
+    def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
+        """Write down what this run is, before any work of it begins."""
+        base_path = Path(self.pipeline.output.base_path)
+        known = {config.table for config in self.pipeline.tables}
+        earlier = load_manifest(self.disk, base_path, self.identity.run_id)
+        # A run of some of the tables joins those that the same run had before.
+        before = [table for table in earlier.tables if table in known] if earlier else []
+        manifest = RunManifest(
+            run_id=self.identity.run_id,
+            pipeline=self.pipeline.name,
+            extraction_date=self.identity.extraction_date.isoformat(),
+            config_path=self.identity.config_path,
+            tables_path=self.identity.tables_path,
+            config_fingerprint=self.pipeline.fingerprint,
+            base_path=self.pipeline.output.base_path,
+            engine=self.pipeline.execution.engine.value,
+            statekeeper_version=__version__,
+            tables=_in_config_order(self.pipeline, {*before, *(config.table for config in tables)}),
+            started_at=started,
+        )
+        save_manifest(self.disk, base_path, manifest)
+        save_last_run(
+            self.disk,
+            self.working_folder,
+            LastRun(
+                run_id=self.identity.run_id,
+                base_path=str(base_path.absolute()),
+                config_path=self.identity.config_path,
+            ),
+        )
+        return manifest
+
+
+def local_engine(pipeline: Pipeline) -> LocalEngine:
+    """The worker processes that a pipeline asks for."""
+    workers = pipeline.execution.workers
+    return LocalEngine(
+        workers=workers,
+        budgets={name: source.max_sessions or workers for name, source in pipeline.sources.items()},
+        memory_limit=f"{pipeline.execution.memory_limit}B",
+        secrets=pipeline.secrets,
+    )
+
+
+@dataclass
+class Interruption:
+    """SIGINT and SIGTERM: the first ends the run cleanly, state saved; the second ends it at once."""
+
+    signal_number: int | None = None
+    _tasks: tuple[asyncio.Task[Any], ...] = ()
+
+    def cancels(self, tasks: dict[asyncio.Task[Any], Any]) -> None:
+        """Name the tasks that the first signal cancels."""
+        self._tasks = tuple(tasks)
+        if self.signal_number is not None:
+            self._cancel()
+
+    @contextmanager
+    def watched(self, engine: Engine) -> Iterator[None]:
+        """Listen to the signals while the block runs; where there is no main thread to hear them, do nothing."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        try:
+            for number in numbers:
+                loop.add_signal_handler(number, self._hear, number, engine)
+        except (RuntimeError, ValueError, NotImplementedError):
+            yield
+            return
+        try:
+            yield
+        finally:
+            for number in numbers:
+                loop.remove_signal_handler(number)
+
+    def _hear(self, number: int, engine: Engine) -> None:
+        if self.signal_number is not None:
+            engine.kill()
+            os._exit(128 + number)
+        self.signal_number = number
+        self._cancel()
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:
+    if task.cancelled():
+        return TableReport(
+            table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; `resume` goes on from here"
+        )
+    return task.result()
+
+
+def _in_config_order(pipeline: Pipeline, tables: set[TableRef]) -> tuple[TableRef, ...]:
+    return tuple(config.table for config in pipeline.tables if config.table in tables)
+
+
+def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main())
+    # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, main()).result()

@@ -1,0 +1,237 @@
+"""The work of `validating`: is every staged part whole, do the counts agree, do the rows satisfy the schema?
+
+Ends with the publish intent, the parts linked and ready. It publishes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from functools import reduce
+
+from statekeeper import __version__
+from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconcile
+from statekeeper.engines.protocol import Job
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import DataError, ValidationFailed
+from statekeeper.layout import Staging, part_name
+from statekeeper.model.metadata import (
+    Metadata,
+    PublishedFile,
+    TableConfigRecord,
+    ValidationSummary,
+    dataset_checksum,
+)
+from statekeeper.model.plan import Plan
+from statekeeper.model.receipt import CountReceipt, Receipt
+from statekeeper.model.record import Published, PublishIntent, StateRecord
+from statekeeper.part_check import PartCheck, PartCheckSpec, check_part
+from statekeeper.publication import Publication
+from statekeeper.run import Run
+from statekeeper.schemas.findings import Findings, Violations
+from statekeeper.store.disk import Disk
+from statekeeper.store.documents import discard_receipt, load_count, load_receipts
+from statekeeper.store.durable import replace, storage_errors
+
+
+@dataclass(frozen=True)
+class DamagedPart:
+    """A chunk whose staged part or receipt is not what it was."""
+
+    chunk_id: int
+    receipt: Receipt | None
+    damage: str
+
+    def discard(self, disk: Disk, staging: Staging) -> None:
+        """Remove receipt, then part, so that the chunk is done again."""
+        discard_receipt(disk, staging, self.chunk_id)
+        if self.receipt:
+            with storage_errors(staging.parts, "tidy"):
+                disk.unlink(staging.parts / self.receipt.part, role="part")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Everything holds; `intent` is ready to be persisted and put in place."""
+
+    intent: PublishIntent
+
+    def published(self, *, metadata_md5: str, fingerprint: str) -> Published:
+        """What the state says of it once it is in place."""
+        metadata = self.intent.metadata
+        return Published(
+            plan_id=metadata.plan_id,
+            records=metadata.record_count,
+            bytes=metadata.file_size_bytes,
+            checksum=metadata.checksum,
+            output_path=metadata.output_path,
+            metadata_md5=metadata_md5,
+            fingerprint=fingerprint,
+        )
+
+
+async def check_staged(
+    config: ExtractionConfig,
+    run: Run,
+    plan: Plan,
+    staging: Staging,
+    publication: Publication,
+    record: StateRecord,
+) -> Checked | DamagedPart:
+    """Check all that is staged, and make it ready to be published.
+
+    Where an intent is persisted already, its parts were checked before; they are only made ready again, or are in
+    place.
+
+    Raises:
+        DataError: the counts of receipts and source do not agree.
+        ValidationFailed: rows break the schema, and the table's policy is `fail`.
+    """
+    intent = record.intent if record.intent and record.intent.plan_id == plan.plan_id else None
+    if intent is not None and publication.is_in_place(intent):
+        return Checked(intent)
+    receipts = load_receipts(run.disk, staging, plan.plan_id)
+    for chunk in plan.chunks:
+        if chunk.chunk_id not in receipts:
+            return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
+    ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
+    checks = _StagedChecks(config, run, plan, staging, ordered)
+    counted = checks.reconciled()
+    findings = await checks.scanned()
+    if isinstance(findings, DamagedPart):
+        return findings
+    checks.judge(findings, publication)
+    files = checks.files()
+    publication.make_ready(ordered, files)
+    return Checked(intent or checks.intent(files, counted, findings, record))
+
+
+@dataclass(frozen=True)
+class _StagedChecks:
+    config: ExtractionConfig
+    run: Run
+    plan: Plan
+    staging: Staging
+    receipts: tuple[Receipt, ...]
+
+    def reconciled(self) -> CountReceipt | None:
+        """The source's count, which equals the rows of all receipts."""
+        if self.config.reconcile is Reconcile.NONE:
+            return None
+        counted = load_count(self.run.disk, self.staging, self.plan.plan_id)
+        read = sum(receipt.rows for receipt in self.receipts)
+        if counted is None or counted.rows != read:
+            expected = "nothing that can be read" if counted is None else f"{counted.rows:,} rows"
+            raise DataError(
+                f"{self.config.table.key}: the source counted {expected} at the snapshot; its chunks have {read:,}",
+                hint="the next run extracts the table anew; if it happens again the source does not answer truly",
+            )
+        return counted
+
+    async def scanned(self) -> Findings | DamagedPart:
+        """The findings over all parts, or the first part that is damaged."""
+        results = await asyncio.gather(*(self._check(receipt) for receipt in self.receipts))
+        for receipt, result in zip(self.receipts, results, strict=True):
+            if result.damage:
+                return DamagedPart(receipt.chunk_id, receipt, result.damage)
+        return reduce(Findings.merged, (result.findings for result in results if result.findings))
+
+    async def _check(self, receipt: Receipt) -> PartCheck:
+        spec = PartCheckSpec(
+            path=self.staging.parts / receipt.part,
+            receipt=receipt,
+            columns=self.plan.reading.columns,
+            model=self.config.model,
+            model_folder=self.run.model_folder,
+        )
+        job = Job(self.config.table.key, check_part, spec)
+        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
+
+    def judge(self, findings: Findings, publication: Publication) -> None:
+        """Write violations where a person finds them, and fail if the policy says so."""
+        if not findings.violations:
+            publication.disk.unlink(publication.layout.violations, role="violations")
+            return
+        path = publication.layout.violations
+        document = Violations.of(findings, run_id=self.run.run_id, table=self.config.table, model=self.config.model)
+        replace(publication.disk, path, document.to_bytes(), role="violations", fence=publication.fence)
+        message = f"{self.config.table.key}: {findings.summary()}; see {path}"
+        if self.config.on_violation is OnViolation.FAIL:
+            raise ValidationFailed(
+                message,
+                hint="correct the schema (the table is then extracted anew), or correct the data and run with "
+                "--force-reprocess, or set on_violation: warn",
+            )
+        self.run.reporter.warning(self.config.table.key, message)
+
+    def files(self) -> tuple[PublishedFile, ...]:
+        """The parts under the names that readers will see."""
+        output = self.run.layout_of(self.config).output
+        is_single = len(self.receipts) == 1
+        return tuple(
+            PublishedFile(
+                name=output.name if is_single else part_name(receipt.chunk_id, self.plan.plan_id),
+                rows=receipt.rows,
+                bytes=receipt.bytes,
+                md5=receipt.md5,
+            )
+            for receipt in self.receipts
+        )
+
+    def intent(
+        self,
+        files: tuple[PublishedFile, ...],
+        counted: CountReceipt | None,
+        findings: Findings,
+        record: StateRecord,
+    ) -> PublishIntent:
+        """The intent to publish `files`, with the commit record as it will be written."""
+        config, plan, layout = self.config, self.plan, self.run.layout_of(self.config)
+        ended, started = self.run.clock(), record.started_at or plan.created_at
+        metadata = Metadata(
+            output_path=str(layout.output),
+            record_count=sum(file.rows for file in files),
+            start_time=started,
+            end_time=ended,
+            duration_seconds=round((ended - started).total_seconds(), 3),
+            file_size_bytes=sum(file.bytes for file in files),
+            checksum=dataset_checksum(files, is_folder=len(files) > 1),
+            table_config=_table_config(config, self.run, plan),
+            extraction_complete=True,
+            run_id=self.run.run_id,
+            statekeeper_version=__version__,
+            plan_id=plan.plan_id,
+            snapshot=plan.reading.snapshot,
+            files=files,
+            columns={column.name: column.arrow_type for column in plan.reading.columns},
+            config_fingerprint=record.fingerprint,
+            validation=ValidationSummary(
+                reconcile=config.reconcile.value,
+                counted_rows=counted.rows if counted else None,
+                model=config.model.label,
+                checks=findings.checks,
+                violations=findings.violating_rows,
+                null_incremental_rows=counted.null_incremental_rows if counted else None,
+            ),
+        )
+        return PublishIntent(plan_id=plan.plan_id, aside_name=layout.aside(plan.plan_id).name, metadata=metadata)
+
+
+def _table_config(config: ExtractionConfig, run: Run, plan: Plan) -> TableConfigRecord:
+    return TableConfigRecord(
+        source_name=config.table.source_name,
+        table_name=config.table.table_name,
+        schema_name=config.table.schema_name,
+        incremental_column=config.incremental.column if config.incremental else None,
+        extraction_date=run.extraction_date.isoformat(),
+        is_full_extract=config.is_full_extract,
+        custom_query=config.custom_query,
+        flashback_enabled=config.flashback_enabled,
+        flashback_timestamp=config.flashback_timestamp,
+        run_id=run.run_id,
+        path_name=config.table.path_name,
+        schema_model=config.model.label,
+        verify=config.verify.value,
+        reconcile=config.reconcile.value,
+        scope=plan.reading.scope,
+    )

@@ -1,0 +1,110 @@
+"""Whether what is published still is what was published: `complete` is re-verified, not believed.
+
+Finds damage and says it in words; it repairs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from statekeeper.config.extraction import Verify
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
+from statekeeper.model.record import Published
+from statekeeper.work import WorkContext
+
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class VerifySpec:
+    """A published extraction. `published` is what its state says; None where only files and metadata are to agree."""
+
+    layout: ExtractionLayout
+    published: Published | None
+    verify: Verify
+
+
+def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
+    """What is wrong with the published files, in words; None where they are as their metadata and state say."""
+    data = _read(spec.layout.metadata)
+    if data is None:
+        return f"{spec.layout.metadata.name} is missing"
+    if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
+        return f"{spec.layout.metadata.name} is not what was written at completion"
+    try:
+        metadata = parse_metadata(data)
+    except ValidationError as error:
+        return f"{spec.layout.metadata.name} cannot be read: {error.errors()[0]['msg']}"
+    if not metadata.extraction_complete:
+        return f"{spec.layout.metadata.name} does not say that the extraction is complete"
+    return _wrong_with_files(spec.layout.output, metadata, spec.verify, context)
+
+
+def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
+    """What is wrong with one Parquet part, in words."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
+        return f"{path.name} is missing"
+    if size != expected.bytes:
+        return f"{path.name} has {size} bytes and not {expected.bytes}"
+    if verify is Verify.FULL and (found := md5_of(path)) != expected.md5:
+        return f"{path.name} has md5 {found} and not {expected.md5}"
+    try:
+        with pq.ParquetFile(path) as file:
+            footer = file.metadata
+    except (pa.ArrowException, OSError) as error:
+        return f"{path.name} has no readable Parquet footer: {error}"
+    if footer.num_rows != expected.rows:
+        return f"{path.name} has {footer.num_rows} rows and not {expected.rows}"
+    if (footer.metadata or {}).get(b"statekeeper.plan_id", b"").decode() != plan_id:
+        return f"{path.name} does not belong to plan {plan_id}"
+    return None
+
+
+def md5_of(path: Path) -> str:
+    """A file's md5, in hexadecimal."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _wrong_with_files(output: Path, metadata: Metadata, verify: Verify, context: WorkContext) -> str | None:
+    if not output.exists():
+        return f"{output.name} is missing"
+    if output.is_dir() != metadata.is_folder:
+        was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
+        return f"{output.name} is a {is_now}, and a {was} was published"
+    expected = {file.name: file for file in metadata.files}
+    if metadata.is_folder:
+        found = {entry.name for entry in output.iterdir() if entry.name[0] not in "._"}
+        if strangers := found - expected.keys():
+            return f"{output.name} has a file that is not of this extraction: {min(strangers)}"
+    paths = {name: output / name if metadata.is_folder else output for name in expected}
+    for name, file in sorted(expected.items()):
+        context.check_stop()
+        wrong = wrong_with_part(paths[name], file, plan_id=metadata.plan_id, verify=verify)
+        if wrong:
+            return wrong
+    if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
+        return f"the files listed in {output.name}'s metadata do not add up to its checksum"
+    if sum(file.rows for file in metadata.files) != metadata.record_count:
+        return f"the files listed in {output.name}'s metadata do not add up to its record_count"
+    return None
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,84 @@
+"""What a piece of work may ask of the process that it runs in: a source session, a sign of life, whether to stop.
+
+Every piece of work that touches a source or big files is one picklable function `work(spec, context)`; the engines
+decide where it runs. Sessions are kept between pieces of work, one a source in each process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from statekeeper.config.extraction import SourceConfig
+from statekeeper.errors import Interrupted
+from statekeeper.sources import open_session
+from statekeeper.sources.protocol import SourceSession
+
+
+class WorkContext(Protocol):
+    """The process around a piece of work."""
+
+    memory_limit: str
+    """What DuckDB may use in this process, as its `memory_limit` setting takes it."""
+
+    def session(self, name: str, source: SourceConfig) -> SourceSession:
+        """This process's session with the source `name`, opened at the first call."""
+
+    def progress(self, rows: int) -> None:
+        """Tell that so many more rows were read."""
+
+    def check_stop(self) -> None:
+        """Raise Interrupted if the work is to end now; called between batches."""
+
+
+class Sessions:
+    """The open sessions of one process."""
+
+    def __init__(self, memory_limit: str) -> None:
+        self._memory_limit = memory_limit
+        self._open: dict[str, SourceSession] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The sources with an open session."""
+        return frozenset(self._open)
+
+    def get(self, name: str, source: SourceConfig) -> SourceSession:
+        """The session with a source.
+
+        Raises:
+            LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
+        """
+        if name not in self._open:
+            self._open[name] = open_session(source, memory_limit=self._memory_limit)
+        return self._open[name]
+
+    def close(self, name: str) -> None:
+        """End the session with a source, if there is one."""
+        session = self._open.pop(name, None)
+        if session is not None:
+            session.close()
+
+    def close_all(self) -> None:
+        """End every session."""
+        for name in list(self._open):
+            self.close(name)
+
+
+class ProcessContext:
+    """The context of work in this very process; `is_stopping` and `report` connect it to whoever started the work."""
+
+    def __init__(
+        self, sessions: Sessions, *, memory_limit: str, is_stopping: Callable[[], bool], report: Callable[[int], None]
+    ) -> None:
+        self.memory_limit = memory_limit
+        self._sessions = sessions
+        self._is_stopping = is_stopping
+        self.progress = report
+
+    def session(self, name: str, source: SourceConfig) -> SourceSession:
+        return self._sessions.get(name, source)
+
+    def check_stop(self) -> None:
+        if self._is_stopping():
+            raise Interrupted("stopped between two batches")
