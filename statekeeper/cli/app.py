@@ -60,8 +60,10 @@ def app() -> None:
 @options.tables_file
 @options.table_names
 @options.extraction_date
-@options.run_id
-@click.option("--force-reprocess", is_flag=True, help="Extract complete tables again too; old data stays until then.")
+@options.new_run_id
+@click.option(
+    "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
+)
 @options.workers
 @options.as_json
 @options.log_format
@@ -90,7 +92,7 @@ def run(
 
 @app.command()
 @options.config_argument_or_last_run
-@options.run_id
+@options.known_run_id
 @options.workers
 @options.as_json
 @options.log_format
@@ -115,7 +117,7 @@ def resume(
 
 @app.command()
 @options.config_argument_or_last_run
-@options.run_id
+@options.known_run_id
 @options.as_json
 @click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
 @in_terminal
@@ -138,7 +140,7 @@ def status(terminal: Terminal, *, config: Path | None, run_id: str | None, is_js
 @options.tables_file
 @options.table_names
 @options.extraction_date
-@options.run_id
+@options.new_run_id
 @options.as_json
 @in_terminal
 def plan(
@@ -160,7 +162,7 @@ def plan(
 
 @app.command()
 @options.config_argument_or_last_run
-@options.run_id
+@options.known_run_id
 @options.as_json
 @options.log_format
 @options.no_progress
@@ -183,9 +185,9 @@ def verify(
 
 @app.command()
 @options.config_argument_or_last_run
-@options.run_id
+@options.known_run_id
 @click.option("--failed", is_flag=True, help="Reset every table that failed.")
-@options.table_names
+@click.option("--table", "tables", multiple=True, metavar="NAME", help="Reset this table. May be given several times.")
 @in_terminal
 def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed: bool, tables: tuple[str, ...]) -> int:
     """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""

@@ -12,7 +12,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from statekeeper.config.models import config_json_schema
-from statekeeper.model.base import Document
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan
@@ -55,12 +54,11 @@ def stale(folder: Path) -> tuple[Path, ...]:
 
 
 def _texts(folder: Path) -> dict[Path, str]:
-    schemas = {"config": config_json_schema(), **{name: _schema_of(model) for name, model in _WRITTEN}}
+    schemas = {
+        "config": config_json_schema(),
+        **{name: model.model_json_schema(mode="serialization") for name, model in _WRITTEN},
+    }
     return {folder / f"{name}.json": _text(name, schema) for name, schema in sorted(schemas.items())}
-
-
-def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema(mode="serialization")
 
 
 def _text(name: str, schema: dict[str, Any]) -> str:

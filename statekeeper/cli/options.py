@@ -53,14 +53,22 @@ table_names = click.option(
 extraction_date = click.option(
     "--date", "day", type=_Day(), help="The extraction date. [default: the config's extraction_date, which is today]"
 )
-run_id = click.option("--run-id", metavar="ID", help="The run's name. [default: PIPELINE-YYYYMMDD, or the last run's]")
-workers = click.option("--workers", type=click.IntRange(min=1), metavar="N", help="How many processes read at once.")
+new_run_id = click.option("--run-id", metavar="ID", help="The run's name. [default: PIPELINE-YYYYMMDD]")
+known_run_id = click.option(
+    "--run-id", metavar="ID", help="Another run. [default: the newest of CONFIG, or the last of this directory]"
+)
+workers = click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many processes read at once. [default: the config's execution.workers]",
+)
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 log_format = click.option(
     "--log-format",
     type=click.Choice(LogFormat, case_sensitive=False),
     default=LogFormat.HUMAN,
-    show_default=True,
-    help="How log lines on standard error are written; json is one object a line, and turns the live display off.",
+    show_default="human",
+    help="How log lines on standard error are written; json is one object a line, without the live display.",
 )
 no_progress = click.option("--no-progress", is_flag=True, help="Log lines instead of the live display on a terminal.")
