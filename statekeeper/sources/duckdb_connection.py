@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _NUMBERS = itertools.count()
 _OPENING_ATTEMPTS = 3
-_RESERVED_CATALOGS = frozenset({"memory", "system", "temp"})
+_RESERVED_CATALOGS = frozenset({"main", "memory", "system", "temp"})
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class Connection:
     def _cursor(self) -> Any:
         """A connection of its own, since each can have only one open result."""
         cursor = self.instance.cursor()
-        cursor.execute(f"USE {quoted(self.catalog)}")
+        cursor.execute(f"USE {quoted(self.catalog)}.main")
         return cursor
 
 
@@ -123,7 +123,7 @@ def _watched(path: str) -> WatchedFile:
 
 def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
     """An instance with the database attached as it would be called if it were opened by itself."""
-    stem = Path(path).name.split(".", 1)[0]
+    stem = Path(path).name.lstrip(".").split(".", 1)[0]
     catalog = "source" if not stem or stem.lower() in _RESERVED_CATALOGS else stem
     spill = Path(tempfile.gettempdir()) / f"statekeeper-spill-{os.getpid()}-{next(_NUMBERS)}"
     instance = duckdb.connect(

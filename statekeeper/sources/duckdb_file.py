@@ -86,11 +86,11 @@ class WatchedFile:
             return None
         try:
             at_path = os.stat(self.path)  # noqa: PTH116 - beside os.fstat and os.pread
+            held = os.fstat(self._descriptor)
+            is_held = (at_path.st_dev, at_path.st_ino) == (held.st_dev, held.st_ino)
+            header = os.pread(self._descriptor, HEADER_BYTES, 0) if is_held else b""
         except OSError:
             return None
-        held = os.fstat(self._descriptor)
-        is_held = (at_path.st_dev, at_path.st_ino) == (held.st_dev, held.st_ino)
-        header = os.pread(self._descriptor, HEADER_BYTES, 0) if is_held else b""
         return FileState(
             device=at_path.st_dev,
             inode=at_path.st_ino,

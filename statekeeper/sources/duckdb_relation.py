@@ -67,7 +67,10 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     if len(found) != 1:
         raise _not_found(relation, wanted, list(names))
     schema, name = found[0]
-    return Source(names[found[0]], relation.label, f"{quoted(schema)}.{quoted(name)}", schema, name)
+    text = ".".join(
+        quoted(part) for part in (connection.catalog, schema, name)
+    )  # a schema may be called as the catalog
+    return Source(names[found[0]], relation.label, text, schema, name)
 
 
 def single_select(query: str) -> str:
