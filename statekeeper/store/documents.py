@@ -71,28 +71,28 @@ def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
     return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
 
 
+def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
+    """The receipt of a chunk; None if it is not done. What is torn or belongs elsewhere is removed."""
+    path = staging.receipt(chunk_id)
+    try:
+        receipt = _load(disk, path, Receipt)
+    except StateDamaged:
+        _remove(disk, path, role="receipt")
+        return None
+    # Removed only after it was seen: one that was missing may have been made since.
+    if receipt is not None and (receipt.plan_id != plan_id or receipt.chunk_id != chunk_id):
+        _remove(disk, path, role="receipt")
+        return None
+    return receipt
+
+
 def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
     """The receipts of a plan by chunk id.
 
     What is torn or belongs to another plan or chunk is removed: that chunk is not done.
     """
-    found: dict[int, Receipt] = {}
-    damaged: list[Path] = []
-    for chunk_id in _receipt_ids(disk, staging):
-        path = staging.receipt(chunk_id)
-        try:
-            receipt = _load(disk, path, Receipt)
-        except StateDamaged:
-            damaged.append(path)
-            continue
-        if receipt is None:
-            continue
-        if receipt.plan_id == plan_id and receipt.chunk_id == chunk_id:
-            found[chunk_id] = receipt
-        else:
-            damaged.append(path)
-    _remove(disk, damaged, role="receipt")
-    return found
+    loaded = ((chunk_id, load_receipt(disk, staging, plan_id, chunk_id)) for chunk_id in _receipt_ids(disk, staging))
+    return {chunk_id: receipt for chunk_id, receipt in loaded if receipt is not None}
 
 
 def count_receipts(disk: Disk, staging: Staging) -> int:
@@ -102,7 +102,7 @@ def count_receipts(disk: Disk, staging: Staging) -> int:
 
 def discard_receipt(disk: Disk, staging: Staging, chunk_id: int) -> None:
     """Durably take back a chunk's receipt, because its part is damaged."""
-    _remove(disk, [staging.receipt(chunk_id)], role="receipt")
+    _remove(disk, staging.receipt(chunk_id), role="receipt")
 
 
 def save_count(disk: Disk, staging: Staging, receipt: CountReceipt, *, attempt: str) -> bool:
@@ -112,15 +112,16 @@ def save_count(disk: Disk, staging: Staging, receipt: CountReceipt, *, attempt: 
 
 def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | None:
     """The count of a plan; None if it is not done. What is torn or belongs to another plan is removed."""
+    path = staging.count_receipt
     try:
-        receipt = _load(disk, staging.count_receipt, CountReceipt)
+        receipt = _load(disk, path, CountReceipt)
     except StateDamaged:
-        receipt = None
-    if receipt is not None and receipt.plan_id == plan_id:
-        return receipt
-    if disk.exists(staging.count_receipt):
-        _remove(disk, [staging.count_receipt], role="count")
-    return None
+        _remove(disk, path, role="count")
+        return None
+    if receipt is not None and receipt.plan_id != plan_id:
+        _remove(disk, path, role="count")
+        return None
+    return receipt
 
 
 def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: Fence) -> None:
@@ -128,15 +129,15 @@ def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: F
     replace(disk, layout.metadata, data, role="metadata", fence=fence)
 
 
-def load_metadata(disk: Disk, layout: ExtractionLayout) -> Metadata | None:
-    """The commit record; None if it is missing. Raises StateDamaged if it is not one."""
-    data = _read(disk, layout.metadata)
+def load_metadata(disk: Disk, path: Path) -> Metadata | None:
+    """The commit record in a file; None if it is missing. Raises StateDamaged if it is not one."""
+    data = _read(disk, path)
     if data is None:
         return None
     try:
         return parse_metadata(data)
     except ValidationError as error:
-        raise StateDamaged(f"{layout.metadata} is not a metadata file of statekeeper: {_first(error)}") from error
+        raise StateDamaged(f"{path} is not a metadata file of statekeeper: {_first(error)}") from error
 
 
 def save_manifest(disk: Disk, base_path: Path, manifest: RunManifest) -> None:
@@ -182,11 +183,10 @@ def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:
     return [int(match[1]) for match in found if match]
 
 
-def _remove(disk: Disk, paths: list[Path], *, role: str) -> None:
-    for path in paths:
-        with storage_errors(path, "remove"):
-            disk.unlink(path, role=role)
-            disk.sync_folder(path.parent, role=role)
+def _remove(disk: Disk, path: Path, *, role: str) -> None:
+    with storage_errors(path, "remove"):
+        disk.unlink(path, role=role)
+        disk.sync_folder(path.parent, role=role)
 
 
 def _load(disk: Disk, path: Path, kind: type[D]) -> D | None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import Literal, Self
 from uuid import uuid4
 
 from pydantic import AwareDatetime, Field
@@ -22,7 +22,7 @@ from statekeeper.model.record import Owner
 class Holder(Document):
     """The content of a lock file."""
 
-    FORMAT: ClassVar[str] = "statekeeper.lock"
+    format: Literal["statekeeper.lock"] = "statekeeper.lock"
 
     owner: Owner
     epoch: int = Field(ge=0)
