@@ -38,6 +38,9 @@ def explain(error: BaseException, *, stream: TextIO, redactor: Redactor, environ
             if error.hint:
                 stream.write(redactor(f"hint: {error.hint}\n"))
             return error.exit_code
+        case SystemExit():
+            # click's way out when nobody reads standard output any more.
+            return error.code if isinstance(error.code, int) else 1
         case BrokenPipeError():
             _give_up_output()
             return 1

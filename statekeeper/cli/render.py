@@ -185,7 +185,7 @@ def duration(seconds: float | None) -> str:
     """`1.2 s`, `3m 05s` or `2h 04m`; empty for None."""
     if seconds is None:
         return ""
-    if seconds < _MINUTE:
+    if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < _HOUR:

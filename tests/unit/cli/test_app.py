@@ -1,0 +1,199 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from statekeeper.cli import app
+from statekeeper.cli.json_schemas import write
+from statekeeper.model.record import State
+from tests.unit.run_on_disk import RunOnDisk
+
+CONFIG = """
+pipeline: demo
+sources:
+  shop: {type: duckdb, path: shop.duckdb}
+output: {base_path: data}
+tables:
+  - {schema_name: HR, table_name: A}
+  - {schema_name: HR, table_name: B}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunOnDisk:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo.yml").write_text(CONFIG)
+    return RunOnDisk(tmp_path)
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run_command(["--help"]) == 0
+    text = capsys.readouterr().out
+    for command in ("run", "resume", "status", "plan", "verify", "reset", "check", "graph", "schemas"):
+        assert f"\n  {command} " in text
+
+
+@pytest.mark.parametrize("name", sorted(app.app.commands))
+def test_every_command_and_option_is_explained(name: str) -> None:
+    command = app.app.commands[name]
+    assert command.help
+    assert command.help.rstrip().endswith(".")
+    for parameter in command.params:
+        assert parameter.param_type_name == "argument" or getattr(parameter, "help", None), parameter.name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["run", "--help"],
+        ["status"],
+        ["status", "--json"],
+        ["status", "demo.yml"],
+        ["check", "demo.yml"],
+        ["graph"],
+        ["schemas", "json"],
+    ],
+)
+def test_light_commands_load_no_driver_and_no_arrow(run: RunOnDisk, arguments: list[str]) -> None:
+    run.write_manifest("A", config_path=str(run.cwd / "demo.yml"))
+    program = (
+        "import sys; from statekeeper.cli.app import run_command; code = run_command(sys.argv[1:]); "
+        "loaded = {'pyarrow', 'duckdb', 'pyspark', 'oracledb'} & set(sys.modules); "
+        "sys.exit(f'loaded {loaded}' if loaded else code)"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=run.cwd, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_status_without_a_run_says_what_to_do(run: RunOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run_command(["status"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"error: no run is known here: {run.cwd}/.statekeeper/last-run.json does not exist",
+        "hint: run `statekeeper run CONFIG` first, or name a config",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [[], ["demo.yml"], ["demo.yml", "--run-id", "demo-20260106"]])
+def test_status_shows_tables_failures_and_hints(
+    run: RunOnDisk, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    run.write_manifest("A", "B", config_path=str(run.cwd / "demo.yml"))
+    run.write_state("A", State.COMPLETE)
+    run.write_state("B", State.FAILED)
+    assert app.run_command(["status", *arguments]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["table", "state", "chunks", "rows", "size", "attempts", "time", "where"]
+    assert lines[1].split()[:6] == ["shop.HR.A", "complete", "12/12", "107", "4.1", "kB"]
+    assert lines[2].split() == ["shop.HR.B", "failed", "0/12", "2"]
+    assert lines[4:6] == ["shop.HR.B: no such table", "  hint: make it"]
+    assert lines[-1] == "demo-20260106 of 2026-01-06 is failed: 1 complete, 1 failed"
+
+
+def test_status_json_satisfies_its_schema(run: RunOnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_manifest("A", "B", "C", "D")
+    run.write_state("A", State.COMPLETE)
+    run.write_state("B", State.FAILED)
+    run.write_state("C", State.EXTRACTING)
+    write(tmp_path / "schemas")
+    schema = json.loads((tmp_path / "schemas" / "status.json").read_text())
+    assert app.run_command(["status", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    Draft202012Validator(schema).validate(document)
+    assert document["state"] == "failed"
+    assert [table["state"] for table in document["tables"]] == ["complete", "failed", "extracting", "pending"]
+    assert set(document) == {"run_id", "pipeline", "extraction_date", "state", "tables"}
+    assert document["tables"][1]["failure"] == {
+        "kind": "source",
+        "code": "ORA-00942",
+        "message": "no such table",
+        "hint": "make it",
+    }
+
+
+def test_status_of_a_config_asks_for_no_secret(run: RunOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
+    config = run.cwd / "demo.yml"
+    config.write_text(CONFIG.replace("shop.duckdb", '"${NO_SUCH_VARIABLE_IS_SET}"'))
+    run.write_manifest("A", config_path=str(config))
+    assert app.run_command(["status", "demo.yml"]) == 0
+    assert "pending" in capsys.readouterr().out
+
+
+def test_watching_a_run_that_is_over_ends_at_once(run: RunOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
+    run.write_manifest("A", ended=True)
+    run.write_state("A", State.COMPLETE)
+    assert app.run_command(["status", "--watch"]) == 0
+    assert "is complete" in capsys.readouterr().out
+
+
+def test_status_into_a_closed_pipe_is_no_defect(run: RunOnDisk) -> None:
+    names = [f"T{index:04}" for index in range(2000)]
+    run.write_manifest(*names)
+    program = f"{sys.executable} -c 'from statekeeper.cli.app import main; main()' status | head -1"
+    done = subprocess.run(program, shell=True, cwd=run.cwd, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert done.stdout.startswith("table")
+
+
+@pytest.mark.usefixtures("run")
+def test_check_of_a_valid_config_counts_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run_command(["check", "demo.yml"]) == 0
+    assert capsys.readouterr().out == "demo.yml is valid: pipeline demo, 2 tables\n"
+    assert app.run_command(["check", "demo.yml", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"pipeline": "demo", "tables": ["shop.HR.A", "shop.HR.B"]}
+
+
+def test_wrong_config_is_told_with_places_and_exit_code_2(run: RunOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
+    (run.cwd / "demo.yml").write_text(CONFIG.replace("type: duckdb", "type: duck").replace("table_name: B", "tabel: B"))
+    for command in ("check", "run", "plan"):
+        assert app.run_command([command, "demo.yml"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("error: demo.yml:4:")
+        assert "demo.yml:8:" in err
+        assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["no-such-command"], "No such command"),
+        (["run"], "Missing argument 'CONFIG'"),
+        (["run", "demo.yml", "--date", "06.01.2026"], "expected YYYY-MM-DD"),
+        (["run", "demo.yml", "--workers", "0"], "--workers"),
+        (["reset", "demo.yml"], "--failed"),
+        (["reset", "demo.yml", "--failed", "--table", "A"], "--failed"),
+        (["check", "absent.yml"], "absent.yml"),
+        (["resume"], "no run is known here"),
+        (["resume", "--run-id", "x"], "no run is known here"),
+    ],
+)
+@pytest.mark.usefixtures("run")
+def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
+    assert app.run_command(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert complaint in err
+    assert "Traceback" not in err
+
+
+def test_run_that_was_made_in_python_cannot_be_resumed_from_the_command_line(
+    run: RunOnDisk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run.write_manifest("A", config_path=None)
+    assert app.run_command(["resume"]) == 2
+    assert "was made in Python" in capsys.readouterr().err
+
+
+def test_graph_is_the_transition_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.run_command(["graph"]) == 0
+    text = capsys.readouterr().out
+    assert "stateDiagram-v2" in text
+    assert "extracted" in text

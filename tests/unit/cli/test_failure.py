@@ -1,0 +1,67 @@
+import io
+from pathlib import Path
+
+import click
+import pytest
+
+from statekeeper.cli.failure import explain
+from statekeeper.errors import ConfigError, Interrupted, LockHeld, LoginRefused, PlanError, StatekeeperError
+from statekeeper.logs import Redactor
+
+
+def _explain(error: BaseException, **environ: str) -> tuple[int, str]:
+    stream = io.StringIO()
+    code = explain(error, stream=stream, redactor=Redactor(["tiger-secret"]), environ=environ)
+    return code, stream.getvalue()
+
+
+def _raised(error: Exception) -> Exception:
+    with pytest.raises(type(error)) as caught:
+        raise error
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(PlanError, 1), (ConfigError, 2), (LockHeld, 3), (LoginRefused, 4), (Interrupted, 130)]
+)
+def test_error_of_ours_is_a_line_a_hint_and_its_exit_code(kind: type[StatekeeperError], code: int) -> None:
+    assert _explain(kind("it broke", hint="mend it")) == (code, "error: it broke\nhint: mend it\n")
+    assert _explain(kind("it broke")) == (code, "error: it broke\n")
+
+
+def test_unforeseen_exception_is_a_line_and_a_file_with_the_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, text = _explain(_raised(ZeroDivisionError("by tiger-secret")))
+    assert code == 1
+    kept = tmp_path / ".statekeeper" / "last-error.txt"
+    assert text == (
+        f"error: this is a defect of statekeeper: ZeroDivisionError: by ***\nhint: the traceback is in {kept}\n"
+    )
+    assert "Traceback" in kept.read_text()
+    assert "tiger-secret" not in kept.read_text()
+
+
+def test_traceback_goes_elsewhere_where_the_directory_takes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".statekeeper").write_text("a file, where a folder is wanted")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _, text = _explain(_raised(ZeroDivisionError("x")))
+    (kept,) = tmp_path.glob("statekeeper-error-*.txt")
+    assert str(kept) in text
+
+
+def test_debug_prints_the_traceback_without_secrets() -> None:
+    code, text = _explain(_raised(PlanError("tiger-secret")), STATEKEEPER_DEBUG="1")
+    assert code == 1
+    assert "Traceback" in text
+    assert text.endswith("error: ***\n")
+    assert "tiger-secret" not in text
+
+
+def test_interruption_is_130_and_usage_is_2() -> None:
+    assert _explain(KeyboardInterrupt()) == (130, "interrupted\n")
+    assert _explain(click.UsageError("no such option"))[0] == 2

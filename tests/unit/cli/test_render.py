@@ -1,0 +1,152 @@
+import io
+import json
+
+import pytest
+
+from statekeeper.cli import render
+from statekeeper.cli.screen import Column, Grid, Screen
+from statekeeper.errors import FailureKind
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.preview import PlanReport, TablePlan, Verdict
+from statekeeper.model.record import Failure, State
+from statekeeper.model.table import ExtractionMode, Scope, TableRef
+from statekeeper.report import Outcome, RunReport, TableReport
+
+FAILURE = Failure(kind=FailureKind.SOURCE, message="no table B", hint="make it", failed_in=State.PENDING)
+
+
+def _table(name: str) -> TableRef:
+    return TableRef(source_name="shop", table_name=name, path_name=name)
+
+
+def _report(*tables: TableReport) -> RunReport:
+    return RunReport(
+        run_id="demo-20260106",
+        pipeline="demo",
+        extraction_date="2026-01-06",
+        base_path="data",
+        tables=tables,
+        duration_seconds=75.0,
+    )
+
+
+REPORT = _report(
+    TableReport(
+        table=_table("A"),
+        outcome=Outcome.COMPLETED,
+        records=1_234_567,
+        bytes=45_678_901,
+        output_path="data/shop/A/202601/06/demo-20260106.parquet",
+        duration_seconds=62.4,
+    ),
+    TableReport(table=_table("B"), outcome=Outcome.FAILED, failure=FAILURE),
+    TableReport(table=_table("C"), outcome=Outcome.HELD, reason="process 4711 on db1 works on it"),
+    TableReport(table=_table("D"), outcome=Outcome.SKIPPED, records=0, bytes=812, output_path="data/D.parquet"),
+)
+PLAN = PlanReport(
+    run_id="demo-20260106",
+    base_path="data",
+    extraction_date="2026-01-06",
+    tables=(
+        TablePlan(
+            table=_table("A"),
+            verdict=Verdict.START,
+            scope=Scope(mode=ExtractionMode.FULL),
+            columns=(
+                PlannedColumn(
+                    name="ID", database_type="BIGINT", read_type="int64", arrow_type="int64", is_nullable=False
+                ),
+                PlannedColumn(name="NAME", database_type="VARCHAR", read_type="string", arrow_type="string"),
+            ),
+            chunks=12,
+            estimated_rows=1_000_000,
+            notes=("validators of NAME run row by row",),
+        ),
+        TablePlan(table=_table("B"), verdict=Verdict.REFUSE, failure=FAILURE),
+    ),
+)
+
+
+def _text(show: object, report: object, *, is_terminal: bool = False) -> str:
+    stream = io.StringIO()
+    show(report, Screen(stream, is_terminal=is_terminal))  # type: ignore[operator]
+    return stream.getvalue()
+
+
+def test_run_shows_every_table_its_failure_and_where_the_files_are() -> None:
+    lines = _text(render.show_run, REPORT).splitlines()
+    assert lines[1].split() == [
+        "shop.A", "completed", "1,234,567", "45.7", "MB", "1m", "02s", "data/shop/A/202601/06/demo-20260106.parquet",
+    ]  # fmt: skip
+    text = "\n".join(lines)
+    assert "shop.B: no table B\n  hint: make it" in text
+    assert "process 4711 on db1" in text
+    assert "1 completed, 1 failed, 1 held, 1 skipped" in text
+    assert "data" in lines[-2]
+    assert "statekeeper resume" in lines[-1]
+
+
+def test_run_without_trouble_ends_with_where_the_files_are() -> None:
+    lines = _text(render.show_run, _report(REPORT.tables[0])).splitlines()
+    assert lines[-1] == "files: data"
+    assert not any("resume" in line for line in lines)
+
+
+@pytest.mark.parametrize(("show", "report"), [(render.show_run, REPORT), (render.show_plan, PLAN)])
+def test_terminal_shows_the_same_words_with_colours(show: object, report: object) -> None:
+    drawn = _text(show, report, is_terminal=True)
+    plain = _text(show, report)
+    for word in plain.split():
+        assert word in drawn or len(word) > 30, word  # long paths are folded
+
+
+def test_plain_text_has_no_escape_codes() -> None:
+    assert "\x1b" not in _text(render.show_run, REPORT)
+    assert "\x1b" not in _text(render.show_plan, PLAN)
+
+
+def test_plan_shows_verdicts_types_notes_and_failures() -> None:
+    text = _text(render.show_plan, PLAN)
+    assert "shop.A: start, full, 12 chunks, about 1,000,000 rows" in text
+    lines = [line.split() for line in text.splitlines()]
+    assert ["ID", "BIGINT", "int64", "no"] in lines
+    assert ["NAME", "VARCHAR", "string", "yes"] in lines
+    assert "note: validators of NAME run row by row" in text
+    assert "shop.B: no table B" in text
+    assert "hint: make it" in text
+    assert "1 start, 1 refuse" in text
+
+
+def test_json_twins_carry_the_exit_code() -> None:
+    assert json.loads(REPORT.model_dump_json())["exit_code"] == 1
+    assert json.loads(PLAN.model_dump_json())["exit_code"] == 1
+
+
+def test_long_grids_are_not_drawn_by_rich() -> None:
+    stream = io.StringIO()
+    Screen(stream, is_terminal=True).grid(Grid((Column("n"),), tuple((str(number),) for number in range(1000))))
+    assert "\x1b" not in stream.getvalue()
+    assert len(stream.getvalue().splitlines()) == 1001
+
+
+def test_empty_grid_shows_nothing() -> None:
+    stream = io.StringIO()
+    Screen(stream, is_terminal=False).grid(Grid((Column("n"),), ()))
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(None, ""), (0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (999_949, "999.9 kB"), (1_500_000, "1.5 MB"),
+     (2_000_000_000_000_000, "2,000.0 TB")],
+)  # fmt: skip
+def test_sizes(number: int | None, text: str) -> None:
+    assert render.size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0.04, "0.0 s"), (59.96, "1m 00s"), (61, "1m 01s"), (3599.7, "1h 00m"), (7261, "2h 01m")],
+)
+def test_durations(seconds: float | None, text: str) -> None:
+    assert render.duration(seconds) == text
