@@ -58,7 +58,8 @@ def find_source(connection: Connection, relation: Relation) -> Source:
         PlanError: the query is not one SELECT.
     """
     if relation.query is not None:
-        return Source(RelationKind.QUERY, relation.label, f"(\n{single_select(relation.query)}\n)")
+        query = relation.query.replace("{as_of}", "")  # there is one moment only: that of the file
+        return Source(RelationKind.QUERY, relation.label, f"(\n{single_select(query)}\n)")
     assert relation.table_name is not None, "a relation is a table or a query"
     wanted = (relation.schema_name or DEFAULT_SCHEMA, relation.table_name)
     catalog = _catalog(connection)

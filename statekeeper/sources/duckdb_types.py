@@ -52,11 +52,17 @@ _HUGE = (
 _BY_QUERY = "has no exact Arrow type that Parquet readers share: select it in a custom_query as {0}"
 
 _FIXED: dict[str, TypeRule] = {
-    **{
-        name: TypeRule(_INT64)
-        for name in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
-    },
-    "UBIGINT": TypeRule(Delivery("decimal128(20, 0)", "CAST({0} AS DECIMAL(20,0))"), (_INT64,)),
+    "TINYINT": TypeRule(Delivery("int8", "CAST({0} AS TINYINT)")),
+    "SMALLINT": TypeRule(Delivery("int16", "CAST({0} AS SMALLINT)")),
+    "INTEGER": TypeRule(Delivery("int32", "CAST({0} AS INTEGER)")),
+    "BIGINT": TypeRule(_INT64),
+    "UTINYINT": TypeRule(Delivery("uint8", "CAST({0} AS UTINYINT)")),
+    "USMALLINT": TypeRule(Delivery("uint16", "CAST({0} AS USMALLINT)")),
+    "UINTEGER": TypeRule(Delivery("uint32", "CAST({0} AS UINTEGER)")),
+    "UBIGINT": TypeRule(
+        Delivery("uint64", "CAST({0} AS UBIGINT)"),
+        (_INT64, Delivery("decimal128(20, 0)", "CAST({0} AS DECIMAL(20,0))")),
+    ),
     "HUGEINT": TypeRule(None, (_DECIMAL38, _INT64, _TEXT), _HUGE),
     "UHUGEINT": TypeRule(None, (_DECIMAL38, _INT64, _TEXT), _HUGE),
     "BIGNUM": TypeRule(None, (_TEXT,), "holds integers of any length, which no Arrow type holds: declare a str"),

@@ -13,13 +13,14 @@ from statekeeper.sources import open_session
 NINES = 10**38 - 1
 
 EXACT = [
-    ("TINYINT", "-128", "int64", -128),
-    ("SMALLINT", "-32768", "int64", -32768),
-    ("INTEGER", "-2147483648", "int64", -(2**31)),
+    ("TINYINT", "-128", "int8", -128),
+    ("SMALLINT", "-32768", "int16", -32768),
+    ("INTEGER", "-2147483648", "int32", -(2**31)),
     ("BIGINT", "-9223372036854775808", "int64", -(2**63)),
-    ("UTINYINT", "255", "int64", 255),
-    ("USMALLINT", "65535", "int64", 65535),
-    ("UINTEGER", "4294967295", "int64", 2**32 - 1),
+    ("UTINYINT", "255", "uint8", 255),
+    ("USMALLINT", "65535", "uint16", 65535),
+    ("UINTEGER", "4294967295", "uint32", 2**32 - 1),
+    ("UBIGINT", "18446744073709551615", "uint64", 2**64 - 1),
     ("UBIGINT", "18446744073709551615", "decimal128(20, 0)", Decimal(2**64 - 1)),
     ("UBIGINT", "9223372036854775807", "int64", 2**63 - 1),
     ("HUGEINT", str(-NINES), "decimal128(38, 0)", Decimal(-NINES)),
