@@ -336,3 +336,21 @@ def test_left_over_temps_of_the_lock_are_swept(layout, runner):
     with take(layout, LockKind.LEASE):
         assert not gone.exists()
         assert other_run.exists()
+
+
+def test_flock_of_a_file_deleted_meanwhile_is_taken_anew(layout, monkeypatch):
+    from statekeeper.store import flock
+
+    real = flock._lock
+    opened = []
+
+    def lock_too_late(descriptor, path):
+        if not opened:
+            path.unlink()
+        opened.append(descriptor)
+        real(descriptor, path)
+
+    monkeypatch.setattr(flock, "_lock", lock_too_late)
+    with take(layout, LockKind.FLOCK) as lock:
+        assert len(opened) == 2
+        lock.check()
