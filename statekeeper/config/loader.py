@@ -18,7 +18,7 @@ from statekeeper.config.document import Document, KeyPath
 from statekeeper.config.extraction import Pipeline
 from statekeeper.config.models import ConfigFile, TablesFile
 from statekeeper.config.plain_source import read_mapping
-from statekeeper.config.problems import Problem, Spot, config_error, found
+from statekeeper.config.problems import Problem, config_error, found
 from statekeeper.config.references import fill_references
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.shape import purpose
@@ -109,15 +109,13 @@ def _pipeline(
     listed = checked if tables is None else check(TablesFile, tables.document)
     problems = [*config.problems, *(tables.problems if tables else ())]
     problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
-    if not listed.document.has(("tables",)) and not any("'tables'" in problem.hint for problem in problems):
-        hint = purpose(ConfigFile, ("tables",))
-        problems.append(Problem(listed.document, ("tables",), "this key is missing", hint=hint, spot=Spot.KEY))
+    problems += _no_tables(listed.document, problems)
     resolved = resolve(
         _written_tables(listed, problems), defaults=_defaults(checked, problems), sources=_sources(checked, problems)
     )
     problems += resolved.problems
     if problems or checked.value is None:
-        raise config_error(problems)
+        raise config_error(sorted(problems, key=lambda problem: problem.document.name != config.document.name))
     written = checked.value
     return Pipeline(
         name=written.pipeline,
@@ -131,6 +129,16 @@ def _pipeline(
         extraction_date=written.extraction_date,
         tables=resolved.tables,
     )
+
+
+def _no_tables(document: Document, problems: Sequence[Problem]) -> list[Problem]:
+    """The problem of a document without `tables`, unless one was told already."""
+    assert isinstance(document.data, dict)
+    if document.data.get("tables") is not None or any(p.path == ("tables",) or "'tables'" in p.hint for p in problems):
+        return []
+    is_null = "tables" in document.data
+    text = f"expected a list; found {found(document, ('tables',))}" if is_null else "this key is missing"
+    return [Problem(document, ("tables",), text, hint=purpose(ConfigFile, ("tables",)))]
 
 
 def _first_causes(problems: Iterable[Problem], *, known: Sequence[Problem]) -> list[Problem]:

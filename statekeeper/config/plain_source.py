@@ -52,7 +52,7 @@ class _Reading:
 
     def _key(self, key: object, path: KeyPath) -> str:
         if not isinstance(key, str):
-            self.wrong.append((path, f"expected keys that are text; found {_kind(key)}"))
+            self.wrong.append((path, f"expected keys that are text; found {key!r}"))
         return str(key)
 
     def _scalar(self, value: object, path: KeyPath) -> Plain:
@@ -92,6 +92,6 @@ def _kind(value: object) -> str:
         case str():
             return "text that is not Unicode"
         case int() | float() | Decimal():
-            return "a number that is not finite, or too large"
+            return "a number that is too large, or not finite"
         case _:
             return f"a {type(value).__name__}"

@@ -60,7 +60,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The extractions, and the problems; with problems the extractions may lack some."""
+    """The extractions, or the problems; neither where sources alone are wrong."""
 
     tables: tuple[ExtractionConfig, ...]
     problems: tuple[Problem, ...]
@@ -73,7 +73,8 @@ def resolve(
     tables = [_Table(entry, defaults, sources) for entry in written]
     problems = [problem for table in tables for problem in table.problems()]
     problems += _shared_folders(tables)
-    resolved = () if problems else tuple(table.resolved() for table in tables)
+    is_whole = not problems and all(table.source is not None for table in tables)
+    resolved = tuple(table.resolved() for table in tables) if is_whole else ()
     return Resolved(resolved, tuple(problems))
 
 
@@ -126,6 +127,24 @@ class _Table:
             return Problem(self.defaults.document, shared, text, hint=hint)
         return Problem(self.written.document, own, text, hint=hint)
 
+    @property
+    def proposal(self) -> str:
+        """A `path_name` that tells the entry apart, as a hint ends."""
+        schema, table = self.entry.schema_name, self.entry.table_name
+        if self.is_hidden("schema_name") or self.is_hidden("table_name"):
+            return ""
+        return f", such as {schema}_{table}" if schema else f", such as {table}_2"
+
+    def is_hidden(self, key: str) -> bool:
+        """Whether the value of a key came in through a reference."""
+        problem = self.problem(key, text="")
+        return problem.path in problem.document.hidden
+
+    def shown(self, key: str, value: str) -> str:
+        """A value as messages show it: one that came in through a reference is only spoken of."""
+        problem = self.problem(key, text="")
+        return problem.document.hidden.get(problem.path, f"'{value}'")
+
     def sets(self, key: str) -> bool:
         """Whether the entry itself gives a value to a key."""
         return key in self.written.entry.model_fields_set and getattr(self.written.entry, key) is not None
@@ -147,8 +166,9 @@ class _Table:
         if self.entry.source_name is None:
             text = f"this key is missing, and there are {len(self.sources)} sources" if self.sources else ""
             return [self.problem("source_name", text=text, hint=f"one of {names}")] if text else []
-        hint = nearest(self.source_name, self.sources)
-        text = f"expected one of the sources {names}; found '{self.source_name}'"
+        shown = self.shown("source_name", self.source_name)
+        hint = nearest(self.source_name, self.sources) if not self.is_hidden("source_name") else ""
+        text = f"expected one of the sources {names}; found {shown}"
         return [self.problem("source_name", text=text, hint=hint)] if names else []
 
     def _schema(self) -> list[Problem]:
@@ -157,9 +177,8 @@ class _Table:
         if path is not None and self.entry.columns is not None:
             found.append(self.problem("columns", text="expected either `schema` or `columns`; found both"))
         if path is not None and not _is_file(path.rpartition(":")[0]):
-            file = path.rpartition(":")[0]
             hint = "the path is relative to the working directory"
-            text = f"expected the path of a Python file; there is no '{file}'"
+            text = f"expected the path of a Python file that exists; found {self.shown('schema', path)}"
             found.append(self.problem("schema", text=text, hint=hint))
         return found
 
@@ -256,10 +275,8 @@ def _shared_folders(tables: list[_Table]) -> list[Problem]:
         if earlier is table or _NAMING & (table.written.wrong_keys | earlier.written.wrong_keys):
             continue
         key = "path_name" if table.sets("path_name") else "table_name"
-        entry = table.entry
-        proposed = f"{entry.schema_name}_{entry.table_name}" if entry.schema_name else f"{entry.table_name}_2"
-        there = f"{path_text(earlier.written.path)} writes to the same folder, '{'/'.join(table.folder)}'"
-        found.append(table.problem(key, text=there, hint=f"give one of them its own path_name, such as {proposed}"))
+        text = f"{path_text(earlier.written.path)} writes to the same folder"
+        found.append(table.problem(key, text=text, hint=f"give one of them its own path_name{table.proposal}"))
     return found
 
 
