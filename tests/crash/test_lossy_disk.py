@@ -32,7 +32,7 @@ class NoFolderSync(LossyDisk):
 
 
 class NoFileSync(LossyDisk):
-    def sync_file(self, file, *, role):  # noqa: ARG002  # the interface's
+    def sync_file(self, file, *, role):
         file.flush()
 
 
