@@ -101,7 +101,8 @@ TABLES: dict[str, tuple[int, str]] = {
         f"""
         CREATE TABLE shop.payments (
             payment_id BIGINT NOT NULL, reference UUID NOT NULL, method VARCHAR NOT NULL,
-            amount DECIMAL(38,10) NOT NULL, ledger_balance DECIMAL(38,0), payer VARCHAR NOT NULL, memo VARCHAR, booked_at TIMESTAMP NOT NULL,
+            amount DECIMAL(38,10) NOT NULL,
+            ledger_balance DECIMAL(38,0), payer VARCHAR NOT NULL, memo VARCHAR, booked_at TIMESTAMP NOT NULL,
             settled_at TIMESTAMPTZ, receipt BLOB, risk DOUBLE
         );
         INSERT INTO shop.payments
