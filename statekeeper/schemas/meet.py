@@ -1,0 +1,222 @@
+"""Where a table's columns and a model's fields meet: the type that the source delivers and the one that the file holds.
+
+Decides every column's `read_type` and `arrow_type`, and reports all that cannot meet at once. It reads no data: whether
+each value fits is found by the checked cast (`schemas.arrow`), whether it satisfies the model by the scan
+(`schemas.checks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from statekeeper.errors import PlanError
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.schemas.arrow import format_type, parse_type
+from statekeeper.schemas.fields import Kind, ModelField, pair_fields, read_model
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from statekeeper.sources.protocol import SourceColumn
+
+_INT64_DIGITS = 18
+_MAX_DIGITS = 38
+_UNDECLARED_SCALE = 10
+"""Decimals of a database type that declares no scale, where the model does not say (Oracle's NUMBER)."""
+_EXACT_IN_DOUBLE = 32
+"""Integers of at most so many bits are exact as double."""
+_DIGITS_OF = {8: 3, 16: 5, 32: 10, 64: 19}
+
+
+def plan_columns(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> tuple[PlannedColumn, ...]:
+    """The columns of the file: the table's own names and order, each of the type that its field declares.
+
+    Args:
+        source_columns: the table's columns as the source describes them.
+        model: the declared model, or None: then each column keeps its own type.
+
+    Raises:
+        PlanError: one error that lists every column and field that cannot meet.
+    """
+    problems: list[str] = []
+    fields: dict[str, ModelField] = {}
+    if model is not None:
+        shape = read_model(model)
+        if shape.unsupported is not None:
+            raise PlanError(f"model {model.__name__} cannot describe a table: {shape.unsupported}")
+        fields = pair_fields(tuple(column.name for column in source_columns), shape.fields)
+        problems.extend(_lonely(source_columns, shape.fields, fields, model.__name__))
+    planned = []
+    for column in source_columns:
+        if model is not None and column.name not in fields:
+            continue
+        found = _meet(column, fields.get(column.name))
+        if isinstance(found, str):
+            problems.append(f"column {column.name}: {found}")
+        else:
+            planned.append(found)
+    if problems:
+        order = {column.name: index for index, column in enumerate(source_columns)}
+        problems.sort(key=lambda text: order.get(text.removeprefix("column ").split(":", 1)[0], len(order)))
+        against = f" and model {model.__name__}" if model is not None else ""
+        text = "\n".join(f"  {problem}" for problem in problems)
+        raise PlanError(
+            f"the table{against} cannot be met exactly:\n{text}",
+            hint="change the model, or select the named columns in another form with custom_query",
+        )
+    return tuple(planned)
+
+
+def _lonely(
+    columns: tuple[SourceColumn, ...], fields: tuple[ModelField, ...], pairs: dict[str, ModelField], model: str
+) -> Iterator[str]:
+    for column in columns:
+        if column.name not in pairs:
+            yield f"column {column.name}: {model} has no such field; declare it or select without it"
+    met = {part.key for part in pairs.values()}
+    for part in fields:
+        if part.key in met:
+            continue
+        alike = [column.name for column in columns if column.name.casefold() == part.key.casefold()]
+        why = (
+            f"several columns differ from it only by case: {', '.join(alike)}"
+            if alike
+            else "the table has no such column"
+        )
+        yield f"field {part.key}: {why}"
+
+
+def _meet(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:
+    """The planned column, or what is wrong."""
+    if part is not None and part.unsupported is not None:
+        return f"the model's field cannot be a column: {part.unsupported}"
+    if part is None and column.read_type is not None:
+        return _planned(column, column.read_type, _own_type(parse_type(column.read_type)))
+    for offer in (column.read_type, *column.alternatives):
+        target = None if offer is None or part is None else _target(parse_type(offer), part, column)
+        if target is not None:
+            return _planned(column, str(offer), target)
+    if column.read_type is None or part is None:
+        return column.refusal or f"{column.database_type} has no exact representation"
+    read = parse_type(column.read_type)
+    if part.takes_raw:
+        return _planned(column, column.read_type, _python_type(read))
+    return (
+        f"the database's {column.database_type} is not exactly the model's {part.label}; "
+        f"declare {_natural(read)}, or select it as {part.label}"
+    )
+
+
+def _planned(column: SourceColumn, read_type: str, target: pa.DataType) -> PlannedColumn:
+    return PlannedColumn(
+        name=column.name,
+        database_type=column.database_type,
+        read_type=read_type,
+        arrow_type=format_type(target),
+        is_nullable=column.is_nullable,
+    )
+
+
+def _own_type(read: pa.DataType) -> pa.DataType:
+    """The file's type without a model: the database's own, where Parquet has it."""
+    if pa.types.is_decimal256(read):  # no declared precision; readers know at most 38 digits
+        return pa.decimal128(_MAX_DIGITS, min(read.scale, _UNDECLARED_SCALE))
+    if pa.types.is_timestamp(read) and read.unit == "s":  # Parquet has no seconds
+        return pa.timestamp("ms", tz=read.tz)
+    return read
+
+
+def _python_type(read: pa.DataType) -> pa.DataType:
+    """The file's type where rows must become Python values: a datetime has no nanoseconds."""
+    if pa.types.is_timestamp(read) and read.unit == "ns":
+        return pa.timestamp("us", tz=read.tz)
+    return _own_type(read)
+
+
+def natural_kind(kind: pa.DataType) -> Kind:
+    """The Python type that a column of an Arrow type delivers by itself."""
+    types = pa.types
+    for test, found in (
+        (types.is_integer, Kind.INT),
+        (types.is_decimal, Kind.DECIMAL),
+        (types.is_floating, Kind.FLOAT),
+        (types.is_string, Kind.STR),
+        (types.is_binary, Kind.BYTES),
+        (types.is_boolean, Kind.BOOL),
+        (types.is_date, Kind.DATE),
+        (types.is_timestamp, Kind.DATETIME),
+        (types.is_time, Kind.TIME),
+    ):
+        if test(kind):
+            return found
+    return Kind.ANY
+
+
+def _natural(read: pa.DataType) -> str:
+    kind = natural_kind(read)
+    if kind is Kind.DATETIME:
+        return "AwareDatetime" if read.tz else "NaiveDatetime or datetime"
+    return str(kind)
+
+
+def _target(read: pa.DataType, part: ModelField, column: SourceColumn) -> pa.DataType | None:
+    """The file's type for a field whose column is delivered as `read`; None where the two do not meet exactly."""
+    natural = natural_kind(read)
+    found: pa.DataType | None = None
+    match part.kind:
+        case Kind.INT:
+            found = _int_target(read, part)
+        case Kind.DECIMAL:
+            found = _decimal_target(read, part)
+        case Kind.FLOAT if natural is Kind.INT:
+            found = pa.float64() if read.bit_width <= _EXACT_IN_DOUBLE else None
+        case Kind.DATETIME if natural is Kind.DATETIME:
+            found = None if _has_other_zone(read, part) else _python_type(read)
+        case Kind.UUID:
+            found = read if natural is Kind.STR and "uuid" in column.database_type.casefold() else None
+        case Kind.ANY:
+            found = _python_type(read) if not part.union or {natural, Kind.ANY} & part.union else None
+        case kind:
+            found = read if kind is natural else None
+    return found
+
+
+def _has_other_zone(read: pa.DataType, part: ModelField) -> bool:
+    zone = part.constraints.get("tz_constraint")
+    return zone is not None and (zone == "naive") == (read.tz is not None)
+
+
+def _int_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
+    """Integers keep their width; whole decimals become int64, unless the field's own bounds ask for more digits."""
+    if pa.types.is_integer(read):
+        return read
+    if not pa.types.is_decimal(read):
+        return None
+    has_no_declared_scale = pa.types.is_decimal256(read)
+    if read.scale != 0 and not has_no_declared_scale:
+        return None
+    if read.precision > _INT64_DIGITS and _wants_more_than_int64(part):
+        return pa.decimal128(min(read.precision, _MAX_DIGITS), 0)
+    return pa.int64()
+
+
+def _wants_more_than_int64(part: ModelField) -> bool:
+    bounds = [part.constraints[name] for name in ("ge", "gt", "le", "lt") if name in part.constraints]
+    return any(not -(2**63) <= bound < 2**63 for bound in (*bounds, *(part.members or ())))
+
+
+def _decimal_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
+    digits, places = part.constraints.get("max_digits"), part.constraints.get("decimal_places")
+    if not (pa.types.is_decimal(read) or pa.types.is_integer(read)):
+        return None
+    if digits is not None and places is not None and places <= digits <= _MAX_DIGITS:
+        return pa.decimal128(digits, places)
+    if pa.types.is_integer(read):
+        is_widest = pa.types.is_uint64(read)
+        return pa.decimal128(20 if is_widest else _DIGITS_OF[read.bit_width], 0)
+    if pa.types.is_decimal256(read) and places is not None:
+        return pa.decimal128(_MAX_DIGITS, min(places, _MAX_DIGITS))
+    return _own_type(read)

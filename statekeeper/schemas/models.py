@@ -1,0 +1,126 @@
+"""From how a schema is declared to a pydantic model: a class in a file of the user's, or rules written inline.
+
+Decides how such a file is imported and says what is wrong with it. What the model means is read in `schemas.fields`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib.util
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+from pydantic.errors import PydanticUserError
+
+from statekeeper.errors import ConfigError
+from statekeeper.schemas.fingerprint import model_fingerprint
+from statekeeper.schemas.inline import inline_model
+
+if TYPE_CHECKING:
+    from statekeeper.model.schema import SchemaRef
+
+__all__ = ["load_model", "model_fingerprint"]
+
+_importing = threading.Lock()
+
+
+def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
+    """The declared model, or None where none is declared.
+
+    Args:
+        ref: the declaration; `path` is `file.py:Class`, the file relative to `base`.
+        base: the folder that relative paths start from, that of the configuration.
+
+    Raises:
+        ConfigError: the file cannot be imported, has no such class, or the class is no usable model; or the inline
+            rules contradict each other.
+    """
+    if ref.columns is not None:
+        return inline_model(ref.columns)
+    if ref.path is None:
+        return None
+    file_text, colon, name = ref.path.rpartition(":")
+    if not colon or not file_text or not name.isidentifier():
+        raise ConfigError(f"schema {ref.path!r} is not of the form file.py:Class", hint="write schemas/hr.py:Employee")
+    file = (base / file_text).resolve()
+    if not file.is_file():
+        raise ConfigError(f"schema {ref.path!r}: there is no file {file}", hint=f"paths are relative to {base}")
+    with _importing, _importable(file.parent):
+        return _class_of(_import(file, ref.path), name, ref.path)
+
+
+def _import(file: Path, path: str) -> ModuleType:
+    # The name is unique, so that a user's schemas/json.py never stands in for a module of someone else's.
+    name = "statekeeper_schema_" + hashlib.sha256(str(file).encode()).hexdigest()[:16]
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"schema {path!r}: {file} is not a Python file", hint="name a file that ends in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic resolves postponed annotations through it
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the user's own code may raise anything
+        del sys.modules[name]
+        raise ConfigError(
+            f"schema {path!r}: importing {file} failed: {type(error).__name__}: {error}",
+            hint=f"try: python {file}",
+        ) from error
+    return module
+
+
+def _class_of(module: ModuleType, name: str, path: str) -> type[BaseModel]:
+    found = getattr(module, name, None)
+    if found is None:
+        models = [key for key, value in vars(module).items() if _is_model(value)]
+        alike = difflib.get_close_matches(name, models, n=1, cutoff=0.0)
+        hint = f"did you mean {alike[0]}?" if alike else "the file defines no pydantic model"
+        raise ConfigError(f"schema {path!r}: {module.__file__} has no class {name}", hint=hint)
+    if not _is_model(found):
+        what = f"a class of {type(found).__name__}" if isinstance(found, type) else f"a {type(found).__name__}"
+        raise ConfigError(
+            f"schema {path!r}: {name} in {module.__file__} is not a pydantic model but {what}",
+            hint=f"write: class {name}(pydantic.BaseModel)",
+        )
+    model: type[BaseModel] = found
+    try:
+        model.model_rebuild()
+    except (PydanticUserError, NameError, TypeError) as error:
+        raise ConfigError(
+            f"schema {path!r}: {name} in {module.__file__} is not fully defined: {error}",
+            hint="import the names that its annotations use",
+        ) from error
+    if not model.model_fields:
+        raise ConfigError(
+            f"schema {path!r}: {name} in {module.__file__} has no fields", hint="declare a field for every column"
+        )
+    return model
+
+
+def _is_model(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+
+
+@contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """Let files of `folder` import each other by name, and forget those names after.
+
+    Two folders may both have a `common.py`; left in `sys.modules`, the first would answer for the second.
+    """
+    before = set(sys.modules)
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            is_sibling = file is not None and Path(file).is_relative_to(folder)
+            if is_sibling and not name.startswith("statekeeper_schema_"):
+                del sys.modules[name]

@@ -1,0 +1,137 @@
+"""Rows as pydantic sees them: Arrow values as the Python values that a field takes, and the validators they go through.
+
+| field                | value in the row                                                                     |
+|----------------------|--------------------------------------------------------------------------------------|
+| int                  | int, from any integer column, and from a decimal column of whole numbers             |
+| Decimal              | Decimal with the column's scale, trailing zeros kept                                  |
+| float                | float; a 32-bit float is widened                                                      |
+| str, bytes, bool     | str, bytes, bool                                                                      |
+| date                 | date                                                                                  |
+| datetime             | datetime, naive from a column without a zone, else aware in UTC                       |
+| time                 | naive time                                                                            |
+| UUID                 | UUID, from the canonical text in the file; other text stays str (and is refused)      |
+| Literal of str, int  | str, int                                                                              |
+| Enum of str, int     | the member of that value; a value without one stays as it is (and is refused)         |
+| union, Any           | what the column delivers by itself: one of the above                                  |
+| NULL                 | None                                                                                  |
+
+Moments that Python cannot hold never come here: the scan flags them as `representable` and leaves them out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pyarrow as pa
+from pydantic import ValidationError
+from pydantic_core import SchemaValidator
+
+from statekeeper.errors import DataError
+from statekeeper.schemas.fields import Kind, ModelField, ModelShape
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from pydantic_core import ErrorDetails
+
+Validate = Callable[[dict[str, Any]], tuple["RowError", ...]]
+_CANONICAL_UUID = re.compile("[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}")
+_CONSTRAINT_OF = {
+    "greater_than_equal": "ge",
+    "greater_than": "gt",
+    "less_than_equal": "le",
+    "less_than": "lt",
+    "string_too_short": "min_length",
+    "string_too_long": "max_length",
+    "bytes_too_short": "min_length",
+    "bytes_too_long": "max_length",
+    "string_pattern_mismatch": "pattern",
+    "string_not_ascii": "ascii_only",
+    "literal_error": "enum",
+    "finite_number": "finite",
+    "decimal_max_digits": "max_digits",
+    "decimal_max_places": "decimal_places",
+    "decimal_whole_digits": "max_digits",
+}
+"""pydantic's error types as the names of the constraints they belong to; others keep pydantic's name."""
+
+
+@dataclass(frozen=True)
+class RowError:
+    """What pydantic says of a row; `key` is the field's, None for the row as a whole."""
+
+    key: str | None
+    constraint: str
+    message: str
+
+
+def deliver(array: pa.Array, part: ModelField) -> list[Any]:
+    """The column's values as the field takes them."""
+    values: list[Any] = array.to_pylist()
+    if part.kind is Kind.INT and pa.types.is_decimal(array.type):
+        values = [None if value is None else int(value) for value in values]
+    if part.kind is Kind.UUID:
+        return [UUID(value) if value is not None and _CANONICAL_UUID.fullmatch(value) else value for value in values]
+    if part.enum is not None and part.members is not None:
+        members: Mapping[Any, Any] = {member.value: member for member in part.enum}
+        return [members.get(value, value) for value in values]
+    return values
+
+
+def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    """Rows by field key, from columns by field key."""
+    keys = tuple(columns)
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(keys, values, strict=True))
+
+
+def whole_row_validator(model: type[BaseModel]) -> Validate:
+    """Validates rows by the model itself, strictly."""
+
+    def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
+        return _errors(lambda: model.model_validate(row, strict=True), row)
+
+    return validate
+
+
+def fields_validator(shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
+    """Validates rows of only these fields, each exactly as the model would; no validator of theirs looks at others."""
+    schema: Any = {
+        "type": "model-fields",
+        "fields": {part.name: part.node for part in parts},
+        "extra_behavior": "forbid",
+    }
+    if shape.definitions:
+        schema = {"type": "definitions", "schema": schema, "definitions": list(shape.definitions.values())}
+    config: Any = dict(shape.config)
+    validator = SchemaValidator(schema, config)
+
+    def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
+        return _errors(lambda: validator.validate_python(row, strict=True), row)
+
+    return validate
+
+
+def _errors(attempt: Callable[[], object], row: dict[str, Any]) -> tuple[RowError, ...]:
+    try:
+        attempt()
+    except ValidationError as error:
+        return tuple(_error(part) for part in error.errors(include_url=False, include_context=False))
+    except Exception as error:
+        keys = ", ".join(row)
+        raise DataError(
+            f"the schema's own code raised {type(error).__name__}: {error} (validating {keys})",
+            hint="a validator refuses a value by raising ValueError or AssertionError",
+        ) from error
+    return ()
+
+
+def _error(part: ErrorDetails) -> RowError:
+    key = str(part["loc"][0]) if part["loc"] else None
+    constraint = _CONSTRAINT_OF.get(part["type"], part["type"])
+    if part["input"] is None and part["type"].endswith("_type"):
+        constraint = "not_null"
+    return RowError(key, constraint, part["msg"])

@@ -1,0 +1,286 @@
+"""Runs a compiled schema over one staged Parquet part, in one DuckDB scan, and reads a part's footer.
+
+Decides nothing about meaning: `schemas.checks` says what is checked, and pydantic says what is wrong with the sample
+rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from statekeeper.errors import DataError
+from statekeeper.schemas.arrow import schema_digest
+from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
+from statekeeper.schemas.constraints import quoted
+from statekeeper.schemas.fields import ModelField, ModelShape, pair_fields, read_model
+from statekeeper.schemas.findings import SAMPLES, Findings, RowSample, Violation
+from statekeeper.schemas.open_rows import ROW_NUMBER, Key, OpenRows, any_of, unrepresentable
+from statekeeper.schemas.rows import deliver, whole_row_validator
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from statekeeper.model.plan import PlannedColumn
+
+SCAN_DISAGREES = "scan_disagrees"
+_BATCH_ROWS = 10_000
+_TEXT_LENGTH = 200
+
+
+@dataclass(frozen=True)
+class PartStructure:
+    """What a part's footer says: rows, the digest of its Arrow schema, and its key-value metadata (UTF-8)."""
+
+    rows: int
+    schema_digest: str
+    metadata: dict[str, str]
+
+
+def read_structure(path: Path) -> PartStructure:
+    """The structure of a Parquet file, from its footer alone. Raises DataError where it has none that can be read."""
+    try:
+        with pq.ParquetFile(path) as file:
+            footer = file.metadata.metadata or {}
+            texts = {key.decode(): value.decode() for key, value in footer.items() if key != b"ARROW:schema"}
+            return PartStructure(file.metadata.num_rows, schema_digest(file.schema_arrow), texts)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} is not a Parquet file that can be read: {error}") from error
+
+
+def scan_part(
+    path: Path, compiled: CompiledSchema, model: type[BaseModel] | None, *, memory_limit: str, threads: int = 1
+) -> Findings:
+    """Which rows of a part break the schema.
+
+    Args:
+        path: the staged part; it has the columns that `compiled` was made for.
+        compiled: the checks, from `compile_checks(model, columns)`.
+        model: the model that `compiled` was made from; it speaks for sample rows and for what was not compiled.
+        memory_limit: the most that DuckDB may take, as it writes sizes (`256MB`).
+        threads: threads of the scan.
+
+    Raises:
+        DataError: the file cannot be scanned, or the schema's own code fails on a row.
+    """
+    # hive_partitioning would add columns that a folder named key=value seems to have.
+    source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+    try:
+        with closing(_connect(memory_limit, threads)) as connection:
+            return _Scan(connection, source, compiled, model).findings()
+    except (duckdb.Error, pa.ArrowException) as error:
+        raise DataError(f"{path.name} cannot be scanned: {error}") from error
+
+
+def _connect(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(
+        ":memory:",
+        config={
+            "memory_limit": memory_limit,
+            "threads": threads,
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        },
+    )
+
+
+def _file_literal(path: Path) -> str:
+    """The path in SQL; `*`, `?` and `[` are themselves, not a glob."""
+    literal = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
+    return "'" + literal.replace("'", "''") + "'"
+
+
+def _text(column: PlannedColumn) -> str:
+    """A value as bounded text for a person."""
+    name = quoted(column.name)
+    is_binary = column.arrow_type == "binary"
+    return (
+        f"'0x' || hex({name}[1:{_TEXT_LENGTH // 2}])" if is_binary else f"left(CAST({name} AS VARCHAR), {_TEXT_LENGTH})"
+    )
+
+
+@dataclass
+class _Found:
+    """What is known so far of one broken constraint."""
+
+    expected: str
+    count: int = 0
+    samples: list[RowSample] = field(default_factory=list)
+    pending: list[tuple[int, str]] = field(default_factory=list)
+    """Row numbers whose values are still to be fetched, and pydantic's message."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row as texts for a person, and as values for pydantic; None where Python cannot hold one of them."""
+
+    number: int
+    texts: dict[str, str | None]
+    values: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """`checks` holds one count per compiled check, in their order."""
+
+    rows: int
+    violating: int
+    undecided: int
+    checks: tuple[int, ...]
+
+
+class _Scan:
+    """One part's scan: count by SQL, ask pydantic about what SQL does not decide, then fetch samples."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        source: str,
+        compiled: CompiledSchema,
+        model: type[BaseModel] | None,
+    ) -> None:
+        self._connection = connection
+        self._source = source
+        self._numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
+        self._compiled = compiled
+        self._model = model
+        self._columns = tuple(column.name for column in compiled.columns)
+        self._shape: ModelShape | None = read_model(model) if model is not None else None
+        self._fields: dict[str, ModelField] = pair_fields(self._columns, self._shape.fields) if self._shape else {}
+        self._found: dict[Key, _Found] = {}
+        self._violated = any_of([check.violated for check in compiled.checks])
+        self._undecided = any_of([check.undecided for check in compiled.checks if check.undecided is not None])
+
+    def findings(self) -> Findings:
+        counts = self._counted()
+        violating = counts.violating
+        if counts.undecided or self._compiled.row_by_row:
+            violating += self._ask_pydantic()
+        for check, count in zip(self._compiled.checks, counts.checks, strict=True):
+            if count:
+                self._sample(check, count)
+        return Findings(
+            rows=counts.rows,
+            violating_rows=violating,
+            violations=self._violations(),
+            checks=self._compiled.constraints,
+        )
+
+    def _counted(self) -> _Counts:
+        """One scan with a filter, which valid data needs alone: counts by check would cost three times as much."""
+        checks = self._compiled.checks
+        (rows,) = self._one_row("count(*)")  # from the footer
+        (suspect,) = self._one_row("count(*)", where=f"({self._violated}) OR ({self._undecided})")
+        if not suspect:
+            return _Counts(rows, 0, 0, (0,) * len(checks))
+        conditions = (self._violated, self._undecided, *(check.violated for check in checks))
+        violating, undecided, *by_check = self._one_row(*(f"count(*) FILTER (WHERE {text})" for text in conditions))
+        return _Counts(rows, violating, undecided, tuple(by_check))
+
+    def _one_row(self, *expressions: str, where: str = "TRUE") -> tuple[int, ...]:
+        query = f"SELECT {', '.join(expressions)} FROM {self._source} WHERE {where}"
+        rows: list[tuple[int, ...]] = self._connection.sql(query).fetchall()
+        return rows[0]
+
+    def _ask_pydantic(self) -> int:
+        """Validate what SQL leaves open; the number of rows found that SQL did not flag already."""
+        assert self._model is not None
+        assert self._shape is not None
+        rows = OpenRows.of(self._compiled, self._fields, self._model, self._shape)
+        reasons = {part.column: part.reason for part in self._compiled.row_by_row}
+        found_here = 0
+        for batch in self._batches(rows.query(self._numbered, self._violated)):
+            for broken in rows.broken(batch):
+                found_here += not broken.is_flagged
+                for key, message in broken.messages.items():
+                    expected = reasons.get(key.column) or reasons.get(None) or message
+                    found = self._found.setdefault(key, _Found(expected))
+                    found.count += 1
+                    if len(found.pending) < SAMPLES:
+                        found.pending.append((broken.number, message))
+        self._fetch_pending()
+        return found_here
+
+    def _fetch_pending(self) -> None:
+        numbers = sorted({number for found in self._found.values() for number, _ in found.pending})
+        if not numbers:
+            return
+        rows = {
+            row.number: row for row in self._rows(f"{ROW_NUMBER} IN ({', '.join(map(str, numbers))})", len(numbers))
+        }
+        for found in self._found.values():
+            found.samples = [RowSample(values=rows[number].texts, message=text) for number, text in found.pending]
+
+    def _sample(self, check: Check, count: int) -> None:
+        """Fetch a few of the rows that violate a check, with pydantic's message for each."""
+        found = self._found.setdefault(Key(check.column, check.constraint), _Found(expected=check.expected))
+        found.count += count
+        for row in self._rows(check.violated, SAMPLES):
+            message = self._message(check, row)
+            if message is not None:
+                found.samples.append(RowSample(values=row.texts, message=message))
+                continue
+            defect = self._found.setdefault(
+                Key(check.column, SCAN_DISAGREES), _Found(expected="a defect of statekeeper: please report it")
+            )
+            defect.count += 1
+            if len(defect.samples) < SAMPLES:
+                text = f"the scan says that the row violates {check.constraint} ({check.expected}); pydantic accepts it"
+                defect.samples.append(RowSample(values=row.texts, message=text))
+
+    def _message(self, check: Check, row: _Row) -> str | None:
+        """What is wrong with the row; None if pydantic finds nothing wrong with this column."""
+        if check.constraint == REPRESENTABLE or row.values is None or self._model is None:
+            return f"{row.texts[check.column]} is not {check.expected}"
+        key = self._fields[check.column].key
+        errors = whole_row_validator(self._model)(row.values)
+        return next((error.message for error in errors if error.key == key), None)
+
+    def _rows(self, where: str, limit: int) -> list[_Row]:
+        """The first rows for which `where` is true."""
+        beyond = {name: unrepresentable((name,), self._compiled) for name in self._columns}
+        selected = [f"CASE WHEN {beyond[name]} THEN NULL ELSE {quoted(name)} END" for name in self._columns]
+        selected += [_text(column) for column in self._compiled.columns]
+        selected += [f"coalesce({any_of(list(beyond.values()))}, FALSE)", ROW_NUMBER]
+        named = ", ".join(f"{text} AS c{index}" for index, text in enumerate(selected))
+        rows: list[_Row] = []
+        width = len(self._columns)
+        for batch in self._batches(f"SELECT {named} FROM {self._numbered} WHERE {where} LIMIT {limit}"):
+            values = {
+                part.key: deliver(batch.column(index), part)
+                for index, name in enumerate(self._columns)
+                if (part := self._fields.get(name)) is not None
+            }
+            texts = [batch.column(width + index).to_pylist() for index in range(width)]
+            is_beyond, numbers = batch.column(2 * width).to_pylist(), batch.column(2 * width + 1).to_pylist()
+            for index in range(batch.num_rows):
+                row = {key: column[index] for key, column in values.items()}
+                shown = dict(zip(self._columns, (column[index] for column in texts), strict=True))
+                rows.append(_Row(numbers[index], shown, None if is_beyond[index] else row))
+        return rows
+
+    def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
+        yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+
+    def _violations(self) -> tuple[Violation, ...]:
+        """In the order of the columns, what concerns the whole row last."""
+        order = {name: index for index, name in enumerate(self._columns)}
+        keys = sorted(self._found, key=lambda key: (order.get(key.column or "", len(order)), key.constraint))
+        return tuple(
+            Violation(
+                column=key.column,
+                constraint=key.constraint,
+                expected_text=self._found[key].expected,
+                count=self._found[key].count,
+                samples=tuple(self._found[key].samples),
+            )
+            for key in keys
+        )
