@@ -155,7 +155,8 @@ class _Table:
         return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
 
     def _follows(self, problem: Problem) -> bool:
-        depth = len(self.written.path) if problem.document is self.written.document else 1
+        own = self.written.path
+        depth = len(own) if problem.path[: len(own)] == own else 1
         key = str(problem.path[depth])
         return bool((_DEPENDS.get(key, frozenset()) | {key}) & self.written.wrong_keys)
 

@@ -324,6 +324,14 @@ def test_a_mistake_that_defaults_bring_about_is_shown_there():
     ]
 
 
+def test_a_mistake_in_an_entry_and_one_in_its_defaults_are_both_shown():
+    text = HEAD.replace("}}", "}, b: {type: duckdb, path: y}}") + "defaults: {source_name: null}\ntables: [{}]"
+    assert [message.split(" ")[1] for message in problems(text)] == [
+        "defaults.source_name:",
+        "tables[0].table_name:",
+    ]
+
+
 def test_a_key_that_cannot_be_read_is_not_missed_a_second_time():
     assert len(table_problems("  - {table_name: A, incremental_column: 7, window: day, is_full_extract: false}\n")) == 1
     assert len(table_problems("  - {table_name: A, custom_query: 7, chunking: {strategy: rowid}}\n")) == 1
