@@ -53,6 +53,7 @@ class LogReporter:
     def __init__(self, logger: logging.Logger | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger or logging.getLogger("statekeeper.run")
         self._clock = clock
+        self._planned: dict[str, tuple[int, int | None]] = {}
         self._rows: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
 
@@ -63,6 +64,9 @@ class LogReporter:
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
         self._rows[key] = 0
         self._logged_at[key] = self._clock()
+        if self._planned.get(key) == (chunks, rows):
+            return  # the source's count has confirmed what was expected
+        self._planned[key] = (chunks, rows)
         about = "" if rows is None else f", {rows:,} rows"
         self._log(key, f"planned {chunks:,} {'chunk' if chunks == 1 else 'chunks'}{about}")
 

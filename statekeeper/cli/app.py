@@ -180,7 +180,7 @@ def verify(
     request = RunRequest.again(config, run_id)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.verify()
-    return terminal.show_result(report, render.show_run, is_json=is_json)
+    return terminal.show_result(report, render.show_verification, is_json=is_json)
 
 
 @app.command()
@@ -197,7 +197,9 @@ def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed
         keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
     for key in keys:
         terminal.screen.line(f"{key} is reset")
-    terminal.screen.line(f"{len(keys)} reset; `statekeeper resume` extracts them")
+    terminal.screen.line(
+        "`statekeeper resume` extracts what was reset" if keys else "no table failed: nothing to reset"
+    )
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TextIO
 from statekeeper.reporting import LogReporter, Reporter
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
 _ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
@@ -53,7 +54,8 @@ class LiveReporter:
         line.began = self._clock()
         # An empty table has nothing to be counted down, and a bar of total 0 never fills.
         total = max(1, chunks if rows is None else rows)
-        self._progress.reset(line.task, total=total, chunks=f"0/{chunks}", rows="", speed="")
+        self._progress.reset(line.task, total=total)
+        self._progress.update(line.task, chunks=f"0/{chunks}", rows="", speed="")
 
     def rows_read(self, key: str, rows: int) -> None:
         line = self._line(key)
@@ -109,6 +111,13 @@ def live_or_log(stream: TextIO, *, is_live: bool) -> Iterator[Reporter]:
         yield LogReporter()
         return
     from rich.console import Console
+
+    with display(Console(file=stream)) as progress:
+        yield LiveReporter(progress)
+
+
+def display(console: Console) -> Progress:
+    """The display that a `LiveReporter` draws into; it vanishes when it is stopped."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
@@ -120,5 +129,4 @@ def live_or_log(stream: TextIO, *, is_live: bool) -> Iterator[Reporter]:
         TextColumn("{task.fields[chunks]}", justify="right"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(file=stream), expand=True, transient=True) as progress:
-        yield LiveReporter(progress)
+    return Progress(*columns, console=console, expand=True, transient=True)

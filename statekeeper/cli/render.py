@@ -6,7 +6,7 @@ Decides the wording only: the values come as reports, and `statekeeper.cli.scree
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from statekeeper.cli.screen import Column, Grid, Screen
@@ -29,7 +29,16 @@ class _Trouble:
 
 
 def show_run(report: RunReport, screen: Screen) -> None:
-    """A run's or a verification's result: a row per table, failures with hints, and where the files are."""
+    """A run's result: a row per table, failures with hints, and where the files are."""
+    _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome})
+
+
+def show_verification(report: RunReport, screen: Screen) -> None:
+    """The same of a verification, which extracts nothing: what a run would skip is verified."""
+    _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome} | {Outcome.SKIPPED: "verified"})
+
+
+def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, str]) -> None:
     columns = (
         Column("table"),
         Column("result"),
@@ -41,7 +50,7 @@ def show_run(report: RunReport, screen: Screen) -> None:
     rows = tuple(
         (
             table.table.key,
-            table.outcome.value,
+            words[table.outcome],
             count(table.records),
             size(table.bytes),
             duration(table.duration_seconds),
@@ -61,7 +70,9 @@ def show_run(report: RunReport, screen: Screen) -> None:
     ]
     _show_troubles([*failed, *others], screen)
     screen.line()
-    screen.line(f"{report.run_id}: {_counted(table.outcome.value for table in report.tables)}")
+    counted = _counted(words[table.outcome] for table in report.tables)
+    took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
+    screen.line(f"{report.run_id}: {counted}{took}")
     screen.line(f"files: {report.base_path}")
     if report.exit_code != 0:
         screen.line("next: `statekeeper resume` goes on from here; `statekeeper status` shows it again")
@@ -158,7 +169,8 @@ def _show_troubles(troubles: list[_Trouble], screen: Screen) -> None:
 
 
 def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
-    screen.line(f"{trouble.table}: {trouble.message}")
+    is_named = trouble.table in trouble.message
+    screen.line(trouble.message if is_named else f"{trouble.table}: {trouble.message}")
     if trouble.hint:
         screen.line(f"  hint: {trouble.hint}")
 

@@ -5,7 +5,6 @@ Decides nothing about content. rich is imported only to draw on a terminal.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TextIO
 
@@ -14,10 +13,12 @@ if TYPE_CHECKING:
 
 _LONGEST_RICH_TABLE = 200
 """Rows; drawing more takes rich longer than reading them all took us."""
+_WIDEST = 10_000
 
 _STYLES = {
     "complete": "green",
     "completed": "green",
+    "verified": "green",
     "skip": "dim",
     "skipped": "dim",
     "pending": "dim",
@@ -87,7 +88,7 @@ class Screen:
 
         table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
         for column in grid.columns:
-            table.add_column(column.name, justify=column.align, overflow="fold")
+            table.add_column(column.name, justify=column.align, no_wrap=True)
         for row in grid.rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
         self._console().print(Padding(table, (0, 0, 0, grid.indent)))
@@ -95,7 +96,8 @@ class Screen:
     def _console(self) -> Console:
         from rich.console import Console
 
-        return Console(file=self._stream, width=shutil.get_terminal_size().columns, highlight=False)
+        # Wider than any terminal: a path that the terminal itself wraps can still be copied whole.
+        return Console(file=self._stream, width=_WIDEST, highlight=False, force_terminal=True)
 
 
 def _aligned(grid: Grid) -> list[str]:

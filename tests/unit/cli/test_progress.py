@@ -3,9 +3,8 @@ import sys
 
 import pytest
 from rich.console import Console
-from rich.progress import Progress, TextColumn
 
-from statekeeper.cli.progress import LiveReporter, StandardError, live_or_log
+from statekeeper.cli.progress import LiveReporter, StandardError, display, live_or_log
 from statekeeper.reporting import LogReporter
 
 
@@ -15,9 +14,7 @@ class _Display:
     def __init__(self) -> None:
         self.stream = io.StringIO()
         self.now = 0.0
-        self.progress = Progress(
-            TextColumn("{task.description}"), console=Console(file=self.stream, width=120), auto_refresh=False
-        )
+        self.progress = display(Console(file=self.stream, width=120))
         self.reporter = LiveReporter(self.progress, clock=lambda: self.now)
 
     @property
@@ -37,6 +34,29 @@ def test_table_at_work_shows_rows_speed_and_chunks() -> None:
     display.reporter.chunk_done("shop.A", 2, 4, 250)
     assert display.lines == [("shop.A", "500", "250 rows/s", "2/4")]
     assert display.progress.tasks[0].percentage == 50
+
+
+def test_every_moment_of_a_table_can_be_drawn() -> None:
+    display = _Display()
+
+    def drawn() -> str:
+        console = Console(file=io.StringIO(), width=120)
+        with console.capture() as capture:
+            console.print(display.progress.get_renderable())
+        return capture.get()
+
+    display.reporter.table_state("shop.A", "pending", None)
+    assert "pending" in drawn()
+    display.reporter.table_state("shop.A", "extracting", None)
+    display.reporter.plan_ready("shop.A", 4, 1000)
+    assert "extracting" in drawn()
+    assert "0/4" in drawn()
+    display.reporter.rows_read("shop.A", 500)
+    display.reporter.chunk_done("shop.A", 4, 4, 500)
+    display.reporter.table_state("shop.A", "validating", None)
+    assert "validating" in drawn()
+    assert "4/4" in drawn()
+    assert "500" in drawn()
 
 
 def test_table_of_unknown_size_moves_by_chunks() -> None:
