@@ -30,6 +30,7 @@ class _Line:
     task: TaskID
     counts_rows: bool = False
     rows: int = 0
+    rows_in_chunks: int = 0
     began: float = 0.0
 
 
@@ -50,7 +51,7 @@ class LiveReporter:
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
         line = self._line(key)
         line.counts_rows = rows is not None
-        line.rows = 0
+        line.rows = line.rows_in_chunks = 0
         line.began = self._clock()
         # An empty table has nothing to be counted down, and a bar of total 0 never fills.
         total = max(1, chunks if rows is None else rows)
@@ -59,20 +60,27 @@ class LiveReporter:
 
     def rows_read(self, key: str, rows: int) -> None:
         line = self._line(key)
-        line.rows += rows
-        seconds = self._clock() - line.began
-        speed = f"{line.rows / seconds:,.0f} rows/s" if seconds > 0 else ""
-        advance = rows if line.counts_rows else 0
-        self._progress.update(line.task, advance=advance, rows=f"{line.rows:,}", speed=speed)
+        self._show_rows(line, line.rows + rows)
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:  # noqa: ARG002 - shown by rows_read
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
         line = self._line(key)
+        line.rows_in_chunks += rows
         self._progress.update(line.task, chunks=f"{done}/{total}")
         if not line.counts_rows:
             self._progress.update(line.task, completed=done)
+        # Rows are told as they are read only every now and then: a short chunk may be done before any were.
+        self._show_rows(line, max(line.rows, line.rows_in_chunks))
 
     def warning(self, key: str, message: str) -> None:
         self._say(key, "warning", message, style="yellow")
+
+    def _show_rows(self, line: _Line, rows: int) -> None:
+        line.rows = rows
+        seconds = self._clock() - line.began
+        speed = f"{rows / seconds:,.0f} rows/s" if seconds > 0 else ""
+        self._progress.update(line.task, rows=f"{rows:,}", speed=speed)
+        if line.counts_rows:
+            self._progress.update(line.task, completed=rows)
 
     def _line(self, key: str) -> _Line:
         if key not in self._lines:

@@ -91,7 +91,7 @@ class Screen:
             table.add_column(column.name, justify=column.align, no_wrap=True)
         for row in grid.rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        self._console().print(Padding(table, (0, 0, 0, grid.indent)))
+        self._console().print(Padding(table, (0, 0, 0, grid.indent), expand=False))
 
     def _console(self) -> Console:
         from rich.console import Console

@@ -2,10 +2,12 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
-from statekeeper.logs import LogFormat, Redactor, set_up_logging
+from statekeeper.logs import LogFormat, Redactor, secret_values, set_up_logging
 from statekeeper.reporting import LogReporter
 
 SECRET = 'tiger"\\ü/pass'
@@ -88,4 +90,31 @@ def test_rows_read_are_logged_at_most_every_half_minute() -> None:
         "300 rows read",
         "600 rows read",
         "900 rows read",
+    ]
+
+
+def test_secrets_are_found_wherever_a_configuration_keeps_them() -> None:
+    class Section(BaseModel):
+        password: SecretStr
+        user: str
+
+    @dataclass(frozen=True)
+    class Pipeline:
+        sources: dict[str, Section]
+        hooks: tuple[SecretStr | None, ...]
+
+    pipeline = Pipeline({"a": Section(password=SecretStr("one"), user="scott")}, (SecretStr("two"), None))
+    assert sorted(secret_values(pipeline)) == ["one", "two"]
+
+
+def test_failure_is_logged_as_an_error_and_a_confirmed_plan_once() -> None:
+    stream = _log(LogFormat.HUMAN)
+    reporter = LogReporter()
+    reporter.plan_ready("t", 12, 1000)
+    reporter.plan_ready("t", 12, 1000)
+    reporter.table_state("t", "failed", "no space")
+    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    assert lines == [
+        "INFO  demo-20260106 t: planned 12 chunks, 1,000 rows",
+        "ERROR demo-20260106 t: failed: no space",
     ]

@@ -59,6 +59,17 @@ def test_every_moment_of_a_table_can_be_drawn() -> None:
     assert "500" in drawn()
 
 
+def test_rows_of_chunks_count_even_where_none_were_told_as_they_were_read() -> None:
+    display = _Display()
+    display.reporter.plan_ready("shop.A", 2, 1000)
+    display.now = 1.0
+    display.reporter.chunk_done("shop.A", 1, 2, 600)
+    assert display.lines == [("shop.A", "600", "600 rows/s", "1/2")]
+    display.reporter.rows_read("shop.A", 100)
+    display.reporter.chunk_done("shop.A", 2, 2, 400)
+    assert display.lines == [("shop.A", "1,000", "1,000 rows/s", "2/2")]
+
+
 def test_table_of_unknown_size_moves_by_chunks() -> None:
     display = _Display()
     display.reporter.plan_ready("shop.A", 4, None)

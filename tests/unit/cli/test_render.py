@@ -97,7 +97,13 @@ def test_terminal_shows_the_same_words_with_colours(show: object, report: object
     drawn = _text(show, report, is_terminal=True)
     plain = _text(show, report)
     for word in plain.split():
-        assert word in drawn or len(word) > 30, word  # long paths are folded
+        assert word in drawn, word
+
+
+def test_terminal_lines_are_no_longer_than_their_content_and_paths_are_whole() -> None:
+    drawn = _text(render.show_run, REPORT, is_terminal=True)
+    assert "data/shop/A/202601/06/demo-20260106.parquet" in drawn
+    assert max(map(len, drawn.splitlines())) < 300
 
 
 def test_plain_text_has_no_escape_codes() -> None:
