@@ -19,6 +19,7 @@ from statekeeper.model.preview import PlanReport
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.record import StateRecord
 from statekeeper.report import RunReport
+from statekeeper.schemas.findings import Violations
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -32,6 +33,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("run-report", RunReport),
     ("state", StateRecord),
     ("status", RunStatus),
+    ("violations", Violations),
 )
 """What statekeeper writes, by the name of its schema's file."""
 
