@@ -53,7 +53,7 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
             words[table.outcome],
             count(table.records),
             size(table.bytes),
-            duration(table.duration_seconds),
+            duration(table.duration_seconds or None),
             table.output_path or "",
         )
         for table in report.tables
