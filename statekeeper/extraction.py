@@ -173,7 +173,7 @@ class _Extraction:
     def _tidy(self) -> None:
         """Remove what earlier runs left."""
         live = None if self.record.state is State.COMPLETE else self.record.plan_id
-        sweep(self.run.disk, self.layout, live_plan=live)
+        sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock)
 
     async def _go_through_states(self) -> TableReport:
         try:
@@ -206,7 +206,7 @@ class _Extraction:
     async def _plan(self) -> None:
         config, run = self.config, self.run
         await run.doors.enter(config)
-        sweep(run.disk, self.layout, live_plan=None)
+        sweep(run.disk, self.layout, live_plan=None, fence=self.lock)
         earlier: tuple[datetime, ...] = ()
         if config.incremental and self.record.scope is None:
             earlier = earlier_watermarks(run.disk, self.layout)
@@ -260,7 +260,7 @@ class _Extraction:
         published = checked.published(metadata_md5=metadata_md5, fingerprint=self.record.fingerprint)
         at = self.run.clock()
         self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
-        sweep(self.run.disk, self.layout, live_plan=None)
+        sweep(self.run.disk, self.layout, live_plan=None, fence=self.lock)
 
     def _redo(self, part: DamagedPart) -> None:
         self.redone += 1

@@ -5,6 +5,7 @@ The classes resolve what is asked for into a pipeline, a run and tables; `statek
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -127,8 +128,10 @@ class StatefulDataExtractor(DataExtractor):
             Path(path),
             environ=os.environ if environ is None else environ,
             tables_path=Path(tables_path) if tables_path else None,
-            workers=workers,
         )
+        if workers is not None:
+            execution = pipeline.execution.model_copy(update={"workers": workers})
+            pipeline = dataclasses.replace(pipeline, execution=execution)
         identity = _identity(
             pipeline,
             day=str(date) if date else pipeline.extraction_date,

@@ -164,7 +164,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
             change=lambda old: old.given_up_plan(is_snapshot_lost=False),
             reason=f"statekeeper reset of {run_id}",
         )
-        sweep(disk, layout, live_plan=None)
+        sweep(disk, layout, live_plan=None, fence=lock)
     return True
 
 

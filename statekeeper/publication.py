@@ -28,6 +28,7 @@ from statekeeper.store.disk import Disk
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
+from statekeeper.store.temps import older_than
 from statekeeper.store.fencing import sweep_documents
 from statekeeper.verification import md5_of
 
@@ -105,19 +106,34 @@ class Publication:
             if not self.disk.exists(final) or is_file_by_file:
                 self.disk.rename(ready, final, role="publish")
             elif not self.disk.exchange(ready, final, role="publish"):
-                _sweep_replaced(self.disk, self.layout, aside)
-                self.disk.rename(final, aside, role="publish")
-                self.fence.check()
-                self.disk.rename(ready, final, role="publish")
+                self._move_aside_and_rename(final, ready, aside=aside)
         except FileNotFoundError as error:
             self.fence.check()
             raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
 
+    def _move_aside_and_rename(self, final: Path, ready: Path, *, aside: Path) -> None:
+        """Replace in two steps, where the system cannot swap two names; readers find nothing in between."""
+        _sweep_replaced(self.disk, self.layout, aside)
+        self.disk.rename(final, aside, role="publish")
+        try:
+            self.fence.check()
+            self.disk.rename(ready, final, role="publish")
+        except (LockLost, FileNotFoundError):
+            # What was moved aside may be what our successor has just published.
+            if not self.disk.exists(final):
+                self.disk.rename(aside, final, role="publish")
+            raise
 
-def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None) -> None:
+
+def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence) -> None:
     """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
     temps.
+
+    Raises:
+        LockLost: what lies there is another runner's.
+        StorageError: the file system refused.
     """
+    fence.check()
     with storage_errors(layout.folder, "tidy"):
         for name in disk.names(layout.folder):
             if name.startswith(f".{layout.run_id}.replaced-"):
@@ -127,7 +143,8 @@ def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None) -> Non
                 _sweep_plan(disk, layout, layout.staging_root / name)
         if live_plan is None:
             disk.remove_folder(layout.staging_root, role="sweep")
-        sweep_documents(disk, layout, lambda _token: True)
+        # The lock's own epoch too: between two documents its owner has no temporary file.
+        sweep_documents(disk, layout, older_than(fence.epoch + 1))
 
 
 def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:

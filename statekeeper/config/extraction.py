@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+
+from pydantic import BaseModel, SecretStr
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
@@ -83,6 +85,23 @@ class Pipeline:
     states: StatePolicies
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, so that it can be removed from whatever is about to be said."""
+        return tuple(_secrets_in([*self.sources.values(), self.states]))
+
+
+def _secrets_in(value: object) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        yield from _secrets_in([part for _, part in value])
+    elif isinstance(value, Mapping):
+        yield from _secrets_in([*value.values()])
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _secrets_in(part)
 
 
 def run_id_of(pipeline: str, extraction_date: date) -> str:

@@ -18,7 +18,7 @@ from statekeeper.sources.duckdb_types import key_type
 from statekeeper.sources.protocol import ChunkPlan, SourceColumn
 from statekeeper.sources.sql import Bind, Sql, all_of
 
-_BUCKETS_PER_CHUNK = 16
+_BUCKETS_PER_CHUNK = 10
 _SAMPLE_ROWS = 20_000
 _ROWID_TYPE = "BIGINT"
 

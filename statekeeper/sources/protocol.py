@@ -75,11 +75,3 @@ class SourceSession(Protocol):
     def close(self) -> None:
         """End the session; never raises."""
 
-
-class SourceType(Protocol):
-    """A kind of source. `open` opens a session; `settings` is its section of the configuration."""
-
-    def open(self) -> SourceSession: ...
-
-
-__all__ = ["ChunkPlan", "ChunkingPolicy", "PlannedColumn", "SourceColumn", "SourceCount", "SourceSession", "SourceType"]

@@ -1,0 +1,155 @@
+"""A working directory with a database and a pipeline, in which the real command line is run, watched and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+
+STATEKEEPER = str(Path(sys.executable).parent / "statekeeper")
+RUN_ID = "nightly-20260106"
+CONFIG = """\
+pipeline: nightly
+extraction_date: 2026-01-06
+sources:
+  shop: {type: duckdb, path: shop.duckdb}
+output: {base_path: data}
+execution: {workers: 2, memory_limit: 256MiB}
+defaults:
+  chunking: {strategy: rowid, target_rows: 100000}
+  retry: {attempts: 3, initial_delay: 50ms, max_delay: 200ms}
+tables:
+  - {table_name: large}
+  - {table_name: small}
+  - {table_name: empty}
+"""
+LARGE_ROWS = 2_000_000
+CHUNKS = LARGE_ROWS // 100_000
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder to run `statekeeper` in."""
+
+    folder: Path
+    run_id: str = RUN_ID
+
+    @classmethod
+    def make(cls, folder: Path, *, rows: int = LARGE_ROWS, config: str = CONFIG) -> Workplace:
+        folder.mkdir(parents=True, exist_ok=True)
+        with duckdb.connect(folder / "shop.duckdb") as connection:
+            connection.execute(
+                "create table large as select i as id, (i * 7919 % 1000003)::decimal(18, 2) as amount, "
+                "md5(i::varchar) as digest, md5((i + 1)::varchar) as other, timestamp '2026-01-01' + to_seconds(i) as at "
+                f"from range({rows}) as r(i)"
+            )
+            connection.execute("create table small as select i as id, 'name ' || i as name from range(100) as r(i)")
+            connection.execute("create table empty (id integer, note varchar)")
+        (folder / "nightly.yml").write_text(config)
+        return cls(folder)
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [STATEKEEPER, *arguments],
+            cwd=self.folder,
+            env={**os.environ, "STATEKEEPER_QUERY_LOG": str(self.folder / "queries.jsonl"), **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        process = self.start(*arguments, env=env)
+        output, errors = process.communicate(timeout=240)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.run("status", "--json").stdout)
+
+    def tables(self) -> dict[str, dict[str, Any]]:
+        return {table["table_name"]: table for table in self.status()["tables"]}
+
+    def day(self, table: str = "large") -> Path:
+        return self.folder / "data/shop" / table / "202601/06"
+
+    def dataset(self, table: str = "large") -> Path:
+        return self.day(table) / f"{self.run_id}.parquet"
+
+    def receipts(self, table: str = "large") -> list[Path]:
+        return sorted(self.day(table).glob(f".{self.run_id}.staging/*/receipts/chunk-*.json"))
+
+    def queries(self) -> list[dict[str, Any]]:
+        log = self.folder / "queries.jsonl"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def chunk_reads(self, table: str = "large") -> list[str]:
+        """The bounds of every chunk query that was sent for a table."""
+        return [
+            json.dumps([query["sql"], query["params"]])
+            for query in self.queries()
+            if f'"{table}"' in query["sql"] and "rowid" in query["sql"] and "count(" not in query["sql"].lower()
+        ]
+
+    def assert_equals_source(self, *tables: str) -> None:
+        """Every table's dataset is the source table, by EXCEPT ALL both ways."""
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{self.folder / 'shop.duckdb'}' as source (read_only)")
+            for table in tables or ("large", "small", "empty"):
+                dataset = self.dataset(table)
+                files = f"{dataset}/*.parquet" if dataset.is_dir() else str(dataset)
+                published = f"read_parquet('{files}')"
+                for one, other in ((published, f"source.{table}"), (f"source.{table}", published)):
+                    query = f"select count(*) from (select * from {one} except all select * from {other})"
+                    assert connection.execute(query).fetchone() == (0,), (table, one)
+
+    def assert_no_staging(self) -> None:
+        assert list((self.folder / "data").rglob("*.staging")) == []
+        assert [path for path in (self.folder / "data/shop").rglob(".*") if path.is_file()] == []
+
+
+def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+
+
+def group_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The living processes of a command that was started in its own group."""
+    found = []
+    for each in psutil.process_iter():
+        try:
+            if os.getpgid(each.pid) == process.pid and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+@contextmanager
+def no_process_left(process: subprocess.Popen[str], *, seconds: float = 15) -> Iterator[None]:
+    """Within `seconds` after the block, nothing of the command's group is alive."""
+    try:
+        yield
+        wait_until(lambda: not group_of(process), what="all processes to end", seconds=seconds)
+    finally:
+        if group_of(process):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()

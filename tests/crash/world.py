@@ -1,0 +1,205 @@
+"""A small world for crash tests: one database file, one table, one output tree; and runs in it that die at will.
+
+A run happens in a process of its own, forked from one that has everything imported, so that thousands of
+deaths cost little. It is killed with `os._exit` inside the chosen failpoint.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import duckdb
+
+from statekeeper.config.loader import pipeline_of
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.model.record import State, StateRecord
+from statekeeper.report import Outcome
+from statekeeper.reporting import NullReporter
+from statekeeper.runner import RunIdentity, Runner
+from statekeeper.store import failpoints
+from statekeeper.store.disk import LocalDisk
+
+from .lossy_disk import LossyDisk
+
+KILLED = 77
+ROWS = 300
+RUN_ID = "crash-20260106"
+DAY = Path("out/data/shop/orders/202601/06")
+Point = tuple[str, str, str]
+
+
+class DiskWithoutExchange(LocalDisk):
+    """A file system that cannot swap two names."""
+
+    def exchange(self, first: Path, second: Path, *, role: str) -> bool:
+        del first, second, role
+        return False
+
+
+@dataclass(frozen=True)
+class Killing:
+    """How a run in the world is done: with which chunks, and where it dies."""
+
+    chunk_rows: int = ROWS
+    is_forced: bool = False
+    kill_at: int | None = None
+    disk: Literal["local", "no-exchange", "lossy"] = "local"
+    lock: Literal["flock", "lease"] = "flock"
+
+
+@dataclass
+class Run:
+    """What became of a run: the failpoints that it passed, and its outcome (None: it was killed)."""
+
+    points: list[Point] = field(default_factory=list)
+    outcome: Outcome | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class World:
+    """A folder with `source.duckdb` and `out/`."""
+
+    folder: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> World:
+        (folder / "out").mkdir(parents=True)
+        world = cls(folder)
+        world.write_source(version=1)
+        return world
+
+    def write_source(self, *, version: int) -> None:
+        """Put a database in place in which every row tells the version."""
+        path = self.folder / f"v{version}.duckdb"
+        with duckdb.connect(path) as connection:
+            connection.execute(
+                "create table orders as select i as id, (i * 7 % 100)::decimal(12, 2) as amount, "
+                f"'version {version}, row ' || i as note from range({ROWS}) as r(i)"
+            )
+        path.replace(self.folder / "source.duckdb")
+
+    def copy_to(self, folder: Path) -> World:
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return World(folder)
+
+    def run(self, killing: Killing) -> Run:
+        """Run the pipeline once, in a process of its own."""
+        context = multiprocessing.get_context("forkserver")
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=_child, args=(str(self.folder), killing, theirs))
+        process.start()
+        theirs.close()
+        run = Run()
+        try:
+            run = ours.recv()
+        except EOFError:
+            assert killing.kill_at is not None, f"a run that nobody killed ended with {process.exitcode}"
+        process.join()
+        expected = KILLED if run.outcome is None else 0
+        assert process.exitcode == expected, f"{killing} ended with {process.exitcode}"
+        return run
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / DAY / f"{RUN_ID}.parquet"
+
+    @property
+    def state(self) -> StateRecord:
+        path = self.folder / DAY / f"{RUN_ID}_state.json"
+        return StateRecord.from_bytes(path.read_bytes(), where=str(path))
+
+    def readable_version(self) -> int | None:
+        """Which version readers see: every row of it and nothing else; None where there is no dataset at all."""
+        if not self.dataset.exists():
+            return None
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                "select note, count(*) over () from read_parquet(?) order by id", [self._files()]
+            ).fetchall()
+        versions = {note.partition(",")[0] for note, _ in rows}
+        assert len(versions) == 1, f"readers see {versions} at once"
+        assert [int(note.rpartition(" ")[2]) for note, _ in rows] == list(range(ROWS)), "rows are missing or doubled"
+        return int(versions.pop().removeprefix("version "))
+
+    def assert_equals_source(self) -> None:
+        """The dataset is the source table, by EXCEPT ALL both ways."""
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{self.folder / 'source.duckdb'}' as source (read_only)")
+            connection.execute(f"create view published as select * from read_parquet({self._files()})")
+            for one, other in (("published", "source.orders"), ("source.orders", "published")):
+                left = connection.execute(f"select * from {one} except all select * from {other}").fetchall()
+                assert left == [], f"{len(left)} rows of {one} are not in {other}"
+
+    def assert_nothing_left(self) -> None:
+        """Beside dataset, metadata, state and lock there is nothing, and in the dataset only its parts."""
+        names = {path.name for path in (self.folder / DAY).iterdir()}
+        names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
+        assert names == {f"{RUN_ID}.parquet", f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
+
+    def assert_complete(self, *, parts: int) -> None:
+        """The end of every story: complete, equal to the source, nothing doubled, nothing left."""
+        assert self.state.state is State.COMPLETE
+        assert len(self._files()) == parts
+        self.assert_equals_source()
+        self.assert_nothing_left()
+
+    def _files(self) -> list[str]:
+        if self.dataset.is_dir():
+            return [str(path) for path in sorted(self.dataset.glob("*.parquet"))]
+        return [str(self.dataset)]
+
+
+def _child(folder: str, killing: Killing, pipe: object) -> None:
+    os.chdir(folder)
+    out = Path("out").resolve()
+    disks = {"local": LocalDisk, "no-exchange": DiskWithoutExchange}
+    disk = LossyDisk(out, out.parent / "image") if killing.disk == "lossy" else disks[killing.disk]()
+    run = Run()
+
+    def hook(step: str, role: str, when: str) -> None:
+        if len(run.points) == killing.kill_at:
+            if isinstance(disk, LossyDisk):
+                failpoints.install(None)
+                disk.crash()
+            os._exit(KILLED)
+        run.points.append((step, role, when))
+
+    failpoints.install(hook)
+    pipeline = pipeline_of(
+        {
+            "pipeline": "crash",
+            "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
+            "output": {"base_path": "out/data", "lock": killing.lock, "lease_ttl": "300ms"},
+            "defaults": {"chunking": {"strategy": "rowid", "target_rows": killing.chunk_rows}},
+            "tables": [
+                {
+                    "table_name": "orders",
+                    "columns": {
+                        "id": {"type": "int", "ge": 0},
+                        "amount": {"type": "decimal", "max_digits": 12, "decimal_places": 2, "lt": 100},
+                        "note": {"type": "str", "max_length": 40},
+                    },
+                }
+            ],
+        },
+        name="crash",
+    )
+    runner = Runner(
+        pipeline=pipeline,
+        identity=RunIdentity(RUN_ID, date(2026, 1, 6)),
+        reporter=NullReporter(),
+        disk=disk,
+        make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),
+        working_folder=out,
+    )
+    report = runner.run(pipeline.tables, is_forced=killing.is_forced)
+    failpoints.install(None)
+    pipe.send(replace(run, outcome=report.tables[0].outcome, reason=report.tables[0].reason))
+    pipe.close()
