@@ -33,7 +33,9 @@ class FailureKind(StrEnum):
 
 
 class StatekeeperError(Exception):
-    """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to type or do."""
+    """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to
+    type or do.
+    """
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL

@@ -73,12 +73,11 @@ _SETTINGS: dict[str, Any] = {
 class Lifecycle:
     """One extraction's state machine over its persisted record.
 
-    `fire` and `amend` are durable before they return; when the store refuses, its error passes and the record is unchanged.
+    `fire` and `amend` are durable before they return; when the store refuses, its error passes and the record is
+    unchanged.
     """
 
-    def __init__(
-        self, record: StateRecord, *, save: Save, owner: Owner, clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, record: StateRecord, *, save: Save, owner: Owner, clock: Callable[[], datetime]) -> None:
         self._record = record
         self._save = save
         self._owner = owner
