@@ -6,6 +6,7 @@ Decides how a run begins, is interrupted and ends. What happens to a table is de
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -31,6 +32,7 @@ from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
 from statekeeper.store.owner import this_process
 
+_LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
 
 
@@ -212,6 +214,7 @@ class Interruption:
             engine.kill()
             os._exit(128 + number)
         self.signal_number = number
+        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", signal.Signals(number).name)
         self._cancel()
 
     def _cancel(self) -> None:
