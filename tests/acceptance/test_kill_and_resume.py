@@ -87,9 +87,8 @@ def test_ctrl_c_in_a_terminal_reaches_every_process_and_still_ends_cleanly(work)
 def test_a_second_signal_stops_at_once(work):
     process = _start_until_some_chunks_are_done(work)
     with no_process_left(process):
-        for worker in group_of(process):
-            if worker.pid != process.pid:
-                worker.suspend()  # a worker that hears nothing would hold a clean end up for seconds
+        for worker in _workers_of(process):
+            worker.suspend()  # a worker that hears nothing would hold a clean end up for seconds
         process.send_signal(signal.SIGINT)
         assert any("once more to stop at once" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
@@ -100,8 +99,7 @@ def test_a_second_signal_stops_at_once(work):
 
 def test_a_worker_killed_by_the_system_costs_one_retry_of_its_chunk(work):
     process = _start_until_some_chunks_are_done(work)
-    workers = [each for each in psutil.Process(process.pid).children(recursive=True) if _is_worker(each)]
-    assert workers
+    workers = _workers_of(process)
     workers[0].kill()
     with no_process_left(process):
         _, errors = process.communicate(timeout=120)
@@ -112,7 +110,9 @@ def test_a_worker_killed_by_the_system_costs_one_retry_of_its_chunk(work):
     assert CHUNKS <= len(work.chunk_reads()) <= CHUNKS + 2
 
 
-def _is_worker(process):
-    return any("duckdb" in mapping.path or "pyarrow" in mapping.path for mapping in process.memory_maps()) and any(
-        "shop.duckdb" in file.path for file in process.open_files()
-    )
+def _workers_of(process):
+    """The processes that have the database open."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    workers = [each for each in children if any("shop.duckdb" in file.path for file in each.open_files())]
+    assert workers
+    return workers
