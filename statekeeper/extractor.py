@@ -16,7 +16,7 @@ from typing import Any, Self
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.errors import UsageError
-from statekeeper.maintenance import preview_tables, reset_tables, verify_tables
+from statekeeper.maintenance import look_at_tables, preview_tables, reset_tables, verify_tables
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
@@ -171,6 +171,10 @@ class StatefulDataExtractor(DataExtractor):
     def preview(self, *, tables: Iterable[str] = ()) -> PlanReport:
         """What `run` would do, per table, with each column's types; nothing is written."""
         return preview_tables(self._runner, self._selected(tables))
+
+    def check_connections(self) -> PlanReport:
+        """Log in to each source and look at each table's columns; nothing is read or written."""
+        return look_at_tables(self._runner, self.pipeline.tables)
 
     def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
         """Check everything that this run has published, byte by byte."""

@@ -15,7 +15,7 @@ from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
-from statekeeper.planning import PlanSpec, make_plan
+from statekeeper.planning import PlanSpec, describe_table, make_plan
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome, RunReport, TableReport
 from statekeeper.run import Run
@@ -32,13 +32,12 @@ Value = TypeVar("Value")
 
 def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
     """What a run would do with each table. Nothing is locked or written."""
-    plans = _each(runner, tables, _preview)
-    return PlanReport(
-        run_id=runner.identity.run_id,
-        base_path=runner.pipeline.output.base_path,
-        extraction_date=runner.identity.extraction_date.isoformat(),
-        tables=plans,
-    )
+    return _plan_report(runner, _each(runner, tables, _or_refuse(_preview)))
+
+
+def look_at_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
+    """Log in to each source and look at each table's columns: can it be read, and held exactly?"""
+    return _plan_report(runner, _each(runner, tables, _or_refuse(_look)))
 
 
 def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunReport:
@@ -71,15 +70,37 @@ def _each(
     return runner.within_engine(work, Interruption())
 
 
+def _plan_report(runner: Runner, plans: tuple[TablePlan, ...]) -> PlanReport:
+    return PlanReport(
+        run_id=runner.identity.run_id,
+        base_path=runner.pipeline.output.base_path,
+        extraction_date=runner.identity.extraction_date.isoformat(),
+        tables=plans,
+    )
+
+
+def _or_refuse(
+    look: Callable[[ExtractionConfig, Run], Awaitable[TablePlan]],
+) -> Callable[[ExtractionConfig, Run], Awaitable[TablePlan]]:
+    async def look_or_refuse(config: ExtractionConfig, run: Run) -> TablePlan:
+        try:
+            return await look(config, run)
+        except StatekeeperError as error:
+            failure = Failure.of(error, failed_in=State.PENDING)
+            return TablePlan(table=config.table, verdict=Verdict.REFUSE, reason=error.message, failure=failure)
+
+    return look_or_refuse
+
+
+async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
+    await run.doors.enter(config)
+    spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
+    source = JobSource(config.table.source_name, config.source)
+    columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
+    return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns)
+
+
 async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
-    try:
-        return await _preview_or_fail(config, run)
-    except StatekeeperError as error:
-        failure = Failure.of(error, failed_in=State.PENDING)
-        return TablePlan(table=config.table, verdict=Verdict.REFUSE, reason=error.message, failure=failure)
-
-
-async def _preview_or_fail(config: ExtractionConfig, run: Run) -> TablePlan:
     layout = run.layout_of(config)
     holder = peek(run.disk, layout)
     if holder is not None:

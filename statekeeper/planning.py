@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import StatekeeperError
-from statekeeper.model.plan import Plan, Reading
+from statekeeper.model.plan import Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
 from statekeeper.schemas.checks import compile_checks
@@ -70,6 +70,17 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         chunks=pieces.chunks,
         notes=(*notes, *pieces.notes),
     )
+
+
+def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
+    """The columns as model and database agree on them, without a look at a single row.
+
+    Raises:
+        SourceError, PlanError: as `make_plan`.
+    """
+    config = spec.config
+    session = context.session(config.table.source_name, config.source)
+    return plan_columns(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from statekeeper.store.disk import Disk
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
-from statekeeper.store.temps import older_than
 from statekeeper.store.fencing import sweep_documents
+from statekeeper.store.temps import older_than
 from statekeeper.verification import md5_of
 
 _READY = ("publish.", "fenced-")

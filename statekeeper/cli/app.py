@@ -206,12 +206,17 @@ def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed
 @app.command()
 @options.config_argument
 @options.tables_file
+@click.option("--connect", "is_connecting", is_flag=True, help="Also log in to each source and look at each table.")
 @options.as_json
 @in_terminal
-def check(terminal: Terminal, *, config: Path, tables_path: Path | None, is_json: bool) -> int:
-    """Check CONFIG alone: every mistake with its place. Connects to nothing."""
+def check(terminal: Terminal, *, config: Path, tables_path: Path | None, is_connecting: bool, is_json: bool) -> int:
+    """Check CONFIG alone: every mistake with its place. Connects to nothing, unless --connect."""
     from statekeeper.config.loader import load_pipeline
 
+    if is_connecting:
+        with terminal.extractor(RunRequest(config, tables_path=tables_path)) as extractor:
+            report = extractor.check_connections()
+        return terminal.show_result(report, render.show_connections, is_json=is_json)
     pipeline = load_pipeline(config, environ=os.environ, tables_path=tables_path)
     keys = [table.table.key for table in pipeline.tables]
     if is_json:

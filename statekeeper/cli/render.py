@@ -131,6 +131,15 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
     screen.line(f"files: {report.base_path}")
 
 
+def show_connections(report: PlanReport, screen: Screen) -> None:
+    """What `check --connect` found: per table whether it can be read, and why not."""
+    for table in report.tables:
+        if table.failure is None:
+            screen.line(f"{table.table.key}: readable, {_plural(len(table.columns), 'column')}, each of an exact type")
+        else:
+            _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
+
+
 def plan_json(report: PlanReport) -> str:
     """The JSON twin of `show_plan`."""
     return report.model_dump_json(indent=2)

@@ -24,6 +24,7 @@ class Verdict(StrEnum):
     START = "start"
     HELD = "held"
     REFUSE = "refuse"
+    READABLE = "readable"
 
 
 class TablePlan(Frozen):

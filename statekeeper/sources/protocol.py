@@ -1,7 +1,8 @@
 """What statekeeper asks of a database: the one interface that every source implements.
 
-A `SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the classes of
-`statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), with the driver's code kept.
+A `SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the
+classes of `statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), with the driver's
+code kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from statekeeper.config.chunking import ChunkingPolicy
 from statekeeper.model.base import Frozen
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 class SourceColumn(Frozen):
     """A column as the database describes it.
 
-    `read_type` is an Arrow type, in the text form of `schemas.arrow`, that holds every value of the declared `database_type`;
-    None where no such type exists, and `refusal` then says what to declare or select instead.
+    `read_type` is an Arrow type, in the text form of `schemas.arrow`, that holds every value of the declared
+    `database_type`; None where no such type exists, and `refusal` then says what to declare or select instead.
     `alternatives` are further types that the source can deliver exactly on request (checked value by value).
     """
 
@@ -74,4 +75,3 @@ class SourceSession(Protocol):
 
     def close(self) -> None:
         """End the session; never raises."""
-
