@@ -186,7 +186,6 @@ def _first_refused(array: pa.Array, target: pa.DataType) -> int:
 
 
 def _text(array: pa.Array, position: int) -> str:
-    try:
-        return str(array[position].as_py())
-    except (ValueError, OverflowError):
-        return f"{array[position].value} ({array.type})"  # a moment that Python's calendar does not reach
+    if pa.types.is_timestamp(array.type):  # Arrow's text also shows nanoseconds, and moments beyond Python's calendar
+        return str(array.slice(position, 1).cast(pa.string())[0])
+    return str(array[position].as_py())

@@ -213,8 +213,7 @@ def _bound(column: Column, name: str, value: Any) -> Expression:
         if math.isnan(bound):
             raise NotCompiled("a bound that is not a number")
         comparison = f"{_double(column)} {operator} CAST('{bound!r}' AS DOUBLE)"
-        # NaN satisfies no bound. DuckDB takes it for the greatest value, but Parquet's statistics leave it out, so that a
-        # bare comparison could skip the row groups that hold it.
+        # NaN satisfies no bound, and for DuckDB it is greater than every number.
         return Expression(f"(isnan({column.sql}) OR {comparison})")
     return Expression(f"{column.sql} {operator} {_temporal(column, value)}")
 
@@ -280,10 +279,11 @@ def _multiple_of(column: Column, value: Any) -> Expression:
         return _decimal_multiple_of(column, exact)
     if exact == 1:
         return NEVER
-    zero = _number(column, 0)
-    if exact.numerator > column.unscaled_limits[1]:
-        return Expression(f"{column.sql} <> {zero}")
-    return Expression(f"{column.sql} % {_number(column, exact.numerator)} <> {zero}")
+    step, (low, high) = exact.numerator, column.unscaled_limits
+    if step > high:  # not a value of the column's type: the multiples in reach are 0 and at most one negative
+        multiples = [_number(column, value) for value in (0, -step) if value >= low]
+        return Expression(f"{column.sql} NOT IN ({', '.join(multiples)})")
+    return Expression(f"{column.sql} % {_number(column, step)} <> {_number(column, 0)}")
 
 
 def _decimal_multiple_of(column: Column, step: Fraction) -> Expression:

@@ -248,7 +248,8 @@ def _read_type(found: ModelField, node: Node, definitions: Mapping[str, Node]) -
     if kind not in _KINDS:
         return replace(found, unsupported=f"no column holds a {kind}")
     constraints = {key: value for key, value in node.items() if key not in _WITHOUT_MEANING}
-    found = replace(found, kind=_KINDS[kind], constraints=constraints)
+    accepts_none = found.is_nullable or kind == "any"
+    found = replace(found, kind=_KINDS[kind], constraints=constraints, is_nullable=accepts_none)
     unknown = sorted(set(constraints) - _UNDERSTOOD.get(found.kind, frozenset()))
     return found.because(f"constraint {', '.join(unknown)}") if unknown else found
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
 _CONTROL = {"t": 0x09, "n": 0x0A, "r": 0x0D, "f": 0x0C, "v": 0x0B}
 _ANCHORS = {"A": r"\A", "z": r"\z"}
+_SET_OPERATORS = ("&&", "--", "~~")
 _MAX_REPEAT = 1000
 
 
@@ -167,8 +168,8 @@ class _Translator:
         self._out.append("".join(out) + "]")
 
     def _class_item(self, *, is_first: bool) -> str:
-        if any(self._ahead(text) for text in ("[", "&&", "--", "~~")) or (is_first and self._ahead("]")):
-            raise Untranslatable("a class made of classes, or one that begins with a bracket")
+        if is_first and self._ahead("]"):
+            raise Untranslatable("a class that begins with a bracket")
         start = self._take()
         if start == "\\" and self._text[self._at : self._at + 1] in {"d", "w", "s"}:
             self._is_ascii_only = True
@@ -176,12 +177,14 @@ class _Translator:
         if start == "-" and not is_first and not self._ahead("]"):
             raise Untranslatable("a dash in the middle of a class")
         text = self._class_char(start)
+        if any(self._ahead(operator) for operator in _SET_OPERATORS):
+            raise Untranslatable("a class made of classes")
         if self._ahead("-") and not self._ahead("-]"):
             self._at += 1
             return f"{text}-{self._class_char(self._take())}"
         return text
 
     def _class_char(self, char: str) -> str:
-        if char == "[":
-            raise Untranslatable("a bracket in a class")
+        if char == "[" or self._text[self._at - 1 : self._at + 1] in _SET_OPERATORS:
+            raise Untranslatable("a class made of classes")
         return self._literal(self._escaped_char(self._take()) if char == "\\" else char)
