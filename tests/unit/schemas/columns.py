@@ -1,0 +1,50 @@
+"""Tables for the tests of this folder: Arrow columns, as a source would describe and deliver them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from statekeeper.schemas.arrow import arrow_schema, cast_batch, parse_type
+from statekeeper.schemas.checks import CompiledSchema, compile_checks
+from statekeeper.schemas.findings import Findings
+from statekeeper.schemas.meet import plan_columns
+from statekeeper.sources.protocol import SourceColumn
+from statekeeper.validation import scan_part
+
+
+def source(name: str, read_type: str | None, database_type: str | None = None, **more: Any) -> SourceColumn:
+    return SourceColumn(name=name, database_type=database_type or str(read_type).upper(), read_type=read_type, **more)
+
+
+class Staged:
+    """A part made the way a chunk makes it: planned against the model, cast batch by batch, written as Parquet."""
+
+    def __init__(
+        self, folder: Path, model: Any, columns: dict[str, tuple[str, list[Any]]], *, row_groups: int = 1
+    ) -> None:
+        described = tuple(source(name, read, "UUID" if "uuid" in name else None) for name, (read, _) in columns.items())
+        self.model = model
+        self.planned = plan_columns(described, model)
+        self.path = folder / "part.parquet"
+        arrays = [
+            values if isinstance(values, pa.Array) else pa.array(values, parse_type(column.read_type))
+            for (_, values), column in zip(columns.values(), self.planned, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in self.planned])
+        table = pa.Table.from_batches([cast_batch(batch, self.planned)], schema=arrow_schema(self.planned))
+        pq.write_table(table, self.path, row_group_size=max(1, len(table) // row_groups))
+
+    @property
+    def compiled(self) -> CompiledSchema:
+        return compile_checks(self.model, self.planned)
+
+    def scan(self) -> Findings:
+        return scan_part(self.path, self.compiled, self.model, memory_limit="128MB")
+
+    def broken(self) -> dict[str, int]:
+        """`column.constraint` to the number of rows that break it."""
+        return {f"{part.column}.{part.constraint}": part.count for part in self.scan().violations}

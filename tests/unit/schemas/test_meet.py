@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import enum
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import pytest
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDatetime, RootModel, create_model
+
+from statekeeper.errors import PlanError
+from statekeeper.schemas.meet import plan_columns
+from tests.unit.schemas.columns import source
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+def model_of(**fields: Any) -> type[BaseModel]:
+    return create_model("Row", **{name: (kind, ...) for name, kind in fields.items()})
+
+
+def arrow_type(read: str, kind: Any, database_type: str | None = None, **more: Any) -> str:
+    (planned,) = plan_columns((source("c", read, database_type, **more),), model_of(c=kind))
+    return planned.arrow_type
+
+
+D = Annotated[Decimal, Field(max_digits=14, decimal_places=2)]
+
+
+@pytest.mark.parametrize(
+    ("read", "kind", "expected"),
+    [
+        ("int32", int, "int32"),
+        ("uint64", int, "uint64"),
+        ("decimal128(9, 0)", int, "int64"),
+        ("decimal128(38, 0)", int, "int64"),
+        ("decimal128(38, 0)", Annotated[int, Field(le=10**30)], "decimal128(38, 0)"),
+        ("decimal256(76, 38)", int, "int64"),
+        ("decimal128(9, 2)", Decimal, "decimal128(9, 2)"),
+        ("decimal128(9, 2)", D, "decimal128(14, 2)"),
+        ("decimal128(18, 4)", D, "decimal128(14, 2)"),
+        ("decimal256(76, 38)", D, "decimal128(14, 2)"),
+        ("decimal256(76, 38)", Decimal, "decimal128(38, 10)"),
+        ("decimal256(76, 38)", Annotated[Decimal, Field(decimal_places=4)], "decimal128(38, 4)"),
+        ("decimal128(9, 2)", Annotated[Decimal, Field(max_digits=3)], "decimal128(9, 2)"),
+        ("int64", Decimal, "decimal128(19, 0)"),
+        ("uint64", Decimal, "decimal128(20, 0)"),
+        ("int8", D, "decimal128(14, 2)"),
+        ("double", float, "double"),
+        ("float", float, "float"),
+        ("int32", float, "double"),
+        ("string", str, "string"),
+        ("string", str | None, "string"),
+        ("binary", bytes, "binary"),
+        ("bool", bool, "bool"),
+        ("date32[day]", date, "date32[day]"),
+        ("timestamp[us]", datetime, "timestamp[us]"),
+        ("timestamp[us]", NaiveDatetime, "timestamp[us]"),
+        ("timestamp[s]", datetime, "timestamp[ms]"),
+        ("timestamp[ns]", datetime, "timestamp[us]"),
+        ("timestamp[us, tz=UTC]", datetime, "timestamp[us, tz=UTC]"),
+        ("timestamp[us, tz=UTC]", AwareDatetime, "timestamp[us, tz=UTC]"),
+        ("time64[us]", time, "time64[us]"),
+        ("string", Colour, "string"),
+        ("int16", Level, "int16"),
+        ("decimal128(4, 0)", Literal[1, 2], "int64"),
+        ("string", Literal["a"] | None, "string"),
+        ("string", int | str, "string"),
+        ("double", Any, "double"),
+        ("string", Annotated[int, BeforeValidator(int)], "string"),
+    ],
+)
+def test_field_decides_the_type_of_the_file(read, kind, expected):
+    assert arrow_type(read, kind) == expected
+
+
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [
+        ("decimal128(9, 2)", int),
+        ("double", Decimal),
+        ("double", int),
+        ("decimal128(9, 2)", float),
+        ("int64", float),
+        ("int64", bool),
+        ("bool", int),
+        ("int64", str),
+        ("string", int),
+        ("string", bytes),
+        ("timestamp[us]", date),
+        ("date32[day]", datetime),
+        ("timestamp[us]", AwareDatetime),
+        ("timestamp[us, tz=UTC]", NaiveDatetime),
+        ("string", UUID),
+        ("string", Level),
+        ("int64", Literal["a"]),
+        ("double", int | str),
+    ],
+)
+def test_types_that_do_not_meet_exactly_are_both_named(read, kind):
+    with pytest.raises(PlanError, match="column c: the database's DBTYPE is not exactly the model's"):
+        arrow_type(read, kind, "DBTYPE")
+
+
+def test_uuid_meets_a_column_of_that_database_type():
+    assert arrow_type("string", UUID, "UUID") == "string"
+
+
+def test_alternative_of_the_source_is_taken_where_its_own_type_does_not_meet():
+    column = source("c", "timestamp[us]", "DATE", alternatives=("date32[day]",))
+    (planned,) = plan_columns((column,), model_of(c=date))
+    assert (planned.read_type, planned.arrow_type) == ("date32[day]", "date32[day]")
+
+
+def test_column_without_exact_type_is_taken_as_the_alternative_that_the_model_declares():
+    column = source("c", None, "NUMBER(50)", alternatives=("string",), refusal="more than 38 digits: declare str")
+    (planned,) = plan_columns((column,), model_of(c=str))
+    assert planned.read_type == "string"
+    with pytest.raises(PlanError, match="column c: more than 38 digits: declare str"):
+        plan_columns((column,), model_of(c=Decimal))
+    with pytest.raises(PlanError, match="column c: more than 38 digits: declare str"):
+        plan_columns((column,), None)
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ("int32", "int32"),
+        ("timestamp[ns]", "timestamp[ns]"),
+        ("timestamp[s]", "timestamp[ms]"),
+        ("decimal256(76, 38)", "decimal128(38, 10)"),
+        ("decimal128(38, 3)", "decimal128(38, 3)"),
+    ],
+)
+def test_without_a_model_the_column_keeps_its_own_type(read, expected):
+    (planned,) = plan_columns((source("c", read),), None)
+    assert (planned.read_type, planned.arrow_type) == (read, expected)
+
+
+def test_file_keeps_the_names_and_the_order_of_the_database():
+    columns = (source("NAME", "string"), source("id", "int64"), source("Order Date", "date32[day]"))
+    model = create_model("Row", id=(int, ...), name=(str, ...), ordered=(date, Field(alias="order date")))
+    assert [column.name for column in plan_columns(columns, model)] == ["NAME", "id", "Order Date"]
+
+
+def test_exact_spelling_wins_over_case():
+    columns = (source("ID", "string"), source("id", "int64"))
+    planned = plan_columns(columns, model_of(id=int, ID=str))
+    assert [column.arrow_type for column in planned] == ["string", "int64"]
+
+
+def test_names_that_differ_only_by_case_are_not_guessed():
+    with pytest.raises(PlanError, match="field id: several columns differ from it only by case: ID, Id"):
+        plan_columns((source("ID", "int64"), source("Id", "int64")), model_of(id=int))
+
+
+def test_every_problem_is_reported_in_one_error():
+    columns = (
+        source("a", "decimal128(9, 2)", "NUMBER(9,2)"),
+        source("extra", "int64"),
+        source("blob", None, "BFILE", refusal="BFILE is a file outside; select DBMS_LOB.SUBSTR"),
+        source("items", "string"),
+        source("fine", "int64"),
+    )
+    model = create_model(
+        "Row",
+        a=(int, ...),
+        blob=(bytes, ...),
+        items=(list[str], ...),
+        fine=(int, ...),
+        gone=(str, ...),
+        maybe=(str, None),
+    )
+    with pytest.raises(PlanError) as refused:
+        plan_columns(columns, model)
+    lines = [line.strip() for line in refused.value.message.splitlines()[1:]]
+    assert [line.split(":")[0] for line in lines] == [
+        *("column a", "column extra", "column blob", "column items", "field gone", "field maybe")
+    ]
+    assert "NUMBER(9,2) is not exactly the model's int" in lines[0]
+    assert "declare it or select without it" in lines[1]
+    assert "DBMS_LOB.SUBSTR" in lines[2]
+
+
+def test_nullable_column_may_meet_a_field_that_is_not():
+    assert arrow_type("int64", int, is_nullable=True) == "int64"
+
+
+def test_root_model_is_refused():
+    with pytest.raises(PlanError, match="RootModel"):
+        plan_columns((source("c", "int64"),), RootModel[int])
