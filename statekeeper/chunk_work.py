@@ -48,23 +48,28 @@ class _Attempt:
 
 
 async def _all_or_first_failure(attempts: list[_Attempt]) -> None:
+    """Do all of it; after the first failure, which is raised, only what has begun is still waited for."""
     tasks = {asyncio.create_task(attempt.work(attempt)): attempt for attempt in attempts}
-    first: BaseException | None = None
-    waiting = set(tasks)
+    failures: list[BaseException] = []
+
+    def note(task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None:
+            return
+        failures.append(error)
+        if len(failures) == 1:
+            for other, attempt in tasks.items():
+                if not attempt.has_begun:
+                    other.cancel()
+
+    for task in tasks:
+        task.add_done_callback(note)
     try:
-        while waiting:
-            ended, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for task in ended:
-                if not task.cancelled() and first is None and (first := task.exception()) is not None:
-                    for other in waiting:
-                        if not tasks[other].has_begun:
-                            other.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # which, cancelled, cancels them all
     finally:
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-    if first is not None:
-        raise first
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]
 
 
 @dataclass
