@@ -138,10 +138,7 @@ class Runner:
     def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
         base_path = Path(self.pipeline.output.base_path)
-        known = {config.table for config in self.pipeline.tables}
         earlier = load_manifest(self.disk, base_path, self.identity.run_id)
-        # A run of some of the tables joins those that the same run had before.
-        before = [table for table in earlier.tables if table in known] if earlier else []
         manifest = RunManifest(
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
@@ -152,7 +149,7 @@ class Runner:
             base_path=self.pipeline.output.base_path,
             engine=self.pipeline.execution.engine.value,
             statekeeper_version=__version__,
-            tables=_in_config_order(self.pipeline, {*before, *(config.table for config in tables)}),
+            tables=self._joined(earlier, {config.table for config in tables}),
             started_at=started,
         )
         save_manifest(self.disk, base_path, manifest)
@@ -166,6 +163,16 @@ class Runner:
             ),
         )
         return manifest
+
+    def _joined(self, earlier: RunManifest | None, tables: set[TableRef]) -> tuple[TableRef, ...]:
+        """The tables of a run: those that it had before, and those that it is begun with now.
+
+        What a configuration no longer has is left out; without one, every call brings tables of its own.
+        """
+        before = earlier.tables if earlier else ()
+        configured = tuple(config.table for config in self.pipeline.tables)
+        gone = [table for table in before if table not in configured] if self.identity.config_path is None else []
+        return (*gone, *(table for table in configured if table in tables or table in before))
 
 
 def local_engine(pipeline: Pipeline) -> LocalEngine:
@@ -228,10 +235,6 @@ def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> Table
             table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; `resume` goes on from here"
         )
     return task.result()
-
-
-def _in_config_order(pipeline: Pipeline, tables: set[TableRef]) -> tuple[TableRef, ...]:
-    return tuple(config.table for config in pipeline.tables if config.table in tables)
 
 
 def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]]) -> Value:

@@ -312,6 +312,13 @@ class TestParallelRecovery:
         outcomes = {table.table.table_name: table.outcome for table in _extractor().resume().tables}
         assert outcomes == {"orders": Outcome.SKIPPED, "customers": Outcome.COMPLETED, "nothing": Outcome.SKIPPED}
 
+    def test_the_manifest_of_plain_calls_has_the_tables_of_all_of_them(self, shop):
+        extractor = DataExtractor(sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}}, reporter=NullReporter())
+        for name in ("orders", "customers"):
+            extractor.extract_table(source_name="shop", table_name=name, extraction_date=DAY)
+        manifest = json.loads(Path("data/_runs/extract-20260106.json").read_text())
+        assert [table["table_name"] for table in manifest["tables"]] == ["orders", "customers"]
+
     def test_several_tables_are_extracted_at_once_by_the_plain_classes(self, shop):
         extractor = DataExtractor(
             sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}},
