@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-import multiprocessing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import ForkingPickler
+from multiprocessing.util import Finalize
 from typing import Any, assert_never, cast
 
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue, Waiting
+from statekeeper.engines.spawning import WORKER_NAME, context_without_main
 from statekeeper.engines.worker import Done, Order, Progress, worker_main
-from statekeeper.errors import WorkerDied
+from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
+_MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
 _PRELOADED = ["statekeeper.engines.worker", "statekeeper.chunk", "statekeeper.planning", "statekeeper.verification"]
 
 
@@ -37,8 +40,11 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     stop_flag: Any
+    at_exit: Finalize
     sessions: frozenset[str] = frozenset()
     running: _Running | None = None
+    is_gone: bool = False
+    """It is dead or dying, and gets no job any more; `_mourn` follows."""
 
     @property
     def holds(self) -> frozenset[str]:
@@ -65,11 +71,13 @@ class LocalEngine:
         self._queue = JobQueue(workers)
         self._futures: dict[Waiting, asyncio.Future[Any]] = {}
         self._workers: list[_Worker] = []
-        self._context = multiprocessing.get_context("forkserver")
+        self._context = context_without_main()
         self._context.set_forkserver_preload(_PRELOADED)
         self._is_closed = False
 
     async def run(self, job: Job[Result]) -> Result:
+        if self._is_closed:
+            raise Interrupted("the engine is closed")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         waiting = self._queue.add(job)
         self._futures[waiting] = future
@@ -82,6 +90,10 @@ class LocalEngine:
 
     async def close(self) -> None:
         self._is_closed = True
+        for future in self._futures.values():
+            if not future.done():
+                future.set_exception(Interrupted("the engine was closed before the work was begun"))
+        self._futures.clear()
         for worker in self._workers:
             worker.stop_flag.value = 1
             if worker.running is None:
@@ -106,23 +118,16 @@ class LocalEngine:
 
     def _dispatch(self) -> None:
         while not self._is_closed and (waiting := self._take()) is not None:
-            future = self._futures.pop(waiting)
-            source = waiting.job.source
-            worker = self._worker_for(source.name if source else None)
-            worker.running = _Running(waiting.job, future)
-            worker.stop_flag.value = 0
-            if waiting.job.on_start:
-                waiting.job.on_start()
-            order = Order(waiting.job.work, waiting.job.spec, source.name if source else None, self._secrets)
+            running = _Running(waiting.job, self._futures.pop(waiting))
             try:
-                worker.pipe.send(order)
-            except OSError:  # it died while idle; its sentinel tells, and the job is told so
-                continue
+                self._start(running)
+            except Exception as error:  # noqa: BLE001 - its caller waits for this future and hears of nothing else
+                if not running.future.done():
+                    running.future.set_exception(_not_started(running.job, error))
 
     def _take(self) -> Waiting | None:
-        idle = [worker for worker in self._workers if worker.running is None]
-        may_grow = len(self._workers) < self._workers_most
-        if not idle and not may_grow:
+        idle = self._idle
+        if not idle and not self._may_grow:
             return None
         can_start = {
             name: any(name in worker.sessions for worker in idle) or self._sessions(name) < budget
@@ -130,30 +135,63 @@ class LocalEngine:
         }
         return self._queue.take(can_start)
 
+    def _start(self, running: _Running) -> None:
+        job = running.job
+        source = job.source.name if job.source else None
+        # Before a worker is taken: what cannot be pickled costs its own job and no worker.
+        order = ForkingPickler.dumps(Order(job.work, job.spec, source, self._secrets))
+        for _ in range(self._workers_most + 1):
+            worker = self._worker_for(source)
+            worker.stop_flag.value = 0
+            try:
+                worker.is_gone = not worker.process.is_alive()
+                worker.pipe.send_bytes(order)
+            except OSError:
+                worker.is_gone = True
+            if worker.is_gone:  # it died while idle, and `_mourn` is still to hear of it: the job has not begun
+                continue
+            worker.running = running
+            if job.on_start:
+                job.on_start()
+            return
+        raise WorkerDied(f"every worker process died before it could begin with {job.table}", hint=_MEMORY_HINT)
+
+    @property
+    def _idle(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.running is None and not worker.is_gone]
+
+    @property
+    def _may_grow(self) -> bool:
+        return sum(not worker.is_gone for worker in self._workers) < self._workers_most
+
     def _sessions(self, source: str) -> int:
         return sum(source in worker.holds for worker in self._workers)
 
     def _worker_for(self, source: str | None) -> _Worker:
-        idle = [worker for worker in self._workers if worker.running is None]
+        idle = self._idle
         with_session = [worker for worker in idle if source in worker.sessions]
         if with_session:
             return with_session[0]
-        if idle and (source is None or len(self._workers) >= self._workers_most):
+        if idle and (source is None or not self._may_grow):
             return min(idle, key=lambda worker: len(worker.sessions))
-        if len(self._workers) < self._workers_most:
-            return self._hire()
-        return idle[0]
+        return self._hire()
 
     def _hire(self) -> _Worker:
         ours, theirs = self._context.Pipe(duplex=True)
         # Not multiprocessing.Event: a worker killed while it holds the event's lock would block everybody.
         stop_flag = self._context.RawValue(ctypes.c_byte, 0)
         process = self._context.Process(
-            target=worker_main, args=(theirs, stop_flag, self._memory_limit), name="statekeeper-worker", daemon=True
+            target=worker_main, args=(theirs, stop_flag, self._memory_limit), name=WORKER_NAME, daemon=True
         )
-        process.start()
-        theirs.close()
-        worker = _Worker(process, ours, stop_flag)
+        try:
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        # At its exit Python asks daemons to end, which ours do not hear, and waits: so they are killed before.
+        worker = _Worker(process, ours, stop_flag, Finalize(None, process.kill, exitpriority=10))
         loop = asyncio.get_running_loop()
         loop.add_reader(ours.fileno(), self._hear, worker)
         loop.add_reader(process.sentinel, self._mourn, worker)
@@ -166,6 +204,9 @@ class LocalEngine:
             message: Progress | Done = worker.pipe.recv()
         except (EOFError, OSError):
             asyncio.get_running_loop().remove_reader(worker.pipe.fileno())
+            return False
+        except Exception:  # noqa: BLE001 - an answer that cannot be read, of whatever kind: nothing good follows it
+            worker.process.kill()
             return False
         match message:
             case Progress(rows=rows):
@@ -189,18 +230,16 @@ class LocalEngine:
         self._dispatch()
 
     def _mourn(self, worker: _Worker) -> None:
+        worker.is_gone = True
         while worker.running and worker.pipe.poll() and self._hear(worker):
             pass  # what it said before it died still counts
-        running = worker.running
+        running, worker.running = worker.running, None
         code = worker.process.exitcode
         self._bury(worker)
         if running and not running.future.done():
             how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
             running.future.set_exception(
-                WorkerDied(
-                    f"a worker process ended {how} during {running.job.table}",
-                    hint="if the system ran out of memory, lower execution.workers or execution.memory_limit",
-                )
+                WorkerDied(f"a worker process ended {how} during {running.job.table}", hint=_MEMORY_HINT)
             )
         self._dispatch()
 
@@ -214,6 +253,7 @@ class LocalEngine:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
+        worker.at_exit.cancel()
         loop = asyncio.get_running_loop()
         loop.remove_reader(worker.pipe.fileno())
         loop.remove_reader(worker.process.sentinel)
@@ -230,8 +270,21 @@ class LocalEngine:
         if worker is None:
             return
         worker.stop_flag.value = 1
-        for _ in range(int(GRACE_SECONDS / 0.02)):
-            if worker.running is None or worker.running.future is not future or worker not in self._workers:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GRACE_SECONDS
+        while worker.running is not None and worker.running.future is future:
+            if loop.time() > deadline:
+                worker.process.kill()
                 return
             await asyncio.sleep(0.02)
-        worker.process.kill()
+
+
+def _not_started(job: Job[Any], error: Exception) -> StatekeeperError:
+    if isinstance(error, StatekeeperError):
+        return error
+    if isinstance(error, OSError | EOFError):
+        return WorkerDied(
+            f"no worker process could be started for {job.table}: {error!r}",
+            hint="look at the limits of processes and open files (ulimit -u, ulimit -n), or lower execution.workers",
+        )
+    return InternalError(f"the work for {job.table} cannot be sent to a worker: {error!r}")

@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
+from statekeeper.logs import Redactor
 from statekeeper.work import ProcessContext, Sessions, WorkContext
 
 PROGRESS_EVERY_SECONDS = 0.2
@@ -76,7 +77,8 @@ def worker_main(pipe: Connection, stop_flag: Any, memory_limit: str) -> None:
         context = ProcessContext(
             sessions, memory_limit=memory_limit, is_stopping=lambda: bool(stop_flag.value), report=reporter.add
         )
-        pipe.send(_do(order, context, sessions))
+        if not _answer(pipe, _do(order, context, sessions)):
+            break
     sessions.close_all()
 
 
@@ -95,29 +97,34 @@ def _receive(pipe: Connection) -> Order | None:
     return order
 
 
+def _answer(pipe: Connection, done: Done) -> bool:
+    """Send the end of a job; False where nobody listens any more."""
+    try:
+        pipe.send(done)
+    except OSError:
+        return False
+    except Exception as error:  # noqa: BLE001 - pickling runs code of every class in the result
+        failure = Raised(FailureKind.INTERNAL, f"a result cannot be sent from a worker: {error!r}", None, None)
+        return _answer(pipe, Done(None, failure, done.sessions))
+    return True
+
+
 def _do(order: Order, context: WorkContext, sessions: Sessions) -> Done:
     raised: Raised | None = None
     result = None
     try:
         result = order.work(order.spec, context)
     except StatekeeperError as error:
-        raised = Raised(
-            error.kind, redacted(error.message, order.secrets), redacted(error.hint, order.secrets), error.code
-        )
+        without_secrets = Redactor(order.secrets)
+        hint = without_secrets(error.hint) if error.hint else None
+        raised = Raised(error.kind, without_secrets(error.message), hint, error.code)
     except Exception:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
-        text = redacted(traceback.format_exc(), order.secrets)
+        text = Redactor(order.secrets)(traceback.format_exc())
         last = text.strip().splitlines()[-1]
         raised = Raised(FailureKind.INTERNAL, f"unforeseen error in a worker: {last}\n{text}", None, None)
     if raised and order.source_name:
         sessions.close(order.source_name)
     return Done(result=result, raised=raised, sessions=sessions.names)
-
-
-def redacted(text: str | None, secrets: tuple[str, ...]) -> Any:
-    """`text` with every secret value replaced."""
-    for secret in secrets:
-        text = text.replace(secret, "***") if text and secret else text
-    return text
 
 
 class _ProgressPipe:
