@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, assert_never
+from typing import assert_never
 
 from statekeeper.chunk_work import run_chunks
 from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost
@@ -26,11 +27,13 @@ from statekeeper.errors import (
     StateDamaged,
     StatekeeperError,
     StateTimeout,
+    StorageError,
 )
 from statekeeper.fingerprint import fingerprint_of
-from statekeeper.history import earlier_watermarks
+from statekeeper.history import scope_or_watermarks
 from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
+from statekeeper.logs import Redactor
 from statekeeper.model.plan import Plan
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
@@ -48,21 +51,38 @@ from statekeeper.store.lock import acquire, choose_kind
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
 _LOG = logging.getLogger("statekeeper.run")
 
 
 async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
     """Bring one extraction to `complete`, or to a failure that its state tells; only cancellation passes."""
-    started = run.clock()
+    async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
+        started = run.clock()
+        report = await _perform(config, run, is_forced=is_forced)
+        return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+
+
+async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
     layout = run.layout_of(config)
     report = TableReport(table=config.table, outcome=Outcome.FAILED)
     try:
         with storage_errors(layout.folder, "make"):
             run.disk.make_folder(layout.folder, role="mkdir")
-        lock = await asyncio.to_thread(
+        with await _acquired(run, layout) as lock:
+            return await _Extraction(config, run, layout, lock).perform(is_forced=is_forced)
+    except (LockHeld, LockLost) as error:
+        run.reporter.table_state(config.table.key, Outcome.HELD, error.message)
+        return report.model_copy(update={"outcome": Outcome.HELD, "reason": error.message})
+    except StatekeeperError as error:
+        return _unsaved_failure(report, error, run)
+    except Exception as error:  # noqa: BLE001 - the table boundary: one table's failure never stops another
+        return _unsaved_failure(report, _unforeseen(error, config, run), run)
+
+
+async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
+    """The extraction's lock. A waiting thread cannot be stopped: a lock that it takes for a cancelled run is let go."""
+    acquiring = asyncio.ensure_future(
+        asyncio.to_thread(
             acquire,
             run.disk,
             layout,
@@ -70,17 +90,20 @@ async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Tab
             owner=run.owner,
             ttl=run.pipeline.output.lease_ttl,
         )
-        with lock:
-            report = await _Extraction(config, run, layout, lock).perform(is_forced=is_forced)
-    except (LockHeld, LockLost) as error:
-        run.reporter.table_state(config.table.key, Outcome.HELD, error.message)
-        report = report.model_copy(update={"outcome": Outcome.HELD, "reason": error.message})
-    except StatekeeperError as error:
-        report = _unsaved_failure(report, error, run)
-    except Exception as error:  # noqa: BLE001 - the table boundary: one table's failure never stops another
-        _LOG.exception("unforeseen error", extra={"table": config.table.key})
-        report = _unsaved_failure(report, InternalError(f"unforeseen error: {error!r}"), run)
-    return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+    )
+    try:
+        return await asyncio.shield(acquiring)
+    except asyncio.CancelledError:
+        with suppress(StatekeeperError):
+            (await acquiring).release()
+        raise
+
+
+def _unforeseen(error: Exception, config: ExtractionConfig, run: Run) -> InternalError:
+    without_secrets = Redactor(run.pipeline.secrets)
+    trace = without_secrets("".join(traceback.format_exception(error)))
+    _LOG.error("unforeseen error\n%s", trace, extra={"table": config.table.key})
+    return InternalError(without_secrets(f"unforeseen error: {error!r}"))
 
 
 def _unsaved_failure(report: TableReport, error: StatekeeperError, run: Run) -> TableReport:
@@ -121,8 +144,7 @@ class _Extraction:
             return self._report(Outcome.SKIPPED, "complete and verified")
         if opening.trigger is not None:
             self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
-        async with self.run.active:
-            return await self._go_through_states()
+        return await self._go_through_states()
 
     @property
     def record(self) -> StateRecord:
@@ -173,7 +195,10 @@ class _Extraction:
     def _tidy(self) -> None:
         """Remove what earlier runs left."""
         live = None if self.record.state is State.COMPLETE else self.record.plan_id
-        sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock)
+        try:
+            sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock)
+        except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
+            self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
 
     async def _go_through_states(self) -> TableReport:
         try:
@@ -183,12 +208,17 @@ class _Extraction:
         except LockLost:
             raise
         except StatekeeperError as error:
-            self.run.doors.note(self.config.table.source_name, error)
-            failure = Failure.of(error, failed_in=self.record.state)
-            at = self.run.clock()
-            self._fire(Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message)
-            return self._report(Outcome.FAILED, error.message)
+            return self._failed(error)
+        except Exception as error:  # noqa: BLE001 - the table boundary: the state must say that nobody works on it
+            return self._failed(_unforeseen(error, self.config, self.run))
         return self._report(Outcome.COMPLETED, None)
+
+    def _failed(self, error: StatekeeperError) -> TableReport:
+        self.run.doors.note(self.config.table.source_name, error)
+        failure = Failure.of(error, failed_in=self.record.state)
+        at = self.run.clock()
+        self._fire(Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message)
+        return self._report(Outcome.FAILED, error.message)
 
     async def _work_of(self, state: State) -> None:
         match state:
@@ -207,11 +237,15 @@ class _Extraction:
         config, run = self.config, self.run
         await run.doors.enter(config)
         sweep(run.disk, self.layout, live_plan=None, fence=self.lock)
-        earlier: tuple[datetime, ...] = ()
-        if config.incremental and self.record.scope is None:
-            earlier = earlier_watermarks(run.disk, self.layout)
-        spec = PlanSpec(config, run.run_id, run.extraction_date, self.record.scope, earlier, run.model_folder)
-        plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
+        scope, earlier = await asyncio.to_thread(
+            scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
+        )
+        spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder)
+        try:
+            plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
+        except SnapshotLost as error:
+            self._after_lost_snapshot(error)
+            return
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         staging = self.layout.staging(plan.plan_id)
@@ -232,7 +266,7 @@ class _Extraction:
         plan = self._load_plan()
         if plan is None:
             return
-        self.run.doors.check(self.config.table.source_name)
+        await self.run.doors.enter(self.config)
         try:
             await run_chunks(self.config, self.run, plan, self.staging)
         except SnapshotLost as error:
@@ -260,7 +294,7 @@ class _Extraction:
         published = checked.published(metadata_md5=metadata_md5, fingerprint=self.record.fingerprint)
         at = self.run.clock()
         self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
-        sweep(self.run.disk, self.layout, live_plan=None, fence=self.lock)
+        self._tidy()
 
     def _redo(self, part: DamagedPart) -> None:
         self.redone += 1
@@ -287,9 +321,11 @@ class _Extraction:
         most = self.config.max_snapshot_restarts
         if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
             raise error
-        self._fire(
-            Trigger.RESTART, change=lambda record: record.given_up_plan(is_snapshot_lost=True), reason=error.message
-        )
+        if self.record.state is State.PENDING:  # it was lost while the plan was made, which is just made again
+            self.lifecycle.amend(_without_its_snapshot)
+            self.run.reporter.warning(self.key, f"planned again: {error.message}")
+            return
+        self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
 
     @property
     def _source(self) -> JobSource:
@@ -314,10 +350,13 @@ class _Extraction:
     @asynccontextmanager
     async def _time_limit(self, state: State) -> AsyncIterator[None]:
         limit = self.run.pipeline.states.timeout(state)
+        scope = asyncio.timeout(limit.total_seconds() if limit else None)
         try:
-            async with asyncio.timeout(limit.total_seconds() if limit else None):
+            async with scope:
                 yield
         except TimeoutError as error:
+            if not scope.expired():  # a time-out of the system's, in the work itself
+                raise
             raise StateTimeout(
                 f"{self.key}: {state} took longer than {limit}",
                 hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
@@ -338,6 +377,10 @@ class _Extraction:
 
 def _given_up(record: StateRecord) -> StateRecord:
     return record.given_up_plan(is_snapshot_lost=False)
+
+
+def _without_its_snapshot(record: StateRecord) -> StateRecord:
+    return record.given_up_plan(is_snapshot_lost=True)
 
 
 def _on_opening(trigger: Trigger) -> Change:

@@ -1,30 +1,79 @@
-"""What earlier runs have published of a table, read from the commit records in its folder."""
+"""What a table's earlier extractions leave to the next plan: its own scope, or the watermarks of other runs.
+
+Reads state and commit records only; which window follows from watermarks is decided in `statekeeper.windows`.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, datetime
+from itertools import islice
 
+from statekeeper.config.extraction import ExtractionConfig, WindowKind
+from statekeeper.errors import StateDamaged
+from statekeeper.fingerprint import changed_aspects
 from statekeeper.layout import ExtractionLayout
+from statekeeper.model.record import StateRecord
+from statekeeper.model.table import Scope
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_metadata
 
+_MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 
-def earlier_watermarks(disk: Disk, layout: ExtractionLayout) -> tuple[datetime, ...]:
-    """The watermarks of the table's complete extractions other than the one of `layout`, of whatever date.
+
+def scope_or_watermarks(
+    disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord | None, fingerprint: str
+) -> tuple[Scope | None, tuple[datetime, ...]]:
+    """The scope that this extraction has already, else what its scope is decided from.
+
+    A scope that is decided anew, since the window is configured otherwise, looks at earlier dates alone: by now there
+    may be later ones, and a table's first, full extraction would come out as one day.
 
     Raises:
-        StateDamaged: a commit record cannot be read; guessing a window from what is left could lose rows.
+        StateDamaged: a commit record of another run cannot be read.
     """
+    scope = _kept_scope(record, fingerprint) if record else None
+    if scope is not None or config.incremental is None:
+        return scope, ()
+    if record is None or record.scope is None:
+        scope = _published_scope(disk, layout, fingerprint)
+        if scope is not None:
+            return scope, ()
+    is_decided_anew = record is not None and record.scope is not None
+    before = date.fromisoformat(record.extraction_date) if record and is_decided_anew else None
+    found = _watermarks(disk, layout, before=before)
+    # A day's window only asks whether there is any; there may be years of them.
+    return None, tuple(found if config.incremental.kind is WindowKind.WATERMARK else islice(found, 1))
+
+
+def _kept_scope(record: StateRecord, fingerprint: str) -> Scope | None:
+    """The scope of the last plan, unless the window is configured otherwise than it was then."""
+    return None if "window" in changed_aspects(record.fingerprint, fingerprint) else record.scope
+
+
+def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> Scope | None:
+    """The scope of what this extraction has published, where its state was lost."""
+    with suppress(StateDamaged):  # a commit record that cannot be read is about to be replaced, and says nothing
+        metadata = load_metadata(disk, layout.metadata)
+        if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
+            return metadata.table_config.scope
+    return None
+
+
+def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
+    """The watermarks of the table's complete extractions other than that of `layout`, the newest dates first."""
     table_folder = layout.folder.parent.parent
-    found: list[datetime] = []
-    for month in disk.names(table_folder):
-        for day in disk.names(table_folder / month):
+    for month in reversed(disk.names(table_folder)):
+        for day in reversed(disk.names(table_folder / month) if _MONTH.fullmatch(month) else []):
+            if not _DAY.fullmatch(day) or (before and f"{month}{day}" >= f"{before:%Y%m%d}"):
+                continue
             for name in disk.names(table_folder / month / day):
                 path = table_folder / month / day / name
                 if not name.endswith("_metadata.json") or path == layout.metadata:
                     continue
+                # One that cannot be read is an error: a window guessed from the others could lose rows.
                 metadata = load_metadata(disk, path)
-                watermark = metadata.table_config.scope.watermark if metadata else None
                 if metadata and metadata.extraction_complete:
-                    found.append(watermark or metadata.snapshot.taken_at)
-    return tuple(found)
+                    yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at

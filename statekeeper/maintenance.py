@@ -10,7 +10,7 @@ from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.protocol import Job, JobSource
 from statekeeper.errors import DataError, StateDamaged, StatekeeperError
 from statekeeper.fingerprint import fingerprint_of
-from statekeeper.history import earlier_watermarks
+from statekeeper.history import scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
@@ -107,8 +107,8 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         return TablePlan(table=config.table, verdict=Verdict.HELD, reason=f"held by {holder}")
     record = LocalStateStore(run.disk, layout.state, NO_FENCE).load()
     verdict, reason = Verdict.START, None
+    fingerprint = fingerprint_of(config, load_model(config.model, base=run.model_folder))
     if record is not None:
-        fingerprint = fingerprint_of(config, load_model(config.model, base=run.model_folder))
         damage = None
         if record.state is State.COMPLETE:
             spec = VerifySpec(layout, record.published, config.verify)
@@ -118,8 +118,7 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
     if verdict is Verdict.SKIP:
         return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
     await run.doors.enter(config)
-    scope = record.scope if record else None
-    earlier = earlier_watermarks(run.disk, layout) if config.incremental and scope is None else ()
+    scope, earlier = await asyncio.to_thread(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
     plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder)
     source = JobSource(config.table.source_name, config.source)
     plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))

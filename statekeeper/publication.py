@@ -16,6 +16,7 @@ The order, each step safe to do again after a crash:
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -169,5 +170,11 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
             _sweep_replaced(disk, layout, path / name)
         elif not PART_NAME.match(name):
             disk.make_folder(layout.strangers, role="sweep")
-            disk.rename(path / name, layout.strangers / name, role="sweep")
+            disk.rename(path / name, _free_name(disk, layout.strangers / name), role="sweep")
     disk.remove_folder(path, role="sweep")
+
+
+def _free_name(disk: Disk, path: Path) -> Path:
+    """`path`, or the first of `path.2`, `path.3` and so on that nothing has."""
+    numbered = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(each for each in numbered if not disk.exists(each))

@@ -1,0 +1,89 @@
+"""A small database and runs over it within this very process, which takes a test no worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+
+from statekeeper.config.loader import pipeline_of
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.layout import ExtractionLayout
+from statekeeper.model.metadata import parse_metadata
+from statekeeper.model.record import StateRecord
+from statekeeper.reporting import NullReporter
+from statekeeper.runner import RunIdentity, Runner
+from statekeeper.store.disk import LocalDisk
+
+DAY = date(2026, 1, 6)
+
+
+class Heard(NullReporter):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.states = []
+        self.warnings = []
+
+    def table_state(self, key, state, reason):
+        self.states.append((key, str(state), reason))
+
+    def warning(self, key, message):
+        self.warnings.append(message)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A folder with `shop.duckdb` and, after a run, `data/`."""
+
+    folder: Path
+
+    def execute(self, *statements):
+        with duckdb.connect(self.folder / "shop.duckdb") as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def runner(self, *tables, day=DAY, reporter=None, disk=None, make_engine=None, **sections):
+        pipeline = pipeline_of(
+            {
+                "pipeline": "shop",
+                "sources": {"shop": {"type": "duckdb", "path": str(self.folder / "shop.duckdb")}},
+                "output": {"base_path": str(self.folder / "data")},
+                "tables": [{"table_name": table} if isinstance(table, str) else table for table in tables],
+                **sections,
+            }
+        )
+        return Runner(
+            pipeline=pipeline,
+            identity=RunIdentity(f"shop-{day:%Y%m%d}", day),
+            reporter=reporter or NullReporter(),
+            disk=disk or LocalDisk(),
+            make_engine=make_engine or (lambda _pipeline: InlineEngine(memory_limit="100MB")),
+            working_folder=self.folder,
+            clock=lambda: datetime.now(UTC),
+        )
+
+    def run(self, *tables, is_forced=False, **choices):
+        """The outcome of each table, by name."""
+        runner = self.runner(*tables, **choices)
+        return {each.table.table_name: each for each in runner.run(runner.pipeline.tables, is_forced=is_forced).tables}
+
+    def layout(self, table="orders", *, day=DAY):
+        folder = self.folder / "data" / "shop" / table / f"{day:%Y%m}" / f"{day:%d}"
+        return ExtractionLayout(folder=folder, run_id=f"shop-{day:%Y%m%d}")
+
+    def state(self, table="orders", *, day=DAY):
+        path = self.layout(table, day=day).state
+        return StateRecord.from_bytes(path.read_bytes(), where=str(path))
+
+    def metadata(self, table="orders", *, day=DAY):
+        return parse_metadata(self.layout(table, day=day).metadata.read_bytes())
+
+    def rows(self, table="orders", *, day=DAY):
+        """How many rows readers see."""
+        output = self.layout(table, day=day).output
+        files = f"{output}/*.parquet" if output.is_dir() else str(output)
+        with duckdb.connect() as connection:
+            return connection.execute("select count(*) from read_parquet(?)", [files]).fetchone()[0]
