@@ -180,7 +180,7 @@ def local_engine(pipeline: Pipeline) -> LocalEngine:
     workers = pipeline.execution.workers
     return LocalEngine(
         workers=workers,
-        budgets={name: source.max_sessions or workers for name, source in pipeline.sources.items()},
+        budgets={name: source.session_budget(workers=workers) for name, source in pipeline.sources.items()},
         memory_limit=f"{pipeline.execution.memory_limit}B",
         secrets=pipeline.secrets,
     )

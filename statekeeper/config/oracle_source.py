@@ -1,0 +1,160 @@
+"""The `type: oracle` of `sources:`: how a database is reached, and which choices its data is read by.
+
+What cannot be decided by one key alone is checked here; nothing is connected to.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from statekeeper.config.chunking import ChunkingStrategy
+from statekeeper.config.quantities import PositiveDuration
+from statekeeper.config.section import Name, refusal
+from statekeeper.config.source_section import SourceSection
+
+_SERVICE = re.compile(r"\b(SERVICE_NAME|SID)\s*=\s*([^)\s]+)", re.IGNORECASE)
+_EASY = re.compile(r"^(?:[a-z]+://)?[^/]+/([^/:?]+)", re.IGNORECASE)
+
+
+class SnapshotMode(StrEnum):
+    """How all chunks of a table are made to see one moment.
+
+    `scn` reads every chunk AS OF one SCN; `transaction` reads everything in one read-only session, which cannot be
+    taken up by another; `none` reads what is there, chunk by chunk, and is consistent only where nobody writes.
+    """
+
+    SCN = "scn"
+    TRANSACTION = "transaction"
+    NONE = "none"
+
+
+class SnapshotScope(StrEnum):
+    """Whether each table has its own SCN, or all tables of a run have one."""
+
+    TABLE = "table"
+    RUN = "run"
+
+
+class FractionUnit(StrEnum):
+    """What TIMESTAMP(7) to TIMESTAMP(9) become: microseconds, exactly or not at all; or nanoseconds."""
+
+    MICROSECONDS = "us"
+    NANOSECONDS = "ns"
+
+
+class Protocol(StrEnum):
+    """How the listener is spoken to."""
+
+    TCP = "tcp"
+    TCPS = "tcps"
+
+
+class OracleSource(SourceSection):
+    """An Oracle database. One of `service`, `sid` (both with `host`) and `dsn` says which."""
+
+    CAN_READ_THE_PAST: ClassVar[bool] = True
+    CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset(ChunkingStrategy)
+
+    type: Literal["oracle"] = Field(description="the kind of source")
+    host: Name | None = Field(default=None, description="where the listener is")
+    port: int = Field(default=1521, ge=1, le=65535, description="the listener's port")
+    service: Name | None = Field(default=None, description="the service name")
+    sid: Name | None = Field(default=None, description="the instance's SID, for databases that have no service")
+    dsn: Name | None = Field(
+        default=None, description="an EZConnect string, a full descriptor, or an alias of tnsnames.ora in `config_dir`"
+    )
+    user: Name | None = Field(default=None, description="who logs in")
+    password: SecretStr | None = Field(default=None, description="the user's password")
+    proxy_user: Name | None = Field(default=None, description="the user on whose behalf `user` logs in")
+    external_auth: bool = Field(default=False, description="log in by the operating system or wallet (thick mode)")
+    protocol: Annotated[Protocol, Field(strict=False)] = Field(
+        default=Protocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
+    )
+    wallet_location: Name | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
+    wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")
+    config_dir: Name | None = Field(default=None, description="the folder of tnsnames.ora")
+    thick_mode: bool = Field(default=False, description="use the Oracle Client libraries, which must be installed")
+    client_lib_dir: Name | None = Field(default=None, description="where they are, if not on the library path")
+    connect_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=20), description="how long a connection may take to be made"
+    )
+    call_timeout: PositiveDuration = Field(
+        default=timedelta(minutes=30),
+        description="how long the database may take for one round trip; the first rows of a large chunk may take long",
+    )
+    snapshot: Annotated[SnapshotMode, Field(strict=False)] = Field(
+        default=SnapshotMode.SCN,
+        description="scn: every chunk AS OF one SCN; transaction: one read-only session; none: whatever is there",
+    )
+    snapshot_scope: Annotated[SnapshotScope, Field(strict=False)] = Field(
+        default=SnapshotScope.TABLE, description="table: an SCN for each table; run: one for all tables of a run"
+    )
+    fractional_seconds: Annotated[FractionUnit, Field(strict=False)] | None = Field(
+        default=None,
+        description="TIMESTAMP(7) to (9) as us (a value with nanoseconds fails) or ns (Spark cannot read it); "
+        "without it such columns are refused unless the schema declares a datetime",
+    )
+    zone_offsets: bool = Field(
+        default=False,
+        description="beside each TIMESTAMP WITH TIME ZONE, which is kept as UTC, a column <name>_OFFSET with its offset",
+    )
+    trim_char: bool = Field(default=False, description="cut the padding off CHAR and NCHAR")
+
+    @model_validator(mode="after")
+    def _one_way_in(self) -> Self:
+        ways = [name for name in ("service", "sid", "dsn") if getattr(self, name) is not None]
+        if len(ways) != 1:
+            found = f"both {' and '.join(ways)}" if ways else "none of them"
+            raise refusal(f"one of service, sid and dsn to say which database; found {found}")
+        if self.dsn is None and self.host is None:
+            raise refusal(f"a host beside the {ways[0]}")
+        if self.dsn is not None and self.host is not None:
+            raise refusal("the host inside the dsn only, or host with service instead of dsn")
+        return self
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> Self:
+        if self.external_auth:
+            if not self.thick_mode:
+                raise refusal("thick_mode: true, which external_auth needs")
+        elif self.user is None or self.password is None:
+            raise refusal("a user and a password, or external_auth: true")
+        if self.client_lib_dir is not None and not self.thick_mode:
+            raise refusal("thick_mode: true beside client_lib_dir")
+        return self
+
+    @model_validator(mode="after")
+    def _one_session_suffices(self) -> Self:
+        if self.snapshot is SnapshotMode.TRANSACTION and (self.max_sessions or 1) > 1:
+            raise refusal("max_sessions: 1 (or none), since snapshot: transaction is one session")
+        return self
+
+    def identity_settings(self) -> dict[str, str]:
+        chosen = {
+            "database": self._database,
+            "trim_char": str(self.trim_char),
+            "zone_offsets": str(self.zone_offsets),
+            "fractional_seconds": str(self.fractional_seconds),
+        }
+        return chosen | ({"proxy_user": self.proxy_user} if self.proxy_user else {})
+
+    def session_budget(self, *, workers: int) -> int:
+        if self.snapshot is SnapshotMode.TRANSACTION:
+            return 1
+        return super().session_budget(workers=workers)
+
+    @property
+    def _database(self) -> str:
+        """Which database is meant, without its hosts."""
+        if self.dsn is None:
+            return (self.service or self.sid or "").casefold()
+        found = _SERVICE.search(self.dsn)
+        easy = _EASY.match(self.dsn)
+        name = found.group(2) if found else easy.group(1) if easy else self.dsn
+        return name.casefold()
+

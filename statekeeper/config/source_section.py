@@ -1,0 +1,33 @@
+"""What every source of the configuration has in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from statekeeper.config.chunking import ChunkingStrategy
+from statekeeper.config.section import Section
+
+
+class SourceSection(Section):
+    """What every source has: its kind and its budget of sessions. A field that holds a secret is a `SecretStr`."""
+
+    CAN_READ_THE_PAST: ClassVar[bool] = False
+    """Whether the source can read at an earlier time that a user names (`flashback_enabled`)."""
+    CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset()
+    """The chunking strategies that some table of such a source allows."""
+
+    max_sessions: int | None = Field(
+        default=None,
+        ge=1,
+        description="a hard budget of sessions over all tables, chunks and processes; without it, as many as workers",
+    )
+
+    def identity_settings(self) -> dict[str, str]:
+        """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""
+        raise NotImplementedError
+
+    def session_budget(self, *, workers: int) -> int:
+        """How many sessions there may be at once, over all processes."""
+        return self.max_sessions or workers
