@@ -13,7 +13,10 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import SecretStr
+
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
+from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.errors import UsageError
 from statekeeper.maintenance import look_at_tables, preview_tables, reset_tables, verify_tables
@@ -31,22 +34,35 @@ from statekeeper.store.documents import load_manifest
 class DataExtractor:
     """Extracts single tables to Parquet, without a configuration file.
 
-    `sources` are the sections of a configuration's `sources:` by name, for example
-    `{"shop": {"type": "duckdb", "path": "data/shop.duckdb"}}`. Further keyword arguments are top-level sections of a
-    configuration (`output`, `execution`, `defaults`, `states`). Every table is extracted once per run id: a further
-    call verifies what is published and returns at once.
+    The database is said in one of two ways. `oracle_host` (with `oracle_port`, `oracle_service`, `oracle_user` and
+    `oracle_password`) is one Oracle database, and a table's `source_name` is then a free name for its folder. `sources`
+    are the sections of a configuration's `sources:` by name, for example
+    `{"shop": {"type": "duckdb", "path": "data/shop.duckdb"}}`, and `source_name` is one of them.
+
+    Further keyword arguments are top-level sections of a configuration (`output`, `execution`, `defaults`, `states`).
+    Every table is extracted once per run id: a further call verifies what is published and returns at once.
+
+    Raises:
+        UsageError: both ways are used, or neither, or the Oracle database is not said in full.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parameters that its users know, all by keyword
         self,
         *,
-        sources: Mapping[str, Mapping[str, Any]],
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+        oracle_host: str | None = None,
+        oracle_port: int = 1521,
+        oracle_service: str | None = None,
+        oracle_user: str | None = None,
+        oracle_password: str | SecretStr | None = None,
         output_base_path: str | Path = "data",
         reporter: Reporter | None = None,
         **sections: Mapping[str, Any],
     ) -> None:
+        login = OracleLogin(oracle_host, oracle_port, oracle_service, oracle_user, oracle_password)
+        self._sources = GivenSources.of(sources, login)
         output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
-        self._settings: dict[str, Any] = {"sources": sources, "output": output, **sections}
+        self._settings: dict[str, Any] = {"output": output, **sections}
         self._reporter = reporter or LogReporter()
 
     def extract_table(
@@ -68,7 +84,9 @@ class DataExtractor:
             ConfigError: a key or its value cannot be used.
         """
         entry = {"source_name": source_name, "table_name": table_name, **table_keys}
-        report = self._extract([entry], str(extraction_date), run_id, force_reprocess=force_reprocess)
+        report = self.extract_run(
+            [entry], extraction_date=extraction_date, run_id=run_id, force_reprocess=force_reprocess
+        )
         return report.tables[0].is_good
 
     def extract_tables_parallel(
@@ -85,15 +103,26 @@ class DataExtractor:
         """
         results: dict[str, bool] = {}
         for (day, run_id), entries in _by_run(table_configs).items():
-            report = self._extract(entries, day, run_id, force_reprocess=force_reprocess)
+            report = self.extract_run(entries, extraction_date=day, run_id=run_id, force_reprocess=force_reprocess)
             results.update({table.table.key: table.is_good for table in report.tables})
         return results
 
-    def _extract(
-        self, entries: Sequence[Mapping[str, Any]], day: str, run_id: str | None, *, force_reprocess: bool
+    def extract_run(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        *,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
     ) -> RunReport:
-        pipeline = pipeline_of({**self._settings, "tables": [dict(entry) for entry in entries]})
-        identity = _identity(pipeline, day=day, run_id=run_id)
+        """Extract tables at once, as one run; the report says what came of each, and why.
+
+        Raises:
+            ConfigError: an entry cannot be used; nothing was begun.
+        """
+        entries = [dict(entry) for entry in table_configs]
+        pipeline = pipeline_of({**self._settings, "sources": self._sources.for_entries(entries), "tables": entries})
+        identity = _identity(pipeline, day=str(extraction_date), run_id=run_id)
         runner = Runner(pipeline=pipeline, identity=identity, reporter=self._reporter)
         return runner.run(pipeline.tables, is_forced=force_reprocess)
 
@@ -105,7 +134,12 @@ class StatefulDataExtractor(DataExtractor):
         self.pipeline = pipeline
         self.identity = identity
         self._reporter = reporter or LogReporter()
-        self._settings = {"sources": pipeline.sources, "output": pipeline.output}
+        # Single tables (`extract_table`) are read from the pipeline's sources and written beside its own.
+        self._sources = GivenSources.of_sections(pipeline.sources)
+        sections = {"output": pipeline.output, "execution": pipeline.execution, "states": pipeline.states}
+        self._settings = {
+            name: section.model_dump(by_alias=True, exclude_unset=True) for name, section in sections.items()
+        }
 
     @classmethod
     def from_config(  # noqa: PLR0913 - a run has that many choices, all by keyword

@@ -1,8 +1,8 @@
 """The `statekeeper` command: each command parses, makes one call and renders.
 
 Decides the commands, their options and what is printed where: results on standard output, log lines and errors on
-standard error. The only broad `except` of the program is in `run_command`. Whatever needs a database driver or Arrow is
-imported by the commands that need it, so that `status` and `--help` answer at once.
+standard error. How errors become exit codes is decided in `statekeeper.cli.invocation`. Whatever needs a database
+driver or Arrow is imported by the commands that need it, so that `status` and `--help` answer at once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import click
 
 from statekeeper import __version__
 from statekeeper.cli import options, render
-from statekeeper.cli.failure import explain
+from statekeeper.cli.invocation import invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.terminal import Terminal
 from statekeeper.logs import LogFormat
@@ -40,13 +40,7 @@ def main() -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code, and never raises."""
-    terminal = Terminal()
-    try:
-        code = app.main(list(arguments), prog_name="statekeeper", standalone_mode=False, obj=terminal)
-        sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
-        return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
-    return code if isinstance(code, int) else 0
+    return invoke(app, arguments, program="statekeeper")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from statekeeper.cli.progress import StandardError, live_or_log
 from statekeeper.cli.screen import Screen
-from statekeeper.logs import LogFormat, Redactor, secret_values, set_up_logging
+from statekeeper.logs import LogFormat, RedactingFilter, Redactor, secret_values, set_up_logging
+from statekeeper.reporting import Reporter
 
 if TYPE_CHECKING:
     from statekeeper.cli.request import RunRequest
@@ -59,16 +60,23 @@ class Terminal:
         return result.exit_code
 
     @contextmanager
+    def reporter(
+        self, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
+    ) -> Iterator[tuple[RedactingFilter, Reporter]]:
+        """What is told while work is done, on standard error: a live display on a terminal, else log lines."""
+        log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor)
+        is_display = is_live and log_format is LogFormat.HUMAN and sys.stderr.isatty()
+        with live_or_log(sys.stderr, is_live=is_display) as reporter:
+            yield log, reporter
+
+    @contextmanager
     def extractor(
         self, request: RunRequest, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
     ) -> Iterator[StatefulDataExtractor]:
         """The extractor of a run, with its log and its display on standard error."""
         from statekeeper.extractor import StatefulDataExtractor
 
-        log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor)
-        with live_or_log(
-            sys.stderr, is_live=is_live and log_format is LogFormat.HUMAN and sys.stderr.isatty()
-        ) as reporter:
+        with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
             extractor = StatefulDataExtractor.from_config(
                 request.config,
                 environ=os.environ,

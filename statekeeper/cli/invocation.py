@@ -1,0 +1,26 @@
+"""One command line from its arguments to an exit code: the one place where every error becomes a line.
+
+Both programs, `statekeeper` and `data-extractor`, end here. The only broad `except` of the program is in `invoke`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from statekeeper.cli.failure import explain
+from statekeeper.cli.terminal import Terminal
+
+
+def invoke(command: click.Command, arguments: Sequence[str], *, program: str) -> int:
+    """Run one command line; returns the exit code, and never raises."""
+    terminal = Terminal()
+    try:
+        code = command.main(list(arguments), prog_name=program, standalone_mode=False, obj=terminal)
+        sys.stdout.flush()
+    except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
+        return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,8 @@
+"""The name under which this package's classes were known before: `statekeeper` in a thinner coat.
+
+New code imports `statekeeper.extractor`.
+"""
+
+from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+
+__all__ = ["DataExtractor", "StatefulDataExtractor"]

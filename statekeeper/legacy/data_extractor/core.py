@@ -1,0 +1,5 @@
+"""The import path of older programs; the classes are those of `statekeeper.extractor`."""
+
+from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+
+__all__ = ["DataExtractor", "StatefulDataExtractor"]
