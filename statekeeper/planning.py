@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
-from statekeeper.errors import StatekeeperError
+from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.plan import Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
@@ -42,10 +42,9 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
     """
     config = spec.config
     session = context.session(config.table.source_name, config.source)
-    snapshot = (
-        session.take_snapshot()
-    )  # before partition lists and bounds are read: they must not be older than the data
     try:
+        # Before partition lists and bounds are read: they must not be older than the data.
+        snapshot = session.take_snapshot(config.relation, at=past_time(config))
         described = session.describe(config.relation)
         model = load_model(config.model, base=spec.model_folder)
         columns = plan_columns(described, model)
@@ -66,10 +65,34 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         run_id=spec.run_id,
         table=config.table,
         created_at=datetime.now(UTC),
-        reading=Reading(relation=config.relation, snapshot=snapshot, scope=scope, columns=columns),
+        reading=Reading(
+            relation=config.relation,
+            snapshot=snapshot,
+            scope=scope,
+            columns=columns,
+            relation_state=pieces.relation_state,
+        ),
         chunks=pieces.chunks,
         notes=(*notes, *pieces.notes),
     )
+
+
+def past_time(config: ExtractionConfig) -> datetime | None:
+    """The past time that the table is to be read at; None is now. A time without an offset is UTC.
+
+    Raises:
+        PlanError: `flashback_timestamp` is no time.
+    """
+    if not config.flashback_enabled or config.flashback_timestamp is None:
+        return None
+    try:
+        at = datetime.fromisoformat(config.flashback_timestamp)
+    except ValueError as error:
+        raise PlanError(
+            f"flashback_timestamp is {config.flashback_timestamp!r}, which is no time",
+            hint="write it as 2026-01-31T23:59:59+00:00",
+        ) from error
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.quantities import PositiveDuration
@@ -101,16 +101,22 @@ class OracleSource(SourceSection):
     )
     zone_offsets: bool = Field(
         default=False,
-        description="beside each TIMESTAMP WITH TIME ZONE, which is kept as UTC, a column <name>_OFFSET with its offset",
+        description="a column <name>_OFFSET beside each TIMESTAMP WITH TIME ZONE, which is kept as UTC",
     )
     trim_char: bool = Field(default=False, description="cut the padding off CHAR and NCHAR")
+
+    @field_validator("dsn")
+    @classmethod
+    def _without_credentials(cls, dsn: str | None) -> str | None:
+        if dsn is not None and "@" in dsn:
+            raise refusal("a dsn without user and password, which have keys of their own")
+        return dsn
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
         ways = [name for name in ("service", "sid", "dsn") if getattr(self, name) is not None]
         if len(ways) != 1:
-            found = f"both {' and '.join(ways)}" if ways else "none of them"
-            raise refusal(f"one of service, sid and dsn to say which database; found {found}")
+            raise refusal("exactly one of service, sid and dsn, to say which database")
         if self.dsn is None and self.host is None:
             raise refusal(f"a host beside the {ways[0]}")
         if self.dsn is not None and self.host is not None:
@@ -157,4 +163,3 @@ class OracleSource(SourceSection):
         easy = _EASY.match(self.dsn)
         name = found.group(2) if found else easy.group(1) if easy else self.dsn
         return name.casefold()
-

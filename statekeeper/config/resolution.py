@@ -198,6 +198,11 @@ class _Table:
             return []
         strategy = chunking.strategy
         is_physical = strategy in {ChunkingStrategy.PARTITION, ChunkingStrategy.ROWID}
+        source = self.source
+        if source is not None and strategy is not ChunkingStrategy.AUTO and strategy not in source.CAN_CUT_BY:
+            ways = " or ".join(f"'{way}'" for way in sorted(source.CAN_CUT_BY))
+            text = f"a {source.type} source cannot be cut by {strategy}: expected {ways}; found '{strategy}'"
+            return [self.problem("chunking", "strategy", text=text)]
         if self.entry.custom_query is not None and is_physical:
             text = f"a custom_query cannot be cut by {strategy}: expected 'auto', 'key' or 'none'; found '{strategy}'"
             return [self.problem("chunking", "strategy", text=text)]
@@ -239,7 +244,9 @@ class _Table:
             on_snapshot_lost=entry.on_snapshot_lost or OnSnapshotLost.RESTART,
             max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
             on_violation=entry.on_violation or OnViolation.FAIL,
-            flashback_enabled=entry.flashback_enabled or False,
+            flashback_enabled=bool(entry.flashback_timestamp)
+            if entry.flashback_enabled is None
+            else entry.flashback_enabled,
             flashback_timestamp=entry.flashback_timestamp,
             extraction_date=entry.extraction_date,
             run_id=entry.run_id,

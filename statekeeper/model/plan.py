@@ -47,6 +47,10 @@ class Reading(Frozen):
     snapshot: Snapshot
     scope: Scope
     columns: tuple[PlannedColumn, ...]
+    relation_state: dict[str, str] = Field(
+        default_factory=dict,
+        description="what the source knows the relation's present form by, compared before reading",
+    )
 
 
 class ChunkKind(StrEnum):

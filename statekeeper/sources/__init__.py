@@ -14,6 +14,7 @@ def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> Source
 
     Raises:
         SourceUnreachable: no session can be opened at all.
+        LoginRefused: the source refused the credentials.
         TransientSourceError: none can be opened now, and a later attempt may succeed.
     """
     match config.type:
@@ -21,5 +22,9 @@ def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> Source
             from statekeeper.sources.duckdb import DuckdbSession
 
             return DuckdbSession(config.path, memory_limit=memory_limit)
+        case "oracle":
+            from statekeeper.sources.oracle import OracleSession
+
+            return OracleSession(config)
         case _:
             assert_never(config.type)

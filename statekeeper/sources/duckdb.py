@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from statekeeper.errors import DataError, PlanError, SnapshotLost, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
-from statekeeper.sources.duckdb_chunks import Cut, chunk_condition, chunk_type, named_column, plan_chunks
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.duckdb_chunks import Cut, chunk_condition, chunk_type, plan_chunks
 from statekeeper.sources.duckdb_connection import Connection
 from statekeeper.sources.duckdb_relation import Source, column, find_source
 from statekeeper.sources.duckdb_types import delivery, type_rule
@@ -56,7 +57,11 @@ class DuckdbSession:
         self._reopen_if_changed()
         return self._describe(find_source(self._connection, relation))
 
-    def take_snapshot(self) -> Snapshot:
+    def take_snapshot(self, relation: Relation | None = None, *, at: datetime | None = None) -> Snapshot:
+        """As `SourceSession.take_snapshot`; the snapshot is that of the file, whatever the relation."""
+        if at is not None:
+            what = relation.label if relation else self._path
+            raise PlanError(f"{what} cannot be read at an earlier time", hint="leave flashback_timestamp out")
         self._reopen_if_changed()
         return Snapshot(
             kind=SNAPSHOT_KIND,

@@ -12,6 +12,7 @@ from itertools import pairwise
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import PlanError
 from statekeeper.model.plan import Bound, Chunk, ChunkKind
+from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb_connection import Connection
 from statekeeper.sources.duckdb_relation import RelationKind, Source, column
 from statekeeper.sources.duckdb_types import key_type
@@ -178,16 +179,6 @@ def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
             f"{cut.source.label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}"
         )
     return named_column(cut.columns, policy.column, f"{cut.source.label}: chunking key")
-
-
-def named_column(columns: tuple[SourceColumn, ...], name: str, what: str) -> SourceColumn:
-    """The column called `name`, without regard to case. Raises PlanError, which `what` begins, where there is none."""
-    for one in columns:
-        if one.name.casefold() == name.casefold():
-            return one
-    raise PlanError(
-        f"{what}: there is no column {name}", hint=f"the columns are {', '.join(one.name for one in columns)}"
-    )
 
 
 def _without_rowids(cut: Cut) -> PlanError:

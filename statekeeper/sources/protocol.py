@@ -8,7 +8,10 @@ code kept.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
+
+from pydantic import Field
 
 from statekeeper.config.chunking import ChunkingPolicy
 from statekeeper.model.base import Frozen
@@ -40,6 +43,8 @@ class ChunkPlan(Frozen):
 
     chunks: tuple[Chunk, ...]
     notes: tuple[str, ...] = ()
+    relation_state: dict[str, str] = Field(default_factory=dict)
+    """As `Reading.relation_state` keeps it."""
 
 
 class SourceCount(Frozen):
@@ -58,8 +63,11 @@ class SourceSession(Protocol):
     def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
         """The relation's columns in order. Raises SourceError where it does not exist or may not be read."""
 
-    def take_snapshot(self) -> Snapshot:
-        """The snapshot that a new plan will read at."""
+    def take_snapshot(self, relation: Relation, *, at: datetime | None = None) -> Snapshot:
+        """The snapshot that a new plan of the relation will read at: of now, or of the past time `at`.
+
+        Raises PlanError where the source has no such past.
+        """
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         """Disjoint chunks that cover the relation. Raises PlanError for a strategy that the relation does not allow."""

@@ -133,7 +133,7 @@ def planned(columns: tuple[SourceColumn, ...]) -> tuple[PlannedColumn, ...]:
 
 
 def reading(session: SourceSession, relation: Relation, *, scope: Scope = FULL) -> Reading:
-    snapshot = session.take_snapshot()
+    snapshot = session.take_snapshot(relation)
     return Reading(relation=relation, snapshot=snapshot, scope=scope, columns=planned(session.describe(relation)))
 
 

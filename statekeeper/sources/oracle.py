@@ -1,0 +1,286 @@
+"""The Oracle session: describe, snapshot, chunks, count and read.
+
+Decides the order of what is asked before a row is read: that the session can serve the plan's snapshot, and that the
+table is still the one that was planned. Snapshots are `oracle_snapshot`'s matter, cutting `oracle_chunks`', types
+`oracle_types`', and what the driver delivers is checked in `oracle_batches`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from statekeeper.errors import DataError, PlanError, SnapshotLost, SourceError, StatekeeperError
+from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.table import Relation, Scope
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.oracle_batches import Projection, delivered
+from statekeeper.sources.oracle_chunks import Cut, chunk_condition, plan_chunks
+from statekeeper.sources.oracle_connection import Connection, Described
+from statekeeper.sources.oracle_relation import Source, find_source
+from statekeeper.sources.oracle_snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
+from statekeeper.sources.oracle_types import (
+    OFFSET_OF,
+    OFFSET_SUFFIX,
+    TypeChoices,
+    database_type_of,
+    has_zone_offset,
+    type_rule,
+)
+from statekeeper.sources.oracle_window import window_condition
+from statekeeper.sources.protocol import ChunkPlan, SourceColumn, SourceCount
+from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from statekeeper.config.chunking import ChunkingPolicy
+    from statekeeper.config.sources import OracleSource
+
+_LAST_DDL = "last_ddl"
+_DATA_OBJECTS = "data_objects"
+
+
+class OracleSession:
+    """A session with an Oracle database; implements `SourceSession`.
+
+    Raises:
+        LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
+    """
+
+    def __init__(self, config: OracleSource) -> None:
+        self._config = config
+        self._choices = TypeChoices.of(config)
+        self._connection = Connection.open(config)
+        try:
+            self._snapshots = Snapshots(self._connection, config)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def identity(self) -> dict[str, str]:
+        return self._snapshots.identity
+
+    def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
+        self._connection.act(f"{relation.label} describe")
+        return self._describe(find_source(self._connection, relation))
+
+    def take_snapshot(self, relation: Relation, *, at: datetime | None = None) -> Snapshot:
+        self._connection.act(f"{relation.label} snapshot")
+        return self._snapshots.take(find_source(self._connection, relation), at=at)
+
+    def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
+        self._connection.act(f"{relation.label} plan")
+        self._snapshots.require(snapshot)
+        source = find_source(self._connection, relation)
+        columns = self._describe(source)
+        cut = Cut(
+            self._connection,
+            source,
+            _scope_conditions(scope, columns, source),
+            columns,
+            snapshot,
+            policy.target_rows,
+        )
+        with self._looking_at(snapshot):
+            plan = plan_chunks(cut, policy)
+        return plan.model_copy(update={"relation_state": self._state(source)})
+
+    def count(self, reading: Reading) -> SourceCount:
+        self._connection.act(f"{reading.relation.label} count")
+        self._snapshots.require(reading.snapshot)
+        source = find_source(self._connection, reading.relation)
+        from_clause = source.from_clause(reading.snapshot)
+        window = reading.scope.window
+        if window is None:
+            statement = Sql("SELECT COUNT(*), NULL") + from_clause
+        else:
+            (inside,) = _scope_conditions(reading.scope, reading.columns, source)
+            name = f"q.{quoted(named_column(reading.columns, window.column, source.label).name)}"
+            counts = Sql(f"SELECT COUNT({name}), COUNT(*) - COUNT({name})")
+            statement = counts + from_clause + Sql(" WHERE (") + inside + Sql(f") OR {name} IS NULL")
+        with self._looking_at(reading.snapshot):
+            ((rows, nulls),) = self._connection.rows(statement, f"{source.label} cannot be counted", table=source.text)
+        return SourceCount(rows=int(rows), null_incremental_rows=None if nulls is None else int(nulls))
+
+    def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+        self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
+        self._snapshots.require(reading.snapshot)
+        source = find_source(self._connection, reading.relation)
+        self._require_same_table(source, reading)
+        projection = Projection.of(reading.columns, self._choices)
+        piece = _piece(source, reading, chunk)
+        frames = self._connection.batches(
+            Sql(f"SELECT {projection.sql}") + piece,
+            projection.schema,
+            f"{source.label} cannot be read",
+            batch_rows=projection.batch_rows(batch_rows),
+            table=source.text,
+        )
+        with self._looking_at(reading.snapshot):
+            try:
+                for frame in frames:
+                    yield from delivered(frame.column_arrays(), projection)
+            except (ValueError, OverflowError) as error:  # the driver's dates are Python's, from the year 1 on
+                raise self._impossible_moment(source, reading, piece, error) from error
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _describe(self, source: Source) -> tuple[SourceColumn, ...]:
+        statement = Sql("SELECT *") + source.from_clause(None)
+        described, binds = self._connection.describe(
+            statement, f"{source.label} cannot be described", table=source.text
+        )
+        if binds:
+            names = ", ".join(f":{name}" for name in binds)
+            raise PlanError(
+                f"custom_query has parameters ({names}), which nothing fills in", hint="write the values out"
+            )
+        columns: list[SourceColumn] = []
+        for one in described:
+            columns.append(self._column(one.name, _database_type(one), is_nullable=one.is_nullable))
+            if self._choices.zone_offsets and has_zone_offset(_database_type(one)):
+                offset = self._column(f"{one.name}{OFFSET_SUFFIX}", f"{OFFSET_OF}{_database_type(one)}")
+                columns.append(offset.model_copy(update={"is_nullable": one.is_nullable}))
+        _refuse_doubles([one.name for one in columns], source)
+        return tuple(columns)
+
+    def _column(self, name: str, database_type: str, *, is_nullable: bool = True) -> SourceColumn:
+        rule = type_rule(database_type, self._choices)
+        refusal = None
+        if rule.refusal is not None:
+            refusal = f"column {name} ({database_type}) {rule.refusal.replace('{0}', quoted(name))}"
+        return SourceColumn(
+            name=name,
+            database_type=database_type,
+            read_type=rule.read.arrow if rule.read else None,
+            is_nullable=is_nullable,
+            alternatives=tuple(one.arrow for one in rule.alternatives),
+            refusal=refusal,
+        )
+
+    @contextmanager
+    def _looking_at(self, snapshot: Snapshot) -> Iterator[None]:
+        """The session sees the snapshot, where its statements cannot say so themselves."""
+        if snapshot.kind != FLASHBACK_KIND:
+            yield
+            return
+        enable_flashback(self._connection, int(snapshot.token))
+        try:
+            yield
+        finally:
+            try:
+                disable_flashback(self._connection)
+            except StatekeeperError:  # whatever broke the session is what has to be told, and it is not used again
+                self._connection.close()
+
+    def _state(self, source: Source) -> dict[str, str]:
+        """What tells one incarnation of a table from another: when it was last altered, and its segments' numbers."""
+        if not source.is_table:
+            return {}
+        last_ddl = self._last_ddl(source)
+        return {_LAST_DDL: last_ddl, _DATA_OBJECTS: self._data_objects(source)} if last_ddl else {}
+
+    def _last_ddl(self, source: Source) -> str:
+        statement = Sql(
+            "SELECT TO_CHAR(LAST_DDL_TIME, 'YYYY-MM-DD HH24:MI:SS') FROM ALL_OBJECTS "
+            "WHERE OWNER = :owner AND OBJECT_NAME = :name AND OBJECT_TYPE = 'TABLE'",
+            _named(source),
+        )
+        rows = self._connection.rows(statement, f"{source.label} cannot be looked up")
+        return str(rows[0][0]) if rows else ""
+
+    def _data_objects(self, source: Source) -> str:
+        statement = Sql(
+            "SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
+            "AND DATA_OBJECT_ID IS NOT NULL ORDER BY DATA_OBJECT_ID",
+            _named(source),
+        )
+        rows = self._connection.rows(statement, f"{source.label} cannot be looked up")
+        return hashlib.sha256(",".join(str(number) for (number,) in rows).encode()).hexdigest()[:16]
+
+    def _require_same_table(self, source: Source, reading: Reading) -> None:
+        """That no DDL since the plan changed what is read. Raises SnapshotLost. (A GRANT is also a DDL.)"""
+        planned = reading.relation_state
+        if not planned or planned.get(_LAST_DDL) == self._last_ddl(source):
+            return
+        if planned.get(_DATA_OBJECTS) != self._data_objects(source):
+            raise SnapshotLost(
+                f"{source.label} was truncated, moved or rebuilt since the plan was made: its segments are others",
+                hint="a new plan is needed",
+            )
+        now = {one.name: one.database_type for one in self._describe(source)}
+        changed = [one.name for one in reading.columns if now.pop(one.name, None) != one.database_type]
+        if changed or now:
+            names = ", ".join([*changed, *now])
+            raise SnapshotLost(
+                f"{source.label} was altered since the plan was made: columns {names}", hint="a new plan is needed"
+            )
+
+    def _impossible_moment(self, source: Source, reading: Reading, piece: Sql, error: Exception) -> StatekeeperError:
+        """Which column holds a moment before the year 1; asked in a new session, since the old one broke in a row."""
+        self._connection.close()
+        self._connection = Connection.open(self._config)
+        for column in reading.columns:
+            if not column.database_type.startswith(("DATE", "TIMESTAMP")):
+                continue
+            name = f"q.{quoted(column.name)}"
+            least = Sql(f"SELECT TO_CHAR(MIN({name}), 'SYYYY-MM-DD HH24:MI:SS')") + piece
+            try:
+                ((text,),) = self._connection.rows(least, f"{source.label} cannot be searched")
+            except SourceError:
+                break
+            if text is not None and str(text).startswith("-"):
+                return DataError(
+                    f"column {column.name} ({column.database_type}): the value {text} is before the year 1, "
+                    "which no Arrow reader's calendar has",
+                    hint=f"select it as text, or leave such rows out, in a custom_query: "
+                    f"CASE WHEN {quoted(column.name)} >= DATE '0001-01-01' THEN {quoted(column.name)} END",
+                )
+        return DataError(
+            f"{source.label}: the driver cannot represent a value: {error}",
+            hint="a date or timestamp is damaged: find it by DUMP, and select it as text in a custom_query",
+        )
+
+
+def _database_type(one: Described) -> str:
+    return database_type_of(
+        one.type_name, size=one.size, precision=one.precision, scale=one.scale, object_type=one.object_type
+    )
+
+
+def _refuse_doubles(names: list[str], source: Source) -> None:
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise PlanError(
+            f"{source.label}: several columns are called {', '.join(doubles)}",
+            hint="give each its own alias in the custom_query, or set zone_offsets: false for the source",
+        )
+
+
+def _named(source: Source) -> tuple[Bind, Bind]:
+    return Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)
+
+
+def _scope_conditions(scope: Scope, columns: Sequence[SourceColumn | PlannedColumn], source: Source) -> tuple[Sql, ...]:
+    if scope.window is None:
+        return ()
+    found = named_column(columns, scope.window.column, f"{source.label}: incremental column")
+    try:
+        column = Sql(f"q.{quoted(found.name)}")
+        return (window_condition(scope.window, column=column, database_type=found.database_type),)
+    except PlanError as error:
+        raise PlanError(f"{source.label}: {error.message}", hint=error.hint) from error
+
+
+def _piece(source: Source, reading: Reading, chunk: Chunk) -> Sql:
+    """` FROM` and ` WHERE` of a chunk."""
+    conditions = list(_scope_conditions(reading.scope, reading.columns, source))
+    types = {one.name: one.database_type for one in reading.columns}
+    if (condition := chunk_condition(chunk, types.get(chunk.column or ""))) is not None:
+        conditions.append(condition)
+    return source.from_clause(reading.snapshot, partition=chunk.partition) + all_of(conditions)

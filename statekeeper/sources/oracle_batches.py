@@ -1,0 +1,220 @@
+"""From what the driver delivers to what was planned: every batch is checked before a value of it counts.
+
+Decides the statement's projection and the schema that the driver is asked for, and leads each column from the type on
+the wire to its `read_type`, exactly or with an error that names column and value. It asks nothing of the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from statekeeper.errors import DataError
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.schemas.arrow import parse_type
+from statekeeper.sources.oracle_types import Delivery, TypeChoices, delivery, expression
+from statekeeper.sources.sql import quoted
+
+_WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
+_GUARD = "_GUARD"
+_DAY = 86_400_000_000
+_LARGE_BATCH_ROWS = 500
+"""Rows a batch where a column holds LOBs or LONGs."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What a chunk's statement selects: the planned columns, then the guards of those that have one."""
+
+    columns: tuple[PlannedColumn, ...]
+    deliveries: tuple[Delivery, ...]
+
+    @classmethod
+    def of(cls, columns: tuple[PlannedColumn, ...], choices: TypeChoices) -> Projection:
+        """The projection of planned columns. Raises PlanError for a column that cannot be read as planned."""
+        return cls(
+            columns,
+            tuple(
+                delivery(database_type=one.database_type, read_type=one.read_type, column=one.name, choices=choices)
+                for one in columns
+            ),
+        )
+
+    @property
+    def guarded(self) -> tuple[tuple[PlannedColumn, str], ...]:
+        """The columns that have a guard, each with its SQL."""
+        pairs = zip(self.columns, self.deliveries, strict=True)
+        return tuple((column, how.guard) for column, how in pairs if how.guard is not None)
+
+    @property
+    def sql(self) -> str:
+        """The list behind SELECT."""
+        parts = [
+            f"{expression(how.sql, column.name, column.database_type)} AS {quoted(column.name)}"
+            for column, how in zip(self.columns, self.deliveries, strict=True)
+        ]
+        parts += [
+            f'{expression(guard, column.name, column.database_type)} AS "{_GUARD}{number}"'
+            for number, (column, guard) in enumerate(self.guarded)
+        ]
+        return ", ".join(parts)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What the driver is asked for."""
+        fields = [
+            pa.field(column.name, wire_type(how)) for column, how in zip(self.columns, self.deliveries, strict=True)
+        ]
+        fields += [pa.field(f"{_GUARD}{number}", pa.string()) for number in range(len(self.guarded))]
+        return pa.schema(fields)
+
+    def batch_rows(self, most: int) -> int:
+        """How many rows a batch may have, so that memory stays bounded."""
+        has_large = any(how.wire in _WIRE for how in self.deliveries)
+        return min(most, _LARGE_BATCH_ROWS) if has_large else most
+
+
+def wire_type(how: Delivery) -> pa.DataType:
+    """The Arrow type that the driver is asked for."""
+    return _WIRE.get(how.wire) or parse_type(how.wire)
+
+
+def delivered(arrays: Sequence[Any], projection: Projection) -> Iterator[pa.RecordBatch]:
+    """The planned columns of one data frame, each of its `read_type`; several batches where one would be too large.
+
+    Args:
+        arrays: the driver's Arrow arrays, one for each column of `projection.schema`.
+        projection: what was asked for.
+
+    Raises:
+        DataError: lengths or types are not what was asked for, a guard found a value, or one does not fit exactly.
+    """
+    columns = [pa.array(array) for array in arrays]
+    _check_shape(columns, projection.schema)
+    values, guards = columns[: len(projection.columns)], columns[len(projection.columns) :]
+    _check_guards(guards, projection)
+    yield from _batches(values, projection)
+
+
+def _check_shape(columns: list[pa.Array], schema: pa.Schema) -> None:
+    """That the driver delivered what it was asked for: releases before 26.1 lost rows of single columns."""
+    if len(columns) != len(schema):
+        raise DataError(f"the driver delivered {len(columns)} columns, asked for were {len(schema)}", hint=_REPORT)
+    rows = len(columns[0]) if columns else 0
+    for array, field in zip(columns, schema, strict=True):
+        if len(array) != rows:
+            raise DataError(
+                f"column {field.name}: the driver delivered {len(array)} values, and {rows} of the first column",
+                hint=_REPORT,
+            )
+        if array.type != field.type:
+            raise DataError(
+                f"column {field.name}: the driver delivered {array.type}, asked for was {field.type}", hint=_REPORT
+            )
+
+
+_REPORT = "the driver is at fault: compare with another release of oracledb, and report it"
+
+
+def _check_guards(guards: list[pa.Array], projection: Projection) -> None:
+    for array, (column, _) in zip(guards, projection.guarded, strict=True):
+        if array.null_count == len(array):
+            continue
+        value = pc.drop_null(array)[0].as_py()
+        raise DataError(
+            f"column {column.name} ({column.database_type}): the value {value} needs more than 38 digits before or "
+            "after the point, which no decimal in a file holds",
+            hint=f"declare {column.name} as a str, or round it in a custom_query",
+        )
+
+
+def _batches(values: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
+    try:
+        arrays = [
+            _converted(array, column, how)
+            for array, column, how in zip(values, projection.columns, projection.deliveries, strict=True)
+        ]
+    except _TooLarge:
+        half = len(values[0]) // 2
+        yield from _batches([array.slice(0, half) for array in values], projection)
+        yield from _batches([array.slice(half) for array in values], projection)
+        return
+    names = [column.name for column in projection.columns]
+    yield pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+class _TooLarge(Exception):
+    """More than 2 GiB of texts in one batch."""
+
+
+def _converted(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
+    target = parse_type(how.arrow)
+    if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
+        array = _narrowed(array, target)
+    if array.type == target:
+        return _whole_text(array, column) if pa.types.is_string(target) else array
+    if pa.types.is_string(array.type):
+        return _moments(array, target, column)
+    if pa.types.is_date32(target):
+        return _dates(array, column)
+    return array.view(target)  # a moment in UTC, as the statement made it
+
+
+def _narrowed(array: pa.Array, target: pa.DataType) -> pa.Array:
+    if array.nbytes >= 2**31 and len(array) > 1:
+        raise _TooLarge
+    return array.cast(pa.string() if pa.types.is_large_string(array.type) else target)
+
+
+def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
+    """The array, which the driver filled with bytes that nobody has looked at."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"column {column.name} ({column.database_type}): a value is not valid in the database's character set: "
+            f"{error}",
+            hint="find it by CONVERT or DUMP, and mend it, or select UTL_RAW.CAST_TO_RAW of it in a custom_query",
+        ) from error
+    return array
+
+
+def _dates(array: pa.Array, column: PlannedColumn) -> pa.Array:
+    ticks = array.view(pa.int64())
+    days = pc.divide(ticks, _DAY)  # towards zero; exact wherever there is no time of day
+    with_time = pc.not_equal(pc.multiply(days, _DAY), ticks)
+    if pc.any(with_time).as_py():
+        value = array.filter(with_time)[0]
+        raise DataError(
+            f"column {column.name} ({column.database_type}): the value {value} has a time of day, which a date has not",
+            hint=f"declare {column.name} as a datetime, or select TRUNC of it in a custom_query",
+        )
+    return days.cast(pa.int32()).view(pa.date32())
+
+
+def _moments(array: pa.Array, target: pa.DataType, column: PlannedColumn) -> pa.Array:
+    """Texts with nine decimals as moments of the target's unit."""
+    text = pc.utf8_ltrim_whitespace(array)
+    if target.unit == "us":
+        text = pc.replace_substring_regex(text, r"^(.*\.\d{6})000$", r"\1")
+    naive = pa.timestamp(target.unit)
+    try:
+        return text.cast(naive).view(target)
+    except pa.ArrowInvalid as error:
+        value = next(one.as_py() for one in text if not _is_moment(one, naive))
+        raise DataError(
+            f"column {column.name} ({column.database_type}): the value {value} does not fit {target} exactly",
+            hint="round it in a custom_query by CAST(... AS TIMESTAMP(6)), or set fractional_seconds for the source",
+        ) from error
+
+
+def _is_moment(value: pa.Scalar, kind: pa.DataType) -> bool:
+    try:
+        value.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True

@@ -1,0 +1,299 @@
+"""Cuts a table into chunks: its partitions, ranges of ROWIDs, ranges of a key, or one whole.
+
+Decides the ladder and where to cut; every comparison of ROWIDs and keys is the database's, since their text does not
+sort as they do. A chunk becomes a condition in `chunk_condition`, which reading uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.errors import PlanError
+from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.oracle_connection import Connection
+from statekeeper.sources.oracle_relation import RelationKind, Source
+from statekeeper.sources.oracle_types import key_type
+from statekeeper.sources.protocol import ChunkPlan, SourceColumn
+from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+
+_SAMPLED_PER_CHUNK = 1_000
+_MOST_CHUNKS = 100_000
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is cut: the relation, the conditions of the scope, its columns and the snapshot that is read at."""
+
+    connection: Connection
+    source: Source
+    conditions: tuple[Sql, ...]
+    columns: tuple[SourceColumn, ...]
+    snapshot: Snapshot
+    target_rows: int
+
+    @property
+    def has_rowids(self) -> bool:
+        """Whether ROWIDs are places in segments: not those of views, external tables, links and index tables."""
+        return self.source.kind is RelationKind.HEAP
+
+    def rows(self, statement: Sql) -> list[tuple[object, ...]]:
+        what = f"{self.source.label} cannot be cut into chunks"
+        return self.connection.rows(statement, what, table=self.source.text)
+
+    @property
+    def named(self) -> tuple[Bind, Bind]:
+        """The table's owner and name, for questions to the dictionary."""
+        return Bind("VARCHAR2", self.source.owner), Bind("VARCHAR2", self.source.name)
+
+    def counted(self) -> int:
+        """The rows of the scope."""
+        ((rows,),) = self.rows(
+            Sql("SELECT COUNT(*)") + self.source.from_clause(self.snapshot) + all_of(self.conditions)
+        )
+        return _whole_number(rows)
+
+
+def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
+    """Chunks by the policy. Raises PlanError where the relation does not allow its strategy."""
+    match policy.strategy:
+        case ChunkingStrategy.NONE:
+            return _one(cut.source.rows or 0)
+        case ChunkingStrategy.KEY:
+            return _by_key(cut, _key(cut, policy), cut.counted())
+        case ChunkingStrategy.ROWID:
+            if not cut.has_rowids:
+                raise PlanError(
+                    f"{cut.source.label}: chunking by rowid is asked for, and a {cut.source.kind.value} has no ROWIDs "
+                    "that are places in a segment",
+                    hint="chunking: {strategy: key, column: ...}, or {strategy: none}",
+                )
+            return _by_rowid(cut, _estimated(cut))
+        case ChunkingStrategy.PARTITION:
+            if not cut.source.is_partitioned:
+                raise PlanError(
+                    f"{cut.source.label}: chunking by partition is asked for, and it has no partitions",
+                    hint="chunking: {strategy: auto}, or {strategy: key, column: ...}",
+                )
+            return _by_partition(cut)
+        case ChunkingStrategy.AUTO:
+            return _by_the_best(cut)
+
+
+def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
+    """The rows of a chunk as a condition, or None for all rows; `database_type` is that of its column."""
+    if chunk.lower is None and chunk.upper is None:
+        return None
+    assert chunk.column is not None, "bounds are of a column"
+    if chunk.kind is ChunkKind.KEY:
+        key, mark, kind = Sql(f"q.{quoted(chunk.column)}"), ":{}", _bind_type(database_type or "")
+    else:
+        key, mark, kind = Sql("q.ROWID"), "CHARTOROWID(:{})", "VARCHAR2"
+    parts: list[Sql] = []
+    if chunk.lower is not None:
+        parts.append(key + Sql(f" >= {mark.format('lower')}", (Bind(kind, chunk.lower.text),)))
+    if chunk.upper is not None:
+        parts.append(key + Sql(f" < {mark.format('upper')}", (Bind(kind, chunk.upper.text),)))
+    condition = parts[0] if len(parts) == 1 else parts[0] + Sql(" AND ") + parts[1]
+    if chunk.lower is None and chunk.kind is ChunkKind.KEY:
+        condition = condition + Sql(" OR ") + key + Sql(" IS NULL")
+    return condition
+
+
+def _by_the_best(cut: Cut) -> ChunkPlan:
+    if cut.source.is_partitioned:
+        plan = _by_partition(cut)
+        if len(plan.chunks) > 1:
+            return plan
+    if cut.conditions:
+        rows = cut.counted()
+        if rows <= cut.target_rows:
+            return _one(rows)
+    if cut.has_rowids:
+        return _by_rowid(cut, _estimated(cut))
+    key = _primary_key(cut) if cut.source.is_table else None
+    if key is not None:
+        return _by_key(cut, key, cut.counted())
+    note = (
+        f"read as one chunk, since a {cut.source.kind.value} has neither partitions nor ROWIDs to be cut by; "
+        "chunking: {strategy: key, column: ...} would cut it"
+    )
+    return _one(cut.source.rows or 0, note)
+
+
+def _one(rows: int, *notes: str) -> ChunkPlan:
+    return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
+
+
+def _estimated(cut: Cut) -> int:
+    """About how many rows the whole table has: by its statistics, or counted where it has none."""
+    if cut.source.rows is not None:
+        return cut.source.rows
+    return replace(cut, conditions=()).counted()
+
+
+def _by_partition(cut: Cut) -> ChunkPlan:
+    """A chunk for each partition. The list is read after the snapshot: none that the snapshot sees is missing."""
+    statement = Sql(
+        "SELECT PARTITION_NAME, NUM_ROWS FROM ALL_TAB_PARTITIONS "
+        "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_POSITION",
+        cut.named,
+    )
+    found = cut.rows(statement)
+    if not found:
+        return _one(cut.source.rows or 0, "read as one chunk, since no partition of it can be seen")
+    chunks = tuple(
+        Chunk(chunk_id=number, kind=ChunkKind.PARTITION, partition=str(name), estimated_rows=_whole_number(rows))
+        for number, (name, rows) in enumerate(found)
+    )
+    return ChunkPlan(chunks=chunks)
+
+
+def _by_rowid(cut: Cut, rows: int) -> ChunkPlan:
+    by_extents = _extent_splits(cut, rows)
+    if by_extents is not None:
+        splits, sizes = by_extents
+        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, sizes)
+    wanted = _wanted(rows, cut.target_rows)
+    if wanted == 1:
+        return _one(rows)
+    splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
+    note = (
+        "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
+        f"GRANT SELECT ON SYS.DBA_EXTENTS TO {cut.connection.user} gives chunks of equal size at less cost"
+    )
+    sizes = [rows // (len(splits) + 1)] * (len(splits) + 1)
+    plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, sizes)
+    return plan.model_copy(update={"notes": (note,)})
+
+
+def _extent_splits(cut: Cut, rows: int) -> tuple[list[str], list[int]] | None:
+    """Where chunks of about the target's rows begin, in ROWID order, and their sizes; None where extents are hidden.
+
+    A chunk begins where an extent does, so it is never smaller than one.
+    """
+    statement = Sql(
+        "SELECT ROWIDTOCHAR(r), BLOCKS FROM (SELECT DBMS_ROWID.ROWID_CREATE(1, o.DATA_OBJECT_ID, x.RELATIVE_FNO, "
+        "x.BLOCK_ID, 0) AS r, x.BLOCKS AS BLOCKS FROM DBA_EXTENTS x JOIN ALL_OBJECTS o ON o.OWNER = x.OWNER "
+        "AND o.OBJECT_NAME = x.SEGMENT_NAME AND (o.SUBOBJECT_NAME = x.PARTITION_NAME "
+        "OR (o.SUBOBJECT_NAME IS NULL AND x.PARTITION_NAME IS NULL)) "
+        "WHERE x.OWNER = :owner AND x.SEGMENT_NAME = :name AND o.DATA_OBJECT_ID IS NOT NULL "
+        "AND o.OBJECT_TYPE LIKE 'TABLE%') ORDER BY r",
+        cut.named,
+    )
+    extents = cut.connection.rows_if_granted(statement, f"{cut.source.label} cannot be cut into chunks")
+    if not extents:
+        return None
+    blocks = sum(_whole_number(size) for _, size in extents)
+    wanted = _wanted(max(rows, _rows_by_blocks(cut.source, blocks)), cut.target_rows)
+    target_blocks = max(1, -(-blocks // wanted))
+    splits: list[str] = []
+    sizes: list[int] = []
+    gathered = 0
+    for rowid, size in extents:
+        if gathered >= target_blocks:
+            splits.append(str(rowid))
+            sizes.append(gathered * rows // blocks)
+            gathered = 0
+        gathered += _whole_number(size)
+    sizes.append(gathered * rows // blocks)
+    return splits, sizes
+
+
+def _rows_by_blocks(source: Source, blocks: int) -> int:
+    """What the table may have grown to since its statistics were gathered."""
+    if not source.rows or not source.blocks:
+        return 0
+    return source.rows * blocks // source.blocks // 2  # extents have free blocks, up to about half of them
+
+
+def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
+    """Ranges between quantiles of the key, so that skew makes fewer chunks and never overlapping ones."""
+    kind = key_type(key.database_type)
+    if kind is None:
+        raise PlanError(
+            f"{cut.source.label}: column {key.name} ({key.database_type}) cannot be a chunking key",
+            hint="a key is a NUMBER, DATE, TIMESTAMP or character column",
+        )
+    wanted = _wanted(rows, cut.target_rows)
+    if wanted == 1:
+        return _one(rows)
+    name = f"q.{quoted(key.name)}"
+    splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
+    if not splits:
+        return _one(rows, f"one chunk, since {key.name} has too few different values")
+    sizes = [rows // (len(splits) + 1)] * (len(splits) + 1)
+    return _ranges(ChunkKind.KEY, key.name, kind, splits, sizes)
+
+
+def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, sample: str) -> list[str]:
+    """The least keys of `wanted` equal parts, without the first; the database sorts and cuts."""
+    percent = 100 * wanted * _SAMPLED_PER_CHUNK / max(rows, 1)
+    clause = ""
+    if percent < 50 and cut.has_rowids:
+        clause = f" SAMPLE {sample + ' ' if sample else ''}({max(percent, 0.000001):.6f})"
+    conditions = cut.conditions if key != "q.ROWID" else ()
+    keys = Sql(f"SELECT {key} AS k") + cut.source.from_clause(None if sample else cut.snapshot, sample=clause)
+    keys += all_of((*conditions, Sql(f"{key} IS NOT NULL")))
+    statement = (
+        Sql(f"SELECT {shown.replace('{0}', 'MIN(k)')} FROM (SELECT k, NTILE({wanted}) OVER (ORDER BY k) AS part FROM (")
+        + keys
+        + Sql(")) GROUP BY part ORDER BY part")
+    )
+    texts = [str(value) for (value,) in cut.rows(statement)]
+    distinct = list(dict.fromkeys(texts))
+    return distinct[1:]
+
+
+def _ranges(kind: ChunkKind, column: str, bound_type: str, splits: Sequence[str], sizes: Sequence[int]) -> ChunkPlan:
+    if not splits:
+        return _one(sum(sizes))
+    bounds = [Bound(type=bound_type, text=text) for text in splits]
+    lowers: list[Bound | None] = [None, *bounds]
+    uppers: list[Bound | None] = [*bounds, None]
+    chunks = tuple(
+        Chunk(chunk_id=number, kind=kind, column=column, lower=lower, upper=upper, estimated_rows=size)
+        for number, (lower, upper, size) in enumerate(zip(lowers, uppers, sizes, strict=True))
+    )
+    return ChunkPlan(chunks=chunks)
+
+
+def _wanted(rows: int, target_rows: int) -> int:
+    return min(max(1, -(-rows // target_rows)), _MOST_CHUNKS)
+
+
+def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
+    if policy.column is None:
+        raise PlanError(
+            f"{cut.source.label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}"
+        )
+    return named_column(cut.columns, policy.column, f"{cut.source.label}: chunking key")
+
+
+def _primary_key(cut: Cut) -> SourceColumn | None:
+    """The first column of the primary key, where its type can be cut."""
+    statement = Sql(
+        "SELECT c.COLUMN_NAME FROM ALL_CONSTRAINTS k JOIN ALL_CONS_COLUMNS c "
+        "ON c.OWNER = k.OWNER AND c.CONSTRAINT_NAME = k.CONSTRAINT_NAME "
+        "WHERE k.OWNER = :owner AND k.TABLE_NAME = :name AND k.CONSTRAINT_TYPE = 'P' ORDER BY c.POSITION",
+        cut.named,
+    )
+    names = [name for (name,) in cut.rows(statement)]
+    found = next((one for one in cut.columns if names and one.name == names[0]), None)
+    return found if found is not None and key_type(found.database_type) is not None else None
+
+
+def _bind_type(database_type: str) -> str:
+    match key_type(database_type):
+        case "Decimal":
+            return "NUMBER"
+        case "datetime":
+            return "DATE" if database_type == "DATE" else "TIMESTAMP"
+        case _:
+            return "NVARCHAR2" if database_type.startswith("N") else "VARCHAR2"
+
+
+def _whole_number(value: object) -> int:
+    return int(str(value)) if value is not None else 0

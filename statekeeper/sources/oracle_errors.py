@@ -1,0 +1,195 @@
+"""Translates the errors of Oracle and of its driver into ours.
+
+Decides, by code, what an error means to a run: try again, begin anew at another snapshot, stop all logins, or give up;
+and what to grant or do. A message may name several codes (the driver puts its own, `DPY-` or `DPI-`, over Oracle's):
+the most telling decides. Nothing here knows how the statement came about.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum, auto
+
+import oracledb
+
+from statekeeper.errors import (
+    DataError,
+    LoginRefused,
+    SnapshotLost,
+    SourceError,
+    SourceUnreachable,
+    StatekeeperError,
+    TransientSourceError,
+)
+
+
+class Meaning(Enum):
+    """What an error means to a run."""
+
+    TRANSIENT = auto()
+    SNAPSHOT_LOST = auto()
+    LOGIN_REFUSED = auto()
+    UNREACHABLE = auto()
+    VALUE = auto()
+    PERMANENT = auto()
+
+
+_SNAPSHOT_LOST = frozenset(
+    f"ORA-{number:05}"
+    for number in (
+        1410,  # invalid ROWID: the segment was moved or truncated under the reader
+        1466,  # table definition has changed since the snapshot
+        1555,  # snapshot too old
+        8103,  # object no longer exists: truncated, dropped or moved
+        8180,  # no snapshot found for the specified time
+        8181,  # specified number is not a valid system change number
+        22924,  # snapshot too old, of a LOB
+    )
+)
+_LOGIN_REFUSED = frozenset(
+    [f"ORA-{number:05}" for number in (1004, 1005, 1017, 1045, 1988, 28000, 28001, 28003, 28009, 28030)] + ["DPY-4001"]
+)
+_UNREACHABLE = frozenset(
+    [
+        f"ORA-{number:05}"
+        for number in (12154, 12162, 12505, 12514, 12533, 12541, 12543, 12545, 12560, 12564, 28759, 28860)
+    ]
+    + [
+        f"DPY-{number}"
+        for number in (2018, 2049, 4000, 4017, 4018, 4021, 4026, 4027, 6000, 6001, 6002, 6003, 6004, 6005)
+    ]
+    + ["DPY-6006", "DPY-6008", "DPY-6009", "DPY-3001", "DPY-3010", "DPY-3015", "DPI-1047", "DPI-1072"]
+)
+_TRANSIENT = frozenset(
+    [
+        f"ORA-{number:05}"
+        for number in (
+            *(18, 20),  # maximum number of sessions, of processes
+            *(28, 31),  # your session has been killed, is marked for kill
+            *(54, 60, 104),  # resource busy, deadlock, all servers blocked
+            *(603, 609),  # fatal call error, could not attach to incoming connection
+            *(1012, 1013, 1033, 1034, 1041, 1089, 1090, 1092),  # not logged on; starting up, shutting down, stopped
+            *(2391, 2392, 2393, 2394, 2395, 2396, 2399),  # limits of the profile
+            *(3111, 3113, 3114, 3135, 3136, 3156),  # break, end of file, lost contact, time-outs
+            *(4021, 4031, 4036, 4061, 4065, 4068),  # a lock or memory of the instance, package state
+            *(12150, 12152, 12153, 12170, 12203, 12500, 12502, 12516, 12518, 12519, 12520, 12521, 12523, 12526, 12527),
+            *(12528, 12530, 12535, 12537, 12547, 12549, 12552, 12570, 12571, 12583, 12606, 12608, 12609, 12636),
+            *(1652, 30036),  # no space for temporary or undo segments now
+            *(25401, 25402, 25403, 25405, 25407, 25408, 25409, 25410, 25425),  # failover
+            *(30006, 28547, 51535),
+        )
+    ]
+    + [
+        "DPY-1001",
+        "DPY-4005",
+        "DPY-4011",
+        "DPY-4024",
+        "DPY-4033",
+        "DPY-4035",
+        "DPY-5006",
+        "DPI-1010",
+        "DPI-1067",
+        "DPI-1080",
+    ]
+)
+_VALUE = frozenset(
+    [
+        f"ORA-{number:05}"
+        for number in (1426, 1455, 1476, 1481, 1722, 1801, 1839, 1840, 1841, 1843, 1847, 1858, 1861, 1873)
+    ]
+    + ["DPY-3022", "DPY-4003", "DPY-4036", "DPY-4037", "DPY-4039", "DPY-4042", "DPY-5015", "DPY-8002"]
+)
+
+_LISTENER_BUSY = re.compile(r"Similar to ORA-(\d{5})")
+_CODES = re.compile(r"\b(ORA-\d{5}|DPY-\d{4}|DPI-\d{4})\b")
+_HELP = re.compile(r"\n?Help: https?://\S+")
+
+_HINTS = {
+    "ORA-00904": "check the column names of custom_query, incremental_column and chunking.column",
+    "ORA-00942": "check schema_name and table_name; where the table exists, GRANT SELECT ON {table} TO {user}",
+    "ORA-01017": "check user and password of the source; no further login was tried, since accounts lock",
+    "ORA-01031": "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
+    "ORA-01045": "GRANT CREATE SESSION TO {user}",
+    "ORA-01466": "the table was altered, truncated or created after the snapshot; a new plan reads it as it is now",
+    "ORA-01555": "let chunks be smaller (chunking.target_rows), or ask the DBA for a longer UNDO_RETENTION",
+    "ORA-01841": "the value is beyond the years -4712 to 9999 once it is UTC: select it as text in a custom_query",
+    "ORA-02391": "lower max_sessions of the source, or raise SESSIONS_PER_USER of the user's profile",
+    "ORA-08180": "the undo does not reach back so far: ask the DBA for a longer UNDO_RETENTION, or take a later time",
+    "ORA-12154": "check the dsn, and config_dir of the source, where tnsnames.ora is looked for",
+    "ORA-12514": "check service of the source against `lsnrctl services`",
+    "ORA-12516": "the instance has no session free: lower max_sessions of the source, or raise PROCESSES",
+    "ORA-12541": "check host and port of the source; does a listener run there?",
+    "ORA-22924": "a LOB's old version is gone: raise its RETENTION or PCTVERSION, or let chunks be smaller",
+    "ORA-28000": "the account is locked: ALTER USER {user} ACCOUNT UNLOCK; no further login was tried",
+    "ORA-28001": "the password has expired: ALTER USER {user} IDENTIFIED BY a new one",
+    "DPY-2018": "wallet_location must hold ewallet.pem (tcps in thin mode)",
+    "DPY-3001": "this needs thick_mode: true, which needs the Oracle Client libraries",
+    "DPY-3010": "thin mode needs Oracle 12.1 or newer; set thick_mode: true for an older database",
+    "DPY-3015": "the account has a 10G password verifier only: set the password again, or use thick_mode: true",
+    "DPY-4000": "check the dsn, and config_dir of the source, where tnsnames.ora is looked for",
+    "DPY-4011": "the database or the network ended the session; it is tried again",
+    "DPY-4024": "raise call_timeout of the source, or let chunks be smaller (chunking.target_rows)",
+    "DPY-4026": "config_dir of the source must hold tnsnames.ora",
+    "DPY-4027": "set config_dir of the source, where tnsnames.ora is looked for",
+    "DPY-6001": "check service of the source against `lsnrctl services`",
+    "DPY-6003": "check sid of the source against `lsnrctl status`",
+    "DPY-6005": "check host and port of the source, and that no firewall stands between",
+    "DPI-1047": "install the Oracle Client libraries and name their folder in client_lib_dir, or leave thick_mode out",
+}
+
+
+def meaning_of(text: str) -> tuple[Meaning, str | None]:
+    """What an error message means, and the code that says so (None where there is none)."""
+    busy = _LISTENER_BUSY.search(text)
+    codes = ([f"ORA-{busy.group(1)}"] if busy else []) + _CODES.findall(text)
+    oracle_first = sorted(dict.fromkeys(codes), key=lambda code: not code.startswith("ORA-"))
+    for meaning, known in (
+        (Meaning.SNAPSHOT_LOST, _SNAPSHOT_LOST),
+        (Meaning.LOGIN_REFUSED, _LOGIN_REFUSED),
+        (Meaning.TRANSIENT, _TRANSIENT),
+        (Meaning.UNREACHABLE, _UNREACHABLE),
+        (Meaning.VALUE, _VALUE),
+    ):
+        for code in oracle_first:
+            if code in known:
+                return meaning, code
+    return Meaning.PERMANENT, codes[0] if codes else None
+
+
+@contextmanager
+def translated(what: str, *, user: str = "the user", table: str = "the table") -> Iterator[None]:
+    """Raises the driver's errors as ours; `what` begins the message. `user` and `table` stand in hints."""
+    try:
+        yield
+    except oracledb.Error as error:
+        raise translation(error, what, user=user, table=table) from error
+    except (OSError, EOFError) as error:
+        raise TransientSourceError(f"{what}: {error}") from error
+
+
+def translation(error: oracledb.Error, what: str, *, user: str, table: str) -> StatekeeperError:
+    """Our error for one of the driver's."""
+    text = _summary(error)
+    meaning, code = meaning_of(text)
+    hint = _HINTS.get(code or "")
+    if hint is not None:
+        hint = hint.replace("{user}", user).replace("{table}", table)
+    return _CLASSES[meaning](f"{what}: {text}", hint=hint, code=code)
+
+
+_CLASSES: dict[Meaning, type[StatekeeperError]] = {
+    Meaning.TRANSIENT: TransientSourceError,
+    Meaning.SNAPSHOT_LOST: SnapshotLost,
+    Meaning.LOGIN_REFUSED: LoginRefused,
+    Meaning.UNREACHABLE: SourceUnreachable,
+    Meaning.VALUE: DataError,
+    Meaning.PERMANENT: SourceError,
+}
+
+
+def _summary(error: oracledb.Error) -> str:
+    """The message on one line, without the links at its end."""
+    text = _HELP.sub("", str(error)).strip()
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())

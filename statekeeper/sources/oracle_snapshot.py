@@ -1,0 +1,253 @@
+"""Which database a session is in, and how its snapshots are taken and found again.
+
+Decides the ladders: how the SCN of now is learnt, and by which means a relation is then read at it (AS OF SCN in the
+statement, or a session put to the SCN by DBMS_FLASHBACK, or one read-only transaction). Where something is not granted,
+it says what to grant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from statekeeper.config.sources import OracleSource, SnapshotMode
+from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
+from statekeeper.model.plan import Snapshot
+from statekeeper.sources.oracle_connection import Connection, is_not_granted
+from statekeeper.sources.oracle_relation import AS_OF, SCN_KIND, Source
+from statekeeper.sources.sql import Bind, Sql
+
+FLASHBACK_KIND = "oracle-flashback-session"
+"""The session is put to the SCN, since the statement has no place that could name it."""
+TRANSACTION_KIND = "oracle-transaction"
+"""One read-only transaction; the token is of the session that has it."""
+NONE_KIND = "oracle-none"
+"""No snapshot: every statement sees what is there."""
+
+_NOW = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
+_APPROXIMATE = timedelta(seconds=10)
+"""How far the SCN of a time may lie behind it: Oracle keeps the two beside each other every few seconds."""
+
+
+@dataclass(frozen=True)
+class _Rung:
+    """A way to the SCN of now, and what to grant so that it can be used."""
+
+    sql: str
+    grant: str
+    lag: timedelta = timedelta()
+
+
+_SCN_LADDER = (
+    _Rung(
+        f"SELECT DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER, {_NOW} FROM DUAL",
+        "GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
+    ),
+    _Rung(f"SELECT CURRENT_SCN, {_NOW} FROM V$DATABASE", "GRANT SELECT ON SYS.V_$DATABASE TO {user}"),
+    _Rung(
+        f"SELECT TIMESTAMP_TO_SCN(SYSTIMESTAMP), {_NOW} FROM DUAL",
+        "GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
+        _APPROXIMATE,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """An SCN and the UTC time that it is at least as late as."""
+
+    scn: int
+    at: datetime
+
+
+def read_identity(connection: Connection) -> dict[str, str]:
+    """Which database this is: what every session can read, and what this user may read besides."""
+    names = ("db_unique_name", "con_name")
+    asked = ", ".join(f"SYS_CONTEXT('USERENV', '{name.upper()}')" for name in names)
+    ((unique_name, container),) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
+    identity = {"db_unique_name": unique_name, "con_name": container}
+    statement = Sql("SELECT DBID, RESETLOGS_CHANGE# FROM V$DATABASE")
+    if rows := connection.rows_if_granted(statement, "the database cannot be identified"):
+        identity |= {"dbid": str(rows[0][0]), "incarnation": str(rows[0][1])}
+    return {name: value for name, value in identity.items() if value is not None}
+
+
+def current_moment(connection: Connection) -> Moment:
+    """The SCN of now, by the first rung of the ladder that is granted.
+
+    Raises:
+        SourceError: none is; the hint has the statement for each.
+    """
+    for rung in _SCN_LADDER:
+        rows = connection.rows_if_granted(Sql(rung.sql), "the SCN cannot be read")
+        if rows and rows[0][0] is not None:
+            return Moment(int(rows[0][0]), _utc(rows[0][1]) - rung.lag)
+    grants = "; or ".join(rung.grant.replace("{user}", connection.user) for rung in _SCN_LADDER)
+    raise SourceError(
+        f"{connection.user} may not read the database's SCN, which a consistent extraction needs",
+        hint=f"{grants}; or set snapshot: transaction for the source",
+        code="ORA-01031",
+    )
+
+
+def moment_of(connection: Connection, at: datetime) -> Moment:
+    """The SCN of a past time.
+
+    Raises:
+        PlanError: the database remembers no SCN of so early (or so late) a time.
+    """
+    # The function reads its argument by the clock of the server, whatever the session's time zone is.
+    server_clock = "CAST(FROM_TZ(:at, 'UTC') AT TIME ZONE TO_CHAR(SYSTIMESTAMP, 'TZR') AS TIMESTAMP)"
+    bind = Bind("TIMESTAMP", at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
+    try:
+        rows = connection.rows(Sql(f"SELECT TIMESTAMP_TO_SCN({server_clock}) FROM DUAL", (bind,)), "no SCN")
+    except SnapshotLost as error:
+        raise PlanError(
+            f"the database has no SCN of flashback_timestamp {at.isoformat()}: {error.message}",
+            hint=error.hint,
+            code=error.code,
+        ) from error
+    return Moment(int(rows[0][0]), at.astimezone(UTC))
+
+
+class Snapshots:
+    """The snapshots of one session: how they are taken, and whether this session can serve them."""
+
+    def __init__(self, connection: Connection, config: OracleSource) -> None:
+        self._connection = connection
+        self._config = config
+        self._identity = read_identity(connection)
+        self._transaction: Snapshot | None = None
+        self._served: set[str] = set()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return self._identity
+
+    def take(self, source: Source, *, at: datetime | None) -> Snapshot:
+        """A snapshot that `source` can be read at, of now or of the time `at`.
+
+        Raises:
+            SourceError: something is not granted.
+            PlanError: the time is out of reach, or the query cannot be read at a snapshot.
+        """
+        match self._config.snapshot:
+            case SnapshotMode.NONE:
+                _refuse_past(at, "snapshot: none")
+                return self._snapshot(NONE_KIND, "none", self._database_time())
+            case SnapshotMode.TRANSACTION:
+                _refuse_past(at, "snapshot: transaction")
+                return self._read_only_transaction()
+            case SnapshotMode.SCN:
+                moment = current_moment(self._connection) if at is None else moment_of(self._connection, at)
+                return self._at_scn(source, moment, is_past=at is not None)
+
+    def require(self, snapshot: Snapshot) -> None:
+        """That this session can read at the snapshot.
+
+        Raises:
+            SnapshotLost: it is of another database, or of a transaction that has ended.
+            TransientSourceError: this database (a standby, perhaps) has not come so far yet.
+        """
+        for name in snapshot.identity.keys() & self._identity.keys():
+            if snapshot.identity[name] != self._identity[name]:
+                raise _lost(
+                    snapshot,
+                    f"it is of the database with {name} {snapshot.identity[name]}, "
+                    f"and this session's has {self._identity[name]}",
+                )
+        if snapshot.kind == TRANSACTION_KIND:
+            if self._transaction is None or snapshot.token != self._transaction.token:
+                raise _lost(snapshot, "the session that had its read-only transaction has ended")
+        elif snapshot.kind in {SCN_KIND, FLASHBACK_KIND} and snapshot.token not in self._served:
+            self._require_reached(snapshot)
+            self._served.add(snapshot.token)
+
+    def _require_reached(self, snapshot: Snapshot) -> None:
+        moment = current_moment(self._connection)
+        if moment.scn < int(snapshot.token):
+            raise TransientSourceError(
+                f"this session's database is at SCN {moment.scn}, the plan reads at {snapshot.token}: "
+                "a standby that lags behind",
+                hint="let the service name the database that the plan was made on",
+            )
+
+    def _at_scn(self, source: Source, moment: Moment, *, is_past: bool) -> Snapshot:
+        token = str(moment.scn)
+        if source.takes_as_of:
+            snapshot = self._snapshot(SCN_KIND, token, moment.at)
+            self._try_as_of(source, snapshot)
+            return snapshot
+        try:
+            enable_flashback(self._connection, moment.scn)
+            disable_flashback(self._connection)
+        except SourceError as error:
+            if not is_not_granted(error):
+                raise
+            if self._config.session_budget(workers=2) == 1 and not is_past:
+                return self._read_only_transaction()
+            raise PlanError(
+                f"custom_query has no place for a snapshot, and {self._connection.user} may not set one for a session",
+                hint=f"write {AS_OF} behind each table of the query (select * from orders {AS_OF} o); "
+                f"or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {self._connection.user}; "
+                "or give the query a source of its own with snapshot: transaction",
+                code=error.code,
+            ) from error
+        return self._snapshot(FLASHBACK_KIND, token, moment.at)
+
+    def _try_as_of(self, source: Source, snapshot: Snapshot) -> None:
+        statement = Sql("SELECT COUNT(*)") + source.from_clause(snapshot) + Sql(" WHERE 1 = 0")
+        try:
+            self._connection.rows(statement, f"{source.label} cannot be read at a snapshot", table=source.text)
+        except SourceError as error:
+            if error.code != "ORA-01031":
+                raise
+            what = source.text if source.name else "each table of the query"
+            raise SourceError(
+                error.message,
+                hint=f"GRANT FLASHBACK ON {what} TO {self._connection.user}; or set snapshot: transaction",
+                code=error.code,
+            ) from error
+
+    def _read_only_transaction(self) -> Snapshot:
+        if self._transaction is None:
+            self._connection.run(Sql("SET TRANSACTION READ ONLY"), "no read-only transaction")
+            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, self._database_time())
+        return self._transaction
+
+    def _database_time(self) -> datetime:
+        ((now,),) = self._connection.rows(Sql(f"SELECT {_NOW} FROM DUAL"), "the database's time cannot be read")
+        return _utc(now)
+
+    def _snapshot(self, kind: str, token: str, at: datetime) -> Snapshot:
+        return Snapshot(kind=kind, token=token, taken_at=at, identity=self._identity)
+
+
+def enable_flashback(connection: Connection, scn: int) -> None:
+    """Let every further query of the session see the database as of the SCN."""
+    call = "BEGIN DBMS_FLASHBACK.ENABLE_AT_SYSTEM_CHANGE_NUMBER(:scn); END;"
+    connection.run(Sql(call, (Bind("NUMBER", str(scn)),)), "the session cannot be put to an SCN")
+
+
+def disable_flashback(connection: Connection) -> None:
+    """Let the session see the present again."""
+    connection.run(Sql("BEGIN DBMS_FLASHBACK.DISABLE; END;"), "the session cannot be put back to the present")
+
+
+def _refuse_past(at: datetime | None, mode: str) -> None:
+    if at is not None:
+        raise PlanError(f"flashback_timestamp needs snapshot: scn, and the source has {mode}")
+
+
+def _utc(value: Any) -> datetime:
+    found: datetime = value
+    return found.replace(tzinfo=UTC)
+
+
+def _lost(snapshot: Snapshot, why: str) -> SnapshotLost:
+    return SnapshotLost(
+        f"the snapshot {snapshot.token} of {snapshot.taken_at.isoformat(timespec='seconds')} is gone: {why}",
+        hint="a new plan is needed",
+    )
