@@ -11,7 +11,7 @@ from statekeeper.chunk import ChunkSpec, extract_chunk
 from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.engines.protocol import Job, JobSource, Result, Urgency
 from statekeeper.engines.retry import with_retries
-from statekeeper.errors import StatekeeperError
+from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
@@ -136,4 +136,7 @@ class _ChunkWork:
                 self._key, f"attempt {number} of {what} failed ({error.message}); again in {seconds:.1f} s"
             )
 
-        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=on_retry)
+        retryable = RETRYABLE | {FailureKind.UNREACHABLE} if self.config.source.MAY_COME_BACK else RETRYABLE
+        return await with_retries(
+            lambda: self.run.engine.run(job), self.config.retry, on_retry=on_retry, retryable=retryable
+        )

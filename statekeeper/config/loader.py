@@ -27,6 +27,7 @@ from statekeeper.config.tables import TableDefaults, TableEntry
 from statekeeper.config.yaml_source import read_json, read_yaml
 from statekeeper.errors import ConfigError
 
+_ANY_TABLE = {"table_name": "any"}
 _Listed: TypeAlias = Checked[ConfigFile] | Checked[TablesFile]
 
 
@@ -60,6 +61,18 @@ def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract") -> Pipe
     """
     document, problems = read_mapping({"pipeline": name, **mapping})
     return _pipeline(_File(document, tuple(problems), b""), None, path=None, tables_path=None, fingerprint=None)
+
+
+def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str, str]) -> SourceConfig:
+    """One section of `sources:`, with its references.
+
+    Raises:
+        ConfigError: every problem is a line of its message, `sources.<name>.key: what is wrong`.
+    """
+    document, problems = read_mapping({"pipeline": "source", "sources": {name: section}, "tables": [_ANY_TABLE]})
+    filled, unset = fill_references(document, environ)
+    file = _File(filled, (*problems, *unset), b"")
+    return _pipeline(file, None, path=None, tables_path=None, fingerprint=None).sources[name]
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ class OracleSource(SourceSection):
     """An Oracle database. One of `service`, `sid` (both with `host`) and `dsn` says which."""
 
     CAN_READ_THE_PAST: ClassVar[bool] = True
+    MAY_COME_BACK: ClassVar[bool] = True
     CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset(ChunkingStrategy)
 
     type: Literal["oracle"] = Field(description="the kind of source")

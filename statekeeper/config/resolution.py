@@ -198,13 +198,13 @@ class _Table:
             return []
         strategy = chunking.strategy
         is_physical = strategy in {ChunkingStrategy.PARTITION, ChunkingStrategy.ROWID}
+        if self.entry.custom_query is not None and is_physical:
+            text = f"a custom_query cannot be cut by {strategy}: expected 'auto', 'key' or 'none'; found '{strategy}'"
+            return [self.problem("chunking", "strategy", text=text)]
         source = self.source
         if source is not None and strategy is not ChunkingStrategy.AUTO and strategy not in source.CAN_CUT_BY:
             ways = " or ".join(f"'{way}'" for way in sorted(source.CAN_CUT_BY))
             text = f"a {source.type} source cannot be cut by {strategy}: expected {ways}; found '{strategy}'"
-            return [self.problem("chunking", "strategy", text=text)]
-        if self.entry.custom_query is not None and is_physical:
-            text = f"a custom_query cannot be cut by {strategy}: expected 'auto', 'key' or 'none'; found '{strategy}'"
             return [self.problem("chunking", "strategy", text=text)]
         if strategy is ChunkingStrategy.KEY and chunking.column is None:
             hint = "name a column whose values are spread evenly, such as the primary key"

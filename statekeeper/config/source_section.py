@@ -17,6 +17,8 @@ class SourceSection(Section):
     """Whether the source can read at an earlier time that a user names (`flashback_enabled`)."""
     CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset()
     """The chunking strategies that some table of such a source allows."""
+    MAY_COME_BACK: ClassVar[bool] = False
+    """Whether a source that was reached in this run and is not any more may be restarting: worth another attempt."""
 
     max_sessions: int | None = Field(
         default=None,

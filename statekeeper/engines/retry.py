@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from statekeeper.config.extraction import RetryPolicy
-from statekeeper.errors import RETRYABLE, StatekeeperError
+from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 
 Result = TypeVar("Result")
 
@@ -18,6 +18,7 @@ async def with_retries(
     policy: RetryPolicy,
     *,
     on_retry: Callable[[StatekeeperError, int, float], None],
+    retryable: frozenset[FailureKind] = RETRYABLE,
 ) -> Result:
     """The result of `attempt`, tried up to `policy.attempts` times.
 
@@ -29,7 +30,7 @@ async def with_retries(
         try:
             return await attempt()
         except StatekeeperError as error:
-            if error.kind not in RETRYABLE or number >= policy.attempts:
+            if error.kind not in retryable or number >= policy.attempts:
                 raise
             seconds = policy.delay(number, random.random()).total_seconds()  # noqa: S311 - jitter is no secret
             on_retry(error, number, seconds)

@@ -24,6 +24,8 @@ _GUARD = "_GUARD"
 _DAY = 86_400_000_000
 _LARGE_BATCH_ROWS = 500
 """Rows a batch where a column holds LOBs or LONGs."""
+LARGEST_ARRAY = 2**31
+"""Bytes that the arrays of a file's types cannot hold: their offsets have 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,7 @@ def _converted(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Arra
 
 
 def _narrowed(array: pa.Array, target: pa.DataType) -> pa.Array:
-    if array.nbytes >= 2**31 and len(array) > 1:
+    if array.nbytes >= LARGEST_ARRAY and len(array) > 1:
         raise _TooLarge
     return array.cast(pa.string() if pa.types.is_large_string(array.type) else target)
 

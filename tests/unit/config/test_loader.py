@@ -277,9 +277,9 @@ def test_a_mistake_in_an_entry_is_located(entry, place, words):
         (ONE + "states: {pending: {timeout: 0s}}", "c.yml:4:29: states.pending.timeout: ", "longer"),
         (ONE + "defaults:", "c.yml:4:10: defaults: ", "leave the key out"),
         (
-            "pipeline: p\nsources: {s: {type: oracle, host: x, port: 1521}}\ntables: [{table_name: A}]",
+            "pipeline: p\nsources: {s: {type: orcale, host: x, port: 1521}}\ntables: [{table_name: A}]",
             "c.yml:2:21: sources.s.type: ",
-            "expected 'duckdb'; found 'oracle'",
+            "expected one of 'duckdb', 'oracle'; found 'orcale'",
         ),
     ],
 )  # fmt: skip
