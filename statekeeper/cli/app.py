@@ -19,6 +19,7 @@ import click
 
 from statekeeper import __version__
 from statekeeper.cli import options, render
+from statekeeper.cli.init import init
 from statekeeper.cli.invocation import invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.terminal import Terminal
@@ -227,6 +228,9 @@ def graph(terminal: Terminal) -> None:
     from statekeeper.lifecycle import mermaid
 
     terminal.screen.line(mermaid().rstrip())
+
+
+app.add_command(init)
 
 
 @app.group()

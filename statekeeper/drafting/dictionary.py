@@ -1,0 +1,44 @@
+"""Asks a database what its tables are; nothing of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+from statekeeper.config.sources import SourceConfig
+from statekeeper.drafting.tables import TableDraft
+from statekeeper.errors import LoginRefused, PlanError, SourceError, SourceUnreachable, TransientSourceError
+from statekeeper.model.table import Relation
+from statekeeper.sources import open_session
+from statekeeper.sources.catalog import list_tables
+from statekeeper.sources.protocol import SourceSession
+
+
+def describe_named(config: SourceConfig, relations: Sequence[Relation]) -> tuple[TableDraft, ...]:
+    """The tables or views that were asked for.
+
+    Raises:
+        SourceError: and its subclasses; one of them is not there.
+    """
+    with closing(open_session(config)) as session:
+        return tuple(TableDraft(relation, session.describe(relation)) for relation in relations)
+
+
+def describe_all(config: SourceConfig, schemas: tuple[str, ...]) -> tuple[TableDraft, ...]:
+    """Every table of the named schemas, or of the source's own; one that cannot be described says why.
+
+    Raises:
+        SourceError: and its subclasses; the source cannot be reached, or has no tables there.
+    """
+    relations = list_tables(config, schemas)
+    with closing(open_session(config)) as session:
+        return tuple(_described(session, relation) for relation in relations)
+
+
+def _described(session: SourceSession, relation: Relation) -> TableDraft:
+    try:
+        return TableDraft(relation, session.describe(relation))
+    except (TransientSourceError, LoginRefused, SourceUnreachable):
+        raise
+    except (SourceError, PlanError) as error:
+        return TableDraft(relation, failure=error.message)
