@@ -1,0 +1,60 @@
+"""Start the server by hand, or for a handle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from multiprocessing.connection import Listener as PipeListener
+
+from tests.oracle_server.control import Controller, answer
+from tests.oracle_server.database.database import Database
+from tests.oracle_server.handle import KEY_VARIABLE
+from tests.oracle_server.server import Listener
+
+
+def main() -> None:
+    """Parse the command line and serve until the end of standard input, or until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.oracle_server", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=1521, help="0 takes any that is free")
+    parser.add_argument("--service", default="TESTDB")
+    parser.add_argument("--release", type=int, default=23, choices=(21, 23))
+    parser.add_argument("--database", default=":memory:", help="a DuckDB file to keep the rows in")
+    parser.add_argument("--demo", action="store_true", help="fill it with a few tables and the user demo/demo")
+    parser.add_argument("--controlled", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    sys.setswitchinterval(0.001)  # many short answers: let no thread keep the others waiting
+    database = Database(service=options.service, release=options.release, path=options.database)
+    listener = Listener(database, options.host, options.port)
+    controller = Controller(database, listener)
+    if options.demo:
+        controller.demo()
+    if options.controlled:
+        _serve_handle(listener, controller)
+        return
+    if not options.demo:
+        controller.create_user("APP", "app", "owner")
+    user = "demo/demo" if options.demo else "app/app"
+    print(f"listening on {listener.host}:{listener.port}, service {options.service}, user {user}")
+    print(f"  oracledb.connect({user.split('/')[0]!r}, ..., dsn='{listener.host}:{listener.port}/{options.service}')")
+    try:
+        listener.serve_forever()
+    except KeyboardInterrupt:
+        listener.close()
+
+
+def _serve_handle(listener: Listener, controller: Controller) -> None:
+    pipes = PipeListener(("127.0.0.1", 0), authkey=os.environ[KEY_VARIABLE].encode())
+    threading.Thread(target=answer, args=(controller, pipes), daemon=True).start()
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    told = {"host": listener.host, "port": listener.port, "service": controller.database.service}
+    print(json.dumps(told | {"control": pipes.address}), flush=True)
+    sys.stdin.read()  # ends when the handle does, however it ends
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Clock: system change numbers and the times at which they were current."""
+
+import bisect
+import datetime as dt
+import threading
+
+from tests.oracle_server.database.errors import OracleError
+
+FIRST_SCN = 2_271_000
+
+
+class Clock:
+    """Hands out SCNs, one lock for all; knows which SCN was current at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._scns = [FIRST_SCN]
+        self._times = [dt.datetime.now(dt.UTC)]
+
+    @property
+    def scn(self) -> int:
+        return self._scns[-1]
+
+    def tick(self, by: int = 1) -> int:
+        """A new current SCN."""
+        with self.lock:
+            self._scns.append(self.scn + by)
+            self._times.append(max(dt.datetime.now(dt.UTC), self._times[-1]))
+            return self.scn
+
+    def turn_back(self, scn: int) -> None:
+        """Forget what came after this SCN: a standby that lags."""
+        with self.lock:
+            at = bisect.bisect_right(self._scns, scn)
+            del self._scns[at:], self._times[at:]
+
+    def scn_at(self, moment: dt.datetime) -> int:
+        """The SCN that was current then; ORA-08180 for the future and before the beginning."""
+        with self.lock:
+            at = bisect.bisect_right(self._times, moment) - 1
+            if at < 0 or moment > dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3):
+                raise OracleError(8180)
+            return self._scns[at]
+
+    def time_of(self, scn: int) -> dt.datetime:
+        with self.lock:
+            at = bisect.bisect_right(self._scns, scn) - 1
+            if at < 0 or scn > self.scn:
+                raise OracleError(8181)
+            return self._times[at]
