@@ -15,7 +15,7 @@ from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
-from statekeeper.planning import PlanSpec, describe_table, make_plan
+from statekeeper.planning import PlanSpec, advise_on_table, describe_table, make_plan
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome, RunReport, TableReport
 from statekeeper.run import Run
@@ -97,7 +97,8 @@ async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
     source = JobSource(config.table.source_name, config.source)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
-    return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns)
+    notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
+    return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns, notes=notes)
 
 
 async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:

@@ -106,6 +106,16 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     return plan_columns(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
 
 
+def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
+    """What should be known before the table is extracted, a sentence each.
+
+    Raises:
+        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant.
+    """
+    session = context.session(spec.config.table.source_name, spec.config.source)
+    return session.advise(spec.config.relation)
+
+
 @dataclass(frozen=True)
 class CountSpec:
     """A plan's count."""

@@ -114,6 +114,11 @@ class DuckdbSession:
             raise
         self._require(reading.snapshot)
 
+    def advise(self, relation: Relation) -> tuple[str, ...]:
+        """Nothing: who may open the file may read all of it."""
+        find_source(self._connection, relation)
+        return ()
+
     def close(self) -> None:
         self._connection.close()
 

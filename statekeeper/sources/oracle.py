@@ -17,6 +17,7 @@ from statekeeper.errors import DataError, PlanError, SnapshotLost, SourceError, 
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.sources.columns import named_column
+from statekeeper.sources.oracle_advice import advise
 from statekeeper.sources.oracle_batches import Projection, delivered
 from statekeeper.sources.oracle_chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle_connection import Connection, Described
@@ -126,6 +127,12 @@ class OracleSession:
                     yield from delivered(frame.column_arrays(), projection)
             except (ValueError, OverflowError) as error:  # the driver's dates are Python's, from the year 1 on
                 raise self._impossible_moment(source, reading, piece, error) from error
+
+    def advise(self, relation: Relation) -> tuple[str, ...]:
+        self._connection.act(f"{relation.label} advice")
+        source = find_source(self._connection, relation)
+        self._snapshots.take(source, at=None)  # which names the grants that it cannot do without
+        return advise(self._connection, source, self._config)
 
     def close(self) -> None:
         self._connection.close()

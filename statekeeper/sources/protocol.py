@@ -81,5 +81,8 @@ class SourceSession(Protocol):
         Raises SnapshotLost if the snapshot could not be read at, found at the start or at the end.
         """
 
+    def advise(self, relation: Relation) -> tuple[str, ...]:
+        """What should be known before the relation is extracted: missing grants, masked values; a sentence each."""
+
     def close(self) -> None:
         """End the session; never raises."""
