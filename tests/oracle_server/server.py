@@ -266,16 +266,14 @@ class Connection:
     def _answer_next(self) -> bool:
         """Read one request and answer it; False ends the connection."""
         assert self.session is not None
-        message = self.reader.byte()
-        while message == calls.PIGGYBACK:
-            self._heed(self.calls.piggyback())
-            message = self.reader.byte()
-        if message == calls.ONE_WAY:
-            self.calls.call()
+        try:
+            call = self._next_call()
+        except InterruptedCallError:  # the client could not use what it got, and wants a clean line
+            self.packets.answer_break()
+            self._respond([self._failure(OracleError(1013))])
             return True
-        if message != calls.FUNCTION:
-            raise ValueError(f"message {message} where a call was expected")
-        call = self.calls.call()
+        if call is None:
+            return True
         self._sequence = (self._sequence + 1) % 65536
         parts: list[bytes | memoryview] = [answers.token(call.token)] if call.token else []
         try:
@@ -295,6 +293,17 @@ class Connection:
                 return False
         self._respond(parts)
         return call.function != calls.LOGOFF
+
+    def _next_call(self) -> Call | None:
+        """The next call, after its piggybacks; None for one that wants no answer."""
+        message = self.reader.byte()
+        while message == calls.PIGGYBACK:
+            self._heed(self.calls.piggyback())
+            message = self.reader.byte()
+        if message not in (calls.FUNCTION, calls.ONE_WAY):
+            raise ValueError(f"message {message} where a call was expected")
+        call = self.calls.call()
+        return call if message == calls.FUNCTION else None
 
     def _failure(self, error: OracleError, call: Call | None = None) -> bytes:
         if call is not None and self._in_pipeline and call.token:

@@ -15,7 +15,7 @@ class Clock:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._scns = [FIRST_SCN]
-        self._times = [dt.datetime.now(dt.UTC)]
+        self._times = [dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)]  # so that there is a past to ask for
 
     @property
     def scn(self) -> int:
