@@ -23,11 +23,11 @@ _PYDANTIC = ("AwareDatetime", "BaseModel", "ConfigDict", "Field", "NaiveDatetime
 def models_text(tables: Sequence[tuple[str, TableDraft]], *, database: str) -> str:
     """A Python file with a model for each table, by its class's name.
 
-    Where most columns are their field's name in capitals, as Oracle's are, the models say so once.
+    Where more columns are their field's name in capitals than are it as it is, as Oracle's are, the models say so once.
     """
     names = {name: field_names(column.name for column in table.columns) for name, table in tables}
     pairs = [pair for fields in names.values() for pair in fields.items()]
-    is_upper = sum(column == name.upper() != name for column, name in pairs) * 2 > len(pairs)
+    is_upper = sum(column == name.upper() for column, name in pairs) > sum(column == name for column, name in pairs)
     classes = [_class(name, table, names[name], is_upper=is_upper) for name, table in tables]
     body = "\n\n\n".join([_row_class(is_upper=is_upper), *classes])
     title = (

@@ -52,20 +52,24 @@ def _all_different(names: Iterable[str], rule: Callable[[str], str], *, separato
 
 
 def _field_name(column: str) -> str:
-    name = "_".join(word.lower() for word in _words(column)) or "column"
-    if name[0].isdigit() or name.startswith(_PYDANTICS):
-        name = f"column_{name}"
+    name = _normal("_".join(word.lower() for word in _words(column))) or "column"
+    if not name.isidentifier() or name.startswith(_PYDANTICS):
+        name = _normal(f"column_{name}")
     return f"{name}_" if keyword.iskeyword(name) or hasattr(BaseModel, name) else name
 
 
 def _class_name(table: str) -> str:
-    name = "".join(word[:1].upper() + word[1:].lower() for word in _words(table)) or "Table"
-    if not name[0].isalpha():
-        name = f"Table{name}"
+    name = _normal("".join(word[:1].upper() + word[1:].lower() for word in _words(table))) or "Table"
+    if not name.isidentifier():
+        name = _normal(f"Table{name}")
     return f"{name}Table" if name in _CLASS_NAMES_TAKEN else name
 
 
 def _words(name: str) -> list[str]:
-    text = unicodedata.normalize("NFKC", name)
-    plain = "".join(character if f"a{character}".isidentifier() else "_" for character in text)
+    plain = "".join(character if f"a{character}".isidentifier() else "_" for character in _normal(name))
     return [word for part in plain.split("_") for word in _HUMPS.split(part) if word]
+
+
+def _normal(text: str) -> str:
+    """Text as Python reads it in a name."""
+    return unicodedata.normalize("NFKC", text)
