@@ -441,9 +441,14 @@ def _chartorowid(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     return Typed(see.row_id(see(arguments[0])), types.ROWID)
 
 
+def _as_bigint(number: Typed) -> str:
+    plain = f"ora_plain({number.sql})" if number.type.storage == "BLOB" else f"({number.sql})"
+    return f"{plain}::BIGINT"
+
+
 @_named("DBMS_ROWID.ROWID_CREATE")
 def _rowid_create(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
-    _kind, data_object, file, block, slot = (f"({see(argument).sql})::BIGINT" for argument in arguments)
+    _kind, data_object, file, block, slot = (_as_bigint(see(argument)) for argument in arguments)
     packed = f"(({data_object} << 48) | ({file} << 38) | ({block} << 16) | least({slot}, 65535))"
     return Typed(packed, types.ROWID)
 

@@ -16,7 +16,6 @@ from tests.oracle_server.wire import rowids, scalars
 from tests.oracle_server.wire.primitives import LONGEST_SHORT, clr, dalc, sb, ub
 
 _LENGTH_BYTES = pa.array([bytes((number,)) for number in range(256)], pa.large_binary())
-_POWERS = 100 ** np.arange(9, -1, -1, dtype=np.uint64)
 NULL = b"\x00"
 LONG_NULL_TAIL = sb(-1) + ub(1405)  # after a LONG: it was null
 LONG_TAIL = sb(0) + ub(0)
@@ -63,14 +62,14 @@ def _leave_out_repeats(columns: list[pa.Array], count: int) -> tuple[pa.Array, l
     empty = pa.scalar(b"", pa.large_binary())
     kept = [pc.if_else(pa.array(sent[:, number]), column, empty) for number, column in enumerate(columns)]
     packed = np.packbits(sent, axis=1, bitorder="little")
-    patterns, which = np.unique(packed, axis=0, return_inverse=True)
-    counts = [int(np.unpackbits(pattern, bitorder="little")[: len(columns)].sum()) for pattern in patterns]
-    full = [number == len(columns) for number in counts]
-    heads = [
-        b"\x07" if whole else b"\x15" + ub(number) + pattern.tobytes() + b"\x07"
-        for pattern, number, whole in zip(patterns, counts, full, strict=True)
-    ]
-    return pa.array(heads, pa.large_binary()).take(pa.array(which.reshape(-1))), kept
+    width = packed.shape[1]
+    buffer = pa.py_buffer(np.ascontiguousarray(packed))
+    which = pa.FixedSizeBinaryArray.from_buffers(pa.binary(width), count, [None, buffer]).dictionary_encode()
+    heads = []
+    for pattern in which.dictionary.to_pylist():
+        number = int.from_bytes(pattern, "little").bit_count()
+        heads.append(b"\x07" if number == len(columns) else b"\x15" + ub(number) + pattern + b"\x07")
+    return pa.array(heads, pa.large_binary()).take(which.indices), kept
 
 
 def byte_strings(column: pa.Array) -> pa.Array:
@@ -115,7 +114,7 @@ def numbers(column: pa.Array) -> pa.Array:
         if len(low) and np.abs(low).max() > 9 * 10**17:
             return _one_by_one(column, scalars.encode_number)
         low, scale = low * 10, scale + 1
-    return _numbers_of(low, scale, _nulls(column))
+    return _repeating(low, lambda values: _numbers_of(values, scale), _nulls(column))
 
 
 def _unscaled(column: pa.Array) -> tuple["np.ndarray[tuple[int], np.dtype[np.int64]]", bool]:
@@ -132,29 +131,54 @@ def _nulls(column: pa.Array) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     return np.asarray(pc.is_null(column).to_numpy(zero_copy_only=False), bool)
 
 
-def _numbers_of(unscaled: "np.ndarray", scale: int, nulls: "np.ndarray") -> pa.Array:  # type: ignore[type-arg]
+def _repeating(values: "np.ndarray", encode: Callable[..., pa.Array], nulls: "np.ndarray") -> pa.Array:  # type: ignore[type-arg]
+    """Encode each value once where they repeat often; columns of a table mostly do."""
+    if len(values) > 1000:
+        distinct = pa.array(values).dictionary_encode()
+        if len(distinct.dictionary) < len(values) // 2:
+            coded = encode(distinct.dictionary.to_numpy())
+            taken = coded.take(distinct.indices)
+        else:
+            taken = encode(values)
+    else:
+        taken = encode(values)
+    return pc.if_else(pa.array(nulls), pa.scalar(NULL, pa.large_binary()), taken) if nulls.any() else taken
+
+
+def _numbers_of(unscaled: "np.ndarray", scale: int) -> pa.Array:  # type: ignore[type-arg]
     count = len(unscaled)
     negative = unscaled < 0
     size = np.abs(unscaled).astype(np.uint64)
-    pairs = np.empty((count, 10), np.uint8)
-    for place in range(9, -1, -1):
-        size, pairs[:, place] = np.divmod(size, np.uint64(100))[0], (size % np.uint64(100)).astype(np.uint8)
+    largest = int(size.max()) if count else 0
+    width = max(1, (len(str(largest)) + 1) // 2)  # pairs of digits
+    pairs = np.empty((count, width), np.uint8)
+    for place in range(width - 1, -1, -1):
+        rest = size // np.uint64(100)
+        pairs[:, place] = size - rest * np.uint64(100)
+        size = rest
     used = pairs != 0
     first = used.argmax(axis=1)
-    last = 9 - used[:, ::-1].argmax(axis=1)
-    zero = ~used.any(axis=1)
+    last = width - 1 - used[:, ::-1].argmax(axis=1)
     length = last - first + 1
-    power = (10 - first) - scale // 2
-    shifted = np.take_along_axis(pairs, np.minimum(first[:, None] + np.arange(10), 9), axis=1)
-    out = np.zeros((count, 13), np.uint8)
-    out[:, 1] = np.where(negative, 0x3F - power, 0xC0 + power)
-    out[:, 2:12] = np.where(negative[:, None], 101 - shifted, shifted + 1)
-    rows = np.arange(count)
-    out[rows[negative], 2 + length[negative]] = scalars.NEGATIVE_END
-    total = 1 + length + negative
+    power = (width - first) - scale // 2
+    out = np.zeros((count, width + 3), np.uint8)
+    has_negative = bool(negative.any())
+    for start in np.unique(first):  # numbers of one magnitude together: they shift alike
+        rows = np.flatnonzero(first == start)
+        block = pairs[rows, start:]
+        if has_negative:
+            out[rows, 2 : 2 + width - start] = np.where(negative[rows, None], 101 - block, block + 1)
+        else:
+            out[rows, 2 : 2 + width - start] = block + 1
+    out[:, 1] = np.where(negative, 0x3F - power, 0xC0 + power) if has_negative else 0xC0 + power
+    total = 1 + length
+    if has_negative:
+        rows = np.flatnonzero(negative)
+        out[rows, 2 + length[rows]] = scalars.NEGATIVE_END
+        total[rows] += 1
+    zero = np.flatnonzero(unscaled == 0)
     out[zero, 1] = 0x80
     total[zero] = 1
-    total[nulls] = 0
     out[:, 0] = total
     return _ragged(out, total + 1)
 
@@ -183,6 +207,7 @@ def _date_parts(micros: "np.ndarray") -> "np.ndarray":  # type: ignore[type-arg]
     seconds = (moments - days).astype(np.int64) // 1_000_000
     out = np.empty((len(micros), 8), np.uint8)
     out[:, 0] = 7
+    year = np.where(year <= 0, year - 1, year)  # Oracle has no year 0
     sign = np.sign(year)
     out[:, 1] = sign * (np.abs(year) // 100) + 100
     out[:, 2] = sign * (np.abs(year) % 100) + 100
@@ -207,12 +232,7 @@ def _ticks(column: pa.Array) -> tuple["np.ndarray", "np.ndarray"]:  # type: igno
 
 def dates(column: pa.Array) -> pa.Array:
     micros, _ = _ticks(column)
-    out = _date_parts(micros)
-    lengths = np.full(len(out), 8)
-    nulls = _nulls(column)
-    out[nulls, 0] = 0
-    lengths[nulls] = 1
-    return _ragged(out, lengths)
+    return _repeating(micros, lambda values: _ragged(_date_parts(values), np.full(len(values), 8)), _nulls(column))
 
 
 def timestamps(column: pa.Array) -> pa.Array:
