@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import threading
+import traceback
 from typing import Any
 
 import duckdb
@@ -13,7 +14,7 @@ import duckdb
 from tests.oracle_server import statements
 from tests.oracle_server.cursors import Cursor, open_rows, oracle_error, translate
 from tests.oracle_server.database.database import Database
-from tests.oracle_server.database.errors import OracleError
+from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.users import User, account_name
 from tests.oracle_server.faults import Fault
 from tests.oracle_server.lobs import Lobs
@@ -286,11 +287,16 @@ class Connection:
             parts = [self._failure(OracleError(1013))]
         except duckdb.Error as reason:
             parts.append(self._failure(oracle_error(reason)))
+        except (ConnectionEndedError, EOFError):
+            raise
         except OracleError as error:
             parts.append(self._failure(error, call))
             if error.code in ENDS_SESSION:
                 self._respond(parts)
                 return False
+        except Exception as reason:  # noqa: BLE001  (a defect of this server: the client is told, not left waiting)
+            traceback.print_exc()
+            parts.append(self._failure(unsupported(f"this statement ({type(reason).__name__}: {reason})"), call))
         self._respond(parts)
         return call.function != calls.LOGOFF
 

@@ -22,6 +22,7 @@ TEXTS = {
     1403: "no data found",
     1410: "invalid ROWID",
     1438: "value larger than specified precision allowed for this column",
+    1445: "cannot select ROWID from, or sample, a join view without a key-preserved table",
     1456: "may not perform insert, delete, update operation inside a READ ONLY transaction",
     1466: "unable to read data - table definition has changed",
     1476: "divisor is equal to zero",
@@ -49,7 +50,7 @@ class OracleError(Exception):
 
     def __init__(self, code: int, *details: object, text: str | None = None) -> None:
         self.code = code
-        said = text if text is not None else TEXTS.get(code, "error").format(*details)
+        said = text if text is not None else TEXTS.get(code, "error").format(*(*details, "", "", ""))
         super().__init__(said if said.startswith("ORA-") else f"ORA-{code:05}: {said}")
 
 

@@ -78,6 +78,8 @@ class Scope:
             return found[0]
         if self.parent:
             return self.parent.column(name, qualifier, schema)
+        if name == "ROWID" and any(qualifier in (None, source.name) for source in self.sources):
+            raise OracleError(1445)
         raise OracleError(904, f'"{qualifier}"."{name}"' if qualifier else f'"{name}"')
 
 
@@ -180,6 +182,9 @@ class Expressions:
 
     def _rawstring(self, node: exp.RawString) -> Typed:
         return text_literal(str(node.this))
+
+    def _datestrtodate(self, node: exp.DateStrToDate) -> Typed:
+        return moment_literal(*values.moment(str(node.this.this)), types.DATE)
 
     def _null(self, _: exp.Null) -> Typed:
         return null()
