@@ -1,0 +1,54 @@
+"""`statekeeper init` on an Oracle database: what it writes is checked, planned and run as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from statekeeper.cli import app
+from tests.oracle_server import OracleServer
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"APP": "secret"}) as server:
+        columns = [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(40)"), ("PRICE", "NUMBER(9,2)"), ("CHANGED", "TIMESTAMP(6)")]
+        server.create_table("APP", "PRODUCTS", columns, [], primary_key=["ID"])
+        server.create_table("APP", "Mixed Case", [("Id", "NUMBER(30)"), ("class", "CHAR(3)")], [])
+        server.sql("INSERT INTO APP.PRODUCTS (ID, NAME, PRICE) VALUES (1, 'one', 9999999.99)")
+        yield server
+
+
+@pytest.fixture
+def here(server, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = {"HOST": server.host, "PORT": str(server.port), "SERVICE": server.service, "USER": "APP"}
+    for name, value in {**values, "PASSWORD": "secret"}.items():
+        monkeypatch.setenv(f"ORACLE_{name}", value)
+    return tmp_path
+
+
+@pytest.mark.parametrize("words", [[], ["--schema", "app"], ["--table", "products", "--table", "Mixed Case"]])
+def test_a_draft_can_be_checked_and_run(here, capsys, words):
+    assert app.run_command(["init", "--source", "oracle", *words, "--out", "configs/new.yml"]) == 0
+    text = Path("configs/new.yml").read_text()
+    assert "    password: ${ORACLE_PASSWORD}\n" in text
+    assert "secret" not in text
+    for command in (["check", "--connect"], ["plan"], ["run", "--no-progress"]):
+        code = app.run_command([*command, "configs/new.yml"])
+        assert code == 0, capsys.readouterr().out
+
+
+def test_what_is_typed_is_written_and_the_rest_is_of_the_environment(here, server):
+    words = ["--host", server.host, "--port", str(server.port), "--table", "PRODUCTS"]
+    assert app.run_command(["init", *words, "--out", "new.yml", "--schemas-out", "new.py"]) == 0
+    text = Path("new.yml").read_text()
+    assert f"    host: {server.host}\n    port: {server.port}\n    service: ${{ORACLE_SERVICE}}\n" in text
+    assert "    price: Annotated[Decimal, Field(max_digits=9, decimal_places=2)] | None\n" in Path("new.py").read_text()
+
+
+def test_a_schema_without_tables_is_an_error_with_a_hint(here, capsys):
+    assert app.run_command(["init", "--source", "oracle", "--schema", "NOBODY", "--out", "new.yml"]) == 1
+    assert "schema NOBODY has no tables that APP may see" in capsys.readouterr().err
+    assert not Path("new.yml").exists()
