@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test check lint format schemas-json coverage soak clean clean-demo
+.PHONY: help run test test-oracle check lint format schemas-json coverage soak clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -29,6 +29,12 @@ run: $(RUN_STAMP) $(DEMO_DATABASE) ## Extract the demo database to Parquet; agai
 
 test: $(DEV_STAMP) ## Run the tests.
 	@$(PYTEST) $(PYTEST_ARGS)
+
+# The user and the password are in the environment, not among the arguments of make: those are in the list of processes.
+test-oracle: $(DEV_STAMP) ## Test against a real Oracle: DSN=host:port/service, with ORACLE_USER and ORACLE_PASSWORD set.
+	@test -n "$(DSN)" && test -n "$$ORACLE_USER" && test -n "$$ORACLE_PASSWORD" || { \
+		echo "usage: ORACLE_USER=... ORACLE_PASSWORD=... make test-oracle DSN=host:port/service" >&2; exit 2; }
+	@ORACLE_DSN='$(DSN)' $(BIN)/python -m pytest -m oracle_live tests/oracle -s $(PYTEST_ARGS)
 
 check: lint test ## Everything that must hold: style, types, layers, generated files, tests.
 
