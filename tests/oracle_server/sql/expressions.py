@@ -7,6 +7,7 @@ zone are pairs, row ids are integers. Columns are found by the scope, subqueries
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -186,6 +187,11 @@ class Expressions:
     def _datestrtodate(self, node: exp.DateStrToDate) -> Typed:
         return moment_literal(*values.moment(str(node.this.this)), types.DATE)
 
+    def _strtotime(self, node: exp.StrToTime) -> Typed:
+        said = str(node.this.this)
+        zoned = re.search(r"[+-]\d\d?:\d\d$|Z$|UTC$", said)
+        return moment_literal(*values.moment(said), types.TIMESTAMP_TZ if zoned else _precise(said))
+
     def _null(self, _: exp.Null) -> Typed:
         return null()
 
@@ -239,6 +245,12 @@ class Expressions:
 
     def _anonymous(self, node: exp.Anonymous) -> Typed:
         return self.translator.functions.call(self, str(node.this).upper(), list(node.expressions))
+
+    def _floor(self, node: exp.Floor) -> Typed:
+        return self.translator.functions.call(self, "FLOOR", [node.this])
+
+    def _ceil(self, node: exp.Ceil) -> Typed:
+        return self.translator.functions.call(self, "CEIL", [node.this])
 
     # --- arithmetic
 
@@ -700,6 +712,8 @@ class Expressions:
     # --- windows and aggregates
 
     def _window(self, node: exp.Window) -> Typed:
+        if str(node.args.get("over") or "OVER").upper() != "OVER":
+            raise unsupported(f"{node.args['over']} after an aggregate")
         inner = self(node.this)
         clauses = []
         if partitions := node.args.get("partition_by"):
@@ -748,6 +762,11 @@ class Expressions:
     def _distinct(self, node: exp.Distinct) -> Typed:
         inner = self(node.expressions[0])
         return replace(inner, sql=f"DISTINCT {inner.sql}")
+
+
+def _precise(said: str) -> OracleType:
+    """The type of a TIMESTAMP literal: nanoseconds only where it has them."""
+    return replace(types.TIMESTAMP, scale=9) if re.search(r"\.\d{7,9}", said) else types.TIMESTAMP
 
 
 def _varying(kind: OracleType) -> OracleType:

@@ -254,6 +254,12 @@ def _mod(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     return Typed(f"CASE WHEN {right.sql} = 0 THEN {left.sql} ELSE {left.sql} % {right.sql} END", left.type)
 
 
+@_named("BITAND")
+def _bitand(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
+    left, right = (f"({see(argument).sql})::BIGINT" for argument in arguments)
+    return Typed(f"({left} & {right})", INTEGER)
+
+
 @_named("POWER")
 def _power(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     left, right = (see.big(see.numeric(see(argument))) for argument in arguments)
