@@ -7,7 +7,7 @@ sort as they do. A chunk becomes a condition in `chunk_condition`, which reading
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import PlanError
@@ -21,6 +21,8 @@ from statekeeper.sources.sql import Bind, Sql, all_of, quoted
 
 _SAMPLED_PER_CHUNK = 1_000
 _MOST_CHUNKS = 100_000
+_MOST_PIECES = 64
+"""Into how many pieces one extent is cut at most."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
                     "that are places in a segment",
                     hint="chunking: {strategy: key, column: ...}, or {strategy: none}",
                 )
-            return _by_rowid(cut, _estimated(cut))
+            return _by_rowid(cut, _size(cut))
         case ChunkingStrategy.PARTITION:
             if not cut.source.is_partitioned:
                 raise PlanError(
@@ -107,12 +109,12 @@ def _by_the_best(cut: Cut) -> ChunkPlan:
         plan = _by_partition(cut)
         if len(plan.chunks) > 1:
             return plan
-    if cut.conditions:
-        rows = cut.counted()
-        if rows <= cut.target_rows:
-            return _one(rows)
-    if cut.has_rowids:
-        return _by_rowid(cut, _estimated(cut))
+    if cut.conditions or cut.has_rowids:
+        size = _size(cut)
+        if cut.conditions and size.rows <= cut.target_rows:
+            return _one(size.rows)
+        if cut.has_rowids:
+            return _by_rowid(cut, size)
     key = _primary_key(cut) if cut.source.is_table else None
     if key is not None:
         return _by_key(cut, key, cut.counted())
@@ -127,11 +129,19 @@ def _one(rows: int, *notes: str) -> ChunkPlan:
     return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
 
 
-def _estimated(cut: Cut) -> int:
-    """About how many rows the whole table has: by its statistics, or counted where it has none."""
-    if cut.source.rows is not None:
-        return cut.source.rows
-    return replace(cut, conditions=()).counted()
+@dataclass(frozen=True)
+class _Size:
+    """How many rows the scope has, counted if it is not the whole table, and whether the table may have grown since."""
+
+    rows: int
+    is_of_statistics: bool
+
+
+def _size(cut: Cut) -> _Size:
+    """By the statistics of the table; counted for a scope, and where there are none."""
+    if cut.conditions or cut.source.rows is None:
+        return _Size(cut.counted(), is_of_statistics=False)
+    return _Size(cut.source.rows, is_of_statistics=True)
 
 
 def _by_partition(cut: Cut) -> ChunkPlan:
@@ -151,55 +161,86 @@ def _by_partition(cut: Cut) -> ChunkPlan:
     return ChunkPlan(chunks=chunks)
 
 
-def _by_rowid(cut: Cut, rows: int) -> ChunkPlan:
-    by_extents = _extent_splits(cut, rows)
-    if by_extents is not None:
-        splits, sizes = by_extents
-        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, sizes)
+def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
+    rows = size.rows
+    extents = _extents(cut, step=None)
+    if extents:
+        blocks = sum(piece.blocks for piece in extents)
+        if size.is_of_statistics:
+            rows = max(rows, _rows_by_blocks(cut.source, blocks))
+        target_blocks = max(1, -(-blocks // _wanted(rows, cut.target_rows)))
+        if max(piece.blocks for piece in extents) > target_blocks:
+            largest = max(piece.blocks for piece in extents)
+            extents = _extents(cut, step=max(target_blocks, -(-largest // _MOST_PIECES))) or extents
+        splits, gathered = _gathered(extents, target_blocks)
+        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
     wanted = _wanted(rows, cut.target_rows)
     if wanted == 1:
         return _one(rows)
     splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
+    plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
+    if extents is not None:
+        return plan
     note = (
         "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
         f"GRANT SELECT ON SYS.DBA_EXTENTS TO {cut.connection.user} gives chunks of equal size at less cost"
     )
-    sizes = [rows // (len(splits) + 1)] * (len(splits) + 1)
-    plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, sizes)
     return plan.model_copy(update={"notes": (note,)})
 
 
-def _extent_splits(cut: Cut, rows: int) -> tuple[list[str], list[int]] | None:
-    """Where chunks of about the target's rows begin, in ROWID order, and their sizes; None where extents are hidden.
+@dataclass(frozen=True)
+class _Piece:
+    """Neighbouring blocks of the table, and the ROWID that begins them."""
 
-    A chunk begins where an extent does, so it is never smaller than one.
-    """
-    statement = Sql(
-        "SELECT ROWIDTOCHAR(r), BLOCKS FROM (SELECT DBMS_ROWID.ROWID_CREATE(1, o.DATA_OBJECT_ID, x.RELATIVE_FNO, "
-        "x.BLOCK_ID, 0) AS r, x.BLOCKS AS BLOCKS FROM DBA_EXTENTS x JOIN ALL_OBJECTS o ON o.OWNER = x.OWNER "
-        "AND o.OBJECT_NAME = x.SEGMENT_NAME AND (o.SUBOBJECT_NAME = x.PARTITION_NAME "
-        "OR (o.SUBOBJECT_NAME IS NULL AND x.PARTITION_NAME IS NULL)) "
+    rowid: str
+    blocks: int
+
+
+def _extents(cut: Cut, *, step: int | None) -> list[_Piece] | None:
+    """The table's extents in ROWID order, those of more than `step` blocks in pieces of so many; None where hidden."""
+    places = (
+        "SELECT o.DATA_OBJECT_ID AS d, x.RELATIVE_FNO AS f, x.BLOCK_ID AS b, x.BLOCKS AS n FROM DBA_EXTENTS x "
+        "JOIN ALL_OBJECTS o ON o.OWNER = x.OWNER AND o.OBJECT_NAME = x.SEGMENT_NAME AND (o.SUBOBJECT_NAME = "
+        "x.PARTITION_NAME OR (o.SUBOBJECT_NAME IS NULL AND x.PARTITION_NAME IS NULL)) "
         "WHERE x.OWNER = :owner AND x.SEGMENT_NAME = :name AND o.DATA_OBJECT_ID IS NOT NULL "
-        "AND o.OBJECT_TYPE LIKE 'TABLE%') ORDER BY r",
-        cut.named,
+        "AND o.OBJECT_TYPE LIKE 'TABLE%'"
     )
-    extents = cut.connection.rows_if_granted(statement, f"{cut.source.label} cannot be cut into chunks")
-    if not extents:
-        return None
-    blocks = sum(_whole_number(size) for _, size in extents)
-    wanted = _wanted(max(rows, _rows_by_blocks(cut.source, blocks)), cut.target_rows)
-    target_blocks = max(1, -(-blocks // wanted))
+    if step is None:
+        pieces = f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b, 0) AS r, n FROM ({places})"
+    else:
+        numbers = " UNION ALL ".join(f"SELECT {number} AS k FROM DUAL" for number in range(_MOST_PIECES))
+        pieces = (
+            f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b + k * {step}, 0) AS r, LEAST({step}, n - k * {step}) AS n "
+            f"FROM ({places}) JOIN ({numbers}) ON k * {step} < n"
+        )
+    statement = Sql(f"SELECT ROWIDTOCHAR(r), n FROM ({pieces}) ORDER BY r", cut.named)
+    rows = cut.connection.rows_if_granted(statement, f"{cut.source.label} cannot be cut into chunks")
+    return None if rows is None else [_Piece(str(rowid), _whole_number(blocks)) for rowid, blocks in rows]
+
+
+def _gathered(pieces: list[_Piece], target_blocks: int) -> tuple[list[str], list[int]]:
+    """Where chunks of about `target_blocks` begin, without the first, and the blocks of each."""
     splits: list[str] = []
     sizes: list[int] = []
     gathered = 0
-    for rowid, size in extents:
-        if gathered >= target_blocks:
-            splits.append(str(rowid))
-            sizes.append(gathered * rows // blocks)
+    for piece in pieces:
+        if gathered and gathered + piece.blocks > target_blocks:
+            splits.append(piece.rowid)
+            sizes.append(gathered)
             gathered = 0
-        gathered += _whole_number(size)
-    sizes.append(gathered * rows // blocks)
-    return splits, sizes
+        gathered += piece.blocks
+    return splits, [*sizes, gathered]
+
+
+def _shares(rows: int, weights: Sequence[int]) -> list[int]:
+    """`rows` divided by weight; the sum is `rows`."""
+    total, done, shares = max(sum(weights), 1), 0, []
+    passed = 0
+    for weight in weights:
+        passed += weight
+        shares.append(rows * passed // total - done)
+        done += shares[-1]
+    return shares
 
 
 def _rows_by_blocks(source: Source, blocks: int) -> int:
@@ -224,8 +265,7 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
     splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
     if not splits:
         return _one(rows, f"one chunk, since {key.name} has too few different values")
-    sizes = [rows // (len(splits) + 1)] * (len(splits) + 1)
-    return _ranges(ChunkKind.KEY, key.name, kind, splits, sizes)
+    return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
 
 
 def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, sample: str) -> list[str]:

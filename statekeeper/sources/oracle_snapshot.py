@@ -26,6 +26,7 @@ TRANSACTION_KIND = "oracle-transaction"
 NONE_KIND = "oracle-none"
 """No snapshot: every statement sees what is there."""
 
+_ALWAYS_READABLE = frozenset({"db_unique_name", "con_name"})
 _NOW = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
 _APPROXIMATE = timedelta(seconds=10)
 """How far the SCN of a time may lie behind it: Oracle keeps the two beside each other every few seconds."""
@@ -151,13 +152,11 @@ class Snapshots:
             SnapshotLost: it is of another database, or of a transaction that has ended.
             TransientSourceError: this database (a standby, perhaps) has not come so far yet.
         """
-        for name in snapshot.identity.keys() & self._identity.keys():
-            if snapshot.identity[name] != self._identity[name]:
-                raise _lost(
-                    snapshot,
-                    f"it is of the database with {name} {snapshot.identity[name]}, "
-                    f"and this session's has {self._identity[name]}",
-                )
+        # What only some users may read is compared where both could; the rest always.
+        for name in sorted(_ALWAYS_READABLE | (snapshot.identity.keys() & self._identity.keys())):
+            theirs, ours = snapshot.identity.get(name), self._identity.get(name)
+            if theirs != ours:
+                raise _lost(snapshot, f"it is of the database with {name} {theirs}, and this session's has {ours}")
         if snapshot.kind == TRANSACTION_KIND:
             if self._transaction is None or snapshot.token != self._transaction.token:
                 raise _lost(snapshot, "the session that had its read-only transaction has ended")

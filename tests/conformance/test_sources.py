@@ -3,11 +3,12 @@
 A source joins with one more harness in HARNESSES: it makes tables from plain columns and rows, and opens sessions.
 """
 
+import atexit
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -15,14 +16,16 @@ from typing import ClassVar, Protocol
 import duckdb
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.config.sources import DuckDBSource
+from statekeeper.config.sources import DuckDBSource, OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceColumn, SourceSession
+from tests.oracle_server import OracleServer, ServerError
 
 FULL = Scope(mode=ExtractionMode.FULL)
 START = datetime.fromisoformat("2026-01-05")  # a wall clock's
@@ -47,6 +50,14 @@ class Harness(Protocol):
 
     cuts_by: frozenset[ChunkingStrategy]
     """The strategies that its plain tables can be cut by, beside auto and none."""
+    odd_names: tuple[str, ...]
+    """A schema, a table and eight columns, with whatever characters names may have."""
+
+    def spelt(self, name: str) -> str:
+        """A name of `Table` as the source tells it."""
+
+    def as_read(self, row: tuple[object, ...]) -> tuple[object, ...]:
+        """A row of `Table` as it is read without a model."""
 
     def make(self, *tables: Table) -> None:
         """Make the tables with their rows; those that are there are replaced."""
@@ -59,6 +70,18 @@ class Harness(Protocol):
 
 class DuckdbHarness:
     cuts_by = frozenset({ChunkingStrategy.ROWID, ChunkingStrategy.KEY})
+    odd_names = (
+        'we"ird schema',
+        "group by",
+        "select",
+        "MiXed",
+        "with space",
+        'with "quotes"',
+        "\u00fcber",
+        "a.b",
+        "q",
+        "\u540d",
+    )
     types: ClassVar[dict[str, str]] = {
         "int": "BIGINT",
         "decimal": "DECIMAL(38,10)",
@@ -72,6 +95,12 @@ class DuckdbHarness:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "source.duckdb"
+
+    def spelt(self, name: str) -> str:
+        return name
+
+    def as_read(self, row: tuple[object, ...]) -> tuple[object, ...]:
+        return row
 
     @contextmanager
     def writer(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -107,7 +136,60 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-HARNESSES: dict[str, Callable[[Path], Harness]] = {"duckdb": DuckdbHarness}
+class OracleHarness:
+    """The unpatched driver over TCP against `tests.oracle_server`; plain names are upper case there."""
+
+    cuts_by = frozenset({ChunkingStrategy.ROWID, ChunkingStrategy.KEY})
+    odd_names = ("weird schema", "group by", "select", "MiXed", "with space", "it's", "\u00fcber", "a.b", "q", "\u540d")
+    types: ClassVar[dict[str, str]] = {
+        "int": "NUMBER(19)",
+        "decimal": "NUMBER(38,10)",
+        "text": "VARCHAR2(4000)",
+        "timestamp": "TIMESTAMP(6)",
+        "instant": "TIMESTAMP(6) WITH TIME ZONE",
+        "day": "DATE",
+        "bytes": "RAW(2000)",
+        "double": "BINARY_DOUBLE",
+    }
+    _server: ClassVar[OracleServer | None] = None
+
+    def __init__(self, folder: Path) -> None:
+        if OracleHarness._server is None:
+            with ExitStack() as stack:
+                OracleHarness._server = stack.enter_context(OracleServer.start(users={"READER": "secret"}))
+                atexit.register(stack.pop_all().close)
+        self.server = OracleHarness._server
+
+    def spelt(self, name: str) -> str:
+        return name.upper() if name.isascii() and name.isidentifier() and name.islower() else name
+
+    def as_read(self, row: tuple[object, ...]) -> tuple[object, ...]:
+        return tuple(datetime.combine(value, time.min) if type(value) is date else value for value in row)
+
+    def make(self, *tables: Table) -> None:
+        for table in tables:
+            schema, name, columns = self._names(table)
+            with suppress(ServerError):
+                self.server.sql(f"DROP TABLE {_quoted(schema)}.{_quoted(name)}")
+            typed = [(column, self.types[kind]) for column, (_, kind) in zip(columns, table.columns, strict=True)]
+            self.server.create_table(schema, name, typed, [self.as_read(row) for row in table.rows])
+
+    def insert(self, table: Table, row: tuple[object, ...]) -> None:
+        schema, name, _ = self._names(table)
+        self.server.insert(schema, name, [self.as_read(row)])
+
+    def session(self) -> SourceSession:
+        server = self.server
+        login = {"user": "READER", "password": SecretStr("secret")}
+        return open_session(
+            OracleSource(type="oracle", host=server.host, port=server.port, service=server.service, **login)
+        )
+
+    def _names(self, table: Table) -> tuple[str, str, list[str]]:
+        return self.spelt(table.schema), self.spelt(table.name), [self.spelt(name) for name, _ in table.columns]
+
+
+HARNESSES: dict[str, Callable[[Path], Harness]] = {"duckdb": DuckdbHarness, "oracle": OracleHarness}
 
 
 @pytest.fixture(params=HARNESSES.values(), ids=HARNESSES.keys())
@@ -208,14 +290,16 @@ EMPTY = Table("shop", "nothing", EVENTS.columns, ())
 def test_values_arrive_exactly(source):
     source.make(EVERYTHING)
     with opened(source) as session:
-        assert rows_of(session, reading(session, EVERYTHING.relation)) == list(EVERYTHING.rows)
+        assert rows_of(session, reading(session, EVERYTHING.relation)) == [
+            source.as_read(row) for row in EVERYTHING.rows
+        ]
 
 
 def test_columns_are_described_in_order_with_a_type_to_read(source):
     source.make(EVERYTHING)
     with opened(source) as session:
         described = session.describe(EVERYTHING.relation)
-    assert [one.name for one in described] == [name for name, _ in EVERYTHING.columns]
+    assert [one.name for one in described] == [source.spelt(name) for name, _ in EVERYTHING.columns]
     assert all(one.read_type is not None and one.refusal is None and one.is_nullable for one in described)
 
 
@@ -243,7 +327,7 @@ def test_a_missing_table_is_refused_with_the_near_names(source):
     source.make(EVENTS)
     with opened(source) as session, pytest.raises(SourceError, match=r"shop\.evnets") as caught:
         session.describe(Relation(schema_name="shop", table_name="evnets"))
-    assert "events" in (caught.value.hint or "")
+    assert "events" in (caught.value.hint or "").lower()
     assert caught.value.code
 
 
@@ -429,12 +513,12 @@ def test_a_query_is_described_cut_and_read_like_a_table(source):
 
 
 def test_names_of_any_kind_are_read(source):
-    names = ("select", "MiXed", "with space", 'with "quotes"', "\u00fcber", "a.b", "q", "\u540d")
-    table = Table('we"ird schema', "group by", tuple((name, "int") for name in names), (tuple(range(8)),))
+    schema, name, *names = source.odd_names
+    table = Table(schema, name, tuple((name, "int") for name in names), (tuple(range(8)),))
     source.make(table)
     with opened(source) as session:
         what = reading(session, table.relation)
-        assert tuple(column.name for column in what.columns) == names
+        assert [column.name for column in what.columns] == [source.spelt(name) for name in names]
         for name in names:
             policy = ChunkingPolicy(strategy="key", column=name, target_rows=1)
             (chunk,) = session.plan_chunks(table.relation, FULL, what.snapshot, policy).chunks
