@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
 from tests.oracle_server.rows import Feed, Lie, encoded, encoder, lied, remembered
 from tests.oracle_server.sql.expressions import Typed, bind
 from tests.oracle_server.sql.parsing import number_binds, parse
 from tests.oracle_server.sql.queries import Query, Translator
+from tests.oracle_server.wire import types as wire
 from tests.oracle_server.wire.columns import EncodedRows
 from tests.oracle_server.wire.types import BindForm, ColumnForm
 
@@ -71,8 +73,10 @@ class Cursor:
         out = []
         for output in self.query.columns:
             form = described(output.typed).form(output.name, nullable=output.typed.nullable)
-            if output.typed.is_null and form.kind == 1:
-                form = ColumnForm(output.name, form.kind, 0, 0, 0, 0, form.form)
+            if output.typed.is_count:
+                form = replace(form, scale=0)
+            if output.typed.is_null and form.kind == wire.VARCHAR:
+                form = ColumnForm(output.name, form.kind, form=form.form)
             out.append(form)
         return out
 
@@ -83,7 +87,8 @@ class Cursor:
 
 
 def described(typed: Typed) -> OracleType:
-    return typed.type
+    """The type as Oracle describes it: numbers that are computed have no precision."""
+    return types.NUMBER if typed.type.is_number and not typed.declared else typed.type
 
 
 def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:

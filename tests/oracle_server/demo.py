@@ -28,7 +28,12 @@ def fill(server: Controller) -> None:
     server.create_table(
         "SALES",
         "ORDERS",
-        [("ORDER_ID", "NUMBER(12)", "NOT NULL"), ("REGION", "NUMBER(3)"), ("AMOUNT", "NUMBER"), ("UPDATED_AT", "TIMESTAMP(6)")],
+        [
+            ("ORDER_ID", "NUMBER(12)", "NOT NULL"),
+            ("REGION", "NUMBER(3)"),
+            ("AMOUNT", "NUMBER"),
+            ("UPDATED_AT", "TIMESTAMP(6)"),
+        ],
         partitions=("REGION", [("P1", 10), ("P2", 20), ("PMAX", None)]),
         primary_key=["ORDER_ID"],
     )

@@ -43,7 +43,12 @@ class OracleServer:
         command = [sys.executable, "-m", "tests.oracle_server", "--port", str(port), "--service", service]
         command += ["--release", str(release), "--controlled"]
         process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | {KEY_VARIABLE: key}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command,
+            cwd=ROOT,
+            env=os.environ | {KEY_VARIABLE: key},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -98,5 +103,7 @@ class OracleServer:
     def __enter__(self) -> OracleServer:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()

@@ -133,9 +133,11 @@ class Connection:
             return 12514
         if service is None and sid is not None and sid.upper() != self.database.name.upper():
             return 12505
-        listener = [
-            fault for fault in self.database.faults.take({"refuse_login"}, "listener", {})
-        ] if self._listener_fault_waits() else []
+        listener = (
+            [fault for fault in self.database.faults.take({"refuse_login"}, "listener", {})]
+            if self._listener_fault_waits()
+            else []
+        )
         if listener:
             return listener[0].code
         limit = self.database.users.session_limit
@@ -144,7 +146,9 @@ class Connection:
         return None
 
     def _listener_fault_waits(self) -> bool:
-        return any(fault.kind == "refuse_login" and fault.code in LISTENER_CODES for fault in self.database.faults.waiting())
+        return any(
+            fault.kind == "refuse_login" and fault.code in LISTENER_CODES for fault in self.database.faults.waiting()
+        )
 
     def _negotiate_and_log_on(self) -> bool:
         """Messages 01, 02 and the first logon call, one by one or all in message 22; then the proof."""
@@ -455,7 +459,9 @@ class Connection:
         if cursor.scn is not None and cursor.scn < self.database.tables.oldest_snapshot:
             raise OracleError(1555)
         if cursor.feed is None:
-            lies = [Lie(fault.row, fault.kind == "repeat_row") for fault in self._faults(cursor, {"omit_row", "repeat_row"})]
+            lies = [
+                Lie(fault.row, fault.kind == "repeat_row") for fault in self._faults(cursor, {"omit_row", "repeat_row"})
+            ]
             open_rows(self.session, cursor, self.lobs, lies)
         feed = cursor.feed
         assert feed is not None
@@ -487,7 +493,10 @@ class Connection:
         served = self._log(cursor, rows[0] if len(rows) == 1 else rows)
         self._set_off(cursor)
         if call.options & calls.DESCRIBE_ONLY:
-            return [answers.return_parameters(self.database.clock.scn, cursor.number), self._closing(Outcome(cursor=cursor.number))]
+            return [
+                answers.return_parameters(self.database.clock.scn, cursor.number),
+                self._closing(Outcome(cursor=cursor.number)),
+            ]
         text, binds = cursor.text, rows
         if cursor.kind == 47:
             text, binds = _unique_binds(cursor, rows)

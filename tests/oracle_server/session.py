@@ -200,8 +200,10 @@ class Session:
         if not translator.trusted and not self.user.may_on("SELECT", found.schema, found.name):
             raise OracleError(942, f'"{found.schema}"."{found.name}"')
         scn = translator.scn_of(node)
-        if node.args.get("version") is not None and not translator.trusted and not self.user.may_on(
-            "FLASHBACK", found.schema, found.name
+        if (
+            node.args.get("version") is not None
+            and not translator.trusted
+            and not self.user.may_on("FLASHBACK", found.schema, found.name)
         ):
             raise OracleError(1031)
         translator.tables_read.append(f"{found.schema}.{found.name}")
@@ -210,7 +212,15 @@ class Session:
         return self._table_source(translator, node, found, scn, alias, shown, remote=bool(link))
 
     def _table_source(
-        self, translator: Translator, node: exp.Table, table: Table, scn: int | None, alias: str, shown: str, *, remote: bool
+        self,
+        translator: Translator,
+        node: exp.Table,
+        table: Table,
+        scn: int | None,
+        alias: str,
+        shown: str,
+        *,
+        remote: bool,
     ) -> tuple[str, Source]:
         if scn is not None and translator.first_scn is None:
             translator.first_scn = scn
@@ -232,7 +242,9 @@ class Session:
             rowid = Typed(f"ora_rowid_logical({alias}.rid)", OracleType("UROWID"), nullable=False)
         elif table.organization == "external" or remote:
             rowid = None
-        columns = [(c.name, Typed(f"{alias}.{c.stored}", c.type, nullable=c.nullable)) for c in table.columns]
+        columns = [
+            (c.name, Typed(f"{alias}.{c.stored}", c.type, nullable=c.nullable, declared=True)) for c in table.columns
+        ]
         hidden = frozenset(column.name for column in table.columns if column.hidden)
         redacts = table.redacted and not self.user.may("EXEMPT REDACTION POLICY") and self.user.name != table.schema
         if redacts:
@@ -250,7 +262,7 @@ class Session:
             self.current_schema = owner
         translator.first_scn = translator.first_scn or inner.first_scn
         columns = [
-            (column.name, Typed(f"{alias}.k{number}", output.typed.type))
+            (column.name, Typed(f"{alias}.k{number}", output.typed.type, declared=output.typed.declared))
             for number, (column, output) in enumerate(zip(view.columns, query.columns, strict=True), 1)
         ]
         return f"({query.sql}) {alias}", Source(alias, shown, columns)
@@ -263,9 +275,13 @@ class Session:
         _, view = found
         rows = list(view.rows(self))
         lines = {
-            column: to_storage(kind, [_plain_time(row.get(column)) for row in rows]) for column, kind in view.columns.items()
+            column: to_storage(kind, [_plain_time(row.get(column)) for row in rows])
+            for column, kind in view.columns.items()
         }
-        columns = [(column, Typed(f"{alias}.d{n}", kind)) for n, (column, kind) in enumerate(view.columns.items())]
+        columns = [
+            (column, Typed(f"{alias}.d{n}", kind, declared=True))
+            for n, (column, kind) in enumerate(view.columns.items())
+        ]
         return f"({_inline(lines, view.columns)}) {alias}", Source(alias, shown, columns)
 
 
@@ -313,4 +329,3 @@ def _value(value: Any) -> str:
             return f"'{quoted}'"
         case _:
             return str(value)
-

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from sqlglot import exp
 
+from tests.oracle_server.cursors import described
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.tables import NEVER, Column, Partitioning, Table, View
@@ -83,7 +84,9 @@ def _change(session: Session, text: str, rows: list[list[Any]]) -> Effect:
     effect = Effect()
     target = node.this.this if isinstance(node.this, exp.Schema) else node.this
     table = session.table(name_of(target.args.get("db")) or None, name_of(target.this))
-    if not session.user.may_on({exp.Insert: "INSERT", exp.Update: "UPDATE"}.get(type(node), "DELETE"), table.schema, table.name):
+    if not session.user.may_on(
+        {exp.Insert: "INSERT", exp.Update: "UPDATE"}.get(type(node), "DELETE"), table.schema, table.name
+    ):
         raise OracleError(1031)
     if isinstance(node, exp.Insert) and (places := _only_binds(node)) is not None and rows:
         effect.rows = _insert_binds(session, table, node, places, rows)
@@ -170,7 +173,9 @@ def _converted(session: Session, translator: Translator, query: Query, targets: 
     see = Expressions(translator, Scope())
     items = []
     for number, (output, column) in enumerate(zip(query.columns, targets, strict=True), 1):
-        cast = see.cast(Typed(f"k{number}", output.typed.type, is_null=output.typed.is_null), column.type, checked=False)
+        cast = see.cast(
+            Typed(f"k{number}", output.typed.type, is_null=output.typed.is_null), column.type, checked=False
+        )
         sql = cast.sql
         if column.type.name in ("CHAR", "NCHAR"):
             sql = f"rpad({sql}, greatest(length({sql}), {column.type.length}), ' ')"
@@ -368,9 +373,15 @@ def _gather(session: Session, values: list[Any]) -> None:
 
 def _define(session: Session, text: str, verb: str) -> None:
     database = session.database
-    if found := re.match(rf"\s*create\s+(?:or\s+replace\s+)?(?:force\s+)?view\s+{QUALIFIED}\s*(\([^)]*\))?\s+as\s+(.*)$", text, re.I | re.S):
+    if found := re.match(
+        rf"\s*create\s+(?:or\s+replace\s+)?(?:force\s+)?view\s+{QUALIFIED}\s*(\([^)]*\))?\s+as\s+(.*)$",
+        text,
+        re.I | re.S,
+    ):
         _create_view(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3], found[4])
-    elif found := re.match(rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s+as\s+(.*)$", text, re.I | re.S):
+    elif found := re.match(
+        rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s+as\s+(.*)$", text, re.I | re.S
+    ):
         _create_as(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3])
     elif found := re.match(rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s*(\(.*)$", text, re.I | re.S):
         create_table(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3])
@@ -404,9 +415,11 @@ def _create_view(session: Session, schema: str, name: str, names: str | None, qu
         translated = Translator(session, lambda _: bind(None), database.clock.scn).query(parse(query))
     finally:
         session.current_schema = owner
-    given = [plain_name(part.strip()) for part in names[1:-1].split(",")] if names else [c.name for c in translated.columns]
+    given = (
+        [plain_name(part.strip()) for part in names[1:-1].split(",")] if names else [c.name for c in translated.columns]
+    )
     columns = [
-        Column(name_, output.typed.type, number=number)
+        Column(name_, described(output.typed), number=number)
         for number, (name_, output) in enumerate(zip(given, translated.columns, strict=True), 1)
     ]
     with database.clock.lock:
@@ -419,7 +432,7 @@ def _create_view(session: Session, schema: str, name: str, names: str | None, qu
 def _create_as(session: Session, schema: str, name: str, query: str) -> None:
     translator = _translator(session, [])
     translated = translator.query(parse(query))
-    columns = [Column(output.name, _storable(output.typed.type)) for output in translated.columns]
+    columns = [Column(output.name, _storable(described(output.typed))) for output in translated.columns]
     table = session.database.tables.create(schema, name, columns)
     con = session.writing(table)
     rows = _converted(session, translator, translated, table.columns, con)
@@ -474,7 +487,12 @@ def _column(said: str) -> tuple[Column, bool]:
     is_key = bool(re.search(r"\bprimary\s+key\b", rest, re.I))
     nullable = not re.search(r"\bnot\s+null\b", rest, re.I) and not is_key
     default = re.search(r"\bdefault\s+('(?:[^']|'')*'|\S+)", rest, re.I)
-    kind = re.split(r"\b(?:not\s+null|null|default|primary\s+key|unique|check|constraint|generated|references)\b", rest, maxsplit=1, flags=re.I)[0]
+    kind = re.split(
+        r"\b(?:not\s+null|null|default|primary\s+key|unique|check|constraint|generated|references)\b",
+        rest,
+        maxsplit=1,
+        flags=re.I,
+    )[0]
     return Column(plain_name(found[1]), types.parse(kind), nullable, default[1] if default else None), is_key
 
 
@@ -483,7 +501,9 @@ def _partitioning(tail: str) -> Partitioning | None:
     if found is None:
         return None
     bounds: list[tuple[str, Any]] = []
-    for name, bound in re.findall(rf"partition\s+({NAME})\s+values\s+less\s+than\s*\(\s*(.*?)\s*\)(?=\s*[,)])", tail, re.I | re.S):
+    for name, bound in re.findall(
+        rf"partition\s+({NAME})\s+values\s+less\s+than\s*\(\s*(.*?)\s*\)(?=\s*[,)])", tail, re.I | re.S
+    ):
         value: Any
         if bound.upper() == "MAXVALUE":
             value = None

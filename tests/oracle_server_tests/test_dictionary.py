@@ -16,7 +16,7 @@ def tables(server):
     )  # fmt: skip
     server.create_table("APP", "mixed", [("id", "NUMBER(9)")], [(1,)])
     server.create_table("APP", "IOT", [("ID", "NUMBER(9)")], [(1,), (2,)], organization="index", primary_key=["ID"])
-    server.sql("create view app.recent as select id, \"Mixed Case\" as m from app.wide where id >= 990")
+    server.sql('create view app.recent as select id, "Mixed Case" as m from app.wide where id >= 990')
     return server
 
 
@@ -104,17 +104,32 @@ def test_a_moved_table_has_a_new_data_object(tables, cursor):
     [
         ("select sys_context('USERENV', 'DB_NAME'), user from dual", [("TESTDB", "APP")]),
         ("select value from nls_database_parameters where parameter = 'NLS_CHARACTERSET'", [("AL32UTF8",)]),
-        ("select nvl(null, 'x'), coalesce(null, 1), nvl2(1, 'a', 'b'), decode(2, 1, 'a', 2, 'b') from dual", [("x", 1, "a", "b")]),
+        (
+            "select nvl(null, 'x'), coalesce(null, 1), nvl2(1, 'a', 'b'), decode(2, 1, 'a', 2, 'b') from dual",
+            [("x", 1, "a", "b")],
+        ),
         ("select 1 / 3 from dual", [(1 / 3,)]),
         ("select count(*) from (select id from wide where rownum <= 5)", [(5,)]),
         ("select max(id) from wide w where exists (select 1 from parts p where p.id = w.id)", [(299,)]),
         ("select id from wide where id in (3, 1, 2) order by id desc", [(3,), (2,), (1,)]),
-        ("select id from (select id, row_number() over (order by id desc) n from parts) where n <= 2", [(299,), (298,)]),
+        (
+            "select id from (select id, row_number() over (order by id desc) n from parts) where n <= 2",
+            [(299,), (298,)],
+        ),
         ("with q as (select 1 a from dual union all select 2 from dual) select sum(a) from q", [(3,)]),
-        ("select k, count(*) from parts group by k having count(*) > 1 order by k fetch first 2 rows only", [(0, 10), (1, 10)]),
+        (
+            "select k, count(*) from parts group by k having count(*) > 1 order by k fetch first 2 rows only",
+            [(0, 10), (1, 10)],
+        ),
         ("select count(distinct ora_hash(id, 3)) from wide", [(4,)]),
-        ("select to_char(date '2024-02-29', 'DD.MM.YYYY'), to_char(1234.5, 'FM9999.00') from dual", [("29.02.2024", "1234.50")]),
-        ("select trunc(to_date('2024-05-06 07:08:09', 'YYYY-MM-DD HH24:MI:SS'), 'MM') - date '2024-04-30' from dual", [(1,)]),
+        (
+            "select to_char(date '2024-02-29', 'DD.MM.YYYY'), to_char(1234.5, 'FM9999.00') from dual",
+            [("29.02.2024", "1234.50")],
+        ),
+        (
+            "select trunc(to_date('2024-05-06 07:08:09', 'YYYY-MM-DD HH24:MI:SS'), 'MM') - date '2024-04-30' from dual",
+            [(1,)],
+        ),
         ("select 'it''s' || null || q'[ q]' from dual", [("it's q",)]),
     ],
 )
@@ -129,7 +144,9 @@ def test_policies_and_redaction_are_told_and_redaction_masks(tables):
     with oracledb.connect(user="READER", password="pw", dsn=tables.dsn) as reader:
         cursor = reader.cursor()
         assert cursor.execute("select object_name from all_policies").fetchall() == [("SECRET",)]
-        assert cursor.execute("select object_name, column_name from redaction_columns").fetchall() == [("SECRET", "SSN")]
+        assert cursor.execute("select object_name, column_name from redaction_columns").fetchall() == [
+            ("SECRET", "SSN")
+        ]
         assert cursor.execute("select ssn from app.secret").fetchall() == [(" ",)]
         tables.grant("EXEMPT REDACTION POLICY", "READER")
         assert cursor.execute("select ssn from app.secret").fetchall() == [("123",)]

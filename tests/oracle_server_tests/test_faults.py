@@ -96,7 +96,12 @@ def test_logons_fail_as_accounts_say(rows):
     rows.alter_user("LOCKED", locked=True)
     rows.create_user("OLD", "pw")
     rows.alter_user("OLD", expired=True)
-    for user, password, code in (("APP", "wrong", "01017"), ("NOBODY", "x", "01017"), ("LOCKED", "pw", "28000"), ("OLD", "pw", "28001")):
+    for user, password, code in (
+        ("APP", "wrong", "01017"),
+        ("NOBODY", "x", "01017"),
+        ("LOCKED", "pw", "28000"),
+        ("OLD", "pw", "28001"),
+    ):
         with pytest.raises(oracledb.DatabaseError, match=f"ORA-{code}"):
             connect(rows, user=user, password=password)
     assert [logon["error"] for logon in rows.logons()[-4:]] == [1017, 1017, 28000, 28001]

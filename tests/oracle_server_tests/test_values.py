@@ -85,7 +85,12 @@ def test_data_frames_hold_the_same_values(everything, connection):
 
 def test_lobs_are_read_piece_by_piece_through_locators(everything, cursor):
     text, bytes_ = cursor.execute("select cl, bl from everything order by rowid fetch first 1 rows only").fetchone()
-    assert (text.size(), text.read(99_998, 10), bytes_.size(), bytes_.read(3, 2)) == (100_000, "ccc", 100_000, b"\x00\x01")
+    assert (text.size(), text.read(99_998, 10), bytes_.size(), bytes_.read(3, 2)) == (
+        100_000,
+        "ccc",
+        100_000,
+        b"\x00\x01",
+    )
 
 
 def test_time_zones_come_as_utc_and_as_offset(server, cursor):
@@ -132,7 +137,12 @@ def test_rows_may_be_inserted_in_bulk_with_long_values(server, connection, curso
 
 @pytest.mark.parametrize(
     ("declared", "value", "code"),
-    [("NUMBER(3)", 1000, 1438), ("VARCHAR2(3)", "abcd", 12899), ("VARCHAR2(3)", "\u00e9\u00e9", 12899), ("NUMBER(3)", "x", 1722)],
+    [
+        ("NUMBER(3)", 1000, 1438),
+        ("VARCHAR2(3)", "abcd", 12899),
+        ("VARCHAR2(3)", "\u00e9\u00e9", 12899),
+        ("NUMBER(3)", "x", 1722),
+    ],
 )
 def test_values_that_do_not_fit_are_refused(server, cursor, declared, value, code):
     server.sql("drop table if exists app.narrow")
@@ -191,7 +201,10 @@ def test_numbers_of_any_size_cross_the_wire_unchanged(free_numbers, values):
 
 
 def test_the_older_release_serves_the_same(everything):
-    with OracleServer.start(users={"OLD": "pw"}, release=21) as older, oracledb.connect(**older.credentials) as connection:
+    with (
+        OracleServer.start(users={"OLD": "pw"}, release=21) as older,
+        oracledb.connect(**older.credentials) as connection,
+    ):
         older.create_table("OLD", "T", [("A", "NUMBER"), ("B", "CLOB")], [(Decimal("1.25"), "text"), (None, None)])
         oracledb.defaults.fetch_lobs = False
         try:

@@ -46,7 +46,9 @@ def _view(names: str, columns: str, *, public: bool = True) -> Callable[[Any], A
     def keep(rows: Callable[[Session], Iterator[Row]]) -> Callable[[Session], Iterator[Row]]:
         for name in names.split():
             only_own = name.startswith("USER_")
-            VIEWS[name] = DictionaryView(parsed, _own(rows) if only_own else rows, public and not name.startswith("DBA_"))
+            VIEWS[name] = DictionaryView(
+                parsed, _own(rows) if only_own else rows, public and not name.startswith("DBA_")
+            )
         return rows
 
     return keep
@@ -163,7 +165,9 @@ def _partitions(session: Session) -> Iterator[Row]:
 @_view("ALL_TAB_COMMENTS DBA_TAB_COMMENTS USER_TAB_COMMENTS", "OWNER TABLE_NAME TABLE_TYPE COMMENTS:l")
 @_view("ALL_COL_COMMENTS DBA_COL_COMMENTS USER_COL_COMMENTS", "OWNER TABLE_NAME COLUMN_NAME COMMENTS:l")
 @_view("ALL_LOBS DBA_LOBS USER_LOBS", "OWNER TABLE_NAME COLUMN_NAME SEGMENT_NAME RETENTION:n SECUREFILE")
-@_view("V$UNDOSTAT", "BEGIN_TIME:d END_TIME:d UNDOTSN:n MAXQUERYLEN:n TUNED_UNDORETENTION:n SSOLDERRCNT:n", public=False)
+@_view(
+    "V$UNDOSTAT", "BEGIN_TIME:d END_TIME:d UNDOTSN:n MAXQUERYLEN:n TUNED_UNDORETENTION:n SSOLDERRCNT:n", public=False
+)
 def _nothing(_: Session) -> Iterator[Row]:
     yield from ()
 
@@ -285,9 +289,7 @@ def _constraints(session: Session) -> Iterator[Row]:
         }  # fmt: skip
 
 
-@_view(
-    "ALL_CONS_COLUMNS DBA_CONS_COLUMNS USER_CONS_COLUMNS", "OWNER CONSTRAINT_NAME TABLE_NAME COLUMN_NAME POSITION:n"
-)
+@_view("ALL_CONS_COLUMNS DBA_CONS_COLUMNS USER_CONS_COLUMNS", "OWNER CONSTRAINT_NAME TABLE_NAME COLUMN_NAME POSITION:n")
 def _constraint_columns(session: Session) -> Iterator[Row]:
     for table, name in _keyed(session):
         for number, column in enumerate(table.primary_key, 1):
@@ -341,7 +343,9 @@ def _database(session: Session) -> Iterator[Row]:
     }  # fmt: skip
 
 
-@_view("V$DATABASE_INCARNATION", "INCARNATION#:n RESETLOGS_CHANGE#:n RESETLOGS_TIME:d STATUS RESETLOGS_ID:n", public=False)
+@_view(
+    "V$DATABASE_INCARNATION", "INCARNATION#:n RESETLOGS_CHANGE#:n RESETLOGS_TIME:d STATUS RESETLOGS_ID:n", public=False
+)
 def _incarnation(session: Session) -> Iterator[Row]:
     database = session.database
     yield {
@@ -350,7 +354,9 @@ def _incarnation(session: Session) -> Iterator[Row]:
     }  # fmt: skip
 
 
-@_view("V$INSTANCE", "INSTANCE_NUMBER:n INSTANCE_NAME HOST_NAME VERSION VERSION_FULL STARTUP_TIME:d STATUS", public=False)
+@_view(
+    "V$INSTANCE", "INSTANCE_NUMBER:n INSTANCE_NAME HOST_NAME VERSION VERSION_FULL STARTUP_TIME:d STATUS", public=False
+)
 def _instance(session: Session) -> Iterator[Row]:
     release = session.database.release
     yield {
@@ -383,7 +389,13 @@ def _mystat(session: Session) -> Iterator[Row]:
 
 @_view("V$PARAMETER", "NUM:n NAME TYPE:n VALUE:l DISPLAY_VALUE:l ISDEFAULT", public=False)
 def _parameters(session: Session) -> Iterator[Row]:
-    values = {"undo_retention": "900", "sessions": "472", "processes": "300", "compatible": "19.0.0", "db_block_size": "8192"}
+    values = {
+        "undo_retention": "900",
+        "sessions": "472",
+        "processes": "300",
+        "compatible": "19.0.0",
+        "db_block_size": "8192",
+    }
     for number, (name, value) in enumerate(values.items(), 1):
         yield {"NUM": number, "NAME": name, "TYPE": 3, "VALUE": value, "DISPLAY_VALUE": value, "ISDEFAULT": "TRUE"}
 
@@ -410,7 +422,13 @@ def _product(session: Session) -> Iterator[Row]:
 def _session_privileges(session: Session) -> Iterator[Row]:
     held = session.user.privileges | {"CREATE SESSION"}
     if session.user.may("DBA"):
-        held |= {"SELECT ANY TABLE", "FLASHBACK ANY TABLE", "SELECT ANY DICTIONARY", "EXEMPT REDACTION POLICY", "EXEMPT ACCESS POLICY"}
+        held |= {
+            "SELECT ANY TABLE",
+            "FLASHBACK ANY TABLE",
+            "SELECT ANY DICTIONARY",
+            "EXEMPT REDACTION POLICY",
+            "EXEMPT ACCESS POLICY",
+        }
     for privilege in sorted(held):
         if " ON " not in privilege and " " in privilege:
             yield {"PRIVILEGE": privilege, "USERNAME": session.user.name, "ADMIN_OPTION": "NO"}
@@ -511,5 +529,3 @@ def find(name: str) -> tuple[str, DictionaryView] | None:
     """A dictionary view by any of the names under which it can be read."""
     plain = name.replace("V_$", "V$").replace("GV$", "V$")
     return (plain, VIEWS[plain]) if plain in VIEWS else None
-
-

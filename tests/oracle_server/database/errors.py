@@ -26,7 +26,7 @@ TEXTS = {
     1456: "may not perform insert, delete, update operation inside a READ ONLY transaction",
     1466: "unable to read data - table definition has changed",
     1476: "divisor is equal to zero",
-    1555: "snapshot too old: rollback segment number 5 with name \"_SYSSMU5$\" too small",
+    1555: 'snapshot too old: rollback segment number 5 with name "_SYSSMU5$" too small',
     1722: "unable to convert string value containing {} to a number: {}",
     2149: "Specified partition does not exist",
     2391: "exceeded simultaneous SESSIONS_PER_USER limit",

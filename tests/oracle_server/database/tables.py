@@ -206,7 +206,9 @@ class Tables:
         for segment in table.segments:
             segment.rows, segment.extents = 0, []
         fresh = self._row_ids(table, kept.slice(0, len(rids)).select([c.stored for c in table.columns]))
-        moved = kept.set_column(0, "rid", fresh).set_column(1, "born", pa.array([table.ddl_scn] * len(kept), pa.int64()))
+        moved = kept.set_column(0, "rid", fresh).set_column(
+            1, "born", pa.array([table.ddl_scn] * len(kept), pa.int64())
+        )
         con.register("moved", moved)
         con.execute(f"INSERT INTO {table.stored} SELECT * FROM moved")
         table.changes = [table.ddl_scn]

@@ -46,7 +46,10 @@ class User:
             return True
         allowed = [f"{action} ON {schema}.{name}", f"{action} ANY TABLE"]
         if schema == "SYS":
-            allowed = [f"{action} ON SYS.{name}", *((DICTIONARY_ROLE, "SELECT ANY DICTIONARY") if action == "SELECT" else ())]
+            allowed = [
+                f"{action} ON SYS.{name}",
+                *((DICTIONARY_ROLE, "SELECT ANY DICTIONARY") if action == "SELECT" else ()),
+            ]
         if action == "SELECT":
             allowed.append(f"READ ON {schema}.{name}")
         return self.may(*allowed)

@@ -72,7 +72,9 @@ def exact(value: Any) -> Decimal:
 
 
 def rounded(value: Decimal, scale: int) -> Decimal:
-    return value.quantize(Decimal((0, (1,), -scale)), ROUND_HALF_UP, scalars.EXACT) if _has_more(value, scale) else value
+    return (
+        value.quantize(Decimal((0, (1,), -scale)), ROUND_HALF_UP, scalars.EXACT) if _has_more(value, scale) else value
+    )
 
 
 def _has_more(value: Decimal, scale: int) -> bool:

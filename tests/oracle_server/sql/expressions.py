@@ -29,13 +29,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Typed:
-    """A DuckDB expression; `literal` is its value where it is a constant."""
+    """A DuckDB expression; `literal` is its value where it is a constant.
+
+    `declared` says that a column or a CAST gave it its precision: Oracle describes every other number as NUMBER.
+    """
 
     sql: str
     type: OracleType
     literal: Any = None
     nullable: bool = True
     is_null: bool = False
+    declared: bool = False
+    is_count: bool = False
 
     @property
     def is_big(self) -> bool:
@@ -123,9 +128,7 @@ def text_literal(value: str) -> Typed:
 
 
 def moment_literal(nanos: int, minutes: int | None, kind: OracleType) -> Typed:
-    stored = (
-        f"make_timestamp_ns({nanos})" if (kind.scale or 0) > 6 else f"make_timestamp({nanos // 1000})"
-    )
+    stored = f"make_timestamp_ns({nanos})" if (kind.scale or 0) > 6 else f"make_timestamp({nanos // 1000})"
     if kind.name == "TIMESTAMP WITH TIME ZONE":
         stored = f"{{'utc': {stored}, 'minutes': {minutes or 0}::SMALLINT}}"
     return Typed(stored, kind, (nanos, minutes or 0), nullable=False)
@@ -217,9 +220,9 @@ class Expressions:
         schema = node.args.get("db")
         if table is None:
             if name == "ROWNUM":
-                return Typed("row_number() OVER ()", types.INTEGER, nullable=False)
+                return Typed("row_number() OVER ()", types.INTEGER)
             if name == "LEVEL" and self.scope.level:
-                return Typed(self.scope.level, types.INTEGER, nullable=False)
+                return Typed(self.scope.level, types.INTEGER)
         try:
             return self.scope.column(name, name_of(table) if table else None, name_of(schema) if schema else None)
         except OracleError as missing:
@@ -332,7 +335,9 @@ class Expressions:
         if left.type.is_moment and right.type.is_moment:
             difference = f"(epoch_us({self.instant(left)}) - epoch_us({self.instant(right)}))"
             if left.type.name == right.type.name == "DATE":
-                return Typed(f"ora_div(ora_num({difference}::VARCHAR), {blob(encode_number(86_400_000_000))})", types.NUMBER)
+                return Typed(
+                    f"ora_div(ora_num({difference}::VARCHAR), {blob(encode_number(86_400_000_000))})", types.NUMBER
+                )
             return Typed(difference, interval)
         if not left.type.is_moment and not right.type.is_moment:
             return Typed(f"({left.sql} {sign} {right.sql})", interval)
@@ -367,7 +372,9 @@ class Expressions:
         if kind.is_character or kind.name == "UROWID":
             return typed.sql
         if kind.is_number:
-            return f"ora_text({self.big(typed).sql})" if typed.is_big or (kind.scale or 0) else f"({typed.sql})::VARCHAR"
+            return (
+                f"ora_text({self.big(typed).sql})" if typed.is_big or (kind.scale or 0) else f"({typed.sql})::VARCHAR"
+            )
         if kind.is_moment:
             return self.format_moment(typed, self.translator.session.default_format(kind))
         if kind.name == "ROWID":
@@ -420,7 +427,10 @@ class Expressions:
             return left.sql, right.sql
         fixed = [one.type.name in ("CHAR", "NCHAR") for one in (left, right)]
         if all(fixed):
-            pair = [text(one.literal.rstrip()) if isinstance(one.literal, str) else f"rtrim({one.sql}, ' ')" for one in (left, right)]
+            pair = [
+                text(one.literal.rstrip()) if isinstance(one.literal, str) else f"rtrim({one.sql}, ' ')"
+                for one in (left, right)
+            ]
             return pair[0], pair[1]
         if kinds & types.BYTES:
             pair = [f"unhex({one.sql})" if one.type.is_character else one.sql for one in (left, right)]
@@ -580,7 +590,7 @@ class Expressions:
     # --- types
 
     def _cast(self, node: exp.Cast) -> Typed:
-        return self.cast(self(node.this), types.parse(type_text(node.args["to"])))
+        return replace(self.cast(self(node.this), types.parse(type_text(node.args["to"]))), declared=True)
 
     def cast(self, typed: Typed, kind: OracleType, *, checked: bool = True) -> Typed:
         """CAST, and the implicit conversions."""
@@ -597,8 +607,10 @@ class Expressions:
         if kind.is_character:
             shown = self.as_text(typed)
             if checked and kind.length is not None:
-                shown = f"left({shown}, {kind.length})" if kind.name not in ("CHAR", "NCHAR") else (
-                    f"rpad({shown}, {kind.length}, ' ')"
+                shown = (
+                    f"left({shown}, {kind.length})"
+                    if kind.name not in ("CHAR", "NCHAR")
+                    else (f"rpad({shown}, {kind.length}, ' ')")
                 )
             return Typed(shown, kind)
         if kind.is_moment:
@@ -613,8 +625,10 @@ class Expressions:
         typed = self.numeric(typed)
         if not kind.fits_decimal:
             big = self.big(typed)
-            return replace(big, type=kind) if kind.precision is None or kind.name == "FLOAT" else Typed(
-                f"ora_round({big.sql}, {kind.scale})", kind
+            return (
+                replace(big, type=kind)
+                if kind.precision is None or kind.name == "FLOAT"
+                else Typed(f"ora_round({big.sql}, {kind.scale})", kind)
             )
         if typed.is_big:
             return Typed(f"ora_plain(ora_round({typed.sql}, {kind.scale}))::{kind.storage}", kind)
@@ -666,11 +680,15 @@ class Expressions:
     def _extract(self, node: exp.Extract) -> Typed:
         part, inner = node.this.name.upper(), self(node.expression)
         if part in ("TIMEZONE_HOUR", "TIMEZONE_MINUTE"):
-            minutes = f"({inner.sql}).minutes" if inner.type.name == "TIMESTAMP WITH TIME ZONE" else (
-                str(self.translator.session.zone_minutes)
+            minutes = (
+                f"({inner.sql}).minutes"
+                if inner.type.name == "TIMESTAMP WITH TIME ZONE"
+                else (str(self.translator.session.zone_minutes))
             )
-            whole = f"(sign({minutes}) * (abs({minutes}) // 60))" if part.endswith("HOUR") else (
-                f"(sign({minutes}) * (abs({minutes}) % 60))"
+            whole = (
+                f"(sign({minutes}) * (abs({minutes}) // 60))"
+                if part.endswith("HOUR")
+                else (f"(sign({minutes}) * (abs({minutes}) % 60))")
             )
             return Typed(f"({whole})::INTEGER", types.INTEGER)
         if part in ("TIMEZONE_REGION", "TIMEZONE_ABBR"):

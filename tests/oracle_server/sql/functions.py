@@ -284,7 +284,9 @@ def _to_binary_float(_: Functions, see: Expressions, arguments: Arguments) -> Ty
 @_named("NANVL")
 def _nanvl(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     value, other = see(arguments[0]), see(arguments[1])
-    return Typed(f"CASE WHEN isnan({value.sql}) THEN {see.cast(other, value.type).sql} ELSE {value.sql} END", value.type)
+    return Typed(
+        f"CASE WHEN isnan({value.sql}) THEN {see.cast(other, value.type).sql} ELSE {value.sql} END", value.type
+    )
 
 
 @_named("ORA_HASH")
@@ -513,7 +515,9 @@ def _last_day(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
 @_named("NUMTODSINTERVAL")
 def _numtodsinterval(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     each = {"DAY": 86_400, "HOUR": 3_600, "MINUTE": 60, "SECOND": 1}[str(see(arguments[1]).literal).upper()]
-    return Typed(f"(({see(arguments[0]).sql}) * {each * 1_000_000})::BIGINT", OracleType("INTERVAL DAY TO SECOND", 2, 6))
+    return Typed(
+        f"(({see(arguments[0]).sql}) * {each * 1_000_000})::BIGINT", OracleType("INTERVAL DAY TO SECOND", 2, 6)
+    )
 
 
 # --- aggregates and windows
@@ -522,7 +526,7 @@ def _numtodsinterval(_: Functions, see: Expressions, arguments: Arguments) -> Ty
 @_named("COUNT")
 def _count(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     what = "*" if isinstance(arguments[0], exp.Star) else see(arguments[0]).sql
-    return Typed(f"count({what})", INTEGER, nullable=False)
+    return Typed(f"count({what})", INTEGER, is_count=True)
 
 
 @_named("MIN")

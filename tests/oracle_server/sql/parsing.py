@@ -40,7 +40,8 @@ def number_binds(sql: str) -> tuple[str, list[str]]:
     for piece in _PIECES.finditer(sql):
         name = piece["bind"]
         if name is None:
-            out.append(_passed(piece))
+            comment = piece["comment"]
+            out.append(" " if comment and not comment.startswith("/*+") else piece[0])
             continue
         out.append(f":b{len(names)}")
         names.append(name.strip('"') if name.startswith('"') else name.upper())
@@ -48,8 +49,7 @@ def number_binds(sql: str) -> tuple[str, list[str]]:
 
 
 def _passed(piece: re.Match[str]) -> str:
-    if piece["comment"]:
-        return piece[0] if piece[0].startswith("/*+") else " "
+    """A piece of a statement under names that sqlglot lets through."""
     if piece["negative"]:
         return f"ORA_NUMBER_{piece['precision'].replace('*', '38')}_{piece['scale']}"
     return TYPE_NAMES.get(piece[0].upper(), piece[0])
@@ -67,7 +67,7 @@ def type_text(node: exp.Expression) -> str:
 def parse(sql: str) -> exp.Expression:
     """One statement; ORA-00900 where it is not one that the grammar knows."""
     try:
-        parsed = sqlglot.parse(sql, read=PlainOracle)
+        parsed = sqlglot.parse(_PIECES.sub(_passed, sql), read=PlainOracle)
     except sqlglot.errors.SqlglotError as reason:
         raise OracleError(900, text=f"invalid SQL statement: {str(reason)[:300]}") from reason
     if len(parsed) != 1 or parsed[0] is None:

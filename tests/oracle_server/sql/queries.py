@@ -107,7 +107,9 @@ class Translator:
             unified, kind = see.unify([replace(one.typed, sql=f"k{number}"), replace(other.typed, sql=f"k{number}")])
             for side, sql in zip(sides, unified, strict=True):
                 side.append(f"{sql} AS k{number}")
-            outputs.append(Output(one.name, Typed(f"k{number}", kind)))
+            outputs.append(
+                Output(one.name, Typed(f"k{number}", kind, declared=one.typed.declared and other.typed.declared))
+            )
         all_ = "" if node.args.get("distinct") else " ALL"
         pair = [
             f"SELECT {', '.join(side)} FROM ({query.sql})" for side, query in zip(sides, (left, right), strict=True)
@@ -172,7 +174,8 @@ class Translator:
 
 def _derived(alias: str, name: str, query: Query) -> Source:
     columns = [
-        (output.name, Typed(f"{alias}.k{number}", output.typed.type)) for number, output in enumerate(query.columns, 1)
+        (output.name, Typed(f"{alias}.k{number}", output.typed.type, declared=output.typed.declared))
+        for number, output in enumerate(query.columns, 1)
     ]
     return Source(alias, name, columns)
 

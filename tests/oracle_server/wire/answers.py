@@ -46,7 +46,7 @@ def closing(outcome: Outcome, sequence: int, agreement: Agreement) -> bytes:
     """Message 04: the error, or that there was none."""
     out = [
         b"\x04",
-        ub(CALL_ENDED | (TRANSACTION_OPEN if outcome.transaction_open else 0)),
+        ub(TRANSACTION_OPEN if outcome.transaction_open else CALL_ENDED),
         ub(sequence),
         ub(outcome.rows & 0xFFFFFFFF),
         ub(outcome.code & 0xFFFF),
@@ -88,6 +88,8 @@ def _column(column: ColumnForm, position: int, agreement: Agreement) -> bytes:
     version = agreement.field_version
     textual = column.kind in types.TEXTUAL
     charset = {types.DATABASE_FORM: UTF8, types.NATIONAL_FORM: UTF16}.get(column.form, 0)
+    if column.kind == types.VARCHAR and not column.size:  # always null: a real server says US7ASCII
+        charset = 1
     name = column.name.encode()
     scaled = agreement.signed_scale and column.kind in (
         types.NUMBER, types.TIMESTAMP, types.TIMESTAMP_TZ, types.TIMESTAMP_LTZ, types.INTERVAL_DS,
