@@ -8,24 +8,25 @@ In a test::
         server.create_table("APP", "T", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(40)")], [(1, "one"), (2, None)])
         con = oracledb.connect(**server.credentials)      # or user=, password=, dsn=server.dsn
 
-`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is. `OracleServer.start(release=21)` plays an older server.
+`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is; `OracleServer.start(release=21)` plays an older one.
 
-Set-up: `.sql(text)` runs one Oracle statement as SYS and commits (rows of a query, else a count); `.create_table(schema,
-name, columns, rows, partitions=(column, [(name, bound or None)]), organization="heap"|"index"|"external",
-rows_per_block=, primary_key=)`; `.insert(schema, name, rows)`; `.load(schema, name, duckdb_query)`; `.rows(schema, name,
-scn=None)`; `.create_user(name, password, preset)` with a preset of none, dictionary, scn, all, owner;
-`.grant(privilege, to)` and `.revoke(privilege, of)`; `.alter_user(name, locked=True)`; `.set_table(schema, name,
-policies=[...], redacted=[...], statistics_rows=n)`; `.set(character_set=..., links={...})`.
+Set-up: `.sql(text)` runs one Oracle statement as SYS and commits (rows of a query, else a count);
+`.create_table(schema, name, columns, rows, partitions=(column, [(name, bound or None)]),
+organization="heap"|"index"|"external", rows_per_block=, primary_key=)`; `.insert(schema, name, rows)`;
+`.load(schema, name, duckdb_query)`; `.rows(schema, name, scn=None)`; `.create_user(name, password, preset)` with a preset
+of none, dictionary, scn, all, owner; `.grant(privilege, to)` and `.revoke(privilege, of)`;
+`.alter_user(name, locked=True)`; `.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
+`.set(character_set=..., links={...})`.
 
-Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name, moved=False)`
-for ORA-01466. Every version of every row is kept: reading AS OF SCN reads the past.
+Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name,
+moved=False)` for ORA-01466. Every version of every row is kept: reading AS OF SCN reads the past.
 
-Faults: `.fault(kind, match=regex, user=, module=, action=, times=1, skip=0, ...)` with the kinds of `faults.KINDS`: drop
-(after_rows), delay (seconds, each_fetch), error (code, after_rows), omit_row and repeat_row (row), refuse_login (code);
-`.kill_sessions(code=28, user=None, cut=False)`, `.session_limit(limit, code)`, `.clear_faults()`, `.fired()`.
+Faults: `.fault(kind, match=regex, user=, module=, action=, times=1, skip=0, ...)` with the kinds of `faults.KINDS`:
+drop (after_rows), delay (seconds, each_fetch), error (code, after_rows), omit_row and repeat_row (row), refuse_login
+(code); `.kill_sessions(code=28, user=None, cut=False)`, `.session_limit(limit, code)`, `.clear_faults()`, `.fired()`.
 
-Looking: `.log()` gives a dict per statement served: session, user, module, action, sql, binds, scn (asked for, or None),
-scns, rows, error, started, finished; `.logons()`, `.sessions()`, `.most_sessions()`, `.clear_log()`.
+Looking: `.log()` gives a dict per statement served: session, user, module, action, sql, binds, scn (asked for, or
+None), scns, rows, error, started, finished; `.logons()`, `.sessions()`, `.most_sessions()`, `.clear_log()`.
 
 By hand: `python -m tests.oracle_server --demo`.
 

@@ -39,7 +39,7 @@ def main() -> None:
         controller.create_user("APP", "app", "owner")
     user = "demo/demo" if options.demo else "app/app"
     print(f"listening on {listener.host}:{listener.port}, service {options.service}, user {user}")
-    print(f"  oracledb.connect({user.split('/')[0]!r}, ..., dsn='{listener.host}:{listener.port}/{options.service}')")
+    print(f"  oracledb.connect(user=..., password=..., dsn='{listener.host}:{listener.port}/{options.service}')")
     try:
         listener.serve_forever()
     except KeyboardInterrupt:

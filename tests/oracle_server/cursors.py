@@ -21,8 +21,8 @@ from tests.oracle_server.wire.columns import EncodedRows
 from tests.oracle_server.wire.types import BindForm, ColumnForm
 
 if TYPE_CHECKING:
-    from tests.oracle_server.log import Served
     from tests.oracle_server.lobs import Lobs
+    from tests.oracle_server.log import Served
     from tests.oracle_server.session import Session
 
 _ORA = re.compile(r"ORA-(\d{5}): (.*)", re.DOTALL)

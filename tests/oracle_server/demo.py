@@ -22,7 +22,8 @@ def fill(server: Controller) -> None:
     )  # fmt: skip
     server.load(
         "HR", "EMPLOYEES",
-        "SELECT 100 + i, 'Name ' || i, TIMESTAMP '2020-01-01' + to_days(i::INTEGER), 1000 + i * 1.25, repeat('cv ', i::INTEGER % 50) "
+        "SELECT 100 + i, 'Name ' || i, TIMESTAMP '2020-01-01' + to_days(i::INTEGER), 1000 + i * 1.25, "
+        "repeat('cv ', i::INTEGER % 50) "
         "FROM range(500) t(i)",
     )  # fmt: skip
     server.create_table(

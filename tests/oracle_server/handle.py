@@ -11,7 +11,7 @@ import threading
 from multiprocessing.connection import Client
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY_VARIABLE = "ORACLE_SERVER_CONTROL_KEY"
@@ -100,7 +100,7 @@ class OracleServer:
             self._process.wait()
         self._process.stdout.close()
 
-    def __enter__(self) -> OracleServer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -133,22 +133,15 @@ class Connection:
             return 12514
         if service is None and sid is not None and sid.upper() != self.database.name.upper():
             return 12505
-        listener = (
-            [fault for fault in self.database.faults.take({"refuse_login"}, "listener", {})]
-            if self._listener_fault_waits()
-            else []
-        )
+        faults = self.database.faults
+        waits = any(fault.kind == "refuse_login" and fault.code in LISTENER_CODES for fault in faults.waiting())
+        listener = faults.take({"refuse_login"}, "listener", {}) if waits else []
         if listener:
             return listener[0].code
         limit = self.database.users.session_limit
         if limit is not None and len(self.database.sessions) >= limit and self.database.limit_code in LISTENER_CODES:
             return self.database.limit_code
         return None
-
-    def _listener_fault_waits(self) -> bool:
-        return any(
-            fault.kind == "refuse_login" and fault.code in LISTENER_CODES for fault in self.database.faults.waiting()
-        )
 
     def _negotiate_and_log_on(self) -> bool:
         """Messages 01, 02 and the first logon call, one by one or all in message 22; then the proof."""
@@ -215,13 +208,14 @@ class Connection:
         said = {
             "AUTH_VERSION_STRING": "- test server", "AUTH_VERSION_SQL": "26", "AUTH_XACTION_TRAITS": "3",
             "AUTH_VERSION_NO": str(release.version_number), "AUTH_VERSION_STATUS": "0", "AUTH_CAPABILITY_TABLE": "",
-            "AUTH_DBNAME": self.database.container, "AUTH_DB_ID": str(self.database.dbid),
+            "AUTH_DBNAME": self.database.container, "AUTH_DB_ID\x00": str(self.database.dbid),
             "AUTH_USER_ID": str(user.number), "AUTH_SESSION_ID": str(session.number),
-            "AUTH_SERIAL_NUM": str(session.serial), "AUTH_INSTANCE_NO": "1", "AUTH_SERVER_PID": str(40_000 + session.number),
+            "AUTH_SERIAL_NUM": str(session.serial), "AUTH_INSTANCE_NO": "1",
+            "AUTH_SERVER_PID": str(40_000 + session.number),
             "AUTH_SC_SERVER_HOST": "testserver", "AUTH_SC_DBUNIQUE_NAME": self.database.name,
             "AUTH_SC_INSTANCE_NAME": self.database.name, "AUTH_SC_SERVICE_NAME": self.database.service,
             "AUTH_INSTANCENAME": self.database.name, "AUTH_SVR_RESPONSE": proof, "AUTH_MAX_OPEN_CURSORS": "300",
-            "AUTH_MAX_IDEN_LENGTH": "128", "AUTH_NLS_LXLAN": "AMERICAN", "AUTH_NLS_LXCTERRITORY": "AMERICA",
+            "AUTH_MAX_IDEN_LENGTH": "128",
         }  # fmt: skip
         body = answers.pairs([(key, value, 0) for key, value in said.items()])
         state = answers.session_state(session.number, session.serial) if release.major >= 23 else b""
@@ -282,8 +276,7 @@ class Connection:
         self._sequence = (self._sequence + 1) % 65536
         parts: list[bytes | memoryview] = [answers.token(call.token)] if call.token else []
         try:
-            if self.session.killed:
-                raise OracleError(self.session.killed)
+            self.session.check_alive()
             parts += self._answer(call)
             self.packets.check_for_break()
         except InterruptedCallError:
@@ -504,7 +497,7 @@ class Connection:
         if call.commits:
             session.commit()
         served.rows, served.finished = effect.rows, True
-        counts = effect.row_counts if call.options & 0x8000 and False else None
+        counts = effect.row_counts if call.wants_row_counts else None
         parts: list[bytes | memoryview] = []
         if cursor.kind == 47 and call.bind_forms:
             parts += _out_values(call, effect)

@@ -57,6 +57,11 @@ class Session:
     def attributes(self) -> dict[str, str | None]:
         return {"user": self.user.name, "module": self.module, "action": self.action}
 
+    def check_alive(self) -> None:
+        """Raise what the session was killed with."""
+        if self.killed:
+            raise OracleError(self.killed)
+
     # --- transactions
 
     @property

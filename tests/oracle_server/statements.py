@@ -348,6 +348,11 @@ def _nothing(_: Session, __: list[Any]) -> None:
     return
 
 
+def _gather(session: Session, values: list[Any]) -> None:
+    table = session.table(str(values[0]), str(values[1]))
+    table.statistics_rows = len(session.database.tables.rows(table.schema, table.name))
+
+
 _PROCEDURES: dict[str, Callable[[Session, list[Any]], None]] = {
     "DBMS_FLASHBACK.ENABLE_AT_SYSTEM_CHANGE_NUMBER": _enable_flashback,
     "DBMS_FLASHBACK.DISABLE": _disable_flashback,
@@ -357,15 +362,10 @@ _PROCEDURES: dict[str, Callable[[Session, list[Any]], None]] = {
     "DBMS_SESSION.SET_IDENTIFIER": _set_attribute("client_identifier"),
     "DBMS_SESSION.SLEEP": _sleep,
     "DBMS_LOCK.SLEEP": _sleep,
-    "DBMS_STATS.GATHER_TABLE_STATS": lambda session, values: _gather(session, values),
+    "DBMS_STATS.GATHER_TABLE_STATS": _gather,
     "DBMS_OUTPUT.ENABLE": _nothing,
     "DBMS_OUTPUT.PUT_LINE": _nothing,
 }
-
-
-def _gather(session: Session, values: list[Any]) -> None:
-    table = session.table(str(values[0]), str(values[1]))
-    table.statistics_rows = len(session.database.tables.rows(table.schema, table.name))
 
 
 # --- definitions
@@ -376,33 +376,35 @@ def _define(session: Session, text: str, verb: str) -> None:
     if found := re.match(
         rf"\s*create\s+(?:or\s+replace\s+)?(?:force\s+)?view\s+{QUALIFIED}\s*(\([^)]*\))?\s+as\s+(.*)$",
         text,
-        re.I | re.S,
+        re.IGNORECASE | re.DOTALL,
     ):
         _create_view(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3], found[4])
     elif found := re.match(
-        rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s+as\s+(.*)$", text, re.I | re.S
+        rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s+as\s+(.*)$", text, re.IGNORECASE | re.DOTALL
     ):
         _create_as(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3])
-    elif found := re.match(rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s*(\(.*)$", text, re.I | re.S):
+    elif found := re.match(
+        rf"\s*create\s+(?:global\s+temporary\s+)?table\s+{QUALIFIED}\s*(\(.*)$", text, re.IGNORECASE | re.DOTALL
+    ):
         create_table(session, plain_name(found[1] or session.current_schema), plain_name(found[2]), found[3])
-    elif found := re.match(rf"\s*drop\s+(?:table|view)\s+(if\s+exists\s+)?{QUALIFIED}", text, re.I):
+    elif found := re.match(rf"\s*drop\s+(?:table|view)\s+(if\s+exists\s+)?{QUALIFIED}", text, re.IGNORECASE):
         schema, name = plain_name(found[2] or session.current_schema), plain_name(found[3])
         if not found[1] or database.tables.find(schema, name):
             database.tables.drop(schema, name)
-    elif found := re.match(rf"\s*truncate\s+table\s+{QUALIFIED}", text, re.I):
+    elif found := re.match(rf"\s*truncate\s+table\s+{QUALIFIED}", text, re.IGNORECASE):
         table = session.table(found[1] and plain_name(found[1]), plain_name(found[2]))
         _replace(session, table, exp.Delete(this=exp.to_table("x")), [])
         session.commit()
         database.tables.touch_ddl(table, new_segments=True)
-    elif found := re.match(rf"\s*alter\s+table\s+{QUALIFIED}\s+(.*)$", text, re.I | re.S):
+    elif found := re.match(rf"\s*alter\s+table\s+{QUALIFIED}\s+(.*)$", text, re.IGNORECASE | re.DOTALL):
         _alter_table(session, session.table(found[1] and plain_name(found[1]), plain_name(found[2])), found[3])
-    elif found := re.match(r"\s*grant\s+(.*?)\s+to\s+(\S+)\s*$", text, re.I | re.S):
+    elif found := re.match(r"\s*grant\s+(.*?)\s+to\s+(\S+)\s*$", text, re.IGNORECASE | re.DOTALL):
         _grant(session, found[1], plain_name(found[2].rstrip(";")), revokes=False)
-    elif found := re.match(r"\s*revoke\s+(.*?)\s+from\s+(\S+)\s*$", text, re.I | re.S):
+    elif found := re.match(r"\s*revoke\s+(.*?)\s+from\s+(\S+)\s*$", text, re.IGNORECASE | re.DOTALL):
         _grant(session, found[1], plain_name(found[2].rstrip(";")), revokes=True)
-    elif found := re.match(rf'\s*create\s+user\s+({NAME})\s+identified\s+by\s+("[^"]+"|\S+)', text, re.I):
+    elif found := re.match(rf'\s*create\s+user\s+({NAME})\s+identified\s+by\s+("[^"]+"|\S+)', text, re.IGNORECASE):
         database.users.create(plain_name(found[1]), found[2].strip('"'), "none")
-    elif re.match(r"\s*create\s+(unique\s+)?(index|sequence|synonym)\b", text, re.I):
+    elif re.match(r"\s*create\s+(unique\s+)?(index|sequence|synonym)\b", text, re.IGNORECASE):
         return
     else:
         raise unsupported(f"{verb} as in {text[:80]}")
@@ -451,10 +453,10 @@ def create_table(session: Session, schema: str, name: str, text: str) -> Table:
     columns, key = [], ()
     for item in _split(body, ","):
         said = item.strip()
-        if found := re.match(rf"(?:constraint\s+{NAME}\s+)?primary\s+key\s*\((.*)\)", said, re.I | re.S):
+        if found := re.match(rf"(?:constraint\s+{NAME}\s+)?primary\s+key\s*\((.*)\)", said, re.IGNORECASE | re.DOTALL):
             key = tuple(plain_name(part.strip()) for part in found[1].split(","))
             continue
-        if re.match(r"(constraint|unique|foreign|check)\b", said, re.I):
+        if re.match(r"(constraint|unique|foreign|check)\b", said, re.IGNORECASE):
             continue
         column, is_key = _column(said)
         columns.append(column)
@@ -463,7 +465,7 @@ def create_table(session: Session, schema: str, name: str, text: str) -> Table:
     columns = [Column(c.name, c.type, c.nullable and c.name not in key, c.default) for c in columns]
     return session.database.tables.create(
         schema, name, columns, partitioning=_partitioning(tail), primary_key=key,
-        organization="index" if re.search(r"organization\s+index", tail, re.I) else "heap",
+        organization="index" if re.search(r"organization\s+index", tail, re.IGNORECASE) else "heap",
     )  # fmt: skip
 
 
@@ -480,29 +482,29 @@ def _closing(text: str) -> int:
 
 
 def _column(said: str) -> tuple[Column, bool]:
-    found = re.match(rf"({NAME})\s+(.*)$", said, re.S)
+    found = re.match(rf"({NAME})\s+(.*)$", said, re.DOTALL)
     if found is None:
         raise OracleError(904, said)
     rest = found[2]
-    is_key = bool(re.search(r"\bprimary\s+key\b", rest, re.I))
-    nullable = not re.search(r"\bnot\s+null\b", rest, re.I) and not is_key
-    default = re.search(r"\bdefault\s+('(?:[^']|'')*'|\S+)", rest, re.I)
+    is_key = bool(re.search(r"\bprimary\s+key\b", rest, re.IGNORECASE))
+    nullable = not re.search(r"\bnot\s+null\b", rest, re.IGNORECASE) and not is_key
+    default = re.search(r"\bdefault\s+('(?:[^']|'')*'|\S+)", rest, re.IGNORECASE)
     kind = re.split(
         r"\b(?:not\s+null|null|default|primary\s+key|unique|check|constraint|generated|references)\b",
         rest,
         maxsplit=1,
-        flags=re.I,
+        flags=re.IGNORECASE,
     )[0]
     return Column(plain_name(found[1]), types.parse(kind), nullable, default[1] if default else None), is_key
 
 
 def _partitioning(tail: str) -> Partitioning | None:
-    found = re.search(rf"partition\s+by\s+range\s*\(\s*({NAME})\s*\)", tail, re.I)
+    found = re.search(rf"partition\s+by\s+range\s*\(\s*({NAME})\s*\)", tail, re.IGNORECASE)
     if found is None:
         return None
     bounds: list[tuple[str, Any]] = []
     for name, bound in re.findall(
-        rf"partition\s+({NAME})\s+values\s+less\s+than\s*\(\s*(.*?)\s*\)(?=\s*[,)])", tail, re.I | re.S
+        rf"partition\s+({NAME})\s+values\s+less\s+than\s*\(\s*(.*?)\s*\)(?=\s*[,)])", tail, re.IGNORECASE | re.DOTALL
     ):
         value: Any
         if bound.upper() == "MAXVALUE":
@@ -519,16 +521,16 @@ def _partitioning(tail: str) -> Partitioning | None:
 
 def _alter_table(session: Session, table: Table, what: str) -> None:
     tables = session.database.tables
-    if found := re.match(r"add\s*\(?\s*(.*?)\s*\)?\s*$", what, re.I | re.S):
-        if not re.match(r"(constraint|primary)", found[1], re.I):
+    if found := re.match(r"add\s*\(?\s*(.*?)\s*\)?\s*$", what, re.IGNORECASE | re.DOTALL):
+        if not re.match(r"(constraint|primary)", found[1], re.IGNORECASE):
             column, _ = _column(found[1])
             added = Column(column.name, column.type, column.nullable, column.default, len(table.columns) + 1)
             tables.duck.cursor().execute(f"ALTER TABLE {table.stored} ADD COLUMN {added.stored} {column.type.storage}")
             table.columns.append(added)
-    elif re.match(r"move\b", what, re.I):
+    elif re.match(r"move\b", what, re.IGNORECASE):
         tables.touch_ddl(table, new_segments=True)
         return
-    elif found := re.match(rf"drop\s+column\s+({NAME})", what, re.I):
+    elif found := re.match(rf"drop\s+column\s+({NAME})", what, re.IGNORECASE):
         table.columns.remove(table.column(plain_name(found[1])))
     tables.touch_ddl(table)
 

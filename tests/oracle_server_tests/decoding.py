@@ -12,8 +12,7 @@ from typing import Any
 
 from tests.oracle_server.wire import calls, packets, types
 from tests.oracle_server.wire.calls import Call, CallReader
-from tests.oracle_server.wire.handshake import Agreement, answer_data_types, read_protocol_request
-from tests.oracle_server.wire.handshake import RELEASES
+from tests.oracle_server.wire.handshake import RELEASES, Agreement, answer_data_types, read_protocol_request
 from tests.oracle_server.wire.primitives import Reader
 
 _HEAD = re.compile(r"\S+ \S+ (Sending|Receiving)\b")
@@ -73,7 +72,7 @@ def read_cassette(path: Path) -> list[Packet]:
         rest = stream
         while rest:
             long_length, short_length = struct.unpack(">I", rest[:4])[0], struct.unpack(">H", rest[:2])[0]
-            length = short_length if short_length else long_length
+            length = short_length or long_length
             found.append(Packet(sent, rest[:length]))
             rest = rest[length:]
     return found
@@ -172,7 +171,8 @@ class Session:
         national = int.from_bytes(description[at + 3 : at + 5], "big")
         compiled, running = reader.clr() or b"", reader.clr() or b""
         return {
-            "version": version[0], "charset": charset, "flags": flags, "national": national, "field version": compiled[7],
+            "version": version[0], "charset": charset, "flags": flags, "national": national,
+            "field version": compiled[7],
             "32K strings": bool(running[6] & 4), "logon types": compiled[4], "big chunks": bool(compiled[37] & 0x20),
         }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Run by the conformance test with PYO_DEBUG_PACKETS set: the statements of the captured sessions, and their packets."""
+"""Run by the conformance test with PYO_DEBUG_PACKETS set: the statements of the captured sessions."""
 
 import asyncio
 import datetime as dt
@@ -7,12 +7,15 @@ import sys
 import oracledb
 
 CREATE = """create table fdf_golden (id number(9) not null, big number(19), price number(9, 2), anynum number,
-  name varchar2(40), fixed char(5), hired date, updated timestamp(6), payload raw(30), rating binary_double, score binary_float)"""
+  name varchar2(40), fixed char(5), hired date, updated timestamp(6), payload raw(30),
+  rating binary_double, score binary_float)"""
 ROWS = [
-    (1, 12345678901234, 12.34, 1.5, "alpha", "ab", dt.datetime(2024, 1, 2, 3, 4, 5), dt.datetime(2024, 1, 2, 3, 4, 5, 123456),
+    (1, 12345678901234, 12.34, 1.5, "alpha", "ab", dt.datetime(2024, 1, 2, 3, 4, 5), dt.datetime(2024, 1, 2, 3, 4, 5,
+    123456),
      b"\x01\x02", 2.5, 0.5),
     (2,) + (None,) * 10,
-    (3, -42, -99.99, -0.25, "gamma", "xyz", dt.datetime(1988, 12, 31, 23, 59, 58), dt.datetime(1988, 12, 31, 23, 59, 58, 999999),
+    (3, -42, -99.99, -0.25, "gamma", "xyz", dt.datetime(1988, 12, 31, 23, 59, 58), dt.datetime(1988, 12, 31, 23, 59,
+    58, 999999),
      b"\xff" * 8, -1.5, -2.0),
 ]  # fmt: skip
 

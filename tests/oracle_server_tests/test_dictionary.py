@@ -7,7 +7,8 @@ import pytest
 @pytest.fixture(scope="module")
 def tables(server):
     server.create_table(
-        "APP", "WIDE", [("ID", "NUMBER(9)"), ("Mixed Case", "VARCHAR2(10 CHAR)"), ("SELECT", "NUMBER(5,2)"), ("TS", "TIMESTAMP(3)")],
+        "APP", "WIDE", [("ID", "NUMBER(9)"), ("Mixed Case", "VARCHAR2(10 CHAR)"), ("SELECT", "NUMBER(5,2)"), ("TS",
+        "TIMESTAMP(3)")],
         [(n, f"v{n}", n, None) for n in range(1000)], rows_per_block=3, primary_key=["ID"],
     )  # fmt: skip
     server.create_table(
@@ -22,7 +23,8 @@ def tables(server):
 
 def test_columns_are_described_as_declared(tables, cursor):
     got = cursor.execute(
-        "select column_name, data_type, data_precision, data_scale, char_length, char_used, nullable from all_tab_columns "
+        "select column_name, data_type, data_precision, data_scale, char_length, char_used, nullable "
+        "from all_tab_columns "
         "where owner = :1 and table_name = :2 order by column_id", ["APP", "WIDE"],
     ).fetchall()  # fmt: skip
     assert got == [
@@ -69,7 +71,8 @@ def test_row_ids_do_not_sort_as_their_text_does_and_extents_cover_every_row_once
 
 def test_partitions_are_read_one_by_one(tables, cursor):
     names = cursor.execute(
-        "select partition_name from all_tab_partitions where table_owner = 'APP' and table_name = 'PARTS' order by partition_position"
+        "select partition_name from all_tab_partitions where table_owner = 'APP' and table_name = 'PARTS' "
+        "order by partition_position"
     ).fetchall()
     counts = [cursor.execute(f"select count(*) from parts partition ({name})").fetchone()[0] for (name,) in names]
     assert counts == [100, 100, 100]

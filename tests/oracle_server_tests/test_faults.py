@@ -19,10 +19,10 @@ SQL = "select id from many order by id"
 def test_a_dropped_connection_gives_some_rows_and_then_an_error(rows, cursor):
     rows.fault("drop", match="from many", after_rows=1200)
     cursor.arraysize = 500
+    cursor.execute(SQL)
     seen = []
     with pytest.raises(oracledb.DatabaseError, match="DPY-4011"):
-        for row in cursor.execute(SQL):
-            seen.append(row[0])
+        seen.extend(row[0] for row in cursor)
     assert seen == list(range(len(seen)))
     assert 0 < len(seen) <= 1200
 
@@ -75,7 +75,7 @@ def test_a_delay_runs_into_the_call_timeout_and_the_connection_survives(rows, co
 def test_killed_sessions_hear_of_it_at_their_next_call(rows, connection, cursor):
     cursor.execute("select 1 from dual")
     assert rows.kill_sessions() >= 1
-    with pytest.raises(oracledb.DatabaseError, match="ORA-00028|DPY-4011"):
+    with pytest.raises(oracledb.DatabaseError, match=r"ORA-00028|DPY-4011"):
         cursor.execute("select 1 from dual")
     assert not connection.is_healthy()
 
@@ -83,7 +83,7 @@ def test_killed_sessions_hear_of_it_at_their_next_call(rows, connection, cursor)
 def test_a_cut_socket_is_the_end(rows, cursor):
     cursor.execute("select 1 from dual")
     rows.kill_sessions(cut=True)
-    with pytest.raises(oracledb.DatabaseError, match="DPY-4011|DPY-1001"):
+    with pytest.raises(oracledb.DatabaseError, match=r"DPY-4011|DPY-1001"):
         cursor.execute("select 1 from dual")
 
 

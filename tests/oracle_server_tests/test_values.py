@@ -72,7 +72,8 @@ def test_minus_zero_and_nan_keep_their_bits(server, cursor):
 
 
 def test_data_frames_hold_the_same_values(everything, connection):
-    schema = pa.schema([("I9", pa.int64()), ("I38", pa.decimal128(38, 0)), ("P92", pa.decimal128(9, 2)), ("VC", pa.string()),
+    schema = pa.schema([("I9", pa.int64()), ("I38", pa.decimal128(38, 0)), ("P92", pa.decimal128(9, 2)), ("VC",
+    pa.string()),
                         ("DA", pa.timestamp("us")), ("CL", pa.large_string()), ("BL", pa.large_binary())])  # fmt: skip
     sql = f"select {', '.join(schema.names)} from everything order by rowid"
     tables = [pa.table(frame) for frame in connection.fetch_df_batches(sql, size=2, requested_schema=schema)]
@@ -153,7 +154,8 @@ def test_values_that_do_not_fit_are_refused(server, cursor, declared, value, cod
 
 numbers = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**39), max_value=10**39) | st.integers(
     -(10**39), 10**39
-).map(Decimal) | st.builds(lambda n, e: Decimal(n).scaleb(e), st.integers(-(10**20), 10**20), st.integers(-100, 90))  # fmt: skip
+).map(Decimal) | st.builds(lambda n, e: Decimal(n).scaleb(e), st.integers(-(10**20), 10**20), st.integers(-100,
+90))  # fmt: skip
 
 
 @given(numbers)

@@ -6,7 +6,6 @@ the others show what the user may read.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -70,6 +69,10 @@ def _tables(session: Session) -> Iterator[Table]:
             yield table
 
 
+def _blocks(table: Table) -> int:
+    return sum(extent.blocks for segment in table.segments for extent in segment.extents)
+
+
 def _views(session: Session) -> Iterator[View]:
     for view in list(session.database.tables.views.values()):
         if session.user.may_on("SELECT", view.schema, view.name):
@@ -92,7 +95,7 @@ def _all_tables(session: Session) -> Iterator[Row]:
             "OWNER": table.schema, "TABLE_NAME": table.name, "STATUS": "VALID", "DEGREE": "1", "TEMPORARY": "N",
             "TABLESPACE_NAME": None if table.partitioning or table.organization != "heap" else "USERS",
             "NUM_ROWS": table.statistics_rows,
-            "BLOCKS": None if table.statistics_rows is None else sum(e.blocks for s in table.segments for e in s.extents),
+            "BLOCKS": None if table.statistics_rows is None else _blocks(table),
             "PARTITIONED": "YES" if table.partitioning else "NO",
             "IOT_TYPE": "IOT" if table.organization == "index" else None,
             "SECONDARY": "N", "NESTED": "NO", "DROPPED": "NO", "READ_ONLY": "NO", "HAS_IDENTITY": "NO",
@@ -222,7 +225,8 @@ def _objects(session: Session) -> Iterator[Row]:
         yield {
             "OWNER": view.schema, "OBJECT_NAME": view.name, "OBJECT_ID": view.object_id, "OBJECT_TYPE": "VIEW",
             "CREATED": view.ddl_time, "LAST_DDL_TIME": view.ddl_time, "STATUS": "VALID", "TEMPORARY": "N",
-            "TIMESTAMP": view.ddl_time.strftime("%Y-%m-%d:%H:%M:%S"), "GENERATED": "N", "SECONDARY": "N", "NAMESPACE": 1,
+            "TIMESTAMP": view.ddl_time.strftime("%Y-%m-%d:%H:%M:%S"), "GENERATED": "N", "SECONDARY": "N",
+            "NAMESPACE": 1,
         }  # fmt: skip
 
 
@@ -301,7 +305,8 @@ def _constraint_columns(session: Session) -> Iterator[Row]:
 
 @_view(
     "ALL_INDEXES DBA_INDEXES USER_INDEXES",
-    "OWNER INDEX_NAME INDEX_TYPE TABLE_OWNER TABLE_NAME UNIQUENESS STATUS PARTITIONED VISIBILITY DISTINCT_KEYS:n NUM_ROWS:n",
+    "OWNER INDEX_NAME INDEX_TYPE TABLE_OWNER TABLE_NAME UNIQUENESS STATUS PARTITIONED VISIBILITY "
+    "DISTINCT_KEYS:n NUM_ROWS:n",
 )
 def _indexes(session: Session) -> Iterator[Row]:
     for table, name in _keyed(session):
@@ -327,7 +332,8 @@ def _index_columns(session: Session) -> Iterator[Row]:
 
 @_view(
     "V$DATABASE",
-    "DBID:n NAME DB_UNIQUE_NAME CREATED:d RESETLOGS_CHANGE#:n RESETLOGS_TIME:d CURRENT_SCN:n CHECKPOINT_CHANGE#:n LOG_MODE "
+    "DBID:n NAME DB_UNIQUE_NAME CREATED:d RESETLOGS_CHANGE#:n RESETLOGS_TIME:d CURRENT_SCN:n "
+    "CHECKPOINT_CHANGE#:n LOG_MODE "
     "OPEN_MODE DATABASE_ROLE FLASHBACK_ON PLATFORM_NAME CDB CON_ID:n LAST_OPEN_INCARNATION#:n",
     public=False,
 )
@@ -338,7 +344,8 @@ def _database(session: Session) -> Iterator[Row]:
         "DBID": database.dbid, "NAME": database.name, "DB_UNIQUE_NAME": database.name, "CREATED": started,
         "RESETLOGS_CHANGE#": database.incarnation, "RESETLOGS_TIME": started, "CURRENT_SCN": database.clock.tick(),
         "CHECKPOINT_CHANGE#": database.clock.scn, "LOG_MODE": "ARCHIVELOG", "OPEN_MODE": "READ WRITE",
-        "DATABASE_ROLE": "PRIMARY", "FLASHBACK_ON": "NO", "PLATFORM_NAME": "Linux x86 64-bit", "CDB": "YES", "CON_ID": 0,
+        "DATABASE_ROLE": "PRIMARY", "FLASHBACK_ON": "NO", "PLATFORM_NAME": "Linux x86 64-bit", "CDB": "YES",
+        "CON_ID": 0,
         "LAST_OPEN_INCARNATION#": 2,
     }  # fmt: skip
 
@@ -367,7 +374,8 @@ def _instance(session: Session) -> Iterator[Row]:
 
 @_view(
     "V$SESSION",
-    "SID:n SERIAL#:n AUDSID:n USERNAME SCHEMANAME STATUS MODULE ACTION CLIENT_INFO CLIENT_IDENTIFIER PROGRAM MACHINE OSUSER "
+    "SID:n SERIAL#:n AUDSID:n USERNAME SCHEMANAME STATUS MODULE ACTION CLIENT_INFO CLIENT_IDENTIFIER PROGRAM "
+    "MACHINE OSUSER "
     "PROCESS TYPE LOGON_TIME:d",
     public=False,
 )
@@ -375,7 +383,8 @@ def _sessions(session: Session) -> Iterator[Row]:
     for other in list(session.database.sessions.values()):
         yield {
             "SID": other.number, "SERIAL#": other.serial, "AUDSID": other.number + 4_000_000, "TYPE": "USER",
-            "USERNAME": other.user.name, "SCHEMANAME": other.current_schema, "MODULE": other.module, "ACTION": other.action,
+            "USERNAME": other.user.name, "SCHEMANAME": other.current_schema, "MODULE": other.module,
+            "ACTION": other.action,
             "STATUS": "ACTIVE" if other is session else "INACTIVE", "CLIENT_INFO": other.client_info,
             "CLIENT_IDENTIFIER": other.client_identifier, "PROGRAM": other.program, "MACHINE": other.machine,
             "OSUSER": other.os_user, "PROCESS": other.process, "LOGON_TIME": other.logged_on,
@@ -405,7 +414,8 @@ def _version(session: Session) -> Iterator[Row]:
     release = session.database.release
     banner = f"Oracle Database {release.major}{'ai' if release.major == 23 else 'c'} test server, not Oracle's"
     yield {
-        "BANNER": banner, "BANNER_FULL": f"{banner}\nVersion {release.version_text}", "BANNER_LEGACY": banner, "CON_ID": 0,
+        "BANNER": banner, "BANNER_FULL": f"{banner}\nVersion {release.version_text}", "BANNER_LEGACY": banner,
+        "CON_ID": 0,
     }  # fmt: skip
 
 
@@ -494,7 +504,8 @@ def _policies(session: Session) -> Iterator[Row]:
     for table in _tables(session):
         for policy in table.policies:
             yield {
-                "OBJECT_OWNER": table.schema, "OBJECT_NAME": table.name, "POLICY_NAME": policy, "SEL": "YES", "INS": "NO",
+                "OBJECT_OWNER": table.schema, "OBJECT_NAME": table.name, "POLICY_NAME": policy, "SEL": "YES",
+                "INS": "NO",
                 "UPD": "NO", "DEL": "NO", "ENABLE": "YES",
             }  # fmt: skip
 

@@ -19,7 +19,6 @@ from tests.oracle_server.database.clock import Clock
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
 from tests.oracle_server.database.values import to_storage
-from tests.oracle_server.wire import rowids
 
 NEVER = (1 << 62) + (1 << 40)  # `died` of what is current
 PENDING = 1 << 62  # `born` or `died` by a transaction that is still open, plus its session
@@ -293,7 +292,7 @@ class Tables:
             return scn
 
     def scan(self, table: Table, scn: int | None) -> str:
-        """A DuckDB query of one version of a table: `rid`, c1, c2, ...; None reads what is current, pending included."""
+        """A DuckDB query of one version of a table: `rid`, c1, c2, ...; None reads what is current, even pending."""
         named = ", ".join(["rid", *(column.stored for column in table.columns)])
         if scn is None:
             return f"SELECT {named} FROM {table.stored} WHERE died = {NEVER}"
@@ -311,10 +310,3 @@ class Tables:
         table = self.tables[schema, name]
         found = self.duck.cursor().sql(f"{self.scan(table, scn)} ORDER BY rid").to_arrow_table()
         return found.rename_columns(["ROWID", *(column.name for column in table.columns)])
-
-    def count_in(self, segment: Segment) -> int:
-        return segment.rows
-
-    @staticmethod
-    def lowest_row_id(segment: Segment) -> int:
-        return rowids.pack(segment.data_object, 0, 0, 0)

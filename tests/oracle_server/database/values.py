@@ -145,7 +145,7 @@ def moment(value: Any) -> tuple[int, int]:
     if isinstance(value, dt.datetime):
         offset = value.utcoffset() or dt.timedelta(0)
         naive = value.replace(tzinfo=None) - offset
-        micros = (naive - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)  # noqa: DTZ001  (naive on both sides)
+        micros = (naive - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
         return micros * 1000, int(offset.total_seconds() // 60)
     if isinstance(value, dt.date):
         return (value - dt.date(1970, 1, 1)).days * 86400 * 10**9, 0

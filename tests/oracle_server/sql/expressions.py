@@ -72,7 +72,7 @@ class Scope:
         found = [
             typed
             for source in self.sources
-            if qualifier is None or source.name == qualifier or source.name == f"{schema}.{qualifier}"
+            if qualifier is None or source.name in (qualifier, f"{schema}.{qualifier}")
             for column, typed in source.columns
             if column == name
         ]
@@ -111,7 +111,7 @@ def big_literal(value: Decimal) -> Typed:
 
 def number_literal(value: Decimal) -> Typed:
     """A constant number: DECIMAL where it fits, else bytes."""
-    sign, digits, exponent = value.as_tuple()
+    _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     scale = max(0, -exponent)
     precision = max(len(digits) + max(0, exponent), scale, 1)
@@ -752,10 +752,8 @@ class Expressions:
         descends = bool(isinstance(node, exp.Ordered) and node.args.get("desc"))
         first = node.args.get("nulls_first") if isinstance(node, exp.Ordered) else None
         named = self.scope.outputs.get(name_of(key.this)) if isinstance(key, exp.Column) and not key.table else None
-        if isinstance(key, exp.Literal) and not key.is_string:
-            sql = str(key.this)
-        else:
-            sql = (named or self(key)).sql
+        is_position = isinstance(key, exp.Literal) and not key.is_string
+        sql = str(key.this) if is_position else (named or self(key)).sql
         where = "FIRST" if (descends if first is None else first) else "LAST"
         return f"{sql} {'DESC' if descends else 'ASC'} NULLS {where}"
 

@@ -16,7 +16,8 @@ _ELEMENT = re.compile(
 )
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 LONG_MONTHS = (
-    "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "OCTOBER", "NOVEMBER", "DECEMBER",
+    "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "OCTOBER", "NOVEMBER",
+    "DECEMBER",
 )  # fmt: skip
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 JULIAN_OF_1970 = 2440588
@@ -35,68 +36,31 @@ def format_moment(nanos: int | None, minutes: int | None, model: str) -> str | N
     of_month = int((day - day.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)) + 1
     of_year = int((day - day.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)) + 1
     shown = year - 1 if year <= 0 else year
+    hours, sign = second // 3600, "-" if offset < 0 else "+"
+    zone_hours, zone_minutes = f"{sign}{abs(offset) // 60:02}", f"{abs(offset) % 60:02}"
     weekday = DAYS[(int(days) + 3) % 7]
+    names = {
+        "MON": MONTHS[month - 1], "MONTH": LONG_MONTHS[month - 1].ljust(9), "DAY": weekday.ljust(9), "DY": weekday[:3],
+    }  # fmt: skip
+    written = {
+        "SYYYY": f"{'-' if shown < 0 else ' '}{abs(shown):04}", "YYYY": f"{abs(shown):04}", "RRRR": f"{abs(shown):04}",
+        "YYY": f"{abs(shown):04}"[-3:], "YY": f"{abs(shown):04}"[-2:], "RR": f"{abs(shown):04}"[-2:],
+        "MM": f"{month:02}", "DD": f"{of_month:02}", "DDD": f"{of_year:03}", "D": str((int(days) + 4) % 7 + 1),
+        "HH24": f"{hours:02}", "HH": f"{(hours + 11) % 12 + 1:02}", "HH12": f"{(hours + 11) % 12 + 1:02}",
+        "AM": "PM" if hours >= 12 else "AM", "PM": "PM" if hours >= 12 else "AM", "MI": f"{second // 60 % 60:02}",
+        "SS": f"{second % 60:02}", "SSSSS": f"{second:05}", "J": str(int(days) + JULIAN_OF_1970),
+        "Q": str((month + 2) // 3), "WW": f"{(of_year + 6) // 7:02}", "TZH": zone_hours, "TZM": zone_minutes,
+        "TZR": f"{zone_hours}:{zone_minutes}", "X": ".", "FM": "",
+    }  # fmt: skip
     out = []
     for part in _ELEMENT.findall(model):
         upper = part.upper()
-        match upper:
-            case "SYYYY":
-                out.append(f"{'-' if shown < 0 else ' '}{abs(shown):04}")
-            case "YYYY" | "RRRR":
-                out.append(f"{abs(shown):04}")
-            case "YYY" | "YY" | "RR":
-                out.append(f"{abs(shown):04}"[-len(upper) :])
-            case "MM":
-                out.append(f"{month:02}")
-            case "MON":
-                out.append(_cased(part, MONTHS[month - 1]))
-            case "MONTH":
-                out.append(_cased(part, LONG_MONTHS[month - 1].ljust(9)))
-            case "DD":
-                out.append(f"{of_month:02}")
-            case "DDD":
-                out.append(f"{of_year:03}")
-            case "DAY":
-                out.append(_cased(part, weekday.ljust(9)))
-            case "DY":
-                out.append(_cased(part, weekday[:3]))
-            case "D":
-                out.append(str((int(days) + 4) % 7 + 1))
-            case "HH24":
-                out.append(f"{second // 3600:02}")
-            case "HH" | "HH12":
-                out.append(f"{(second // 3600 + 11) % 12 + 1:02}")
-            case "AM" | "PM":
-                out.append("PM" if second >= 43200 else "AM")
-            case "MI":
-                out.append(f"{second // 60 % 60:02}")
-            case "SS":
-                out.append(f"{second % 60:02}")
-            case "SSSSS":
-                out.append(f"{second:05}")
-            case "J":
-                out.append(str(int(days) + JULIAN_OF_1970))
-            case "Q":
-                out.append(str((month + 2) // 3))
-            case "WW":
-                out.append(f"{(of_year + 6) // 7:02}")
-            case "TZH":
-                out.append(f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}")
-            case "TZM":
-                out.append(f"{abs(offset) % 60:02}")
-            case "TZR":
-                out.append(f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02}:{abs(offset) % 60:02}")
-            case "X":
-                out.append(".")
-            case "FM":
-                pass
-            case _ if upper.startswith("FF"):
-                digits = int(upper[2:] or 6)
-                out.append(f"{fraction:09}"[:digits])
-            case _ if part.startswith('"'):
-                out.append(part[1:-1])
-            case _:
-                out.append(part)
+        if upper in names:
+            out.append(_cased(part, names[upper]))
+        elif upper.startswith("FF"):
+            out.append(f"{fraction:09}"[: int(upper[2:] or 6)])
+        else:
+            out.append(written.get(upper, part.strip('"')))
     return "".join(out)
 
 

@@ -15,7 +15,14 @@ from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.types import INTEGER, NUMBER, OracleType
 from tests.oracle_server.sql import formats
 from tests.oracle_server.sql.expressions import (
-    Expressions, Typed, bind, moment_literal, null, number_literal, text, text_literal,
+    Expressions,
+    Typed,
+    bind,
+    moment_literal,
+    null,
+    number_literal,
+    text,
+    text_literal,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -191,7 +198,7 @@ def _cut(see: Expressions, arguments: Arguments, big: str) -> Typed:
     if value.type.name in ("BINARY_DOUBLE", "BINARY_FLOAT"):
         native = {"ora_round": "round", "ora_trunc": "trunc"}[big]
         return Typed(f"{native}({value.sql})", value.type)
-    if not value.is_big and 0 <= places and (value.type.scale or 0) <= places:
+    if not value.is_big and places >= 0 and (value.type.scale or 0) <= places:
         return value
     cut = f"{big}({see.big(value).sql}, {places})"
     if not value.is_big and places >= 0 and (value.type.precision or 38) < 38:
@@ -360,7 +367,8 @@ def _simple(function: str, kind: OracleType | None = None) -> Handler:
 
 
 for _oracle, _duck in (("UPPER", "upper"), ("LOWER", "lower"), ("REPLACE", "replace"), ("TRANSLATE", "translate"),
-                       ("INITCAP", "initcap"), ("REVERSE", "reverse"), ("REGEXP_REPLACE", "regexp_replace")):  # fmt: skip
+                       ("INITCAP", "initcap"), ("REVERSE", "reverse"), ("REGEXP_REPLACE",
+                       "regexp_replace")):  # fmt: skip
     _HANDLERS[_oracle] = _simple(_duck)
 _HANDLERS["LENGTH"] = _simple("length", INTEGER)
 _HANDLERS["ASCII"] = _simple("ascii", INTEGER)

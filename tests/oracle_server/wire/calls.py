@@ -20,6 +20,7 @@ PIPELINE_BEGIN, PIPELINE_END = 199, 200
 
 PARSE, BIND, DEFINE, DO_EXECUTE, DO_FETCH, DO_COMMIT, DESCRIBE_ONLY = 0x01, 0x08, 0x10, 0x20, 0x40, 0x100, 0x20000
 COMMIT_ON_REEXECUTE = 1
+ROW_COUNTS = 0x4000
 LOB_LENGTH, LOB_READ, LOB_TRIM, LOB_WRITE, LOB_CREATE, LOB_FREE = 0x1, 0x2, 0x20, 0x40, 0x110, 0x111
 LOB_CHUNK_SIZE, LOB_OPEN, LOB_CLOSE, LOB_IS_OPEN, LOB_ARRAY = 0x4000, 0x8000, 0x10000, 0x11000, 0x80000
 
@@ -49,6 +50,7 @@ class Call:
     defines: list[BindForm] = field(default_factory=list)
     lob: dict[str, Any] = field(default_factory=dict)
     commits: bool = False
+    wants_row_counts: bool = False
 
 
 @dataclass
@@ -147,6 +149,7 @@ class CallReader:
             call.sql = (reader.clr() or b"").decode()
         numbers = [reader.ub(4) for _ in range(13)]
         is_query = bool(numbers[7])
+        call.wants_row_counts = bool(numbers[9] & ROW_COUNTS)
         call.commits = bool(call.options & DO_COMMIT)
         if call.options & DEFINE:
             call.defines = [self._form() for _ in range(define_count)]
@@ -301,9 +304,8 @@ class CallReader:
         reader = self.reader
         reader.take(2)
         reader.ub(4)
-        lengths: list[tuple[str, int, int]] = []
-        for name in ("client_identifier", "module", "action"):
-            lengths.append((name, reader.byte(), reader.ub(4)))
+        first = ("client_identifier", "module", "action")
+        lengths: list[tuple[str, int, int]] = [(name, reader.byte(), reader.ub(4)) for name in first]
         reader.byte()
         reader.ub(4)
         reader.byte()

@@ -141,7 +141,7 @@ def protocol_answer(release: Release) -> bytes:
     national[9:11] = struct.pack(">H", UTF16)
     return (
         b"\x01\x06\x00"
-        + b"x86_64/Linux 2.4.xx\x00"
+        b"x86_64/Linux 2.4.xx\x00"
         + struct.pack("<H", UTF8)
         + b"\x23"
         + struct.pack("<H", 0)

@@ -52,8 +52,7 @@ def decode_number(coded: bytes) -> Decimal:
         power, pairs = 0x3F - coded[0], [101 - byte for byte in body]
     unscaled = int("".join(f"{pair:02}" for pair in pairs) or "0")
     scale = 2 * (power - len(pairs))
-    value = Decimal((0 if positive else 1, tuple(map(int, str(unscaled))), scale))
-    return value
+    return Decimal((0 if positive else 1, tuple(map(int, str(unscaled))), scale))
 
 
 def encode_date(value: dt.datetime) -> bytes:
@@ -73,7 +72,7 @@ def decode_datetime(coded: bytes) -> dt.datetime:
     """A DATE or TIMESTAMP of a bind; what carries an offset comes back aware, in UTC."""
     year = (coded[0] - 100) * 100 + coded[1] - 100
     micros = struct.unpack(">I", coded[7:11])[0] // 1000 if len(coded) >= 11 else 0
-    value = dt.datetime(year, coded[2], coded[3], coded[4] - 1, coded[5] - 1, coded[6] - 1, micros)  # noqa: DTZ001  (no zone is what a DATE has)
+    value = dt.datetime(year, coded[2], coded[3], coded[4] - 1, coded[5] - 1, coded[6] - 1, micros)
     if len(coded) == 13 and (coded[11] or coded[12]):
         offset = dt.timedelta(hours=coded[11] - 20, minutes=coded[12] - 60)
         return value.replace(tzinfo=dt.UTC).astimezone(dt.timezone(offset))
