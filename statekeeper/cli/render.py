@@ -136,6 +136,8 @@ def show_connections(report: PlanReport, screen: Screen) -> None:
     for table in report.tables:
         if table.failure is None:
             screen.line(f"{table.table.key}: readable, {_plural(len(table.columns), 'column')}, each of an exact type")
+            for note in table.notes:
+                screen.line(f"  note: {note}")
         else:
             _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
 

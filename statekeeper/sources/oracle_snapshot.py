@@ -100,10 +100,11 @@ def moment_of(connection: Connection, at: datetime) -> Moment:
         PlanError: the database remembers no SCN of so early (or so late) a time.
     """
     # The function reads its argument by the clock of the server, whatever the session's time zone is.
-    server_clock = "CAST(FROM_TZ(:at, 'UTC') AT TIME ZONE TO_CHAR(SYSTIMESTAMP, 'TZR') AS TIMESTAMP)"
-    bind = Bind("TIMESTAMP", at.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" "))
+    ((offset,),) = connection.rows(Sql("SELECT TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM DUAL"), "no server's clock")
+    zone = datetime.strptime(offset.strip(), "%z").tzinfo
+    bind = Bind("TIMESTAMP", at.astimezone(zone).replace(tzinfo=None).isoformat(sep=" "))
     try:
-        rows = connection.rows(Sql(f"SELECT TIMESTAMP_TO_SCN({server_clock}) FROM DUAL", (bind,)), "no SCN")
+        rows = connection.rows(Sql("SELECT TIMESTAMP_TO_SCN(:at) FROM DUAL", (bind,)), "no SCN")
     except SnapshotLost as error:
         raise PlanError(
             f"the database has no SCN of flashback_timestamp {at.isoformat()}: {error.message}",

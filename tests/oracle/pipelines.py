@@ -1,0 +1,95 @@
+"""Pipelines of one Oracle source, run in this process or as a user would; and what was published."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.reporting import NullReporter
+
+if TYPE_CHECKING:
+    from statekeeper.report import RunReport
+    from tests.oracle_server import OracleServer
+
+DAY = "2026-01-06"
+_PROGRAM = (sys.executable, "-c", "from statekeeper.cli.app import main; main()")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder with a configuration and what it extracts; `cwd` is the working directory."""
+
+    cwd: Path
+    server: OracleServer
+
+    def configure(
+        self, *tables: dict[str, Any], source: dict[str, Any] | None = None, workers: int = 2, **top: Any
+    ) -> Path:
+        """Write the configuration of tables; `source` overrides keys of the source."""
+        login = {"host": self.server.host, "port": self.server.port, "service": self.server.service}
+        keys = {"type": "oracle", **login, "user": "READER", "password": "reader-secret", **(source or {})}
+        config = {
+            "pipeline": "ora",
+            "sources": {"ora": {key: value for key, value in keys.items() if value is not None}},
+            "output": {"base_path": str(self.cwd / "lake")},
+            "execution": {"workers": workers},
+            "defaults": {"retry": {"attempts": 4, "initial_delay": "20ms", "max_delay": "100ms"}},
+            **top,
+            "tables": list(tables),
+        }
+        path = self.cwd / "ora.yml"
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+        return path
+
+    def run(self, *, force: bool = False) -> RunReport:
+        return self.extractor.run(force_reprocess=force)
+
+    @property
+    def extractor(self) -> StatefulDataExtractor:
+        return StatefulDataExtractor.from_config(self.cwd / "ora.yml", date=DAY, reporter=NullReporter())
+
+    def command(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+        """`statekeeper ARGUMENTS` in a process of its own."""
+        return subprocess.run(
+            [*_PROGRAM, *arguments],
+            cwd=self.cwd, env=_environ(), capture_output=True, text=True, timeout=timeout, check=False,
+        )  # fmt: skip
+
+    def begin(self, *arguments: str) -> subprocess.Popen[str]:
+        """The same, not waited for."""
+        return subprocess.Popen(
+            [*_PROGRAM, *arguments],
+            cwd=self.cwd, env=_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def output(self, table: str) -> Path:
+        return self.cwd / "lake" / "ora" / table / "202601" / "06" / "ora-20260106.parquet"
+
+    def published(self, table: str) -> pa.Table:
+        return pq.read_table(self.output(table))
+
+    def metadata(self, table: str) -> dict[str, Any]:
+        return json.loads(self.output(table).with_name("ora-20260106_metadata.json").read_text())
+
+    def chunk_queries(self, table: str) -> list[dict[str, Any]]:
+        """What the server served of the table's chunks."""
+        return [
+            one
+            for one in self.server.log()
+            if f'"{table}"' in one["sql"] and " chunk " in (one["action"] or "") and "COUNT" not in one["sql"]
+        ]
+
+
+def _environ() -> dict[str, str]:
+    root = str(Path(__file__).parent.parent.parent)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}
