@@ -33,12 +33,19 @@ def show_run(report: RunReport, screen: Screen) -> None:
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome})
 
 
+def show_run_without_config(report: RunReport, screen: Screen) -> None:
+    """The same of a run that no configuration describes: it cannot be resumed by its name alone."""
+    _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome}, again="the same command")
+
+
 def show_verification(report: RunReport, screen: Screen) -> None:
     """The same of a verification, which extracts nothing: what a run would skip is verified."""
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome} | {Outcome.SKIPPED: "verified"})
 
 
-def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, str]) -> None:
+def _show_outcomes(
+    report: RunReport, screen: Screen, words: Mapping[Outcome, str], *, again: str = "`statekeeper resume`"
+) -> None:
     columns = (
         Column("table"),
         Column("result"),
@@ -75,7 +82,7 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     screen.line(f"{report.run_id}: {counted}{took}")
     screen.line(f"files: {report.base_path}")
     if report.exit_code != 0:
-        screen.line("next: `statekeeper resume` goes on from here; `statekeeper status` shows it again")
+        screen.line(f"next: {again} goes on from here; `statekeeper status` shows it again")
 
 
 def run_json(report: RunReport) -> str:
@@ -129,6 +136,8 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
         _show_table_plan(table, screen)
     screen.line(f"{report.run_id} would: {_counted(table.verdict.value for table in report.tables)}")
     screen.line(f"files: {report.base_path}")
+    if report.exit_code != 0:
+        screen.line(f"next: {again} goes on from here; `statekeeper status` shows it again")
 
 
 def show_connections(report: PlanReport, screen: Screen) -> None:
