@@ -42,6 +42,7 @@ class Cursor:
     bind_names: list[str] = field(default_factory=list)
     bind_forms: list[BindForm] = field(default_factory=list)
     defines: list[BindForm] = field(default_factory=list)
+    in_places: list[int] | None = None  # of a PL/SQL block: the binds that a re-execution sends
     query: Query | None = None
     scn: int | None = None
     feed: Feed | None = None

@@ -384,6 +384,10 @@ class Connection:
         if cursor is None:
             raise OracleError(1001)
         if not cursor.is_query:
+            if cursor.in_places is not None:
+                call.bind_forms, count = cursor.bind_forms, len(cursor.bind_forms)
+                given = [dict(zip(cursor.in_places, row, strict=True)) for row in call.binds or [[]]]
+                call.binds = [[row.get(place) for place in range(count)] for row in given]
             return self._run(cursor, call)
         self._start(cursor, call)
         call.options |= calls.DO_FETCH if call.function == calls.REEXECUTE_FETCH else 0
@@ -501,6 +505,8 @@ class Connection:
         parts: list[bytes | memoryview] = []
         if cursor.kind == 47 and call.bind_forms:
             parts += _out_values(call, effect)
+            cursor.in_places = [place for place in range(len(call.bind_forms)) if place not in effect.out]
+            self.calls.bind_forms_of[cursor.number] = [call.bind_forms[place] for place in cursor.in_places]
         parts.append(answers.return_parameters(self.database.clock.scn, cursor.number, counts))
         outcome = Outcome(0, "", effect.rows, cursor.number, 0, cursor.kind, session.is_dirty)
         return [*parts, self._closing(outcome)]
