@@ -13,9 +13,9 @@ from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
 from tests.oracle_server.rows import Feed, Lie, encoded, encoder, lied, remembered
-from tests.oracle_server.sql.expressions import Typed, bind
 from tests.oracle_server.sql.parsing import number_binds, parse
 from tests.oracle_server.sql.queries import Query, Translator
+from tests.oracle_server.sql.typed import Typed, bind
 from tests.oracle_server.wire import types as wire
 from tests.oracle_server.wire.columns import EncodedRows
 from tests.oracle_server.wire.types import BindForm, ColumnForm

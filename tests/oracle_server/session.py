@@ -18,9 +18,9 @@ from tests.oracle_server.database.tables import PENDING, Table, View
 from tests.oracle_server.database.types import OracleType
 from tests.oracle_server.database.users import User
 from tests.oracle_server.database.values import moment, to_storage
-from tests.oracle_server.sql.expressions import Source, Typed
 from tests.oracle_server.sql.parsing import parse
 from tests.oracle_server.sql.queries import Translator, partition_of, sample_of
+from tests.oracle_server.sql.typed import Source, Typed
 
 DEFAULTS = {
     "NLS_DATE_FORMAT": "DD-MON-RR", "NLS_TIMESTAMP_FORMAT": "DD-MON-RR HH.MI.SSXFF AM",

@@ -15,9 +15,10 @@ from tests.oracle_server.cursors import described
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.tables import NEVER, Column, Partitioning, Table, View
-from tests.oracle_server.sql.expressions import Expressions, Scope, Source, Typed, bind
+from tests.oracle_server.sql.expressions import Expressions
 from tests.oracle_server.sql.parsing import name_of, number_binds, parse
 from tests.oracle_server.sql.queries import Query, Translator
+from tests.oracle_server.sql.typed import Scope, Source, Typed, bind
 
 if TYPE_CHECKING:
     from tests.oracle_server.session import Session

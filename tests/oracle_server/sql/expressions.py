@@ -6,10 +6,9 @@ zone are pairs, row ids are integers. Columns are found by the scope, subqueries
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,154 +17,22 @@ from sqlglot import exp
 from tests.oracle_server.database import types, values
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.types import OracleType
-from tests.oracle_server.sql import formats
 from tests.oracle_server.sql.parsing import name_of, type_text
-from tests.oracle_server.wire import rowids
 from tests.oracle_server.wire.scalars import encode_number
 
 if TYPE_CHECKING:
     from tests.oracle_server.sql.queries import Translator
 
 
-@dataclass(frozen=True)
-class Typed:
-    """A DuckDB expression; `literal` is its value where it is a constant.
-
-    `declared` says that a column or a CAST gave it its precision: Oracle describes every other number as NUMBER.
-    """
-
-    sql: str
-    type: OracleType
-    literal: Any = None
-    nullable: bool = True
-    is_null: bool = False
-    declared: bool = False
-    is_count: bool = False
-
-    @property
-    def is_big(self) -> bool:
-        """Whether it is Oracle's bytes of a number."""
-        return self.type.is_number and not self.type.fits_decimal
+from tests.oracle_server.sql.conversions import Conversions, varying
+from tests.oracle_server.sql.typed import Scope, Typed, blob, moment_literal, null, number_literal, text_literal
 
 
-@dataclass
-class Source:
-    """What a FROM clause offers under one alias."""
-
-    alias: str
-    name: str
-    columns: list[tuple[str, Typed]]
-    rowid: Typed | None = None
-    hidden: frozenset[str] = frozenset()
-
-
-@dataclass
-class Scope:
-    """The sources of one query, and those of the queries around it."""
-
-    sources: list[Source] = field(default_factory=list)
-    parent: Scope | None = None
-    outputs: dict[str, Typed] = field(default_factory=dict)
-    level: str | None = None
-
-    def column(self, name: str, qualifier: str | None, schema: str | None = None) -> Typed:
-        found = [
-            typed
-            for source in self.sources
-            if qualifier is None or source.name in (qualifier, f"{schema}.{qualifier}")
-            for column, typed in source.columns
-            if column == name
-        ]
-        if not found and name == "ROWID":
-            found = [source.rowid for source in self.sources if source.rowid and qualifier in (None, source.name)]
-        if found:
-            if len(found) > 1 and qualifier is None:
-                raise OracleError(918, f'"{name}"')
-            return found[0]
-        if self.parent:
-            return self.parent.column(name, qualifier, schema)
-        if name == "ROWID" and any(qualifier in (None, source.name) for source in self.sources):
-            raise OracleError(1445)
-        raise OracleError(904, f'"{qualifier}"."{name}"' if qualifier else f'"{name}"')
-
-
-def text(value: str) -> str:
-    """A DuckDB string literal."""
-    quoted = value.replace("'", "''")
-    return f"'{quoted}'"
-
-
-def blob(value: bytes) -> str:
-    """A DuckDB literal of bytes."""
-    escaped = "".join(f"\\x{byte:02X}" for byte in value)
-    return f"'{escaped}'::BLOB"
-
-
-def null(kind: OracleType = types.varchar(1)) -> Typed:  # noqa: B008  (a frozen value)
-    return Typed(f"NULL::{kind.storage}", kind, is_null=True)
-
-
-def big_literal(value: Decimal) -> Typed:
-    return Typed(blob(encode_number(value)), types.NUMBER, value)
-
-
-def number_literal(value: Decimal) -> Typed:
-    """A constant number: DECIMAL where it fits, else bytes."""
-    _, digits, exponent = value.as_tuple()
-    assert isinstance(exponent, int)
-    scale = max(0, -exponent)
-    precision = max(len(digits) + max(0, exponent), scale, 1)
-    if precision <= 38:
-        shown = format(value, "f")
-        return Typed(f"{shown}::DECIMAL({precision},{scale})", types.number(precision, scale), value)
-    return big_literal(value)
-
-
-def text_literal(value: str) -> Typed:
-    if value == "":
-        return null()
-    return Typed(text(value), types.OracleType("CHAR", length=max(1, len(value.encode()))), value, nullable=False)
-
-
-def moment_literal(nanos: int, minutes: int | None, kind: OracleType) -> Typed:
-    stored = f"make_timestamp_ns({nanos})" if (kind.scale or 0) > 6 else f"make_timestamp({nanos // 1000})"
-    if kind.name == "TIMESTAMP WITH TIME ZONE":
-        stored = f"{{'utc': {stored}, 'minutes': {minutes or 0}::SMALLINT}}"
-    return Typed(stored, kind, (nanos, minutes or 0), nullable=False)
-
-
-def bind(value: Any, declared_size: int = 0) -> Typed:
-    """A bind variable's value as a constant."""
-    match value:
-        case None:
-            return null()
-        case bool():
-            return Typed("TRUE" if value else "FALSE", types.BOOLEAN, value)
-        case Decimal() | int():
-            return number_literal(Decimal(value))
-        case float():
-            return Typed(f"{text(repr(value))}::DOUBLE", types.BINARY_DOUBLE, value)
-        case str():
-            if value == "":
-                return null()
-            return Typed(text(value), types.varchar(max(len(value.encode()), declared_size, 1)), value)
-        case bytes():
-            return Typed(blob(value), types.OracleType("RAW", length=max(1, len(value))), value) if value else null()
-        case dt.datetime():
-            kind = types.TIMESTAMP_TZ if value.tzinfo else types.TIMESTAMP if value.microsecond else types.DATE
-            return moment_literal(*values.moment(value), kind)
-        case dt.timedelta():
-            micros = value // dt.timedelta(microseconds=1)
-            return Typed(f"{micros}::BIGINT", types.OracleType("INTERVAL DAY TO SECOND", 2, 6), micros)
-        case _:
-            raise unsupported(f"a bind of {type(value).__name__}")
-
-
-class Expressions:
+class Expressions(Conversions):
     """Translates expressions of one scope; `translator` answers for subqueries, functions and the session."""
 
     def __init__(self, translator: Translator, scope: Scope) -> None:
-        self.translator = translator
+        super().__init__(translator)
         self.scope = scope
 
     def __call__(self, node: exp.Expression | None) -> Typed:
@@ -257,32 +124,6 @@ class Expressions:
 
     # --- arithmetic
 
-    def big(self, typed: Typed) -> Typed:
-        """The same number as Oracle's bytes."""
-        if typed.is_big:
-            return typed
-        if typed.is_null:
-            return null(types.NUMBER)
-        if typed.type.is_number:
-            if isinstance(typed.literal, Decimal):
-                return big_literal(typed.literal)
-            return Typed(f"ora_num(({typed.sql})::VARCHAR)", types.NUMBER)
-        if typed.type.name in ("BINARY_DOUBLE", "BINARY_FLOAT"):
-            return Typed(f"ora_num_double({typed.sql})", types.NUMBER)
-        if typed.type.is_character:
-            if isinstance(typed.literal, str):
-                return big_literal(values.exact(typed.literal))
-            return Typed(f"ora_num({typed.sql})", types.NUMBER)
-        raise OracleError(932, "NUMBER", typed.type.name)
-
-    def numeric(self, typed: Typed) -> Typed:
-        """A number, from a text where need be."""
-        if typed.is_null:
-            return null(types.INTEGER)
-        if typed.type.is_character:
-            return number_literal(values.exact(typed.literal)) if isinstance(typed.literal, str) else self.big(typed)
-        return typed
-
     def _operate(self, node: exp.Binary, sign: str, function: str) -> Typed:
         left, right = self(node.this), self(node.expression)
         if left.type.is_moment or right.type.is_moment or "INTERVAL" in left.type.name + right.type.name:
@@ -358,39 +199,7 @@ class Expressions:
         kind = moment.type if step.type.name.startswith("INTERVAL") else types.DATE
         return Typed(moved if kind.name != "DATE" else f"date_trunc('second', {moved})", kind)
 
-    def instant(self, typed: Typed) -> str:
-        """The timestamp behind a moment: UTC where it has a zone, wall time where not."""
-        return f"({typed.sql}).utc" if typed.type.name == "TIMESTAMP WITH TIME ZONE" else typed.sql
-
     # --- texts
-
-    def as_text(self, typed: Typed) -> str:
-        """Implicit TO_CHAR."""
-        kind = typed.type
-        if typed.is_null:
-            return "NULL::VARCHAR"
-        if kind.is_character or kind.name == "UROWID":
-            return typed.sql
-        if kind.is_number:
-            return (
-                f"ora_text({self.big(typed).sql})" if typed.is_big or (kind.scale or 0) else f"({typed.sql})::VARCHAR"
-            )
-        if kind.is_moment:
-            return self.format_moment(typed, self.translator.session.default_format(kind))
-        if kind.name == "ROWID":
-            return f"ora_rowid_text({typed.sql})"
-        if kind.name in types.BYTES:
-            return f"upper(hex({typed.sql}))"
-        return f"({typed.sql})::VARCHAR"
-
-    def format_moment(self, typed: Typed, model: str) -> str:
-        unit, factor = ("epoch_ns", "") if (typed.type.scale or 0) > 6 else ("epoch_us", " * 1000")
-        minutes = "0"
-        if typed.type.name == "TIMESTAMP WITH TIME ZONE":
-            minutes = f"({typed.sql}).minutes"
-        elif typed.type.name == "TIMESTAMP WITH LOCAL TIME ZONE":
-            minutes = str(self.translator.session.zone_minutes)
-        return f"ora_format_moment({unit}({self.instant(typed)})::HUGEINT{factor}, {minutes}, {text(model)})"
 
     def _dpipe(self, node: exp.DPipe) -> Typed:
         left, right = self(node.this), self(node.expression)
@@ -404,62 +213,9 @@ class Expressions:
         side = str(node.args.get("position") or "").upper()
         function = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(side, "trim")
         what = f", {self(node.expression).sql}" if node.args.get("expression") else ", ' '"
-        return Typed(f"nullif({function}({self.as_text(inner)}{what}), '')", _varying(inner.type))
+        return Typed(f"nullif({function}({self.as_text(inner)}{what}), '')", varying(inner.type))
 
     # --- conditions
-
-    def comparable(self, left: Typed, right: Typed) -> tuple[str, str]:
-        """Both sides in one form that compares as Oracle compares them."""
-        kinds = {left.type.name, right.type.name}
-        if left.is_null or right.is_null:
-            return left.sql if not left.is_null else "NULL", right.sql if not right.is_null else "NULL"
-        if "ROWID" in kinds:
-            return self.row_id(left), self.row_id(right)
-        if left.type.is_moment or right.type.is_moment:
-            return self._moments(left, right)
-        if left.type.is_number or right.type.is_number or kinds & {"BINARY_DOUBLE", "BINARY_FLOAT"}:
-            left, right = self.numeric(left), self.numeric(right)
-            if kinds & {"BINARY_DOUBLE", "BINARY_FLOAT"}:
-                pair = [f"ora_double({one.sql})" if one.is_big else one.sql for one in (left, right)]
-                return pair[0], pair[1]
-            if left.is_big or right.is_big:
-                return self.big(left).sql, self.big(right).sql
-            return left.sql, right.sql
-        fixed = [one.type.name in ("CHAR", "NCHAR") for one in (left, right)]
-        if all(fixed):
-            pair = [
-                text(one.literal.rstrip()) if isinstance(one.literal, str) else f"rtrim({one.sql}, ' ')"
-                for one in (left, right)
-            ]
-            return pair[0], pair[1]
-        if kinds & types.BYTES:
-            pair = [f"unhex({one.sql})" if one.type.is_character else one.sql for one in (left, right)]
-            return pair[0], pair[1]
-        if left.type.is_character and right.type.is_character:
-            return left.sql, right.sql
-        return left.sql, right.sql
-
-    def row_id(self, typed: Typed) -> str:
-        if typed.type.name == "ROWID":
-            return typed.sql
-        if isinstance(typed.literal, str):
-            try:
-                return str(rowids.from_text(typed.literal))
-            except ValueError as reason:
-                raise OracleError(1410) from reason
-        return f"ora_rowid({typed.sql})"
-
-    def _moments(self, left: Typed, right: Typed) -> tuple[str, str]:
-        zoned = [one.type.name.endswith("TIME ZONE") for one in (left, right)]
-        pair = []
-        for one, has_zone in zip((left, right), zoned, strict=True):
-            if one.type.is_character:
-                one = self.cast(one, types.TIMESTAMP)  # noqa: PLW2901  (the same value, as a moment)
-            sql = self.instant(one)
-            if any(zoned) and not has_zone:  # wall time of the session against instants
-                sql = f"({sql} - to_minutes({self.translator.session.zone_minutes}))"
-            pair.append(sql)
-        return pair[0], pair[1]
 
     def _compare(self, node: exp.Binary, sign: str) -> Typed:
         if isinstance(node.this, exp.Tuple):
@@ -557,18 +313,6 @@ class Expressions:
 
     # --- choices
 
-    def unify(self, branches: list[Typed]) -> tuple[list[str], OracleType]:
-        """Branches in one type."""
-        known = [branch.type for branch in branches if not branch.is_null]
-        if not known:
-            return [branch.sql for branch in branches], types.varchar(1)
-        kind = known[0]
-        for other in known[1:]:
-            kind = types.wider(kind, other)
-        if kind.name in ("CHAR", "NCHAR"):
-            kind = _varying(kind) if len(set(known)) > 1 or len(branches) > len(known) else kind
-        return [self.cast(branch, kind, checked=False).sql for branch in branches], kind
-
     def _case(self, node: exp.Case) -> Typed:
         subject = self(node.this) if node.this is not None else None
         tests, results = [], []
@@ -591,84 +335,6 @@ class Expressions:
 
     def _cast(self, node: exp.Cast) -> Typed:
         return replace(self.cast(self(node.this), types.parse(type_text(node.args["to"]))), declared=True)
-
-    def cast(self, typed: Typed, kind: OracleType, *, checked: bool = True) -> Typed:
-        """CAST, and the implicit conversions."""
-        source = typed.type
-        if typed.is_null:
-            return null(kind)
-        if source == kind:
-            return typed
-        if kind.is_number:
-            return self._cast_number(typed, kind)
-        if kind.name in ("BINARY_DOUBLE", "BINARY_FLOAT"):
-            inner = f"ora_double({typed.sql})" if typed.is_big else f"({typed.sql})"
-            return Typed(f"{inner}::{kind.storage}", kind)
-        if kind.is_character:
-            shown = self.as_text(typed)
-            if checked and kind.length is not None:
-                shown = (
-                    f"left({shown}, {kind.length})"
-                    if kind.name not in ("CHAR", "NCHAR")
-                    else (f"rpad({shown}, {kind.length}, ' ')")
-                )
-            return Typed(shown, kind)
-        if kind.is_moment:
-            return self._cast_moment(typed, kind)
-        if kind.name == "ROWID":
-            return Typed(self.row_id(typed), kind)
-        if kind.name in types.BYTES and source.is_character:
-            return Typed(f"unhex({typed.sql})", kind)
-        return Typed(f"({typed.sql})" if kind.storage == source.storage else f"({typed.sql})::{kind.storage}", kind)
-
-    def _cast_number(self, typed: Typed, kind: OracleType) -> Typed:
-        typed = self.numeric(typed)
-        if not kind.fits_decimal:
-            big = self.big(typed)
-            return (
-                replace(big, type=kind)
-                if kind.precision is None or kind.name == "FLOAT"
-                else Typed(f"ora_round({big.sql}, {kind.scale})", kind)
-            )
-        if typed.is_big:
-            return Typed(f"ora_plain(ora_round({typed.sql}, {kind.scale}))::{kind.storage}", kind)
-        if typed.type.name in ("BINARY_DOUBLE", "BINARY_FLOAT"):
-            return Typed(f"ora_plain(ora_round(ora_num_double({typed.sql}), {kind.scale}))::{kind.storage}", kind)
-        return Typed(f"({typed.sql})::{kind.storage}", kind, typed.literal)
-
-    def _cast_moment(self, typed: Typed, kind: OracleType) -> Typed:
-        source = typed.type
-        zone = self.translator.session.zone_minutes
-        if source.is_character:
-            if isinstance(typed.literal, str):
-                return moment_literal(*self._read(typed.literal, kind), kind)
-            model = self.translator.session.default_format(kind)
-            stored = f"make_timestamp((ora_parse_nanos({typed.sql}, {text(model)}) // 1000)::BIGINT)"
-            return Typed(stored, kind)
-        if not source.is_moment:
-            raise OracleError(932, kind.name, source.name)
-        wall = self.instant(typed)
-        if source.name == "TIMESTAMP WITH TIME ZONE" and not kind.name.endswith("ZONE"):
-            wall = f"(({typed.sql}).utc + to_minutes(({typed.sql}).minutes::INTEGER))"
-        elif source.name == "TIMESTAMP WITH LOCAL TIME ZONE" and not kind.name.endswith("ZONE"):
-            wall = f"({typed.sql} + to_minutes({zone}))"
-        elif kind.name.endswith("ZONE") and not source.name.endswith("ZONE"):
-            wall = f"({typed.sql} - to_minutes({zone}))"
-        if kind.name == "DATE":
-            return Typed(f"date_trunc('second', {wall})::TIMESTAMP", kind)
-        scaled = f"({wall})::{'TIMESTAMP_NS' if (kind.scale or 0) > 6 else 'TIMESTAMP'}"
-        if kind.name == "TIMESTAMP WITH TIME ZONE":
-            return Typed(f"{{'utc': {scaled}, 'minutes': {zone}::SMALLINT}}", kind)
-        return Typed(scaled, kind)
-
-    def _read(self, said: str, kind: OracleType) -> tuple[int, int]:
-        try:
-            return values.moment(said)
-        except OracleError:
-            found = formats.parse_moment(said, self.translator.session.default_format(kind))
-            if found is None:
-                raise
-            return found
 
     def _attimezone(self, node: exp.AtTimeZone) -> Typed:
         inner = self(node.this)
@@ -783,11 +449,3 @@ class Expressions:
 def _precise(said: str) -> OracleType:
     """The type of a TIMESTAMP literal: nanoseconds only where it has them."""
     return replace(types.TIMESTAMP, scale=9) if re.search(r"\.\d{7,9}", said) else types.TIMESTAMP
-
-
-def _varying(kind: OracleType) -> OracleType:
-    if kind.name == "CHAR":
-        return replace(kind, name="VARCHAR2")
-    if kind.name == "NCHAR":
-        return replace(kind, name="NVARCHAR2")
-    return kind if kind.is_character else types.varchar(40)

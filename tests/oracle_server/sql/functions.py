@@ -14,16 +14,8 @@ from tests.oracle_server.database import types, values
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.types import INTEGER, NUMBER, OracleType
 from tests.oracle_server.sql import formats
-from tests.oracle_server.sql.expressions import (
-    Expressions,
-    Typed,
-    bind,
-    moment_literal,
-    null,
-    number_literal,
-    text,
-    text_literal,
-)  # fmt: skip
+from tests.oracle_server.sql.expressions import Expressions
+from tests.oracle_server.sql.typed import Typed, bind, moment_literal, null, number_literal, text, text_literal
 
 if TYPE_CHECKING:
     from tests.oracle_server.session import Session

@@ -14,9 +14,10 @@ from sqlglot import exp
 
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError, unsupported
-from tests.oracle_server.sql.expressions import Expressions, Scope, Source, Typed
+from tests.oracle_server.sql.expressions import Expressions
 from tests.oracle_server.sql.functions import Functions
 from tests.oracle_server.sql.parsing import name_of
+from tests.oracle_server.sql.typed import Scope, Source, Typed
 
 if TYPE_CHECKING:
     from tests.oracle_server.session import Session
