@@ -136,8 +136,6 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
         _show_table_plan(table, screen)
     screen.line(f"{report.run_id} would: {_counted(table.verdict.value for table in report.tables)}")
     screen.line(f"files: {report.base_path}")
-    if report.exit_code != 0:
-        screen.line(f"next: {again} goes on from here; `statekeeper status` shows it again")
 
 
 def show_connections(report: PlanReport, screen: Screen) -> None:
