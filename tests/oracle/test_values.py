@@ -1,0 +1,245 @@
+"""Every type, value by value, and the driver's own hazards: each shown first with the bare driver, then by a run."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal, localcontext
+from math import copysign, inf, isnan, nan
+
+import oracledb
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from statekeeper.config.sources import OracleSource
+from statekeeper.errors import DataError
+from statekeeper.model.plan import Chunk, PlannedColumn, Reading
+from statekeeper.model.table import ExtractionMode, Relation, Scope
+from statekeeper.report import Outcome
+from statekeeper.sources import open_session
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - wall clocks
+MOMENT = datetime(2026, 3, 29, 1, 30, 15, 123456)  # noqa: DTZ001
+HALF_PAST_FIVE = timezone(timedelta(hours=5, minutes=30))
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"T": "t"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        yield server
+
+
+@pytest.fixture
+def lake(tmp_path, server):
+    return Lake(tmp_path, server)
+
+
+@pytest.fixture(scope="module")
+def bare(server):
+    with oracledb.connect(user="READER", password="reader-secret", dsn=server.dsn) as connection:
+        yield connection
+
+
+def table(server, name: str, database_type: str, values: list[object]) -> dict[str, object]:
+    """A table with the numbered values in column C."""
+    server.sql(f"CREATE TABLE T.{name} (N NUMBER(9), C {database_type})")
+    server.insert("T", name, list(enumerate(values)))
+    return {"schema_name": "T", "table_name": name}
+
+
+def extracted(lake: Lake, entry: dict[str, object], *, source: dict[str, object] | None = None) -> pa.Array:
+    """The file's column C in the order of N."""
+    lake.configure(entry, source=source)
+    (report,) = lake.run().tables
+    assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)
+    rows = lake.published(str(entry["table_name"])).sort_by("N")
+    return rows.column("C").combine_chunks()
+
+
+def refusal(lake: Lake, entry: dict[str, object], *, source: dict[str, object] | None = None) -> str:
+    """Why the table failed; nothing of it is published."""
+    lake.configure(entry, source=source)
+    (report,) = lake.run().tables
+    assert report.outcome is Outcome.FAILED
+    assert report.failure is not None
+    assert not lake.output(str(entry["table_name"])).exists()
+    return f"{report.failure.message} | {report.failure.hint}"
+
+
+NINES = "9" * 38
+EXACT = [
+    ("INT18", "NUMBER(18)", pa.int64(), [0, 10**18 - 1, -(10**18) + 1, None]),
+    ("INT19", "NUMBER(19)", pa.decimal128(19, 0), [Decimal(10**19 - 1), Decimal(-1), None]),
+    ("INT38", "NUMBER(38)", pa.decimal128(38, 0), [Decimal(NINES), Decimal(f"-{NINES}"), Decimal(0)]),
+    ("MONEY", "NUMBER(9,2)", pa.decimal128(9, 2), [Decimal("9999999.99"), Decimal("-0.01"), None]),
+    ("TINY", "NUMBER(38,38)", pa.decimal128(38, 38), [Decimal(f"0.{NINES}"), Decimal("1e-38")]),
+    ("SMALL", "NUMBER(5,10)", pa.decimal128(10, 10), [Decimal("0.0000099999"), Decimal("-1e-10")]),
+    ("HUNDREDS", "NUMBER(5,-2)", pa.decimal128(7, 0), [Decimal(9999900), Decimal(-100)]),
+    ("PLAIN", "NUMBER", pa.decimal128(38, 10), [Decimal("1.5"), Decimal("9" * 28), Decimal("-1e-10"), None]),
+    ("FLOATING", "FLOAT", pa.decimal128(38, 10), [Decimal("0.1"), Decimal(10**27)]),
+    ("BDOUBLE", "BINARY_DOUBLE", pa.float64(), [1e308, 5e-324, -0.0, inf, -inf, None]),
+    ("BFLOAT", "BINARY_FLOAT", pa.float32(), [1.5, -0.0, inf, None]),
+    ("VC", "VARCHAR2(4000)", pa.string(), ["x" * 4000, "\u00fc\U0001f600\u4e2d", " ", None]),
+    ("NVC", "NVARCHAR2(100)", pa.string(), ["\u00fc\U0001f600\u4e2d", None]),
+    ("PADDED", "CHAR(5)", pa.string(), ["ab   ", "abcde", None]),
+    ("BIGTEXT", "CLOB", pa.string(), ["x" * 100_000, "\U0001f600" * 1000, None]),
+    ("NBIGTEXT", "NCLOB", pa.string(), ["\u4e2d" * 5000, None]),
+    ("RAWS", "RAW(2000)", pa.binary(), [b"\x00" * 2000, b"\xff", None]),
+    ("BLOBS", "BLOB", pa.binary(), [bytes(range(256)) * 1000, None]),
+    ("DAYS", "DATE", pa.timestamp("us"), [FIRST, LAST, MOMENT.replace(microsecond=0), None]),
+    ("TS0", "TIMESTAMP(0)", pa.timestamp("us"), [FIRST, LAST]),
+    ("TS6", "TIMESTAMP(6)", pa.timestamp("us"), [LAST.replace(microsecond=999_999), MOMENT, None]),
+    ("TRUTH", "BOOLEAN", pa.bool_(), [True, False, None]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "database_type", "arrow", "values"), EXACT, ids=[one[0] for one in EXACT])
+def test_values_arrive_exactly(lake, name, database_type, arrow, values):
+    column = extracted(lake, table(lake.server, name, database_type, values))
+    assert column.type == arrow
+    assert [repr(value) for value in column.to_pylist()] == [repr(padded(value, arrow)) for value in values]
+
+
+def padded(value: object, arrow: pa.DataType) -> object:
+    """A decimal with the zeros that its type's scale shows."""
+    if not isinstance(value, Decimal):
+        return value
+    with localcontext(prec=80):
+        return value.quantize(Decimal(1).scaleb(-arrow.scale))
+
+
+def test_zoned_moments_become_instants_and_keep_their_offset_on_request(lake):
+    values = [MOMENT.replace(tzinfo=HALF_PAST_FIVE), MOMENT.replace(tzinfo=UTC), None]
+    entry = table(lake.server, "ZONED", "TIMESTAMP(6) WITH TIME ZONE", values)
+    column = extracted(lake, entry, source={"zone_offsets": True})
+    assert column.type == pa.timestamp("us", tz="UTC")
+    assert column.to_pylist() == values
+    offsets = lake.published("ZONED").sort_by("N").column("C_OFFSET").to_pylist()
+    assert offsets == ["+05:30", "+00:00", None]
+
+
+def test_nan_and_minus_zero_stay_what_they_are(lake):
+    found = extracted(lake, table(lake.server, "NANS", "BINARY_DOUBLE", [nan, -0.0])).to_pylist()
+    assert isnan(found[0])
+    assert copysign(1, found[1]) == -1
+
+
+def test_an_empty_string_is_null_and_padding_can_be_cut(lake):
+    assert extracted(lake, table(lake.server, "EMPTY1", "VARCHAR2(5)", ["", "x"])).to_pylist() == [None, "x"]
+    entry = table(lake.server, "CUT", "CHAR(5)", ["ab", "abcde"])
+    assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == ["ab", "abcde"]
+
+
+def test_a_moment_before_the_year_1_is_refused_by_name(lake):
+    lake.server.sql("CREATE TABLE T.BC (N NUMBER(9), C DATE)")
+    lake.server.sql("INSERT INTO T.BC VALUES (1, TO_DATE('-0044-03-15', 'SYYYY-MM-DD'))")
+    said = refusal(lake, {"schema_name": "T", "table_name": "BC"})
+    assert "column C (DATE): the value -0044-03-15" in said
+    assert "custom_query" in said
+
+
+def test_nanoseconds_are_refused_until_the_configuration_says_how(lake):
+    lake.server.sql("CREATE TABLE T.NANO (N NUMBER(9), C TIMESTAMP(9))")
+    lake.server.sql("INSERT INTO T.NANO VALUES (1, TIMESTAMP '2026-01-05 01:02:03.123456789')")
+    entry = {"schema_name": "T", "table_name": "NANO"}
+    assert "column C (TIMESTAMP(9))" in refusal(lake, entry)
+    assert "2026-01-05 01:02:03.123456789 does not fit" in refusal(lake, entry, source={"fractional_seconds": "us"})
+    column = extracted(lake, entry, source={"fractional_seconds": "ns"})
+    assert column.cast(pa.int64()).to_pylist() == [1767574923123456789]
+
+
+def test_the_bare_driver_loses_nanoseconds(lake, bare):
+    lake.server.sql("CREATE TABLE T.NANO2 (C TIMESTAMP(9))")
+    lake.server.sql("INSERT INTO T.NANO2 VALUES (TIMESTAMP '2026-01-05 01:02:03.123456789')")
+    assert by_driver(bare, "SELECT C FROM T.NANO2", pa.timestamp("ns")).cast(pa.int64()).to_pylist() == [
+        1767574923123456000
+    ]
+
+
+def by_driver(bare, query: str, kind: pa.DataType) -> pa.Array:
+    (frame,) = bare.fetch_df_batches(query, size=100, requested_schema=pa.schema([pa.field("C", kind)]))
+    return pa.array(frame.column_arrays()[0])
+
+
+WIDE = Decimal("99999999999999999999999999999.1")
+
+
+def test_the_bare_driver_wraps_a_wide_number_and_a_run_names_it(lake, bare):
+    entry = table(lake.server, "WIDE", "NUMBER", [WIDE])
+    assert by_driver(bare, "SELECT C FROM T.WIDE", pa.decimal128(38, 10)).to_pylist() != [WIDE], "the hazard is gone"
+    said = refusal(lake, entry)
+    assert "column C (NUMBER): the value 99999999999999999999999999999.1" in said
+
+
+def test_the_bare_driver_wraps_39_digits_even_in_256_bits_and_a_run_names_them(lake, bare):
+    entry = table(lake.server, "HUGE", "NUMBER", [Decimal("9e38")])
+    assert by_driver(bare, "SELECT C FROM T.HUGE", pa.decimal256(76, 38)).to_pylist() != [Decimal("9e38")]
+    said = refusal(lake, entry)
+    assert "column C (NUMBER): the value 9" in said
+    assert "declare C as a str" in said
+    columns = {"N": {"type": "int"}, "C": {"type": "str"}}
+    assert Decimal(extracted(lake, {**entry, "columns": columns}).to_pylist()[0]) == Decimal("9e38")
+
+
+def test_the_bare_driver_cuts_fractions_times_and_bits_and_a_run_does_not(lake, bare):
+    number = table(lake.server, "FRACTION", "NUMBER", [Decimal("1.5")])
+    assert by_driver(bare, "SELECT C FROM T.FRACTION", pa.int64()).to_pylist() == [1]
+    assert "does not fit int64" in refusal(lake, {**number, "columns": {"N": {"type": "int"}, "C": {"type": "int"}}})
+    moment = table(lake.server, "WITHTIME", "DATE", [MOMENT.replace(microsecond=0)])
+    assert by_driver(bare, "SELECT C FROM T.WITHTIME", pa.date32()).to_pylist() == [MOMENT.date()]
+    as_date = {"N": {"type": "int"}, "C": {"type": "date"}}
+    assert "has a time of day" in refusal(lake, {**moment, "columns": as_date})
+    days = table(lake.server, "WITHOUTTIME", "DATE", [datetime.combine(date(2026, 1, 5), FIRST.time())])
+    assert extracted(lake, {**days, "columns": as_date}).to_pylist() == [date(2026, 1, 5)]
+    assert by_driver(bare, "SELECT CAST(0.1 AS BINARY_DOUBLE) C FROM DUAL", pa.float32()).to_pylist() != [0.1]
+
+
+numbers = st.builds(
+    lambda digits, exponent: Decimal(f"{digits}E{exponent}"),
+    st.integers(-(10**38) + 1, 10**38 - 1),
+    st.integers(-80, 60),
+)
+
+
+@pytest.fixture(scope="module")
+def numbers_session(server):
+    server.sql("CREATE TABLE T.NUMBERS (C NUMBER)")
+    login = {"user": "READER", "password": SecretStr("reader-secret")}
+    session = open_session(
+        OracleSource(type="oracle", host=server.host, port=server.port, service=server.service, **login)
+    )
+    yield session
+    session.close()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(values=st.lists(numbers, min_size=1, max_size=6))
+@example(values=[Decimal("9e37"), Decimal("1e-38")])
+@example(values=[Decimal("1e-39")])
+def test_no_number_changes_silently(server, numbers_session, values):
+    """At the session's edge: each value of a NUMBER is delivered exactly, or the read fails and names one."""
+    server.sql("DELETE FROM T.NUMBERS")
+    server.insert("T", "NUMBERS", [(value,) for value in values])
+    stored = [Decimal(value) for (value,) in server.rows("T", "NUMBERS")]
+    relation = Relation(schema_name="T", table_name="NUMBERS")
+    read = "decimal256(76, 38)"
+    columns = (PlannedColumn(name="C", database_type="NUMBER", read_type=read, arrow_type=read),)
+    snapshot = numbers_session.take_snapshot(relation)
+    what = Reading(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=columns)
+    with localcontext(prec=200):
+        fits = all(-(10**38) < value < 10**38 and value == value.quantize(Decimal("1e-38")) for value in stored)
+    try:
+        batches = list(numbers_session.read(what, Chunk(chunk_id=0), batch_rows=100))
+    except DataError as error:
+        named = error.message
+    else:
+        assert fits
+        assert sorted(value for batch in batches for value in batch.column(0).to_pylist()) == sorted(stored)
+        return
+    assert not fits
+    assert "column C (NUMBER): the value" in named
