@@ -53,7 +53,7 @@ class OracleServer:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
-            process.wait()
+            process.communicate()
             raise ServerError("the server did not start; its error stands above")
         server = cls(process, json.loads(line), key.encode())
         for name, password in (users or {"APP": "app"}).items():
