@@ -186,6 +186,8 @@ def compile_uuid(column: Column) -> Expression:
 def compile_representable(column: Column) -> Expression:
     """Moments beyond Python's calendar (infinity, years below 1 or above 9999), and the time 24:00:00."""
     if pa.types.is_timestamp(column.arrow):
+        if column.arrow.unit == "ns":
+            return NEVER  # 64 bits of nanoseconds end in the year 2262, and DuckDB cannot compare them with later ones
         first, last = _moment(column, datetime(1, 1, 1, tzinfo=UTC)), _moment(column, _LAST_MOMENT)
         return Expression(f"NOT {column.sql} BETWEEN {first} AND {last}")
     if pa.types.is_date(column.arrow):
