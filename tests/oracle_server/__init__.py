@@ -16,7 +16,7 @@ organization="heap"|"index"|"external", rows_per_block=, primary_key=)`; `.inser
 `.load(schema, name, duckdb_query)`; `.rows(schema, name, scn=None)`; `.create_user(name, password, preset)` with a
 preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and `.revoke(privilege, of)`;
 `.alter_user(name, locked=True)`; `.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
-`.set(character_set=..., links={...})`.
+`.set(character_set=..., links={...}, linger=seconds)`, the last for sessions of clients that vanish.
 
 Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name,
 moved=False)` for ORA-01466. Every version of every row is kept: reading AS OF SCN reads the past.

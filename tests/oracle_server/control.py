@@ -148,7 +148,7 @@ class Controller:
             setattr(table, key, value)
 
     def set(self, **what: Any) -> None:
-        """Attributes of the database: `character_set`, `bit_vectors`, `dbid`, `incarnation`, `links`, `limit_code`."""
+        """Attributes of the database: `character_set`, `bit_vectors`, `dbid`, `incarnation`, `links`, `linger`."""
         for key, value in what.items():
             setattr(self.database, key, value)
 

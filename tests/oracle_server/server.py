@@ -69,6 +69,7 @@ class Connection(Greeting):
         self.cursors: dict[int, Cursor] = {}
         self._cursors_made = 0
         self._in_pipeline = False
+        self._logged_off = False
 
     def run(self) -> None:
         try:
@@ -86,7 +87,11 @@ class Connection(Greeting):
     def _leave(self) -> None:
         if self.session is not None:
             self.session.rollback()
-            self.database.sessions.pop(self.session.number, None)
+            number, linger = self.session.number, 0.0 if self._logged_off else self.database.linger
+            if linger:  # as a real server, which finds out late that a client is gone
+                threading.Timer(linger, self.database.sessions.pop, (number, None)).start()
+            else:
+                self.database.sessions.pop(number, None)
         with contextlib.suppress(OSError):
             self.packets.sock.shutdown(socket.SHUT_RDWR)
         self.packets.sock.close()
@@ -182,6 +187,10 @@ class Connection(Greeting):
                 self.session.rollback()
             case calls.PIPELINE_END:
                 self._in_pipeline = False
+            case calls.LOGOFF:
+                self._logged_off = True
+                self.session.rollback()
+                self.database.sessions.pop(self.session.number, None)  # before the answer: who comes next finds room
         return [answers.status(self._sequence, transaction_open=self.session.is_dirty)]
 
     def _closing(self, outcome: Outcome) -> bytes:

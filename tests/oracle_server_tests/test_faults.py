@@ -136,6 +136,24 @@ def test_a_user_has_his_own_limit(rows):
         pass
 
 
+def test_the_session_of_a_vanished_client_may_linger(rows):
+    rows.set(linger=0.5)
+    try:
+        with connect(rows):
+            before = len(rows.sessions())
+        assert len(rows.sessions()) == before - 1, "who logs off is gone at once"
+        vanishing = connect(rows)
+        rows.kill_sessions(cut=True)
+        assert len(rows.sessions()) >= 1
+        deadline = time.monotonic() + 10
+        while rows.sessions() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not rows.sessions()
+        del vanishing
+    finally:
+        rows.set(linger=0.0)
+
+
 def test_every_statement_is_logged_with_its_session(rows, connection, cursor):
     connection.module, connection.action = "statekeeper", "chunk 7"
     cursor.execute("select id from many where id < :limit and t like :1", [3, "row%"])

@@ -63,6 +63,7 @@ class Database:
         self.links: set[str] = set()
         self.cache = RowCache()
         self.bit_vectors = True
+        self.linger = 0.0  # seconds for which the session of a client that vanished still counts
         self.limit_code = 12516  # what a logon past the limit of all sessions gets
         self.lock = threading.Lock()
         self._session_numbers = 100
