@@ -56,8 +56,8 @@ class Workplace:
         with duckdb.connect(folder / "shop.duckdb") as connection:
             connection.execute(
                 "create table large as select i as id, (i * 7919 % 1000003)::decimal(18, 2) as amount, "
-                "md5(i::varchar) as digest, md5((i + 1)::varchar) as other, timestamp '2026-01-01' + to_seconds(i) as at "
-                f"from range({rows}) as r(i)"
+                "md5(i::varchar) as digest, md5((i + 1)::varchar) as other, "
+                f"timestamp '2026-01-01' + to_seconds(i) as at from range({rows}) as r(i)"
             )
             connection.execute("create table small as select i as id, 'name ' || i as name from range(100) as r(i)")
             connection.execute("create table empty (id integer, note varchar)")
