@@ -80,7 +80,6 @@ _NAMES = (
 )
 
 
-@pytest.mark.xdist_group("documents")  # what they look at is made once
 @pytest.mark.parametrize("name", _NAMES)
 def test_is_as_its_schema_says(documents, name):
     kind, document = documents[name]
@@ -91,13 +90,11 @@ def test_is_as_its_schema_says(documents, name):
     assert _violations_of(kind, {**document, key: {"of": "another kind"}})
 
 
-@pytest.mark.xdist_group("documents")
 def test_every_schema_has_a_document_here(documents):
     assert {kind for kind, _ in documents.values()} == {path.stem for path in _SCHEMAS.glob("*.json")}
     assert set(documents) == set(_NAMES)
 
 
-@pytest.mark.xdist_group("documents")
 def test_the_status_has_every_key_that_is_promised(documents):
     _, status = documents["the status"]
     assert set(status) == {"run_id", "pipeline", "extraction_date", "state", "tables"}
