@@ -68,8 +68,8 @@ class DataExtractor:
             ConfigError: a key or its value cannot be used.
         """
         entry = {"source_name": source_name, "table_name": table_name, **table_keys}
-        report = self._extract([entry], str(extraction_date), run_id, force_reprocess=force_reprocess)
-        return report.tables[0].is_good
+        runner = self._runner_of([entry], str(extraction_date), run_id)
+        return runner.run(runner.pipeline.tables, is_forced=force_reprocess).tables[0].is_good
 
     def extract_tables_parallel(
         self,
@@ -78,24 +78,22 @@ class DataExtractor:
     ) -> dict[str, bool]:
         """Extract several tables at once; True by `source.schema.table` (or `source.table`) where data is complete.
 
-        Entries may each carry an `extraction_date` and a `run_id`; those that share both are one run.
+        Entries may each carry an `extraction_date` and a `run_id`; those that share both are one run. A table that is
+        in several runs is True where it is complete in each.
 
         Raises:
             ConfigError: an entry cannot be used; nothing was begun.
         """
+        runners = [self._runner_of(entries, *run) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
-        for (day, run_id), entries in _by_run(table_configs).items():
-            report = self._extract(entries, day, run_id, force_reprocess=force_reprocess)
-            results.update({table.table.key: table.is_good for table in report.tables})
+        for runner in runners:
+            for table in runner.run(runner.pipeline.tables, is_forced=force_reprocess).tables:
+                results[table.table.key] = results.get(table.table.key, True) and table.is_good
         return results
 
-    def _extract(
-        self, entries: Sequence[Mapping[str, Any]], day: str, run_id: str | None, *, force_reprocess: bool
-    ) -> RunReport:
+    def _runner_of(self, entries: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         pipeline = pipeline_of({**self._settings, "tables": [dict(entry) for entry in entries]})
-        identity = _identity(pipeline, day=day, run_id=run_id)
-        runner = Runner(pipeline=pipeline, identity=identity, reporter=self._reporter)
-        return runner.run(pipeline.tables, is_forced=force_reprocess)
+        return Runner(pipeline=pipeline, identity=_identity(pipeline, day=day, run_id=run_id), reporter=self._reporter)
 
 
 class StatefulDataExtractor(DataExtractor):
@@ -105,7 +103,13 @@ class StatefulDataExtractor(DataExtractor):
         self.pipeline = pipeline
         self.identity = identity
         self._reporter = reporter or LogReporter()
-        self._settings = {"sources": pipeline.sources, "output": pipeline.output}
+        self._settings = {
+            "pipeline": pipeline.name,
+            "sources": {name: source.model_dump(exclude_unset=True) for name, source in pipeline.sources.items()},
+            "output": pipeline.output.model_dump(exclude_unset=True),
+            "execution": pipeline.execution.model_dump(exclude_unset=True),
+            "states": pipeline.states.model_dump(exclude_unset=True),
+        }
 
     @classmethod
     def from_config(  # noqa: PLR0913 - a run has that many choices, all by keyword
@@ -177,8 +181,9 @@ class StatefulDataExtractor(DataExtractor):
         return look_at_tables(self._runner, self.pipeline.tables)
 
     def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
-        """Check everything that this run has published, byte by byte."""
-        return verify_tables(self._runner, self._selected(tables))
+        """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
+        names = tuple(tables)
+        return verify_tables(self._runner, self._selected(names) if names else self._of_this_run())
 
     def reset(self, *, tables: Iterable[str]) -> tuple[str, ...]:
         """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
