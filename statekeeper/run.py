@@ -17,6 +17,7 @@ from statekeeper.engines.retry import with_retries
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
+from statekeeper.logs import Redactor
 from statekeeper.model.record import Owner, StateRecord
 from statekeeper.planning import ProbeSpec, probe_source
 from statekeeper.reporting import Reporter
@@ -125,4 +126,6 @@ class Hooks:
     async def _run(self, hook: Hook, event: HookEvent) -> None:
         result = await asyncio.get_running_loop().run_in_executor(self._threads, run_hook, hook, event)
         if not result.is_ok:
-            _LOG.warning("%s on entering %s: %s", result.hook, event.state, result.detail, extra={"table": event.table})
+            without_secrets = Redactor([*self.pipeline.secrets, *self.pipeline.in_commands])
+            what = without_secrets(f"{result.hook} on entering {event.state}: {result.detail}")
+            _LOG.warning("%s", what, extra={"table": event.table})

@@ -263,3 +263,12 @@ def test_a_run_without_tables_ends(shop):
     identity = RunIdentity("shop-20260107", date(2026, 1, 7))
     empty = Runner(pipeline=runner.pipeline, identity=identity, reporter=NullReporter(), make_engine=runner.make_engine)
     assert empty.run((), is_forced=False).exit_code == 0
+
+
+def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(shop, caplog, monkeypatch):
+    monkeypatch.setenv("TOKEN", "hunter2-token")
+    command = "sh -c 'echo $0; exit 3' ${TOKEN}"
+    Path("shop.yml").write_text(CONFIG + f'states: {{on_enter: {{complete: [{{command: "{command}"}}]}}}}\n')
+    StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+    assert "ended with 3; its output: ***" in caplog.text
+    assert "hunter2-token" not in caplog.text
