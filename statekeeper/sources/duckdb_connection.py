@@ -11,9 +11,6 @@ snapshot.
 
 from __future__ import annotations
 
-import itertools
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,13 +22,13 @@ import duckdb
 from statekeeper.errors import SourceUnreachable, TransientSourceError
 from statekeeper.sources.duckdb_errors import opening_error, translated
 from statekeeper.sources.duckdb_file import FileState, WatchedFile
+from statekeeper.sources.duckdb_spill import new_spill_folder
 from statekeeper.sources.sql import Sql, quoted
 from statekeeper.sources.statement_log import record_statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NUMBERS = itertools.count()
 _OPENING_ATTEMPTS = 3
 _RESERVED_CATALOGS = frozenset({"main", "memory", "system", "temp"})
 
@@ -125,13 +122,12 @@ def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
     """An instance with the database attached as it would be called if it were opened by itself."""
     stem = Path(path).name.lstrip(".").split(".", 1)[0]
     catalog = "source" if not stem or stem.lower() in _RESERVED_CATALOGS else stem
-    spill = Path(tempfile.gettempdir()) / f"statekeeper-spill-{os.getpid()}-{next(_NUMBERS)}"
     instance = duckdb.connect(
         ":memory:",
         config={
             "threads": 1,
             "memory_limit": memory_limit,
-            "temp_directory": str(spill),
+            "temp_directory": str(new_spill_folder()),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
