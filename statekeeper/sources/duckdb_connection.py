@@ -12,7 +12,7 @@ snapshot.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _OPENING_ATTEMPTS = 3
+_IDLE_MEMORY = "16MiB"
 _RESERVED_CATALOGS = frozenset({"main", "memory", "system", "temp"})
 
 
@@ -41,6 +42,7 @@ class Connection:
     opened: FileState
     instance: Any
     catalog: str
+    memory_limit: str
 
     @classmethod
     def open(cls, path: str, *, memory_limit: str) -> Self:
@@ -56,7 +58,7 @@ class Connection:
                 before = file.state()
                 instance, catalog = _attached(path, memory_limit=memory_limit)
                 if before is not None and file.state() == before:
-                    return cls(file, before, instance, catalog)
+                    return cls(file, before, instance, catalog, memory_limit)
                 instance.close()
                 file.close()
                 file = _watched(path)
@@ -78,9 +80,11 @@ class Connection:
     @contextmanager
     def reader(self, statement: Sql, what: str, *, batch_rows: int) -> Iterator[pa.RecordBatchReader]:
         """The result as a stream: it is never held in memory as a whole. Errors in mid-stream are translated too."""
-        with translated(what), self._cursor() as cursor:
-            record_statement(statement)
-            yield cursor.sql(statement.text, params=_values(statement)).to_arrow_reader(batch_rows)
+        with translated(what):
+            with self._cursor() as cursor:
+                record_statement(statement)
+                yield cursor.sql(statement.text, params=_values(statement)).to_arrow_reader(batch_rows)
+            self._forget_blocks()
 
     def close(self) -> None:
         """Never raises. The watched file goes last: closing it gives up the lock on the database."""
@@ -90,6 +94,15 @@ class Connection:
             pass
         finally:
             self.file.close()
+
+    def _forget_blocks(self) -> None:
+        """Drop the blocks of the file that DuckDB keeps, up to its memory limit, and that nobody will read again.
+
+        A smaller limit is the one way to make it do so.
+        """
+        with suppress(duckdb.OutOfMemoryException):  # something else is being read just now
+            self.instance.execute(f"SET GLOBAL memory_limit = '{_IDLE_MEMORY}'")
+        self.instance.execute(f"SET GLOBAL memory_limit = '{self.memory_limit}'")
 
     def _cursor(self) -> Any:
         """A connection of its own, since each can have only one open result."""
