@@ -14,7 +14,7 @@ SOAK_SECONDS ?= 600
 # Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
 PYTEST_ARGS ?=
 # A process a core; more than four only compete for the disk.
-PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -11,11 +11,13 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from uuid import uuid4
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from statekeeper.config.extraction import OutputConfig, SourceConfig
@@ -118,11 +120,16 @@ def _write_part(spec: ChunkSpec, context: WorkContext, *, temp: Path) -> _Writte
     with spec.disk.create(temp, role="part") as file:
         sink = _Md5Sink(file)
         rows = 0
+        read = session.read(spec.reading, spec.chunk, batch_rows=_batch_rows(schema))
+        repeating, batches = _repeating_columns(_checked(read, spec, context))
         with pq.ParquetWriter(
-            sink, schema.with_metadata(_lineage(spec)), compression=spec.output.compression, version="2.6"
+            sink,
+            schema.with_metadata(_lineage(spec)),
+            compression=spec.output.compression,
+            version="2.6",
+            use_dictionary=repeating,
         ) as writer:
-            batches = session.read(spec.reading, spec.chunk, batch_rows=_batch_rows(schema))
-            for group in _row_groups(_checked(batches, spec, context), spec.output, schema):
+            for group in _row_groups(batches, spec.output, schema):
                 writer.write_table(group, row_group_size=max(group.num_rows, 1))
                 rows += group.num_rows
         spec.disk.sync_file(file, role="part")
@@ -139,6 +146,22 @@ def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkCo
             raise DataError(f"{where}: {error.message}", hint=error.hint, code=error.code) from error
         context.progress(batch.num_rows)
     context.check_stop()
+
+
+def _repeating_columns(batches: Iterator[pa.RecordBatch]) -> tuple[list[str], Iterator[pa.RecordBatch]]:
+    """The columns whose values come back within the first batch, and all batches, that one too.
+
+    Only these get dictionaries: of values that hardly repeat, one is built in vain and makes the file larger.
+    """
+    first = next(batches, None)
+    if first is None:
+        return [], batches
+    repeating = [
+        name
+        for name, values in zip(first.schema.names, first.columns, strict=True)
+        if 2 * pc.count_distinct(values).as_py() <= first.num_rows
+    ]
+    return repeating, chain([first], batches)
 
 
 def _row_groups(batches: Iterator[pa.RecordBatch], output: OutputConfig, schema: pa.Schema) -> Iterator[pa.Table]:

@@ -40,11 +40,12 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
 
 @dataclass
 class _Attempt:
-    """A piece of work that is waiting until `has_begun`."""
+    """A piece of work that is waiting until `has_begun`. One that `is_last` is not tried again if it fails."""
 
     work: Callable[[_Attempt], Coroutine[object, object, None]]
     chunk: Chunk | None
     has_begun: bool = False
+    is_last: bool = False
 
 
 async def _all_or_first_failure(attempts: list[_Attempt]) -> None:
@@ -59,6 +60,7 @@ async def _all_or_first_failure(attempts: list[_Attempt]) -> None:
         failures.append(error)
         if len(failures) == 1:
             for other, attempt in tasks.items():
+                attempt.is_last = True
                 if not attempt.has_begun:
                     other.cancel()
 
@@ -130,6 +132,8 @@ class _ChunkWork:
 
     async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
         def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:
+            if attempt.is_last:
+                raise error
             attempt.has_begun = False  # while it waits to be tried again it may be given up
             what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
             self.run.reporter.warning(

@@ -160,6 +160,12 @@ class Interrupted(StatekeeperError):
     kind = FailureKind.INTERRUPTED
 
 
+class Terminated(Interrupted):
+    """Interrupted by SIGTERM."""
+
+    exit_code = 143
+
+
 class IllegalTransition(StatekeeperError):
     """A trigger was fired in a state that the transition table does not allow it in: a defect of ours."""
 

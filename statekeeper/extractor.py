@@ -96,15 +96,17 @@ class DataExtractor:
     ) -> dict[str, bool]:
         """Extract several tables at once; True by `source.schema.table` (or `source.table`) where data is complete.
 
-        Entries may each carry an `extraction_date` and a `run_id`; those that share both are one run.
+        Entries may each carry an `extraction_date` and a `run_id`; those that share both are one run. A table that is
+        in several runs is True where it is complete in each.
 
         Raises:
             ConfigError: an entry cannot be used; nothing was begun.
         """
+        runners = [self._runner_of(entries, *run) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
-        for (day, run_id), entries in _by_run(table_configs).items():
-            report = self.extract_run(entries, extraction_date=day, run_id=run_id, force_reprocess=force_reprocess)
-            results.update({table.table.key: table.is_good for table in report.tables})
+        for runner in runners:
+            for table in runner.run(runner.pipeline.tables, is_forced=force_reprocess).tables:
+                results[table.table.key] = results.get(table.table.key, True) and table.is_good
         return results
 
     def extract_run(
@@ -120,11 +122,13 @@ class DataExtractor:
         Raises:
             ConfigError: an entry cannot be used; nothing was begun.
         """
+        runner = self._runner_of(table_configs, str(extraction_date), run_id)
+        return runner.run(runner.pipeline.tables, is_forced=force_reprocess)
+
+    def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]
         pipeline = pipeline_of({**self._settings, "sources": self._sources.for_entries(entries), "tables": entries})
-        identity = _identity(pipeline, day=str(extraction_date), run_id=run_id)
-        runner = Runner(pipeline=pipeline, identity=identity, reporter=self._reporter)
-        return runner.run(pipeline.tables, is_forced=force_reprocess)
+        return Runner(pipeline=pipeline, identity=_identity(pipeline, day=day, run_id=run_id), reporter=self._reporter)
 
 
 class StatefulDataExtractor(DataExtractor):
@@ -137,7 +141,7 @@ class StatefulDataExtractor(DataExtractor):
         # Single tables (`extract_table`) are read from the pipeline's sources and written beside its own.
         self._sources = GivenSources.of_sections(pipeline.sources)
         sections = {"output": pipeline.output, "execution": pipeline.execution, "states": pipeline.states}
-        self._settings = {
+        self._settings = {"pipeline": pipeline.name} | {
             name: section.model_dump(by_alias=True, exclude_unset=True) for name, section in sections.items()
         }
 
@@ -211,8 +215,9 @@ class StatefulDataExtractor(DataExtractor):
         return look_at_tables(self._runner, self.pipeline.tables)
 
     def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
-        """Check everything that this run has published, byte by byte."""
-        return verify_tables(self._runner, self._selected(tables))
+        """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
+        names = tuple(tables)
+        return verify_tables(self._runner, self._selected(names) if names else self._of_this_run())
 
     def reset(self, *, tables: Iterable[str]) -> tuple[str, ...]:
         """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.protocol import Job, JobSource
-from statekeeper.errors import DataError, StateDamaged, StatekeeperError
+from statekeeper.errors import DataError, Interrupted, StateDamaged, StatekeeperError, Terminated
 from statekeeper.fingerprint import fingerprint_of
 from statekeeper.history import scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
@@ -64,8 +65,21 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
 def _each(
     runner: Runner, tables: tuple[ExtractionConfig, ...], look: Callable[[ExtractionConfig, Run], Awaitable[Value]]
 ) -> tuple[Value, ...]:
-    async def work(run: Run, _interruption: Interruption) -> tuple[Value, ...]:
-        return tuple(await asyncio.gather(*(look(config, run) for config in tables)))
+    async def look_at(config: ExtractionConfig, run: Run) -> Value:
+        return await look(config, run)
+
+    async def work(run: Run, interruption: Interruption) -> tuple[Value, ...]:
+        tasks = [asyncio.create_task(look_at(config, run)) for config in tables]
+        interruption.cancels(tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+        match interruption.signal_number:
+            case None:
+                return tuple(task.result() for task in tasks)
+            case signal.SIGTERM:
+                raise Terminated("interrupted; nothing was changed")
+            case _:
+                raise Interrupted("interrupted; nothing was changed")
 
     return runner.within_engine(work, Interruption())
 

@@ -80,7 +80,8 @@ class Publication:
     def is_in_place(self, intent: PublishIntent) -> bool:
         """Whether the dataset at its final name is the intended one.
 
-        Parts in a folder bear their plan in their names; a single file is told by its md5.
+        Parts in a folder bear their plan in their names. A single file is told by its md5, which takes its time where
+        the file is large; but not while it still lies ready.
         """
         final, files = self.layout.output, intent.metadata.files
         if not self.disk.exists(final) or self.disk.is_folder(final) != intent.metadata.is_folder:
@@ -88,6 +89,9 @@ class Publication:
         if intent.metadata.is_folder:
             names = {name for name in self.disk.names(final) if name[0] not in "._"}
             return {file.name for file in files} <= names
+        ready = self._ready / final.name
+        if self.disk.exists(ready) and not self.disk.is_folder(ready):
+            return False
         return self.disk.size(final) == files[0].bytes and md5_of(final) == files[0].md5
 
     def commit(self, metadata: Metadata) -> str:

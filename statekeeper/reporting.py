@@ -1,7 +1,7 @@
 """What a run tells about itself while it works: the interface, and two reporters that need no terminal.
 
 Decides which events there are. The live display is `statekeeper.cli.progress`; how lines look is `statekeeper.logs`.
-A reporter is called in the parent process only, and never raises.
+A reporter is called in the parent process only.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+_LOG = logging.getLogger("statekeeper.run")
 _ROWS_LOGGED_EVERY_SECONDS = 30.0
 
 
@@ -45,6 +46,37 @@ class NullReporter:
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None: ...
 
     def warning(self, key: str, message: str) -> None: ...
+
+
+class GuardedReporter:
+    """Another reporter, whose errors stop nothing: what is said about a table must not decide what becomes of it."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._has_failed = False
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None:
+        self._tell(lambda: self._reporter.table_state(key, state, reason))
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
+        self._tell(lambda: self._reporter.plan_ready(key, chunks, rows))
+
+    def rows_read(self, key: str, rows: int) -> None:
+        self._tell(lambda: self._reporter.rows_read(key, rows))
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+        self._tell(lambda: self._reporter.chunk_done(key, done, total, rows))
+
+    def warning(self, key: str, message: str) -> None:
+        self._tell(lambda: self._reporter.warning(key, message))
+
+    def _tell(self, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except Exception as error:  # noqa: BLE001 - a reporter is anybody's code
+            if not self._has_failed:
+                _LOG.warning("the reporter failed, and may say too little from now on: %r", error)
+            self._has_failed = True
 
 
 class LogReporter:

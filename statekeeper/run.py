@@ -6,16 +6,18 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 
-from statekeeper.config.extraction import ExtractionConfig, Pipeline
+from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
 from statekeeper.engines.protocol import Engine, Job, JobSource
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
+from statekeeper.logs import Redactor
 from statekeeper.model.record import Owner, StateRecord
 from statekeeper.planning import ProbeSpec, probe_source
 from statekeeper.reporting import Reporter
@@ -90,6 +92,8 @@ class Hooks:
 
     pipeline: Pipeline
     _running: set[asyncio.Task[None]] = field(default_factory=set)
+    # Threads of their own: slow hooks must not take those that wait for locks.
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "statekeeper-hook"))
 
     def entered(self, record: StateRecord, reason: str | None) -> None:
         """Start the hooks of the state that an extraction has entered."""
@@ -114,10 +118,14 @@ class Hooks:
 
     async def drain(self) -> None:
         """Wait until every hook has ended; each has its own timeout."""
-        await asyncio.gather(*self._running)
+        for failure in await asyncio.gather(*self._running, return_exceptions=True):
+            if failure is not None:
+                _LOG.warning("a hook could not be run: %r", failure)
+        self._threads.shutdown(wait=False)
 
-    @staticmethod
-    async def _run(hook: object, event: HookEvent) -> None:
-        result = await asyncio.to_thread(run_hook, hook, event)  # type: ignore[arg-type]
+    async def _run(self, hook: Hook, event: HookEvent) -> None:
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, run_hook, hook, event)
         if not result.is_ok:
-            _LOG.warning("%s on entering %s: %s", result.hook, event.state, result.detail, extra={"table": event.table})
+            without_secrets = Redactor([*self.pipeline.secrets, *self.pipeline.in_commands])
+            what = without_secrets(f"{result.hook} on entering {event.state}: {result.detail}")
+            _LOG.warning("%s", what, extra={"table": event.table})

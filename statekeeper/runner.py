@@ -9,9 +9,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,12 +21,13 @@ from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
+from statekeeper.errors import StateDamaged
 from statekeeper.extraction import perform
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.table import TableRef
 from statekeeper.report import Outcome, RunReport, TableReport
-from statekeeper.reporting import Reporter
+from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
@@ -70,14 +71,15 @@ class Runner:
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
             tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
             interruption.cancels(tasks)
-            await asyncio.wait(tasks)
+            if tasks:
+                await asyncio.wait(tasks)
             reports = tuple(_outcome(task, config) for task, config in tasks.items())
             await run.hooks.drain()
             return reports
 
         interruption = Interruption()
         reports = self.within_engine(work, interruption)
-        ended = self.clock()
+        ended, outcomes = self.clock(), {table.outcome for table in reports}
         report = RunReport(
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
@@ -85,13 +87,10 @@ class Runner:
             base_path=self.pipeline.output.base_path,
             tables=reports,
             duration_seconds=(ended - started).total_seconds(),
-            interrupted_by=interruption.signal_number,
+            # A signal that came when everything was done has interrupted nothing.
+            interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
         )
-        save_manifest(
-            self.disk,
-            Path(self.pipeline.output.base_path),
-            manifest.model_copy(update={"ended_at": ended, "exit_code": report.exit_code}),
-        )
+        self._end(manifest, ended, report.exit_code)
         return report
 
     def within_engine(
@@ -101,13 +100,13 @@ class Runner:
 
         async def supervised() -> Value:
             engine = self.make_engine(self.pipeline)
-            try:
-                with interruption.watched(engine):
+            with interruption.watched(engine):
+                try:
                     return await work(self._run_over(engine), interruption)
-            finally:
-                await engine.close()
+                finally:
+                    await engine.close()
 
-        return _run_to_end(supervised)
+        return _run_to_end(supervised, interruption)
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """Where the files of a table lie in this run."""
@@ -126,7 +125,7 @@ class Runner:
             engine=engine,
             disk=self.disk,
             owner=this_process(),
-            reporter=self.reporter,
+            reporter=GuardedReporter(self.reporter),
             clock=self.clock,
             model_folder=self.working_folder,
             doors=SourceDoors(engine),
@@ -164,6 +163,16 @@ class Runner:
         )
         return manifest
 
+    def _end(self, manifest: RunManifest, ended: datetime, exit_code: int) -> None:
+        """Write down how the run ended, with the tables that another process has begun in it meanwhile."""
+        base_path = Path(self.pipeline.output.base_path)
+        latest = manifest
+        with suppress(StateDamaged):
+            latest = load_manifest(self.disk, base_path, self.identity.run_id) or manifest
+        tables = self._joined(latest, set(manifest.tables))
+        changes = {"tables": tables, "ended_at": ended, "exit_code": exit_code}
+        save_manifest(self.disk, base_path, manifest.model_copy(update=changes))
+
     def _joined(self, earlier: RunManifest | None, tables: set[TableRef]) -> tuple[TableRef, ...]:
         """The tables of a run: those that it had before, and those that it is begun with now.
 
@@ -192,8 +201,9 @@ class Interruption:
 
     signal_number: int | None = None
     _tasks: tuple[asyncio.Task[Any], ...] = ()
+    _ask: Callable[[], object] = lambda: None
 
-    def cancels(self, tasks: dict[asyncio.Task[Any], Any]) -> None:
+    def cancels(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
         """Name the tasks that the first signal cancels."""
         self._tasks = tuple(tasks)
         if self.signal_number is not None:
@@ -201,27 +211,43 @@ class Interruption:
 
     @contextmanager
     def watched(self, engine: Engine) -> Iterator[None]:
-        """Listen to the signals while the block runs; where there is no main thread to hear them, do nothing."""
+        """Listen to the signals while the block runs; where there is no main thread to hear them, only to `ask`."""
         loop = asyncio.get_running_loop()
         numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in numbers}
+        heard: list[signal.Signals] = []
+        self._ask = lambda: loop.call_soon_threadsafe(self._hear_asked, engine)
         try:
-            for number in numbers:
-                loop.add_signal_handler(number, self._hear, number, engine)
-        except (RuntimeError, ValueError, NotImplementedError):
-            yield
-            return
-        try:
+            with suppress(RuntimeError, ValueError, NotImplementedError):
+                for number in numbers:
+                    loop.add_signal_handler(number, self._hear, number, engine)
+                    heard.append(number)
             yield
         finally:
-            for number in numbers:
+            self._ask = lambda: None
+            for number in heard:
                 loop.remove_signal_handler(number)
+                signal.signal(number, before[number])  # the program around us may have handlers of its own
 
-    def _hear(self, number: int, engine: Engine) -> None:
+    def ask(self) -> None:
+        """Interrupt from another thread than the run's: the second time, its processes are killed, not this one."""
+        self._ask()
+
+    def _hear(self, number: signal.Signals, engine: Engine) -> None:
         if self.signal_number is not None:
             engine.kill()
             os._exit(128 + number)
+        self._begin(number)
+
+    def _hear_asked(self, engine: Engine) -> None:
+        if self.signal_number is not None:
+            engine.kill()
+        else:
+            self._begin(signal.SIGINT)
+
+    def _begin(self, number: signal.Signals) -> None:
         self.signal_number = number
-        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", signal.Signals(number).name)
+        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", number.name)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -237,11 +263,16 @@ def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> Table
     return task.result()
 
 
-def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
+def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Interruption) -> Value:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(main())
     # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, main()).result()
+        future = pool.submit(asyncio.run, main())
+        while True:
+            try:
+                return future.result()
+            except KeyboardInterrupt:
+                interruption.ask()

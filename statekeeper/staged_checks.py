@@ -11,7 +11,7 @@ from functools import reduce
 
 from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconcile
-from statekeeper.engines.protocol import Job
+from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ValidationFailed
 from statekeeper.layout import Staging, part_name
@@ -36,14 +36,16 @@ from statekeeper.store.durable import replace, storage_errors
 
 @dataclass(frozen=True)
 class DamagedPart:
-    """A chunk whose staged part or receipt is not what it was."""
+    """A chunk whose staged part or receipt is not what it was. Without a `chunk_id` it is the receipt of the count."""
 
-    chunk_id: int
+    chunk_id: int | None
     receipt: Receipt | None
     damage: str
 
     def discard(self, disk: Disk, staging: Staging) -> None:
         """Remove receipt, then part, so that the chunk is done again."""
+        if self.chunk_id is None:
+            return  # what stood there was no receipt, and loading it has removed it
         discard_receipt(disk, staging, self.chunk_id)
         if self.receipt:
             with storage_errors(staging.parts, "tidy"):
@@ -97,13 +99,18 @@ async def check_staged(
     ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
     checks = _StagedChecks(config, run, plan, staging, ordered)
     counted = checks.reconciled()
+    if isinstance(counted, DamagedPart):
+        return counted
     findings = await checks.scanned()
     if isinstance(findings, DamagedPart):
         return findings
     checks.judge(findings, publication)
     files = checks.files()
     publication.make_ready(ordered, files)
-    return Checked(intent or checks.intent(files, counted, findings, record))
+    if intent is not None and intent.metadata.files == files:
+        return Checked(intent)
+    # None was persisted yet, or a part was damaged after it was: the chunk, done again, may have made other bytes.
+    return Checked(checks.intent(files, counted, findings, record))
 
 
 @dataclass(frozen=True)
@@ -114,23 +121,31 @@ class _StagedChecks:
     staging: Staging
     receipts: tuple[Receipt, ...]
 
-    def reconciled(self) -> CountReceipt | None:
-        """The source's count, which equals the rows of all receipts."""
+    def reconciled(self) -> CountReceipt | DamagedPart | None:
+        """The source's count, which equals the rows of all receipts; None where none was asked for."""
         if self.config.reconcile is Reconcile.NONE:
             return None
         counted = load_count(self.run.disk, self.staging, self.plan.plan_id)
         read = sum(receipt.rows for receipt in self.receipts)
-        if counted is None or counted.rows != read:
-            expected = "nothing that can be read" if counted is None else f"{counted.rows:,} rows"
+        if counted is None:
+            return DamagedPart(None, None, "the receipt of the source's count is missing or damaged")
+        if counted.rows != read:
             raise DataError(
-                f"{self.config.table.key}: the source counted {expected} at the snapshot; its chunks have {read:,}",
+                f"{self.config.table.key}: the source counted {counted.rows:,} rows at the snapshot; "
+                f"its chunks have {read:,}",
                 hint="the next run extracts the table anew; if it happens again the source does not answer truly",
             )
         return counted
 
     async def scanned(self) -> Findings | DamagedPart:
         """The findings over all parts, or the first part that is damaged."""
-        results = await asyncio.gather(*(self._check(receipt) for receipt in self.receipts))
+        checks = [asyncio.create_task(self._check(receipt)) for receipt in self.receipts]
+        try:
+            results = await asyncio.gather(*checks)
+        finally:  # after a failure nobody asks about the others
+            for check in checks:
+                check.cancel()
+            await asyncio.gather(*checks, return_exceptions=True)
         for receipt, result in zip(self.receipts, results, strict=True):
             if result.damage:
                 return DamagedPart(receipt.chunk_id, receipt, result.damage)
@@ -144,7 +159,8 @@ class _StagedChecks:
             model=self.config.model,
             model_folder=self.run.model_folder,
         )
-        job = Job(self.config.table.key, check_part, spec)
+        # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
+        job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
 
     def judge(self, findings: Findings, publication: Publication) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,18 +74,22 @@ def scan_part(
     # hive_partitioning would add columns that a folder named key=value seems to have.
     source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
     try:
-        with closing(_connect(memory_limit, threads)) as connection:
+        with closing(_instance(memory_limit, threads).cursor()) as connection:
             return _Scan(connection, source, compiled, model).findings()
     except (duckdb.Error, pa.ArrowException) as error:
+        _instance.cache_clear()  # a fatal error makes an instance useless
         raise DataError(f"{path.name} cannot be scanned: {error}") from error
 
 
-def _connect(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+@lru_cache(maxsize=1)
+def _instance(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+    """The DuckDB of this process for scans: to make one takes longer than to scan a small part."""
     connection = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": memory_limit,
             "threads": threads,
+            "enable_external_file_cache": False,  # a part is scanned once: what was read must not pile up
             "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,

@@ -6,7 +6,7 @@ the days that do. A watermark window starts where the last complete extraction e
 
 from __future__ import annotations
 
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig, WindowKind
@@ -37,9 +37,10 @@ def decide_scope(
     if end > snapshot_time:
         end = _open_end(incremental, end=end, snapshot_time=snapshot_time, table=config.table.key)
     if incremental.kind is WindowKind.WATERMARK:
-        start = min(max(earlier_watermarks), end) - incremental.lookback
+        start = _before(min(max(earlier_watermarks), end), incremental.lookback)
     else:
-        start -= incremental.lookback
+        _require_begun(start, snapshot_time, table=config.table.key)
+        start = _before(start, incremental.lookback)
     window = Window(column=incremental.column, start=start, end=end, timezone=incremental.timezone)
     return Scope(mode=ExtractionMode.INCREMENTAL, window=window, watermark=end)
 
@@ -47,6 +48,21 @@ def decide_scope(
 def _day(day: date, timezone: str) -> tuple[datetime, datetime]:
     zone = ZoneInfo(timezone)
     return datetime.combine(day, time.min, zone), datetime.combine(day + timedelta(days=1), time.min, zone)
+
+
+def _before(moment: datetime, lookback: timedelta) -> datetime:
+    """`moment` less `lookback`, by its own clocks or by hours that pass, whichever is earlier: none is to be missed."""
+    return min(moment - lookback, (moment.astimezone(UTC) - lookback).astimezone(moment.tzinfo))
+
+
+def _require_begun(start: datetime, snapshot_time: datetime, *, table: str) -> None:
+    """An open window, too, has to have begun: a day before its time would be complete for ever, and empty."""
+    if start > snapshot_time:
+        snapshot = snapshot_time.isoformat(timespec="seconds")
+        raise PlanError(
+            f"{table}: its window begins at {start.isoformat()}, after the snapshot of {snapshot}",
+            hint="run it when the day has begun in its incremental_timezone, or with an earlier --date",
+        )
 
 
 def _open_end(incremental: IncrementalConfig, *, end: datetime, snapshot_time: datetime, table: str) -> datetime:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from multiprocessing import forkserver
+
+import pytest
 
 multiprocessing.set_forkserver_preload(
     [
@@ -15,6 +18,14 @@ multiprocessing.set_forkserver_preload(
     ]
 )
 forkserver.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def _unconfigured_log():
+    """The program's log as a library has it, whatever an earlier test has set up: tests read it through `caplog`."""
+    logger = logging.getLogger("statekeeper")
+    logger.handlers[:], logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 def pytest_terminal_summary(terminalreporter):

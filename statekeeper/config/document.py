@@ -41,6 +41,8 @@ class Document:
     """Bare words and numbers that are not text to YAML, as they are written."""
     hidden: Mapping[KeyPath, str] = field(default_factory=dict)
     """Values that may be secret, and how to speak of them: `the value of ${NAME}`."""
+    filled: Mapping[KeyPath, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    """What came from the environment into each of them."""
 
     def at(self, path: KeyPath) -> Plain:
         """The value at `path`. Raises KeyError, IndexError or TypeError where there is none."""
@@ -74,6 +76,7 @@ class Document:
             values=moved(self.values),
             written={(key, *path): text for path, text in self.written.items()},
             hidden={(key, *path): text for path, text in self.hidden.items()},
+            filled={(key, *path): texts for path, texts in self.filled.items()},
         )
 
     def position(self, path: KeyPath, *, of_key: bool = False) -> Position | None:

@@ -72,7 +72,8 @@ class Pipeline:
     """A whole configuration.
 
     `path` and `tables_path` are the files it came from, as they were named (None without one); `fingerprint` is the
-    SHA-256 of their text, before references are filled in.
+    SHA-256 of their text, before references are filled in. `in_commands` is what came from the environment into hooks:
+    it may be secret, and what a hook says of itself is shown without it.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Pipeline:
     states: StatePolicies
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
+    in_commands: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def secrets(self) -> tuple[str, ...]:

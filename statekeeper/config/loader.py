@@ -141,7 +141,13 @@ def _pipeline(
         states=written.states,
         extraction_date=written.extraction_date,
         tables=resolved.tables,
+        in_commands=_in_commands(checked.document),
     )
+
+
+def _in_commands(document: Document) -> tuple[str, ...]:
+    hooks = ("states", "on_enter")
+    return tuple(text for path, texts in document.filled.items() if path[:2] == hooks for text in texts)
 
 
 def _no_tables(document: Document, problems: Sequence[Problem]) -> list[Problem]:

@@ -73,7 +73,7 @@ class ExecutionConfig(Section):
         description="worker processes, shared by all tables; by default up to 4, as the machine has cores",
     )
     active_tables: int = Field(default=8, ge=1, description="how many tables are between plan and publication at once")
-    memory_limit: Size = Field(default=1024 * _MIB, description="DuckDB's memory limit in each process, such as 1GiB")
+    memory_limit: Size = Field(default=512 * _MIB, description="DuckDB's memory limit in each process, such as 1GiB")
 
     @field_validator("engine")
     @classmethod

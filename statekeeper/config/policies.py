@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from statekeeper.config.quantities import Duration, PositiveDuration
 from statekeeper.config.section import Name, Section, refusal
+from statekeeper.hooks import HookEvent, check_template
 from statekeeper.model.record import State
 
 
@@ -52,13 +53,24 @@ def _web_address(address: SecretStr) -> SecretStr:
     return address
 
 
+def _command(text: str) -> str:
+    try:
+        check_template(text)
+    except ValueError as error:  # whose words may quote the command, which may hold a secret
+        names = ", ".join(f"{{{name}}}" for name in HookEvent.model_fields)
+        raise refusal(
+            f"a command with balanced quotes, in which only {names} stand in braces (a literal brace is written twice)"
+        ) from error
+    return text
+
+
 class Hook(Section):
     """What is done when an extraction enters a state: a request or a command. Exactly one of the two is set."""
 
     webhook: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
         default=None, description="the address that is sent a POST request with the extraction as JSON"
     )
-    command: Name | None = Field(
+    command: Annotated[Name, AfterValidator(_command)] | None = Field(
         default=None, repr=False, description="a command; {table}, {records} and the like are filled in"
     )
     timeout: PositiveDuration = Field(default=timedelta(seconds=30), description="how long the hook may take")

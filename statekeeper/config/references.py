@@ -23,7 +23,8 @@ def fill_references(document: Document, environ: Mapping[str, str]) -> tuple[Doc
     """
     filling = _Filling(document, environ)
     data = filling.value(document.data, ())
-    return replace(document, data=data, hidden={**document.hidden, **filling.hidden}), filling.problems
+    filled = {**document.filled, **filling.filled}
+    return replace(document, data=data, hidden={**document.hidden, **filling.hidden}, filled=filled), filling.problems
 
 
 @dataclass
@@ -31,6 +32,7 @@ class _Filling:
     document: Document
     environ: Mapping[str, str]
     hidden: dict[KeyPath, str] = field(default_factory=dict)
+    filled: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def value(self, value: Plain, path: KeyPath) -> Plain:
@@ -61,6 +63,7 @@ class _Filling:
             if value is None and default is None:
                 hint = f"export {name}, or give a default: ${{{name}:-...}}"
                 wrong.append(Problem(self.document, path, f"the environment variable {name} is not set", hint=hint))
+            self.filled[path] = (*self.filled.get(path, ()), *([value] if value else []))
             return value or default or ""
 
         result = _REFERENCE.sub(filled, text)

@@ -21,6 +21,8 @@ from statekeeper.schemas.patterns import Untranslatable, translate
 
 _CONTEXT_DIGITS = 28
 """The precision of Python's default decimal context, which pydantic's digit and multiple checks round to."""
+_MOST_BYTES = 4
+"""Bytes of a character in UTF-8."""
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _CANONICAL_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
@@ -107,8 +109,7 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
             is_refused = column.kind is Kind.FLOAT and not value
             return Expression(f"NOT isfinite({column.sql})") if is_refused else NEVER
         case "min_length" | "max_length":
-            length = "octet_length" if column.kind is Kind.BYTES else "length"
-            return Expression(f"{length}({column.sql}) {'<' if name == 'min_length' else '>'} {int(value)}")
+            return Expression(_length(column, name, int(value)))
         case "ascii_only":
             return Expression(f"strlen({column.sql}) <> length({column.sql})") if value else NEVER
         case "pattern":
@@ -119,6 +120,15 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
             return NEVER
         case _:
             raise NotCompiled(f"constraint {name}")
+
+
+def _length(column: Column, name: str, limit: int) -> str:
+    """Counting bytes is quick, counting characters is not: they are counted only where the bytes leave it open."""
+    sign = "<" if name == "min_length" else ">"
+    if column.kind is Kind.BYTES:
+        return f"octet_length({column.sql}) {sign} {limit}"
+    open_below = _MOST_BYTES * limit if name == "min_length" else limit
+    return f"(strlen({column.sql}) {sign} {open_below} AND length({column.sql}) {sign} {limit})"
 
 
 def compile_digits(column: Column, max_digits: int | None, decimal_places: int | None) -> dict[str, Expression]:

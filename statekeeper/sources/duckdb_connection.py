@@ -11,11 +11,8 @@ snapshot.
 
 from __future__ import annotations
 
-import itertools
-import os
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,14 +22,15 @@ import duckdb
 from statekeeper.errors import SourceUnreachable, TransientSourceError
 from statekeeper.sources.duckdb_errors import opening_error, translated
 from statekeeper.sources.duckdb_file import FileState, WatchedFile
+from statekeeper.sources.duckdb_spill import new_spill_folder
 from statekeeper.sources.sql import Sql, quoted
 from statekeeper.sources.statement_log import record_statement
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NUMBERS = itertools.count()
 _OPENING_ATTEMPTS = 3
+_IDLE_MEMORY = "16MiB"
 _RESERVED_CATALOGS = frozenset({"main", "memory", "system", "temp"})
 
 
@@ -44,6 +42,7 @@ class Connection:
     opened: FileState
     instance: Any
     catalog: str
+    memory_limit: str
 
     @classmethod
     def open(cls, path: str, *, memory_limit: str) -> Self:
@@ -59,7 +58,7 @@ class Connection:
                 before = file.state()
                 instance, catalog = _attached(path, memory_limit=memory_limit)
                 if before is not None and file.state() == before:
-                    return cls(file, before, instance, catalog)
+                    return cls(file, before, instance, catalog, memory_limit)
                 instance.close()
                 file.close()
                 file = _watched(path)
@@ -81,9 +80,11 @@ class Connection:
     @contextmanager
     def reader(self, statement: Sql, what: str, *, batch_rows: int) -> Iterator[pa.RecordBatchReader]:
         """The result as a stream: it is never held in memory as a whole. Errors in mid-stream are translated too."""
-        with translated(what), self._cursor() as cursor:
-            record_statement(statement)
-            yield cursor.sql(statement.text, params=_values(statement)).to_arrow_reader(batch_rows)
+        with translated(what):
+            with self._cursor() as cursor:
+                record_statement(statement)
+                yield cursor.sql(statement.text, params=_values(statement)).to_arrow_reader(batch_rows)
+            self._forget_blocks()
 
     def close(self) -> None:
         """Never raises. The watched file goes last: closing it gives up the lock on the database."""
@@ -93,6 +94,15 @@ class Connection:
             pass
         finally:
             self.file.close()
+
+    def _forget_blocks(self) -> None:
+        """Drop the blocks of the file that DuckDB keeps, up to its memory limit, and that nobody will read again.
+
+        A smaller limit is the one way to make it do so.
+        """
+        with suppress(duckdb.OutOfMemoryException):  # something else is being read just now
+            self.instance.execute(f"SET GLOBAL memory_limit = '{_IDLE_MEMORY}'")
+        self.instance.execute(f"SET GLOBAL memory_limit = '{self.memory_limit}'")
 
     def _cursor(self) -> Any:
         """A connection of its own, since each can have only one open result."""
@@ -125,13 +135,12 @@ def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
     """An instance with the database attached as it would be called if it were opened by itself."""
     stem = Path(path).name.lstrip(".").split(".", 1)[0]
     catalog = "source" if not stem or stem.lower() in _RESERVED_CATALOGS else stem
-    spill = Path(tempfile.gettempdir()) / f"statekeeper-spill-{os.getpid()}-{next(_NUMBERS)}"
     instance = duckdb.connect(
         ":memory:",
         config={
             "threads": 1,
             "memory_limit": memory_limit,
-            "temp_directory": str(spill),
+            "temp_directory": str(new_spill_folder()),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },

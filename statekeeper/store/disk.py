@@ -21,6 +21,7 @@ from statekeeper.store.failpoints import failpoint
 _LINK_REFUSED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
+_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
@@ -206,6 +207,20 @@ class LocalDisk:
         failpoint("copy", role, "after")
 
     def _remove_tree(self, path: Path, role: str) -> None:
+        for is_last in (False, False, True):
+            self._empty(path, role)
+            try:
+                path.rmdir()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                # A late worker has put a file there meanwhile; without the folder it can put no other.
+                if is_last or error.errno not in _NOT_EMPTY:
+                    raise
+            else:
+                return
+
+    def _empty(self, path: Path, role: str) -> None:
         names = self.names(path)
         for position, name in enumerate(names):
             if position == len(names) // 2:
@@ -215,8 +230,6 @@ class LocalDisk:
                 self._remove_tree(child, role)
             else:
                 child.unlink(missing_ok=True)
-        with suppress(FileNotFoundError):
-            path.rmdir()
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

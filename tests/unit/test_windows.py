@@ -79,3 +79,23 @@ def test_a_watermark_beyond_the_window_takes_no_row_twice():
 
 def test_a_full_extraction_that_is_asked_for_is_full_every_time():
     assert _scope(_config(is_full=True)).mode is ExtractionMode.FULL
+
+
+@pytest.mark.parametrize("is_allowed", [True, False])
+def test_a_day_that_has_not_begun_is_refused_open_or_not(is_allowed):
+    # At 01:00 UTC it is already today, and in Los Angeles still yesterday.
+    config = _config(timezone="America/Los_Angeles", allow_open_window=is_allowed)
+    with pytest.raises(PlanError, match=r"begins at|ends at"):
+        _scope(config, at=datetime(2026, 1, 6, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 22), (date(2026, 10, 25), 22), (date(2026, 3, 29), 24)])
+def test_a_lookback_over_a_change_of_clocks_is_never_shorter_than_it_says(day, hours):
+    config = _config(timezone="Europe/Madrid", lookback=timedelta(hours=hours))
+    plain = _config(timezone="Europe/Madrid")
+    for date_after in (day, day + timedelta(days=1)):
+        later = datetime(2027, 1, 1, tzinfo=UTC)
+        start = _scope(config, day=date_after, at=later).window.start.astimezone(UTC)
+        midnight = _scope(plain, day=date_after, at=later).window.start
+        assert midnight.astimezone(UTC) - start >= timedelta(hours=hours)
+        assert start <= (midnight - timedelta(hours=hours)).astimezone(UTC)

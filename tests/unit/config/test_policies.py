@@ -1,3 +1,4 @@
+import json
 from datetime import date, timedelta
 
 import pytest
@@ -61,3 +62,11 @@ def test_a_date_is_a_day_or_a_word():
 def test_what_is_no_date_is_refused(text):
     with pytest.raises(ValueError, match=r"2026|day|date|month"):
         resolve_date(text, today=date(2026, 3, 1))
+
+
+@pytest.mark.parametrize("command", ["notify {tabel}", "notify 'half", "notify {0}", "notify {table:>9}", "notify {"])
+def test_a_command_that_could_never_be_run_is_refused_without_being_shown(command):
+    with pytest.raises(ValidationError) as caught:
+        Hook.model_validate_json(json.dumps({"command": command}))
+    assert "{table}" in str(caught.value)
+    assert command not in str(caught.value)

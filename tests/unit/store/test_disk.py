@@ -220,3 +220,23 @@ def test_folder_sync_that_a_file_system_does_not_offer_is_let_be(tmp_path):
     disk.code = errno.EIO
     with pytest.raises(OSError, match="Input/output error"):
         disk.sync_folder(tmp_path, role="state")
+
+
+def test_a_folder_is_removed_although_a_late_worker_still_writes_into_it(tmp_path):
+    folder = tmp_path / "plan" / "parts"
+    folder.mkdir(parents=True)
+    (folder / "a").touch()
+    middles = []
+
+    def write_late(_step, _role, when):
+        if when == "middle":
+            middles.append(when)
+            if len(middles) == 2:  # of the inner folder, whose names are listed already
+                (folder / "late").touch()
+
+    failpoints.install(write_late)
+    try:
+        LocalDisk().remove_folder(tmp_path / "plan", role="sweep")
+    finally:
+        failpoints.install(None)
+    assert not (tmp_path / "plan").exists()

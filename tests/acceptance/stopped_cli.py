@@ -1,0 +1,29 @@
+"""The `statekeeper` command line in a process that stops itself (SIGSTOP) once, at a chosen durable step.
+
+Usage: python stopped_cli.py STEP ROLE WHEN ARGUMENT...   The steps are those of `statekeeper.store.failpoints`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from statekeeper.cli.app import run_command
+from statekeeper.store import failpoints
+
+
+def main() -> int:
+    point = tuple(sys.argv[1:4])
+
+    def hook(*reached: str) -> None:
+        if reached == point:
+            failpoints.install(None)
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    failpoints.install(hook)
+    return run_command(sys.argv[4:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

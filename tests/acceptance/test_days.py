@@ -1,0 +1,137 @@
+"""Incremental extraction over several days: one full load, then the rows of each window, each decided once."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import duckdb
+import pytest
+
+from .pipeline import Workplace
+
+_CONFIG = """\
+pipeline: nightly
+sources:
+  shop: {type: duckdb, path: shop.duckdb}
+output: {base_path: data}
+execution: {workers: 2, memory_limit: 256MiB}
+tables:
+  - {table_name: events, incremental_column: changed_at, is_full_extract: false}
+"""
+_EVENTS = {
+    1: "2026-01-05 12:00:00",
+    2: "2026-01-05 23:59:59.999999",
+    3: "2026-01-06 00:00:00",
+    4: "2026-01-06 18:00:00",
+    5: "2026-01-06 23:59:59.999999",
+    6: "2026-01-07 00:00:00",
+    7: "2026-01-07 20:00:00",
+    8: "2026-01-08 01:00:00",
+    9: None,
+    10: None,
+}
+
+
+class _Days:
+    def __init__(self, work):
+        self.work = work
+
+    def run(self, day, *options):
+        return self.work.run("run", "nightly.yml", "--date", day, *options)
+
+    def path(self, day, suffix=".parquet"):
+        year, month, number = day.split("-")
+        return self.work.folder / f"data/shop/events/{year}{month}/{number}/nightly-{year}{month}{number}{suffix}"
+
+    def ids(self, day):
+        with duckdb.connect() as connection:
+            rows = connection.execute("select id from read_parquet(?) order by id", [str(self.path(day))]).fetchall()
+        return [number for (number,) in rows]
+
+    def document(self, day, name):
+        return json.loads(self.path(day, f"_{name}.json").read_text())
+
+    def extracted(self, day, *options):
+        run = self.run(day, *options)
+        assert run.returncode == 0, run.stderr
+        return self.ids(day)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A pipeline whose first day was extracted; tests take copies."""
+    work = Workplace.make(tmp_path_factory.mktemp("days") / "work", rows=0, config=_CONFIG)
+    rows = ", ".join(f"({number}, {repr(at) if at else 'null'}::timestamp)" for number, at in _EVENTS.items())
+    work.sql(f"create table events as select * from (values {rows}) as v(id, changed_at)")
+    assert _Days(work).extracted("2026-01-05") == list(_EVENTS)
+    return work
+
+
+@pytest.fixture
+def days(template, tmp_path):
+    return _Days(template.copy_to(tmp_path / "work"))
+
+
+def test_the_first_day_is_full_and_later_days_are_half_open_windows(days):
+    assert days.document("2026-01-05", "state")["scope"]["mode"] == "full"
+    assert days.extracted("2026-01-06") == [3, 4, 5]
+    assert days.extracted("2026-01-07") == [6, 7]
+    assert days.extracted("2026-01-09") == []
+    scope = days.document("2026-01-07", "metadata")["table_config"]["scope"]
+    assert scope["mode"] == "incremental"
+    assert (scope["window"]["start"], scope["window"]["end"]) == (
+        "2026-01-07T00:00:00+00:00",
+        "2026-01-08T00:00:00+00:00",
+    )
+    # What was decided at the first plan is kept: day 1 is full again, day 2 is its window again.
+    days.work.sql(
+        "insert into events values (11, timestamp '2026-01-05 08:00:00'), (12, timestamp '2026-01-06 08:00:00')"
+    )
+    assert days.extracted("2026-01-05", "--force-reprocess") == [*_EVENTS, 11, 12]
+    assert days.extracted("2026-01-06", "--force-reprocess") == [3, 4, 5, 12]
+    assert days.ids("2026-01-07") == [6, 7]
+
+
+def test_rows_without_a_time_are_counted_and_reported(days):
+    run = days.run("2026-01-06")
+    assert run.returncode == 0
+    assert "2 rows have no value in the incremental column" in run.stderr
+    assert days.document("2026-01-06", "metadata")["validation"]["null_incremental_rows"] == 2
+    assert 9 not in days.ids("2026-01-06")
+
+
+def test_a_window_that_is_not_over_is_refused_until_it_is_allowed(days):
+    now = datetime.now(UTC)
+    today = f"{now:%Y-%m-%d}"
+    days.work.sql(f"insert into events values (20, timestamp '{now - timedelta(seconds=1):%Y-%m-%d %H:%M:%S}')")
+    refused = days.run(today)
+    assert refused.returncode == 1
+    failure = days.work.tables()["events"]["failure"]
+    assert failure["kind"] == "plan"
+    assert "rows that arrive until then would be missed" in failure["message"]
+    assert "allow_open_window" in failure["hint"]
+    assert not days.path(today).exists()
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, allow_open_window: true,"))
+    assert days.extracted(today) == [20]
+    end = datetime.fromisoformat(days.document(today, "state")["scope"]["window"]["end"])
+    assert now <= end <= datetime.now(UTC)
+
+
+def test_a_watermark_window_starts_where_the_last_complete_extraction_ended(days):
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark,"))
+    assert days.extracted("2026-01-07") == [3, 4, 5, 6, 7], "the days that were left out come with the next"
+    assert days.extracted("2026-01-08") == [8]
+    assert days.extracted("2026-01-09") == []
+    assert days.extracted("2026-01-07", "--force-reprocess") == [3, 4, 5, 6, 7], "its bounds were decided once"
+
+
+def test_lookback_reaches_back_for_late_rows(days):
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark, lookback: 1h,"))
+    assert days.extracted("2026-01-06") == [2, 3, 4, 5]
+    # A window that is configured otherwise is another window: the next run decides it anew, and says why.
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark, lookback: 13h,"))
+    again = days.run("2026-01-06")
+    assert again.returncode == 0, again.stderr
+    assert "its configuration changed: window" in again.stderr
+    assert days.ids("2026-01-06") == [1, 2, 3, 4, 5]

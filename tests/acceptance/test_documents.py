@@ -1,0 +1,110 @@
+"""Whatever is written or printed as JSON is what the JSON Schemas in schemas/json/ say."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from .pipeline import QUICK_CONFIG, QUICK_ROWS, Workplace
+
+_SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
+_BROKEN = """\
+  - table_name: broken
+    custom_query: select id, amount from large
+    chunking: {strategy: key, column: id, target_rows: 2000}
+    columns: {id: {type: int, lt: 10, nullable: true}, amount: {type: decimal, max_digits: 18, decimal_places: 2}}
+  - {table_name: missing}
+"""
+
+
+def _violations_of(kind, document):
+    schema = json.loads((_SCHEMAS / f"{kind}.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
+
+
+@pytest.fixture(scope="module")
+def documents(tmp_path_factory):
+    """Every document of a run in which one table is complete, one broke its schema and one is missing."""
+    work = Workplace.make(tmp_path_factory.mktemp("documents") / "work", rows=QUICK_ROWS, config=QUICK_CONFIG + _BROKEN)
+    plan = work.run("plan", "nightly.yml", "--json")
+    run = work.run("run", "nightly.yml", "--json")
+    assert (plan.returncode, run.returncode) == (1, 1), (plan.stderr, run.stderr)
+    day = work.day("broken")
+    staging = next(day.glob(f".{work.run_id}.staging/*/plan.json")).parent
+    printed = {
+        "the plan of a run": ("plan-report", plan.stdout),
+        "the result of a run": ("run-report", run.stdout),
+        "the status": ("status", work.run("status", "--json").stdout),
+    }
+    files = {
+        "the state of a complete table": ("state", work.day("large") / f"{work.run_id}_state.json"),
+        "the state of an invalid table": ("state", day / f"{work.run_id}_state.json"),
+        "the state of a missing table": ("state", work.day("missing") / f"{work.run_id}_state.json"),
+        "the metadata of a folder": ("metadata", work.day("large") / f"{work.run_id}_metadata.json"),
+        "the metadata of a file": ("metadata", work.day("empty") / f"{work.run_id}_metadata.json"),
+        "the manifest": ("manifest", work.folder / f"data/_runs/{work.run_id}.json"),
+        "a plan": ("plan", staging / "plan.json"),
+        "a receipt": ("receipt", min((staging / "receipts").glob("chunk-*.json"))),
+        "the receipt of the count": ("count-receipt", staging / "receipts/count.json"),
+        "the violations": ("violations", day / f"{work.run_id}_violations.json"),
+    }
+    found = {name: (kind, json.loads(text)) for name, (kind, text) in printed.items()}
+    found |= {name: (kind, json.loads(path.read_text())) for name, (kind, path) in files.items()}
+    # A date in YAML is a date; in JSON, which the schema speaks of, it is text.
+    config = json.loads(json.dumps(yaml.safe_load((work.folder / "nightly.yml").read_text()), default=str))
+    return {**found, "the config": ("config", config)}
+
+
+_NAMES = (
+    "the plan of a run",
+    "the result of a run",
+    "the status",
+    "the state of a complete table",
+    "the state of an invalid table",
+    "the state of a missing table",
+    "the metadata of a folder",
+    "the metadata of a file",
+    "the manifest",
+    "a plan",
+    "a receipt",
+    "the receipt of the count",
+    "the violations",
+    "the config",
+)
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_is_as_its_schema_says(documents, name):
+    kind, document = documents[name]
+    assert _violations_of(kind, document) == []
+    # The schema is not one that anything satisfies.
+    assert _violations_of(kind, {**document, "somebody": "else's"})
+    key = next(iter(document))
+    assert _violations_of(kind, {**document, key: {"of": "another kind"}})
+
+
+def test_every_schema_has_a_document_here(documents):
+    assert {kind for kind, _ in documents.values()} == {path.stem for path in _SCHEMAS.glob("*.json")}
+    assert set(documents) == set(_NAMES)
+
+
+def test_the_status_has_every_key_that_is_promised(documents):
+    _, status = documents["the status"]
+    assert set(status) == {"run_id", "pipeline", "extraction_date", "state", "tables"}
+    keys = "source_name schema_name table_name state records bytes chunks attempts started_at ended_at"
+    keys += " duration_seconds output_path failure"
+    assert [set(table) for table in status["tables"]] == [set(keys.split())] * 5
+    tables = {table["table_name"]: table for table in status["tables"]}
+    assert set(tables["broken"]["failure"]) == {"kind", "code", "message", "hint"}
+    assert tables["broken"]["chunks"]["done"] == tables["broken"]["chunks"]["total"] > 1
+    assert (tables["large"]["records"], tables["large"]["failure"]) == (QUICK_ROWS, None)
+    damaged = copy.deepcopy(status)
+    damaged["tables"][0]["state"] = "finished"
+    assert _violations_of("status", damaged)

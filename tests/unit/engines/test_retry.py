@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from statekeeper.config.policies import RetryPolicy
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError, error_of
+
+POLICY = RetryPolicy.model_validate_json('{"attempts": 3, "initial_delay": "1ms", "max_delay": "2ms"}')
+
+
+def _run(failures, *, on_retry=lambda *_: None):
+    """The result, or the error, of work that fails with `failures` first; and how often it was tried."""
+    left = list(failures)
+    tried = []
+
+    async def attempt():
+        tried.append(1)
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    try:
+        return asyncio.run(with_retries(attempt, POLICY, on_retry=on_retry)), len(tried)
+    except (StatekeeperError, OSError) as error:
+        return error, len(tried)
+
+
+def _error(kind):
+    return error_of(kind, kind.value, hint=None, code=None)
+
+
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_only_what_another_attempt_may_cure_is_tried_again(kind):
+    error = _error(kind)
+    assert _run([error]) == (("done", 2) if kind in RETRYABLE else (error, 1))
+
+
+def test_the_last_attempts_error_is_the_one_that_is_raised():
+    errors = [_error(FailureKind.TRANSIENT) for _ in range(3)]
+    assert _run(errors) == (errors[-1], 3)
+
+
+def test_an_error_that_cannot_be_cured_ends_the_retries():
+    lost = _error(FailureKind.SNAPSHOT_LOST)
+    assert _run([_error(FailureKind.TRANSIENT), lost]) == (lost, 2)
+
+
+def test_what_is_not_an_error_of_ours_is_never_tried_again():
+    error = OSError(110, "Connection timed out")
+    assert _run([error]) == (error, 1)
+
+
+def test_every_wait_is_told_before_it_begins():
+    told = []
+    _run([_error(FailureKind.WORKER_DIED)] * 2, on_retry=lambda _error, number, wait: told.append((number, wait)))
+    assert [number for number, _ in told] == [1, 2]
+    assert all(0 <= wait <= 0.002 for _, wait in told)
+
+
+def test_whoever_hears_of_it_may_end_it():
+    def give_up(error, _number, _wait):
+        raise error
+
+    error = _error(FailureKind.TRANSIENT)
+    assert _run([error], on_retry=give_up) == (error, 1)

@@ -1,0 +1,88 @@
+"""What makes published data stale, and what does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from statekeeper.config.loader import pipeline_of
+from statekeeper.fingerprint import changed_aspects, fingerprint_of
+from statekeeper.schemas.models import load_model
+
+TABLE = {
+    "table_name": "orders",
+    "schema_name": "shop",
+    "incremental_column": "at",
+    "is_full_extract": False,
+    "columns": {"id": {"type": "int", "ge": 0}, "note": {"type": "str", "max_length": 9}},
+}
+
+
+def _fingerprint(tmp_path, table, *, source=None, **sections):
+    pipeline = pipeline_of(
+        {
+            "sources": {"shop": {"type": "duckdb", "path": "shop.duckdb", **(source or {})}},
+            "tables": [table],
+            **sections,
+        }
+    )
+    (config,) = pipeline.tables
+    return fingerprint_of(config, load_model(config.model, base=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "aspects"),
+    [
+        ({"table_name": "orders_2"}, ("query",)),
+        ({"schema_name": "other"}, ("query",)),
+        ({"custom_query": "select * from shop.orders"}, ("query",)),
+        ({"columns": {**TABLE["columns"], "id": {"type": "int", "ge": 1}}}, ("schema",)),
+        ({"columns": {"id": {"type": "int"}}}, ("schema",)),
+        ({"columns": None}, ("schema",)),
+        ({"incremental_column": "made_at"}, ("window",)),
+        ({"is_full_extract": True}, ("window",)),
+        ({"window": "watermark"}, ("window",)),
+        ({"lookback": "1h"}, ("window",)),
+        ({"incremental_timezone": "Europe/Madrid"}, ("window",)),
+        ({"incremental_column": None, "is_full_extract": None}, ("window",)),
+    ],
+)
+def test_what_is_selected_and_how_it_is_checked_counts_and_is_named(tmp_path, change, aspects):
+    before = _fingerprint(tmp_path, TABLE)
+    assert changed_aspects(before, _fingerprint(tmp_path, {**TABLE, **change})) == aspects
+
+
+def test_another_database_counts(tmp_path):
+    before = _fingerprint(tmp_path, TABLE)
+    after = _fingerprint(tmp_path, TABLE, source={"path": "other.duckdb"})
+    assert changed_aspects(before, after) == ("source",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"chunking": {"strategy": "none"}},
+        {"chunking": {"strategy": "rowid", "target_rows": 5}},
+        {"verify": "quick"},
+        {"reconcile": "none"},
+        {"retry": {"attempts": 9}},
+        {"on_snapshot_lost": "fail"},
+        {"max_snapshot_restarts": 9},
+        {"on_violation": "warn"},
+        {"path_name": "elsewhere"},
+    ],
+)
+def test_how_it_is_done_does_not_count(tmp_path, change):
+    assert _fingerprint(tmp_path, {**TABLE, **change}) == _fingerprint(tmp_path, TABLE)
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"execution": {"workers": 7}},
+        {"output": {"base_path": "lake", "compression": "none"}},
+        {"states": {"extracting": {"timeout": "1h"}}},
+        {"source": {"max_sessions": 3}},
+    ],
+)
+def test_where_and_with_what_it_is_done_does_not_count(tmp_path, sections):
+    assert _fingerprint(tmp_path, TABLE, **sections) == _fingerprint(tmp_path, TABLE)

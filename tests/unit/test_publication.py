@@ -1,0 +1,283 @@
+"""Publication on a real disk: every instant at which it may have been left, and what the next owner does then."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+
+import pytest
+
+from statekeeper import publication
+from statekeeper.errors import LockLost, StorageError
+from statekeeper.layout import ExtractionLayout, part_name
+from statekeeper.model.metadata import (
+    Metadata,
+    PublishedFile,
+    TableConfigRecord,
+    ValidationSummary,
+    dataset_checksum,
+)
+from statekeeper.model.plan import Snapshot
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import PublishIntent
+from statekeeper.model.table import ExtractionMode, Scope
+from statekeeper.publication import Publication, sweep
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.durable import NO_FENCE
+
+NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
+OLD, NEW = "0" * 32, "1" * 32
+
+
+class DiskWithoutExchange(LocalDisk):
+    def exchange(self, first, second, *, role):
+        del first, second, role
+        return False
+
+
+class Epoch:
+    """A fence at an epoch, that may be lost."""
+
+    def __init__(self, epoch=0):
+        self.epoch = epoch
+        self.is_lost = False
+
+    def check(self):
+        if self.is_lost:
+            raise LockLost("taken over")
+
+
+class Dataset:
+    """What one plan has staged, and its intent."""
+
+    def __init__(self, layout, plan_id, *, parts):
+        self.layout = layout
+        self.staging = layout.staging(plan_id)
+        self.staging.parts.mkdir(parents=True)
+        self.contents = [f"{plan_id} part {number}".encode() for number in range(parts)]
+        files, receipts = [], []
+        for number, content in enumerate(self.contents):
+            md5 = hashlib.md5(content).hexdigest()
+            (self.staging.parts / f"chunk-{number}").write_bytes(content)
+            name = layout.output.name if parts == 1 else part_name(number, plan_id)
+            files.append(PublishedFile(name=name, rows=1, bytes=len(content), md5=md5))
+            receipts.append(_receipt(plan_id, number, md5, len(content)))
+        self.files, self.receipts = tuple(files), tuple(receipts)
+        self.intent = PublishIntent(
+            plan_id=plan_id, aside_name=layout.aside(plan_id).name, metadata=_metadata(layout, plan_id, self.files)
+        )
+
+    def publication(self, disk, fence):
+        return Publication(disk, self.layout, self.staging, fence)
+
+    def publish(self, disk, fence):
+        """All of it, as `validating` does it, from wherever it was left."""
+        one = self.publication(disk, fence)
+        if not one.is_in_place(self.intent):
+            one.make_ready(self.receipts, self.files)
+        one.put_in_place(self.intent)
+        one.commit(self.intent.metadata)
+        sweep(disk, self.layout, live_plan=None, fence=fence)
+
+    def assert_is_what_readers_see(self):
+        output = self.layout.output
+        if len(self.contents) == 1:
+            assert output.read_bytes() == self.contents[0]
+        else:
+            assert [path.read_bytes() for path in sorted(output.iterdir())] == self.contents
+
+
+def _receipt(plan_id, number, md5, size):
+    return Receipt(
+        plan_id=plan_id,
+        chunk_id=number,
+        attempt="a",
+        part=f"chunk-{number}",
+        rows=1,
+        bytes=size,
+        md5=md5,
+        arrow_schema="",
+        snapshot="",
+        started_at=NOON,
+        ended_at=NOON,
+    )
+
+
+def _metadata(layout, plan_id, files):
+    table = TableConfigRecord(
+        source_name="shop",
+        table_name="orders",
+        schema_name=None,
+        incremental_column=None,
+        extraction_date="2026-01-06",
+        is_full_extract=True,
+        custom_query=None,
+        flashback_enabled=False,
+        flashback_timestamp=None,
+        run_id=layout.run_id,
+        path_name="orders",
+        schema_model=None,
+        verify="full",
+        reconcile="count",
+        scope=Scope(mode=ExtractionMode.FULL),
+    )
+    return Metadata(
+        output_path=str(layout.output),
+        record_count=len(files),
+        start_time=NOON,
+        end_time=NOON,
+        duration_seconds=0.0,
+        file_size_bytes=sum(file.bytes for file in files),
+        checksum=dataset_checksum(files, is_folder=len(files) > 1),
+        table_config=table,
+        extraction_complete=True,
+        run_id=layout.run_id,
+        statekeeper_version="0",
+        plan_id=plan_id,
+        snapshot=Snapshot(kind="k", token="t", taken_at=NOON),
+        files=files,
+        columns={},
+        config_fingerprint="",
+        validation=ValidationSummary(reconcile="count", counted_rows=1, model=None, checks=0),
+    )
+
+
+@pytest.fixture(params=["exchange", "no exchange"])
+def disk(request):
+    return LocalDisk() if request.param == "exchange" else DiskWithoutExchange()
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return ExtractionLayout(folder=tmp_path / "06", run_id="shop-20260106")
+
+
+SHAPES = [(None, 1), (None, 3), (1, 1), (3, 3), (1, 3), (3, 1)]
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape[0]}-by-{shape[1]}")
+def new(request, layout, disk):
+    """A staged dataset, over an older one that is published."""
+    before, after = request.param
+    if before is not None:
+        old = Dataset(layout, OLD, parts=before)
+        old.publish(disk, NO_FENCE)
+        old.assert_is_what_readers_see()
+    return Dataset(layout, NEW, parts=after)
+
+
+def _assert_done(new):
+    new.assert_is_what_readers_see()
+    assert {path.name for path in new.layout.folder.iterdir()} == {new.layout.output.name, new.layout.metadata.name}
+
+
+def _until_ready(new, disk, fence):
+    new.publication(disk, fence).make_ready(new.receipts, new.files)
+
+
+def _until_in_place(new, disk, fence):
+    _until_ready(new, disk, fence)
+    new.publication(disk, fence).put_in_place(new.intent)
+
+
+def _until_committed(new, disk, fence):
+    _until_in_place(new, disk, fence)
+    new.publication(disk, fence).commit(new.intent.metadata)
+
+
+def _until_moved_aside(new, disk, fence):
+    """The old is moved aside and the new is not in place."""
+    _until_ready(new, disk, fence)
+    if new.layout.output.exists():
+        new.layout.output.rename(new.layout.folder / new.intent.aside_name)
+
+
+@pytest.mark.parametrize(
+    "left_at", [_until_ready, _until_moved_aside, _until_in_place, _until_committed], ids=lambda step: step.__name__
+)
+@pytest.mark.parametrize("epochs", [(0, 0), (1, 2)], ids=["flock", "lease"])
+def test_what_was_left_at_any_step_is_rolled_forward(new, disk, left_at, epochs):
+    left_at(new, disk, Epoch(epochs[0]))
+    new.publish(disk, Epoch(epochs[1]))
+    _assert_done(new)
+
+
+def test_half_made_ready_is_made_ready_anew(new, disk):
+    ready = new.staging.publish(0)
+    ready.mkdir()
+    (ready / new.files[0].name).write_bytes(b"half")
+    new.publish(disk, Epoch())
+    _assert_done(new)
+
+
+def test_it_is_in_place_only_when_all_of_it_is(new, disk):
+    one = new.publication(disk, Epoch())
+    assert not one.is_in_place(new.intent)
+    one.make_ready(new.receipts, new.files)
+    assert not one.is_in_place(new.intent)
+    one.put_in_place(new.intent)
+    assert one.is_in_place(new.intent)
+    one.put_in_place(new.intent)
+    new.assert_is_what_readers_see()
+
+
+def test_a_large_file_is_not_read_while_it_still_lies_ready(layout, monkeypatch):
+    disk = LocalDisk()
+    Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
+    new = Dataset(layout, NEW, parts=1)
+    monkeypatch.setattr(publication, "md5_of", lambda path: pytest.fail(f"{path} was read"))
+    _until_in_place(new, disk, Epoch())
+    new.assert_is_what_readers_see()
+
+
+def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
+    before = _seen(new.layout.output)
+    fence = Epoch(1)
+    _until_ready(new, disk, fence)
+    fence.is_lost = True
+    with pytest.raises(LockLost):
+        new.publication(disk, fence).put_in_place(new.intent)
+    with pytest.raises(LockLost):
+        new.publication(disk, fence).commit(new.intent.metadata)
+    assert _seen(new.layout.output) == before
+
+
+def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
+    before = _seen(new.layout.output)
+    _until_ready(new, disk, Epoch(1))
+    new.staging.publish(1).rename(new.staging.folder / "fenced-2.publish.1")
+    with pytest.raises(LockLost):
+        new.publication(disk, Epoch(1)).put_in_place(new.intent)
+    assert _seen(new.layout.output) == before
+
+
+def _seen(output):
+    if output.is_dir():
+        return [path.read_bytes() for path in sorted(output.iterdir())]
+    return output.read_bytes() if output.exists() else None
+
+
+def test_a_sweep_keeps_the_live_plan_and_takes_everything_else(new, disk):
+    other = Dataset(new.layout, "2" * 32, parts=1)
+    (new.layout.folder / f".{new.layout.run_id}.replaced-22222222").mkdir()
+    (new.layout.folder / f".{new.layout.run_id}.replaced-33333333").write_bytes(b"a file")
+    (new.layout.folder / f".{new.layout.state.name}.0.tmp").write_bytes(b"half")
+    (new.layout.folder / ".another-run.staging").mkdir()
+    before = _seen(new.layout.output)
+    sweep(disk, new.layout, live_plan=NEW, fence=Epoch())
+    assert not other.staging.folder.exists()
+    assert len(list(new.staging.parts.iterdir())) == len(new.files)
+    hidden = {path.name for path in new.layout.folder.iterdir() if path.name.startswith(".")}
+    assert hidden == {new.layout.staging_root.name, ".another-run.staging"}
+    assert _seen(new.layout.output) == before
+
+
+def test_a_refusing_disk_is_a_storage_error_and_readers_keep_what_they_had(new):
+    class Full(LocalDisk):
+        def link(self, source, dest, *, role):
+            raise OSError(28, "No space left on device")
+
+    before = _seen(new.layout.output)
+    with pytest.raises(StorageError, match="No space left"):
+        _until_ready(new, Full(), Epoch())
+    assert _seen(new.layout.output) == before

@@ -1,0 +1,274 @@
+"""How a run begins, is interrupted and ends."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.errors import ConfigError, Interrupted, Terminated
+from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+from statekeeper.maintenance import verify_tables
+from statekeeper.report import Outcome
+from statekeeper.reporting import NullReporter
+from statekeeper.runner import RunIdentity, Runner
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.documents import load_manifest
+
+from .small_shop import DAY, Shop
+
+CONFIG = """\
+pipeline: shop
+extraction_date: 2026-01-06
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+output: {base_path: data}
+execution: {workers: 1}
+tables: [{table_name: orders}, {table_name: customers}]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shop = Shop(tmp_path)
+    shop.execute("create table orders as select 1 as id", "create table customers as select 2 as id")
+    Path("shop.yml").write_text(CONFIG)
+    return shop
+
+
+def _manifest(shop):
+    return load_manifest(LocalDisk(), shop.folder / "data", f"shop-{DAY:%Y%m%d}")
+
+
+class Slow(InlineEngine):
+    """Calls `meanwhile` when work has begun, then takes its time."""
+
+    def __init__(self, meanwhile):
+        super().__init__(memory_limit="100MB")
+        self.meanwhile = meanwhile
+
+    async def run(self, job):
+        if job.work.__name__ in {"extract_chunk", "verify_published"}:
+            self.meanwhile()
+            await asyncio.sleep(20)
+        return await super().run(job)
+
+
+def _signal(number):
+    return lambda: os.kill(os.getpid(), number)
+
+
+class TestInterruption:
+    @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_ends_cleanly_and_can_be_resumed(self, shop, number, code):
+        runner = shop.runner("orders", make_engine=lambda _p: Slow(_signal(number)))
+        began = time.monotonic()
+        report = runner.run(runner.pipeline.tables, is_forced=False)
+        assert time.monotonic() - began < 10
+        assert (report.exit_code, report.tables[0].outcome) == (code, Outcome.INTERRUPTED)
+        assert _manifest(shop).exit_code == code
+        assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
+
+    def test_that_comes_when_everything_is_done_has_interrupted_nothing(self, shop):
+        class Late(InlineEngine):
+            async def close(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(0.05)
+                await super().close()
+
+        runner = shop.runner("orders", make_engine=lambda _p: Late(memory_limit="100MB"))
+        report = runner.run(runner.pipeline.tables, is_forced=False)
+        assert (report.exit_code, report.tables[0].outcome) == (0, Outcome.COMPLETED)
+
+    def test_leaves_the_programs_own_handlers_as_they_were(self, shop):
+        def mine(_number, _frame):
+            """Nothing."""
+
+        before = {number: signal.signal(number, mine) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            shop.run("orders")
+            assert {signal.getsignal(number) for number in before} == {mine}
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
+    def test_of_a_verification_ends_it_at_the_first_signal(self, shop, number, error):
+        shop.run("orders")
+        runner = shop.runner("orders", make_engine=lambda _p: Slow(_signal(number)))
+        began = time.monotonic()
+        with pytest.raises(error) as caught:
+            verify_tables(runner, runner.pipeline.tables)
+        assert time.monotonic() - began < 10
+        assert caught.value.exit_code == 128 + number
+
+    def test_of_a_notebook_ends_its_run_too(self, shop):
+        ready = threading.Event()
+        runner = shop.runner("orders", make_engine=lambda _p: Slow(ready.set))
+
+        def interrupt():
+            ready.wait(10)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                ctypes.c_ulong(threading.main_thread().ident), ctypes.py_object(KeyboardInterrupt)
+            )
+            # As Ctrl-C does, wake the thread up.
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+        async def cell():
+            return runner.run(runner.pipeline.tables, is_forced=False)
+
+        before = signal.signal(signal.SIGUSR1, lambda *_: None)
+        try:
+            threading.Thread(target=interrupt).start()
+            report = asyncio.run(cell())
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+        assert (report.exit_code, report.tables[0].outcome) == (130, Outcome.INTERRUPTED)
+
+
+class TestManifest:
+    def test_of_a_run_of_some_tables_joins_those_of_before(self, shop):
+        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["customers"])
+        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+        assert [table.table_name for table in _manifest(shop).tables] == ["orders", "customers"]
+
+    def test_keeps_tables_that_another_process_has_begun_meanwhile(self, shop):
+        def meanwhile():
+            StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["customers"])
+
+        class Engine(InlineEngine):
+            async def run(self, job):
+                if job.work.__name__ == "extract_chunk":
+                    await asyncio.to_thread(meanwhile)
+                return await super().run(job)
+
+        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        runner = Runner(
+            pipeline=extractor.pipeline,
+            identity=extractor.identity,
+            reporter=NullReporter(),
+            make_engine=lambda _p: Engine(memory_limit="100MB"),
+        )
+        runner.run(runner.pipeline.tables[:1], is_forced=False)
+        assert [table.table_name for table in _manifest(shop).tables] == ["orders", "customers"]
+
+    def test_whose_tables_are_all_gone_from_the_configuration_is_resumed_to_nothing(self, shop):
+        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+        Path("shop.yml").write_text(CONFIG.replace("{table_name: orders}, ", ""))
+        report = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).resume()
+        assert (report.tables, report.exit_code) == ((), 0)
+
+
+class TestReporters:
+    @pytest.mark.parametrize("error", [ValueError("a broken reporter"), TimeoutError("of its own")])
+    def test_that_raise_stop_nothing(self, shop, caplog, error):
+        class Broken(NullReporter):
+            def __getattribute__(self, name):
+                if name in {"table_state", "plan_ready", "rows_read", "chunk_done", "warning"}:
+                    raise error
+                return super().__getattribute__(name)
+
+        assert shop.run("orders", reporter=Broken())["orders"].outcome is Outcome.COMPLETED
+        assert len([record for record in caplog.records if "the reporter failed" in record.message]) == 1
+
+
+class TestHooks:
+    def test_that_cannot_even_be_tried_stop_nothing(self, shop, caplog, monkeypatch):
+        monkeypatch.setattr("tempfile.tempdir", str(shop.folder / "not there"))
+        states = {"on_enter": {"complete": [{"command": "true"}]}}
+        shop.run("orders", states=states)
+        assert "a hook could not be run" in caplog.text
+
+    def test_that_are_slow_keep_nobody_waiting_but_the_end(self, shop):
+        names = [f"t{number}" for number in range(5)]
+        shop.execute(*(f"create table {name} as select 1 as id" for name in names))
+        states = {"on_enter": {"extracting": [{"command": "sleep 2"}] * 2}}
+        began = time.monotonic()
+        ends = []
+
+        class Watch(NullReporter):
+            def table_state(self, key, state, reason):
+                if state == "complete":
+                    ends.append(time.monotonic() - began)
+
+        shop.run(*names, states=states, reporter=Watch())
+        assert max(ends) < 2
+        assert time.monotonic() - began >= 2
+
+
+class TestPython:
+    def _extractor(self, shop):
+        return DataExtractor(
+            sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}},
+            execution={"workers": 1},
+            reporter=NullReporter(),
+        )
+
+    def test_a_table_in_several_runs_is_good_only_if_it_is_good_in_each(self, shop):
+        entries = [
+            {"source_name": "shop", "table_name": "orders", "extraction_date": day, **more}
+            for day, more in (("2026-01-06", {"custom_query": "select 1 / x from orders"}), ("2026-01-07", {}))
+        ]
+        assert self._extractor(shop).extract_tables_parallel(entries) == {"shop.orders": False}
+
+    def test_a_mistake_in_any_entry_means_that_nothing_was_begun(self, shop):
+        entries = [
+            {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-06"},
+            {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-07", "tabel": 1},
+        ]
+        with pytest.raises(ConfigError):
+            self._extractor(shop).extract_tables_parallel(entries)
+        assert not Path("data").exists()
+
+    def test_a_configured_extractor_extracts_a_single_table_as_well(self, shop):
+        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        assert extractor.extract_table(source_name="shop", table_name="orders", extraction_date="2026-01-06")
+        assert shop.rows() == 1
+
+    def test_verification_is_of_the_tables_that_the_run_has(self, shop):
+        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor.run(tables=["orders"])
+        report = extractor.verify()
+        assert ([table.table.table_name for table in report.tables], report.exit_code) == (["orders"], 0)
+        assert extractor.verify(tables=["customers"]).exit_code == 1
+
+    def test_two_extractors_at_once_in_two_threads_extract_a_table_once(self, shop):
+        shop.execute("create table large as select i as id from range(200000) r(i)")
+        reports = []
+
+        def extract():
+            runner = shop.runner({"table_name": "large", "chunking": {"strategy": "rowid", "target_rows": 5000}})
+            reports.append(runner.run(runner.pipeline.tables, is_forced=False).tables[0].outcome)
+
+        threads = [threading.Thread(target=extract) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert reports.count(Outcome.COMPLETED) == 1
+        assert set(reports) <= {Outcome.COMPLETED, Outcome.HELD, Outcome.SKIPPED}
+        assert shop.rows("large") == 200_000
+
+
+def test_a_run_without_tables_ends(shop):
+    runner = shop.runner("orders")
+    identity = RunIdentity("shop-20260107", date(2026, 1, 7))
+    empty = Runner(pipeline=runner.pipeline, identity=identity, reporter=NullReporter(), make_engine=runner.make_engine)
+    assert empty.run((), is_forced=False).exit_code == 0
+
+
+def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(shop, caplog, monkeypatch):
+    monkeypatch.setenv("TOKEN", "hunter2-token")
+    command = "sh -c 'echo $0; exit 3' ${TOKEN}"
+    Path("shop.yml").write_text(CONFIG + f'states: {{on_enter: {{complete: [{{command: "{command}"}}]}}}}\n')
+    StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+    assert "ended with 3; its output: ***" in caplog.text
+    assert "hunter2-token" not in caplog.text
