@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["load_model", "model_fingerprint"]
 
 _importing = threading.Lock()
+_imported: dict[Path, _Imported] = {}
 
 
 def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
@@ -52,8 +54,41 @@ def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
     file = (base / file_text).resolve()
     if not file.is_file():
         raise ConfigError(f"schema {ref.path!r}: there is no file {file}", hint=f"paths are relative to {base}")
-    with _importing, _importable(file.parent):
-        return _class_of(_import(file, ref.path), name, ref.path)
+    with _importing:
+        return _class_of(_module(file, ref.path), name, ref.path)
+
+
+@dataclass(frozen=True)
+class _Imported:
+    """A module, and the files that it was made from as they were then: its own and those beside it."""
+
+    module: ModuleType
+    files: tuple[tuple[Path, tuple[int, int, int]], ...]
+
+    @property
+    def is_current(self) -> bool:
+        return all(_state(file) == state for file, state in self.files)
+
+
+def _state(file: Path) -> tuple[int, int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _module(file: Path, path: str) -> ModuleType:
+    """The module of a file, imported again only where it or a file beside it that it imports has changed."""
+    known = _imported.get(file)
+    if known is not None and known.is_current:
+        return known.module
+    before = _state(file)
+    with _importable(file.parent) as siblings:
+        module = _import(file, path)
+    states = {file: before, **{sibling: _state(sibling) for sibling in siblings}}
+    _imported[file] = _Imported(module, tuple((each, state) for each, state in states.items() if state is not None))
+    return module
 
 
 def _import(file: Path, path: str) -> ModuleType:
@@ -108,19 +143,21 @@ def _is_model(value: object) -> bool:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """Let files of `folder` import each other by name, and forget those names after.
+def _importable(folder: Path) -> Iterator[list[Path]]:
+    """Let files of `folder` import each other by name, and forget those names after; the list then has those files.
 
     Two folders may both have a `common.py`; left in `sys.modules`, the first would answer for the second.
     """
     before = set(sys.modules)
+    siblings: list[Path] = []
     sys.path.insert(0, str(folder))
     try:
-        yield
+        yield siblings
     finally:
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
             file = getattr(sys.modules[name], "__file__", None)
-            is_sibling = file is not None and Path(file).is_relative_to(folder)
-            if is_sibling and not name.startswith("statekeeper_schema_"):
-                del sys.modules[name]
+            if file is None or name.startswith("statekeeper_schema_") or not Path(file).is_relative_to(folder):
+                continue
+            siblings.append(Path(file))
+            del sys.modules[name]

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -69,6 +70,18 @@ class Connection:
         raise TransientSourceError(
             f"the DuckDB database {path} changed each time it was opened", hint="wait until its writer is done"
         )
+
+    @cached_property
+    def tables_and_views(self) -> list[tuple[str, str, bool]]:
+        """Schema and name of each, and whether it is a table; asked for once, since what is open does not change."""
+        here = "NOT internal AND database_name = current_database()"
+        statement = Sql(
+            f"SELECT schema_name, table_name, true FROM duckdb_tables() WHERE {here} "
+            f"UNION ALL SELECT schema_name, view_name, false FROM duckdb_views() WHERE {here} ORDER BY 1, 2"
+        )
+        return [
+            (schema, name, is_table) for schema, name, is_table in self.rows(statement, "the catalog cannot be read")
+        ]
 
     def rows(self, statement: Sql, what: str) -> list[tuple[Any, ...]]:
         """All rows of a small result; `what` begins the message of an error."""

@@ -62,8 +62,10 @@ def find_source(connection: Connection, relation: Relation) -> Source:
         return Source(RelationKind.QUERY, relation.label, f"(\n{single_select(query)}\n)")
     assert relation.table_name is not None, "a relation is a table or a query"
     wanted = (relation.schema_name or DEFAULT_SCHEMA, relation.table_name)
-    catalog = _catalog(connection)
-    names = {(schema, name): kind for schema, name, kind in catalog}
+    names = {
+        (schema, name): RelationKind.TABLE if is_table else RelationKind.VIEW
+        for schema, name, is_table in connection.tables_and_views
+    }
     found = [wanted] if wanted in names else [key for key in names if _folded(key) == _folded(wanted)]
     if len(found) != 1:
         raise _not_found(relation, wanted, list(names))
@@ -114,16 +116,6 @@ def _statement_count(text: str) -> int | None:
         return len(duckdb.extract_statements(text))
     except duckdb.Error:
         return None
-
-
-def _catalog(connection: Connection) -> list[tuple[str, str, RelationKind]]:
-    here = "NOT internal AND database_name = current_database()"
-    statement = Sql(
-        f"SELECT schema_name, table_name, true FROM duckdb_tables() WHERE {here} "
-        f"UNION ALL SELECT schema_name, view_name, false FROM duckdb_views() WHERE {here} ORDER BY 1, 2"
-    )
-    rows = connection.rows(statement, "the catalog cannot be read")
-    return [(schema, name, RelationKind.TABLE if is_table else RelationKind.VIEW) for schema, name, is_table in rows]
 
 
 def _folded(key: tuple[str, str]) -> tuple[str, str]:

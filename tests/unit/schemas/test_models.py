@@ -88,6 +88,24 @@ def test_changed_file_is_read_anew(tmp_path):
     assert model_fingerprint(first) != model_fingerprint(second)
 
 
+def test_changed_file_beside_it_is_read_anew_and_an_unchanged_one_is_not(tmp_path):
+    (tmp_path / "shared_rules.py").write_text("LIMIT = 1\n")
+    text = """
+        import pydantic
+        from shared_rules import LIMIT
+
+        class Order(pydantic.BaseModel):
+            a: int = pydantic.Field(le=LIMIT)
+    """
+    file = tmp_path / "model.py"
+    file.write_text(textwrap.dedent(text))
+    first = load_model(SchemaRef(path="model.py:Order"), base=tmp_path)
+    assert load_model(SchemaRef(path="model.py:Order"), base=tmp_path) is first
+    (tmp_path / "shared_rules.py").write_text("LIMIT = 10\n")
+    again = load_model(SchemaRef(path="model.py:Order"), base=tmp_path)
+    assert again.model_validate({"a": 10}).a == 10
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.py"):
         load_model(SchemaRef(path="nowhere.py:Employee"), base=tmp_path)
