@@ -88,22 +88,15 @@ def test_changed_file_is_read_anew(tmp_path):
     assert model_fingerprint(first) != model_fingerprint(second)
 
 
-def test_changed_file_beside_it_is_read_anew_and_an_unchanged_one_is_not(tmp_path):
-    (tmp_path / "shared_rules.py").write_text("LIMIT = 1\n")
-    text = """
-        import pydantic
-        from shared_rules import LIMIT
-
-        class Order(pydantic.BaseModel):
-            a: int = pydantic.Field(le=LIMIT)
-    """
-    file = tmp_path / "model.py"
-    file.write_text(textwrap.dedent(text))
-    first = load_model(SchemaRef(path="model.py:Order"), base=tmp_path)
-    assert load_model(SchemaRef(path="model.py:Order"), base=tmp_path) is first
-    (tmp_path / "shared_rules.py").write_text("LIMIT = 10\n")
-    again = load_model(SchemaRef(path="model.py:Order"), base=tmp_path)
-    assert again.model_validate({"a": 10}).a == 10
+def test_changed_sibling_is_read_anew_and_what_did_not_change_is_not(tmp_path):
+    (tmp_path / "common_types.py").write_text("BOUND = 1\n")
+    first = load(tmp_path, WITH_SIBLING)
+    ref = SchemaRef(path="hr.py:Employee")
+    assert load_model(ref, base=tmp_path) is first
+    (tmp_path / "common_types.py").write_text("BOUND = 10\n")
+    again = load_model(ref, base=tmp_path)
+    assert again is not None
+    assert again.model_fields["id"].metadata[0].ge == 10
 
 
 def test_missing_file_is_named(tmp_path):
