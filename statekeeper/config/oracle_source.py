@@ -33,13 +33,6 @@ class SnapshotMode(StrEnum):
     NONE = "none"
 
 
-class SnapshotScope(StrEnum):
-    """Whether each table has its own SCN, or all tables of a run have one."""
-
-    TABLE = "table"
-    RUN = "run"
-
-
 class FractionUnit(StrEnum):
     """What TIMESTAMP(7) to TIMESTAMP(9) become: microseconds, exactly or not at all; or nanoseconds."""
 
@@ -91,9 +84,6 @@ class OracleSource(SourceSection):
     snapshot: Annotated[SnapshotMode, Field(strict=False)] = Field(
         default=SnapshotMode.SCN,
         description="scn: every chunk AS OF one SCN; transaction: one read-only session; none: whatever is there",
-    )
-    snapshot_scope: Annotated[SnapshotScope, Field(strict=False)] = Field(
-        default=SnapshotScope.TABLE, description="table: an SCN for each table; run: one for all tables of a run"
     )
     fractional_seconds: Annotated[FractionUnit, Field(strict=False)] | None = Field(
         default=None,

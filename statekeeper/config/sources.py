@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, TypeAlias
 from pydantic import Field
 
 from statekeeper.config.chunking import ChunkingStrategy
-from statekeeper.config.oracle_source import FractionUnit, OracleSource, SnapshotMode, SnapshotScope
+from statekeeper.config.oracle_source import FractionUnit, OracleSource, SnapshotMode
 from statekeeper.config.section import Name
 from statekeeper.config.source_section import SourceSection
 
@@ -35,7 +35,6 @@ __all__ = [
     "FractionUnit",
     "OracleSource",
     "SnapshotMode",
-    "SnapshotScope",
     "SourceConfig",
     "SourceSection",
 ]

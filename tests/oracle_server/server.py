@@ -314,7 +314,7 @@ class Connection(Greeting):
             raise ConnectionEndedError("a fault")
         assert cursor.served is not None
         cursor.served.rows = feed.served
-        done = feed.is_done and cursor.fail_after is None
+        done = feed.is_done and (cursor.fail_after is None or feed.served < cursor.fail_after[0])
         cursor.served.finished = done
         parts: list[bytes | memoryview] = [header, *pieces] if count else []
         outcome = Outcome(

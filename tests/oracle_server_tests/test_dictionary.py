@@ -35,6 +35,15 @@ def test_columns_are_described_as_declared(tables, cursor):
     ]
 
 
+def test_not_like_leaves_out_what_is_like(tables, cursor):
+    where = "from all_tab_columns where owner = 'APP' and table_name = 'WIDE' and"
+    assert cursor.execute(f"select column_name {where} column_name not like '%S%' order by 1").fetchall() == [
+        ("ID",), ("Mixed Case",),
+    ]  # fmt: skip
+    escaped = f"select count(*) {where} data_type not like 'TIMESTAMP!(%' escape '!'"
+    assert cursor.execute(escaped).fetchall() == [(3,)]
+
+
 def test_names_are_those_that_were_quoted(tables, cursor):
     assert cursor.execute('select "Mixed Case", "SELECT" from wide where id = 1').fetchall() == [("v1", 1)]
     assert cursor.execute('select "id" from "mixed"').fetchall() == [(1,)]

@@ -39,6 +39,12 @@ def test_an_error_can_come_at_once_or_between_rows(rows, cursor):
         cursor.fetchall()
 
 
+@pytest.mark.parametrize("kind", ["drop", "error"])
+def test_a_fault_beyond_the_last_row_never_comes(rows, cursor, kind):
+    rows.fault(kind, match="from many", code=1555, after_rows=5001)
+    assert len(cursor.execute(SQL).fetchall()) == 5000
+
+
 def test_a_fault_waits_for_its_turn_and_for_its_session(rows, connection, cursor):
     rows.fault("error", match="from many", code=942, skip=1)
     rows.fault("error", match="from many", code=1031, action="other")

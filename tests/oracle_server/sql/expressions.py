@@ -296,7 +296,8 @@ class Expressions(Conversions):
         return Typed(f"({self(node.this).sql} OR {self(node.expression).sql})", types.BOOLEAN)
 
     def _like(self, node: exp.Like) -> Typed:
-        return Typed(f"({self.as_text(self(node.this))} LIKE {self.as_text(self(node.expression))})", types.BOOLEAN)
+        word = "NOT LIKE" if node.args.get("negate") else "LIKE"  # sqlglot parses NOT LIKE as one
+        return Typed(f"({self.as_text(self(node.this))} {word} {self.as_text(self(node.expression))})", types.BOOLEAN)
 
     def _escape(self, node: exp.Escape) -> Typed:
         inner = self(node.this)
