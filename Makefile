@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle check lint format schemas-json coverage soak bench-oracle clean clean-demo
+.PHONY: help run test test-oracle check lint format schemas-json coverage soak bench-local bench-oracle clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,6 +57,12 @@ coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subproces
 
 soak: $(DEV_STAMP) ## Kill and resume runs at random for SOAK_SECONDS (default 600).
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips.
+	@$(BIN)/python benchmarks/local/throughput.py
+	@$(BIN)/python benchmarks/local/memory.py
+	@$(BIN)/python benchmarks/local/phases.py
+	@$(BIN)/python benchmarks/local/skip.py
 
 bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver loop and two exporters of PyPI.
 	@$(BIN)/python benchmarks/oracle/throughput.py
