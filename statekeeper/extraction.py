@@ -249,6 +249,7 @@ class _Extraction:
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         staging = self.layout.staging(plan.plan_id)
+        self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
         save_plan(run.disk, staging, plan)
         at = run.clock()
         self._fire(

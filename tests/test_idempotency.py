@@ -380,5 +380,5 @@ def test_a_pipelines_extractor_also_extracts_single_tables(shop):
     with duckdb.connect("shop.duckdb") as connection:
         connection.execute("create table extra as select 1 as id")
     assert _extractor().extract_table(source_name="shop", table_name="extra", extraction_date=DAY)
-    assert Path("data/shop/extra/202601/06/extract-20260106.parquet").is_file()
+    assert Path("data/shop/extra/202601/06/shop-20260106.parquet").is_file()
     assert _extractor().extract_tables_parallel([{"source_name": "shop", "table_name": "nope"}]) == {"shop.nope": False}

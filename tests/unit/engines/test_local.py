@@ -203,8 +203,10 @@ def test_a_worker_that_dies_while_it_starts_costs_its_job_at_most():
     async def main(engine):
         task = asyncio.create_task(engine.run(Job("t", jobs.echo, 1)))
         await _until(lambda: engine.pids)
-        os.kill(engine.pids[0], signal.SIGKILL)
+        (pid,) = engine.pids
+        os.kill(pid, signal.SIGKILL)
         await asyncio.gather(task, return_exceptions=True)
+        await _until(lambda: pid not in engine.pids)
         return await engine.run(Job("t", jobs.echo, 2))
 
     assert _run(main, workers=1) == 2
