@@ -26,7 +26,7 @@ from statekeeper.errors import InternalError, Interrupted, StatekeeperError, Wor
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
 _MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
-_PRELOADED = ["statekeeper.engines.worker", "statekeeper.chunk", "statekeeper.planning", "statekeeper.verification"]
+_PRELOADED = ["statekeeper.engines.worker", "statekeeper.chunk", "statekeeper.planning", "statekeeper.part_check"]
 
 
 @dataclass(eq=False)
