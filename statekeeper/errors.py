@@ -177,6 +177,9 @@ class InternalError(StatekeeperError):
 RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WORKER_DIED})
 """The kinds that another attempt of the same work, at the same snapshot, may cure."""
 
+NO_SOURCE = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
+"""The kinds after which no session with the source may be tried again in a run; its exit code is 4."""
+
 _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
     cls.kind: cls
     for cls in (

@@ -6,12 +6,10 @@ from enum import StrEnum
 
 from pydantic import computed_field
 
-from statekeeper.errors import FailureKind
+from statekeeper.errors import NO_SOURCE
 from statekeeper.model.base import Frozen
 from statekeeper.model.record import Failure
 from statekeeper.model.table import TableRef
-
-_NO_SOURCE = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
 
 
 class Outcome(StrEnum):
@@ -62,7 +60,7 @@ class RunReport(Frozen):
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         failures = [table.failure for table in self.tables if table.outcome is Outcome.FAILED]
-        if any(failure and failure.kind in _NO_SOURCE for failure in failures):
+        if any(failure and failure.kind in NO_SOURCE for failure in failures):
             return 4
         if failures:
             return 1

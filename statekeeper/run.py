@@ -14,7 +14,7 @@ from pathlib import Path
 from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
 from statekeeper.engines.protocol import Engine, Job, JobSource
 from statekeeper.engines.retry import with_retries
-from statekeeper.errors import FailureKind, StatekeeperError, error_of
+from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
 from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.logs import Redactor
@@ -24,7 +24,6 @@ from statekeeper.reporting import Reporter
 from statekeeper.store.disk import Disk
 
 _LOG = logging.getLogger("statekeeper.run")
-_CLOSES_THE_DOOR = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class SourceDoors:
 
     def note(self, name: str, error: StatekeeperError) -> None:
         """Remember an error after which no login may be tried."""
-        if error.kind in _CLOSES_THE_DOOR:
+        if error.kind in NO_SOURCE:
             self._closed.setdefault(name, error)
 
 

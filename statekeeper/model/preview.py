@@ -6,13 +6,11 @@ from enum import StrEnum
 
 from pydantic import computed_field
 
-from statekeeper.errors import FailureKind
+from statekeeper.errors import NO_SOURCE
 from statekeeper.model.base import Frozen
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.record import Failure
 from statekeeper.model.table import Scope, TableRef
-
-_SOURCE_OUT_OF_REACH = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
 
 
 class Verdict(StrEnum):
@@ -55,7 +53,7 @@ class PlanReport(Frozen):
         """4 for a source out of reach, 1 for a table that cannot be planned, 3 for a held one, else 0."""
         kinds = {table.failure.kind for table in self.tables if table.failure is not None}
         verdicts = {table.verdict for table in self.tables}
-        if kinds & _SOURCE_OUT_OF_REACH:
+        if kinds & NO_SOURCE:
             return 4
         if kinds or Verdict.REFUSE in verdicts:
             return 1

@@ -1,4 +1,4 @@
-"""Columns as the configuration names them: by name, without regard to case where that is not ambiguous."""
+"""What all sources say of columns: how the configuration names them, and what a declared type offers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from statekeeper.errors import PlanError
+from statekeeper.sources.protocol import SourceColumn
+from statekeeper.sources.sql import quoted
 
 
 class Named(Protocol):
@@ -33,3 +35,38 @@ def named_column(columns: Sequence[Column], name: str, what: str) -> Column:
     if alike:
         raise PlanError(f"{what}: several columns differ from {name} only by case", hint=f"write one of {listed}")
     raise PlanError(f"{what}: there is no column {name}", hint=f"the columns are {listed}")
+
+
+class Offer(Protocol):
+    """An Arrow type that a source can deliver."""
+
+    @property
+    def arrow(self) -> str: ...
+
+
+class TypeOffers(Protocol):
+    """What can be had from a declared type; in `refusal`, `{0}` stands for the column."""
+
+    @property
+    def read(self) -> Offer | None: ...
+
+    @property
+    def alternatives(self) -> Sequence[Offer]: ...
+
+    @property
+    def refusal(self) -> str | None: ...
+
+
+def described_column(name: str, database_type: str, rule: TypeOffers, *, is_nullable: bool) -> SourceColumn:
+    """The column as a source describes it, by what its declared type offers."""
+    refusal = None
+    if rule.refusal is not None:
+        refusal = f"column {name} ({database_type}) {rule.refusal.replace('{0}', quoted(name))}"
+    return SourceColumn(
+        name=name,
+        database_type=database_type,
+        read_type=rule.read.arrow if rule.read else None,
+        is_nullable=is_nullable,
+        alternatives=tuple(one.arrow for one in rule.alternatives),
+        refusal=refusal,
+    )

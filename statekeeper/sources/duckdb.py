@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from statekeeper.errors import DataError, PlanError, SnapshotLost, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
-from statekeeper.sources.columns import named_column
+from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.duckdb_chunks import Cut, chunk_condition, chunk_type, plan_chunks
 from statekeeper.sources.duckdb_connection import Connection
 from statekeeper.sources.duckdb_relation import Source, column, find_source
@@ -175,18 +175,7 @@ def _lost(snapshot: Snapshot, why: str) -> SnapshotLost:
 
 
 def _column(name: str, database_type: str, *, is_nullable: bool) -> SourceColumn:
-    rule = type_rule(database_type)
-    refusal = None
-    if rule.refusal is not None:
-        refusal = f"column {name} ({database_type}) {rule.refusal.replace('{0}', quoted(name))}"
-    return SourceColumn(
-        name=name,
-        database_type=database_type,
-        read_type=rule.read.arrow if rule.read else None,
-        is_nullable=is_nullable,
-        alternatives=tuple(one.arrow for one in rule.alternatives),
-        refusal=refusal,
-    )
+    return described_column(name, database_type, type_rule(database_type), is_nullable=is_nullable)
 
 
 def _scope_conditions(scope: Scope, columns: tuple[SourceColumn, ...], source: Source) -> tuple[Sql, ...]:

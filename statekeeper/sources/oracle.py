@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from statekeeper.errors import DataError, PlanError, SnapshotLost, SourceError, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
-from statekeeper.sources.columns import named_column
+from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.oracle_advice import advise
 from statekeeper.sources.oracle_batches import Projection, delivered
 from statekeeper.sources.oracle_chunks import Cut, chunk_condition, plan_chunks
@@ -158,17 +158,7 @@ class OracleSession:
 
     def _column(self, name: str, database_type: str, *, is_nullable: bool = True) -> SourceColumn:
         rule = type_rule(database_type, self._choices)
-        refusal = None
-        if rule.refusal is not None:
-            refusal = f"column {name} ({database_type}) {rule.refusal.replace('{0}', quoted(name))}"
-        return SourceColumn(
-            name=name,
-            database_type=database_type,
-            read_type=rule.read.arrow if rule.read else None,
-            is_nullable=is_nullable,
-            alternatives=tuple(one.arrow for one in rule.alternatives),
-            refusal=refusal,
-        )
+        return described_column(name, database_type, rule, is_nullable=is_nullable)
 
     @contextmanager
     def _looking_at(self, snapshot: Snapshot) -> Iterator[None]:
