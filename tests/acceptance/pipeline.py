@@ -172,6 +172,30 @@ def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 6
         time.sleep(0.01)
 
 
+def stopped_in_mid_run(work: Workplace, *tables: str, after: int = 2) -> subprocess.Popen[str]:
+    """A run that `after` chunks of its large table are done of and as many are not, stopped with all its workers.
+
+    So it cannot end before the test acts: the test sends its signals, then lets the group `go_on`. A quick machine may
+    be through before it is stopped: then once more, from the beginning.
+    """
+    for _ in range(10):
+        process = work.start("run", "nightly.yml", *(word for table in tables for word in ("--table", table)))
+        wait_until(lambda p=process: len(work.receipts()) >= after or p.poll() is not None, what="receipts")
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGSTOP)
+            if after <= len(work.receipts()) <= CHUNKS - after:
+                return process
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        shutil.rmtree(work.folder / "data")
+        (work.folder / "queries.jsonl").unlink()
+    raise AssertionError("ten runs were through before they could be stopped")
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGCONT)
+
+
 def group_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
     """The living processes of a command that was started in its own group."""
     found = []

@@ -9,7 +9,7 @@ import signal
 import psutil
 import pytest
 
-from .pipeline import CHUNKS, Workplace, group_of, no_process_left, wait_until
+from .pipeline import CHUNKS, Workplace, go_on, group_of, no_process_left, stopped_in_mid_run
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +20,6 @@ def template(tmp_path_factory):
 @pytest.fixture
 def work(tmp_path):
     return Workplace.make(tmp_path / "work")
-
-
-def _start_until_some_chunks_are_done(work, *, chunks=4, arguments=("run", "nightly.yml")):
-    process = work.start(*arguments)
-    wait_until(lambda: len(work.receipts()) >= chunks or process.poll() is not None, what="receipts")
-    assert process.poll() is None, process.communicate()
-    return process
 
 
 def _assert_resumed_without_reading_again(work, done):
@@ -47,7 +40,7 @@ def _assert_resumed_without_reading_again(work, done):
 
 
 def test_kill_9_of_the_whole_group_loses_only_the_chunks_under_way(work):
-    process = _start_until_some_chunks_are_done(work)
+    process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):
         os.killpg(process.pid, signal.SIGKILL)
     assert work.status()["state"] == "incomplete"
@@ -55,18 +48,20 @@ def test_kill_9_of_the_whole_group_loses_only_the_chunks_under_way(work):
 
 
 def test_kill_9_of_the_parent_alone_ends_its_workers_too(work):
-    process = _start_until_some_chunks_are_done(work)
+    process = stopped_in_mid_run(work, after=4)
     assert len(group_of(process)) > 2
     with no_process_left(process):
         process.kill()
+        go_on(process)
     _assert_resumed_without_reading_again(work, work.receipts())
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_run_cleanly_with_its_exit_code(work, number, code):
-    process = _start_until_some_chunks_are_done(work)
+    process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):
         process.send_signal(number)
+        go_on(process)
         output, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
@@ -75,9 +70,10 @@ def test_a_signal_ends_the_run_cleanly_with_its_exit_code(work, number, code):
 
 
 def test_ctrl_c_in_a_terminal_reaches_every_process_and_still_ends_cleanly(work):
-    process = _start_until_some_chunks_are_done(work)
+    process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):
         os.killpg(process.pid, signal.SIGINT)
+        go_on(process)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
@@ -85,11 +81,12 @@ def test_ctrl_c_in_a_terminal_reaches_every_process_and_still_ends_cleanly(work)
 
 
 def test_a_second_signal_stops_at_once(work):
-    process = _start_until_some_chunks_are_done(work)
+    process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):
-        for worker in _workers_of(process):
-            worker.suspend()  # a worker that hears nothing would hold a clean end up for seconds
         process.send_signal(signal.SIGINT)
+        workers = _workers_of(process)  # they stay stopped: they would hold a clean end up for seconds
+        for other in set(group_of(process)) - set(workers):
+            other.resume()
         assert any("once more to stop at once" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=3)
@@ -98,10 +95,10 @@ def test_a_second_signal_stops_at_once(work):
 
 
 def test_a_worker_killed_by_the_system_costs_one_retry_of_its_chunk(work):
-    process = _start_until_some_chunks_are_done(work)
-    workers = _workers_of(process)
-    workers[0].kill()
+    process = stopped_in_mid_run(work, after=4)
+    _workers_of(process)[0].kill()
     with no_process_left(process):
+        go_on(process)
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "signal 9" in errors

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from .listener import listening
-from .pipeline import CONFIG, QUICK_CONFIG, QUICK_ROWS, Workplace, group_of, no_process_left, wait_until
+from .pipeline import CHUNKS, CONFIG, QUICK_CONFIG, QUICK_ROWS, Workplace, group_of, no_process_left, stopped_in_mid_run
 
 _HOOKS = """\
 states:
@@ -82,17 +83,13 @@ def test_a_failing_hook_changes_neither_state_nor_exit_code(tmp_path):
 
 
 def test_a_state_that_lasts_too_long_fails_and_the_next_run_goes_on_from_its_receipts(tmp_path):
-    chunks = 20
     config = CONFIG.replace("target_rows: 100000", "target_rows: 20480")
     timeout = "states: {extracting: {timeout: 4s}}\n"
-    work = Workplace.make(tmp_path / "work", rows=chunks * 20_480, config=config + timeout)
-    run = work.start("run", "nightly.yml", "--table", "large")
+    work = Workplace.make(tmp_path / "work", rows=CHUNKS * 20_480, config=config + timeout)
+    run = stopped_in_mid_run(work, "large")
     with no_process_left(run):
-        wait_until(lambda: len(work.receipts()) >= 2 or run.poll() is not None, what="receipts")
         workers = [each for each in group_of(run) if each.pid != run.pid]
-        for worker in workers:
-            worker.suspend()  # a source that does not answer
-        assert len(work.receipts()) < chunks
+        run.send_signal(signal.SIGCONT)  # its workers stay stopped: a source that does not answer
         time.sleep(4)
         for worker in workers:
             worker.resume()  # too late; and a clean end is quicker than to be killed
@@ -103,14 +100,14 @@ def test_a_state_that_lasts_too_long_fails_and_the_next_run_goes_on_from_its_rec
     assert "extracting took longer than 0:00:04" in failure["message"]
     assert "states.extracting.timeout" in failure["hint"]
     done = {path.name: path.read_bytes() for path in work.receipts()}
-    assert 2 <= len(done) < chunks
+    assert 2 <= len(done) < CHUNKS
     (work.folder / "queries.jsonl").unlink()
 
     work.configure(config)
     resumed = work.run("resume")
 
     assert resumed.returncode == 0, resumed.stderr
-    assert len(work.chunk_reads()) == chunks - len(done)
+    assert len(work.chunk_reads()) == CHUNKS - len(done)
     md5s = {file["md5"] for file in work.metadata()["files"]}
     assert {json.loads(content)["md5"] for content in done.values()} <= md5s
     work.assert_equals_source("large")

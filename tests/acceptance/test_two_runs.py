@@ -12,9 +12,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .pipeline import CONFIG, QUICK_CONFIG, QUICK_ROWS, Workplace, no_process_left, wait_until
+from .pipeline import (
+    CHUNKS,
+    CONFIG,
+    QUICK_CONFIG,
+    QUICK_ROWS,
+    Workplace,
+    go_on,
+    no_process_left,
+    stopped_in_mid_run,
+    wait_until,
+)
 
-CHUNKS = 20
 _ROWS = CHUNKS * 20_480
 _BUSY_CONFIG = CONFIG.replace("target_rows: 100000", "target_rows: 20480")
 _LEASE = "output: {base_path: data, lock: lease, lease_ttl: 500ms}"
@@ -31,12 +40,10 @@ def _assert_every_table_was_read_once(work, *, chunks):
 
 def test_the_second_run_says_who_holds_the_table_and_ends_with_3(tmp_path):
     work = Workplace.make(tmp_path / "work", rows=_ROWS, config=_BUSY_CONFIG)
-    first = work.start("run", "nightly.yml")
+    first = stopped_in_mid_run(work)  # it holds its locks for as long as the second run takes
     with no_process_left(first):
-        wait_until(lambda: len(work.receipts()) >= 2 or first.poll() is not None, what="receipts")
-        first.send_signal(signal.SIGSTOP)  # it holds its locks for as long as the second run takes
         second = work.run("run", "nightly.yml")
-        first.send_signal(signal.SIGCONT)
+        go_on(first)
         _, errors = first.communicate(timeout=60)
     assert first.returncode == 0, errors
     assert second.returncode == 3, second.stderr
@@ -74,9 +81,8 @@ def test_a_lock_whose_owner_is_dead_is_taken_over_at_once(tmp_path, output):
     work = Workplace.make(
         tmp_path / "work", rows=_ROWS, config=_BUSY_CONFIG.replace("output: {base_path: data}", f"output: {output}")
     )
-    first = work.start("run", "nightly.yml")
+    first = stopped_in_mid_run(work)
     with no_process_left(first):
-        wait_until(lambda: len(work.receipts()) >= 2 or first.poll() is not None, what="receipts")
         os.killpg(first.pid, signal.SIGKILL)
     assert work.state()["state"] == "extracting"
     run = work.run("run", "nightly.yml", "--json")
@@ -102,7 +108,7 @@ class TestAStoppedOwnerThatLostItsLease:
         taken_over = work.run("run", "nightly.yml")
         assert taken_over.returncode == 0, taken_over.stderr
         before = work.fingerprint("large", "small", "empty")
-        os.killpg(stopped.pid, signal.SIGCONT)
+        go_on(stopped)
         output, errors = stopped.communicate(timeout=60)
         assert stopped.returncode == 3, (output, errors)
         assert "Traceback" not in errors
@@ -116,11 +122,8 @@ class TestAStoppedOwnerThatLostItsLease:
     def test_while_extracting_with_all_its_workers(self, tmp_path):
         config = _BUSY_CONFIG.replace("output: {base_path: data}", _LEASE)
         work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
-        first = work.start("run", "nightly.yml")
+        first = stopped_in_mid_run(work)
         with no_process_left(first):
-            wait_until(lambda: len(work.receipts()) >= 2 or first.poll() is not None, what="receipts")
-            os.killpg(first.pid, signal.SIGSTOP)
-            assert len(work.receipts()) < CHUNKS
             assert work.state()["state"] == "extracting"
             self._assert_it_loses(work, first)
         assert CHUNKS <= len(work.chunk_reads()) <= CHUNKS + 2, "a chunk that had a receipt was read again"
