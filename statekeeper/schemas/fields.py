@@ -68,6 +68,11 @@ class ModelField:
             return self.enum.__name__
         return f"Literal of {self.kind}" if self.members is not None else str(self.kind)
 
+    @property
+    def annotation(self) -> str:
+        """How a person reads it in a model: the type, and whether None is one of its values."""
+        return f"{self.label} | None" if self.is_nullable and self.kind is not Kind.ANY else self.label
+
     def because(self, reason: str) -> ModelField:
         """The same field, validated row by row for `reason` (the first reason stays)."""
         return replace(self, reason=self.reason or reason)

@@ -8,6 +8,7 @@ each value fits is found by the checked cast (`schemas.arrow`), whether it satis
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ import pyarrow as pa
 from statekeeper.errors import PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import format_type, parse_type
+from statekeeper.schemas.differences import Difference, DifferenceKind
 from statekeeper.schemas.fields import Kind, ModelField, pair_fields, read_model
 
 if TYPE_CHECKING:
@@ -31,6 +33,19 @@ _EXACT_IN_DOUBLE = 32
 _DIGITS_OF = {8: 3, 16: 5, 32: 10, 64: 19}
 
 
+@dataclass(frozen=True)
+class Comparison:
+    """A table beside a model: `columns` are those that can be held, `differences` in the order of the table."""
+
+    columns: tuple[PlannedColumn, ...]
+    differences: tuple[Difference, ...]
+
+    @property
+    def refused(self) -> tuple[Difference, ...]:
+        """The differences that a run stops at."""
+        return tuple(found for found in self.differences if found.is_refused)
+
+
 def plan_columns(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> tuple[PlannedColumn, ...]:
     """The columns of the file: the table's own names and order, each of the type that its field declares.
 
@@ -41,52 +56,114 @@ def plan_columns(source_columns: tuple[SourceColumn, ...], model: type[BaseModel
     Raises:
         PlanError: one error that lists every column and field that cannot meet.
     """
-    problems: list[str] = []
+    found = compare(source_columns, model)
+    if found.refused:
+        against = f" and model {model.__name__}" if model is not None else ""
+        text = "\n".join(f"  {difference.line}" for difference in found.refused)
+        raise PlanError(
+            f"the table{against} cannot be met exactly:\n{text}",
+            hint="change the model, or select the named columns in another form with custom_query",
+        )
+    return found.columns
+
+
+def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> Comparison:
+    """Every difference between a table and a model: the one comparison that plans and `schemas diff` are made of.
+
+    Args:
+        source_columns: the table's columns as the source describes them.
+        model: the declared model, or None: then only columns that cannot be held differ.
+
+    Raises:
+        PlanError: the model cannot describe any table.
+    """
     fields: dict[str, ModelField] = {}
+    differences: list[Difference] = []
+    lost: list[Difference] = []
     if model is not None:
         shape = read_model(model)
         if shape.unsupported is not None:
             raise PlanError(f"model {model.__name__} cannot describe a table: {shape.unsupported}")
         fields = pair_fields(tuple(column.name for column in source_columns), shape.fields)
-        problems.extend(_lonely(source_columns, shape.fields, fields, model.__name__))
+        lost = list(_lost(source_columns, shape.fields, fields))
     planned = []
     for column in source_columns:
-        if model is not None and column.name not in fields:
+        part = fields.get(column.name)
+        if model is not None and part is None:
+            differences.append(_new(column, model.__name__))
             continue
-        found = _meet(column, fields.get(column.name))
+        found = _meet(column, part)
         if isinstance(found, str):
-            problems.append(f"column {column.name}: {found}")
-        else:
-            planned.append(found)
-    if problems:
-        order = {column.name: index for index, column in enumerate(source_columns)}
-        problems.sort(key=lambda text: order.get(text.removeprefix("column ").split(":", 1)[0], len(order)))
-        against = f" and model {model.__name__}" if model is not None else ""
-        text = "\n".join(f"  {problem}" for problem in problems)
-        raise PlanError(
-            f"the table{against} cannot be met exactly:\n{text}",
-            hint="change the model, or select the named columns in another form with custom_query",
-        )
-    return tuple(planned)
+            differences.append(_retyped(column, part, found))
+            continue
+        planned.append(found)
+        if part is not None and _says_of_null(part) and part.is_nullable is not column.is_nullable:
+            differences.append(_nullability(column, part))
+    return Comparison(tuple(planned), (*differences, *lost))
 
 
-def _lonely(
-    columns: tuple[SourceColumn, ...], fields: tuple[ModelField, ...], pairs: dict[str, ModelField], model: str
-) -> Iterator[str]:
-    for column in columns:
-        if column.name not in pairs:
-            yield f"column {column.name}: {model} has no such field; declare it or select without it"
+def _new(column: SourceColumn, model: str) -> Difference:
+    return Difference(
+        kind=DifferenceKind.NEW,
+        name=column.name,
+        table=_side(column),
+        model=None,
+        message=f"{model} has no such field; declare it or select without it",
+        remedy=f"declare a field for {column.name}, or select without it in a custom_query",
+    )
+
+
+def _lost(
+    columns: tuple[SourceColumn, ...], fields: tuple[ModelField, ...], pairs: dict[str, ModelField]
+) -> Iterator[Difference]:
     met = {part.key for part in pairs.values()}
     for part in fields:
         if part.key in met:
             continue
         alike = [column.name for column in columns if column.name.casefold() == part.key.casefold()]
-        why = (
-            f"several columns differ from it only by case: {', '.join(alike)}"
-            if alike
-            else "the table has no such column"
+        why, remedy = "the table has no such column", f"remove the field {part.key}, or give it the column's new name"
+        if alike:
+            why = f"several columns differ from it only by case: {', '.join(alike)}"
+            remedy = "give the field an alias that is spelt as one of them"
+        yield Difference(
+            kind=DifferenceKind.LOST, name=part.key, table=None, model=part.annotation, message=why, remedy=remedy
         )
-        yield f"field {part.key}: {why}"
+
+
+def _retyped(column: SourceColumn, part: ModelField | None, why: str) -> Difference:
+    return Difference(
+        kind=DifferenceKind.RETYPED,
+        name=column.name,
+        table=_side(column),
+        model=part.annotation if part is not None else None,
+        message=why,
+        remedy="change the field's type, or select the column in another form with custom_query",
+    )
+
+
+def _says_of_null(part: ModelField) -> bool:
+    """False where only the field's own validator, or nobody, knows whether it takes None."""
+    return not part.takes_raw and (part.kind is not Kind.ANY or bool(part.union) or part.members is not None)
+
+
+def _nullability(column: SourceColumn, part: ModelField) -> Difference:
+    if column.is_nullable:
+        message = "the column may be NULL, and the field takes none: a row with one breaks the schema"
+        remedy = f"where NULL is right, declare {part.annotation} | None; else leave it, and NULLs are found"
+    else:
+        message, remedy = "the field takes None, and the column is never NULL", "declare the field without None"
+    return Difference(
+        kind=DifferenceKind.NULLABILITY,
+        name=column.name,
+        table=_side(column),
+        model=part.annotation,
+        message=message,
+        remedy=remedy,
+    )
+
+
+def _side(column: SourceColumn) -> str:
+    return column.database_type if column.is_nullable else f"{column.database_type} not null"
 
 
 def _meet(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:

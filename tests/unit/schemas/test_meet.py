@@ -10,7 +10,7 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDatetime, RootModel, create_model
 
 from statekeeper.errors import PlanError
-from statekeeper.schemas.meet import plan_columns
+from statekeeper.schemas.meet import compare, plan_columns
 from tests.unit.schemas.columns import source
 
 
@@ -196,3 +196,35 @@ def test_nullable_column_may_meet_a_field_that_is_not():
 def test_root_model_is_refused():
     with pytest.raises(PlanError, match="RootModel"):
         plan_columns((source("c", "int64"),), RootModel[int])
+
+
+def test_each_kind_of_difference_is_named_with_both_sides():
+    columns = (
+        source("a", "decimal128(9, 2)", "NUMBER(9,2)", is_nullable=False),
+        source("extra", "int64", "NUMBER(9)"),
+        source("may", "int64", "NUMBER(9)"),
+        source("must", "string", "VARCHAR2(9)", is_nullable=False),
+        source("same", "string", "VARCHAR2(9)"),
+    )
+    found = compare(columns, model_of(a=int, may=int, must=str | None, same=str | None, gone=Annotated[D, "x"] | None))
+    assert [(one.kind.value, one.name, one.table, one.model, one.is_refused) for one in found.differences] == [
+        ("retyped", "a", "NUMBER(9,2) not null", "int", True),
+        ("new", "extra", "NUMBER(9)", None, True),
+        ("nullability", "may", "NUMBER(9)", "int", False),
+        ("nullability", "must", "VARCHAR2(9) not null", "str | None", False),
+        ("lost", "gone", None, "Decimal | None", True),
+    ]
+    assert [column.name for column in found.columns] == ["may", "must", "same"]
+
+
+@pytest.mark.parametrize("kind", [Any, Annotated[int, BeforeValidator(int)]])
+@pytest.mark.parametrize("is_nullable", [False, True])
+def test_nothing_is_said_of_null_where_the_model_does_not_say(kind, is_nullable):
+    assert compare((source("c", "int64", is_nullable=is_nullable),), model_of(c=kind)).differences == ()
+
+
+@pytest.mark.parametrize("kind", [int | str, Literal["a", "b"], Colour])
+def test_unions_and_literals_say_whether_they_take_none(kind):
+    (found,) = compare((source("c", "string", is_nullable=True),), model_of(c=kind)).differences
+    assert found.kind.value == "nullability"
+    assert compare((source("c", "string", is_nullable=True),), model_of(c=kind | None)).differences == ()

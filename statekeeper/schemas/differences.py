@@ -1,0 +1,83 @@
+"""What differs between a model and the live table, as values: what a run would say of it, and what to do.
+
+`schemas.meet.compare` finds the differences. This module decides only how they are kept and shown.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field, computed_field
+
+from statekeeper.errors import NO_SOURCE
+from statekeeper.model.base import Frozen
+from statekeeper.model.record import Failure
+from statekeeper.model.table import TableRef
+
+
+class DifferenceKind(StrEnum):
+    """How a column and a field differ."""
+
+    NEW = "new"
+    """The table has a column that the model does not have."""
+    LOST = "lost"
+    """The model has a field that the table does not have."""
+    RETYPED = "retyped"
+    """Both have it, and no type in the file serves both exactly."""
+    NULLABILITY = "nullability"
+    """Both have it, and only one of them allows NULL."""
+
+
+class Difference(Frozen):
+    """One column or field of which table and model say different things."""
+
+    kind: DifferenceKind
+    name: str = Field(description="the column's name; of a lost one, the name that the model gives it")
+    table: str | None = Field(description="the table's side: the database's type, and whether NULL is allowed")
+    model: str | None = Field(description="the model's side: the type that its field takes")
+    message: str = Field(description="what a run says of it")
+    remedy: str = Field(description="what to do about it")
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
+    @property
+    def is_refused(self) -> bool:
+        """Whether a run stops at it, before it reads a row; else it goes on, and looks at the values."""
+        return self.kind is not DifferenceKind.NULLABILITY
+
+    @property
+    def line(self) -> str:
+        """How an error lists it."""
+        return f"{'field' if self.kind is DifferenceKind.LOST else 'column'} {self.name}: {self.message}"
+
+
+class DiffVerdict(StrEnum):
+    """What a comparison came to."""
+
+    SAME = "same"
+    DIFFERENT = "different"
+    NO_MODEL = "no model"
+    FAILED = "failed"
+
+
+class TableDiff(Frozen):
+    """One table and its model; `model` is None where none is declared."""
+
+    table: TableRef
+    model: str | None
+    verdict: DiffVerdict
+    differences: tuple[Difference, ...] = ()
+    failure: Failure | None = None
+
+
+class DiffReport(Frozen):
+    """What `statekeeper schemas diff` found."""
+
+    tables: tuple[TableDiff, ...]
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
+    @property
+    def exit_code(self) -> int:
+        """4 for a source out of reach, 1 for a difference or a table that cannot be compared, else 0."""
+        if {table.failure.kind for table in self.tables if table.failure is not None} & NO_SOURCE:
+            return 4
+        return int(any(table.verdict in {DiffVerdict.DIFFERENT, DiffVerdict.FAILED} for table in self.tables))
