@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -18,6 +18,7 @@ from statekeeper.config.section import Name, refusal
 from statekeeper.config.source_section import SourceSection
 
 _SERVICE = re.compile(r"\b(SERVICE_NAME|SID)\s*=\s*([^)\s]+)", re.IGNORECASE)
+_PROXY = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
 _EASY = re.compile(r"^(?:[a-z]+://)?[^/]+/([^/:?]+)", re.IGNORECASE)
 
 
@@ -64,13 +65,22 @@ class OracleSource(SourceSection):
     )
     user: Name | None = Field(default=None, description="who logs in")
     password: SecretStr | None = Field(default=None, description="the user's password")
-    proxy_user: Name | None = Field(default=None, description="the user on whose behalf `user` logs in")
+    proxy_user: Name | None = Field(
+        default=None, description="the user on whose behalf `user` logs in; `user[proxy_user]` says the same"
+    )
     external_auth: bool = Field(default=False, description="log in by the operating system or wallet (thick mode)")
     protocol: Annotated[Protocol, Field(strict=False)] = Field(
         default=Protocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
     )
     wallet_location: Name | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
     wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")
+    ssl_server_dn_match: bool = Field(
+        default=True, description="with TLS, whether the server's certificate must be of the host that was asked for"
+    )
+    ssl_server_cert_dn: Name | None = Field(
+        default=None,
+        description="the distinguished name that the server's certificate must have, instead of the host's",
+    )
     config_dir: Name | None = Field(default=None, description="the folder of tnsnames.ora")
     thick_mode: bool = Field(default=False, description="use the Oracle Client libraries, which must be installed")
     client_lib_dir: Name | None = Field(default=None, description="where they are, if not on the library path")
@@ -95,6 +105,15 @@ class OracleSource(SourceSection):
         description="a column <name>_OFFSET beside each TIMESTAMP WITH TIME ZONE, which is kept as UTC",
     )
     trim_char: bool = Field(default=False, description="cut the padding off CHAR and NCHAR")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_brackets(cls, given: Any) -> Any:
+        """`user: app[hr]`, as Oracle's own tools take it, is `user: app` with `proxy_user: hr`."""
+        if not isinstance(given, dict) or given.get("proxy_user") is not None:
+            return given
+        found = _PROXY.fullmatch(user) if isinstance(user := given.get("user"), str) else None
+        return given if found is None else {**given, "user": found.group(1), "proxy_user": found.group(2)}
 
     @field_validator("dsn")
     @classmethod

@@ -6,16 +6,18 @@ and what shows of it in V$SESSION. What is asked is others' matter.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import oracledb
 
-from statekeeper.errors import SourceError, StatekeeperError
+from statekeeper.errors import SourceError, SourceUnreachable, StatekeeperError
 from statekeeper.sources.oracle_errors import translated
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
@@ -68,6 +70,8 @@ class Connection:
         with translated(f"no session with {label}", user=user):
             if config.thick_mode:
                 _use_client_libraries(config)
+            else:
+                _require_open_wallet(config)
             handle = oracledb.connect(**_parameters(config))
         connection = cls(handle, label=label, user=user)
         try:
@@ -172,6 +176,9 @@ def _parameters(config: OracleSource) -> dict[str, Any]:
         "proxy_user": config.proxy_user,
         "wallet_location": config.wallet_location,
         "wallet_password": config.wallet_password.get_secret_value() if config.wallet_password else None,
+        # Said only where it is not the driver's default: in a dsn it would stand in for what the dsn says.
+        "ssl_server_dn_match": None if config.ssl_server_dn_match else False,
+        "ssl_server_cert_dn": config.ssl_server_cert_dn,
         "config_dir": config.config_dir,
         "externalauth": config.external_auth or None,
         "tcp_connect_timeout": config.connect_timeout.total_seconds(),
@@ -184,6 +191,25 @@ def _use_client_libraries(config: OracleSource) -> None:
     """Once in a process; the driver ignores a second call with the same arguments."""
     given = {"lib_dir": config.client_lib_dir, "config_dir": config.config_dir}
     oracledb.init_oracle_client(**{name: value for name, value in given.items() if value is not None})
+
+
+def _require_open_wallet(config: OracleSource) -> None:
+    """That the password opens the wallet's key: the driver would go on without the key, or ask for it on the terminal.
+
+    Raises:
+        SourceUnreachable: it does not.
+    """
+    wallet = Path(config.wallet_location or "") / "ewallet.pem"
+    if config.wallet_location is None or not wallet.is_file() or b"ENCRYPTED" not in wallet.read_bytes():
+        return
+    password = config.wallet_password.get_secret_value() if config.wallet_password else ""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(wallet, password=password)
+    except ssl.SSLError as error:
+        raise SourceUnreachable(
+            f"the key in {wallet} is not opened by the password of the wallet",
+            hint="check wallet_password of the source",
+        ) from error
 
 
 def _label(config: OracleSource) -> str:

@@ -49,7 +49,8 @@ _SNAPSHOT_LOST = frozenset(
     )
 )
 _LOGIN_REFUSED = frozenset(
-    [f"ORA-{number:05}" for number in (1004, 1005, 1017, 1045, 1988, 28000, 28001, 28003, 28009, 28030)] + ["DPY-4001"]
+    [f"ORA-{number:05}" for number in (1004, 1005, 1017, 1045, 1988, 28000, 28001, 28003, 28009, 28030, 28150)]
+    + ["DPY-4001"]
 )
 _UNREACHABLE = frozenset(
     [
@@ -60,7 +61,7 @@ _UNREACHABLE = frozenset(
         f"DPY-{number}"
         for number in (2018, 2049, 4000, 4017, 4018, 4021, 4026, 4027, 6000, 6001, 6002, 6003, 6004, 6005)
     ]
-    + ["DPY-6006", "DPY-6008", "DPY-6009", "DPY-3001", "DPY-3010", "DPY-3015", "DPI-1047", "DPI-1072"]
+    + ["DPY-2019", "DPY-6006", "DPY-6008", "DPY-6009", "DPY-3001", "DPY-3010", "DPY-3015", "DPI-1047", "DPI-1072"]
 )
 _TRANSIENT = frozenset(
     [
@@ -102,6 +103,9 @@ _VALUE = frozenset(
     + ["DPY-3022", "DPY-4003", "DPY-4036", "DPY-4037", "DPY-4039", "DPY-4042", "DPY-5015", "DPY-8002"]
 )
 
+_WRAPPER = "DPY-6005"
+"""Of a connection that was not made: why, another code says, where there is one."""
+_UNKNOWN_SIGNER = "CERTIFICATE_VERIFY_FAILED"
 _LISTENER_BUSY = re.compile(r"Similar to ORA-(\d{5})")
 _CODES = re.compile(r"\b(ORA-\d{5}|DPY-\d{4}|DPI-\d{4})\b")
 _HELP = re.compile(r"\n?Help: https?://\S+")
@@ -118,13 +122,16 @@ _HINTS = {
     "ORA-02391": "lower max_sessions of the source, or raise SESSIONS_PER_USER of the user's profile",
     "ORA-08180": "the undo does not reach back so far: ask the DBA for a longer UNDO_RETENTION, or take a later time",
     "ORA-12154": "check the dsn, and config_dir of the source, where tnsnames.ora is looked for",
+    "ORA-12505": "check sid of the source against `lsnrctl status`",
     "ORA-12514": "check service of the source against `lsnrctl services`",
     "ORA-12516": "the instance has no session free: lower max_sessions of the source, or raise PROCESSES",
     "ORA-12541": "check host and port of the source; does a listener run there?",
     "ORA-22924": "a LOB's old version is gone: raise its RETENTION or PCTVERSION, or let chunks be smaller",
     "ORA-28000": "the account is locked: ALTER USER {user} ACCOUNT UNLOCK; no further login was tried",
     "ORA-28001": "the password has expired: ALTER USER {user} IDENTIFIED BY a new one",
+    "ORA-28150": "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     "DPY-2018": "wallet_location must hold ewallet.pem (tcps in thin mode)",
+    "DPY-2019": "one process is thin or thick: set thick_mode for every oracle source of the configuration, or for none",
     "DPY-3001": "this needs thick_mode: true, which needs the Oracle Client libraries",
     "DPY-3010": "thin mode needs Oracle 12.1 or newer; set thick_mode: true for an older database",
     "DPY-3015": "the account has a 10G password verifier only: set the password again, or use thick_mode: true",
@@ -135,7 +142,10 @@ _HINTS = {
     "DPY-4027": "set config_dir of the source, where tnsnames.ora is looked for",
     "DPY-6001": "check service of the source against `lsnrctl services`",
     "DPY-6003": "check sid of the source against `lsnrctl status`",
-    "DPY-6005": "check host and port of the source, and that no firewall stands between",
+    _WRAPPER: "check host and port of the source, and that no firewall stands between",
+    "DPY-6006": "write the host as the server's certificate names it, or its whole name in ssl_server_cert_dn",
+    "DPY-6002": "check ssl_server_cert_dn of the source against the server's certificate",
+    _UNKNOWN_SIGNER: "the ewallet.pem in wallet_location must hold the certificate that signed the server's",
     "DPI-1047": "install the Oracle Client libraries and name their folder in client_lib_dir, or leave thick_mode out",
 }
 
@@ -144,7 +154,7 @@ def meaning_of(text: str) -> tuple[Meaning, str | None]:
     """What an error message means, and the code that says so (None where there is none)."""
     busy = _LISTENER_BUSY.search(text)
     codes = ([f"ORA-{busy.group(1)}"] if busy else []) + _CODES.findall(text)
-    oracle_first = sorted(dict.fromkeys(codes), key=lambda code: not code.startswith("ORA-"))
+    oracle_first = sorted(dict.fromkeys(codes), key=lambda code: (code == _WRAPPER, not code.startswith("ORA-")))
     for meaning, known in (
         (Meaning.SNAPSHOT_LOST, _SNAPSHOT_LOST),
         (Meaning.LOGIN_REFUSED, _LOGIN_REFUSED),
@@ -173,7 +183,7 @@ def translation(error: oracledb.Error, what: str, *, user: str, table: str) -> S
     """Our error for one of the driver's."""
     text = _summary(error)
     meaning, code = meaning_of(text)
-    hint = _HINTS.get(code or "")
+    hint = _HINTS.get(_UNKNOWN_SIGNER if _UNKNOWN_SIGNER in text else code or "")
     if hint is not None:
         hint = hint.replace("{user}", user).replace("{table}", table)
     return _CLASSES[meaning](f"{what}: {text}", hint=hint, code=code)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import ssl
 import sys
 import threading
 from multiprocessing.connection import Listener as PipeListener
@@ -25,10 +26,12 @@ def main() -> None:
     parser.add_argument("--database", default=":memory:", help="a DuckDB file to keep the rows in")
     parser.add_argument("--demo", action="store_true", help="fill it with a few tables and the user demo/demo")
     parser.add_argument("--controlled", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--tls", metavar="PEM", help="speak TLS with the certificate and the key of this file")
+    parser.add_argument("--tls-clients", metavar="PEM", help="and only with clients whose certificate this one signed")
     options = parser.parse_args()
     sys.setswitchinterval(0.001)  # many short answers: let no thread keep the others waiting
     database = Database(service=options.service, release=options.release, path=options.database)
-    listener = Listener(database, options.host, options.port)
+    listener = Listener(database, options.host, options.port, tls=_tls(options.tls, options.tls_clients))
     controller = Controller(database, listener)
     if options.demo:
         controller.demo()
@@ -44,6 +47,16 @@ def main() -> None:
         listener.serve_forever()
     except KeyboardInterrupt:
         listener.close()
+
+
+def _tls(certificate: str | None, clients: str | None) -> ssl.SSLContext | None:
+    if certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
+    context.load_cert_chain(certificate)
+    if clients is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
 
 
 def _serve_handle(listener: Listener, controller: Controller) -> None:

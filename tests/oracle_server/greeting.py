@@ -107,11 +107,6 @@ class Greeting:
 
     def _log_on(self, call: Call, parts: list[bytes | memoryview]) -> bool:
         name = account_name(call.user)
-        proxy, _, client = call.user.partition("[")
-        if client:
-            name, proxied = account_name(proxy), account_name(client.rstrip("]"))
-        else:
-            proxied = None
         user = self.database.users.by_name.get(name)
         verifier = Verifier(user.password if user else "\x00no such user")
         parts.append(answers.pairs(verifier.challenge()))
@@ -123,18 +118,19 @@ class Greeting:
         second = self.calls.head()
         self._sequence += 1
         self.calls.logon(second)
-        proxied = second.pairs.get("PROXY_CLIENT_NAME", proxied)
+        proxied = second.pairs.get("PROXY_CLIENT_NAME")
         proof = verifier.proof(second.pairs)
+        client = self.database.users.by_name.get(account_name(proxied)) if proxied else None
         code = self._logon_error(user, proved=proof is not None)
+        if not code and proxied and (client is None or f"CONNECT THROUGH {name}" not in client.privileges):
+            code = 28150
         entry = {"user": name, "error": code, "program": start.get("AUTH_PROGRAM_NM", "")}
         self.database.log.logons.append(entry)
         if code or user is None or proof is None:
             text = str(OracleError(code or 1017))
             self._respond([answers.closing(Outcome(code or 1017, text), self._sequence, self.agreement)])
             return False
-        if proxied:
-            user = self.database.users.by_name.get(account_name(proxied), user)
-        session = self._new_session(user, name if proxied else None, start, second.pairs)
+        session = self._new_session(client or user, name if client else None, start, second.pairs)
         release = self.database.release
         said = {
             "AUTH_VERSION_STRING": "- test server", "AUTH_VERSION_SQL": "26", "AUTH_XACTION_TRAITS": "3",

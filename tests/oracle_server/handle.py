@@ -8,6 +8,7 @@ import secrets
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing.connection import Client
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +37,27 @@ class OracleServer:
 
     @classmethod
     def start(
-        cls, *, service: str = "TESTDB", release: int = 23, port: int = 0, users: dict[str, str] | None = None
+        cls,
+        *,
+        service: str = "TESTDB",
+        release: int = 23,
+        port: int = 0,
+        users: dict[str, str] | None = None,
+        tls: Sequence[Path] = (),
     ) -> OracleServer:
-        """Start one; `users` are names and passwords of accounts with every privilege, APP/app if none are given."""
+        """Start one.
+
+        Args:
+            service: the service's name, and the instance's.
+            release: of which release of Oracle it speaks the protocol, 21 or 23.
+            port: 0 is one that is free.
+            users: names and passwords of accounts with every privilege, APP/app if none are given.
+            tls: for TLS a file of its certificate and key, and, where clients must have one, of what signed theirs.
+        """
         key = secrets.token_hex(16)
         command = [sys.executable, "-m", "tests.oracle_server", "--port", str(port), "--service", service]
         command += ["--release", str(release), "--controlled"]
+        command += [word for pair in zip(("--tls", "--tls-clients"), tls, strict=False) for word in map(str, pair)]
         process = subprocess.Popen(
             command,
             cwd=ROOT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import ssl
 import threading
 import traceback
 from typing import Any
@@ -31,10 +32,13 @@ ENDS_SESSION = {28, 2392, 2396, 3113, 3114, 3135, 1012}
 
 
 class Listener:
-    """Accepts clients for one database."""
+    """Accepts clients for one database; with `tls`, those that speak it."""
 
-    def __init__(self, database: Database, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, database: Database, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.database = database
+        self._tls = tls
         self._socket = socket.create_server((host, port), backlog=128)
         self.host, self.port = host, self._socket.getsockname()[1]
         self.connections: set[Connection] = set()
@@ -46,6 +50,8 @@ class Listener:
             except OSError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:  # the handshake waits for the first read, on the client's own thread
+                sock = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
             connection = Connection(self.database, sock)
             self.connections.add(connection)
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()

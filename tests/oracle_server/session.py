@@ -55,7 +55,9 @@ class Session:
 
     @property
     def attributes(self) -> dict[str, str | None]:
-        return {"user": self.user.name, "module": self.module, "action": self.action}
+        return {
+            "user": self.user.name, "proxy_user": self.proxy_user, "module": self.module, "action": self.action,
+        }  # fmt: skip
 
     def check_alive(self) -> None:
         """Raise what the session was killed with."""

@@ -42,6 +42,7 @@ TEXTS = {
     22924: "snapshot too old",
     28000: "The account is locked.",
     28001: "The account has expired.",
+    28150: "Proxy not authorized to connect as client.",
 }
 
 

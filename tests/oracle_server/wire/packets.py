@@ -7,6 +7,7 @@ byte stream that others read and write.
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
 
@@ -98,14 +99,19 @@ class PacketStream:
         while True:
             if self._pushed_back:
                 return
-            left = max(0.0, deadline - time.monotonic())
-            readable, _, _ = select.select([self.sock], [], [], left)
-            if not readable:
+            if not self._is_waiting(max(0.0, deadline - time.monotonic())):
                 return
             kind, body = self.receive()
             if kind == MARKER and body[2] in (BREAK, INTERRUPT):
                 raise InterruptedCallError
             self._pushed_back.append((kind, body))  # a pipelined request: its turn comes later
+
+    def _is_waiting(self, seconds: float) -> bool:
+        """Whether the client sends something within that time."""
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():  # read from the socket, and not yet by us
+            return True
+        readable, _, _ = select.select([self.sock], [], [], seconds)
+        return bool(readable)
 
     def _write(self, data: bytes) -> None:
         try:
