@@ -131,7 +131,7 @@ _HINTS = {
     "ORA-28001": "the password has expired: ALTER USER {user} IDENTIFIED BY a new one",
     "ORA-28150": "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     "DPY-2018": "wallet_location must hold ewallet.pem (tcps in thin mode)",
-    "DPY-2019": "one process is thin or thick: set thick_mode for every oracle source of the configuration, or for none",
+    "DPY-2019": "a run is thin or thick: set thick_mode for every oracle source of the configuration, or for none",
     "DPY-3001": "this needs thick_mode: true, which needs the Oracle Client libraries",
     "DPY-3010": "thin mode needs Oracle 12.1 or newer; set thick_mode: true for an older database",
     "DPY-3015": "the account has a 10G password verifier only: set the password again, or use thick_mode: true",
