@@ -6,7 +6,6 @@ The classes resolve what is asked for into a pipeline, a run and tables; `statek
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -18,14 +17,16 @@ from pydantic import SecretStr
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.config.selection import select_tables
 from statekeeper.errors import UsageError
-from statekeeper.maintenance import look_at_tables, preview_tables, reset_tables, verify_tables
+from statekeeper.maintenance import compare_tables, look_at_tables, preview_tables, reset_tables, verify_tables
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
 from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
 from statekeeper.runner import RunIdentity, Runner
+from statekeeper.schemas.differences import DiffReport
 from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.documents import load_manifest
@@ -214,6 +215,14 @@ class StatefulDataExtractor(DataExtractor):
         """Log in to each source and look at each table's columns; nothing is read or written."""
         return look_at_tables(self._runner, self.pipeline.tables)
 
+    def diff_schemas(self, *, tables: Iterable[str] = ()) -> DiffReport:
+        """How each table's model differs from the live table; nothing is read or written.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        return compare_tables(self._runner, self._selected(tables))
+
     def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
         """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
         names = tuple(tables)
@@ -248,20 +257,7 @@ class StatefulDataExtractor(DataExtractor):
                 self._reporter.warning(table.key, "is no longer in the configuration and is left as it is")
 
     def _selected(self, names: Iterable[str]) -> tuple[ExtractionConfig, ...]:
-        wanted = tuple(names)
-        if not wanted:
-            return self.pipeline.tables
-        selected = {name: [config for config in self.pipeline.tables if name in _names(config)] for name in wanted}
-        for name, configs in selected.items():
-            if not configs:
-                raise UsageError(f"no table {name!r} in the pipeline", hint=self._near(name))
-        return tuple(config for config in self.pipeline.tables if any(config in found for found in selected.values()))
-
-    def _near(self, name: str) -> str:
-        keys = [config.table.key for config in self.pipeline.tables]
-        known = {each: config.table.key for config in self.pipeline.tables for each in _names(config)}
-        near = difflib.get_close_matches(name, known, n=1)
-        return f"did you mean {known[near[0]]}?" if near else f"its tables are {', '.join(keys)}"
+        return select_tables(self.pipeline, names)
 
 
 def _identity(
@@ -280,12 +276,6 @@ def _identity(
     name = run_id or run_id_of(pipeline.name, extraction_date)
     check_run(pipeline, extraction_date=extraction_date, run_id=name, today=today)
     return RunIdentity(name, extraction_date, config_path, tables_path)
-
-
-def _names(config: ExtractionConfig) -> set[str]:
-    table = config.table
-    names = {table.key, table.table_name, table.path_name}
-    return names | {f"{table.schema_name}.{table.table_name}"} if table.schema_name else names
 
 
 def _by_run(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Mapping[str, Any]]]:

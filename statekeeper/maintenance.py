@@ -16,11 +16,12 @@ from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
-from statekeeper.planning import PlanSpec, advise_on_table, describe_table, make_plan
+from statekeeper.planning import PlanSpec, advise_on_table, compare_table, describe_table, make_plan
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome, RunReport, TableReport
 from statekeeper.run import Run
 from statekeeper.runner import Interruption, Runner
+from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.models import load_model
 from statekeeper.store.durable import NO_FENCE, storage_errors
 from statekeeper.store.lock import acquire, choose_kind, peek
@@ -39,6 +40,11 @@ def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> Plan
 def look_at_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
     """Log in to each source and look at each table's columns: can it be read, and held exactly?"""
     return _plan_report(runner, _each(runner, tables, _or_refuse(_look)))
+
+
+def compare_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> DiffReport:
+    """Hold each table's model beside the live table. A table that cannot be looked at says why."""
+    return DiffReport(tables=_each(runner, tables, _compare))
 
 
 def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunReport:
@@ -113,6 +119,18 @@ async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
     return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns, notes=notes)
+
+
+async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
+    try:
+        await run.doors.enter(config)
+        spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
+        source = JobSource(config.table.source_name, config.source)
+        differences = await run.engine.run(Job(config.table.key, compare_table, spec, source=source))
+    except StatekeeperError as error:
+        failure = Failure.of(error, failed_in=State.PENDING)
+        return TableDiff(table=config.table, model=config.model.label, verdict=DiffVerdict.FAILED, failure=failure)
+    return TableDiff.of(config.table, config.model, differences)
 
 
 async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:

@@ -15,7 +15,8 @@ from statekeeper.model.plan import Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
 from statekeeper.schemas.checks import compile_checks
-from statekeeper.schemas.meet import plan_columns
+from statekeeper.schemas.differences import Difference
+from statekeeper.schemas.meet import compare, plan_columns
 from statekeeper.schemas.models import load_model
 from statekeeper.windows import decide_scope
 from statekeeper.work import WorkContext
@@ -104,6 +105,20 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     config = spec.config
     session = context.session(config.table.source_name, config.source)
     return plan_columns(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
+
+
+def compare_table(spec: PlanSpec, context: WorkContext) -> tuple[Difference, ...]:
+    """Where model and live table differ, without a look at a single row: what a plan made now would be refused for, and
+    where only one of the two allows NULL (of a query's columns nobody has declared that).
+
+    Raises:
+        SourceError: the table does not exist or may not be read.
+        PlanError: the model cannot describe any table.
+    """
+    config = spec.config
+    session = context.session(config.table.source_name, config.source)
+    found = compare(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
+    return found.differences if config.custom_query is None else found.refused
 
 
 def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:

@@ -23,9 +23,16 @@ def test_the_readme_names_every_command():
     assert named == set(app.commands)
 
 
-@pytest.mark.parametrize("name", sorted(app.commands))
+def test_the_readme_names_every_command_of_schemas():
+    assert set(re.findall(r"^\| `schemas (\w+)", README, re.MULTILINE)) == set(app.commands["schemas"].commands)
+
+
+COMMANDS = {**app.commands, **{f"schemas {name}": each for name, each in app.commands["schemas"].commands.items()}}
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_says_what_it_does(name):
-    command = app.commands[name]
+    command = COMMANDS[name]
     assert command.help
     assert all(option.help for option in command.params if isinstance(option, click.Option))
 

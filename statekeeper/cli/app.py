@@ -22,6 +22,7 @@ from statekeeper.cli import options, render
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import invoke
 from statekeeper.cli.request import RunRequest, locate
+from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal
 from statekeeper.logs import LogFormat
 from statekeeper.status import read_status
@@ -231,36 +232,4 @@ def graph(terminal: Terminal) -> None:
 
 
 app.add_command(init)
-
-
-@app.group()
-def schemas() -> None:
-    """JSON Schemas of statekeeper's own files."""
-
-
-@schemas.command("json")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("schemas/json"),
-    show_default=True,
-    help="The folder that they are written to.",
-)
-@click.option(
-    "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
-)
-@in_terminal
-def schemas_json(terminal: Terminal, *, out: Path, is_check: bool) -> int:
-    """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
-    from statekeeper.cli import json_schemas
-
-    if not is_check:
-        for path in json_schemas.write(out):
-            terminal.screen.line(str(path))
-        return 0
-    stale = json_schemas.stale(out)
-    for path in stale:
-        terminal.screen.line(f"{path} is not up to date")
-    if stale:
-        terminal.screen.line("write them anew: make schemas-json")
-    return 1 if stale else 0
+app.add_command(schemas)

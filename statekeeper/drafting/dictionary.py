@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 
+from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.config.sources import SourceConfig
 from statekeeper.drafting.tables import TableDraft
 from statekeeper.errors import LoginRefused, PlanError, SourceError, SourceUnreachable, TransientSourceError
-from statekeeper.model.table import Relation
+from statekeeper.model.table import Relation, TableRef
 from statekeeper.sources import open_session
 from statekeeper.sources.catalog import list_tables
 from statekeeper.sources.protocol import SourceSession
@@ -33,6 +35,21 @@ def describe_all(config: SourceConfig, schemas: tuple[str, ...]) -> tuple[TableD
     relations = list_tables(config, schemas)
     with closing(open_session(config)) as session:
         return tuple(_described(session, relation) for relation in relations)
+
+
+def describe_configured(tables: Sequence[ExtractionConfig]) -> tuple[TableDraft, ...]:
+    """The tables and queries of a configuration; one that cannot be described says why. One session a source.
+
+    Raises:
+        SourceError: and its subclasses; a source cannot be reached.
+    """
+    drafts: dict[TableRef, TableDraft] = {}
+    for name in dict.fromkeys(config.table.source_name for config in tables):
+        of_source = [config for config in tables if config.table.source_name == name]
+        with closing(open_session(of_source[0].source)) as session:
+            for config in of_source:
+                drafts[config.table] = replace(_described(session, config.relation), configured=config.table)
+    return tuple(drafts[config.table] for config in tables)
 
 
 def _described(session: SourceSession, relation: Relation) -> TableDraft:

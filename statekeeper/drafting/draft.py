@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from statekeeper.drafting.config_text import ConfigDraft
-from statekeeper.drafting.models import models_text
-from statekeeper.drafting.names import class_names
-from statekeeper.drafting.tables import TableDraft
-from statekeeper.errors import PlanError, StorageError, UsageError
+from statekeeper.drafting.files import write_new
+from statekeeper.drafting.models import classes_of, models_text
+from statekeeper.drafting.tables import LeftOut, TableDraft, left_out, require_any
+from statekeeper.errors import UsageError
 from statekeeper.model.base import Frozen
 
 
@@ -30,32 +30,8 @@ class Destination:
                 raise UsageError(f"{path} is there already, and is not overwritten", hint=f"another {option}")
 
     def write(self, config: str, models: str) -> None:
-        """Write both files.
-
-        Raises:
-            UsageError: one is there already.
-            StorageError: one cannot be written.
-        """
-        written: list[Path] = []
-        try:
-            for path, content in ((self.models, models), (self.config, config)):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("x", encoding="utf-8") as file:
-                    written.append(path)
-                    file.write(content)
-        except OSError as error:
-            for path in written:
-                path.unlink(missing_ok=True)
-            if isinstance(error, FileExistsError):
-                raise UsageError(f"{error.filename} is there already, and is not overwritten") from error
-            raise StorageError(f"the draft cannot be written: {error.filename}: {error.strerror}") from error
-
-
-class LeftOut(Frozen):
-    """A table that cannot be extracted as it is; its entry in the configuration is commented out."""
-
-    table: str
-    reasons: tuple[str, ...]
+        """Write both files. Raises as `write_new`."""
+        write_new({self.models: models, self.config: config})
 
 
 class DraftReport(Frozen):
@@ -88,13 +64,8 @@ def write_draft(
         PlanError: no table can be extracted as it is.
         UsageError, StorageError: as `Destination.write`.
     """
-    good = [index for index, table in enumerate(tables) if not table.reasons]
-    if not good:
-        reasons = "\n".join(f"  {table.relation.label}: {reason}" for table in tables for reason in table.reasons)
-        raise PlanError(f"no table can be extracted as it is:\n{reasons}", hint="write a custom_query by hand")
-    labels = _labels(tables)
-    classes = class_names(labels[index] for index in good)
-    models = {index: classes[labels[index]] for index in good}
+    require_any(tables)
+    models = classes_of(tables)
     config = ConfigDraft(
         path=str(destination.config),
         pipeline=destination.config.stem,
@@ -103,19 +74,11 @@ def write_draft(
         tables=tables,
         models={index: f"{destination.models}:{name}" for index, name in models.items()},
     )
-    destination.write(config.text(), models_text([(models[i], tables[i]) for i in good], database=database))
+    drafted = [(name, tables[index]) for index, name in models.items()]
+    destination.write(config.text(), models_text(drafted, database=database))
     return DraftReport(
         config=str(destination.config),
         schemas=str(destination.models),
-        tables=tuple(tables[index].relation.label for index in good),
-        left_out=tuple(LeftOut(table=t.relation.label, reasons=t.reasons) for t in tables if t.reasons),
+        tables=tuple(table.label for _, table in drafted),
+        left_out=left_out(tables),
     )
-
-
-def _labels(tables: Sequence[TableDraft]) -> list[str]:
-    """What each table's class is named after: the table, with its schema where two of them share a name."""
-    names = [str(table.relation.table_name) for table in tables]
-    return [
-        f"{table.relation.schema_name}_{name}" if names.count(name) > 1 else name
-        for table, name in zip(tables, names, strict=True)
-    ]

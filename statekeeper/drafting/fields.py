@@ -1,4 +1,6 @@
-"""The field of a pydantic model for a column, as text: the type that holds exactly what the database declares. Pure.
+"""The field of a model for a column: the type that holds exactly what the database declares. Pure.
+
+It is written in two ways that mean the same: as an annotation of a pydantic model, and as a rule of inline `columns:`.
 
 A column that can only be had on request (`SourceColumn.alternatives`) gets the first of those types: a value that does
 not fit it fails the extraction, by name. A column that cannot be had at all has no field.
@@ -7,8 +9,11 @@ not fit it fails the extraction, by name. A column that cannot be had at all has
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from statekeeper.model.schema import ColumnRule
 
 if TYPE_CHECKING:
     from statekeeper.sources.protocol import SourceColumn
@@ -18,14 +23,16 @@ _WITH_LENGTH = re.compile(r"(?:N?VARCHAR2|N?CHAR|RAW)\((\d+)\)")
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _UNDECLARED = "decimal256("
 _LOOSE_DIGITS, _LOOSE_PLACES = 38, 10
+_RULE_TYPES = {"Decimal": "decimal", "NaiveDatetime": "datetime", "AwareDatetime": "datetime", "UUID": "uuid"}
 
 
 @dataclass(frozen=True)
 class FieldDraft:
-    """A field without its name. `constraints` are arguments of pydantic's `Field`; `note` is for the reader."""
+    """A field without its name. `members` are the only values of a Literal; `note` is for the reader."""
 
     type: str
-    constraints: tuple[str, ...] = ()
+    constraints: Mapping[str, int] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
     is_nullable: bool = False
     note: str | None = None
 
@@ -35,9 +42,18 @@ class FieldDraft:
         Nothing is ever assigned: a field called `date` would otherwise hide the type of the next one.
         """
         named = () if alias is None else (f"alias={text(alias)}",)
+        kind = f"Literal[{', '.join(text(member) for member in self.members)}]" if self.members else self.type
+        constraints = tuple(f"{name}={value}" for name, value in self.constraints.items())
         if not self.is_nullable:
-            return _annotated(self.type, (*self.constraints, *named))
-        return _annotated(f"{_annotated(self.type, self.constraints)} | None", named)
+            return _annotated(kind, (*constraints, *named))
+        return _annotated(f"{_annotated(kind, constraints)} | None", named)
+
+    def rule(self) -> ColumnRule:
+        """The same as a rule of inline columns."""
+        rule = {"type": _RULE_TYPES.get(self.type, self.type), **self.constraints}
+        return ColumnRule.model_validate(
+            rule | ({"enum": self.members} if self.members else {}) | ({"nullable": True} if self.is_nullable else {})
+        )
 
 
 def draft_field(column: SourceColumn) -> FieldDraft | None:
@@ -45,13 +61,13 @@ def draft_field(column: SourceColumn) -> FieldDraft | None:
     offered = ((column.read_type,) if column.read_type else ()) + column.alternatives
     if not offered:
         return None
-    kind, constraints = _type_of(offered[0], column.database_type)
+    drafted = _type_of(offered[0], column.database_type)
     note = None
     if offered[0].startswith(_UNDECLARED):
         note = f"{column.database_type} declares no digits: any that does not fit fails; declare what it really has"
     elif column.read_type is None and offered[0] != "string":
         note = f"{column.database_type} may hold more than this: a value that does not fit fails"
-    return FieldDraft(kind, constraints, column.is_nullable, note)
+    return replace(drafted, is_nullable=column.is_nullable, note=note)
 
 
 def text(value: str) -> str:
@@ -63,35 +79,38 @@ def _annotated(kind: str, arguments: tuple[str, ...]) -> str:
     return f"Annotated[{kind}, Field({', '.join(arguments)})]" if arguments else kind
 
 
-def _type_of(arrow: str, database_type: str) -> tuple[str, tuple[str, ...]]:
+def _type_of(arrow: str, database_type: str) -> FieldDraft:
     if (decimal := _DECIMAL.fullmatch(arrow)) is not None:
-        return "Decimal", (f"max_digits={decimal.group(1)}", f"decimal_places={decimal.group(2)}")
+        return _decimal(int(decimal.group(1)), int(decimal.group(2)))
     if arrow.startswith(_UNDECLARED):
-        return "Decimal", (f"max_digits={_LOOSE_DIGITS}", f"decimal_places={_LOOSE_PLACES}")
+        return _decimal(_LOOSE_DIGITS, _LOOSE_PLACES)
     if arrow.startswith("timestamp["):
-        return ("AwareDatetime" if "tz=" in arrow else "NaiveDatetime"), ()
+        return FieldDraft("AwareDatetime" if "tz=" in arrow else "NaiveDatetime")
     if arrow.startswith(("int", "uint")):
-        return "int", ()
+        return FieldDraft("int")
     if arrow == "string":
         return _text_type(database_type)
     if arrow == "binary":
-        return "bytes", _length(database_type)
-    return _SIMPLE[arrow], ()
+        return FieldDraft("bytes", _length(database_type))
+    return FieldDraft(_SIMPLE[arrow])
 
 
 _SIMPLE = {"float": "float", "double": "float", "bool": "bool", "date32[day]": "date", "time64[us]": "time"}
 
 
-def _text_type(database_type: str) -> tuple[str, tuple[str, ...]]:
+def _decimal(digits: int, places: int) -> FieldDraft:
+    return FieldDraft("Decimal", {"max_digits": digits, "decimal_places": places})
+
+
+def _text_type(database_type: str) -> FieldDraft:
     if database_type == "UUID":
-        return "UUID", ()
+        return FieldDraft("UUID")
     if database_type.startswith("ENUM("):
-        members = [member.replace("''", "'") for member in _MEMBER.findall(database_type)]
-        return f"Literal[{', '.join(text(member) for member in members)}]", ()
-    return "str", _length(database_type)
+        return FieldDraft("str", members=tuple(name.replace("''", "'") for name in _MEMBER.findall(database_type)))
+    return FieldDraft("str", _length(database_type))
 
 
-def _length(database_type: str) -> tuple[str, ...]:
+def _length(database_type: str) -> dict[str, int]:
     """The declared length, in characters or in bytes: in either case no value has more characters."""
     found = _WITH_LENGTH.fullmatch(database_type)
-    return (f"max_length={found.group(1)}",) if found else ()
+    return {"max_length": int(found.group(1))} if found else {}

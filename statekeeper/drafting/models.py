@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from statekeeper.drafting.fields import FieldDraft, draft_field, text
-from statekeeper.drafting.names import field_names
+from statekeeper.drafting.names import class_names, field_names
 from statekeeper.drafting.tables import TableDraft
 
 _WIDTH = 120
@@ -20,6 +20,21 @@ _IMPORTS = (
 _PYDANTIC = ("AwareDatetime", "BaseModel", "ConfigDict", "Field", "NaiveDatetime")
 
 
+def classes_of(tables: Sequence[TableDraft]) -> dict[int, str]:
+    """A class's name for each table that can be extracted as it is, by its place.
+
+    It is the table's name, with its schema's where two tables share one.
+    """
+    names = [table.table_name for table in tables]
+    labels = [
+        f"{table.schema_name}_{name}" if names.count(name) > 1 else name
+        for table, name in zip(tables, names, strict=True)
+    ]
+    good = [index for index, table in enumerate(tables) if not table.reasons]
+    classes = class_names(labels[index] for index in good)
+    return {index: classes[labels[index]] for index in good}
+
+
 def models_text(tables: Sequence[tuple[str, TableDraft]], *, database: str) -> str:
     """A Python file with a model for each table, by its class's name.
 
@@ -30,9 +45,7 @@ def models_text(tables: Sequence[tuple[str, TableDraft]], *, database: str) -> s
     is_upper = sum(column == name.upper() for column, name in pairs) > sum(column == name for column, name in pairs)
     classes = [_class(name, table, names[name], is_upper=is_upper) for name, table in tables]
     body = "\n\n\n".join([_row_class(is_upper=is_upper), *classes])
-    title = (
-        f'"""The tables of {_in_docstring(database)}, written by `statekeeper init` from its dictionary; yours to edit.'
-    )
+    title = f'"""The tables of {_in_docstring(database)}, written by statekeeper from its dictionary; yours to edit.'
     about = 'A field takes exactly the declared type; `| None` says that a column may be NULL.\n"""'
     return f"{title}\n\n{about}\n\n{_imports(body)}\n\n\n{body}\n"
 
@@ -46,7 +59,7 @@ def _row_class(*, is_upper: bool) -> str:
 
 
 def _class(name: str, table: TableDraft, names: dict[str, str], *, is_upper: bool) -> str:
-    lines = [f"class {name}(Row):", f'    """{_in_docstring(table.relation.label)}."""', ""]
+    lines = [f"class {name}(Row):", f'    """{_in_docstring(table.label)}."""', ""]
     for column in table.columns:
         field = draft_field(column)
         assert field is not None, "a table with a column that cannot be held is left out"

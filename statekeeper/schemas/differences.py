@@ -12,6 +12,7 @@ from pydantic import Field, computed_field
 from statekeeper.errors import NO_SOURCE
 from statekeeper.model.base import Frozen
 from statekeeper.model.record import Failure
+from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import TableRef
 
 
@@ -68,11 +69,30 @@ class TableDiff(Frozen):
     differences: tuple[Difference, ...] = ()
     failure: Failure | None = None
 
+    @classmethod
+    def of(cls, table: TableRef, schema: SchemaRef, differences: tuple[Difference, ...]) -> TableDiff:
+        """The verdict on a table that was looked at."""
+        same = DiffVerdict.SAME if schema.is_declared else DiffVerdict.NO_MODEL
+        verdict = DiffVerdict.DIFFERENT if differences else same
+        return cls(table=table, model=schema.label, verdict=verdict, differences=differences)
+
+    def only_refused(self) -> TableDiff:
+        """The same without what a run would go on with."""
+        if not self.differences:
+            return self
+        refused = tuple(difference for difference in self.differences if difference.is_refused)
+        verdict = DiffVerdict.DIFFERENT if refused else DiffVerdict.SAME
+        return self.model_copy(update={"differences": refused, "verdict": verdict})
+
 
 class DiffReport(Frozen):
     """What `statekeeper schemas diff` found."""
 
     tables: tuple[TableDiff, ...]
+
+    def only_refused(self) -> DiffReport:
+        """The same without what a run would go on with."""
+        return self.model_copy(update={"tables": tuple(table.only_refused() for table in self.tables)})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property

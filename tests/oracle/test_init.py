@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,35 @@ def test_what_is_typed_is_written_and_the_rest_is_of_the_environment(here, serve
     text = Path("new.yml").read_text()
     assert f"    host: {server.host}\n    port: {server.port}\n    service: ${{ORACLE_SERVICE}}\n" in text
     assert "    price: Annotated[Decimal, Field(max_digits=9, decimal_places=2)] | None\n" in Path("new.py").read_text()
+
+
+@pytest.mark.parametrize("form", [[], ["--inline"]])
+def test_what_is_inferred_takes_the_tables_in_a_real_run(here, capsys, form):
+    source = "{type: oracle, host: '${ORACLE_HOST}', port: '${ORACLE_PORT}', service: '${ORACLE_SERVICE}', "
+    source += "user: APP, password: '${ORACLE_PASSWORD}'}"
+    head = f"pipeline: erp\nsources: {{erp: {source}}}\noutput: {{base_path: data}}\ntables:\n"
+    names = {"PRODUCTS": "Products", "'\"Mixed Case\"'": "MixedCase"}
+    entries = "".join(
+        f"  - {{schema_name: APP, table_name: {name}, path_name: {path}}}\n" for name, path in names.items()
+    )
+    Path("erp.yml").write_text(head + entries)
+    out = "tables.yml" if form else "models.py"
+    assert app.run_command(["schemas", "infer", "erp.yml", *form, "--out", out]) == 0, capsys.readouterr().err
+    if form:
+        command = ["run", "erp.yml", "--tables", out, "--no-progress"]
+    else:
+        with_schema = (
+            line.replace("}", f", schema: models.py:{name}}}")
+            for name, line in zip(names.values(), entries.splitlines(), strict=True)
+        )
+        Path("erp.yml").write_text(head + "\n".join(with_schema) + "\n")
+        command = ["run", "erp.yml", "--no-progress"]
+    assert app.run_command(command) == 0, capsys.readouterr().out
+    (files,) = Path("data/erp/Products").glob("*/*/*_metadata.json")
+    assert json.loads(files.read_text())["record_count"] == 1
+    if not form:
+        assert app.run_command(["schemas", "diff", "erp.yml"]) == 0, capsys.readouterr().out
+        assert capsys.readouterr().out.endswith("\n2 same\n")
 
 
 def test_a_schema_without_tables_is_an_error_with_a_hint(here, capsys):

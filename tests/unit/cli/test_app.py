@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from statekeeper.cli import app
-from statekeeper.cli.json_schemas import write
+from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
 from tests.unit.run_on_disk import RunOnDisk
 
@@ -102,7 +102,7 @@ def test_status_json_satisfies_its_schema(run: RunOnDisk, tmp_path: Path, capsys
     run.write_state("A", State.COMPLETE)
     run.write_state("B", State.FAILED)
     run.write_state("C", State.EXTRACTING)
-    write(tmp_path / "schemas")
+    files(tmp_path / "schemas").write()
     schema = json.loads((tmp_path / "schemas" / "status.json").read_text())
     assert app.run_command(["status", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

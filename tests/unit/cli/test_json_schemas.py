@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 
 from statekeeper import layout
 from statekeeper.cli import app
-from statekeeper.cli.json_schemas import stale, write
+from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
 from tests.unit.run_on_disk import RunOnDisk
 
@@ -14,29 +14,29 @@ _REPOSITORY = Path(__file__).parents[3]
 
 
 def test_schemas_of_the_repository_are_up_to_date() -> None:
-    assert stale(_REPOSITORY / "schemas" / "json") == ()
+    assert files(_REPOSITORY / "schemas" / "json").stale() == ()
 
 
 def test_every_schema_is_a_schema(tmp_path: Path) -> None:
-    paths = write(tmp_path)
+    paths = files(tmp_path).write()
     assert {"config.json", "state.json", "metadata.json", "status.json"} <= {path.name for path in paths}
     for path in paths:
         Draft202012Validator.check_schema(json.loads(path.read_text()))
 
 
 def test_writing_twice_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = {path.name: path.read_bytes() for path in write(tmp_path / "a")}
-    second = {path.name: path.read_bytes() for path in write(tmp_path / "b")}
+    first = {path.name: path.read_bytes() for path in files(tmp_path / "a").write()}
+    second = {path.name: path.read_bytes() for path in files(tmp_path / "b").write()}
     assert first == second
 
 
 def test_changed_missing_and_orphaned_files_are_stale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write(tmp_path)
+    files(tmp_path).write()
     assert app.run_command(["schemas", "json", "--out", str(tmp_path), "--check"]) == 0
     (tmp_path / "state.json").write_text("{}")
     (tmp_path / "status.json").unlink()
     (tmp_path / "orphan.json").write_text("{}")
-    assert [path.name for path in stale(tmp_path)] == ["state.json", "status.json", "orphan.json"]
+    assert [path.name for path in files(tmp_path).stale()] == ["state.json", "status.json", "orphan.json"]
     assert app.run_command(["schemas", "json", "--out", str(tmp_path), "--check"]) == 1
     assert "state.json is not up to date" in capsys.readouterr().out
     assert (tmp_path / "state.json").read_text() == "{}"
@@ -47,7 +47,7 @@ def test_state_files_satisfy_their_schema_and_another_format_does_not(tmp_path: 
     run = RunOnDisk(tmp_path)
     run.write_state("A", state)
     run.write_manifest("A")
-    write(tmp_path / "schemas")
+    files(tmp_path / "schemas").write()
     validator = Draft202012Validator(json.loads((tmp_path / "schemas" / "state.json").read_text()))
     document = json.loads(run.files("A").state.read_text())
     validator.validate(document)
@@ -58,7 +58,7 @@ def test_state_files_satisfy_their_schema_and_another_format_does_not(tmp_path: 
 
 
 def test_config_schema_takes_the_design_s_example_and_refuses_a_typo(tmp_path: Path) -> None:
-    write(tmp_path)
+    files(tmp_path).write()
     validator = Draft202012Validator(json.loads((tmp_path / "config.json").read_text()))
     config = {
         "pipeline": "demo",

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from statekeeper.config.loader import load_pipeline
 from statekeeper.config.sources import OracleSource
-from statekeeper.drafting.config_text import scalar
 from statekeeper.drafting.draft import Destination, DraftReport, write_draft
+from statekeeper.drafting.entries import scalar
 from statekeeper.drafting.tables import TableDraft
 from statekeeper.errors import PlanError, UsageError
 from statekeeper.model.table import Relation

@@ -1,0 +1,44 @@
+"""How `schemas diff` looks: a line per table, then each difference with both sides and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from statekeeper.cli.screen import Screen
+from statekeeper.schemas.differences import Difference, DiffReport, DiffVerdict, TableDiff
+
+_NOTHING = "-"
+
+
+def show_differences(report: DiffReport, screen: Screen) -> None:
+    """The differences of every table; its JSON twin is the report."""
+    for table in report.tables:
+        _show_table(table, screen)
+    counted = Counter(table.verdict.value for table in report.tables)
+    screen.line(", ".join(f"{number} {verdict}" for verdict, number in counted.most_common()) or "no tables")
+
+
+def _show_table(table: TableDiff, screen: Screen) -> None:
+    against = f" ({table.model})" if table.model is not None else ""
+    if table.failure is not None:
+        screen.line(f"{table.table.key}{against}: cannot be compared: {table.failure.message}")
+        if table.failure.hint:
+            screen.line(f"  hint: {table.failure.hint}")
+        return
+    verdict = table.verdict.value
+    if table.verdict is DiffVerdict.NO_MODEL:
+        verdict = "no schema is declared; `statekeeper schemas infer` drafts one"
+    elif any(difference.is_refused for difference in table.differences):
+        verdict += ": a run would refuse it"
+    elif table.differences:
+        verdict += ", and a run would go on"
+    screen.line(f"{table.table.key}{against}: {verdict}")
+    for difference in table.differences:
+        _show_difference(difference, screen)
+
+
+def _show_difference(difference: Difference, screen: Screen) -> None:
+    sides = f"table: {difference.table or _NOTHING}, model: {difference.model or _NOTHING}"
+    screen.line(f"  {difference.kind.value} {difference.name}  {sides}")
+    screen.line(f"    {difference.message}")
+    screen.line(f"    do: {difference.remedy}")

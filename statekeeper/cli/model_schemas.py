@@ -1,0 +1,50 @@
+"""The models of a configuration's tables as JSON Schema: which there are, their files' names and their exact text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from statekeeper.cli.generated import GeneratedFiles
+from statekeeper.config.extraction import ExtractionConfig
+from statekeeper.errors import UsageError
+from statekeeper.model.table import safe_name
+from statekeeper.schemas.export import json_schema
+from statekeeper.schemas.models import load_model
+
+Schemas = Mapping[str, dict[str, Any]]
+"""A JSON Schema for each table, by its key."""
+
+
+def schemas_of(tables: Sequence[ExtractionConfig], *, base: Path) -> Schemas:
+    """The schemas of the tables that have a model.
+
+    Args:
+        tables: those that were asked for.
+        base: the folder that the models' paths start from.
+
+    Raises:
+        ConfigError: a model cannot be imported, or has no JSON Schema.
+        UsageError: none of the tables has a model.
+    """
+    models = {config.table.key: load_model(config.model, base=base) for config in tables}
+    found = {key: json_schema(model, table=key) for key, model in models.items() if model is not None}
+    if not found:
+        raise UsageError("no schema is declared for any of these tables", hint="`statekeeper schemas infer` drafts one")
+    return found
+
+
+def as_object(schemas: Schemas) -> str:
+    """All of them as one JSON object, by the tables' keys."""
+    return json.dumps(schemas, indent=2, ensure_ascii=False)
+
+
+def as_files(schemas: Schemas, folder: Path, *, is_all: bool) -> GeneratedFiles:
+    """A file for each; `is_all` says that the folder is for these alone."""
+    texts = {
+        f"{safe_name(key)}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for key, schema in schemas.items()
+    }
+    return GeneratedFiles(folder, texts, is_all=is_all)

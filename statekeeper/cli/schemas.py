@@ -1,0 +1,218 @@
+"""The `schemas` commands: models drafted from a live database, held beside it, and written as JSON Schema.
+
+Decides their options and what is printed; `statekeeper.drafting`, `statekeeper.schemas` and `statekeeper.cli.generated`
+do the work.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from statekeeper.cli import options
+from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
+from statekeeper.cli.request import RunRequest
+from statekeeper.cli.terminal import Terminal
+from statekeeper.errors import UsageError
+
+if TYPE_CHECKING:
+    from statekeeper.cli.generated import GeneratedFiles
+    from statekeeper.config.extraction import ExtractionConfig
+    from statekeeper.drafting.inference import Inference
+    from statekeeper.drafting.tables import TableDraft
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path, dir_okay=False)
+_check = click.option(
+    "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
+)
+in_terminal = click.make_pass_decorator(Terminal)
+
+
+@click.group()
+def schemas() -> None:
+    """Schemas of tables: infer them, compare them with the database, export them; and those of statekeeper's files."""
+
+
+@schemas.command()
+@click.argument("config", type=_FILE, required=False)
+@database_options
+@click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="NAME",
+    help="Only this table: by its name in CONFIG, or NAME or SCHEMA.NAME of the database. May be given several times.",
+)
+@click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
+@click.option("--out", type=_FILE, help="The file to write. [default: standard output]")
+@click.option("--force", is_flag=True, help="Replace the file of --out where it is there already.")
+@options.as_json
+@click.pass_context
+def infer(
+    ctx: click.Context,
+    /,
+    *,
+    config: Path | None,
+    kind: str | None,
+    duckdb: str | None,
+    schemas: tuple[str, ...],
+    tables: tuple[str, ...],
+    inline: bool,
+    out: Path | None,
+    force: bool,
+    is_json: bool,
+    **login: str | int | None,
+) -> int:
+    """Write a strict schema for each table of CONFIG, or of a database, from what the database says of it.
+
+    Reads the dictionary and no row: the types, lengths, digits and NOT NULL that are declared, and nothing that only
+    happens to hold.
+    """
+    from statekeeper.drafting.inference import SchemaForm
+    from statekeeper.drafting.inference import infer as infer_schemas
+
+    terminal = ctx.ensure_object(Terminal)
+    if out is not None and not force and (out.exists() or out.is_symlink()):
+        raise UsageError(f"{out} is there already, and is not overwritten", hint="another --out, or --force")
+    wanted = LoginOptions.of(ctx, login)
+    if config is None:
+        database = named_database(kind, duckdb, wanted)
+        name, described = database.name, describe(database.config(terminal.redactor), schemas, tables)
+    elif is_database_named(kind, duckdb, wanted) or schemas:
+        raise UsageError("CONFIG names the sources already; found options of a database beside it")
+    else:
+        name, described = _configured(terminal, config, tables)
+    inference = infer_schemas(described, database=name, form=SchemaForm.COLUMNS if inline else SchemaForm.MODELS)
+    return _hand_over(terminal, inference, out, is_forced=force, is_json=is_json)
+
+
+def _configured(terminal: Terminal, config: Path, names: tuple[str, ...]) -> tuple[str, tuple[TableDraft, ...]]:
+    """A pipeline's name, and what its sources say of its tables."""
+    from statekeeper.drafting.dictionary import describe_configured
+
+    name, selected = _tables_of(terminal, config, names)
+    return name, describe_configured(selected)
+
+
+def _tables_of(terminal: Terminal, config: Path, names: tuple[str, ...]) -> tuple[str, tuple[ExtractionConfig, ...]]:
+    from statekeeper.config.loader import load_pipeline
+    from statekeeper.config.selection import select_tables
+    from statekeeper.logs import secret_values
+
+    pipeline = load_pipeline(config, environ=os.environ)
+    terminal.redactor.add(secret_values(pipeline))
+    return pipeline.name, select_tables(pipeline, names)
+
+
+def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is_forced: bool, is_json: bool) -> int:
+    from statekeeper.drafting.files import replace_file, write_new
+
+    if out is not None:
+        if is_forced:
+            replace_file(out, inference.text)
+        else:
+            write_new({out: inference.text})
+        inference = inference.written_to(str(out))
+    if is_json:
+        terminal.screen.line(inference.model_dump_json(indent=2))
+        return inference.exit_code
+    if out is None:
+        terminal.screen.line(inference.text.rstrip("\n"))
+    else:
+        terminal.screen.line(f"{out}: {len(inference.tables)} tables")
+    for left in inference.left_out:
+        sys.stderr.write(terminal.redactor(f"{left.table} cannot be extracted as it is:\n"))
+        sys.stderr.writelines(terminal.redactor(f"  {reason}\n") for reason in left.reasons)
+    return inference.exit_code
+
+
+@schemas.command()
+@options.config_argument
+@options.table_names
+@click.option(
+    "--refused-only",
+    is_flag=True,
+    help="Only what a run would refuse: leave out columns that only one side lets be NULL.",
+)
+@options.as_json
+@in_terminal
+def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_only: bool, is_json: bool) -> int:
+    """Compare each table's model with the live table: new, lost and retyped columns, and who allows NULL.
+
+    Exits with 0 where they say the same and with 1 where they differ; reads no row.
+    """
+    from statekeeper.cli.differences import show_differences
+
+    with terminal.extractor(RunRequest(config)) as extractor:
+        report = extractor.diff_schemas(tables=tables)
+    if refused_only:
+        report = report.only_refused()
+    return terminal.show_result(report, show_differences, is_json=is_json)
+
+
+@schemas.command()
+@options.config_argument
+@options.table_names
+@click.option(
+    "--out", type=_FOLDER, metavar="DIR", help="A file for each table, in this folder. [default: standard output]"
+)
+@_check
+@options.as_json
+@in_terminal
+def export(
+    terminal: Terminal, *, config: Path, tables: tuple[str, ...], out: Path | None, is_check: bool, is_json: bool
+) -> int:
+    """Write the models of CONFIG's tables as JSON Schema (draft 2020-12), each column by its name.
+
+    On standard output it is one JSON object, with a schema for each table.
+    """
+    from statekeeper.cli.model_schemas import as_files, as_object, schemas_of
+
+    if is_check and out is None:
+        raise click.UsageError("--check compares the files of a folder: add --out DIR")
+    _, selected = _tables_of(terminal, config, tables)
+    exported = schemas_of(selected, base=Path.cwd())
+    if out is None:
+        terminal.screen.line(as_object(exported))
+        return 0
+    files = as_files(exported, out, is_all=not tables)
+    again = f"statekeeper schemas export {config} --out {out}"
+    return _write_or_check(terminal, files, is_check=is_check, is_json=is_json, again=again)
+
+
+@schemas.command("json")
+@click.option(
+    "--out",
+    type=_FOLDER,
+    default=Path("schemas/json"),
+    show_default=True,
+    help="The folder that they are written to.",
+)
+@_check
+@options.as_json
+@in_terminal
+def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool) -> int:
+    """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
+    from statekeeper.cli import json_schemas
+
+    again = f"statekeeper schemas json --out {out}"
+    return _write_or_check(terminal, json_schemas.files(out), is_check=is_check, is_json=is_json, again=again)
+
+
+def _write_or_check(terminal: Terminal, files: GeneratedFiles, *, is_check: bool, is_json: bool, again: str) -> int:
+    """Write the files, or say which of them are not as they would be written."""
+    paths = files.stale() if is_check else files.write()
+    if is_json:
+        terminal.screen.line(json.dumps({"stale" if is_check else "written": [str(path) for path in paths]}, indent=2))
+        return int(is_check and bool(paths))
+    for path in paths:
+        terminal.screen.line(f"{path} is not up to date" if is_check else str(path))
+    if is_check and paths:
+        terminal.screen.line(f"write them anew: {again}")
+    return int(is_check and bool(paths))
