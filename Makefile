@@ -59,13 +59,13 @@ soak: $(DEV_STAMP) ## Kill and resume runs at random for SOAK_SECONDS (default 6
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
 
 bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips.
-	@$(BIN)/python benchmarks/local/throughput.py
-	@$(BIN)/python benchmarks/local/memory.py
-	@$(BIN)/python benchmarks/local/phases.py
-	@$(BIN)/python benchmarks/local/skip.py
+	@$(BIN)/python -m benchmarks.local.throughput
+	@$(BIN)/python -m benchmarks.local.memory
+	@$(BIN)/python -m benchmarks.local.phases
+	@$(BIN)/python -m benchmarks.local.skip
 
 bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver loop and two exporters of PyPI.
-	@$(BIN)/python benchmarks/oracle/throughput.py
+	@$(BIN)/python -m benchmarks.oracle.throughput
 
 clean: ## Remove the environment, caches and build products; never data.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

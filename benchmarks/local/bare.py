@@ -1,6 +1,6 @@
 """The bare loop: the same rows in the same chunks to Parquet, in as many processes, and nothing else.
 
-    python benchmarks/local/bare.py DATABASE ROWS FOLDER WORKERS
+    python -m benchmarks.local.bare DATABASE ROWS FOLDER WORKERS
 
 No plan, count, checksum, receipt, fsync, check or publication: what reading with DuckDB and writing with pyarrow cost.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dataset import CHUNK_ROWS, ROW_GROUP_ROWS
+
+from benchmarks.local.dataset import CHUNK_ROWS, ROW_GROUP_ROWS
 
 
 def copy_chunk(database: str, folder: str, start: int) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import duckdb
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from benchmarks.shared.measured import REPOSITORY
+
 FOLDER = REPOSITORY / "build" / "bench-local"
-MODEL = "benchmarks/local/lineitem.py:LineItem"
+MODEL = "benchmarks/shared/lineitem.py:LineItemWithDoubles"
 CHUNK_ROWS = 1_000_000
 ROW_GROUP_ROWS = 250_000
 DATE = "2026-01-06"

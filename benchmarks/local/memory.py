@@ -1,6 +1,6 @@
 """Peak memory of the largest process of `statekeeper run`, all checks on, by the size of the table.
 
-    python benchmarks/local/memory.py [--rows 1000000,10000000] [--rounds 3] [--memory-limit 1GiB]
+    python -m benchmarks.local.memory [--rows 1000000,10000000] [--rounds 3] [--memory-limit 1GiB]
 
 The peak is VmHWM, the largest resident size that the kernel has seen: the most of all rounds.
 """
@@ -8,8 +8,8 @@ The peak is VmHWM, the largest resident size that the kernel has seen: the most 
 import argparse
 import shutil
 
-from dataset import FOLDER, lineitem
-from measured import statekeeper_run, write_config
+from benchmarks.local.dataset import FOLDER, lineitem
+from benchmarks.local.pipeline import statekeeper_run, write_config
 
 FLAT = 1.2
 

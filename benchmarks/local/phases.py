@@ -1,6 +1,6 @@
 """What the processor time of one extraction is spent on, step by step: the whole pipeline in this one process.
 
-    python benchmarks/local/phases.py [--rows 10000000]
+    python -m benchmarks.local.phases [--rows 10000000]
 
 Each step is timed where it is done, without what is timed inside it. The engine is the one for debuggers
 (`statekeeper.engines.inline`), so that every step is in sight; there is no second worker to wait for.
@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from dataset import DATE, FOLDER, REPOSITORY, lineitem
-from measured import write_config
+from benchmarks.local.dataset import DATE, FOLDER, REPOSITORY, lineitem
+from benchmarks.local.pipeline import write_config
 
 TOTAL: Counter[str] = Counter()
 _STACK: list[str] = []

@@ -1,6 +1,6 @@
 """How long `statekeeper run` takes when there is nothing to do: every table complete, every byte verified.
 
-    python benchmarks/local/skip.py [--tables 1000] [--rounds 5]
+    python -m benchmarks.local.skip [--tables 1000] [--rounds 5]
 
 The tables have 100 rows and the columns of lineitem; the first run, which extracts them, is timed too.
 """
@@ -9,8 +9,9 @@ import argparse
 import shutil
 from statistics import median
 
-from dataset import FOLDER, small_tables
-from measured import Measured, statekeeper_run, write_config
+from benchmarks.local.dataset import FOLDER, small_tables
+from benchmarks.local.pipeline import statekeeper_run, write_config
+from benchmarks.shared.measured import Measured
 
 ROWS = 100
 

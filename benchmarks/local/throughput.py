@@ -1,6 +1,6 @@
 """Rows per second of `statekeeper run`, all checks on, beside the bare loop, round by round in turns.
 
-    python benchmarks/local/throughput.py [--rows 10000000] [--rounds 5]
+    python -m benchmarks.local.throughput [--rows 10000000] [--rounds 5]
 
 Both are whole commands, timed from start to exit, and both have two processes. The phases are those that the state
 file tells.
@@ -16,8 +16,10 @@ from pathlib import Path
 from statistics import median
 
 import pyarrow.parquet as pq
-from dataset import CHUNK_ROWS, FOLDER, lineitem
-from measured import Measured, measure, statekeeper_run, write_config
+
+from benchmarks.local.dataset import CHUNK_ROWS, FOLDER, lineitem
+from benchmarks.local.pipeline import statekeeper_run, write_config
+from benchmarks.shared.measured import Measured, measure
 
 WORKERS = 2
 PHASES = ("start and exit", "plan", "extract", "validate, publish", "close")
@@ -26,8 +28,7 @@ PHASES = ("start and exit", "plan", "extract", "validate, publish", "close")
 def bare_round(database: Path, rows: int) -> Measured:
     folder = FOLDER / "bare"
     shutil.rmtree(folder, ignore_errors=True)
-    script = Path(__file__).with_name("bare.py")
-    return measure(sys.executable, str(script), str(database), str(rows), str(folder), str(WORKERS))
+    return measure(sys.executable, "-m", "benchmarks.local.bare", str(database), str(rows), str(folder), str(WORKERS))
 
 
 def our_round(config: Path) -> Measured:

@@ -1,6 +1,6 @@
 """The bare loop: the same statements to Parquet, in as many processes, and nothing else.
 
-    python benchmarks/oracle/bare.py TASK FOLDER WORKERS
+    python -m benchmarks.oracle.bare TASK FOLDER WORKERS
 
 TASK is a JSON file: `dsn`, and `chunks`, each of which is a statement and its bind values. No plan, count, checksum,
 receipt, fsync, check or publication: what reading with oracledb and writing with pyarrow cost.
@@ -14,7 +14,8 @@ from pathlib import Path
 import oracledb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from dataset import COLUMNS, PASSWORD, USER
+
+from benchmarks.oracle.dataset import COLUMNS, PASSWORD, USER
 
 BATCH_ROWS = 50_000
 LOSSLESS = {

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
-from dataset import DATE, FOLDER, MODEL, PASSWORD, TABLE, USER
-from measured import Measured, measure
+
+from benchmarks.oracle.dataset import DATE, FOLDER, MODEL, PASSWORD, TABLE, USER
+from benchmarks.shared.measured import Measured, measure, processor_seconds
 
 if TYPE_CHECKING:
     from tests.oracle_server import OracleServer
@@ -31,18 +32,29 @@ NAMES = (OURS, BARE, PQ, PARQUET)
 
 
 @dataclass(frozen=True)
+class Round:
+    """One run of a contestant; `server` is the processor time of the database meanwhile, in seconds."""
+
+    command: Measured
+    server: float
+
+
+@dataclass(frozen=True)
 class Contest:
     """The server, and the process that it is."""
 
     server: "OracleServer"
     server_process: int
 
-    def run(self, name: str) -> Measured:
+    def run(self, name: str) -> Round:
         """One whole run into an empty folder."""
         folder = output_of(name)
         shutil.rmtree(folder, ignore_errors=True)
         secrets = {"ORACLE_PASSWORD": PASSWORD, "OPQ_PASSWORD": PASSWORD}
-        return measure(*self._command(name, folder), server=self.server_process, secrets=secrets)
+        served = processor_seconds(self.server_process)
+        spared = frozenset({self.server_process})
+        command = measure(*self._command(name, folder), environment=secrets, spared=spared)
+        return Round(command, processor_seconds(self.server_process) - served)
 
     def _command(self, name: str, folder: Path) -> list[str]:
         here = Path(__file__).parent
@@ -52,7 +64,8 @@ class Contest:
                 program = str(Path(sys.executable).with_name("statekeeper"))
                 return [program, "run", str(FOLDER / "throughput.yml"), "--date", DATE, "--no-progress"]
             case "bare loop":
-                return [sys.executable, str(here / "bare.py"), str(FOLDER / "chunks.json"), str(folder), str(WORKERS)]
+                told = [str(FOLDER / "chunks.json"), str(folder), str(WORKERS)]
+                return [sys.executable, "-m", "benchmarks.oracle.bare", *told]
             case "oracle-pq-exporter":
                 told = ["--user", USER, "--dsn", server.dsn, "--output-dir", str(folder), "--log-dir", str(folder)]
                 program = str(environment_of(name) / "bin" / "opq-export")

@@ -1,13 +1,12 @@
 """The benchmark's data: APP.LINEITEM in the Oracle test server, made from row numbers and nothing else."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from benchmarks.shared.measured import REPOSITORY
+
 FOLDER = REPOSITORY / "build" / "bench-oracle"
-MODEL = "benchmarks/oracle/lineitem.py:LineItem"
+MODEL = "benchmarks/shared/lineitem.py:LineItem"
 DATE = "2026-01-06"
 USER = "APP"
 PASSWORD = "app"
@@ -94,8 +93,7 @@ COLUMNS = (
 
 def serve(rows: int) -> "OracleServer":
     """A server, in a process of its own, that has APP.LINEITEM of so many rows and its statistics."""
-    sys.path.insert(0, str(REPOSITORY))
-    from tests.oracle_server import OracleServer  # noqa: E402, RUF100 - found only now
+    from tests.oracle_server import OracleServer
 
     server = OracleServer.start(users={USER: PASSWORD})
     columns = [(one.name, one.type) if one.is_nullable else (one.name, one.type, "NOT NULL") for one in COLUMNS]

@@ -1,6 +1,6 @@
 """Rows per second from an Oracle server to Parquet: statekeeper, the bare driver loop, and two exporters of PyPI.
 
-    python benchmarks/oracle/throughput.py [--rows 1000000] [--rounds 5]
+    python -m benchmarks.oracle.throughput [--rows 1000000] [--rounds 5]
 
 All in one run, round by round in turns, over the same server; whole commands, timed from start to exit. A first round,
 which is not counted, lets the server encode each statement's rows, so that later it only sends them.
@@ -12,9 +12,19 @@ from statistics import median
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from contestants import BARE, NAMES, OURS, WORKERS, Contest, files_of, install_exporters, rows_written
-from dataset import FOLDER, serve
-from measured import Measured, adopt_orphans
+
+from benchmarks.oracle.contestants import (
+    BARE,
+    NAMES,
+    OURS,
+    WORKERS,
+    Contest,
+    Round,
+    files_of,
+    install_exporters,
+    rows_written,
+)
+from benchmarks.oracle.dataset import FOLDER, serve
 
 
 def warm_up(contest: Contest, rows: int) -> None:
@@ -47,7 +57,6 @@ def main() -> None:
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     install_exporters()
-    adopt_orphans()
     print(f"loading {arguments.rows:,} rows into the server", flush=True)
     with serve(arguments.rows) as server:
         contest = Contest(server, server._process.pid)  # noqa: SLF001 - its processor time is measured
@@ -58,12 +67,12 @@ def main() -> None:
 
 
 def _compete(contest: Contest, rows: int, rounds: int) -> None:
-    runs: dict[str, list[Measured]] = {name: [] for name in NAMES}
+    runs: dict[str, list[Round]] = {name: [] for name in NAMES}
     for number in range(rounds):
         for name in NAMES[number % len(NAMES) :] + NAMES[: number % len(NAMES)]:  # nobody always comes first
             runs[name].append(contest.run(name))
             _require_rows(name, rows)
-        told = ", ".join(f"{name} {runs[name][-1].seconds:.2f} s" for name in NAMES)
+        told = ", ".join(f"{name} {runs[name][-1].command.seconds:.2f} s" for name in NAMES)
         print(f"round {number + 1}: {told}", flush=True)
     print(
         f"\n{rows:,} rows, 16 columns, {WORKERS} processes (oracle-parquet-exporter: 1), medians of {rounds} rounds\n"
@@ -74,13 +83,14 @@ def _compete(contest: Contest, rows: int, rounds: int) -> None:
         _line(name, runs[name], runs[BARE], rows)
 
 
-def _line(name: str, runs: list[Measured], bare: list[Measured], rows: int) -> None:
+def _line(name: str, runs: list[Round], bare: list[Round], rows: int) -> None:
     """A row of the table. The ratios are of rows/s, so 1.00 means as fast as the bare loop."""
-    seconds = median(one.seconds for one in runs)
-    ratio = median(one.seconds for one in bare) / seconds
-    each = [theirs.seconds / one.seconds for one, theirs in zip(runs, bare, strict=True)]
+    seconds = median(one.command.seconds for one in runs)
+    ratio = median(one.command.seconds for one in bare) / seconds
+    each = [theirs.command.seconds / one.command.seconds for one, theirs in zip(runs, bare, strict=True)]
     spread = f"{min(each):.2f}, {max(each):.2f}"
-    processor, server = (median(values) for values in zip(*((one.processor, one.server) for one in runs), strict=True))
+    processor = median(one.command.processor for one in runs)
+    server = median(one.server for one in runs)
     cells = f"{seconds:.2f} | {rows / seconds:,.0f} | {ratio:.2f} | {spread} | {processor:.2f} | {server:.2f}"
     print(f"| {name:<23} | {cells} |", flush=True)
 
