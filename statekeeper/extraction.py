@@ -184,6 +184,9 @@ class _Extraction:
 
     async def _damage(self) -> str | None:
         """What is wrong with what is published, by the state that says it is complete."""
+        published = self.record.published
+        if outdated := self.run.snapshots.why_outdated(self.config, published.snapshot if published else None):
+            return outdated
         spec = VerifySpec(self.layout, self.record.published, self.config.verify)
         return await self._retried(Job(self.key, verify_published, spec))
 
@@ -240,7 +243,8 @@ class _Extraction:
         scope, earlier = await asyncio.to_thread(
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
         )
-        spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder)
+        run_snapshot = await run.snapshots.of(config, on_retry=self._warn_of_retry)
+        spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot)
         try:
             plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
         except SnapshotLost as error:
@@ -296,6 +300,9 @@ class _Extraction:
         at = self.run.clock()
         self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         self._tidy()
+        # What was about to be published when the run got a newer snapshot is published first, then read again.
+        if outdated := self.run.snapshots.why_outdated(self.config, published.snapshot):
+            self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
     def _redo(self, part: DamagedPart) -> None:
         self.redone += 1
@@ -308,17 +315,22 @@ class _Extraction:
         self._fire(Trigger.REDO, reason=part.damage)
 
     def _load_plan(self) -> Plan | None:
-        """The live plan; without a good one on disk the extraction restarts, and there is none."""
+        """The live plan; without one on disk that is good, and of the run's snapshot, the extraction restarts."""
+        reason: str | None = "its plan is missing"
         try:
             plan = load_plan(self.run.disk, self.staging)
-            reason = "its plan is missing"
         except StateDamaged as error:
             plan, reason = None, error.message
+        if plan is not None and self.record.intent is None:
+            reason = self.run.snapshots.why_outdated(self.config, plan.reading.snapshot)
+            plan = None if reason else plan
         if plan is None:
             self._fire(Trigger.RESTART, change=_given_up, reason=reason)
         return plan
 
     def _after_lost_snapshot(self, error: SnapshotLost) -> None:
+        if self.config.has_run_snapshot:
+            raise self.run.snapshots.lost(self.config, error) from error
         most = self.config.max_snapshot_restarts
         if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
             raise error
@@ -336,10 +348,11 @@ class _Extraction:
         return await with_retries(
             lambda: self.run.engine.run(job),
             self.config.retry,
-            on_retry=lambda error, number, seconds: self.run.reporter.warning(
-                self.key, f"attempt {number} failed ({error.message}); again in {seconds:.1f} s"
-            ),
+            on_retry=self._warn_of_retry,
         )
+
+    def _warn_of_retry(self, error: StatekeeperError, number: int, seconds: float) -> None:
+        self.run.reporter.warning(self.key, f"attempt {number} failed ({error.message}); again in {seconds:.1f} s")
 
     def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
         failpoint("transition", trigger, "before")

@@ -9,6 +9,8 @@
     <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
     .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/
 <base_path>/_runs/<run_id>.json   the run manifest
+<base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
+                                  the snapshots that all tables of the run from a source read at; the newest counts
 ```
 """
 
@@ -33,6 +35,11 @@ def runs_folder(base_path: Path) -> Path:
 def manifest_file(base_path: Path, run_id: str) -> Path:
     """The manifest of a run."""
     return runs_folder(base_path) / f"{safe_name(run_id)}.json"
+
+
+def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path:
+    """The folder of the snapshots that a run has taken of a source for all its tables."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}_snapshots" / safe_name(source_name)
 
 
 def table_folder(base_path: Path, table: TableRef) -> Path:

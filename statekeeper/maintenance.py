@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.protocol import Job, JobSource
-from statekeeper.errors import DataError, Interrupted, StateDamaged, StatekeeperError, Terminated
+from statekeeper.errors import DataError, Interrupted, SnapshotLost, StateDamaged, StatekeeperError, Terminated
 from statekeeper.fingerprint import fingerprint_of
 from statekeeper.history import scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
+from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
@@ -23,6 +24,7 @@ from statekeeper.run import Run
 from statekeeper.runner import Interruption, Runner
 from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.models import load_model
+from statekeeper.snapshots import described
 from statekeeper.store.durable import NO_FENCE, storage_errors
 from statekeeper.store.lock import acquire, choose_kind, peek
 from statekeeper.store.owner import this_process
@@ -145,16 +147,23 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         damage = None
         if record.state is State.COMPLETE:
             spec = VerifySpec(layout, record.published, config.verify)
-            damage = await run.engine.run(Job(config.table.key, verify_published, spec))
+            damage = run.snapshots.why_outdated(config, record.published.snapshot if record.published else None)
+            damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
         opening = opening_of(record, fingerprint=fingerprint, is_forced=False, damage=damage)
         verdict, reason = _verdict(record, opening.trigger), opening.reason
     if verdict is Verdict.SKIP:
         return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
     await run.doors.enter(config)
     scope, earlier = await asyncio.to_thread(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
-    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder)
+    kept = run.snapshots.kept(config)
+    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept)
     source = JobSource(config.table.source_name, config.source)
-    plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))
+    try:
+        plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))
+    except SnapshotLost as error:
+        if kept is None:
+            raise
+        raise run.snapshots.lost(config, error) from error
     return TablePlan(
         table=config.table,
         verdict=verdict,
@@ -163,8 +172,15 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         columns=plan.reading.columns,
         chunks=len(plan.chunks),
         estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
-        notes=plan.notes,
+        notes=(*_note_on_snapshot(config, kept), *plan.notes),
     )
+
+
+def _note_on_snapshot(config: ExtractionConfig, kept: Snapshot | None) -> tuple[str, ...]:
+    if not config.has_run_snapshot:
+        return ()
+    which = f", {described(kept)}" if kept else ", which the first of them takes"
+    return (f"all tables of the run from {config.table.source_name} read at one snapshot{which}",)
 
 
 def _verdict(record: StateRecord, trigger: Trigger | None) -> Verdict:
@@ -181,7 +197,8 @@ async def _verify(config: ExtractionConfig, run: Run) -> TableReport:
         if record is None or record.published is None:
             raise DataError(f"{config.table.key} is not complete: nothing is published", hint="run or resume it")
         spec = VerifySpec(layout, record.published, Verify.FULL)
-        damage = await run.engine.run(Job(config.table.key, verify_published, spec))
+        damage = run.snapshots.why_outdated(config, record.published.snapshot)
+        damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
         if damage:
             raise DataError(f"{config.table.key}: {damage}", hint="the next run extracts this table anew")
     except StatekeeperError as error:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
-from statekeeper.model.plan import Plan, PlannedColumn, Reading
+from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
 from statekeeper.schemas.checks import compile_checks
@@ -24,7 +24,11 @@ from statekeeper.work import WorkContext
 
 @dataclass(frozen=True)
 class PlanSpec:
-    """All that a plan is made from. `scope` is that of an earlier plan of the same extraction, which is kept."""
+    """All that a plan is made from.
+
+    `scope` is that of an earlier plan of the same extraction, which is kept. `run_snapshot` is what all tables of the
+    run read at; without one the plan takes its own.
+    """
 
     config: ExtractionConfig
     run_id: str
@@ -32,6 +36,7 @@ class PlanSpec:
     scope: Scope | None
     earlier_watermarks: tuple[datetime, ...]
     model_folder: Path
+    run_snapshot: Snapshot | None = None
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -39,13 +44,17 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
 
     Raises:
         SourceError: and its subclasses; the table does not exist or may not be read.
+        SnapshotLost: the table cannot be read at the run's snapshot any more.
         PlanError: the table cannot be extracted as declared; every reason is named.
     """
     config = spec.config
     session = context.session(config.table.source_name, config.source)
     try:
         # Before partition lists and bounds are read: they must not be older than the data.
-        snapshot = session.take_snapshot(config.relation, at=past_time(config))
+        if spec.run_snapshot is None:
+            snapshot = session.take_snapshot(config.relation, at=past_time(config))
+        else:
+            snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
         described = session.describe(config.relation)
         model = load_model(config.model, base=spec.model_folder)
         columns = plan_columns(described, model)
@@ -76,6 +85,18 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         chunks=pieces.chunks,
         notes=(*notes, *pieces.notes),
     )
+
+
+@dataclass(frozen=True)
+class RunSnapshotSpec:
+    """A source, by any of the tables that are read from it, whose snapshot the whole run reads at."""
+
+    config: ExtractionConfig
+
+
+def take_run_snapshot(spec: RunSnapshotSpec, context: WorkContext) -> Snapshot:
+    """The snapshot that all tables of the run from a source read at; it is not persisted here."""
+    return context.session(spec.config.table.source_name, spec.config.source).take_run_snapshot()
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:

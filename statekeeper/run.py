@@ -21,6 +21,7 @@ from statekeeper.logs import Redactor
 from statekeeper.model.record import Owner, StateRecord
 from statekeeper.planning import ProbeSpec, probe_source
 from statekeeper.reporting import Reporter
+from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -40,6 +41,7 @@ class Run:
     clock: Callable[[], datetime]
     model_folder: Path
     doors: SourceDoors
+    snapshots: RunSnapshots
     hooks: Hooks
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]

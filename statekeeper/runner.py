@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from statekeeper import __version__
-from statekeeper.config.extraction import ExtractionConfig, Pipeline
+from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
 from statekeeper.errors import StateDamaged
@@ -29,6 +29,7 @@ from statekeeper.model.table import TableRef
 from statekeeper.report import Outcome, RunReport, TableReport
 from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
+from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
 from statekeeper.store.owner import this_process
@@ -69,6 +70,7 @@ class Runner:
         manifest = self._begin(tables, started)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
+            run.snapshots.give_up(_read_anew(manifest, tables) if is_forced else ())
             tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
             interruption.cancels(tasks)
             if tasks:
@@ -129,10 +131,28 @@ class Runner:
             clock=self.clock,
             model_folder=self.working_folder,
             doors=SourceDoors(engine),
+            snapshots=RunSnapshots(
+                engine=engine,
+                disk=self.disk,
+                base_path=Path(self.pipeline.output.base_path),
+                run_id=self.identity.run_id,
+                force_command=self._force_command,
+            ),
             hooks=Hooks(self.pipeline),
             active=asyncio.Semaphore(self.pipeline.execution.active_tables),
             layout_of=self.layout_of,
         )
+
+    @property
+    def _force_command(self) -> str:
+        """What reads every table of this run again, to be typed."""
+        identity = self.identity
+        if identity.config_path is None:
+            return "force_reprocess=True for all tables of the run at once"
+        named = identity.run_id != run_id_of(self.pipeline.name, identity.extraction_date)
+        run = f" --run-id {identity.run_id}" if named else ""
+        path = self.pipeline.path or identity.config_path
+        return f"`statekeeper run {path} --date {identity.extraction_date}{run} --force-reprocess` without --table"
 
     def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
@@ -182,6 +202,13 @@ class Runner:
         configured = tuple(config.table for config in self.pipeline.tables)
         gone = [table for table in before if table not in configured] if self.identity.config_path is None else []
         return (*gone, *(table for table in configured if table in tables or table in before))
+
+
+def _read_anew(manifest: RunManifest, tables: tuple[ExtractionConfig, ...]) -> set[str]:
+    """The sources of which `tables` are all that the run has: forced together, they are read at a new snapshot."""
+    given = {config.table for config in tables}
+    left = {table.source_name for table in manifest.tables if table not in given}
+    return {config.table.source_name for config in tables if config.has_run_snapshot} - left
 
 
 def local_engine(pipeline: Pipeline) -> LocalEngine:

@@ -69,6 +69,7 @@ class Checked:
             output_path=metadata.output_path,
             metadata_md5=metadata_md5,
             fingerprint=fingerprint,
+            snapshot=metadata.snapshot,
         )
 
 

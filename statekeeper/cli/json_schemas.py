@@ -20,6 +20,7 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.record import StateRecord
+from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.report import RunReport
 from statekeeper.schemas.differences import DiffReport
 from statekeeper.schemas.export import DIALECT
@@ -35,6 +36,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("run-report", RunReport),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),
+    ("run-snapshot", RunSnapshot),
     ("state", StateRecord),
     ("status", RunStatus),
     ("violations", Violations),

@@ -15,7 +15,7 @@ from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
-from statekeeper.config.sources import DuckDBSource, SourceConfig
+from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
 from statekeeper.config.tables import OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
 from statekeeper.errors import ConfigError
 from statekeeper.model.base import Frozen
@@ -60,6 +60,11 @@ class ExtractionConfig:
     extraction_date: str | None = None
     run_id: str | None = None
     declared_at: str = ""
+
+    @property
+    def has_run_snapshot(self) -> bool:
+        """Whether the table is read at the one snapshot that all tables of the run from its source have."""
+        return self.source.snapshot_scope is SnapshotScope.RUN
 
     @property
     def custom_query(self) -> str | None:
@@ -145,6 +150,7 @@ __all__ = [
     "Pipeline",
     "Reconcile",
     "RetryPolicy",
+    "SnapshotScope",
     "SourceConfig",
     "StatePolicies",
     "StatePolicy",

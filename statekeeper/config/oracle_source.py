@@ -10,12 +10,12 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.quantities import PositiveDuration
 from statekeeper.config.section import Name, refusal
-from statekeeper.config.source_section import SourceSection
+from statekeeper.config.source_section import SnapshotScope, SourceSection
 
 _SERVICE = re.compile(r"\b(SERVICE_NAME|SID)\s*=\s*([^)\s]+)", re.IGNORECASE)
 _PROXY = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
@@ -114,6 +114,16 @@ class OracleSource(SourceSection):
             return given
         found = _PROXY.fullmatch(user) if isinstance(user := given.get("user"), str) else None
         return given if found is None else {**given, "user": found.group(1), "proxy_user": found.group(2)}
+
+    @field_validator("snapshot")
+    @classmethod
+    def _one_for_the_run(cls, snapshot: SnapshotMode, info: ValidationInfo) -> SnapshotMode:
+        if info.data.get("snapshot_scope") is SnapshotScope.RUN and snapshot is not SnapshotMode.SCN:
+            raise refusal(
+                "'scn' beside snapshot_scope: run, which no single session can serve",
+                hint="leave snapshot out, or set snapshot_scope: table",
+            )
+        return snapshot
 
     @field_validator("dsn")
     @classmethod

@@ -14,7 +14,7 @@ from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import Problem, location, nearest
 from statekeeper.config.section import Section
-from statekeeper.config.sources import SourceConfig
+from statekeeper.config.sources import SnapshotScope, SourceConfig
 from statekeeper.config.tables import (
     OnSnapshotLost,
     OnViolation,
@@ -213,10 +213,12 @@ class _Table:
 
     def _flashback(self) -> list[Problem]:
         source = self.source
-        if source is None or source.CAN_READ_THE_PAST:
+        if source is None or (source.CAN_READ_THE_PAST and source.snapshot_scope is SnapshotScope.TABLE):
             return []
         keys = [key for key in ("flashback_enabled", "flashback_timestamp") if getattr(self.entry, key)]
         text = f"a {source.type} source cannot read at an earlier time"
+        if source.CAN_READ_THE_PAST:
+            text = "with snapshot_scope: run all tables of the source read at one snapshot, none at another time"
         return [self.problem(key, text=text, hint="leave this key out") for key in keys]
 
     def resolved(self) -> ExtractionConfig:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from enum import StrEnum
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.section import Section
+
+
+class SnapshotScope(StrEnum):
+    """What reads at one snapshot of a source: each table by itself, or all tables of the run."""
+
+    TABLE = "table"
+    RUN = "run"
 
 
 class SourceSection(Section):
@@ -24,6 +32,11 @@ class SourceSection(Section):
         default=None,
         ge=1,
         description="a hard budget of sessions over all tables, chunks and processes; without it, as many as workers",
+    )
+
+    snapshot_scope: Annotated[SnapshotScope, Field(strict=False)] = Field(
+        default=SnapshotScope.TABLE,
+        description="table: each table at a snapshot of its own; run: one snapshot for all tables of the run",
     )
 
     def identity_settings(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pydantic import Field
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.oracle_source import FractionUnit, OracleSource, SnapshotMode
 from statekeeper.config.section import Name
-from statekeeper.config.source_section import SourceSection
+from statekeeper.config.source_section import SnapshotScope, SourceSection
 
 
 class DuckDBSource(SourceSection):
@@ -35,6 +35,7 @@ __all__ = [
     "FractionUnit",
     "OracleSource",
     "SnapshotMode",
+    "SnapshotScope",
     "SourceConfig",
     "SourceSection",
 ]

@@ -11,13 +11,15 @@ from statekeeper.config.extraction import RetryPolicy
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 
 Result = TypeVar("Result")
+OnRetry = Callable[[StatekeeperError, int, float], None]
+"""Told of an error, the number of the attempt, and how many seconds are waited before the next."""
 
 
 async def with_retries(
     attempt: Callable[[], Awaitable[Result]],
     policy: RetryPolicy,
     *,
-    on_retry: Callable[[StatekeeperError, int, float], None],
+    on_retry: OnRetry,
     retryable: frozenset[FailureKind] = RETRYABLE,
 ) -> Result:
     """The result of `attempt`, tried up to `policy.attempts` times.

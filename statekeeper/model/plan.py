@@ -25,6 +25,10 @@ class Snapshot(Frozen):
     taken_at: AwareDatetime
     identity: dict[str, str] = Field(default_factory=dict)
 
+    def is_same_moment(self, other: Snapshot) -> bool:
+        """Whether both see the same data, by whichever means."""
+        return (self.token, self.identity) == (other.token, other.identity)
+
 
 class PlannedColumn(Frozen):
     """A column as the database declares it and as the file will hold it.

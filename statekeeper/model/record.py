@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, Field
 from statekeeper.errors import FailureKind, StatekeeperError
 from statekeeper.model.base import Document, Frozen
 from statekeeper.model.metadata import Metadata
+from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope, TableRef
 
 
@@ -90,6 +91,7 @@ class Published(Frozen):
     output_path: str
     metadata_md5: str
     fingerprint: str
+    snapshot: Snapshot | None = Field(default=None, description="at which it was read; null in files of older versions")
 
 
 class StateRecord(Document):

@@ -70,6 +70,15 @@ class DuckdbSession:
             identity=self.identity(),
         )
 
+    def take_run_snapshot(self) -> Snapshot:
+        return self.take_snapshot()
+
+    def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
+        del relation  # the snapshot is that of the file, whatever the relation
+        self._reopen_if_changed()
+        self._require(snapshot)
+        return snapshot
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._require(snapshot)
         source = find_source(self._connection, relation)

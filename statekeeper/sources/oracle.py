@@ -73,6 +73,14 @@ class OracleSession:
         self._connection.act(f"{relation.label} snapshot")
         return self._snapshots.take(find_source(self._connection, relation), at=at)
 
+    def take_run_snapshot(self) -> Snapshot:
+        self._connection.act("run snapshot")
+        return self._snapshots.take_for_run()
+
+    def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
+        self._connection.act(f"{relation.label} snapshot")
+        return self._snapshots.join(find_source(self._connection, relation), snapshot)
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._connection.act(f"{relation.label} plan")
         self._snapshots.require(snapshot)

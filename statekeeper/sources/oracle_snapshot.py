@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from statekeeper.config.sources import OracleSource, SnapshotMode
+from statekeeper.config.sources import OracleSource, SnapshotMode, SnapshotScope
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
 from statekeeper.model.plan import Snapshot
 from statekeeper.sources.oracle_connection import Connection, is_not_granted
@@ -144,7 +144,27 @@ class Snapshots:
                 return self._read_only_transaction()
             case SnapshotMode.SCN:
                 moment = current_moment(self._connection) if at is None else moment_of(self._connection, at)
-                return self._at_scn(source, moment, is_past=at is not None)
+                snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+                return self._readable(source, snapshot, is_chosen=at is not None)
+
+    def take_for_run(self) -> Snapshot:
+        """The SCN of now, for relations that join it one by one.
+
+        Raises:
+            SourceError: nothing is granted that tells it.
+        """
+        moment = current_moment(self._connection)
+        return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+
+    def join(self, source: Source, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that was taken for the run, as `source` can be read at it.
+
+        Raises:
+            SnapshotLost: it is of another database, or gone.
+            SourceError, PlanError: something is not granted, or the query cannot be read at a snapshot.
+        """
+        self.require(snapshot)
+        return self._readable(source, snapshot, is_chosen=True)
 
     def require(self, snapshot: Snapshot) -> None:
         """That this session can read at the snapshot.
@@ -174,19 +194,18 @@ class Snapshots:
                 hint="let the service name the database that the plan was made on",
             )
 
-    def _at_scn(self, source: Source, moment: Moment, *, is_past: bool) -> Snapshot:
-        token = str(moment.scn)
+    def _readable(self, source: Source, snapshot: Snapshot, *, is_chosen: bool) -> Snapshot:
+        """The snapshot by the means that `source` has; one that `is_chosen` is not given up for one of another kind."""
         if source.takes_as_of:
-            snapshot = self._snapshot(SCN_KIND, token, moment.at)
             self._try_as_of(source, snapshot)
             return snapshot
         try:
-            enable_flashback(self._connection, moment.scn)
+            enable_flashback(self._connection, int(snapshot.token))
             disable_flashback(self._connection)
         except SourceError as error:
             if not is_not_granted(error):
                 raise
-            if self._config.session_budget(workers=2) == 1 and not is_past:
+            if self._config.session_budget(workers=2) == 1 and not is_chosen:
                 return self._read_only_transaction()
             raise PlanError(
                 f"custom_query has no place for a snapshot, and {self._connection.user} may not set one for a session",
@@ -195,7 +214,7 @@ class Snapshots:
                 "or give the query a source of its own with snapshot: transaction",
                 code=error.code,
             ) from error
-        return self._snapshot(FLASHBACK_KIND, token, moment.at)
+        return snapshot.model_copy(update={"kind": FLASHBACK_KIND})
 
     def _try_as_of(self, source: Source, snapshot: Snapshot) -> None:
         statement = Sql("SELECT COUNT(*)") + source.from_clause(snapshot) + Sql(" WHERE 1 = 0")
@@ -205,9 +224,11 @@ class Snapshots:
             if error.code != "ORA-01031":
                 raise
             what = source.text if source.name else "each table of the query"
+            is_alone = self._config.snapshot_scope is SnapshotScope.TABLE
+            otherwise = "; or set snapshot: transaction" if is_alone else ""
             raise SourceError(
                 error.message,
-                hint=f"GRANT FLASHBACK ON {what} TO {self._connection.user}; or set snapshot: transaction",
+                hint=f"GRANT FLASHBACK ON {what} TO {self._connection.user}{otherwise}",
                 code=error.code,
             ) from error
 

@@ -69,6 +69,16 @@ class SourceSession(Protocol):
         Raises PlanError where the source has no such past.
         """
 
+    def take_run_snapshot(self) -> Snapshot:
+        """The snapshot of now that all tables of a run will read at."""
+
+    def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
+        """`snapshot`, which the run has taken, in the form in which the relation can be read at it.
+
+        Raises:
+            SnapshotLost: it cannot be read at any more. SourceError: something is not granted.
+        """
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         """Disjoint chunks that cover the relation. Raises PlanError for a strategy that the relation does not allow."""
 

@@ -1,4 +1,4 @@
-"""The documents beside the state: plan, receipts, metadata, run manifest, the pointer to the last run.
+"""The documents beside the state: plan, receipts, metadata, run manifest and snapshots, the pointer to the last run.
 
 Decides for each how it is written (created once or replaced) and what a damaged one means. Damage to a receipt costs
 its chunk, for receipts are made whole: a torn one is no interrupted write, and it must not block the chunk. Damage to
@@ -14,17 +14,19 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from statekeeper.errors import StateDamaged
-from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, manifest_file
+from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, manifest_file, run_snapshots_folder
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt
+from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
-from statekeeper.store.temps import is_abandoned, process_token, sweep_temps
+from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
 
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
+_RUN_SNAPSHOT = re.compile(r"(\d{4,})\.json")
 
 D = TypeVar("D", bound=Document)
 
@@ -148,6 +150,50 @@ def save_manifest(disk: Disk, base_path: Path, manifest: RunManifest) -> None:
 def load_manifest(disk: Disk, base_path: Path, run_id: str) -> RunManifest | None:
     """The manifest of a run; None if it is missing. Raises StateDamaged if it is torn or foreign."""
     return _load(disk, manifest_file(base_path, run_id), RunManifest)
+
+
+def newest_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> int:
+    """The number of the newest snapshot that a run has of a source, by the names alone; 0 where it has none."""
+    names = disk.names(run_snapshots_folder(base_path, run_id, source_name))
+    return max((int(match[1]) for match in map(_RUN_SNAPSHOT.fullmatch, names) if match), default=0)
+
+
+def load_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> RunSnapshot | None:
+    """The newest snapshot that a run has of a source; None if it has none. Raises StateDamaged if it is not one."""
+    number = newest_run_snapshot(disk, base_path, run_id, source_name)
+    path = _run_snapshot_file(base_path, run_id, source_name, number)
+    found = _load(disk, path, RunSnapshot)
+    if found is not None and (found.run_id, found.source_name, found.number) != (run_id, source_name, number):
+        raise StateDamaged(
+            f"{path} is snapshot {found.number} of {found.source_name} in run {found.run_id}, "
+            f"and not {number} of {source_name} in run {run_id}",
+            hint="move the file away, or give the source another name",
+        )
+    return found
+
+
+def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> bool:
+    """Keep a snapshot of a run; False if another process has kept one of this number, which stands.
+
+    Raises:
+        StorageError: the file system refused.
+    """
+    path = _run_snapshot_file(base_path, snapshot.run_id, snapshot.source_name, snapshot.number)
+    with storage_errors(path, "save"):
+        disk.make_folder(path.parent, role="run_snapshot")
+    return create_once(disk, path, snapshot.to_bytes(), role="run_snapshot", unique=process_token())
+
+
+def tidy_run_snapshots(disk: Disk, base_path: Path, run_id: str, source_name: str) -> None:
+    """Remove the temporary files of processes that died while they kept a snapshot."""
+    folder = run_snapshots_folder(base_path, run_id, source_name)
+    with storage_errors(folder, "tidy"):
+        names = {name for name, _ in temps_in(disk, folder)}
+        sweep_temps(disk, folder, names, is_abandoned)
+
+
+def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: int) -> Path:
+    return run_snapshots_folder(base_path, run_id, source_name) / f"{number:04d}.json"
 
 
 def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:

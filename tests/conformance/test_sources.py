@@ -489,6 +489,45 @@ def test_a_new_snapshot_sees_what_was_committed_before_it(source):
         assert (5000, 1, START, "new") in rows_of(session, new)
 
 
+def test_tables_that_join_one_snapshot_are_read_at_it_in_any_session(source):
+    source.make(EVENTS, EVERYTHING)
+    with opened(source) as first:
+        snapshot = first.take_run_snapshot()
+    query = Relation(query="select id, name from shop.events")
+    with opened(source) as session:
+        for relation, rows in ((EVENTS.relation, EVENTS.rows), (EVERYTHING.relation, EVERYTHING.rows), (query, None)):
+            joined = session.join_snapshot(relation, snapshot)
+            assert joined.is_same_moment(snapshot)
+            own = Reading(relation=relation, snapshot=joined, scope=FULL, columns=planned(session.describe(relation)))
+            assert session.count(own).rows == len(rows or EVENTS.rows)
+            assert Counter(rows_of(session, own)) == Counter(
+                map(source.as_read, rows) if rows else ((row[0], row[3]) for row in EVENTS.rows)
+            )
+
+
+def test_a_table_that_joins_a_snapshot_late_sees_the_old_rows_or_says_that_it_is_lost(source):
+    source.make(EVENTS)
+    with opened(source) as session:
+        snapshot = session.take_run_snapshot()
+        source.insert(EVENTS, (5000, 1, START, "new"))
+        try:
+            joined = session.join_snapshot(EVENTS.relation, snapshot)
+        except SnapshotLost:
+            return
+        columns = planned(session.describe(EVENTS.relation))
+        own = Reading(relation=EVENTS.relation, snapshot=joined, scope=FULL, columns=columns)
+        assert session.count(own).rows == len(rows_of(session, own)) == len(EVENTS.rows)
+
+
+def test_no_table_joins_the_snapshot_of_another_database(source):
+    source.make(EVENTS)
+    with opened(source) as session:
+        own = session.take_run_snapshot()
+        other = own.model_copy(update={"identity": {"path": "elsewhere"}})
+        with pytest.raises(SnapshotLost):
+            session.join_snapshot(EVENTS.relation, other)
+
+
 def test_a_snapshot_of_another_database_is_lost(source, tmp_path):
     source.make(EVENTS)
     with opened(source) as session:

@@ -24,6 +24,7 @@ from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store import failpoints
 from statekeeper.store.disk import LocalDisk
+from statekeeper.store.documents import load_run_snapshot
 
 from .lossy_disk import LossyDisk
 
@@ -51,6 +52,7 @@ class Killing:
     kill_at: int | None = None
     disk: Literal["local", "no-exchange", "lossy"] = "local"
     lock: Literal["flock", "lease"] = "flock"
+    scope: Literal["table", "run"] = "table"
 
 
 @dataclass
@@ -142,6 +144,15 @@ class World:
         names = {path.name for path in (self.folder / DAY).iterdir()}
         names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
         assert names == {f"{RUN_ID}.parquet", f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
+        snapshots = self.folder / f"out/data/_runs/{RUN_ID}_snapshots/shop"
+        assert not snapshots.exists() or {path.suffix for path in snapshots.iterdir()} == {".json"}
+
+    @property
+    def is_at_the_runs_snapshot(self) -> bool:
+        """Whether what is published was read at the newest snapshot that the run has kept."""
+        newest = load_run_snapshot(LocalDisk(), self.folder / "out/data", RUN_ID, "shop")
+        published = self.state.published
+        return newest is not None and published is not None and published.snapshot == newest.snapshot
 
     def assert_complete(self, *, parts: int) -> None:
         """The end of every story: complete, equal to the source, nothing doubled, nothing left."""
@@ -175,7 +186,7 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
     pipeline = pipeline_of(
         {
             "pipeline": "crash",
-            "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
+            "sources": {"shop": {"type": "duckdb", "path": "source.duckdb", "snapshot_scope": killing.scope}},
             "output": {"base_path": "out/data", "lock": killing.lock, "lease_ttl": "300ms"},
             "defaults": {"chunking": {"strategy": "rowid", "target_rows": killing.chunk_rows}},
             "tables": [
