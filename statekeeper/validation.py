@@ -21,7 +21,8 @@ from statekeeper.errors import DataError
 from statekeeper.schemas.arrow import schema_digest
 from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.constraints import quoted
-from statekeeper.schemas.fields import ModelField, ModelShape, pair_fields, read_model
+from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.fields import ModelField, ModelShape, pair_fields
 from statekeeper.schemas.findings import SAMPLES, Findings, RowSample, Violation
 from statekeeper.schemas.open_rows import ROW_NUMBER, Key, OpenRows, any_of, unrepresentable
 from statekeeper.schemas.rows import deliver, whole_row_validator
@@ -247,10 +248,10 @@ class _Scan:
 
     def _message(self, check: Check, row: _Row) -> str | None:
         """What is wrong with the row; None if pydantic finds nothing wrong with this column."""
-        if check.constraint == REPRESENTABLE or row.values is None or self._model is None:
+        if check.constraint == REPRESENTABLE or row.values is None or self._model is None or self._shape is None:
             return f"{row.texts[check.column]} is not {check.expected}"
         key = self._fields[check.column].key
-        errors = whole_row_validator(self._model)(row.values)
+        errors = whole_row_validator(self._model, self._shape, tuple(self._fields.values()))(row.values)
         return next((error.message for error in errors if error.key == key), None)
 
     def _rows(self, where: str, limit: int) -> list[_Row]:

@@ -6,11 +6,12 @@ runs nothing (`statekeeper.validation` does) and is plain values, to be printed,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.constraints import (
+    NEVER,
     Column,
     Expression,
     NotCompiled,
@@ -20,7 +21,8 @@ from statekeeper.schemas.constraints import (
     compile_representable,
     compile_uuid,
 )
-from statekeeper.schemas.fields import Kind, ModelField, pair_fields, read_model
+from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.fields import Kind, ModelField, ModelShape, pair_fields
 from statekeeper.schemas.meet import natural_kind
 
 if TYPE_CHECKING:
@@ -48,10 +50,14 @@ class Check:
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A column that pydantic validates on every row, and why; `column` None is the model as a whole."""
+    """A column that pydantic validates on every row, and why; `column` None is the model as a whole.
+
+    `reads` are further columns that its validators are handed.
+    """
 
     column: str | None
     reason: str
+    reads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,8 @@ class CompiledSchema:
     checks: tuple[Check, ...]
     row_by_row: tuple[RowByRow, ...]
     constraints: int
+    judged_otherwise: tuple[str, ...] = ()
+    """Columns whose values pydantic would change before or after it judges them; the file keeps them as they are."""
 
     @property
     def is_whole_row(self) -> bool:
@@ -70,11 +78,18 @@ class CompiledSchema:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before a run: what will be slow, and why."""
-        return tuple(
+        """What a person should know before a run: what will be slow, and why; and what changes no value."""
+        slow = (
             f"{'the model' if part.column is None else f'column {part.column}'} is validated row by row by pydantic, "
-            f"which is slow: {part.reason}"
+            f"which is slow: {part.reason}" + (f" (it is handed {', '.join(part.reads)} too)" if part.reads else "")
             for part in self.row_by_row
+        )
+        if not self.judged_otherwise:
+            return tuple(slow)
+        names = ", ".join(self.judged_otherwise)
+        return (
+            *slow,
+            f"{names}: strip_whitespace, to_lower and to_upper only judge; values are kept as they were read",
         )
 
 
@@ -99,7 +114,7 @@ def compile_checks(model: type[BaseModel] | None, columns: tuple[PlannedColumn, 
         always = _representable(planned)
         checks.extend(always)
         constraints += len(always)
-        if part is None:
+        if part is None or shape is None:
             continue
         constraints += (not part.is_nullable) + len(_named(part))
         if is_whole_row:
@@ -107,8 +122,20 @@ def compile_checks(model: type[BaseModel] | None, columns: tuple[PlannedColumn, 
         try:
             checks.extend(_field_checks(planned, part))
         except NotCompiled as error:
-            row_by_row.append(RowByRow(planned.name, str(error)))
-    return CompiledSchema(columns, tuple(checks), tuple(row_by_row), constraints)
+            reads = _columns_before(part, shape, fields) if part.reads_others else ()
+            row_by_row.append(RowByRow(planned.name, str(error), reads))
+    changed = tuple(name for name, part in fields.items() if any(part.constraints.get(key) for key in _CHANGES))
+    return CompiledSchema(columns, tuple(checks), tuple(row_by_row), constraints, changed)
+
+
+_CHANGES = ("strip_whitespace", "to_lower", "to_upper")
+
+
+def _columns_before(part: ModelField, shape: ModelShape, fields: dict[str, ModelField]) -> tuple[str, ...]:
+    """The columns of the fields that stand before a field in its model, which its validators are handed."""
+    columns = {other.name: column for column, other in fields.items()}
+    names = [other.name for other in shape.fields]
+    return tuple(columns[name] for name in names[: names.index(part.name)])
 
 
 def _representable(planned: PlannedColumn) -> list[Check]:
@@ -121,7 +148,9 @@ def _representable(planned: PlannedColumn) -> list[Check]:
 
 def _named(part: ModelField) -> list[str]:
     """The names of a field's constraints, as findings and counts know them."""
-    names = [name for name in part.constraints if name not in {"coerce_numbers_to_str", "tz_constraint"}]
+    if part.choices:
+        return ["union"]
+    names = [name for name in part.constraints if name not in {"tz_constraint", *_CHANGES}]
     return names + (["enum"] if part.members is not None else []) + (["uuid"] if part.kind is Kind.UUID else [])
 
 
@@ -136,6 +165,20 @@ def _field_checks(planned: PlannedColumn, part: ModelField) -> list[Check]:
     found: dict[str, tuple[str, Expression]] = {}
     if not part.is_nullable:
         found["not_null"] = ("a value", Expression(f"{column.sql} IS NULL"))
+    if part.choices:
+        found["union"] = (f"a value of {part.label}", _union(column, part))
+    else:
+        found |= _constraints(column, part)
+    return [
+        Check(planned.name, name, expected, expression.violated, expression.undecided)
+        for name, (expected, expression) in found.items()
+        if expression.violated is not None
+    ]
+
+
+def _constraints(column: Column, part: ModelField) -> dict[str, tuple[str, Expression]]:
+    """By the constraint's name, what is expected and its expression; NULL violates none of them. Raises NotCompiled."""
+    found: dict[str, tuple[str, Expression]] = {}
     if part.members is not None:
         found["enum"] = (f"one of {', '.join(map(repr, part.members))}", compile_members(column, part.members))
     if part.kind is Kind.UUID:
@@ -144,15 +187,40 @@ def _field_checks(planned: PlannedColumn, part: ModelField) -> list[Check]:
     if any(value is not None for value in digits.values()):
         for name, expression in compile_digits(column, digits["max_digits"], digits["decimal_places"]).items():
             found[name] = (_expected(name, digits[name]), expression)
+    judged = column.stripped if part.constraints.get("strip_whitespace") else column
     for name, value in part.constraints.items():
-        if name not in digits:
+        if name not in digits and value is not None:
             public = "finite" if name == "allow_inf_nan" else name
-            found[public] = (_expected(public, value), compile_constraint(column, name, value))
-    return [
-        Check(planned.name, name, expected, expression.violated, expression.undecided)
-        for name, (expected, expression) in found.items()
-        if expression.violated is not None
-    ]
+            found[public] = (_expected(public, value), compile_constraint(judged, name, value))
+    return found
+
+
+def _union(column: Column, part: ModelField) -> Expression:
+    """True where every member that could accept such a value refuses it. Raises NotCompiled."""
+    natural = natural_kind(column.arrow)
+    refused: list[str] = []
+    for choice in _flat(part):
+        if choice.reason is not None:
+            raise NotCompiled(f"a union with {choice.reason}")
+        if choice.kind is Kind.FLOAT and natural in {Kind.INT, Kind.DECIMAL}:
+            raise NotCompiled(f"a union in which float may accept a column of {natural}")
+        if choice.kind is Kind.ANY:
+            return NEVER
+        if choice.kind is not natural or choice.enum is not None:
+            continue  # strict mode refuses every value of another type
+        found = _constraints(replace(column, kind=choice.kind), choice)
+        if any(expression.undecided is not None for _, expression in found.values()):
+            raise NotCompiled("a union with a pattern that strings beyond ASCII leave open")
+        violated = [expression.violated for _, expression in found.values() if expression.violated is not None]
+        if not violated:
+            return NEVER
+        refused.append(" OR ".join(f"({text})" for text in violated))
+    return Expression(" AND ".join(f"({text})" for text in refused)) if refused else column.always
+
+
+def _flat(part: ModelField) -> list[ModelField]:
+    """The members of a union, and of unions among them."""
+    return [one for choice in part.choices for one in (_flat(choice) if choice.choices else [choice])]
 
 
 def _wrong_type(wanted: Kind, natural: Kind) -> bool:

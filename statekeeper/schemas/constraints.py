@@ -8,7 +8,7 @@ validators of `int`, `float`, `decimal`, `string`, `date`, `datetime` and `time`
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +24,13 @@ _CONTEXT_DIGITS = 28
 _MOST_BYTES = 4
 """Bytes of a character in UTF-8."""
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+_WHITE_SPACE = "".join(
+    map(
+        chr,
+        (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
+    )
+)
+"""What Rust's `str::trim` removes: Unicode's White_Space."""
 _CANONICAL_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
 
@@ -53,6 +60,11 @@ class Column:
     @classmethod
     def of(cls, name: str, arrow: pa.DataType, kind: Kind) -> Column:
         return cls(quoted(name), arrow, kind)
+
+    @property
+    def stripped(self) -> Column:
+        """The same without white space at both ends, as pydantic's `strip_whitespace` judges a value."""
+        return replace(self, sql=f"trim({self.sql}, '{_WHITE_SPACE}')")
 
     @property
     def is_exact_number(self) -> bool:
@@ -116,8 +128,8 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
             return _pattern(column, value)
         case "tz_constraint" if value in {"aware", "naive"}:
             return NEVER  # planned so: see schemas.meet
-        case "coerce_numbers_to_str":
-            return NEVER
+        case "strip_whitespace" | "to_lower" | "to_upper":
+            return NEVER  # they refuse nothing: the first is in `column.stripped`, the others come after every check
         case _:
             raise NotCompiled(f"constraint {name}")
 

@@ -1,21 +1,26 @@
-"""The fingerprint of a model: equal for equal meaning, in every process and run.
+"""The fingerprint of a model: equal for equal meaning, in every process and run, and under every version of pydantic.
 
-It is a SHA-256 over what decides whether a row is accepted: fields, aliases, types, constraints, config, and the source
-of every validator. JSON Schema alone would not do: it leaves out the bounds of dates and the demand for a time zone,
-among others. Names of modules, addresses, defaults and documentation do not count. A function that a validator merely
-calls is not seen.
+It is a SHA-256 over what `schemas.core_schema` understood of the model: of each field its names, type and constraints,
+and the source of every validator with what it uses of its own file (`schemas.source_text`). Only what was not
+understood, and is left to pydantic row by row, counts as pydantic's own core schema describes it. Spelling, defaults,
+documentation, addresses, and keys of the core schema that decide nothing do not count. JSON Schema would not do: it
+leaves out the bounds of dates and the demand for a time zone, among others.
 """
 
 from __future__ import annotations
 
 import enum
-import functools
 import hashlib
-import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
+
+from statekeeper.schemas.core_schema import function_of, read_model
+from statekeeper.schemas.fields import Kind, ModelField, ModelShape, Node
+from statekeeper.schemas.source_text import class_text, source_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -25,70 +30,124 @@ _WITHOUT_MEANING = frozenset(
         *("metadata", "serialization", "title", "model_name", "computed_fields", "default", "default_factory", "ref"),
         *("validate_default", "copy_default", "default_factory_takes_data", "microseconds_precision", "frozen"),
         *("serialization_alias", "serialization_exclude", "serialization_exclude_if", "root_model", "custom_init"),
-        *("field_name", "generic_origin", "cls_repr"),
+        *("field_name", "generic_origin", "cls_repr", "strict"),
     }
 )
+"""Keys of a core schema that decide nothing about a row that is validated strictly."""
+_NUMBERS = frozenset({Kind.INT, Kind.DECIMAL, Kind.FLOAT})
 
 
 def model_fingerprint(model: type[BaseModel]) -> str:
     """SHA-256 (hexadecimal) of what the model accepts; a change of a bound, a type or a validator changes it."""
-    described = _Description().of(model.__pydantic_core_schema__)
+    shape = read_model(model)
+    described = _shape(shape, model)
     text = json.dumps(described, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-class _Description:
-    """Core schemas as JSON values; references, which hold addresses, become numbers in order of appearance."""
+def _shape(shape: ModelShape, model: type[BaseModel]) -> Any:
+    has_code = bool(shape.whole_row_reason) or any(_has_code(part) for part in shape.fields)
+    parts = sorted((_field(part, shape.definitions) for part in shape.fields), key=repr)
+    if not has_code:
+        return {"fields": parts}
+    return {
+        "fields": parts,
+        # What a validator is handed depends on the order of the fields, and on the config.
+        "order": [part.keys for part in shape.fields],
+        "config": _CoreSchema(shape.definitions).of(shape.config),
+        "validators": [_function(node) for node in shape.validators],
+        "hooks": shape.hooks,
+        "methods": class_text(model) if shape.whole_row_reason else None,
+    }
 
-    def __init__(self) -> None:
-        self._refs: dict[str, int] = {}
+
+def _has_code(part: ModelField) -> bool:
+    return part.opaque is not None or any(step is not None for step in part.steps) or any(map(_has_code, part.choices))
+
+
+def _field(part: ModelField, definitions: Mapping[str, Node]) -> dict[str, Any]:
+    """A field, or a member of a union, as a JSON value."""
+    described: dict[str, Any] = {
+        "keys": part.keys,
+        "kind": part.kind.value,
+        "nullable": part.is_nullable,
+        "constraints": {
+            name: _limit(part.kind, value)
+            for name, value in part.constraints.items()
+            if _decides(part.kind, name, value)
+        },
+    }
+    if part.members is not None:
+        described["members"] = sorted(repr(value) for value in part.members)
+    if part.choices:
+        described["choices"] = sorted((_field(choice, definitions) for choice in part.choices), key=repr)
+    if part.unsupported is not None:
+        described["unsupported"] = part.unsupported
+    if _has_code(part):
+        described["enum"] = part.enum.__name__ if part.enum is not None else None
+        described["steps"] = [None if step is None else _function(step) for step in part.steps]
+        described["opaque"] = _CoreSchema(definitions).of(part.opaque)
+    return described
+
+
+def _decides(kind: Kind, name: str, value: Any) -> bool:
+    """Whether a constraint refuses anything, or is only its default, written out."""
+    if name == "allow_inf_nan":
+        return kind is Kind.FLOAT and not value  # no column holds a Decimal that is not finite
+    return value is not None and value is not False
+
+
+def _limit(kind: Kind, value: Any) -> Any:
+    """A constraint's value: numbers as numbers, whether they were written 1, 1.0 or Decimal("1.00")."""
+    if kind in _NUMBERS and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        # pydantic reads a float bound of an int or Decimal by its shortest text, that of a float as it is.
+        number = Decimal(repr(value)) if isinstance(value, float) and kind is not Kind.FLOAT else value
+        number = float(number) if kind is Kind.FLOAT else number
+        return str(Fraction(number)) if Decimal(number).is_finite() else str(number)
+    return _CoreSchema({}).of(value)
+
+
+def _function(node: Node) -> list[Any]:
+    return [node["type"], node["function"].get("type"), source_text(function_of(node))]
+
+
+class _CoreSchema:
+    """A core schema as a JSON value; a reference, which holds an address, is what it refers to."""
+
+    def __init__(self, definitions: Mapping[str, Node]) -> None:
+        self._definitions = definitions
+        self._open: list[str] = []
 
     def of(self, value: Any) -> Any:
         """A JSON value that is equal exactly when `value` means the same."""
         if value is None or type(value) in {bool, int, str}:
             return value
         if isinstance(value, Mapping):
-            return {str(key): self._entry(str(key), part) for key, part in value.items() if key not in _WITHOUT_MEANING}
+            return self._node(value)
         if isinstance(value, list | tuple):
             return [self.of(part) for part in value]
         if isinstance(value, set | frozenset):
             return sorted((self.of(part) for part in value), key=repr)
         return self._of_object(value)
 
-    def _entry(self, key: str, part: Any) -> Any:
-        if key == "schema_ref":
-            return self._refs.setdefault(part, len(self._refs))
-        if key == "post_init" and part:
-            return "post_init"
-        return self.of(part)
+    def _node(self, node: Node) -> Any:
+        ref = str(node.get("schema_ref"))
+        if node.get("type") == "definition-ref" and ref in self._definitions:
+            if ref in self._open:
+                return ["again", len(self._open) - self._open.index(ref)]
+            self._open.append(ref)
+            found = self.of(self._definitions[ref])
+            self._open.pop()
+            return found
+        return {str(key): self.of(part) for key, part in node.items() if key not in _WITHOUT_MEANING}
 
     def _of_object(self, value: Any) -> Any:
         if isinstance(value, enum.Enum):
             return ["member", value.name, self.of(value.value)]
         if isinstance(value, re.Pattern):
             return ["pattern", value.pattern, value.flags]
-        if isinstance(value, functools.partial):
-            return ["partial", self.of(value.func), self.of(value.args), self.of(value.keywords)]
         if isinstance(value, type):
-            return ["class", value.__qualname__, *self._own_hooks(value)]
+            return ["class", value.__qualname__, class_text(value)]
         if callable(value):
-            return ["function", _source(value)]
+            return ["code", source_text(value)]
         return [type(value).__qualname__, repr(value)]
-
-    def _own_hooks(self, value: type) -> list[str]:
-        """What a class itself does while a row is made into it: its constructor and hooks, where they are its own."""
-        names = ("__init__", "model_post_init", "_missing_")
-        return [_source(vars(value)[name]) for name in names if inspect.isfunction(vars(value).get(name))]
-
-
-def _source(function: Callable[..., Any]) -> str:
-    """The source of a function, or of the class of a callable object; its bytecode where there is no source."""
-    target = inspect.unwrap(getattr(function, "__func__", function))
-    if not (inspect.isroutine(target) or inspect.isclass(target)):
-        return f"{_source(type(target))} {sorted(vars(target).items()) if hasattr(target, '__dict__') else ''}"
-    name = getattr(target, "__qualname__", type(target).__qualname__)
-    try:
-        return f"{name}\n{inspect.getsource(target)}"
-    except (OSError, TypeError):
-        code = getattr(target, "__code__", None)
-        return f"{name} {code.co_code.hex()} {code.co_consts!r}" if code is not None else str(name)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints, create_model
 from pydantic_core import SchemaError
 
 from statekeeper.errors import ConfigError
@@ -36,16 +36,18 @@ _LENGTHS = ("min_length", "max_length")
 _KEYS_OF: dict[str, tuple[str, ...]] = {
     "int": (*_BOUNDS, "multiple_of", "enum"),
     "decimal": (*_BOUNDS, "multiple_of", "max_digits", "decimal_places"),
-    "float": (*_BOUNDS, "multiple_of"),
-    "str": (*_LENGTHS, "pattern", "enum"),
+    "float": (*_BOUNDS, "multiple_of", "allow_inf_nan"),
+    "str": (*_LENGTHS, "pattern", "strip_whitespace", "ascii_only", "enum"),
     "bytes": _LENGTHS,
     "bool": (),
     "date": _BOUNDS,
-    "datetime": _BOUNDS,
+    "datetime": (*_BOUNDS, "timezone"),
     "time": _BOUNDS,
     "uuid": (),
 }
-_ALL_KEYS = (*_BOUNDS, "multiple_of", "max_digits", "decimal_places", *_LENGTHS, "pattern", "enum")
+_ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS_OF.values() for key in keys))
+_OF_STRINGS = ("strip_whitespace", "ascii_only")
+_ZONED: dict[str, Any] = {"aware": AwareDatetime, "naive": NaiveDatetime}
 
 
 def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
@@ -59,7 +61,7 @@ def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
     for index, (name, rule) in enumerate(columns.items()):
         try:
             # The alias carries the column's name, which need not be an identifier.
-            fields[f"column_{index}"] = (_annotation(rule), Field(alias=name, **_constraints(rule)))
+            fields[f"column_{index}"] = (_annotation(rule), Field(alias=name))
             create_model("Columns", **{f"column_{index}": fields[f"column_{index}"]})
         except (ValueError, TypeError, SchemaError) as error:
             problems.append(f"  {name}: {str(error).splitlines()[-1].strip()}")
@@ -71,26 +73,34 @@ def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
 
 
 def _annotation(rule: ColumnRule) -> Any:
-    kind: Any = _PYTHON[rule.type]
-    if rule.enum is not None:
-        stray = [value for value in rule.enum if type(value) is not kind]
-        if stray or not rule.enum:
-            raise ValueError(f"enum of a {rule.type} needs values of that type, found {list(rule.enum)!r}")
-        kind = Literal[rule.enum]
-    return kind | None if rule.nullable else kind
-
-
-def _constraints(rule: ColumnRule) -> dict[str, Any]:
     given = {key: getattr(rule, key) for key in _ALL_KEYS if getattr(rule, key) is not None}
     for key in given:
         if key not in _KEYS_OF[rule.type]:
-            raise ValueError(f"{key} does not go with type {rule.type}, which takes {', '.join(_KEYS_OF[rule.type])}")
-    if "enum" in given and len(given) > 1:
-        raise ValueError(
-            f"enum already lists every value; leave out {', '.join(key for key in given if key != 'enum')}"
-        )
-    given.pop("enum", None)
-    return {key: _value(rule, key, value) for key, value in given.items()}
+            takes = ", ".join(_KEYS_OF[rule.type]) or "none"
+            raise ValueError(f"{key} does not go with type {rule.type}, which takes {takes}")
+    if rule.enum is not None:
+        kind = _literal(rule, [key for key in given if key != "enum"])
+    else:
+        kind = _constrained(rule, given)
+    return kind | None if rule.nullable else kind
+
+
+def _literal(rule: ColumnRule, others: list[str]) -> Any:
+    values = rule.enum or ()
+    if not values or any(type(value) is not _PYTHON[rule.type] for value in values):
+        raise ValueError(f"enum of a {rule.type} needs values of that type, found {list(values)!r}")
+    if others:
+        raise ValueError(f"enum already lists every value; leave out {', '.join(others)}")
+    return Literal[values]
+
+
+def _constrained(rule: ColumnRule, given: dict[str, Any]) -> Any:
+    kind: Any = _ZONED[rule.timezone] if rule.timezone is not None else _PYTHON[rule.type]
+    strings = {key: value for key, value in given.items() if key in _OF_STRINGS}
+    others = {key: _value(rule, key, value) for key, value in given.items() if key not in {*_OF_STRINGS, "timezone"}}
+    if strings:
+        kind = Annotated[kind, StringConstraints(**strings)]
+    return Annotated[kind, Field(**others)] if others else kind
 
 
 def _value(rule: ColumnRule, key: str, value: Any) -> Any:

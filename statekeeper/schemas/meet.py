@@ -7,7 +7,7 @@ each value fits is found by the checked cast (`schemas.arrow`), whether it satis
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +16,9 @@ import pyarrow as pa
 from statekeeper.errors import PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import format_type, parse_type
+from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.differences import Difference, DifferenceKind
-from statekeeper.schemas.fields import Kind, ModelField, pair_fields, read_model
+from statekeeper.schemas.fields import Kind, ModelField, pair_fields
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -116,11 +117,12 @@ def _new(column: SourceColumn, model: str) -> Difference:
 def _lost(
     columns: tuple[SourceColumn, ...], fields: tuple[ModelField, ...], pairs: dict[str, ModelField]
 ) -> Iterator[Difference]:
-    met = {part.key for part in pairs.values()}
+    met = {part.name for part in pairs.values()}
     for part in fields:
-        if part.key in met:
+        if part.name in met:
             continue
-        alike = [column.name for column in columns if column.name.casefold() == part.key.casefold()]
+        folded = {key.casefold() for key in part.keys}
+        alike = [column.name for column in columns if column.name.casefold() in folded]
         why, remedy = "the table has no such column", f"remove the field {part.key}, or give it the column's new name"
         if alike:
             why = f"several columns differ from it only by case: {', '.join(alike)}"
@@ -143,7 +145,7 @@ def _retyped(column: SourceColumn, part: ModelField | None, why: str) -> Differe
 
 def _says_of_null(part: ModelField) -> bool:
     """False where only the field's own validator, or nobody, knows whether it takes None."""
-    return not part.takes_raw and (part.kind is not Kind.ANY or bool(part.union) or part.members is not None)
+    return not part.takes_raw and (part.kind is not Kind.ANY or bool(part.choices) or part.members is not None)
 
 
 def _nullability(column: SourceColumn, part: ModelField) -> Difference:
@@ -239,26 +241,39 @@ def _natural(read: pa.DataType) -> str:
     return str(kind)
 
 
+Rule = Callable[["pa.DataType", ModelField], "pa.DataType | None"]
+"""The file's type for a column that is delivered as an Arrow type; None where not every value could be kept."""
+
+
 def _target(read: pa.DataType, part: ModelField, column: SourceColumn) -> pa.DataType | None:
     """The file's type for a field whose column is delivered as `read`; None where the two do not meet exactly."""
     natural = natural_kind(read)
-    found: pa.DataType | None = None
-    match part.kind:
-        case Kind.INT:
-            found = _int_target(read, part)
-        case Kind.DECIMAL:
-            found = _decimal_target(read, part)
-        case Kind.FLOAT if natural is Kind.INT:
-            found = pa.float64() if read.bit_width <= _EXACT_IN_DOUBLE else None
-        case Kind.DATETIME if natural is Kind.DATETIME:
-            found = None if _has_other_zone(read, part) else _python_type(read)
-        case Kind.UUID:
-            found = read if natural is Kind.STR and "uuid" in column.database_type.casefold() else None
-        case Kind.ANY:
-            found = _python_type(read) if not part.union or {natural, Kind.ANY} & part.union else None
-        case kind:
-            found = read if kind is natural else None
-    return found
+    if part.kind is Kind.ANY:
+        takes_any = not part.choices or any(_takes(choice, natural) for choice in part.choices)
+        return _python_type(read) if takes_any else None
+    if part.kind is Kind.UUID and "uuid" not in column.database_type.casefold():
+        return None  # other text may be spelt in ways that are not a UUID's own
+    rule = MEETINGS.get((natural, part.kind))
+    return rule(read, part) if rule is not None else None
+
+
+def _takes(choice: ModelField, natural: Kind) -> bool:
+    """Whether a member of a union could accept what the column delivers by itself: never an Enum or a UUID."""
+    if choice.choices:
+        return any(_takes(inner, natural) for inner in choice.choices)
+    return choice.kind is Kind.ANY or choice.takes_raw or (choice.kind is natural and choice.enum is None)
+
+
+def _same(read: pa.DataType, _: ModelField) -> pa.DataType:
+    return read
+
+
+def _exact_float(read: pa.DataType, _: ModelField) -> pa.DataType | None:
+    return pa.float64() if read.bit_width <= _EXACT_IN_DOUBLE else None
+
+
+def _moment(read: pa.DataType, part: ModelField) -> pa.DataType | None:
+    return None if _has_other_zone(read, part) else _python_type(read)
 
 
 def _has_other_zone(read: pa.DataType, part: ModelField) -> bool:
@@ -270,8 +285,6 @@ def _int_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
     """Integers keep their width; whole decimals become int64, unless the field's own bounds ask for more digits."""
     if pa.types.is_integer(read):
         return read
-    if not pa.types.is_decimal(read):
-        return None
     has_no_declared_scale = pa.types.is_decimal256(read)
     if read.scale != 0 and not has_no_declared_scale:
         return None
@@ -287,8 +300,6 @@ def _wants_more_than_int64(part: ModelField) -> bool:
 
 def _decimal_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
     digits, places = part.constraints.get("max_digits"), part.constraints.get("decimal_places")
-    if not (pa.types.is_decimal(read) or pa.types.is_integer(read)):
-        return None
     if digits is not None and places is not None and places <= digits <= _MAX_DIGITS:
         return pa.decimal128(digits, places)
     if pa.types.is_integer(read):
@@ -297,3 +308,24 @@ def _decimal_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
     if pa.types.is_decimal256(read) and places is not None:
         return pa.decimal128(_MAX_DIGITS, min(places, _MAX_DIGITS))
     return _own_type(read)
+
+
+MEETINGS: Mapping[tuple[Kind, Kind], Rule] = {
+    (Kind.INT, Kind.INT): _int_target,
+    (Kind.INT, Kind.DECIMAL): _decimal_target,
+    (Kind.INT, Kind.FLOAT): _exact_float,
+    (Kind.DECIMAL, Kind.INT): _int_target,
+    (Kind.DECIMAL, Kind.DECIMAL): _decimal_target,
+    (Kind.FLOAT, Kind.FLOAT): _same,
+    (Kind.STR, Kind.STR): _same,
+    (Kind.STR, Kind.UUID): _same,
+    (Kind.BYTES, Kind.BYTES): _same,
+    (Kind.BOOL, Kind.BOOL): _same,
+    (Kind.DATE, Kind.DATE): _same,
+    (Kind.DATETIME, Kind.DATETIME): _moment,
+    (Kind.TIME, Kind.TIME): _same,
+}
+"""What a column delivers by itself, and what a field takes: the pairs that can meet, and how. All others are refused.
+
+A source may offer a column in several forms (`SourceColumn.alternatives`), each of which is tried.
+"""

@@ -44,11 +44,13 @@ class BrokenRow:
 class OpenRows:
     """What pydantic has to look at, and how.
 
-    `fields` are read and validated, by column name; `undecided` holds, for columns that are open on some rows only, the
-    SQL that tells which.
+    `fields` are read and validated, by column name; `asked` are those whose errors count (of the others, validators are
+    handed the values; SQL judges them); `undecided` holds, for columns that are open on some rows only, the SQL that
+    tells which.
     """
 
     fields: dict[str, ModelField]
+    asked: frozenset[str]
     undecided: dict[str, str]
     unrepresentable: str
     validate: Validate
@@ -58,13 +60,19 @@ class OpenRows:
         cls, compiled: CompiledSchema, fields: Mapping[str, ModelField], model: type[BaseModel], shape: ModelShape
     ) -> OpenRows:
         undecided = {check.column: check.undecided for check in compiled.checks if check.undecided is not None}
+        asked = undecided.keys() | {part.column for part in compiled.row_by_row if part.column is not None}
+        wanted = asked | {column for part in compiled.row_by_row for column in part.reads}
         if compiled.is_whole_row:
-            chosen, undecided, validate = dict(fields), {}, whole_row_validator(model)
-        else:
-            wanted = undecided.keys() | {part.column for part in compiled.row_by_row}
-            chosen = {name: part for name, part in fields.items() if name in wanted}
-            validate = fields_validator(shape, tuple(chosen.values()))
-        return cls(chosen, undecided, unrepresentable(tuple(chosen), compiled), validate)
+            asked, wanted, undecided = set(fields), set(fields), {}
+        names = {part.name: column for column, part in fields.items()}
+        chosen = {
+            names[part.name]: fields[names[part.name]]  # in the model's order
+            for part in shape.fields
+            if names.get(part.name) in wanted
+        }
+        parts = tuple(chosen.values())
+        validate = whole_row_validator(model, shape, parts) if compiled.is_whole_row else fields_validator(shape, parts)
+        return cls(chosen, frozenset(asked), undecided, unrepresentable(tuple(chosen), compiled), validate)
 
     def query(self, numbered_source: str, violated: str) -> str:
         """The open rows: the columns of `fields`, a flag per column in `undecided`, whether flagged, and the number."""
@@ -72,7 +80,7 @@ class OpenRows:
         selected += [f"coalesce({text}, FALSE)" for text in self.undecided.values()]
         selected += [f"coalesce({violated}, FALSE)", ROW_NUMBER]
         where = f"coalesce(NOT ({self.unrepresentable}), TRUE)"
-        if len(self.undecided) == len(self.fields):
+        if self.undecided.keys() == self.asked:
             where += f" AND ({any_of(list(self.undecided.values()))})"
         named = ", ".join(f"{text} AS c{index}" for index, text in enumerate(selected))
         return f"SELECT {named} FROM {numbered_source} WHERE {where}"
@@ -91,7 +99,9 @@ class OpenRows:
                 continue
             messages: dict[Key, str] = {}
             for error in errors:
-                name = names.get(error.key or "", error.key)
+                name = names.get(error.key or "")
+                if name is not None and name not in self.asked:
+                    continue
                 # Of a column that is open on some rows, SQL has counted all but the pattern.
                 if name not in is_open or (error.constraint == "pattern" and is_open[name][index].as_py()):
                     messages.setdefault(Key(name, error.constraint), error.message)

@@ -11,7 +11,7 @@
 | time                 | naive time                                                                            |
 | UUID                 | UUID, from the canonical text in the file; other text stays str (and is refused)      |
 | Literal of str, int  | str, int                                                                              |
-| Enum of str, int     | the member of that value; a value without one stays as it is (and is refused)         |
+| Enum                 | the member of that value; a value without one stays as it is (and is refused)         |
 | union, Any           | what the column delivers by itself: one of the above                                  |
 | NULL                 | None                                                                                  |
 
@@ -20,9 +20,13 @@ Moments that Python cannot hold never come here: the scan flags them as `represe
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -75,10 +79,19 @@ def deliver(array: pa.Array, part: ModelField) -> list[Any]:
         values = [None if value is None else int(value) for value in values]
     if part.kind is Kind.UUID:
         return [UUID(value) if value is not None and _CANONICAL_UUID.fullmatch(value) else value for value in values]
-    if part.enum is not None and part.members is not None:
-        members: Mapping[Any, Any] = {member.value: member for member in part.enum}
-        return [members.get(value, value) for value in values]
+    if part.enum is not None:
+        members = members_of(part.enum)
+        return [members.get((type(value), value), value) for value in values]
     return values
+
+
+_SCALARS = frozenset({str, int, Decimal, float, bytes, bool, date, datetime, time})
+
+
+@lru_cache(maxsize=256)
+def members_of(kind: type[enum.Enum]) -> Mapping[tuple[type, Any], Any]:
+    """An Enum's members by type and value: 1 is not the member of True, nor of 1.0, though the three are equal."""
+    return {(type(member.value), member.value): member for member in kind if type(member.value) in _SCALARS}
 
 
 def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
@@ -88,17 +101,21 @@ def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
         yield dict(zip(keys, values, strict=True))
 
 
-def whole_row_validator(model: type[BaseModel]) -> Validate:
-    """Validates rows by the model itself, strictly."""
+def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
+    """Validates rows by the model itself, strictly; `parts` are its fields as columns have them."""
+    keys = _keys_of_errors(shape, parts)
 
     def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
-        return _errors(lambda: model.model_validate(row, strict=True), row)
+        return _errors(lambda: model.model_validate(row, strict=True), row, keys)
 
     return validate
 
 
 def fields_validator(shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
-    """Validates rows of only these fields, each exactly as the model would; no validator of theirs looks at others."""
+    """Validates rows of only these fields, each exactly as the model would.
+
+    Where a validator is handed the fields before its own, those are among `parts`, in the model's order.
+    """
     schema: Any = {
         "type": "model-fields",
         "fields": {part.name: part.node for part in parts},
@@ -108,29 +125,37 @@ def fields_validator(shape: ModelShape, parts: tuple[ModelField, ...]) -> Valida
         schema = {"type": "definitions", "schema": schema, "definitions": list(shape.definitions.values())}
     config: Any = dict(shape.config)
     validator = SchemaValidator(schema, config)
+    keys = _keys_of_errors(shape, parts)
 
     def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
-        return _errors(lambda: validator.validate_python(row, strict=True), row)
+        return _errors(lambda: validator.validate_python(row, strict=True), row, keys)
 
     return validate
 
 
-def _errors(attempt: Callable[[], object], row: dict[str, Any]) -> tuple[RowError, ...]:
+def _keys_of_errors(shape: ModelShape, parts: tuple[ModelField, ...]) -> Mapping[str, str]:
+    """The field's key by the name that pydantic's errors give it."""
+    if shape.config.get("loc_by_alias") is False:
+        return {part.name: part.key for part in parts}
+    return {part.key: part.key for part in parts}
+
+
+def _errors(attempt: Callable[[], object], row: dict[str, Any], keys: Mapping[str, str]) -> tuple[RowError, ...]:
     try:
         attempt()
     except ValidationError as error:
-        return tuple(_error(part) for part in error.errors(include_url=False, include_context=False))
+        return tuple(_error(part, keys) for part in error.errors(include_url=False, include_context=False))
     except Exception as error:
-        keys = ", ".join(row)
+        named = ", ".join(row)
         raise DataError(
-            f"the schema's own code raised {type(error).__name__}: {error} (validating {keys})",
+            f"the schema's own code raised {type(error).__name__}: {error} (validating {named})",
             hint="a validator refuses a value by raising ValueError or AssertionError",
         ) from error
     return ()
 
 
-def _error(part: ErrorDetails) -> RowError:
-    key = str(part["loc"][0]) if part["loc"] else None
+def _error(part: ErrorDetails, keys: Mapping[str, str]) -> RowError:
+    key = keys.get(str(part["loc"][0])) if part["loc"] else None
     constraint = _CONSTRAINT_OF.get(part["type"], part["type"])
     if part["input"] is None and part["type"].endswith("_type"):
         constraint = "not_null"

@@ -189,7 +189,8 @@ def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule
                 "them then fails loudly; or set fractional_seconds: us or ns for the source; "
                 "or select CAST({0} AS TIMESTAMP(6)) in a custom_query, which rounds"
             )
-            return TypeRule(None, (microseconds, nanoseconds), why)
+            # Without a zone in their type, nanoseconds would meet a naive datetime, and the zone would be lost unsaid.
+            return TypeRule(None, (microseconds,) if has_zone else (microseconds, nanoseconds), why)
 
 
 def delivery(*, database_type: str, read_type: str, column: str, choices: TypeChoices) -> Delivery:

@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 from statekeeper.cli import app
 from statekeeper.config.loader import load_pipeline
-from statekeeper.schemas.fields import read_model
+from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.models import load_model
 
 EVERY_TYPE = {

@@ -12,11 +12,15 @@ from typing import Annotated, Any, Literal
 import pyarrow as pa
 import pytest
 from pydantic import (
+    UUID4,
     AfterValidator,
     BaseModel,
     Field,
+    HttpUrl,
+    Json,
     PastDate,
     PrivateAttr,
+    SecretStr,
     StringConstraints,
     create_model,
     field_validator,
@@ -36,6 +40,10 @@ def found(tmp_path, kind: Any, read: str, values: Any) -> dict[str, int]:
     staged = Staged(tmp_path, model_of(kind), {"c": (read, values)})
     assert staged.compiled.row_by_row == ()
     return {name.removeprefix("c."): count for name, count in staged.broken().items()}
+
+
+class Upper(enum.Enum):
+    A = "a"
 
 
 NAN, INF = math.nan, math.inf
@@ -85,6 +93,37 @@ EDGES = [
     (Annotated[str, Field(pattern=r"^\s$")], "string", ["\x0b", "\u2028", "\u0085", "a"], {"pattern": 1}),
     (Annotated[str, Field(pattern=r"^\d+$")], "string", ["1", "\u0663", "\u00e9", "x"], {"pattern": 2}),
     (Annotated[str, Field(pattern="(?i)^k$")], "string", ["K", "k", "\u212a", "x"], {"pattern": 1}),
+    (
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)],
+        "string",
+        [" a ", "\u3000\t", ""],
+        {"min_length": 2},
+    ),
+    (
+        Annotated[str, StringConstraints(strip_whitespace=True, max_length=1)],
+        "string",
+        ["  a\u2028", "\x1ca"],
+        {"max_length": 1},
+    ),
+    (
+        Annotated[str, StringConstraints(strip_whitespace=True, pattern="^[a-z]+$")],
+        "string",
+        [" ab\n", " a b"],
+        {"pattern": 1},
+    ),
+    (Annotated[str, StringConstraints(to_lower=True, pattern="^[a-z]$")], "string", ["A", "a"], {"pattern": 1}),
+    (Annotated[str, StringConstraints(to_upper=True, max_length=1)], "string", ["\u00df"], {}),
+    (int | str, "int64", [1, 2], {}),
+    (Annotated[int, Field(ge=5)] | Annotated[int, Field(le=1)] | str, "int64", [0, 1, 2, 5], {"union": 1}),
+    (
+        Annotated[int, Field(ge=5)] | Annotated[str, Field(max_length=1)] | None,
+        "string",
+        ["", "ab", None],
+        {"union": 1},
+    ),
+    (Literal["a", 1], "int64", [1, 2], {"union": 1}),
+    (Literal["a", 1, None], "string", ["a", "1", None], {"union": 1}),  # noqa: PYI061 - the form that is tested
+    (Literal[Upper.A], "string", ["a", "b", "A"], {"enum": 2}),
     (Literal["it's", "b"], "string", ["it's", "b", "B", "b "], {"enum": 2}),
     (Literal[1, 2**70], "int32", [1, 2], {"enum": 1}),
     (date, "date32[day]", pa.array([0, 2**31 - 1, -(2**31)], pa.int32()).cast(pa.date32()), {"representable": 2}),
@@ -116,10 +155,6 @@ def test_null_breaks_no_constraint_but_not_null(tmp_path):
     assert found(tmp_path, kind, "string", [None, "a"]) == {}
 
 
-class Upper(enum.Enum):
-    A = "a"
-
-
 class Strange(enum.Enum):
     A = 1.5
 
@@ -134,11 +169,16 @@ def _even(value: int) -> int:
     ("kind", "read", "reason"),
     [
         (Annotated[int, AfterValidator(_even)], "int64", "validator _even"),
-        (Annotated[str, StringConstraints(strip_whitespace=True)], "string", "strip_whitespace"),
         (Annotated[str, Field(pattern=r"\p{Greek}")], "string", "pattern with the escape"),
         (Annotated[str, Field(pattern=re.compile("a"))], "string", "a compiled Python pattern"),
-        (int | str, "int64", "a union of types"),
-        (PastDate, "date32[day]", "now_op"),
+        (Annotated[int, AfterValidator(_even)] | str, "int64", "a union with validator _even"),
+        (float | str | int, "int64", "a union in which float may accept a column of int"),
+        (Annotated[str, Field(pattern=r"\d")] | int, "string", "a union with a pattern"),
+        (PastDate, "date32[day]", "past at the time of validation"),
+        (HttpUrl, "string", "validator wrap_val"),
+        (SecretStr, "string", "lax-or-strict"),
+        (Json, "string", "text that is read as json"),
+        (UUID4, "string", "version"),
         (Annotated[Decimal, Field(multiple_of=3)], "decimal128(38, 0)", "28 digits"),
         (Annotated[Decimal, Field(max_digits=20)], "decimal128(38, 0)", "28"),
         (Strange, "double", "members that are not all str or all int"),
@@ -146,9 +186,10 @@ def _even(value: int) -> int:
     ],
 )
 def test_what_is_not_certain_is_left_to_pydantic_and_said(tmp_path, kind, read, reason):
-    staged = Staged(tmp_path, model_of(kind), {"c": (read, [])})
+    name = "uuid" if kind is UUID4 else "c"
+    staged = Staged(tmp_path, create_model("Row", **{name: (kind, ...)}), {name: (read, [])})
     (left,) = staged.compiled.row_by_row
-    assert left.column == "c"
+    assert left.column == name
     assert reason in left.reason
     assert reason in staged.compiled.notes[0]
 
@@ -182,8 +223,9 @@ def test_model_validator_takes_every_row_through_the_model(tmp_path):
 
 
 class Related(BaseModel):
-    a: int
+    a: int = Field(ge=0)
     b: int
+    c: int
 
     @field_validator("b")
     @classmethod
@@ -193,10 +235,14 @@ class Related(BaseModel):
         return value
 
 
-def test_validator_that_looks_at_other_fields_takes_the_whole_row(tmp_path):
-    staged = Staged(tmp_path, Related, {"a": ("int64", [1, 1]), "b": ("int64", [2, 1])})
-    assert staged.compiled.is_whole_row
-    assert staged.broken() == {"b.value_error": 1}
+def test_validator_that_looks_at_other_fields_is_handed_those_before_it_and_no_more(tmp_path):
+    columns = {"A": ("int64", [1, 1, -1]), "B": ("int64", [2, 1, 5]), "C": ("int64", [1, 1, 1])}
+    staged = Staged(tmp_path, Related, columns)
+    (left,) = staged.compiled.row_by_row
+    assert (left.column, left.reason, left.reads) == ("B", "validator above_a", ("A",))
+    assert staged.compiled.notes[0].endswith("validator above_a (it is handed A too)")
+    assert staged.broken() == {"A.ge": 1, "B.value_error": 1}
+    assert staged.scan().violating_rows == 2
 
 
 class Private(BaseModel):

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import enum
+from datetime import timedelta
 from decimal import Decimal
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Annotated, Any
 
 import pytest
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    AliasPath,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,7 +21,8 @@ from pydantic import (
 )
 
 from statekeeper.errors import PlanError
-from statekeeper.schemas.fields import Kind, read_model
+from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.fields import Kind
 from statekeeper.schemas.meet import plan_columns
 from tests.unit.schemas.columns import Staged, source
 
@@ -51,10 +56,54 @@ def test_field_name_counts_where_the_model_says_so():
     assert read_model(model).fields[0].key == "order_id"
 
 
-def test_alias_of_several_names_is_refused():
-    model = create_model("Row", a=(int, Field(validation_alias=AliasChoices("a", "b"))))
+def test_of_several_aliases_the_first_that_a_column_has_counts(tmp_path):
+    aliases = AliasChoices("id", AliasPath("nested", "id"), "key")
+    model = create_model("Row", a=(int, Field(validation_alias=aliases, ge=1)))
+    for column in ("id", "ID", "key", "Key"):
+        staged = Staged(tmp_path, model, {column: ("int64", [0, 1])})
+        assert staged.broken() == {f"{column}.ge": 1}
+    with pytest.raises(PlanError, match="column key: Row has no such field"):
+        plan_columns((source("key", "int64"), source("id", "int64")), model)
+
+
+def test_name_of_the_field_goes_besides_its_alias_where_the_model_says_so(tmp_path):
+    config = ConfigDict(populate_by_name=True)
+    model = create_model("Row", __config__=config, order_id=(int, Field(alias="Order ID", ge=1)))
+    for column in ("Order ID", "ORDER ID", "order_id", "ORDER_ID"):
+        assert Staged(tmp_path, model, {column: ("int64", [0, 1])}).broken() == {f"{column}.ge": 1}
+
+
+def test_errors_are_the_columns_own_where_the_model_names_them_by_field(tmp_path):
+    config = ConfigDict(loc_by_alias=False)
+    kind = Annotated[int, AfterValidator(_never), Field(alias="B")]
+    model = create_model("Row", __config__=config, b=(Annotated[int, Field(alias="A", ge=1)], ...), a=(kind, ...))
+    staged = Staged(tmp_path, model, {"A": ("int64", [0, 1]), "B": ("int64", [1, 2])})
+    assert staged.broken() == {"A.ge": 1, "B.value_error": 2}
+
+
+def _never(value: int) -> int:
+    raise ValueError("never")
+
+
+def test_alias_that_is_only_a_path_is_refused():
+    model = create_model("Row", a=(int, Field(validation_alias=AliasPath("a", 0))))
     with pytest.raises(PlanError, match="give it one plain name"):
         plan_columns((source("a", "int64"),), model)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (timedelta, "no column holds a timedelta; select it as a number of seconds"),
+        (list[int], "no column holds a list"),
+        (Path, "strict mode takes only instances of Path"),
+        (IPv4Address, "strict mode takes only instances of IPv4Address"),
+        (BaseModel, "no column holds a model"),
+    ],
+)
+def test_type_that_no_column_can_satisfy_is_refused_by_name(kind, said):
+    with pytest.raises(PlanError, match=f"column a: the model's field cannot be a column: {said}"):
+        plan_columns((source("a", "string"),), create_model("Row", a=(kind, ...)))
 
 
 @pytest.mark.parametrize(
@@ -62,8 +111,8 @@ def test_alias_of_several_names_is_refused():
     [
         (ConfigDict(str_max_length=2), {"a.max_length": 1}, False),
         (ConfigDict(str_min_length=2), {"a.min_length": 2}, False),
-        (ConfigDict(str_strip_whitespace=True, str_min_length=1), {"a.min_length": 1}, True),
-        (ConfigDict(str_to_lower=True), {}, True),
+        (ConfigDict(str_strip_whitespace=True, str_min_length=1), {"a.min_length": 1}, False),
+        (ConfigDict(str_to_lower=True), {}, False),
         (ConfigDict(regex_engine="python-re"), {}, False),
         (ConfigDict(frozen=True, extra="ignore", populate_by_name=True, title="T"), {}, False),
     ],
@@ -116,4 +165,4 @@ def _never_below(value: int, info: ValidationInfo) -> int:
 
 def test_any_validator_that_could_see_other_fields_counts_as_one():
     model = create_model("Row", a=(Annotated[int, AfterValidator(_never_below)], ...))
-    assert read_model(model).whole_row_reason == "validator _never_below of a looks at other fields"
+    assert read_model(model).fields[0].reads_others
