@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=1521, help="0 takes any that is free")
     parser.add_argument("--service", default="TESTDB")
-    parser.add_argument("--release", type=int, default=23, choices=(21, 23))
+    parser.add_argument("--release", type=int, default=23, choices=(18, 21, 23))
     parser.add_argument("--database", default=":memory:", help="a DuckDB file to keep the rows in")
     parser.add_argument("--demo", action="store_true", help="fill it with a few tables and the user demo/demo")
     parser.add_argument("--controlled", action="store_true", help=argparse.SUPPRESS)

@@ -145,7 +145,7 @@ class Greeting:
             "AUTH_MAX_IDEN_LENGTH": "128",
         }  # fmt: skip
         body = answers.pairs([(key, value, 0) for key, value in said.items()])
-        state = answers.session_state(session.number, session.serial) if release.major >= 23 else b""
+        state = answers.session_state(session.number, session.serial, release)
         self._respond([body, state, answers.closing(Outcome(), self._sequence, self.agreement)])
         return True
 
@@ -183,6 +183,6 @@ class Greeting:
         return session
 
     def _respond(self, parts: list[bytes | memoryview]) -> None:
-        if self.agreement.end_of_response and (self.agreement.marked_responses or self.session is None):
+        if self.agreement.marked_responses or (self.agreement.end_of_response and self.session is None):
             parts.append(answers.END)
         self.packets.send_data(parts, end_of_response=self.agreement.end_of_response)

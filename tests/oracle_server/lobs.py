@@ -10,6 +10,7 @@ from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
 from tests.oracle_server.wire import calls, types
 from tests.oracle_server.wire.calls import LobReference
+from tests.oracle_server.wire.handshake import UTF8
 from tests.oracle_server.wire.primitives import sb, ub
 
 LOCATOR_BYTES = 40
@@ -68,7 +69,7 @@ class Lobs:
         operation, locator = asked["operation"], asked["locator"]
         if operation == calls.LOB_CREATE:
             lob = Lob(b"", is_text=asked["kind"] != types.BLOB)
-            return b"", self._file(lob, temporary=True) + ub(873 if lob.is_text else 0) + b"\x00"
+            return b"", self._file(lob, temporary=True) + ub(UTF8) + b"\x00"
         lob = self.find(locator)
         amount, data = asked["amount"], b""
         unit = 2 if lob.is_text else 1

@@ -15,6 +15,7 @@ from tests.oracle_server.wire.calls import Call, CallReader
 from tests.oracle_server.wire.handshake import RELEASES, Agreement, answer_data_types, read_protocol_request
 from tests.oracle_server.wire.primitives import Reader
 
+SECRETS = {"AUTH_SESSKEY", "AUTH_VFR_DATA", "AUTH_PBKDF2_CSK_SALT", "AUTH_SVR_RESPONSE"}
 _HEAD = re.compile(r"\S+ \S+ (Sending|Receiving)\b")
 _LINE = re.compile(r"\d{4,} : ((?:[0-9A-F]{2} )+)")
 
@@ -81,10 +82,10 @@ def read_cassette(path: Path) -> list[Packet]:
 class Session:
     """Decodes a session's packets to the messages of its answers."""
 
-    def __init__(self, *, field_version: int = 0, logged_on: bool = False, marked: bool = True) -> None:
-        self.agreement = Agreement(RELEASES[23])
+    def __init__(self, *, release: int = 23, field_version: int = 0, logged_on: bool = False) -> None:
+        self.agreement = Agreement(RELEASES[release])
         self.agreement.field_version = field_version
-        self.agreement.end_of_response = marked
+        self.agreement.end_of_response = release >= 23
         self.logged_on = logged_on
         self.messages: list[Message] = []
         self.columns: list[dict[str, Any]] = []
@@ -100,15 +101,20 @@ class Session:
                     sent = b""  # that was the connect text
                 continue
             if packet.sent:
+                if got:  # nothing but the next request says that an answer of several packets has ended
+                    self.answer(got, waiting.pop(0) if waiting else Call(0))
+                    got = b""
                 sent += packet.raw[10:]
                 continue
             if sent:
                 waiting += self._requests(sent)
                 sent = b""
             got += packet.raw[10:]
-            if packet.flags & packets.END_OF_RESPONSE or not self.agreement.end_of_response:
-                self._answer(got, waiting.pop(0) if waiting else Call(0))
+            if packet.flags & packets.END_OF_RESPONSE:
+                self.answer(got, waiting.pop(0) if waiting else Call(0))
                 got = b""
+        if got:
+            self.answer(got, waiting.pop(0) if waiting else Call(0))
         return self.messages
 
     def _requests(self, data: bytes) -> list[Call]:
@@ -148,7 +154,8 @@ class Session:
                     raise ValueError(f"message {other} in a request")
         return found
 
-    def _answer(self, data: bytes, call: Call) -> None:
+    def answer(self, data: bytes, call: Call) -> None:
+        """Decode one answer to a call."""
         reader = Reader(data)
         while len(reader):
             kind = reader.byte()
@@ -171,8 +178,8 @@ class Session:
         national = int.from_bytes(description[at + 3 : at + 5], "big")
         compiled, running = reader.clr() or b"", reader.clr() or b""
         return {
-            "version": version[0], "charset": charset, "flags": flags, "national": national,
-            "field version": compiled[7],
+            "version": version[0], "capabilities": len(compiled) > 40, "charset": charset, "flags": flags,
+            "national": national, "field version": compiled[7],
             "32K strings": bool(running[6] & 4), "logon types": compiled[4], "big chunks": bool(compiled[37] & 0x20),
         }  # fmt: skip
 
@@ -190,7 +197,7 @@ class Session:
             for _ in range(reader.ub(2)):
                 key, value, flags = reader.text(), reader.text(), reader.ub(4)
                 found[key] = (len(value), flags if key == "AUTH_VFR_DATA" else 0)
-            return {"pairs": found}
+            return {"secrets": {key: found[key] for key in SECRETS & found.keys()}, "pairs": set(found)}
         if call.function == calls.LOB:
             out: dict[str, Any] = {"locator bytes": len(reader.take(len(call.lob["locator"])))}
             if call.lob["operation"] == calls.LOB_CREATE:
@@ -209,7 +216,7 @@ class Session:
         return {"numbers": len(numbers), "pairs": count, "scn": numbers[0] > 0}
 
     def _message_04(self, reader: Reader, call: Call) -> dict[str, Any]:
-        out: dict[str, Any] = {"status": reader.ub(4) & 1, "sequence": reader.ub(2) > 0, "row": reader.ub(4)}
+        out: dict[str, Any] = {"status": reader.ub(4) & 3, "sequence": reader.ub(2) > 0, "row": reader.ub(4)}
         out["short code"] = reader.ub(2)
         reader.ub(2)
         reader.ub(2)
@@ -226,7 +233,7 @@ class Session:
         out["batch errors"] = (reader.ub(2), reader.ub(4), reader.ub(2))
         out["code"], out["rows"] = reader.ub(4), reader.ub()
         version = self.agreement.field_version
-        if version >= 14 and call.function != calls.LOGON_START:
+        if version >= 14 and (call.function != calls.LOGON_START or not self.agreement.end_of_response):
             reader.ub(4)
             reader.ub(4)
         elif version >= 14:
@@ -239,7 +246,7 @@ class Session:
         return out
 
     def _message_09(self, reader: Reader, _: Call) -> dict[str, Any]:
-        return {"status": reader.ub(4) & 1, "sequence": reader.ub(2) >= 0}
+        return {"status": reader.ub(4) & 3, "sequence": reader.ub(2) >= 0}
 
     def _message_10(self, reader: Reader, _: Call) -> dict[str, Any]:
         version = self.agreement.field_version
@@ -332,7 +339,7 @@ class Session:
         reader.byte()
         entries = [(len(reader.dalc() or b""), len(reader.dalc() or b""), reader.ub(2)) for _ in range(count)]
         reader.ub(4)
-        return {"kind": kind, "entries": entries}
+        return {"kind": kind, "keywords": [keyword for *_, keyword in entries]}
 
     def _message_21(self, reader: Reader, call: Call) -> dict[str, Any]:
         return {"token is that of the call": reader.ub() == call.token}

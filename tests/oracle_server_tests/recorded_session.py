@@ -59,6 +59,7 @@ async def pipelines(user: str, password: str, dsn: str) -> None:
     pipeline = oracledb.create_pipeline()
     pipeline.add_execute("insert into pipe_golden values (:1, :2)", [4, "four"])
     pipeline.add_fetchall("select id from pipe_golden order by id")
+    pipeline.add_fetchall("select 1 as a, level as b from dual connect by level <= 3")
     await connection.run_pipeline(pipeline)
     await connection.rollback()
     await connection.close()

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 
 from tests.oracle_server.wire import scalars, types
-from tests.oracle_server.wire.handshake import UTF8, UTF16, Agreement
+from tests.oracle_server.wire.handshake import UTF8, UTF16, Agreement, Release
 from tests.oracle_server.wire.primitives import clr, dalc, sb, ub
 from tests.oracle_server.wire.types import ColumnForm
 
@@ -39,7 +39,7 @@ def token(number: int) -> bytes:
 
 def status(sequence: int, *, transaction_open: bool = False) -> bytes:
     """The whole answer to calls that return nothing."""
-    return b"\x09" + ub(CALL_ENDED | (TRANSACTION_OPEN if transaction_open else 0)) + ub(sequence)
+    return b"\x09" + ub(TRANSACTION_OPEN if transaction_open else CALL_ENDED) + ub(sequence)
 
 
 def closing(outcome: Outcome, sequence: int, agreement: Agreement) -> bytes:
@@ -140,11 +140,12 @@ def pairs(values: list[tuple[str, str, int]]) -> bytes:
     return b"".join(out)
 
 
-def session_state(session: int, serial: int) -> bytes:
-    """Message 17, which a real server adds to a logon: session time zone, identity and edition."""
+def session_state(session: int, serial: int, release: Release) -> bytes:
+    """Message 17, which a real server adds to a logon: session time zone and, from 23 on, identity and edition."""
     zone = bytes((0x80, 0, 0, 0, 60, 60, 60, 0x80, 0, 0, 0))
     identity = session.to_bytes(4, "big") + serial.to_bytes(4, "big")
     entries = [(b"", zone, 163), (b"", identity, 170), (b"NONE\x00\x00", b"", 199)]
+    entries = entries if release.major >= 23 else entries[:1]
     body = b"".join(dalc(text) + dalc(binary) + ub(keyword) for text, binary, keyword in entries)
     return b"\x17\x05" + ub(16) + b"\x01" + ub(len(entries)) + b"\x16" + body + ub(0)
 

@@ -1,7 +1,7 @@
 """Handshake: everything before the user name: connect, accept or refuse, protocol and data type negotiation.
 
-Two kinds of server are played: 23 (fast logon in one round trip, every response ends with a marked end) and 21 (a
-RESEND first, three separate round trips, no marked end).
+Three kinds of server are played: 23 (fast logon in one round trip, a response's last packet says so), 21 (a RESEND
+first, three separate round trips, no such packets) and 18 (the same, with an older ACCEPT).
 """
 
 import re
@@ -25,20 +25,23 @@ class Release:
     field_version: int
     accept_flags: int
     asks_to_resend: bool
+    minor: int
+    protocol_flags: int
 
     @property
     def version_number(self) -> int:
         """As AUTH_VERSION_NO packs it."""
-        return self.major << 24 | (26 if self.major == 23 else 3) << 16
+        return self.major << 24 | self.minor << 16
 
     @property
     def version_text(self) -> str:
-        return "23.26.0.0.0" if self.major == 23 else "21.3.0.0.0"
+        return f"{self.major}.{self.minor}.0.0.0"
 
 
 RELEASES = {
-    23: Release(23, 319, 24, FAST_LOGON | HAS_END_OF_RESPONSE | REAL_23_SETS, asks_to_resend=False),
-    21: Release(21, 318, 16, 0, asks_to_resend=True),
+    23: Release(23, 319, 24, FAST_LOGON | HAS_END_OF_RESPONSE | REAL_23_SETS, False, 26, 0x23),
+    21: Release(21, 318, 16, 0, True, 3, 0x23),
+    18: Release(18, 317, 11, 0, True, 4, 0x01),
 }
 
 
@@ -50,7 +53,7 @@ class Agreement:
     protocol: int = 0
     field_version: int = 0
     end_of_response: bool = False  # the server may send it
-    marked_responses: bool = False  # the client wants the closing byte
+    marked_responses: bool = False  # the client wants the closing byte, and the server sends it
     client_time_zone: bool = False
     signed_scale: bool = False
 
@@ -89,14 +92,15 @@ def accept(release: Release, client_version: int, sdu: int) -> bytes:
     """The body of an ACCEPT packet, without data: its declared offset is the packet's end."""
     version = min(client_version, release.protocol)
     identity = secrets.token_bytes(16) if version >= 319 else b""
-    length = 8 + 37 + len(identity)
+    flags = struct.pack(">I", release.accept_flags) if version >= 318 else b""
+    length = 8 + 33 + len(flags) + len(identity)
     return (
         struct.pack(">HHHHHHH", version, 1, 0, 0, 0x0100, 0, length)
         + bytes((NO_NATIVE_ENCRYPTION, 0))
         + bytes(8)
         + struct.pack(">II", sdu, sdu)
         + b"\x00"
-        + struct.pack(">I", release.accept_flags)
+        + flags
         + identity
     )
 
@@ -143,7 +147,7 @@ def protocol_answer(release: Release) -> bytes:
         b"\x01\x06\x00"
         b"x86_64/Linux 2.4.xx\x00"
         + struct.pack("<H", UTF8)
-        + b"\x23"
+        + bytes((release.protocol_flags,))
         + struct.pack("<H", 0)
         + struct.pack(">H", len(national))
         + bytes(national)
@@ -167,7 +171,8 @@ def answer_data_types(reader: Reader, agreement: Agreement) -> bytes:
     compiled, running = reader.clr() or b"", reader.clr() or b""
     if len(compiled) > 7:
         agreement.field_version = min(agreement.release.field_version, compiled[7])
-    agreement.marked_responses = agreement.end_of_response and len(compiled) > 40 and bool(compiled[40] & 0x20)
+    marks = agreement.release.major >= 21  # 21 does not offer to, and does it for a client that asks
+    agreement.marked_responses = marks and len(compiled) > 40 and bool(compiled[40] & 0x20)
     head = b"\x02"
     if len(running) > 1 and running[1] == 1:  # go-ora, JDBC and OCI exchange time zones here
         agreement.signed_scale = True
