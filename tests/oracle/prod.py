@@ -15,11 +15,14 @@ ROOT = Path(__file__).parent.parent.parent
 SCHEMAS = ("HR", "SALES", "FINANCE", "FLEET", "LEGAL", "CRM")
 DAY = datetime(2026, 1, 6)  # noqa: DTZ001 - a DATE has no zone
 MOMENT = datetime(2026, 1, 6, 12, 30, 0, 123456)  # noqa: DTZ001 - nor has a TIMESTAMP
+FAR_EAST = datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=timezone(timedelta(hours=14)))
 
 ROWS: dict[tuple[str, str], list[tuple[Any, ...]]] = {
     ("HR", "EMPLOYEES"): [
         (100, "Steven", "King", "SKING", DAY, "AD_PRES", Decimal("24000.00"), None, None),
         (101, None, "Zo\u00eb", "ZOE", DAY, "AD_VP", Decimal("0.01"), Decimal("0.99"), 100),
+        (102, "", "x" * 25, "A", datetime(1, 1, 1), "J", None, None, 101),  # noqa: DTZ001
+        (103, " ", "\u4e2d" * 8, "B", datetime(9999, 12, 31, 23, 59, 59), "J", Decimal("999999.99"), Decimal(0), None),  # noqa: DTZ001
     ],
     ("SALES", "ORDERS"): [
         (number, number % 7 + 1, "NEW", "EUR", Decimal(number) / 4, DAY, None if number == 9 else DAY)
@@ -43,7 +46,9 @@ ROWS: dict[tuple[str, str], list[tuple[Any, ...]]] = {
     ],
     ("FLEET", "SENSOR_READINGS"): [
         (1, b"\x00" * 16, -0.0, 0.5, MOMENT, MOMENT.replace(tzinfo=timezone(timedelta(hours=5, minutes=45))), None),
-        (2, b"\xff" * 16, float("inf"), None, MOMENT, MOMENT.replace(tzinfo=UTC), None),
+        (2, b"\xff" * 16, float("inf"), float("-inf"), MOMENT, MOMENT.replace(tzinfo=UTC), None),
+        (3, b"\x01" * 16, float("nan"), -0.0, MOMENT, FAR_EAST, FAR_EAST),
+        (4, b"\x02" * 16, 5e-324, None, MOMENT, MOMENT.replace(tzinfo=UTC), MOMENT.replace(tzinfo=UTC)),
     ],
     ("LEGAL", "CONTRACTS"): [
         (1, "AB-1", "\u5c71\u7530\u592a\u90ce", "x" * 100_000, b"\x00\x01" * 40_000, b"sig", None),
