@@ -105,6 +105,10 @@ class OracleType:
                 return ColumnForm(name, wire.LONG_RAW, nullable=nullable)
             case "RAW":
                 return ColumnForm(name, wire.RAW, 0, 0, length, nullable=nullable)
+        if self.name == "XMLTYPE" or "." in self.name:
+            schema, _, type_name = f"SYS.{self.name}".rpartition(".")
+            named = (schema.removeprefix("SYS.") or "SYS", type_name)
+            return ColumnForm(name, wire.OBJECT, size=2000, nullable=nullable, object_type=named)
         kind, size = {
             "DATE": (wire.DATE, 1),
             "TIMESTAMP": (wire.TIMESTAMP, 11),
@@ -117,6 +121,9 @@ class OracleType:
             "UROWID": (wire.UROWID, 4000),
             "INTERVAL DAY TO SECOND": (wire.INTERVAL_DS, 11),
             "INTERVAL YEAR TO MONTH": (wire.INTERVAL_YM, 5),
+            "JSON": (wire.JSON, 8200),
+            "VECTOR": (wire.VECTOR, 8200),
+            "BFILE": (wire.BFILE, 4000),
         }.get(self.name, (0, 0))
         if not kind:
             raise unsupported(f"values of type {self.name} on the wire")

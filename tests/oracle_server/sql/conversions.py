@@ -70,6 +70,8 @@ class Conversions:
             return f"ora_rowid_text({typed.sql})"
         if kind.name in types.BYTES:
             return f"upper(hex({typed.sql}))"
+        if kind.name.startswith("INTERVAL "):
+            return _interval_text(typed)
         return f"({typed.sql})::VARCHAR"
 
     def format_moment(self, typed: Typed, model: str) -> str:
@@ -231,3 +233,15 @@ def varying(kind: OracleType) -> OracleType:
     if kind.name == "NCHAR":
         return replace(kind, name="NVARCHAR2")
     return kind if kind.is_character else types.varchar(40)
+
+
+def _interval_text(typed: Typed) -> str:
+    """As TO_CHAR writes an interval of two digits in its first part: +DD HH:MI:SS.FFFFFF or +YY-MM."""
+    size = f"abs({typed.sql})"
+    if typed.type.name == "INTERVAL YEAR TO MONTH":
+        parts = f"format('{{:02d}}-{{:02d}}', {size} // 12, {size} % 12)"
+    else:
+        second, micro = f"{size} // 1000000", f"{size} % 1000000"
+        clock = f"({second}) // 3600 % 24, ({second}) // 60 % 60, ({second}) % 60, {micro}"
+        parts = f"format('{{:02d}} {{:02d}}:{{:02d}}:{{:02d}}.{{:06d}}', ({second}) // 86400, {clock})"
+    return f"CASE WHEN {typed.sql} < 0 THEN '-' WHEN {typed.sql} >= 0 THEN '+' END || {parts}"

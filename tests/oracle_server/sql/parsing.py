@@ -21,6 +21,12 @@ _PIECES = re.compile(
     r"|(?P<other>.)",
     re.DOTALL | re.IGNORECASE,
 )
+_SERIALIZED = re.compile(
+    r"\b(?:(?:JSON|VECTOR)_SERIALIZE|XMLSERIALIZE)\s*\(\s*(?:CONTENT\s+)?"
+    r"((?:\w+\.)?(?:\"[^\"]*\"|\w+))\s+(?:RETURNING|AS)\s+CLOB\s*\)",
+    re.IGNORECASE,
+)
+"""What sqlglot has no grammar for; such values are kept as their texts here."""
 TYPE_NAMES = {  # types that sqlglot would take for others, and the names under which they pass it
     "BINARY_FLOAT": "ORA_BINARY_FLOAT", "BINARY_DOUBLE": "ORA_BINARY_DOUBLE",
 }  # fmt: skip
@@ -67,7 +73,7 @@ def type_text(node: exp.Expression) -> str:
 def parse(sql: str) -> exp.Expression:
     """One statement; ORA-00900 where it is not one that the grammar knows."""
     try:
-        parsed = sqlglot.parse(_PIECES.sub(_passed, sql), read=PlainOracle)
+        parsed = sqlglot.parse(_PIECES.sub(_passed, _SERIALIZED.sub(r"TO_CLOB(\1)", sql)), read=PlainOracle)
     except sqlglot.errors.SqlglotError as reason:
         raise OracleError(900, text=f"invalid SQL statement: {str(reason)[:300]}") from reason
     if len(parsed) != 1 or parsed[0] is None:

@@ -108,7 +108,8 @@ def _column(column: ColumnForm, position: int, agreement: Agreement) -> bytes:
     ]
     if version >= 8:
         out.append(ub(BINARY_COLLATION if textual else 0))
-    out += [bytes((1 if column.nullable else 0, min(len(name), 255))), dalc(name), dalc(None), dalc(None)]
+    out += [bytes((1 if column.nullable else 0, min(len(name), 255))), dalc(name)]
+    out += [dalc(part.encode()) for part in column.object_type] if column.object_type else [dalc(None), dalc(None)]
     out += [ub(position), ub(0)]
     if version >= 17:
         out += [dalc(None), dalc(None)]

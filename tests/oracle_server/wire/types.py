@@ -6,6 +6,7 @@ VARCHAR, NUMBER, LONG, ROWID, DATE, RAW, LONG_RAW = 1, 2, 8, 11, 12, 23, 24
 CHAR, BINARY_FLOAT, BINARY_DOUBLE, CURSOR, CLOB, BLOB = 96, 100, 101, 102, 112, 113
 TIMESTAMP, TIMESTAMP_TZ, INTERVAL_YM, INTERVAL_DS, UROWID, TIMESTAMP_LTZ, BOOLEAN = 180, 181, 182, 183, 208, 231, 252
 BINARY_INTEGER = 3
+OBJECT, BFILE, JSON, VECTOR = 109, 114, 119, 127  # which are described, and never sent
 
 TEXTUAL = {VARCHAR, CHAR, LONG, CLOB}
 LOCATORS = {CLOB, BLOB}
@@ -24,6 +25,8 @@ class ColumnForm:
     characters: int = 0
     form: int = 0
     nullable: bool = True
+    object_type: tuple[str, str] | None = None
+    """Schema and name of an object's type."""
 
 
 @dataclass(frozen=True)
