@@ -16,7 +16,7 @@ from statekeeper.config.sources import OracleSource, SnapshotMode, SnapshotScope
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
 from statekeeper.model.plan import Snapshot
 from statekeeper.sources.oracle_connection import Connection, is_not_granted
-from statekeeper.sources.oracle_relation import AS_OF, SCN_KIND, Source
+from statekeeper.sources.oracle_relation import AS_OF, SCN_KIND, RelationKind, Source
 from statekeeper.sources.sql import Bind, Sql
 
 FLASHBACK_KIND = "oracle-flashback-session"
@@ -143,6 +143,11 @@ class Snapshots:
                 _refuse_past(at, "snapshot: transaction")
                 return self._read_only_transaction()
             case SnapshotMode.SCN:
+                if source.kind is RelationKind.REMOTE:
+                    raise PlanError(
+                        f"{source.label} is a table of another database, whose SCNs are not those of this one",
+                        hint="give it a source on its own database, or one of this database with snapshot: none",
+                    )
                 moment = current_moment(self._connection) if at is None else moment_of(self._connection, at)
                 snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
                 return self._readable(source, snapshot, is_chosen=at is not None)

@@ -97,6 +97,10 @@ class Controller:
         if rows:
             self.insert(schema, name, rows)
 
+    def create_synonym(self, schema: str, name: str, target: tuple[str, str], link: str | None = None) -> None:
+        """A name for a table, of another database where there is a link; the driver's client has to follow it."""
+        self.database.synonyms[schema, name] = (*target, link)
+
     def insert(self, schema: str, name: str, rows: Sequence[Sequence[Any]]) -> int:
         """Rows of Python values, committed; returns the SCN of the commit."""
         session = Session(self.database, self.database.users.named("SYS"))

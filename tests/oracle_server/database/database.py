@@ -60,7 +60,8 @@ class Database:
         self.faults = Faults()
         self.log = Log()
         self.sessions: dict[int, Session] = {}
-        self.links: set[str] = set()
+        self.links: set[str] = set()  # to other databases, whose tables are this one's own
+        self.synonyms: dict[tuple[str, str], tuple[str, str, str | None]] = {}  # owner, table and link of what is meant
         self.cache = RowCache()
         self.bit_vectors = True
         self.linger = 0.0  # seconds for which the session of a client that vanished still counts

@@ -46,6 +46,12 @@ def _all_tables(session: Session) -> Iterator[Row]:
         }  # fmt: skip
 
 
+@view("ALL_SYNONYMS DBA_SYNONYMS USER_SYNONYMS", "OWNER SYNONYM_NAME TABLE_OWNER TABLE_NAME DB_LINK")
+def _synonyms(session: Session) -> Iterator[Row]:
+    for (schema, name), (owner, table, link) in list(session.database.synonyms.items()):
+        yield {"OWNER": schema, "SYNONYM_NAME": name, "TABLE_OWNER": owner, "TABLE_NAME": table, "DB_LINK": link}
+
+
 @view("ALL_EXTERNAL_TABLES DBA_EXTERNAL_TABLES USER_EXTERNAL_TABLES", "OWNER TABLE_NAME TYPE_NAME")
 def _external_tables(session: Session) -> Iterator[Row]:
     for table in readable_tables(session):
@@ -104,7 +110,6 @@ def _partitions(session: Session) -> Iterator[Row]:
     "ALL_TAB_SUBPARTITIONS DBA_TAB_SUBPARTITIONS USER_TAB_SUBPARTITIONS",
     "TABLE_OWNER TABLE_NAME PARTITION_NAME SUBPARTITION_NAME SUBPARTITION_POSITION:n NUM_ROWS:n",
 )
-@view("ALL_SYNONYMS DBA_SYNONYMS USER_SYNONYMS", "OWNER SYNONYM_NAME TABLE_OWNER TABLE_NAME DB_LINK")
 @view("ALL_MVIEWS DBA_MVIEWS USER_MVIEWS", "OWNER MVIEW_NAME QUERY:long")
 @view("ALL_NESTED_TABLES DBA_NESTED_TABLES", "OWNER TABLE_NAME PARENT_TABLE_NAME")
 @view("ALL_TYPES DBA_TYPES", "OWNER TYPE_NAME TYPECODE")
@@ -169,6 +174,8 @@ def _objects(session: Session) -> Iterator[Row]:
             "TIMESTAMP": stored.ddl_time.strftime("%Y-%m-%d:%H:%M:%S"), "GENERATED": "N", "SECONDARY": "N",
             "NAMESPACE": 1,
         }  # fmt: skip
+    for schema, name in list(session.database.synonyms):
+        yield {"OWNER": schema, "OBJECT_NAME": name, "OBJECT_TYPE": "SYNONYM", "STATUS": "VALID", "NAMESPACE": 1}
 
 
 @view(

@@ -27,6 +27,8 @@ _SERIALIZED = re.compile(
     re.IGNORECASE,
 )
 """What sqlglot has no grammar for; such values are kept as their texts here."""
+_LINKED = re.compile(r'"([^"]*)"@((?:"[^"]*"\.)*"[^"]*")')
+"""A quoted name in another database, which becomes one name: sqlglot takes a link only without quotes."""
 TYPE_NAMES = {  # types that sqlglot would take for others, and the names under which they pass it
     "BINARY_FLOAT": "ORA_BINARY_FLOAT", "BINARY_DOUBLE": "ORA_BINARY_DOUBLE",
 }  # fmt: skip
@@ -73,6 +75,7 @@ def type_text(node: exp.Expression) -> str:
 def parse(sql: str) -> exp.Expression:
     """One statement; ORA-00900 where it is not one that the grammar knows."""
     try:
+        sql = _LINKED.sub(lambda found: f'"{found[1]}@{found[2].replace(chr(34), "")}"', sql)
         parsed = sqlglot.parse(_PIECES.sub(_passed, _SERIALIZED.sub(r"TO_CLOB(\1)", sql)), read=PlainOracle)
     except sqlglot.errors.SqlglotError as reason:
         raise OracleError(900, text=f"invalid SQL statement: {str(reason)[:300]}") from reason

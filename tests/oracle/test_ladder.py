@@ -1,0 +1,99 @@
+"""By what each kind of relation is cut into chunks: what has no ROWIDs that are places is never asked for them."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+import pytest
+
+from statekeeper.report import Outcome
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+COLUMNS = [("ID", "NUMBER(9)"), ("K", "NUMBER(9)")]
+ROWS = [(number, number % 7) for number in range(60)]
+SMALL = {"target_rows": 10}
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"T": "t"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        make = {"rows_per_block": 3}
+        server.create_table("T", "HEAP", COLUMNS, ROWS, primary_key=["ID"], **make)
+        server.create_table("T", "IOT", COLUMNS, ROWS, primary_key=["ID"], organization="index")
+        server.create_table("T", "EXT", COLUMNS, ROWS, organization="external")
+        bounds = ("ID", [("P1", 10), ("P2", 45), ("PMAX", None)])
+        server.create_table("T", "PARTS", COLUMNS, ROWS, partitions=bounds, **make)
+        for name in ("SEEN", "SEEN2"):
+            server.sql(f"CREATE VIEW T.{name} AS SELECT ID, K FROM T.HEAP")
+        server.set(links={"REMOTE.EXAMPLE.COM"})
+        server.create_synonym("T", "NEAR", ("T", "ALSO"))
+        server.create_synonym("T", "ALSO", ("T", "HEAP"))
+        server.create_synonym("T", "FAR", ("T", "HEAP"), "REMOTE.EXAMPLE.COM")
+        server.create_synonym("PUBLIC", "EVERYBODYS", ("T", "IOT"))
+        for number in range(9):
+            server.create_synonym("T", f"S{number}", ("T", f"S{(number + 1) % 9}"))
+        yield server
+
+
+BY_KEY = {"chunking": {**SMALL, "strategy": "key", "column": "id"}}
+CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
+    "HEAP": ("ROWID", 6, {}),
+    "NEAR": ("ROWID", 6, {}),
+    "PARTS": ("PARTITION", 3, {}),
+    "IOT": ('"ID" >=', 6, {}),
+    "EVERYBODYS": ('"ID" >=', 6, {"schema_name": None}),
+    "SEEN": (None, 1, {}),
+    "EXT": (None, 1, {}),
+    "SEEN2": ('"ID" >=', 6, BY_KEY),
+    "FAR": (None, 1, {"source_name": "present"}),
+}
+"""By name of the relation: what its chunks' statements say, how many files there are, and more keys."""
+REFUSED = {
+    "SEEN": "no ROWIDs that are places in a segment",
+    "EXT": "no ROWIDs that are places in a segment",
+    "IOT": "no ROWIDs that are places in a segment",
+    "FAR": "T.FAR is a table of another database",
+    "S0": "leads through more than 8 synonyms",
+}
+
+
+@pytest.fixture(scope="module")
+def ran(server, tmp_path_factory):
+    """One run of all of them: its reports by name, what was asked for each, and where the files are."""
+    lake = Lake(tmp_path_factory.mktemp("ladder"), server)
+    login = {"type": "oracle", "dsn": server.dsn, "user": "READER", "password": "reader-secret"}
+    sources = {"ora": login, "present": {**login, "snapshot": "none"}}
+    common = {"source_name": "ora", "schema_name": "T", "chunking": SMALL}
+    lake.configure(
+        *({**common, "table_name": name, **options} for name, (_, _, options) in CUT.items()), sources=sources
+    )
+    reports = {one.table.table_name: one for one in lake.run().tables}
+    return lake, reports, server.log()
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_a_relation_is_cut_by_what_it_has(ran, name):
+    lake, reports, log = ran
+    by, files, options = CUT[name]
+    report = reports[name]
+    assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)
+    output = lake.cwd / "lake" / str(options.get("source_name", "ora")) / name / "202601/06/ora-20260106.parquet"
+    published = pq.read_table(output)
+    assert sorted(zip(*(column.to_pylist() for column in published.columns), strict=True)) == sorted(ROWS)
+    assert len(list(output.glob("*.parquet"))) in ({0} if files == 1 else range(3, files + 3))
+    label = name if "schema_name" in options else f"T.{name}"
+    statements = [one["sql"] for one in log if (one["action"] or "").startswith(f"{label} ") and " q" in one["sql"]]
+    assert statements
+    assert any(by in sql for sql in statements) if by else not any(" >= " in sql for sql in statements)
+    if by != "ROWID":
+        assert not [sql for sql in statements if "ROWID" in sql]
+
+
+def test_what_cannot_be_cut_or_read_so_is_refused_by_name(server, tmp_path):
+    lake = Lake(tmp_path, server)
+    lake.configure(*({"schema_name": "T", "table_name": name, "chunking": {"strategy": "rowid"}} for name in REFUSED))
+    said = {one.table.table_name: one.failure for one in lake.run().tables}
+    for name, words in REFUSED.items():
+        assert words in said[name].message
+        assert said[name].hint
