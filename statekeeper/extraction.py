@@ -29,8 +29,8 @@ from statekeeper.errors import (
     StateTimeout,
     StorageError,
 )
-from statekeeper.fingerprint import fingerprint_of
-from statekeeper.history import scope_or_watermarks
+from statekeeper.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
+from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.logs import Redactor
@@ -170,7 +170,7 @@ class _Extraction:
             pipeline=self.run.pipeline.name,
             extraction_date=self.run.extraction_date.isoformat(),
             table=self.config.table,
-            fingerprint=self.fingerprint,
+            fingerprint=kept_fingerprint(self.fingerprint, policies=frozenset()),
         )
         if (record.run_id, record.table) != (self.run.run_id, self.config.table):
             raise StateDamaged(
@@ -243,8 +243,11 @@ class _Extraction:
         scope, earlier = await asyncio.to_thread(
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
         )
+        baseline = await asyncio.to_thread(baseline_of, run.disk, self.layout, config, self.fingerprint)
         run_snapshot = await run.snapshots.of(config, on_retry=self._warn_of_retry)
-        spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot)
+        spec = PlanSpec(
+            config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot, baseline
+        )
         try:
             plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
         except SnapshotLost as error:
@@ -252,6 +255,7 @@ class _Extraction:
             return
         for note in plan.notes:
             run.reporter.warning(self.key, note)
+        policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()
         staging = self.layout.staging(plan.plan_id)
         self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
         save_plan(run.disk, staging, plan)
@@ -262,7 +266,7 @@ class _Extraction:
                 plan_id=plan.plan_id,
                 chunks_total=len(plan.chunks),
                 scope=plan.reading.scope,
-                fingerprint=self.fingerprint,
+                fingerprint=kept_fingerprint(self.fingerprint, policies=policies),
                 at=at,
             ),
         )
@@ -386,6 +390,7 @@ class _Extraction:
             bytes=published.bytes if published else None,
             output_path=published.output_path if published else None,
             failure=self.record.failure if outcome is Outcome.FAILED else None,
+            remarks=published.remarks if published else (),
         )
 
 

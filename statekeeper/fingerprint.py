@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from statekeeper.config.extraction import ExtractionConfig
@@ -15,6 +16,10 @@ from statekeeper.schemas.models import model_fingerprint
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+DRIFT = "drift"
+_POLICIES = frozenset({DRIFT})
+"""Aspects that are policies: another one makes data stale only where the old one had something to decide."""
 
 
 def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> str:
@@ -28,15 +33,26 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
         if incremental is None
         else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
     }
+    aspects["drift"] = config.on_drift.value
     if config.flashback_timestamp is not None or config.flashback_enabled:
         aspects["flashback"] = _digest({"at": str(config.flashback_timestamp)})
     return " ".join(f"{aspect}={digest}" for aspect, digest in aspects.items())
 
 
 def changed_aspects(old: str, new: str) -> tuple[str, ...]:
-    """Which aspects differ between two fingerprints, for a person."""
+    """Which aspects differ between an older fingerprint, as it was kept, and the present one, for a person."""
     before, after = _parse(old), _parse(new)
-    return tuple(sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name)))
+    names = before.keys() | after.keys() - _POLICIES
+    return tuple(sorted(name for name in names if before.get(name) != after.get(name)))
+
+
+def kept_fingerprint(fingerprint: str, *, policies: AbstractSet[str]) -> str:
+    """The fingerprint as it is kept: of the policies only those that made a difference to the data."""
+    return " ".join(
+        f"{aspect}={digest}"
+        for aspect, digest in _parse(fingerprint).items()
+        if aspect not in _POLICIES or aspect in policies
+    )
 
 
 def _parse(fingerprint: str) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""What a table's earlier extractions leave to the next plan: its own scope, or the watermarks of other runs.
+"""What a table's earlier extractions leave to the next plan: its own scope, or the watermarks of other runs, and the
+columns that the table had.
 
 Reads state and commit records only; which window follows from watermarks is decided in `statekeeper.windows`.
 """
@@ -9,12 +10,15 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime
-from itertools import islice
+from itertools import groupby, islice
+from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, WindowKind
 from statekeeper.errors import StateDamaged
 from statekeeper.fingerprint import changed_aspects
 from statekeeper.layout import ExtractionLayout
+from statekeeper.model.drift import Baseline
+from statekeeper.model.metadata import Metadata
 from statekeeper.model.record import StateRecord
 from statekeeper.model.table import Scope
 from statekeeper.store.disk import Disk
@@ -64,16 +68,55 @@ def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> 
 
 def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
     """The watermarks of the table's complete extractions other than that of `layout`, the newest dates first."""
+    for path, day in _records(disk, layout):
+        if path == layout.metadata or (before and day >= f"{before:%Y%m%d}"):
+            continue
+        # One that cannot be read is an error: a window guessed from the others could lose rows.
+        metadata = load_metadata(disk, path)
+        if metadata and metadata.extraction_complete:
+            yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at
+
+
+def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str) -> Baseline | None:
+    """The columns of the table's last complete extraction, that of `layout` included.
+
+    It is that of the newest date, and of several runs of one date the one that read last. One of another query or under
+    another schema says nothing of drift.
+
+    Raises:
+        StateDamaged: a commit record of another run cannot be read, and there is no model to compare with instead.
+    """
+    for _, records in groupby(_records(disk, layout), key=lambda record: record[1]):
+        found = [_comparable(disk, path, layout, config, fingerprint) for path, _ in records]
+        complete = [metadata for metadata in found if metadata is not None]
+        if complete:
+            last = max(complete, key=lambda metadata: metadata.snapshot.taken_at)
+            return Baseline(run_id=last.run_id, columns=last.columns, database_types=last.database_types)
+    return None
+
+
+def _comparable(
+    disk: Disk, path: Path, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str
+) -> Metadata | None:
+    try:
+        metadata = load_metadata(disk, path)
+    except StateDamaged:
+        if path == layout.metadata or config.model.is_declared:
+            return None
+        raise
+    if metadata is None or not metadata.extraction_complete:
+        return None
+    is_same = not {"query", "schema"} & set(changed_aspects(metadata.config_fingerprint, fingerprint))
+    return metadata if is_same else None
+
+
+def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, str]]:
+    """Every commit record of the table, with its date as yyyymmdd; the newest dates first."""
     table_folder = layout.folder.parent.parent
     for month in reversed(disk.names(table_folder)):
         for day in reversed(disk.names(table_folder / month) if _MONTH.fullmatch(month) else []):
-            if not _DAY.fullmatch(day) or (before and f"{month}{day}" >= f"{before:%Y%m%d}"):
+            if not _DAY.fullmatch(day):
                 continue
             for name in disk.names(table_folder / month / day):
-                path = table_folder / month / day / name
-                if not name.endswith("_metadata.json") or path == layout.metadata:
-                    continue
-                # One that cannot be read is an error: a window guessed from the others could lose rows.
-                metadata = load_metadata(disk, path)
-                if metadata and metadata.extraction_complete:
-                    yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at
+                if name.endswith("_metadata.json"):
+                    yield table_folder / month / day / name, f"{month}{day}"

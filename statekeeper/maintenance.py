@@ -11,7 +11,7 @@ from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.protocol import Job, JobSource
 from statekeeper.errors import DataError, Interrupted, SnapshotLost, StateDamaged, StatekeeperError, Terminated
 from statekeeper.fingerprint import fingerprint_of
-from statekeeper.history import scope_or_watermarks
+from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
@@ -155,8 +155,9 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
     await run.doors.enter(config)
     scope, earlier = await asyncio.to_thread(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
+    baseline = await asyncio.to_thread(baseline_of, run.disk, layout, config, fingerprint)
     kept = run.snapshots.kept(config)
-    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept)
+    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline)
     source = JobSource(config.table.source_name, config.source)
     try:
         plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))

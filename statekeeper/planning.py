@@ -11,13 +11,16 @@ from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
+from statekeeper.model.drift import Baseline
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
 from statekeeper.schemas.checks import compile_checks
 from statekeeper.schemas.differences import Difference
-from statekeeper.schemas.meet import compare, plan_columns
+from statekeeper.schemas.drift import Agreement, Expectation, agree
+from statekeeper.schemas.meet import compare
 from statekeeper.schemas.models import load_model
+from statekeeper.sources.protocol import SourceSession
 from statekeeper.windows import decide_scope
 from statekeeper.work import WorkContext
 
@@ -27,7 +30,7 @@ class PlanSpec:
     """All that a plan is made from.
 
     `scope` is that of an earlier plan of the same extraction, which is kept. `run_snapshot` is what all tables of the
-    run read at; without one the plan takes its own.
+    run read at; without one the plan takes its own. `baseline` is the columns of the table's last complete extraction.
     """
 
     config: ExtractionConfig
@@ -37,6 +40,7 @@ class PlanSpec:
     earlier_watermarks: tuple[datetime, ...]
     model_folder: Path
     run_snapshot: Snapshot | None = None
+    baseline: Baseline | None = None
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -55,10 +59,9 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             snapshot = session.take_snapshot(config.relation, at=past_time(config))
         else:
             snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
-        described = session.describe(config.relation)
+        agreement = _agreement(spec, session)
         model = load_model(config.model, base=spec.model_folder)
-        columns = plan_columns(described, model)
-        notes = compile_checks(model, columns).notes
+        notes = compile_checks(model, agreement.columns).notes
         scope = spec.scope or decide_scope(
             config,
             extraction_date=spec.extraction_date,
@@ -79,11 +82,28 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             relation=config.relation,
             snapshot=snapshot,
             scope=scope,
-            columns=columns,
+            columns=agreement.columns,
+            left_out=agreement.left_out,
             relation_state=pieces.relation_state,
         ),
         chunks=pieces.chunks,
-        notes=(*notes, *pieces.notes),
+        drift=agreement.changes,
+        notes=(*_told(agreement, config), *notes, *pieces.notes),
+    )
+
+
+def _agreement(spec: PlanSpec, session: SourceSession) -> Agreement:
+    """The columns as model, or else the last extraction, and database agree on them. Raises PlanError."""
+    config = spec.config
+    model = load_model(config.model, base=spec.model_folder)
+    expected = Expectation(config.model, model, spec.baseline, config.on_drift)
+    return agree(session.describe(config.relation), expected)
+
+
+def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
+    return tuple(
+        f"{change} (on_drift: {config.on_drift})" if change.is_by_policy else str(change)
+        for change in agreement.changes
     )
 
 
@@ -125,7 +145,7 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     """
     config = spec.config
     session = context.session(config.table.source_name, config.source)
-    return plan_columns(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
+    return _agreement(spec, session).columns
 
 
 def compare_table(spec: PlanSpec, context: WorkContext) -> tuple[Difference, ...]:

@@ -33,6 +33,8 @@ class TableReport(Frozen):
     output_path: str | None = None
     duration_seconds: float = 0.0
     failure: Failure | None = None
+    remarks: tuple[str, ...] = ()
+    """What a person should know of what is published, a sentence each."""
 
     @property
     def is_good(self) -> bool:

@@ -70,6 +70,7 @@ class Checked:
             metadata_md5=metadata_md5,
             fingerprint=fingerprint,
             snapshot=metadata.snapshot,
+            remarks=metadata.validation.remarks,
         )
 
 
@@ -221,6 +222,7 @@ class _StagedChecks:
             snapshot=plan.reading.snapshot,
             files=files,
             columns={column.name: column.arrow_type for column in plan.reading.columns},
+            database_types={column.name: column.database_type for column in plan.reading.columns},
             config_fingerprint=record.fingerprint,
             validation=ValidationSummary(
                 reconcile=config.reconcile.value,
@@ -229,6 +231,7 @@ class _StagedChecks:
                 checks=findings.checks,
                 violations=findings.violating_rows,
                 null_incremental_rows=counted.null_incremental_rows if counted else None,
+                drift=plan.drift,
             ),
         )
         return PublishIntent(plan_id=plan.plan_id, aside_name=layout.aside(plan.plan_id).name, metadata=metadata)

@@ -187,6 +187,7 @@ def _table_status(
         duration_seconds=duration.total_seconds() if duration else None,
         output_path=published.output_path if published else None,
         failure=_failure(record.failure) if record.failure else None,
+        remarks=published.remarks if published else (),
     )
 
 

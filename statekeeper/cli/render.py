@@ -69,6 +69,9 @@ def _show_outcomes(
     failed = [
         _Trouble(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
     ]
+    _show_remarks(
+        ((table.table.key, table.remarks) for table in report.tables if table.outcome is Outcome.COMPLETED), screen
+    )
     told = {table.table for table in report.tables if table.failure}
     others = [
         _Trouble(table.table.key, f"{table.outcome}: {table.reason}", None)
@@ -116,6 +119,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
         for table in status.tables
     )
     screen.grid(Grid(columns, rows))
+    _show_remarks(((_key(table), table.remarks) for table in status.tables), screen)
     _show_troubles(
         [_Trouble(_key(table), table.failure.message, table.failure.hint) for table in status.tables if table.failure],
         screen,
@@ -178,6 +182,12 @@ def _show_table_plan(table: TablePlan, screen: Screen) -> None:
     if table.failure is not None:
         _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
     screen.line()
+
+
+def _show_remarks(remarks: Iterable[tuple[str, tuple[str, ...]]], screen: Screen) -> None:
+    for table, sentences in remarks:
+        for sentence in sentences:
+            screen.line(f"{table}: {sentence}")
 
 
 def _show_troubles(troubles: list[_Trouble], screen: Screen) -> None:

@@ -16,7 +16,7 @@ from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
-from statekeeper.config.tables import OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
+from statekeeper.config.tables import OnDrift, OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
 from statekeeper.errors import ConfigError
 from statekeeper.model.base import Frozen
 from statekeeper.model.schema import SchemaRef
@@ -55,6 +55,7 @@ class ExtractionConfig:
     on_snapshot_lost: OnSnapshotLost = OnSnapshotLost.RESTART
     max_snapshot_restarts: int = 3
     on_violation: OnViolation = OnViolation.FAIL
+    on_drift: OnDrift = OnDrift.FAIL
     flashback_enabled: bool = False
     flashback_timestamp: str | None = None
     extraction_date: str | None = None
@@ -144,6 +145,7 @@ __all__ = [
     "Hook",
     "IncrementalConfig",
     "LockKind",
+    "OnDrift",
     "OnSnapshotLost",
     "OnViolation",
     "OutputConfig",

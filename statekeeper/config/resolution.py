@@ -16,6 +16,7 @@ from statekeeper.config.problems import Problem, location, nearest
 from statekeeper.config.section import Section
 from statekeeper.config.sources import SnapshotScope, SourceConfig
 from statekeeper.config.tables import (
+    OnDrift,
     OnSnapshotLost,
     OnViolation,
     Reconcile,
@@ -246,6 +247,7 @@ class _Table:
             on_snapshot_lost=entry.on_snapshot_lost or OnSnapshotLost.RESTART,
             max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
             on_violation=entry.on_violation or OnViolation.FAIL,
+            on_drift=entry.on_drift or OnDrift.FAIL,
             flashback_enabled=bool(entry.flashback_timestamp)
             if entry.flashback_enabled is None
             else entry.flashback_enabled,

@@ -56,6 +56,14 @@ class OnViolation(StrEnum):
     WARN = "warn"
 
 
+class OnDrift(StrEnum):
+    """What follows when the table has columns that are new, lost or retyped."""
+
+    FAIL = "fail"
+    IGNORE_NEW = "ignore-new"
+    EVOLVE = "evolve"
+
+
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -122,6 +130,12 @@ class TableDefaults(Section):
         default=None, ge=0, description="how often a lost snapshot restarts an extraction; 3 by default"
     )
     on_violation: OnViolation | None = Field(default=None, description="fail by default; warn publishes all the same")
+
+    on_drift: OnDrift | None = Field(
+        default=None,
+        description="of columns that are new, lost or retyped against the schema, else against the last extraction: "
+        "fail by default; ignore-new leaves new ones out; evolve takes the table as it is now",
+    )
 
 
 class TableEntry(TableDefaults):

@@ -70,6 +70,7 @@ class TableStatus(Frozen):
     duration_seconds: float | None
     output_path: str | None
     failure: TableStateFailure | None
+    remarks: tuple[str, ...] = Field(default=(), description="what a person should know of what is published")
 
 
 class RunStatus(Frozen):

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Frozen
+from statekeeper.model.drift import ColumnChange
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope
 
@@ -33,6 +34,14 @@ class ValidationSummary(Frozen):
         default=0, description="rows that broke the schema and were let through by on_violation: warn"
     )
     null_incremental_rows: int | None = None
+    drift: tuple[ColumnChange, ...] = Field(
+        default=(), description="columns that were not as the schema, or else the last extraction, had them"
+    )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What a person should know of the published rows, a sentence each."""
+        return tuple(str(change) for change in self.drift)
 
 
 class TableConfigRecord(Frozen):
@@ -80,6 +89,9 @@ class Metadata(Frozen):
     snapshot: Snapshot
     files: tuple[PublishedFile, ...]
     columns: dict[str, str] = Field(description="column name to Arrow type, in file order")
+    database_types: dict[str, str] = Field(
+        default_factory=dict, description="column name to the type that the database declares"
+    )
     config_fingerprint: str
     validation: ValidationSummary
 

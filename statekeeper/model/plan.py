@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, Frozen
+from statekeeper.model.drift import ColumnChange
 from statekeeper.model.table import Relation, Scope, TableRef
 
 
@@ -44,6 +45,13 @@ class PlannedColumn(Frozen):
     is_nullable: bool = True
 
 
+class UnreadColumn(Frozen):
+    """A column of the table that is not in the file, by the table's `on_drift`; conditions may still be about it."""
+
+    name: str
+    database_type: str
+
+
 class Reading(Frozen):
     """All that is needed to read any chunk of a plan, and the same for each of them."""
 
@@ -51,10 +59,16 @@ class Reading(Frozen):
     snapshot: Snapshot
     scope: Scope
     columns: tuple[PlannedColumn, ...]
+    left_out: tuple[UnreadColumn, ...] = Field(default=(), description="columns of the table that are not read")
     relation_state: dict[str, str] = Field(
         default_factory=dict,
         description="what the source knows the relation's present form by, compared before reading",
     )
+
+    @property
+    def all_columns(self) -> tuple[PlannedColumn | UnreadColumn, ...]:
+        """Every column of the table, read or not."""
+        return (*self.columns, *self.left_out)
 
 
 class ChunkKind(StrEnum):
@@ -101,6 +115,7 @@ class Plan(Document):
     created_at: AwareDatetime
     reading: Reading
     chunks: tuple[Chunk, ...]
+    drift: tuple[ColumnChange, ...] = Field(default=(), description="columns that are not as expected, decided once")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
 
     @property

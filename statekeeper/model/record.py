@@ -92,6 +92,7 @@ class Published(Frozen):
     metadata_md5: str
     fingerprint: str
     snapshot: Snapshot | None = Field(default=None, description="at which it was read; null in files of older versions")
+    remarks: tuple[str, ...] = Field(default=(), description="what a person should know of it, a sentence each")
 
 
 class StateRecord(Document):

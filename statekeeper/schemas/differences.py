@@ -45,11 +45,6 @@ class Difference(Frozen):
         """Whether a run stops at it, before it reads a row; else it goes on, and looks at the values."""
         return self.kind is not DifferenceKind.NULLABILITY
 
-    @property
-    def line(self) -> str:
-        """How an error lists it."""
-        return f"{'field' if self.kind is DifferenceKind.LOST else 'column'} {self.name}: {self.message}"
-
 
 class DiffVerdict(StrEnum):
     """What a comparison came to."""

@@ -23,6 +23,7 @@ from statekeeper.schemas.fields import Kind, ModelField, pair_fields
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from statekeeper.model.schema import SchemaRef
     from statekeeper.sources.protocol import SourceColumn
 
 _INT64_DIGITS = 18
@@ -45,27 +46,6 @@ class Comparison:
     def refused(self) -> tuple[Difference, ...]:
         """The differences that a run stops at."""
         return tuple(found for found in self.differences if found.is_refused)
-
-
-def plan_columns(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> tuple[PlannedColumn, ...]:
-    """The columns of the file: the table's own names and order, each of the type that its field declares.
-
-    Args:
-        source_columns: the table's columns as the source describes them.
-        model: the declared model, or None: then each column keeps its own type.
-
-    Raises:
-        PlanError: one error that lists every column and field that cannot meet.
-    """
-    found = compare(source_columns, model)
-    if found.refused:
-        against = f" and model {model.__name__}" if model is not None else ""
-        text = "\n".join(f"  {difference.line}" for difference in found.refused)
-        raise PlanError(
-            f"the table{against} cannot be met exactly:\n{text}",
-            hint="change the model, or select the named columns in another form with custom_query",
-        )
-    return found.columns
 
 
 def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> Comparison:
@@ -107,7 +87,7 @@ def _new(column: SourceColumn, model: str) -> Difference:
     return Difference(
         kind=DifferenceKind.NEW,
         name=column.name,
-        table=_side(column),
+        table=side(column),
         model=None,
         message=f"{model} has no such field; declare it or select without it",
         remedy=f"declare a field for {column.name}, or select without it in a custom_query",
@@ -136,7 +116,7 @@ def _retyped(column: SourceColumn, part: ModelField | None, why: str) -> Differe
     return Difference(
         kind=DifferenceKind.RETYPED,
         name=column.name,
-        table=_side(column),
+        table=side(column),
         model=part.annotation if part is not None else None,
         message=why,
         remedy="change the field's type, or select the column in another form with custom_query",
@@ -157,15 +137,26 @@ def _nullability(column: SourceColumn, part: ModelField) -> Difference:
     return Difference(
         kind=DifferenceKind.NULLABILITY,
         name=column.name,
-        table=_side(column),
+        table=side(column),
         model=part.annotation,
         message=message,
         remedy=remedy,
     )
 
 
-def _side(column: SourceColumn) -> str:
+def side(column: SourceColumn) -> str:
+    """The table's side of a difference: the database's type, and whether NULL is allowed."""
     return column.database_type if column.is_nullable else f"{column.database_type} not null"
+
+
+def declaration(column: SourceColumn, ref: SchemaRef) -> str:
+    """What to write for a column where the schema is declared: a field, or a rule of inline `columns`."""
+    offers = (column.read_type, *column.alternatives)
+    natural = next((natural_kind(parse_type(offer)) for offer in offers if offer is not None), Kind.STR)
+    if ref.columns is None:
+        kind = _natural(parse_type(column.read_type)) if column.read_type else str(natural)
+        return f"`{column.name}: {kind.split(' or ')[0]}{' | None' if column.is_nullable else ''}`"
+    return f"`{column.name}: {{type: {natural.casefold()}{', nullable: true' if column.is_nullable else ''}}}`"
 
 
 def _meet(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from statekeeper.schemas.checks import REPRESENTABLE, CompiledSchema
 from statekeeper.schemas.constraints import quoted
 from statekeeper.schemas.fields import ModelField, ModelShape
-from statekeeper.schemas.rows import Validate, deliver, fields_validator, rows_of, whole_row_validator
+from statekeeper.schemas.rows import Validate, deliver, fields_validator, lonely_fields, rows_of, whole_row_validator
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,7 +71,10 @@ class OpenRows:
             if names.get(part.name) in wanted
         }
         parts = tuple(chosen.values())
-        validate = whole_row_validator(model, shape, parts) if compiled.is_whole_row else fields_validator(shape, parts)
+        if compiled.is_whole_row:
+            validate = whole_row_validator(model, shape, parts)
+        else:
+            validate = fields_validator(shape, parts, absent=lonely_fields(shape, fields.values()))
         return cls(chosen, frozenset(asked), undecided, unrepresentable(tuple(chosen), compiled), validate)
 
     def query(self, numbered_source: str, violated: str) -> str:

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -104,21 +104,38 @@ def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
     """Validates rows by the model itself, strictly; `parts` are its fields as columns have them."""
     keys = _keys_of_errors(shape, parts)
+    absent = _absent_values(lonely_fields(shape, parts))
 
     def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
-        return _errors(lambda: model.model_validate(row, strict=True), row, keys)
+        return _errors(lambda: model.model_validate(row | absent, strict=True), row, keys)
 
     return validate
 
 
-def fields_validator(shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
+def lonely_fields(shape: ModelShape, paired: Iterable[ModelField]) -> tuple[ModelField, ...]:
+    """The fields that no column has. `schemas.drift` lets only such through that the model takes without one."""
+    names = {part.name for part in paired}
+    return tuple(part for part in shape.fields if part.name not in names)
+
+
+def _absent_values(lonely: tuple[ModelField, ...]) -> dict[str, Any]:
+    """What a row has for them: None, or nothing where the field has a default."""
+    return {part.key: None for part in lonely if part.node["schema"]["type"] != "default"}
+
+
+def fields_validator(
+    shape: ModelShape, parts: tuple[ModelField, ...], *, absent: tuple[ModelField, ...] = ()
+) -> Validate:
     """Validates rows of only these fields, each exactly as the model would.
 
-    Where a validator is handed the fields before its own, those are among `parts`, in the model's order.
+    Where a validator is handed the fields before its own, those are among `parts`, in the model's order, or among
+    `absent`, which no column has.
     """
+    names = {part.name for part in (*parts, *absent)}
+    values = _absent_values(absent)
     schema: Any = {
         "type": "model-fields",
-        "fields": {part.name: part.node for part in parts},
+        "fields": {part.name: part.node for part in shape.fields if part.name in names},
         "extra_behavior": "forbid",
     }
     if shape.definitions:
@@ -128,7 +145,7 @@ def fields_validator(shape: ModelShape, parts: tuple[ModelField, ...]) -> Valida
     keys = _keys_of_errors(shape, parts)
 
     def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
-        return _errors(lambda: validator.validate_python(row, strict=True), row, keys)
+        return _errors(lambda: validator.validate_python(row | values, strict=True), row, keys)
 
     return validate
 

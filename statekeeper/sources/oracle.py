@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, PlanError, SnapshotLost, SourceError, StatekeeperError
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot, UnreadColumn
 from statekeeper.model.table import Relation, Scope
 from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.oracle_advice import advise
@@ -107,8 +107,8 @@ class OracleSession:
         if window is None:
             statement = Sql("SELECT COUNT(*), NULL") + from_clause
         else:
-            (inside,) = _scope_conditions(reading.scope, reading.columns, source)
-            name = f"q.{quoted(named_column(reading.columns, window.column, source.label).name)}"
+            (inside,) = _scope_conditions(reading.scope, reading.all_columns, source)
+            name = f"q.{quoted(named_column(reading.all_columns, window.column, source.label).name)}"
             counts = Sql(f"SELECT COUNT({name}), COUNT(*) - COUNT({name})")
             statement = counts + from_clause + Sql(" WHERE (") + inside + Sql(f") OR {name} IS NULL")
         with self._looking_at(reading.snapshot):
@@ -219,7 +219,7 @@ class OracleSession:
                 hint="a new plan is needed",
             )
         now = {one.name: one.database_type for one in self._describe(source)}
-        changed = [one.name for one in reading.columns if now.pop(one.name, None) != one.database_type]
+        changed = [one.name for one in reading.all_columns if now.pop(one.name, None) != one.database_type]
         if changed or now:
             names = ", ".join([*changed, *now])
             raise SnapshotLost(
@@ -271,7 +271,9 @@ def _named(source: Source) -> tuple[Bind, Bind]:
     return Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)
 
 
-def _scope_conditions(scope: Scope, columns: Sequence[SourceColumn | PlannedColumn], source: Source) -> tuple[Sql, ...]:
+def _scope_conditions(
+    scope: Scope, columns: Sequence[SourceColumn | PlannedColumn | UnreadColumn], source: Source
+) -> tuple[Sql, ...]:
     if scope.window is None:
         return ()
     found = named_column(columns, scope.window.column, f"{source.label}: incremental column")
@@ -284,8 +286,8 @@ def _scope_conditions(scope: Scope, columns: Sequence[SourceColumn | PlannedColu
 
 def _piece(source: Source, reading: Reading, chunk: Chunk) -> Sql:
     """` FROM` and ` WHERE` of a chunk."""
-    conditions = list(_scope_conditions(reading.scope, reading.columns, source))
-    types = {one.name: one.database_type for one in reading.columns}
+    conditions = list(_scope_conditions(reading.scope, reading.all_columns, source))
+    types = {one.name: one.database_type for one in reading.all_columns}
     if (condition := chunk_condition(chunk, types.get(chunk.column or ""))) is not None:
         conditions.append(condition)
     return source.from_clause(reading.snapshot, partition=chunk.partition) + all_of(conditions)

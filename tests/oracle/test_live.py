@@ -138,7 +138,7 @@ def test_rows_that_are_written_meanwhile_are_not_seen(settings, table, database)
     assert isinstance(config, OracleSource)
     from statekeeper.model.plan import Reading
     from statekeeper.model.table import ExtractionMode, Relation, Scope
-    from statekeeper.schemas.meet import plan_columns
+    from tests.unit.schemas.columns import plan_columns
 
     relation = Relation(table_name=table)
     with closing(open_session(config)) as session, database.cursor() as cursor:

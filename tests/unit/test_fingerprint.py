@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from statekeeper.config.loader import pipeline_of
-from statekeeper.fingerprint import changed_aspects, fingerprint_of
+from statekeeper.fingerprint import DRIFT, changed_aspects, fingerprint_of, kept_fingerprint
 from statekeeper.schemas.models import load_model
 
 TABLE = {
@@ -68,11 +68,19 @@ def test_another_database_counts(tmp_path):
         {"on_snapshot_lost": "fail"},
         {"max_snapshot_restarts": 9},
         {"on_violation": "warn"},
+        {"on_drift": "evolve"},
         {"path_name": "elsewhere"},
     ],
 )
 def test_how_it_is_done_does_not_count(tmp_path, change):
-    assert _fingerprint(tmp_path, {**TABLE, **change}) == _fingerprint(tmp_path, TABLE)
+    kept = kept_fingerprint(_fingerprint(tmp_path, TABLE), policies=frozenset())
+    assert changed_aspects(kept, _fingerprint(tmp_path, {**TABLE, **change})) == ()
+
+
+def test_a_policy_counts_where_it_had_something_to_decide(tmp_path):
+    kept = kept_fingerprint(_fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"}), policies={DRIFT})
+    assert changed_aspects(kept, _fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"})) == ()
+    assert changed_aspects(kept, _fingerprint(tmp_path, TABLE)) == ("drift",)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from statekeeper.drafting.entries import scalar
 from statekeeper.drafting.tables import TableDraft
 from statekeeper.errors import PlanError, UsageError
 from statekeeper.model.table import Relation
-from statekeeper.schemas.meet import plan_columns
 from statekeeper.schemas.models import load_model
 from statekeeper.sources.oracle_types import TypeChoices, type_rule
 from statekeeper.sources.protocol import SourceColumn
+from tests.unit.schemas.columns import plan_columns
 
 ORACLE = OracleSource(type="oracle", host="h", service="s", user="u", password="p")
 

@@ -8,16 +8,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.schema import SchemaRef
 from statekeeper.schemas.arrow import arrow_schema, cast_batch, parse_type
 from statekeeper.schemas.checks import CompiledSchema, compile_checks
+from statekeeper.schemas.drift import Expectation, agree
 from statekeeper.schemas.findings import Findings
-from statekeeper.schemas.meet import plan_columns
 from statekeeper.sources.protocol import SourceColumn
 from statekeeper.validation import scan_part
 
 
 def source(name: str, read_type: str | None, database_type: str | None = None, **more: Any) -> SourceColumn:
     return SourceColumn(name=name, database_type=database_type or str(read_type).upper(), read_type=read_type, **more)
+
+
+def plan_columns(columns: tuple[SourceColumn, ...], model: Any) -> tuple[PlannedColumn, ...]:
+    """The columns of the file, where nothing may differ."""
+    return agree(columns, Expectation(SchemaRef(path="model.py:Model"), model)).columns
 
 
 class Staged:

@@ -23,8 +23,7 @@ from pydantic import (
 from statekeeper.errors import PlanError
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.fields import Kind
-from statekeeper.schemas.meet import plan_columns
-from tests.unit.schemas.columns import Staged, source
+from tests.unit.schemas.columns import Staged, plan_columns, source
 
 
 class Level(enum.IntEnum):

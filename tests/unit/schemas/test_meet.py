@@ -10,8 +10,8 @@ import pytest
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDatetime, RootModel, create_model
 
 from statekeeper.errors import PlanError
-from statekeeper.schemas.meet import compare, plan_columns
-from tests.unit.schemas.columns import source
+from statekeeper.schemas.meet import compare
+from tests.unit.schemas.columns import plan_columns, source
 
 
 class Colour(enum.Enum):
@@ -105,7 +105,7 @@ def test_field_decides_the_type_of_the_file(read, kind, expected):
     ],
 )
 def test_types_that_do_not_meet_exactly_are_both_named(read, kind):
-    with pytest.raises(PlanError, match="column c: the database's DBTYPE is not exactly the model's"):
+    with pytest.raises(PlanError, match="column c does not fit: the database's DBTYPE is not exactly the model's"):
         arrow_type(read, kind, "DBTYPE")
 
 
@@ -123,9 +123,9 @@ def test_column_without_exact_type_is_taken_as_the_alternative_that_the_model_de
     column = source("c", None, "NUMBER(50)", alternatives=("string",), refusal="more than 38 digits: declare str")
     (planned,) = plan_columns((column,), model_of(c=str))
     assert planned.read_type == "string"
-    with pytest.raises(PlanError, match="column c: more than 38 digits: declare str"):
+    with pytest.raises(PlanError, match="column c does not fit: more than 38 digits: declare str"):
         plan_columns((column,), model_of(c=Decimal))
-    with pytest.raises(PlanError, match="column c: more than 38 digits: declare str"):
+    with pytest.raises(PlanError, match="column c does not fit: more than 38 digits: declare str"):
         plan_columns((column,), None)
 
 
@@ -157,7 +157,9 @@ def test_exact_spelling_wins_over_case():
 
 
 def test_names_that_differ_only_by_case_are_not_guessed():
-    with pytest.raises(PlanError, match="field id: several columns differ from it only by case: ID, Id"):
+    with pytest.raises(
+        PlanError, match="column id is lost: expected int, but several columns differ from it only by case: ID, Id"
+    ):
         plan_columns((source("ID", "int64"), source("Id", "int64")), model_of(id=int))
 
 
@@ -182,10 +184,11 @@ def test_every_problem_is_reported_in_one_error():
         plan_columns(columns, model)
     lines = [line.strip() for line in refused.value.message.splitlines()[1:]]
     assert [line.split(":")[0] for line in lines] == [
-        *("column a", "column extra", "column blob", "column items", "field gone", "field maybe")
+        *("column a does not fit", "column extra is new", "column blob does not fit", "column items does not fit"),
+        *("column gone is lost", "column maybe is lost"),
     ]
     assert "NUMBER(9,2) is not exactly the model's int" in lines[0]
-    assert "declare it or select without it" in lines[1]
+    assert "declare `extra: int | None`" in lines[1]
     assert "DBMS_LOB.SUBSTR" in lines[2]
 
 
