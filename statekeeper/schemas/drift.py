@@ -138,7 +138,7 @@ class _Decision:
     def _new(self, column: SourceColumn) -> None:
         match self.expected.on_drift:
             case OnDrift.FAIL:
-                self.stops.append(_new(column))
+                self.stops.append(_new(column, self.expected))
             case OnDrift.IGNORE_NEW:
                 self.left_out.append(UnreadColumn(name=column.name, database_type=column.database_type))
                 self._change(ChangeKind.NEW, column.name, None, side(column), ChangeOutcome.LEFT_OUT)
@@ -189,9 +189,17 @@ def takes_absence(part: ModelField, shape: ModelShape) -> bool:
         return False
 
 
-def _new(column: SourceColumn) -> Difference:
+def _new(column: SourceColumn, expected: Expectation) -> Difference:
+    message = "the schema has no such field"
+    if expected.model is None and expected.baseline is not None:
+        message = f"run {expected.baseline.run_id} had no such column"
     return Difference(
-        kind=DifferenceKind.NEW, name=column.name, table=side(column), model=None, message="is new", remedy=""
+        kind=DifferenceKind.NEW,
+        name=column.name,
+        table=side(column),
+        model=None,
+        message=message,
+        remedy="",
     )
 
 
@@ -242,10 +250,10 @@ def _line(stop: Difference, column: SourceColumn | None, expected: Expectation) 
     match stop.kind:
         case DifferenceKind.NEW:
             assert column is not None, "a new column is one of the table's"
-            remedy = "leave it out of a custom_query"
+            remedy = "select without it in a custom_query"
             if expected.model is not None:
                 remedy = f"declare {declaration(column, expected.ref)}, or {remedy}"
-            return f"column {stop.name} is new: expected no such column, found {stop.table}; {remedy}"
+            return f"column {stop.name} is new: found {stop.table}, but {stop.message}; {remedy}"
         case DifferenceKind.LOST:
             return f"column {stop.name} is lost: expected {stop.model}, but {stop.message}; {stop.remedy}"
         case _ if stop.message.startswith(f"column {stop.name} "):

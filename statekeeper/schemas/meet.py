@@ -71,7 +71,7 @@ def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | N
     for column in source_columns:
         part = fields.get(column.name)
         if model is not None and part is None:
-            differences.append(_new(column, model.__name__))
+            differences.append(_new(column))
             continue
         found = _meet(column, part)
         if isinstance(found, str):
@@ -83,13 +83,13 @@ def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | N
     return Comparison(tuple(planned), (*differences, *lost))
 
 
-def _new(column: SourceColumn, model: str) -> Difference:
+def _new(column: SourceColumn) -> Difference:
     return Difference(
         kind=DifferenceKind.NEW,
         name=column.name,
         table=side(column),
         model=None,
-        message=f"{model} has no such field; declare it or select without it",
+        message="the schema has no such field",
         remedy=f"declare a field for {column.name}, or select without it in a custom_query",
     )
 

@@ -126,8 +126,8 @@ def test_every_difference_is_told_at_once_with_what_was_expected_what_was_found_
         "declare str, or select it as int"
     )
     assert new == (
-        "column EXTRA is new: expected no such column, found INTEGER; declare `EXTRA: {type: int, nullable: true}`, "
-        "or leave it out of a custom_query"
+        "column EXTRA is new: found INTEGER, but the schema has no such field; "
+        "declare `EXTRA: {type: int, nullable: true}`, or select without it in a custom_query"
     )
     assert lost == (
         "column PAID is lost: expected Decimal | None, but the table has no such column; remove the field PAID, "
@@ -163,7 +163,10 @@ def test_a_grant_while_a_column_is_left_out_loses_no_snapshot(tmp_path):
     """A GRANT is a DDL: the columns are compared, and the one that is left out is still there."""
     with opened("oracle", tmp_path / "db") as database:
         database.make("T", (*BASE, ("EXTRA", TEXT)), [(1, "one", 1, "x")])
-        runner = database.runner([{"table_name": "T", "columns": SCHEMA, "on_drift": "ignore-new"}])
+        source = {**database.source, "snapshot": "none"}  # to AS OF, a GRANT is a change of the definition
+        runner = database.runner(
+            [{"table_name": "T", "columns": SCHEMA, "on_drift": "ignore-new"}], sources={"db": source}
+        )
         (config,) = runner.pipeline.tables
         sessions = Sessions("100MB")
         context = ProcessContext(sessions, memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
