@@ -61,7 +61,7 @@ def test_of_several_aliases_the_first_that_a_column_has_counts(tmp_path):
     for column in ("id", "ID", "key", "Key"):
         staged = Staged(tmp_path, model, {column: ("int64", [0, 1])})
         assert staged.broken() == {f"{column}.ge": 1}
-    with pytest.raises(PlanError, match="column key: Row has no such field"):
+    with pytest.raises(PlanError, match="column key is new: found INT64, but the schema has no such field"):
         plan_columns((source("key", "int64"), source("id", "int64")), model)
 
 
