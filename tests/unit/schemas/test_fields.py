@@ -101,7 +101,7 @@ def test_alias_that_is_only_a_path_is_refused():
     ],
 )
 def test_type_that_no_column_can_satisfy_is_refused_by_name(kind, said):
-    with pytest.raises(PlanError, match=f"column a: the model's field cannot be a column: {said}"):
+    with pytest.raises(PlanError, match=f"column a does not fit: the model's field cannot be a column: {said}"):
         plan_columns((source("a", "string"),), create_model("Row", a=(kind, ...)))
 
 
