@@ -1,31 +1,24 @@
 """`extract_chunk`: read one chunk at the plan's snapshot, write one part, leave one receipt.
 
 The same function runs in a local worker process and on a Spark executor. It decides nothing about retries or
-scheduling, and writes nothing but its own part and receipt.
+scheduling, and writes nothing but its own part and receipt. What needs Arrow is imported where the work is done, since
+the parent process only sends it away.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING
 from uuid import uuid4
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from statekeeper.config.extraction import OutputConfig, SourceConfig
 from statekeeper.errors import DataError, StatekeeperError, WorkerDied
 from statekeeper.layout import Staging, staged_part_name
 from statekeeper.model.plan import Chunk, Reading
 from statekeeper.model.receipt import Receipt
-from statekeeper.schemas.arrow import arrow_schema, cast_batch, schema_digest
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_receipt, save_receipt
 from statekeeper.store.durable import storage_errors
@@ -34,11 +27,9 @@ from statekeeper.store.temps import temp_file
 from statekeeper.work import WorkContext
 
 if TYPE_CHECKING:
-    from hashlib import _Hash
+    import pyarrow as pa
 
-BATCH_ROWS = 16_384
-LARGE_VALUE_BATCH_ROWS = 2_048
-"""Rows a batch where a column may hold values of many megabytes."""
+    from statekeeper.part_file import WrittenPart
 
 
 @dataclass(frozen=True)
@@ -105,38 +96,22 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
     return winner
 
 
-@dataclass(frozen=True)
-class _Written:
-    rows: int
-    bytes: int
-    md5: str
-    schema: str
+def _write_part(spec: ChunkSpec, context: WorkContext, *, temp: Path) -> WrittenPart:
+    from statekeeper.part_file import batch_rows, write_part
 
-
-def _write_part(spec: ChunkSpec, context: WorkContext, *, temp: Path) -> _Written:
+    columns = spec.reading.columns
     session = context.session(spec.source_name, spec.source)
-    schema = arrow_schema(spec.reading.columns)
-    digest = schema_digest(schema)
     with spec.disk.create(temp, role="part") as file:
-        sink = _Md5Sink(file)
-        rows = 0
-        read = session.read(spec.reading, spec.chunk, batch_rows=_batch_rows(schema))
-        repeating, batches = _repeating_columns(_checked(read, spec, context))
-        with pq.ParquetWriter(
-            sink,
-            schema.with_metadata(_lineage(spec)),
-            compression=spec.output.compression,
-            version="2.6",
-            use_dictionary=repeating,
-        ) as writer:
-            for group in _row_groups(batches, spec.output, schema):
-                writer.write_table(group, row_group_size=max(group.num_rows, 1))
-                rows += group.num_rows
+        read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
+        batches = _checked(read, spec, context)
+        written = write_part(file, batches, columns=columns, output=spec.output, lineage=_lineage(spec))
         spec.disk.sync_file(file, role="part")
-    return _Written(rows=rows, bytes=sink.written, md5=sink.md5, schema=digest)
+    return written
 
 
 def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext) -> Iterator[pa.RecordBatch]:
+    from statekeeper.schemas.arrow import cast_batch
+
     for batch in batches:
         context.check_stop()
         try:
@@ -146,42 +121,6 @@ def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkCo
             raise DataError(f"{where}: {error.message}", hint=error.hint, code=error.code) from error
         context.progress(batch.num_rows)
     context.check_stop()
-
-
-def _repeating_columns(batches: Iterator[pa.RecordBatch]) -> tuple[list[str], Iterator[pa.RecordBatch]]:
-    """The columns whose values come back within the first batch, and all batches, that one too.
-
-    Only these get dictionaries: of values that hardly repeat, one is built in vain and makes the file larger.
-    """
-    first = next(batches, None)
-    if first is None:
-        return [], batches
-    repeating = [
-        name
-        for name, values in zip(first.schema.names, first.columns, strict=True)
-        if 2 * pc.count_distinct(values).as_py() <= first.num_rows
-    ]
-    return repeating, chain([first], batches)
-
-
-def _row_groups(batches: Iterator[pa.RecordBatch], output: OutputConfig, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches gathered until a row group is full by rows or by bytes in memory."""
-    gathered: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        if gathered and (rows + batch.num_rows > output.row_group_rows or size + batch.nbytes > output.row_group_bytes):
-            yield pa.Table.from_batches(gathered, schema)
-            gathered, rows, size = [], 0, 0
-        gathered.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-    if rows:
-        yield pa.Table.from_batches(gathered, schema)
-
-
-def _batch_rows(schema: pa.Schema) -> int:
-    has_large_values = any(pa.types.is_binary(field.type) for field in schema)
-    return LARGE_VALUE_BATCH_ROWS if has_large_values else BATCH_ROWS
 
 
 def _lineage(spec: ChunkSpec) -> dict[str, str]:
@@ -202,30 +141,3 @@ def _discard(disk: Disk, path: Path) -> None:
         disk.unlink(path, role="part")
     except (OSError, StatekeeperError):
         return
-
-
-class _Md5Sink(io.RawIOBase):
-    """Passes bytes on to a file and sums them up, so that a part need not be read again for its md5."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        super().__init__()
-        self._file = file
-        self._md5: _Hash = hashlib.md5(usedforsecurity=False)
-        self.written = 0
-
-    @property
-    def md5(self) -> str:
-        return self._md5.hexdigest()
-
-    def writable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self.written
-
-    def write(self, data: object) -> int:
-        view = memoryview(cast("bytes", data)).cast("B")
-        self._file.write(view)
-        self._md5.update(view)
-        self.written += len(view)
-        return len(view)

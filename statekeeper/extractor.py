@@ -168,6 +168,23 @@ class StatefulDataExtractor(DataExtractor):
             environ=os.environ if environ is None else environ,
             tables_path=Path(tables_path) if tables_path else None,
         )
+        return cls.of_pipeline(
+            pipeline, path, tables_path=tables_path, date=date, run_id=run_id, workers=workers, reporter=reporter
+        )
+
+    @classmethod
+    def of_pipeline(  # noqa: PLR0913 - as above
+        cls,
+        pipeline: Pipeline,
+        path: str | Path,
+        *,
+        tables_path: str | Path | None = None,
+        date: date | str | None = None,
+        run_id: str | None = None,
+        workers: int | None = None,
+        reporter: Reporter | None = None,
+    ) -> Self:
+        """The extractor of a pipeline that was loaded from the configuration file `path`; see `from_config`."""
         if workers is not None:
             execution = pipeline.execution.model_copy(update={"workers": workers})
             pipeline = dataclasses.replace(pipeline, execution=execution)

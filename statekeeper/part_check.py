@@ -10,10 +10,8 @@ from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.schema import SchemaRef
-from statekeeper.schemas.checks import compile_checks
 from statekeeper.schemas.findings import Findings
 from statekeeper.schemas.models import load_model
-from statekeeper.validation import scan_part
 from statekeeper.verification import wrong_with_part
 from statekeeper.work import WorkContext
 
@@ -39,6 +37,9 @@ class PartCheck:
 
 def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     """Check the part's bytes against its receipt, then its rows against the schema."""
+    from statekeeper.schemas.checks import compile_checks  # only here: the parent process just sends the work away
+    from statekeeper.validation import scan_part
+
     receipt = spec.receipt
     expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
     damage = wrong_with_part(spec.path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)

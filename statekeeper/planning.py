@@ -1,5 +1,5 @@
 """Makes a plan in a worker: one snapshot, the columns as model and database agree on them, the scope, and the
-chunks.
+chunks. What needs Arrow is imported where the work is done, since the parent process only sends it away.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
@@ -15,14 +16,14 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
-from statekeeper.schemas.checks import compile_checks
 from statekeeper.schemas.differences import Difference
-from statekeeper.schemas.drift import Agreement, Expectation, agree
-from statekeeper.schemas.meet import compare
 from statekeeper.schemas.models import load_model
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.windows import decide_scope
 from statekeeper.work import WorkContext
+
+if TYPE_CHECKING:
+    from statekeeper.schemas.drift import Agreement
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         SnapshotLost: the table cannot be read at the run's snapshot any more.
         PlanError: the table cannot be extracted as declared; every reason is named.
     """
+    from statekeeper.schemas.checks import compile_checks
+
     config = spec.config
     session = context.session(config.table.source_name, config.source)
     try:
@@ -94,6 +97,8 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
 
 def _agreement(spec: PlanSpec, session: SourceSession) -> Agreement:
     """The columns as model, or else the last extraction, and database agree on them. Raises PlanError."""
+    from statekeeper.schemas.drift import Expectation, agree
+
     config = spec.config
     model = load_model(config.model, base=spec.model_folder)
     expected = Expectation(config.model, model, spec.baseline, config.on_drift)
@@ -156,6 +161,8 @@ def compare_table(spec: PlanSpec, context: WorkContext) -> tuple[Difference, ...
         SourceError: the table does not exist or may not be read.
         PlanError: the model cannot describe any table.
     """
+    from statekeeper.schemas.meet import compare
+
     config = spec.config
     session = context.session(config.table.source_name, config.source)
     found = compare(session.describe(config.relation), load_model(config.model, base=spec.model_folder))

@@ -219,6 +219,7 @@ def local_engine(pipeline: Pipeline) -> LocalEngine:
         budgets={name: source.session_budget(workers=workers) for name, source in pipeline.sources.items()},
         memory_limit=f"{pipeline.execution.memory_limit}B",
         secrets=pipeline.secrets,
+        kinds=[source.type for source in pipeline.sources.values()],
     )
 
 

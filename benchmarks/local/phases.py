@@ -75,24 +75,25 @@ def watch_iteration(owner: Any, attribute: str, name: str) -> None:
 def watch_all() -> None:
     import pyarrow.parquet as pq
 
-    from statekeeper import chunk, part_check, planning, staged_checks, verification
+    from statekeeper import part_check, part_file, staged_checks, validation, verification
     from statekeeper.publication import Publication
+    from statekeeper.schemas import arrow, checks
     from statekeeper.sources import duckdb as source
     from statekeeper.store.disk import LocalDisk
 
-    watch(planning, "compile_checks", "plan: compile checks")
+    watch(checks, "compile_checks", "compile checks")
     watch(source.DuckdbSession, "plan_chunks", "plan: cut into chunks")
     watch(source.DuckdbSession, "count", "count")
     watch_iteration(source.DuckdbSession, "read", "read from DuckDB")
     watch(source, "check_values", "check for infinity")
-    watch(chunk, "cast_batch", "cast")
+    watch(arrow, "cast_batch", "cast")
     watch(pq.ParquetWriter, "write_table", "encode and compress Parquet")
-    watch(chunk._Md5Sink, "write", "write, md5")  # noqa: SLF001
+    watch(part_file._Md5Sink, "write", "write, md5")  # noqa: SLF001
     watch(LocalDisk, "sync_file", "fsync")
     watch(LocalDisk, "sync_folder", "fsync")
     watch(part_check, "wrong_with_part", "footer")
     watch(verification, "md5_of", "md5 again")
-    watch(part_check, "scan_part", "scan: schema")
+    watch(validation, "scan_part", "scan: schema")
     watch(staged_checks, "check_staged", "validate: the rest")
     for name in ("make_ready", "put_in_place", "commit"):
         watch(Publication, name, "publish")
@@ -105,7 +106,8 @@ def main() -> None:
     config = write_config("phases", lineitem(rows), ["lineitem"])
     shutil.rmtree(FOLDER / "phases", ignore_errors=True)
     with step("import"):
-        import statekeeper.chunk  # noqa: F401 - it is the import that is timed
+        import statekeeper.part_file
+        import statekeeper.validation  # noqa: F401 - it is the import that is timed
         from statekeeper.config.loader import load_pipeline
         from statekeeper.engines.inline import InlineEngine
         from statekeeper.reporting import NullReporter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from statekeeper.reporting import Reporter
 
 if TYPE_CHECKING:
     from statekeeper.cli.request import RunRequest
+    from statekeeper.config.extraction import Pipeline
     from statekeeper.extractor import StatefulDataExtractor
 
 
@@ -74,18 +76,31 @@ class Terminal:
         self, request: RunRequest, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
     ) -> Iterator[StatefulDataExtractor]:
         """The extractor of a run, with its log and its display on standard error."""
-        from statekeeper.extractor import StatefulDataExtractor
+        from statekeeper.config.loader import load_pipeline
 
         with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
-            extractor = StatefulDataExtractor.from_config(
-                request.config,
-                environ=os.environ,
-                tables_path=request.tables_path,
-                date=request.day,
-                run_id=request.run_id,
-                workers=request.workers,
-                reporter=reporter,
-            )
-            self.redactor.add(secret_values(extractor.pipeline))
+            pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path)
+            self.redactor.add(secret_values(pipeline))
+            extractor = _extractor(pipeline, request, reporter)
             log.run = extractor.identity.run_id
             yield extractor
+
+
+def _extractor(pipeline: Pipeline, request: RunRequest, reporter: Reporter) -> StatefulDataExtractor:
+    """The extractor of a run; its import and that of what workers need go on side by side."""
+    from statekeeper.engines.spawning import start_fork_server
+
+    start_fork_server(source.type for source in pipeline.sources.values())
+    from statekeeper.extractor import StatefulDataExtractor
+
+    extractor = StatefulDataExtractor.of_pipeline(
+        pipeline,
+        request.config,
+        tables_path=request.tables_path,
+        date=request.day,
+        run_id=request.run_id,
+        workers=request.workers,
+        reporter=reporter,
+    )
+    gc.freeze()  # what is loaded stays until the end: nothing of it is garbage, at the next collection or at exit
+    return extractor

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -19,14 +19,13 @@ from typing import Any, assert_never, cast
 
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue, Waiting
-from statekeeper.engines.spawning import WORKER_NAME, context_without_main
+from statekeeper.engines.spawning import WORKER_NAME, context_without_main, start_fork_server
 from statekeeper.engines.worker import Done, Order, Progress, worker_main
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
 _MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
-_PRELOADED = ["statekeeper.engines.worker", "statekeeper.chunk", "statekeeper.planning", "statekeeper.part_check"]
 
 
 @dataclass(eq=False)
@@ -58,11 +57,18 @@ class LocalEngine:
     """Worker processes of this machine.
 
     `budgets` is the largest number of sessions per source, over all workers. `secrets` are removed from whatever a
-    worker says. Processes are started as jobs come, up to `workers`.
+    worker says. Processes are started as jobs come, up to `workers`; what sessions with sources of the types `kinds`
+    need is imported before.
     """
 
     def __init__(
-        self, *, workers: int, budgets: Mapping[str, int], memory_limit: str, secrets: tuple[str, ...] = ()
+        self,
+        *,
+        workers: int,
+        budgets: Mapping[str, int],
+        memory_limit: str,
+        secrets: tuple[str, ...] = (),
+        kinds: Iterable[str] = (),
     ) -> None:
         self._workers_most = workers
         self._budgets = budgets
@@ -71,8 +77,8 @@ class LocalEngine:
         self._queue = JobQueue(workers)
         self._futures: dict[Waiting, asyncio.Future[Any]] = {}
         self._workers: list[_Worker] = []
+        start_fork_server(kinds)
         self._context = context_without_main()
-        self._context.set_forkserver_preload(_PRELOADED)
         self._is_closed = False
 
     async def run(self, job: Job[Result]) -> Result:

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from statekeeper.config.sources import SourceConfig
     from statekeeper.sources.protocol import SourceSession
 
+SESSION_MODULES = {"duckdb": "statekeeper.sources.duckdb", "oracle": "statekeeper.sources.oracle"}
+"""By a source's `type`, the module that a process imports at its first session with one."""
+
 
 def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> SourceSession:
     """A new session with the source that `config` describes; `memory_limit` is in DuckDB's notation.

@@ -21,7 +21,8 @@ from statekeeper.sources.sql import quoted
 
 _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
 _GUARD = "_GUARD"
-_DAY = 86_400_000_000
+_DAY = pa.scalar(86_400_000_000)
+"""Microseconds; a plain number would be inferred anew, at every call, with a search for pandas."""
 _LARGE_BATCH_ROWS = 500
 """Rows a batch where a column holds LOBs or LONGs."""
 LARGEST_ARRAY = 2**31

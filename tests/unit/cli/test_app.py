@@ -71,6 +71,16 @@ def test_light_commands_load_no_driver_and_no_arrow(run: RunOnDisk, arguments: l
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_run_loads_no_driver_and_no_arrow_in_its_own_process(tmp_path: Path) -> None:
+    """Workers need them, and theirs are imported meanwhile, in the fork server."""
+    program = (
+        "import sys; import statekeeper.extractor; "
+        "sys.exit(', '.join({'pyarrow', 'numpy', 'duckdb', 'oracledb'} & set(sys.modules)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_status_without_a_run_says_what_to_do(run: RunOnDisk, capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run_command(["status"]) == 2
     out, err = capsys.readouterr()
