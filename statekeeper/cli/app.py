@@ -20,7 +20,7 @@ import click
 from statekeeper import __version__
 from statekeeper.cli import options, render
 from statekeeper.cli.init import init
-from statekeeper.cli.invocation import invoke
+from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal
@@ -37,7 +37,7 @@ in_terminal = click.make_pass_decorator(Terminal)
 
 def main() -> None:
     """The entry point of the `statekeeper` program."""
-    sys.exit(run_command(sys.argv[1:]))
+    end(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: Sequence[str]) -> int:
@@ -189,7 +189,7 @@ def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed
     """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
     if failed == bool(tables):
         raise click.UsageError("say which tables: either --failed, or --table NAME (several times)")
-    with terminal.extractor(RunRequest.again(config, run_id)) as extractor:
+    with terminal.extractor(RunRequest.again(config, run_id), has_workers=False) as extractor:
         keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
     for key in keys:
         terminal.screen.line(f"{key} is reset")

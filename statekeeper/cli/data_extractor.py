@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from statekeeper import __version__
 from statekeeper.cli import options, render
-from statekeeper.cli.invocation import invoke
+from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
@@ -49,7 +49,7 @@ _WARNING = (
 
 def main() -> None:
     """The entry point of the `data-extractor` program."""
-    sys.exit(run_command(sys.argv[1:]))
+    end(run_command(sys.argv[1:]))
 
 
 def run_command(arguments: Sequence[str]) -> int:

@@ -5,9 +5,11 @@ Both programs, `statekeeper` and `data-extractor`, end here. The only broad `exc
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -24,3 +26,9 @@ def invoke(command: click.Command, arguments: Sequence[str], *, program: str) ->
     except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
         return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
     return code if isinstance(code, int) else 0
+
+
+def end(code: int) -> NoReturn:
+    """End the program."""
+    gc.freeze()  # else Python looks once more through everything that was loaded, for garbage that ends with it anyway
+    sys.exit(code)

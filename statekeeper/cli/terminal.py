@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +16,6 @@ from statekeeper.reporting import Reporter
 
 if TYPE_CHECKING:
     from statekeeper.cli.request import RunRequest
-    from statekeeper.config.extraction import Pipeline
     from statekeeper.extractor import StatefulDataExtractor
 
 
@@ -73,34 +71,35 @@ class Terminal:
 
     @contextmanager
     def extractor(
-        self, request: RunRequest, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
+        self,
+        request: RunRequest,
+        *,
+        log_format: LogFormat = LogFormat.HUMAN,
+        is_live: bool = False,
+        has_workers: bool = True,
     ) -> Iterator[StatefulDataExtractor]:
-        """The extractor of a run, with its log and its display on standard error."""
+        """The extractor of a run, with its log and its display on standard error.
+
+        What is imported here, and by the server that workers are forked from, is imported side by side.
+        """
         from statekeeper.config.loader import load_pipeline
+        from statekeeper.engines.spawning import start_fork_server
 
         with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
             pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path)
             self.redactor.add(secret_values(pipeline))
-            extractor = _extractor(pipeline, request, reporter)
+            if has_workers:
+                start_fork_server(source.type for source in pipeline.sources.values())
+            from statekeeper.extractor import StatefulDataExtractor
+
+            extractor = StatefulDataExtractor.of_pipeline(
+                pipeline,
+                request.config,
+                tables_path=request.tables_path,
+                date=request.day,
+                run_id=request.run_id,
+                workers=request.workers,
+                reporter=reporter,
+            )
             log.run = extractor.identity.run_id
             yield extractor
-
-
-def _extractor(pipeline: Pipeline, request: RunRequest, reporter: Reporter) -> StatefulDataExtractor:
-    """The extractor of a run; its import and that of what workers need go on side by side."""
-    from statekeeper.engines.spawning import start_fork_server
-
-    start_fork_server(source.type for source in pipeline.sources.values())
-    from statekeeper.extractor import StatefulDataExtractor
-
-    extractor = StatefulDataExtractor.of_pipeline(
-        pipeline,
-        request.config,
-        tables_path=request.tables_path,
-        date=request.day,
-        run_id=request.run_id,
-        workers=request.workers,
-        reporter=reporter,
-    )
-    gc.freeze()  # what is loaded stays until the end: nothing of it is garbage, at the next collection or at exit
-    return extractor
