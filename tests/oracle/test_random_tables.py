@@ -80,10 +80,10 @@ US = pa.timestamp("us")
 
 KINDS = (
     number(9, 0, pa.int64()), number(18, 0, pa.int64()), number(19, 0, pa.decimal128(19, 0)),
-    number(38, 0, pa.decimal128(38, 0)), number(9, 2, pa.decimal128(9, 2)), 
+    number(38, 0, pa.decimal128(38, 0)), number(9, 2, pa.decimal128(9, 2)),
     # no key: the test server compares with it in DuckDB, which rounds
     Kind("NUMBER(38,38)", numbers(38, 38), pa.decimal128(38, 38)),
-    
+
     number(5, 10, pa.decimal128(10, 10)), number(5, -2, pa.decimal128(7, 0)),
     Kind("NUMBER", numbers(38, 10), pa.decimal128(38, 10), is_key=True),
     Kind("FLOAT(126)", numbers(30, 10), pa.decimal128(38, 10)),
