@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     PLAN = "plan"
     DATA = "data"
     VALIDATION = "validation"
+    PARENT_MISSING = "parent_missing"
     STATE_DAMAGED = "state_damaged"
     STORAGE = "storage"
     WORKER_DIED = "worker_died"
@@ -115,6 +116,12 @@ class ValidationFailed(StatekeeperError):
     kind = FailureKind.VALIDATION
 
 
+class ParentMissing(StatekeeperError):
+    """A table refers to one whose rows this run does not have yet; what is extracted stays, and a later run goes on."""
+
+    kind = FailureKind.PARENT_MISSING
+
+
 class StateDamaged(StatekeeperError):
     """A document of ours is torn, foreign or from a newer version; it is left as it is, as evidence."""
 
@@ -191,6 +198,7 @@ _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
         PlanError,
         DataError,
         ValidationFailed,
+        ParentMissing,
         StateDamaged,
         StorageError,
         WorkerDied,

@@ -31,6 +31,7 @@ from statekeeper.errors import (
 )
 from statekeeper.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
 from statekeeper.history import baseline_of, scope_or_watermarks
+from statekeeper.key_work import announce_published, announce_skipped
 from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.logs import Redactor
@@ -56,10 +57,13 @@ _LOG = logging.getLogger("statekeeper.run")
 
 async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
     """Bring one extraction to `complete`, or to a failure that its state tells; only cancellation passes."""
-    async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
-        started = run.clock()
-        report = await _perform(config, run, is_forced=is_forced)
-        return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+    try:
+        async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
+            started = run.clock()
+            report = await _perform(config, run, is_forced=is_forced)
+            return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+    finally:
+        run.extracted.end(config.table)
 
 
 async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
@@ -140,6 +144,7 @@ class _Extraction:
         )
         self._tidy()
         if opening.trigger is None and self.record.state is State.COMPLETE:
+            announce_skipped(self.config, self.run, self.layout)
             self.run.reporter.table_state(self.key, Outcome.SKIPPED, "complete and verified")
             return self._report(Outcome.SKIPPED, "complete and verified")
         if opening.trigger is not None:
@@ -239,6 +244,7 @@ class _Extraction:
     async def _plan(self) -> None:
         config, run = self.config, self.run
         await run.doors.enter(config)
+        run.extracted.withdraw(config.table)
         sweep(run.disk, self.layout, live_plan=None, fence=self.lock)
         scope, earlier = await asyncio.to_thread(
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
@@ -303,6 +309,7 @@ class _Extraction:
         published = checked.published(metadata_md5=metadata_md5, fingerprint=self.record.fingerprint)
         at = self.run.clock()
         self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
+        announce_published(self.config, self.run, self.layout, intent.metadata)
         self._tidy()
         # What was about to be published when the run got a newer snapshot is published first, then read again.
         if outdated := self.run.snapshots.why_outdated(self.config, published.snapshot):

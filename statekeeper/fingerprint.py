@@ -1,7 +1,7 @@
 """The fingerprint of an extraction: what, if it changes, makes published data stale.
 
-Source identity, what is selected, the schema model, and how the window is made; not hosts, secrets, workers or retries.
-A fingerprint is text of `aspect=digest` pairs, so that a difference can be named.
+Source identity, what is selected, the schema model, keys and references, and how the window is made; not hosts,
+secrets, workers or retries. A fingerprint is text of `aspect=digest` pairs, so that a difference can be named.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
         else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
     }
     aspects["drift"] = config.on_drift.value
+    if config.keys:
+        aspects["keys"] = _digest(config.keys.model_dump(mode="json"))
     if config.flashback_timestamp is not None or config.flashback_enabled:
         aspects["flashback"] = _digest({"at": str(config.flashback_timestamp)})
     return " ".join(f"{aspect}={digest}" for aspect, digest in aspects.items())

@@ -173,7 +173,7 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         columns=plan.reading.columns,
         chunks=len(plan.chunks),
         estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
-        notes=(*_note_on_snapshot(config, kept), *plan.notes),
+        notes=(*_note_on_snapshot(config, kept), *config.keys.notes, *plan.notes),
     )
 
 

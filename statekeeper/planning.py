@@ -13,11 +13,13 @@ from uuid import uuid4
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.drift import Baseline
+from statekeeper.key_check import require_key_columns
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
 from statekeeper.schemas.differences import Difference
 from statekeeper.schemas.models import load_model
+from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.windows import decide_scope
 from statekeeper.work import WorkContext
@@ -64,6 +66,8 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
         agreement = _agreement(spec, session)
         model = load_model(config.model, base=spec.model_folder)
+        require_key_columns(config.keys, agreement.columns)
+        _require_columns_of_parents(config, session)
         notes = compile_checks(model, agreement.columns).notes
         scope = spec.scope or decide_scope(
             config,
@@ -110,6 +114,17 @@ def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
         f"{change} (on_drift: {config.on_drift})" if change.is_by_policy else str(change)
         for change in agreement.changes
     )
+
+
+def _require_columns_of_parents(config: ExtractionConfig, session: SourceSession) -> None:
+    """That the tables of the same source that are referred to have the columns; others are looked at when both are
+    extracted.
+    """
+    for reference in config.keys.references:
+        if reference.parent.source_name == config.table.source_name:
+            described = session.describe(reference.parent_relation)
+            for name in reference.parent_columns:
+                named_column(described, name, f"{config.table.key}: references: {reference.parent.key}")
 
 
 @dataclass(frozen=True)

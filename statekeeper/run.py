@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
 from statekeeper.engines.protocol import Engine, Job, JobSource
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
+from statekeeper.extracted import ExtractedTables
 from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.logs import Redactor
@@ -42,9 +44,19 @@ class Run:
     model_folder: Path
     doors: SourceDoors
     snapshots: RunSnapshots
+    extracted: ExtractedTables
     hooks: Hooks
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+
+    @asynccontextmanager
+    async def stepped_aside(self) -> AsyncIterator[None]:
+        """Let another table be active while this one waits for it."""
+        self.active.release()
+        try:
+            yield
+        finally:
+            await self.active.acquire()
 
 
 @dataclass

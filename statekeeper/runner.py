@@ -22,6 +22,7 @@ from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
 from statekeeper.errors import StateDamaged
+from statekeeper.extracted import ExtractedTables
 from statekeeper.extraction import perform
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.manifest import LastRun, RunManifest
@@ -71,6 +72,7 @@ class Runner:
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
             run.snapshots.give_up(_read_anew(manifest, tables) if is_forced else ())
+            run.extracted.begin(config.table for config in tables)
             tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
             interruption.cancels(tasks)
             if tasks:
@@ -138,6 +140,7 @@ class Runner:
                 run_id=self.identity.run_id,
                 force_command=self._force_command,
             ),
+            extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline),
             active=asyncio.Semaphore(self.pipeline.execution.active_tables),
             layout_of=self.layout_of,

@@ -1,4 +1,4 @@
-"""The work of `validating`: is every staged part whole, do the counts agree, do the rows satisfy the schema?
+"""The work of `validating`: is every staged part whole, do the counts agree, do the rows satisfy schema and keys?
 
 Ends with the publish intent, the parts linked and ready. It publishes nothing.
 """
@@ -14,6 +14,7 @@ from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconci
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ValidationFailed
+from statekeeper.key_work import keys_checked
 from statekeeper.layout import Staging, part_name
 from statekeeper.model.metadata import (
     Metadata,
@@ -89,7 +90,8 @@ async def check_staged(
 
     Raises:
         DataError: the counts of receipts and source do not agree.
-        ValidationFailed: rows break the schema, and the table's policy is `fail`.
+        ValidationFailed: rows break the schema or a key, and the table's policy is `fail`.
+        ParentMissing: a table that is referred to is not extracted in this run.
     """
     intent = record.intent if record.intent and record.intent.plan_id == plan.plan_id else None
     if intent is not None and publication.is_in_place(intent):
@@ -106,6 +108,7 @@ async def check_staged(
     findings = await checks.scanned()
     if isinstance(findings, DamagedPart):
         return findings
+    findings = findings.with_keys(await keys_checked(config, run, plan, staging, ordered))
     checks.judge(findings, publication)
     files = checks.files()
     publication.make_ready(ordered, files)
@@ -230,6 +233,7 @@ class _StagedChecks:
                 model=config.model.label,
                 checks=findings.checks,
                 violations=findings.violating_rows,
+                key_violations=findings.key_violating_rows,
                 null_incremental_rows=counted.null_incremental_rows if counted else None,
                 drift=plan.drift,
             ),

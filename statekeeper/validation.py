@@ -108,8 +108,13 @@ def _file_literal(path: Path) -> str:
     return "'" + literal.replace("'", "''") + "'"
 
 
-def _text(column: PlannedColumn) -> str:
-    """A value as bounded text for a person."""
+def sql_list(files: tuple[Path, ...]) -> str:
+    """Files as a list in SQL, for `read_parquet`."""
+    return f"[{', '.join(_file_literal(file) for file in files)}]"
+
+
+def shown_text(column: PlannedColumn) -> str:
+    """SQL for a column's value as bounded text for a person."""
     name = quoted(column.name)
     is_binary = column.arrow_type == "binary"
     return (
@@ -258,7 +263,7 @@ class _Scan:
         """The first rows for which `where` is true."""
         beyond = {name: unrepresentable((name,), self._compiled) for name in self._columns}
         selected = [f"CASE WHEN {beyond[name]} THEN NULL ELSE {quoted(name)} END" for name in self._columns]
-        selected += [_text(column) for column in self._compiled.columns]
+        selected += [shown_text(column) for column in self._compiled.columns]
         selected += [f"coalesce({any_of(list(beyond.values()))}, FALSE)", ROW_NUMBER]
         named = ", ".join(f"{text} AS c{index}" for index, text in enumerate(selected))
         rows: list[_Row] = []

@@ -19,6 +19,7 @@ from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
 from statekeeper.config.tables import OnDrift, OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
 from statekeeper.errors import ConfigError
 from statekeeper.model.base import Frozen
+from statekeeper.model.keys import Keys
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Relation, TableRef
 
@@ -56,6 +57,7 @@ class ExtractionConfig:
     max_snapshot_restarts: int = 3
     on_violation: OnViolation = OnViolation.FAIL
     on_drift: OnDrift = OnDrift.FAIL
+    keys: Keys = field(default_factory=Keys)
     flashback_enabled: bool = False
     flashback_timestamp: str | None = None
     extraction_date: str | None = None

@@ -11,6 +11,7 @@ from typing import TypeVar
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.document import Document, KeyPath, path_text
 from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
+from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import Problem, location, nearest
 from statekeeper.config.section import Section
@@ -25,6 +26,7 @@ from statekeeper.config.tables import (
     Verify,
     WindowKind,
 )
+from statekeeper.model.keys import Keys
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Relation, TableRef, safe_name
 
@@ -74,8 +76,9 @@ def resolve(
     tables = [_Table(entry, defaults, sources) for entry in written]
     problems = [problem for table in tables for problem in table.problems()]
     problems += _shared_folders(tables)
+    problems += _references(tables)
     is_whole = not problems and all(table.source is not None for table in tables)
-    resolved = tuple(table.resolved() for table in tables) if is_whole else ()
+    resolved = tuple(table.resolved(keys_of(table, tables)) for table in tables) if is_whole else ()
     return Resolved(resolved, tuple(problems))
 
 
@@ -115,12 +118,28 @@ class _Table:
         return safe_name(self.source_name).casefold(), safe_name(path_name).casefold()
 
     @property
+    def ref(self) -> TableRef:
+        return TableRef(
+            source_name=self.source_name,
+            schema_name=self.entry.schema_name,
+            table_name=self.entry.table_name,
+            path_name=self.entry.path_name or self.entry.table_name,
+        )
+
+    @property
+    def relation(self) -> Relation:
+        query = self.entry.custom_query
+        if query is not None:
+            return Relation(query=query)
+        return Relation(schema_name=self.entry.schema_name, table_name=self.entry.table_name)
+
+    @property
     def is_full_extract(self) -> bool:
         if self.entry.is_full_extract is not None:
             return self.entry.is_full_extract
         return self.entry.incremental_column is None
 
-    def problem(self, *key: str, text: str, hint: str = "") -> Problem:
+    def problem(self, *key: str | int, text: str, hint: str = "") -> Problem:
         """A problem at a key of the entry, or of the defaults where only they have it."""
         own, shared = (*self.written.path, *key), ("defaults", *key)
         if not self.written.document.has(own) and self.defaults.document.has(shared):
@@ -222,21 +241,13 @@ class _Table:
             text = "with snapshot_scope: run all tables of the source read at one snapshot, none at another time"
         return [self.problem(key, text=text, hint="leave this key out") for key in keys]
 
-    def resolved(self) -> ExtractionConfig:
+    def resolved(self, keys: Keys) -> ExtractionConfig:
         entry, source = self.entry, self.source
         assert source is not None
-        query = entry.custom_query
         return ExtractionConfig(
-            table=TableRef(
-                source_name=self.source_name,
-                schema_name=entry.schema_name,
-                table_name=entry.table_name,
-                path_name=entry.path_name or entry.table_name,
-            ),
+            table=self.ref,
             source=source,
-            relation=Relation(schema_name=entry.schema_name, table_name=entry.table_name)
-            if query is None
-            else Relation(query=query),
+            relation=self.relation,
             model=SchemaRef(path=entry.schema_model, columns=entry.columns),
             incremental=_incremental_config(entry),
             is_full_extract=self.is_full_extract,
@@ -248,6 +259,7 @@ class _Table:
             max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
             on_violation=entry.on_violation or OnViolation.FAIL,
             on_drift=entry.on_drift or OnDrift.FAIL,
+            keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)
             if entry.flashback_enabled is None
             else entry.flashback_enabled,
@@ -290,6 +302,18 @@ def _shared_folders(tables: list[_Table]) -> list[Problem]:
         text = f"{path_text(earlier.written.path)} writes to the same folder"
         found.append(table.problem(key, text=text, hint=f"give one of them its own path_name{table.proposal}"))
     return found
+
+
+def _references(tables: list[_Table]) -> list[Problem]:
+    """What is wrong with references, unless a table's name could not be read: it may be the one that is meant."""
+    if any(_NAMING & table.written.wrong_keys for table in tables):
+        return []
+    return [
+        problem
+        for table in tables
+        if not table.written.wrong_keys & {"references"}
+        for problem in reference_problems(table, tables)
+    ]
 
 
 def _is_file(path: str) -> bool:

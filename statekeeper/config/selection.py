@@ -20,7 +20,7 @@ def select_tables(pipeline: Pipeline, names: Iterable[str]) -> tuple[ExtractionC
     wanted = tuple(names)
     if not wanted:
         return pipeline.tables
-    selected = {name: [config for config in pipeline.tables if name in _names(config)] for name in wanted}
+    selected = {name: [config for config in pipeline.tables if name in config.table.names] for name in wanted}
     for name, configs in selected.items():
         if not configs:
             raise UsageError(f"no table {name!r} in the pipeline", hint=_near(pipeline, name))
@@ -29,12 +29,6 @@ def select_tables(pipeline: Pipeline, names: Iterable[str]) -> tuple[ExtractionC
 
 def _near(pipeline: Pipeline, name: str) -> str:
     keys = [config.table.key for config in pipeline.tables]
-    known = {each: config.table.key for config in pipeline.tables for each in _names(config)}
+    known = {each: config.table.key for config in pipeline.tables for each in config.table.names}
     near = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {known[near[0]]}?" if near else f"its tables are {', '.join(keys)}"
-
-
-def _names(config: ExtractionConfig) -> set[str]:
-    table = config.table
-    names = {table.key, table.table_name, table.path_name}
-    return names | {f"{table.schema_name}.{table.table_name}"} if table.schema_name else names

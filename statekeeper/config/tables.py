@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from statekeeper.config.chunking import ChunkingPolicy
 from statekeeper.config.dates import ExtractionDate
+from statekeeper.config.keys import ColumnNames, ReferenceEntry
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import nearest
 from statekeeper.config.quantities import Duration
@@ -143,3 +144,9 @@ class TableEntry(TableDefaults):
 
     table_name: Name = Field(description="the table, or the name of a custom_query's result")
     path_name: Name | None = Field(default=None, description="the name of its folder; the table's name by default")
+    unique: tuple[ColumnNames, ...] | None = Field(
+        default=None, description="columns, or lists of columns, whose values no two rows share"
+    )
+    references: tuple[ReferenceEntry, ...] | None = Field(
+        default=None, description="columns whose values are in a row of another table of the run"
+    )

@@ -33,6 +33,7 @@ class ValidationSummary(Frozen):
     violations: int = Field(
         default=0, description="rows that broke the schema and were let through by on_violation: warn"
     )
+    key_violations: int = Field(default=0, description="the same of rows that broke a key; they may be the same rows")
     null_incremental_rows: int | None = None
     drift: tuple[ColumnChange, ...] = Field(
         default=(), description="columns that were not as the schema, or else the last extraction, had them"

@@ -39,6 +39,12 @@ class TableRef(Frozen):
         parts = (self.source_name, self.schema_name, self.table_name)
         return ".".join(part for part in parts if part)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Every name that a person may call it by."""
+        names = frozenset({self.key, self.table_name, self.path_name})
+        return names | {f"{self.schema_name}.{self.table_name}"} if self.schema_name else names
+
 
 class Relation(Frozen):
     """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is

@@ -28,9 +28,14 @@ class RowSample(Frozen):
 
 
 class Violation(Frozen):
-    """A constraint that `count` rows break. `column` is None for a constraint on the row as a whole."""
+    """A constraint that `count` rows break.
+
+    `column` is None for a constraint on the row as a whole, or on several columns, as a key may be; a key has all of
+    its own in `columns`.
+    """
 
     column: str | None
+    columns: tuple[str, ...] = ()
     constraint: str
     expected_text: str
     count: int
@@ -42,11 +47,23 @@ class Violation(Frozen):
         return self.model_copy(update={"count": self.count + other.count, "samples": samples})
 
 
+class KeyFindings(Frozen):
+    """`violating_rows` break at least one of so many `keys`; one that breaks several counts in each of `violations`."""
+
+    keys: int
+    violating_rows: int
+    violations: tuple[Violation, ...]
+
+
 class Findings(Frozen):
-    """`violating_rows` break at least one constraint; a row that breaks several counts in each of `violations`."""
+    """`violating_rows` break at least one constraint; a row that breaks several counts in each of `violations`.
+
+    Rows that break a key are counted apart, in `key_violating_rows`; they may be the same.
+    """
 
     rows: int
     violating_rows: int
+    key_violating_rows: int = 0
     violations: tuple[Violation, ...]
     checks: int = 0
     """Constraints that were checked."""
@@ -64,12 +81,28 @@ class Findings(Frozen):
             checks=max(self.checks, other.checks),
         )
 
+    def with_keys(self, found: KeyFindings) -> Findings:
+        """The findings with those of the keys, over the same rows."""
+        return self.model_copy(
+            update={
+                "key_violating_rows": found.violating_rows,
+                "violations": (*self.violations, *found.violations),
+                "checks": self.checks + found.keys,
+            }
+        )
+
     def summary(self) -> str:
         """One line: how many rows, and the constraints they break, the most frequent first."""
         most = sorted(self.violations, key=lambda part: -part.count)
-        named = [f"{part.column or 'row'} {part.constraint} ({part.count:,})" for part in most[:3]]
+        named = [f"{_about(part)} {part.constraint} ({part.count:,})" for part in most[:3]]
         more = f" and {len(most) - 3} more" if len(most) > 3 else ""
-        return f"{self.violating_rows:,} of {self.rows:,} rows break the schema: {', '.join(named)}{more}"
+        broken = [(self.violating_rows, "the schema"), (self.key_violating_rows, "a key")]
+        counted = " and ".join(f"{rows:,} of {self.rows:,} rows break {what}" for rows, what in broken if rows)
+        return f"{counted}: {', '.join(named)}{more}"
+
+
+def _about(part: Violation) -> str:
+    return part.column or ", ".join(part.columns) or "row"
 
 
 class Violations(Frozen):
@@ -80,6 +113,7 @@ class Violations(Frozen):
     model: str | None
     rows: int
     violating_rows: int
+    key_violating_rows: int = 0
     violations: tuple[Violation, ...]
 
     @classmethod
@@ -90,6 +124,7 @@ class Violations(Frozen):
             model=model.label,
             rows=findings.rows,
             violating_rows=findings.violating_rows,
+            key_violating_rows=findings.key_violating_rows,
             violations=findings.violations,
         )
 

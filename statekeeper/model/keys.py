@@ -1,0 +1,48 @@
+"""The keys of a table: sets of columns that no two rows share, and references to the rows of another table."""
+
+from __future__ import annotations
+
+from statekeeper.model.base import Frozen
+from statekeeper.model.table import Relation, TableRef
+
+
+class Reference(Frozen):
+    """Values of `columns` that are in `parent_columns` of some row of `parent`, column by column.
+
+    `parent_relation` is what is selected of the parent, and `parent_source` the digest of where: another selection has
+    other rows, so that a table that refers to it is checked again.
+    """
+
+    columns: tuple[str, ...]
+    parent: TableRef
+    parent_columns: tuple[str, ...]
+    parent_relation: Relation
+    parent_source: str
+
+    @property
+    def label(self) -> str:
+        """How messages name it: `CUSTOMER_ID references ora.SALES.CUSTOMERS (ID)`."""
+        return f"{', '.join(self.columns)} references {self.target}"
+
+    @property
+    def target(self) -> str:
+        """What it refers to: `ora.SALES.CUSTOMERS (ID)`."""
+        return f"{self.parent.key} ({', '.join(self.parent_columns)})"
+
+
+class Keys(Frozen):
+    """All keys of one table."""
+
+    unique: tuple[tuple[str, ...], ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.unique or self.references)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is checked, a line each."""
+        return (
+            *(f"{', '.join(columns)} must be unique" for columns in self.unique),
+            *(f"{reference.label}, checked when both are extracted" for reference in self.references),
+        )
