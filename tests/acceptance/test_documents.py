@@ -32,7 +32,8 @@ def _violations_of(kind, document):
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory):
     """Every document of a run in which one table is complete, one broke its schema and one is missing."""
-    work = Workplace.make(tmp_path_factory.mktemp("documents") / "work", rows=QUICK_ROWS, config=QUICK_CONFIG + _BROKEN)
+    config = QUICK_CONFIG.replace("path: shop.duckdb", "path: shop.duckdb, snapshot_scope: run") + _BROKEN
+    work = Workplace.make(tmp_path_factory.mktemp("documents") / "work", rows=QUICK_ROWS, config=config)
     plan = work.run("plan", "nightly.yml", "--json")
     run = work.run("run", "nightly.yml", "--json")
     assert (plan.returncode, run.returncode) == (1, 1), (plan.stderr, run.stderr)
@@ -42,6 +43,8 @@ def documents(tmp_path_factory):
         "the plan of a run": ("plan-report", plan.stdout),
         "the result of a run": ("run-report", run.stdout),
         "the status": ("status", work.run("status", "--json").stdout),
+        "inferred schemas": ("schemas-infer", work.run("schemas", "infer", "nightly.yml", "--json").stdout),
+        "compared schemas": ("schemas-diff", work.run("schemas", "diff", "nightly.yml", "--json").stdout),
     }
     files = {
         "the state of a complete table": ("state", work.day("large") / f"{work.run_id}_state.json"),
@@ -50,6 +53,7 @@ def documents(tmp_path_factory):
         "the metadata of a folder": ("metadata", work.day("large") / f"{work.run_id}_metadata.json"),
         "the metadata of a file": ("metadata", work.day("empty") / f"{work.run_id}_metadata.json"),
         "the manifest": ("manifest", work.folder / f"data/_runs/{work.run_id}.json"),
+        "the snapshot of a run": ("run-snapshot", work.folder / f"data/_runs/{work.run_id}_snapshots/shop/0001.json"),
         "a plan": ("plan", staging / "plan.json"),
         "a receipt": ("receipt", min((staging / "receipts").glob("chunk-*.json"))),
         "the receipt of the count": ("count-receipt", staging / "receipts/count.json"),
@@ -66,12 +70,15 @@ _NAMES = (
     "the plan of a run",
     "the result of a run",
     "the status",
+    "inferred schemas",
+    "compared schemas",
     "the state of a complete table",
     "the state of an invalid table",
     "the state of a missing table",
     "the metadata of a folder",
     "the metadata of a file",
     "the manifest",
+    "the snapshot of a run",
     "a plan",
     "a receipt",
     "the receipt of the count",

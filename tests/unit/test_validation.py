@@ -217,9 +217,11 @@ def test_violations_document_is_plain_json():
         "model": "hr.py:T",
         "rows": 1200,
         "violating_rows": 1,
+        "key_violating_rows": 0,
         "violations": [
             {
                 "column": "a",
+                "columns": [],
                 "constraint": "ge",
                 "expected_text": ">= 1",
                 "count": 1,
