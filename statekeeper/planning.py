@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
-from statekeeper.model.drift import Baseline
 from statekeeper.key_check import require_key_columns
+from statekeeper.model.drift import Baseline
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
