@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from statekeeper.config.extraction import ExtractionConfig
-from statekeeper.key_check import Rows
+from statekeeper.key_spec import Rows
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import TableRef
 

@@ -14,7 +14,8 @@ from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ParentMissing, StatekeeperError
 from statekeeper.extracted import ExtractedTable
-from statekeeper.key_check import FileColumn, KeyCheckSpec, Rows, check_keys
+from statekeeper.key_check import check_keys
+from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.model.keys import Reference
 from statekeeper.model.metadata import Metadata

@@ -6,14 +6,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from statekeeper.config.extraction import ExtractionConfig, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
-from statekeeper.key_check import require_key_columns
 from statekeeper.model.drift import Baseline
+from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
@@ -66,8 +67,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
         agreement = _agreement(spec, session)
         model = load_model(config.model, base=spec.model_folder)
-        require_key_columns(config.keys, agreement.columns)
-        _require_columns_of_parents(config, session)
+        _require_key_columns(config, agreement.columns, session)
         notes = compile_checks(model, agreement.columns).notes
         scope = spec.scope or decide_scope(
             config,
@@ -116,15 +116,20 @@ def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
     )
 
 
-def _require_columns_of_parents(config: ExtractionConfig, session: SourceSession) -> None:
-    """That the tables of the same source that are referred to have the columns; others are looked at when both are
-    extracted.
+def _require_key_columns(config: ExtractionConfig, columns: tuple[PlannedColumn, ...], session: SourceSession) -> None:
+    """That there are the columns that keys are made of, here and in the tables of the same source that are referred to.
+
+    Those of other sources are looked at when both are extracted.
     """
+    for name in chain.from_iterable(config.keys.unique):
+        named_column(columns, name, UNIQUE)
     for reference in config.keys.references:
+        for name in reference.columns:
+            named_column(columns, name, REFERENCES)
         if reference.parent.source_name == config.table.source_name:
             described = session.describe(reference.parent_relation)
             for name in reference.parent_columns:
-                named_column(described, name, f"{config.table.key}: references: {reference.parent.key}")
+                named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from statekeeper.model.base import Frozen
 from statekeeper.model.table import Relation, TableRef
 
+UNIQUE = "unique"
+REFERENCES = "references"
+"""The kinds of keys, as configuration and findings name them."""
+
 
 class Reference(Frozen):
     """Values of `columns` that are in `parent_columns` of some row of `parent`, column by column.

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from statekeeper.errors import DataError, PlanError
-from statekeeper.key_check import FileColumn, KeyCheckSpec, Rows, check_keys
+from statekeeper.key_check import check_keys
+from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import Keys, Reference
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import Relation, TableRef
