@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.constraints import (
     NEVER,
+    NOT_NULL,
+    Bounds,
     Column,
     Expression,
     NotCompiled,
@@ -38,7 +40,7 @@ class Check:
     """One constraint on one column.
 
     `violated` is SQL, true where a value violates it. Where `undecided` (SQL) is true, `violated` is not, and pydantic
-    decides.
+    decides. Where a value is `within`, neither is.
     """
 
     column: str
@@ -46,6 +48,7 @@ class Check:
     expected: str
     violated: str
     undecided: str | None = None
+    within: Bounds | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ def _representable(planned: PlannedColumn) -> list[Check]:
     found = compile_representable(Column.of(planned.name, arrow, natural_kind(arrow)))
     if found.violated is None:
         return []
-    return [Check(planned.name, REPRESENTABLE, "a date or time of the years 1 to 9999", found.violated)]
+    return [
+        Check(planned.name, REPRESENTABLE, "a date or time of the years 1 to 9999", found.violated, within=found.within)
+    ]
 
 
 def _named(part: ModelField) -> list[str]:
@@ -164,13 +169,13 @@ def _field_checks(planned: PlannedColumn, part: ModelField) -> list[Check]:
     column = Column.of(planned.name, arrow, part.kind)
     found: dict[str, tuple[str, Expression]] = {}
     if not part.is_nullable:
-        found["not_null"] = ("a value", Expression(f"{column.sql} IS NULL"))
+        found[NOT_NULL] = ("a value", Expression(f"{column.sql} IS NULL"))
     if part.choices:
         found["union"] = (f"a value of {part.label}", _union(column, part))
     else:
         found |= _constraints(column, part)
     return [
-        Check(planned.name, name, expected, expression.violated, expression.undecided)
+        Check(planned.name, name, expected, expression.violated, expression.undecided, expression.within)
         for name, (expected, expression) in found.items()
         if expression.violated is not None
     ]

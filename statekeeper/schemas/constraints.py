@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from statekeeper.schemas.fields import Kind
-from statekeeper.schemas.patterns import Untranslatable, translate
+from statekeeper.schemas.patterns import Untranslatable, finite_members, translate
 
 _CONTEXT_DIGITS = 28
 """The precision of Python's default decimal context, which pydantic's digit and multiple checks round to."""
@@ -38,12 +38,33 @@ class NotCompiled(Exception):
     """The constraint has no expression that is certain to mean the same; the message is the reason."""
 
 
+NOT_NULL = "not_null"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where `subject` (SQL, NULL where the value is) is within these limits, inclusive, a value violates nothing.
+
+    The outer limits hold as well, and stand behind any other: limits of a check of the same subject are within them.
+    """
+
+    subject: str
+    low: str | None = None
+    high: str | None = None
+    outer_low: str | None = None
+    outer_high: str | None = None
+
+
 @dataclass(frozen=True)
 class Expression:
-    """`violated` is true where a value certainly violates, None if none can; `undecided` where pydantic must say."""
+    """`violated` is true where a value certainly violates, None if none can; `undecided` where pydantic must say.
+
+    `within` says of values that they certainly do not; it may leave out some that do not either.
+    """
 
     violated: str | None
     undecided: str | None = None
+    within: Bounds | None = None
 
 
 NEVER = Expression(None)
@@ -121,7 +142,7 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
             is_refused = column.kind is Kind.FLOAT and not value
             return Expression(f"NOT isfinite({column.sql})") if is_refused else NEVER
         case "min_length" | "max_length":
-            return Expression(_length(column, name, int(value)))
+            return _length(column, name, int(value))
         case "ascii_only":
             return Expression(f"strlen({column.sql}) <> length({column.sql})") if value else NEVER
         case "pattern":
@@ -134,13 +155,20 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
             raise NotCompiled(f"constraint {name}")
 
 
-def _length(column: Column, name: str, limit: int) -> str:
+def _length(column: Column, name: str, limit: int) -> Expression:
     """Counting bytes is quick, counting characters is not: they are counted only where the bytes leave it open."""
-    sign = "<" if name == "min_length" else ">"
     if column.kind is Kind.BYTES:
-        return f"octet_length({column.sql}) {sign} {limit}"
-    open_below = _MOST_BYTES * limit if name == "min_length" else limit
-    return f"(strlen({column.sql}) {sign} {open_below} AND length({column.sql}) {sign} {limit})"
+        size = f"octet_length({column.sql})"
+        if name == "min_length":
+            return Expression(f"{size} < {limit}", within=Bounds(size, low=str(limit)))
+        return Expression(f"{size} > {limit}", within=Bounds(size, high=str(limit)))
+    size, characters = f"strlen({column.sql})", f"length({column.sql})"
+    if name == "max_length":
+        violated = f"({size} > {limit} AND {characters} > {limit})"
+        return Expression(violated, within=Bounds(size, high=str(limit)))
+    if limit <= 1:  # a text has a character where it has a byte
+        return Expression(f"{size} < {limit}", within=Bounds(size, low=str(limit)))
+    return Expression(f"({size} < {_MOST_BYTES * (limit - 1) + 1} AND {characters} < {limit})")
 
 
 def compile_digits(column: Column, max_digits: int | None, decimal_places: int | None) -> dict[str, Expression]:
@@ -211,12 +239,18 @@ def compile_representable(column: Column) -> Expression:
         if column.arrow.unit == "ns":
             return NEVER  # 64 bits of nanoseconds end in the year 2262, and DuckDB cannot compare them with later ones
         first, last = _moment(column, datetime(1, 1, 1, tzinfo=UTC)), _moment(column, _LAST_MOMENT)
-        return Expression(f"NOT {column.sql} BETWEEN {first} AND {last}")
+        return _outside(column, first, last)
     if pa.types.is_date(column.arrow):
-        return Expression(f"NOT {column.sql} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'")
+        return _outside(column, "DATE '0001-01-01'", "DATE '9999-12-31'")
     if pa.types.is_time(column.arrow):
-        return Expression(f"{column.sql} > TIME '23:59:59.999999'")
+        last = "TIME '23:59:59.999999'"
+        return Expression(f"{column.sql} > {last}", within=Bounds(column.sql, outer_high=last))
     return NEVER
+
+
+def _outside(column: Column, first: str, last: str) -> Expression:
+    within = Bounds(column.sql, outer_low=first, outer_high=last)
+    return Expression(f"NOT {column.sql} BETWEEN {first} AND {last}", within=within)
 
 
 def _is_encodable(text: str) -> bool:
@@ -236,10 +270,19 @@ def _bound(column: Column, name: str, value: Any) -> Expression:
         bound = float(value)
         if math.isnan(bound):
             raise NotCompiled("a bound that is not a number")
-        comparison = f"{_double(column)} {operator} CAST('{bound!r}' AS DOUBLE)"
+        number, limit = _double(column), f"CAST('{bound!r}' AS DOUBLE)"
         # NaN satisfies no bound, and for DuckDB it is greater than every number.
-        return Expression(f"(isnan({column.sql}) OR {comparison})")
-    return Expression(f"{column.sql} {operator} {_temporal(column, value)}")
+        within = Bounds(number, high=limit) if name == "le" else None
+        if name == "ge":
+            within = Bounds(number, low=limit, outer_high="CAST('inf' AS DOUBLE)")
+        return Expression(f"(isnan({column.sql}) OR {number} {operator} {limit})", within=within)
+    return _closed(operator, name, column, _temporal(column, value))
+
+
+def _closed(violates: str, name: str, column: Column, limit: str) -> Expression:
+    """A comparison with a limit, and the values within it where the limit is one of them."""
+    within = {"ge": Bounds(column.sql, low=limit), "le": Bounds(column.sql, high=limit)}.get(name)
+    return Expression(f"{column.sql} {violates} {limit}", within=within)
 
 
 def _exact_bound(column: Column, name: str, value: Any) -> Expression:
@@ -252,11 +295,11 @@ def _exact_bound(column: Column, name: str, value: Any) -> Expression:
         first_good = limit if name == "ge" else limit + 1
         if first_good <= low:
             return NEVER
-        return column.always if first_good > high else Expression(f"{column.sql} < {_number(column, first_good)}")
+        return column.always if first_good > high else _closed("<", "ge", column, _number(column, first_good))
     last_good = limit if name == "le" else limit - 1
     if last_good >= high:
         return NEVER
-    return column.always if last_good < low else Expression(f"{column.sql} > {_number(column, last_good)}")
+    return column.always if last_good < low else _closed(">", "le", column, _number(column, last_good))
 
 
 def exact_number(value: Any) -> Fraction:
@@ -334,6 +377,9 @@ def _decimal_places(step: Fraction) -> int:
 def _pattern(column: Column, value: Any) -> Expression:
     if not isinstance(value, str):
         raise NotCompiled("a compiled Python pattern")
+    members = finite_members(value)
+    if members is not None:
+        return compile_members(column, members)
     try:
         found = translate(value)
     except Untranslatable as error:

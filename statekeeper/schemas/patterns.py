@@ -9,8 +9,15 @@ Known differences: Rust's \d \w \s \b and (?i) know Unicode; RE2's \s lacks \x0b
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
 from dataclasses import dataclass
 
+_PLAIN = "A-Za-z0-9_ "
+_ALTERNATIVES = re.compile(rf"\^\((?:\?:)?([{_PLAIN}-]*(?:\|[{_PLAIN}-]*)*)\)\$")
+_SEQUENCE = re.compile(rf"\^((?:[{_PLAIN}]|\[[{_PLAIN}]+\])+)\$")
+_MOST_MEMBERS = 32
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
 _CONTROL = {"t": 0x09, "n": 0x0A, "r": 0x0D, "f": 0x0C, "v": 0x0B}
 _ANCHORS = {"A": r"\A", "z": r"\z"}
@@ -33,6 +40,20 @@ class Untranslatable(Exception):
 def translate(pattern: str) -> Translation:
     """The pattern for RE2. Raises Untranslatable."""
     return _Translator(pattern).run()
+
+
+def finite_members(pattern: str) -> tuple[str, ...] | None:
+    """All strings that the pattern matches, where it plainly lists them: `^[FO]$`, `^(new|paid)$`; else None."""
+    if (found := _ALTERNATIVES.fullmatch(pattern)) is not None:
+        members = tuple(found.group(1).split("|"))
+    elif (found := _SEQUENCE.fullmatch(pattern)) is not None:
+        choices = [part.strip("[]") for part in re.findall(r"\[[^]]+\]|.", found.group(1))]
+        if len(choices) > _MOST_MEMBERS or math.prod(map(len, choices)) > _MOST_MEMBERS:
+            return None
+        members = tuple("".join(chosen) for chosen in itertools.product(*choices))
+    else:
+        return None
+    return members if len(members) <= _MOST_MEMBERS else None
 
 
 class _Translator:

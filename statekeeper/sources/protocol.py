@@ -88,6 +88,8 @@ class SourceSession(Protocol):
     def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
         """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column of its `read_type`.
 
+        Text is valid UTF-8: that is found here, since the scan of a part looks at some texts' lengths alone.
+
         Raises SnapshotLost if the snapshot could not be read at, found at the start or at the end.
         """
 

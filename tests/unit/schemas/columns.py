@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -14,6 +15,8 @@ from statekeeper.schemas.arrow import arrow_schema, cast_batch, parse_type
 from statekeeper.schemas.checks import CompiledSchema, compile_checks
 from statekeeper.schemas.drift import Expectation, agree
 from statekeeper.schemas.findings import Findings
+from statekeeper.schemas.open_rows import any_of
+from statekeeper.schemas.prefilter import certainly_good
 from statekeeper.sources.protocol import SourceColumn
 from statekeeper.validation import scan_part
 
@@ -50,7 +53,18 @@ class Staged:
         return compile_checks(self.model, self.planned)
 
     def scan(self) -> Findings:
-        return scan_part(self.path, self.compiled, self.model, memory_limit="128MB")
+        findings = scan_part(self.path, self.compiled, self.model, memory_limit="128MB")
+        self.require_certain()
+        return findings
+
+    def require_certain(self) -> None:
+        """That no row is certainly good by the quick filter and suspect by the checks."""
+        checks = self.compiled.checks
+        suspect = any_of([text for one in checks for text in (one.violated, one.undecided) if text is not None])
+        query = f"SELECT count(*) FROM read_parquet(?) WHERE ({certainly_good(checks)}) AND coalesce({suspect}, FALSE)"
+        with duckdb.connect() as connection:
+            connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")  # as the scan's
+            assert connection.execute(query, [str(self.path)]).fetchall() == [(0,)]
 
     def broken(self) -> dict[str, int]:
         """`column.constraint` to the number of rows that break it."""

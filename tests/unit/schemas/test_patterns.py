@@ -6,7 +6,7 @@ import duckdb
 import pytest
 from pydantic import Field, TypeAdapter, ValidationError
 
-from statekeeper.schemas.patterns import Untranslatable, translate
+from statekeeper.schemas.patterns import Untranslatable, finite_members, translate
 
 SAMPLES = (
     "",
@@ -84,3 +84,36 @@ def test_unicode_classes_hold_for_ascii_strings_only(pattern):
 @pytest.mark.parametrize("pattern", ["^[A-Z]{2}$", "[^a]", ".", "\u00e9+", "^a|b$"])
 def test_patterns_of_plain_characters_hold_for_every_string(pattern):
     assert not translate(pattern).is_ascii_only
+
+
+@pytest.mark.parametrize(
+    ("pattern", "members"),
+    [
+        ("^[FO]$", ("F", "O")),
+        ("^(new|paid|)$", ("new", "paid", "")),
+        ("^(?:A-1|B 2)$", ("A-1", "B 2")),
+        ("^a[bc]d$", ("abd", "acd")),
+        ("^A$", ("A",)),
+        *(
+            (pattern, None)
+            for pattern in ("^A|B$", "[FO]", "^[FO]", "[FO]$", "^[^F]$", "^[A-C]$", "^a?$", "^a.$", "^.$")
+        ),
+        *(
+            (pattern, None)
+            for pattern in ("^(a|b)+$", "^((a)|b)$", r"^\d$", "(?i)^a$", "^[abcdef][abcdef]$", "^é$", "^$")
+        ),
+    ],
+)
+def test_a_pattern_that_lists_its_strings_is_those_strings(pattern, members):
+    assert finite_members(pattern) == members
+    for text in (*SAMPLES, *(members or ()), *(f"{one}\n" for one in members or ())):
+        if members is not None:
+            assert (text in members) is _accepts(pattern, text)
+
+
+def _accepts(pattern, text):
+    try:
+        TypeAdapter(Annotated[str, Field(pattern=pattern)]).validate_python(text)
+    except ValidationError:
+        return False
+    return True
