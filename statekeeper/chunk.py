@@ -39,7 +39,7 @@ class ChunkSpec:
     table: str
     run_id: str
     source: SourceConfig
-    source_name: str
+    login: str
     plan_id: str
     reading: Reading
     chunk: Chunk
@@ -100,7 +100,7 @@ def _write_part(spec: ChunkSpec, context: WorkContext, *, temp: Path) -> Written
     from statekeeper.part_file import batch_rows, write_part
 
     columns = spec.reading.columns
-    session = context.session(spec.source_name, spec.source)
+    session = context.session(spec.login, spec.source)
     with spec.disk.create(temp, role="part") as file:
         read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
         batches = _checked(read, spec, context)

@@ -100,7 +100,7 @@ class _ChunkWork:
             table=self._key,
             run_id=self.run.run_id,
             source=self.config.source,
-            source_name=self.config.table.source_name,
+            login=self.config.login,
             plan_id=self.plan.plan_id,
             reading=self.plan.reading,
             chunk=attempt.chunk,
@@ -128,7 +128,7 @@ class _ChunkWork:
 
     @property
     def _source(self) -> JobSource:
-        return JobSource(self.config.table.source_name, self.config.source)
+        return JobSource(self.config.login, self.config.source)
 
     async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
         def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:

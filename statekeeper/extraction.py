@@ -222,7 +222,7 @@ class _Extraction:
         return self._report(Outcome.COMPLETED, None)
 
     def _failed(self, error: StatekeeperError) -> TableReport:
-        self.run.doors.note(self.config.table.source_name, error)
+        self.run.doors.note(self.config.login, error)
         failure = Failure.of(error, failed_in=self.record.state)
         at = self.run.clock()
         self._fire(Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message)
@@ -353,7 +353,7 @@ class _Extraction:
 
     @property
     def _source(self) -> JobSource:
-        return JobSource(self.config.table.source_name, self.config.source)
+        return JobSource(self.config.login, self.config.source)
 
     async def _retried(self, job: Job[Result]) -> Result:
         return await with_retries(

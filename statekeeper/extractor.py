@@ -139,9 +139,14 @@ class StatefulDataExtractor(DataExtractor):
         self.pipeline = pipeline
         self.identity = identity
         self._reporter = reporter or LogReporter()
-        # Single tables (`extract_table`) are read from the pipeline's sources and written beside its own.
+        # Single tables (`extract_table`) are the pipeline's in all but their entries: its sources, output and defaults.
         self._sources = GivenSources.of_sections(pipeline.sources)
-        sections = {"output": pipeline.output, "execution": pipeline.execution, "states": pipeline.states}
+        sections = {
+            "output": pipeline.output,
+            "execution": pipeline.execution,
+            "states": pipeline.states,
+            "defaults": pipeline.defaults,
+        }
         self._settings = {"pipeline": pipeline.name} | {
             name: section.model_dump(by_alias=True, exclude_unset=True) for name, section in sections.items()
         }

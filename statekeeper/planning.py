@@ -58,7 +58,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
     from statekeeper.schemas.checks import compile_checks
 
     config = spec.config
-    session = context.session(config.table.source_name, config.source)
+    session = context.session(config.login, config.source)
     try:
         # Before partition lists and bounds are read: they must not be older than the data.
         if spec.run_snapshot is None:
@@ -141,7 +141,7 @@ class RunSnapshotSpec:
 
 def take_run_snapshot(spec: RunSnapshotSpec, context: WorkContext) -> Snapshot:
     """The snapshot that all tables of the run from a source read at; it is not persisted here."""
-    return context.session(spec.config.table.source_name, spec.config.source).take_run_snapshot()
+    return context.session(spec.config.login, spec.config.source).take_run_snapshot()
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:
@@ -169,7 +169,7 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
         SourceError, PlanError: as `make_plan`.
     """
     config = spec.config
-    session = context.session(config.table.source_name, config.source)
+    session = context.session(config.login, config.source)
     return _agreement(spec, session).columns
 
 
@@ -184,7 +184,7 @@ def compare_table(spec: PlanSpec, context: WorkContext) -> tuple[Difference, ...
     from statekeeper.schemas.meet import compare
 
     config = spec.config
-    session = context.session(config.table.source_name, config.source)
+    session = context.session(config.login, config.source)
     found = compare(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
     return found.differences if config.custom_query is None else found.refused
 
@@ -195,7 +195,7 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     Raises:
         SourceError, PlanError: it cannot be extracted at all; the hint says what to grant.
     """
-    session = context.session(spec.config.table.source_name, spec.config.source)
+    session = context.session(spec.config.login, spec.config.source)
     return session.advise(spec.config.relation)
 
 
@@ -210,7 +210,7 @@ class CountSpec:
 
 def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
     """What the source itself counts at the plan's snapshot."""
-    session = context.session(spec.config.table.source_name, spec.config.source)
+    session = context.session(spec.config.login, spec.config.source)
     counted = session.count(spec.reading)
     return CountReceipt(
         plan_id=spec.plan_id,
@@ -229,7 +229,7 @@ class ProbeSpec:
 
 def probe_source(spec: ProbeSpec, context: WorkContext) -> None:
     """Log in once, before anything else does: refused credentials must not be tried by every worker."""
-    context.session(spec.config.table.source_name, spec.config.source).identity()
+    context.session(spec.config.login, spec.config.source).identity()
 
 
 def needs_count(config: ExtractionConfig) -> bool:

@@ -74,7 +74,7 @@ class SourceDoors:
         Raises:
             LoginRefused, SourceUnreachable: at the first login, and then at once.
         """
-        name = config.table.source_name
+        name = config.login
         async with self._locks[name]:
             self.check(name)
             if name in self._open:

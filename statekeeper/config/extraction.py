@@ -16,7 +16,15 @@ from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
-from statekeeper.config.tables import OnDrift, OnSnapshotLost, OnViolation, Reconcile, Verify, WindowKind
+from statekeeper.config.tables import (
+    OnDrift,
+    OnSnapshotLost,
+    OnViolation,
+    Reconcile,
+    TableDefaults,
+    Verify,
+    WindowKind,
+)
 from statekeeper.errors import ConfigError
 from statekeeper.model.base import Frozen
 from statekeeper.model.keys import Keys
@@ -39,12 +47,15 @@ class ExtractionConfig:
     """All that is configured for one table.
 
     `incremental` is set wherever an incremental column is; `is_full_extract` says that the whole relation is taken all
-    the same. `extraction_date` and `run_id` are the entry's own, to be compared with the run's by `check_run`.
+    the same. `login` is the name by which sessions, their budget and the login are counted: the first of the sources
+    with the very same settings, so that one database under several names is one. `extraction_date` and `run_id` are the
+    entry's own, to be compared with the run's by `check_run`.
     `declared_at` is where the entry stands, for messages.
     """
 
     table: TableRef
     source: SourceConfig
+    login: str
     relation: Relation
     model: SchemaRef
     incremental: IncrementalConfig | None = None
@@ -92,6 +103,7 @@ class Pipeline:
     output: OutputConfig
     execution: ExecutionConfig
     states: StatePolicies
+    defaults: TableDefaults
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
     in_commands: tuple[str, ...] = field(default=(), repr=False)

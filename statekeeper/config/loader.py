@@ -139,6 +139,7 @@ def _pipeline(
         output=written.output,
         execution=written.execution,
         states=written.states,
+        defaults=written.defaults,
         extraction_date=written.extraction_date,
         tables=resolved.tables,
         in_commands=_in_commands(checked.document),

@@ -247,6 +247,7 @@ class _Table:
         return ExtractionConfig(
             table=self.ref,
             source=source,
+            login=next(name for name, other in self.sources.items() if other == source),
             relation=self.relation,
             model=SchemaRef(path=entry.schema_model, columns=entry.columns),
             incremental=_incremental_config(entry),

@@ -123,6 +123,23 @@ def test_a_wrong_password_is_tried_once_and_kept_nowhere(server, here):
     assert not [path for path in here.rglob("*") if path.is_file() and b"not the password" in path.read_bytes()]
 
 
+def test_one_database_under_several_names_is_logged_in_to_once_and_has_one_budget(server, here):
+    tables = [
+        {"source_name": name, "table_name": table, "path_name": table.lower(), "extraction_date": DAY}
+        for name in ("a", "b", "c")
+        for table in ("CUSTOMERS", "ORDERS")
+    ]
+    refused = _extractor(server, password="not the password")
+    before = len(server.logons())
+    assert set(refused.extract_tables_parallel(tables).values()) == {False}
+    assert len(server.logons()) - before == 1
+    server.clear_log()
+    extractor = _extractor(server, execution={"workers": 2})
+    assert set(extractor.extract_tables_parallel(tables).values()) == {True}
+    assert server.most_sessions() <= 2
+    assert len([one for one in server.logons() if not one["error"]]) <= 2
+
+
 def test_the_command_extracts_one_table_and_skips_it(server, here):
     environ = {
         "ORACLE_HOST": server.host,

@@ -233,6 +233,17 @@ class TestPython:
         assert extractor.extract_table(source_name="shop", table_name="orders", extraction_date="2026-01-06")
         assert shop.rows() == 1
 
+    def test_the_defaults_of_the_configuration_are_those_of_a_single_table_too(self, shop):
+        single = {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-06"}
+        with Path("shop.yml").open("a") as config:
+            config.write("defaults: {retry: {attempts: 1, initial_delay: 5ms}, columns: {id: {type: int, ge: 100}}}\n")
+        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        report = extractor.extract_run([single], extraction_date="2026-01-06").tables[0]
+        assert report.failure is not None
+        assert "id ge" in report.failure.message
+        report = extractor.extract_run([{**single, "columns": {"id": {"type": "int"}}}], extraction_date="2026-01-06")
+        assert report.exit_code == 0, report.tables[0].failure
+
     def test_verification_is_of_the_tables_that_the_run_has(self, shop):
         extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
         extractor.run(tables=["orders"])
