@@ -48,7 +48,7 @@ from statekeeper.store.documents import load_plan, save_plan
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lock import acquire, choose_kind
+from statekeeper.store.lock import acquire
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
 
@@ -90,7 +90,7 @@ async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
             acquire,
             run.disk,
             layout,
-            kind=choose_kind(layout.folder, run.pipeline.output.lock.value),
+            kind=run.pipeline.output.lock,
             owner=run.owner,
             ttl=run.pipeline.output.lease_ttl,
         )

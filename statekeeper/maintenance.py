@@ -26,7 +26,7 @@ from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.models import load_model
 from statekeeper.snapshots import described
 from statekeeper.store.durable import NO_FENCE, storage_errors
-from statekeeper.store.lock import acquire, choose_kind, peek
+from statekeeper.store.lock import acquire, peek
 from statekeeper.store.owner import this_process
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
@@ -216,9 +216,8 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
     layout = runner.layout_of(config)
     if not disk.exists(layout.state):
         return False
-    kind = choose_kind(layout.folder, output.lock.value)
     owner = this_process()
-    with acquire(disk, layout, kind=kind, owner=owner, ttl=output.lease_ttl) as lock:
+    with acquire(disk, layout, kind=output.lock, owner=owner, ttl=output.lease_ttl) as lock:
         store = LocalStateStore(disk, layout.state, lock)
         try:
             record = store.load()

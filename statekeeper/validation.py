@@ -1,4 +1,4 @@
-"""Runs a compiled schema over one staged Parquet part, in one DuckDB scan, and reads a part's footer.
+"""Runs a compiled schema over one staged Parquet part, in one DuckDB scan.
 
 Decides nothing about meaning: `schemas.checks` says what is checked, and pydantic says what is wrong with the sample
 rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from statekeeper.errors import DataError
-from statekeeper.schemas.arrow import schema_digest
 from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.constraints import quoted
 from statekeeper.schemas.core_schema import read_model
@@ -36,26 +34,6 @@ if TYPE_CHECKING:
 SCAN_DISAGREES = "scan_disagrees"
 _BATCH_ROWS = 10_000
 _TEXT_LENGTH = 200
-
-
-@dataclass(frozen=True)
-class PartStructure:
-    """What a part's footer says: rows, the digest of its Arrow schema, and its key-value metadata (UTF-8)."""
-
-    rows: int
-    schema_digest: str
-    metadata: dict[str, str]
-
-
-def read_structure(path: Path) -> PartStructure:
-    """The structure of a Parquet file, from its footer alone. Raises DataError where it has none that can be read."""
-    try:
-        with pq.ParquetFile(path) as file:
-            footer = file.metadata.metadata or {}
-            texts = {key.decode(): value.decode() for key, value in footer.items() if key != b"ARROW:schema"}
-            return PartStructure(file.metadata.num_rows, schema_digest(file.schema_arrow), texts)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} is not a Parquet file that can be read: {error}") from error
 
 
 def scan_part(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from enum import StrEnum
 from pathlib import Path
-from typing import Literal, assert_never
 
+from statekeeper.config.output import LockKind
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Disk
@@ -27,17 +26,10 @@ _SHARED = frozenset(
 )
 
 
-class LockKind(StrEnum):
-    """How the one runner of an extraction is told from the others."""
-
-    FLOCK = "flock"
-    LEASE = "lease"
-
-
-def choose_kind(folder: Path, configured: Literal["auto", "flock", "lease"]) -> LockKind:
+def choose_kind(folder: Path, configured: LockKind) -> LockKind:
     """The configured kind; for `auto`, a lease where `folder` lies (or will lie) on a network or FUSE file system."""
-    if configured != "auto":
-        return LockKind(configured)
+    if configured is not LockKind.AUTO:
+        return configured
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:
@@ -70,13 +62,9 @@ def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owne
         LockHeld: another runner has it; the message names it.
         StorageError: the file system refused.
     """
-    match kind:
-        case LockKind.FLOCK:
-            return acquire_flock(disk, layout, owner=owner, ttl=ttl)
-        case LockKind.LEASE:
-            return acquire_lease(disk, layout, owner=owner, ttl=ttl)
-        case _:
-            assert_never(kind)
+    if choose_kind(layout.folder, kind) is LockKind.LEASE:
+        return acquire_lease(disk, layout, owner=owner, ttl=ttl)
+    return acquire_flock(disk, layout, owner=owner, ttl=ttl)
 
 
 def peek(disk: Disk, layout: ExtractionLayout) -> Owner | None:

@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
+from statekeeper.config.output import LockKind
 from statekeeper.errors import FailureKind, LockHeld
 from statekeeper.maintenance import look_at_tables, preview_tables, reset_tables, verify_tables
 from statekeeper.model.preview import Verdict
@@ -13,7 +14,7 @@ from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.lock import LockKind, acquire
+from statekeeper.store.lock import acquire
 from statekeeper.store.owner import this_process
 
 from .small_shop import Shop

@@ -15,13 +15,14 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from statekeeper.config.output import LockKind
 from statekeeper.errors import LockHeld, LockLost
 from statekeeper.layout import ExtractionLayout
 from statekeeper.store import failpoints
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.durable import replace
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lock import LockKind, acquire
+from statekeeper.store.lock import acquire
 from statekeeper.store.owner import this_process
 
 

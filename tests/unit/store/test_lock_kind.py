@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from statekeeper.config.output import LockKind
 from statekeeper.store import lock
-from statekeeper.store.lock import LockKind, choose_kind, filesystem_type
+from statekeeper.store.lock import choose_kind, filesystem_type
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -56,14 +57,14 @@ def test_auto_takes_a_lease_on_shared_file_systems(tmp_path, monkeypatch, kind, 
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"22 1 254:0 / / rw - {kind} /dev/vda rw\n")
     monkeypatch.setattr(lock, "_MOUNTS", mounts)
-    assert choose_kind(tmp_path / "not" / "yet", "auto") == expected
+    assert choose_kind(tmp_path / "not" / "yet", LockKind.AUTO) == expected
 
 
 def test_configured_kind_wins():
-    assert choose_kind(Path("/"), "lease") is LockKind.LEASE
-    assert choose_kind(Path("/"), "flock") is LockKind.FLOCK
+    assert choose_kind(Path("/"), LockKind.LEASE) is LockKind.LEASE
+    assert choose_kind(Path("/"), LockKind.FLOCK) is LockKind.FLOCK
 
 
 def test_system_without_mountinfo_gets_flock(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_MOUNTS", tmp_path / "absent")
-    assert choose_kind(tmp_path, "auto") is LockKind.FLOCK
+    assert choose_kind(tmp_path, LockKind.AUTO) is LockKind.FLOCK

@@ -13,16 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from statekeeper.config.output import LockKind
 from statekeeper.errors import LockHeld, LockLost
 from statekeeper.layout import ExtractionLayout
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.durable import replace
-from statekeeper.store.lock import LockKind, acquire, peek
+from statekeeper.store.lock import acquire, peek
 from statekeeper.store.owner import this_process
 
 CHILD = Path(__file__).with_name("lock_child.py")
 TTL = 1.0
-KINDS = list(LockKind)
+KINDS = [LockKind.FLOCK, LockKind.LEASE]
 
 
 class Runner:
