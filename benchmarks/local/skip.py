@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks.local.dataset import FOLDER, small_tables
 from benchmarks.local.pipeline import statekeeper_run, write_config
-from benchmarks.shared.measured import Measured
+from benchmarks.shared.measured import Measured, compile_as_pip_does
 
 ROWS = 100
 
@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     count = arguments.tables
+    compile_as_pip_does()
     config = write_config("skip", small_tables(count, rows=ROWS), [f"t{number:04d}" for number in range(count)])
     shutil.rmtree(FOLDER / config.stem, ignore_errors=True)
     _line("extract", statekeeper_run(config), count, "completed")

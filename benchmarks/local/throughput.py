@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.local.dataset import CHUNK_ROWS, FOLDER, lineitem
 from benchmarks.local.pipeline import statekeeper_run, write_config
-from benchmarks.shared.measured import Measured, measure
+from benchmarks.shared.measured import Measured, compile_as_pip_does, measure
 
 WORKERS = 2
 PHASES = ("start and exit", "plan", "extract", "validate, publish", "close")
@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     rows = arguments.rows
+    compile_as_pip_does()
     database = lineitem(rows)
     config = write_config("throughput", database, ["lineitem"])
     bare: list[Measured] = []

@@ -25,6 +25,7 @@ from benchmarks.oracle.contestants import (
     rows_written,
 )
 from benchmarks.oracle.dataset import FOLDER, serve
+from benchmarks.shared.measured import compile_as_pip_does
 
 
 def warm_up(contest: Contest, rows: int) -> None:
@@ -57,6 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     install_exporters()
+    compile_as_pip_does()
     print(f"loading {arguments.rows:,} rows into the server", flush=True)
     with serve(arguments.rows) as server:
         contest = Contest(server, server._process.pid)  # noqa: SLF001 - its processor time is measured
