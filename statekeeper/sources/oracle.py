@@ -55,6 +55,7 @@ class OracleSession:
     def __init__(self, config: OracleSource) -> None:
         self._config = config
         self._choices = TypeChoices.of(config)
+        self._found: tuple[Relation, Snapshot, Source] | None = None
         self._connection = Connection.open(config)
         try:
             self._snapshots = Snapshots(self._connection, config)
@@ -101,7 +102,7 @@ class OracleSession:
     def count(self, reading: Reading) -> SourceCount:
         self._connection.act(f"{reading.relation.label} count")
         self._snapshots.require(reading.snapshot)
-        source = find_source(self._connection, reading.relation)
+        source = self._source_of(reading)
         from_clause = source.from_clause(reading.snapshot)
         window = reading.scope.window
         if window is None:
@@ -118,7 +119,7 @@ class OracleSession:
     def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
         self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
         self._snapshots.require(reading.snapshot)
-        source = find_source(self._connection, reading.relation)
+        source = self._source_of(reading)
         self._require_same_table(source, reading)
         projection = Projection.of(reading.columns, self._choices)
         piece = _piece(source, reading, chunk)
@@ -144,6 +145,15 @@ class OracleSession:
 
     def close(self) -> None:
         self._connection.close()
+
+    def _source_of(self, reading: Reading) -> Source:
+        """Where a plan's rows are, looked up for its first chunk only.
+
+        Whether it still is the table that was planned, each chunk finds out by the last DDL.
+        """
+        if self._found is None or self._found[:2] != (reading.relation, reading.snapshot):
+            self._found = reading.relation, reading.snapshot, find_source(self._connection, reading.relation)
+        return self._found[2]
 
     def _describe(self, source: Source) -> tuple[SourceColumn, ...]:
         statement = Sql("SELECT *") + source.from_clause(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -47,6 +48,11 @@ def test_a_table_is_read_in_chunks_at_one_scn_and_skipped_the_second_time(lake):
     assert {query["module"] for query in queries} == {"statekeeper"}
     assert all(len(query["action"]) <= 32 for query in queries)
     assert lake.metadata("ORDERS")["snapshot"]["token"] == str(queries[0]["scn"])
+    lookups = [one for one in lake.server.log() if "FROM ALL_TABLES" in one["sql"]]
+    of_rows = Counter(
+        one["session"] for one in lookups if one["action"].endswith(" count") or " chunk " in one["action"]
+    )
+    assert set(of_rows.values()) == {1}, "what the table is, a session asks once a plan, and not for every chunk"
     lake.server.clear_log()
     (again,) = lake.run().tables
     assert again.outcome is Outcome.SKIPPED
