@@ -20,6 +20,7 @@ import pyarrow as pa
 from statekeeper.errors import DataError, PlanError
 from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import REFERENCES, UNIQUE, Reference
+from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.constraints import quoted
 from statekeeper.schemas.findings import SAMPLES, KeyFindings, RowSample, Violation
@@ -207,8 +208,7 @@ class _KeyScan:
     def _values_text(self, columns: tuple[str, ...]) -> str:
         """SQL for `ORDER_ID=5, LINE_NO=1`, of the offending row."""
         planned = {column.name: column for column in self._spec.planned}
-        texts = [f"{_literal(f'{name}=')} || {shown_text(planned[name])}" for name in columns]
-        return " || ', ' || ".join(texts)
+        return " || ', ' || ".join(f"{_literal(f'{name}=')} || {_shown(planned[name])}" for name in columns)
 
     def _number(self, query: str) -> int:
         ((number,),) = self._connection.sql(query).fetchall()
@@ -229,6 +229,11 @@ def _comparable(own: FileColumn, theirs: FileColumn, label: str) -> tuple[str, s
         f"{label}: {own.name} is {own.arrow_type} in the files, and {theirs.name} is {theirs.arrow_type}",
         hint="declare the same type for both in the tables' schemas",
     )
+
+
+def _shown(column: PlannedColumn) -> str:
+    is_decimal = pa.types.is_decimal(parse_type(column.arrow_type))
+    return _digits(quoted(column.name)) if is_decimal else shown_text(column)
 
 
 def _digits(column: str) -> str:

@@ -106,7 +106,7 @@ def test_the_status_has_every_key_that_is_promised(documents):
     _, status = documents["the status"]
     assert set(status) == {"run_id", "pipeline", "extraction_date", "state", "tables"}
     keys = "source_name schema_name table_name state records bytes chunks attempts started_at ended_at"
-    keys += " duration_seconds output_path failure"
+    keys += " duration_seconds output_path failure remarks"
     assert [set(table) for table in status["tables"]] == [set(keys.split())] * 5
     tables = {table["table_name"]: table for table in status["tables"]}
     assert set(tables["broken"]["failure"]) == {"kind", "code", "message", "hint"}

@@ -263,17 +263,37 @@ class TestParents:
             assert reports["customers"].failure.kind is FailureKind.VALIDATION
 
     def test_parts_that_are_swept_while_they_are_read_are_read_where_they_were_published(self, shop):
-        tried = []
+        is_read = asyncio.Event()
 
         async def until_the_parent_is_swept():
-            tried.append(shop.state("customers").state)
+            is_read.set()
             while shop.layout("customers").staging_root.exists():  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0)
 
-        worker = Engine({("shop.orders", "check_keys"): until_the_parent_is_swept})
+        before = {
+            ("shop.customers", "check_keys"): is_read.wait,
+            ("shop.orders", "check_keys"): until_the_parent_is_swept,
+        }
+        worker = Engine(before)
         assert outcomes(shop.run(ORDERS, CUSTOMERS, make_engine=lambda _p: worker)) == complete("orders", "customers")
         assert worker.done.count(("shop.orders", "check_keys")) == 2
-        assert tried[1] is State.COMPLETE
+
+    def test_a_process_that_dies_among_the_checks_reads_nothing_again(self, shop):
+        class Died(BaseException):
+            """The process dies here."""
+
+        class Disk(LocalDisk):
+            def rename(self, source, dest, *, role):
+                if role == "intent":
+                    raise Died
+                super().rename(source, dest, role=role)
+
+        with pytest.raises(Died):
+            shop.run(ORDERS, CUSTOMERS, disk=Disk())
+        assert shop.state("customers").state is shop.state("orders").state is State.VALIDATING
+        again = Engine({})
+        assert outcomes(shop.run(ORDERS, CUSTOMERS, make_engine=lambda _p: again)) == complete("orders", "customers")
+        assert not {"make_plan", "extract_chunk", "take_run_snapshot"} & {name for _, name in again.done}
 
     def test_a_column_that_the_parent_does_not_have_fails_the_plan(self, shop):
         orders = ORDERS | {"references": [{"columns": "customer", "table": "customers", "to": "nope"}]}
