@@ -19,7 +19,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle check lint format schemas-json coverage soak bench-local bench-oracle clean clean-demo
+.PHONY: help run test test-oracle check lint format schemas-json coverage soak bench-local bench-oracle bench-validation clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -66,6 +66,9 @@ bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak 
 
 bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver loop and two exporters of PyPI.
 	@$(BIN)/python -m benchmarks.oracle.throughput
+
+bench-validation: $(RUN_STAMP) ## Validating staged Parquet: rows/s beside pydantic row by row and three libraries; memory.
+	@$(BIN)/python -m benchmarks.validation.throughput
 
 clean: ## Remove the environment, caches and build products; never data.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -128,11 +128,11 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
         await run.doors.enter(config)
         spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
         source = JobSource(config.login, config.source)
-        differences = await run.engine.run(Job(config.table.key, compare_table, spec, source=source))
+        compared = await run.engine.run(Job(config.table.key, compare_table, spec, source=source))
     except StatekeeperError as error:
         failure = Failure.of(error, failed_in=State.PENDING)
         return TableDiff(table=config.table, model=config.model.label, verdict=DiffVerdict.FAILED, failure=failure)
-    return TableDiff.of(config.table, config.model, differences)
+    return TableDiff.of(config.table, config.model, compared)
 
 
 async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:

@@ -18,7 +18,7 @@ from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.table import Scope
-from statekeeper.schemas.differences import Difference
+from statekeeper.schemas.differences import Compared
 from statekeeper.schemas.models import load_model
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import SourceSession
@@ -173,20 +173,30 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     return _agreement(spec, session).columns
 
 
-def compare_table(spec: PlanSpec, context: WorkContext) -> tuple[Difference, ...]:
-    """Where model and live table differ, without a look at a single row: what a plan made now would be refused for, and
-    where only one of the two allows NULL (of a query's columns nobody has declared that).
+def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
+    """Where model and live table differ, without a look at a single row, and whether a plan made now would be refused.
+
+    Of a query's columns nobody has declared whether they may be NULL.
 
     Raises:
         SourceError: the table does not exist or may not be read.
         PlanError: the model cannot describe any table.
     """
-    from statekeeper.schemas.meet import compare
+    from statekeeper.schemas.drift import Expectation, agree
+    from statekeeper.schemas.meet import compare, declaration
 
     config = spec.config
-    session = context.session(config.login, config.source)
-    found = compare(session.describe(config.relation), load_model(config.model, base=spec.model_folder))
-    return found.differences if config.custom_query is None else found.refused
+    described = context.session(config.login, config.source).describe(config.relation)
+    model = load_model(config.model, base=spec.model_folder)
+    found = compare(described, model)
+    is_refused = False
+    try:
+        agree(described, Expectation(config.model, model, None, config.on_drift))
+    except PlanError:
+        is_refused = True
+    differences = found.differences if config.custom_query is None else found.refused
+    declarations = {column.name: declaration(column, config.model) for column in described}
+    return Compared(differences=tuple(one.declared_as(declarations) for one in differences), is_refused=is_refused)
 
 
 def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:

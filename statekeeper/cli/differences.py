@@ -28,7 +28,7 @@ def _show_table(table: TableDiff, screen: Screen) -> None:
     verdict = table.verdict.value
     if table.verdict is DiffVerdict.NO_MODEL:
         verdict = "no schema is declared; `statekeeper schemas infer` drafts one"
-    elif any(difference.is_refused for difference in table.differences):
+    elif table.is_refused:
         verdict += ": a run would refuse it"
     elif table.differences:
         verdict += ", and a run would go on"

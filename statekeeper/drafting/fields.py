@@ -23,7 +23,12 @@ _WITH_LENGTH = re.compile(r"(?:N?VARCHAR2|N?CHAR|RAW)\((\d+)\)")
 _MEMBER = re.compile(r"'((?:[^']|'')*)'")
 _UNDECLARED = "decimal256("
 _LOOSE_DIGITS, _LOOSE_PLACES = 38, 10
-_RULE_TYPES = {"Decimal": "decimal", "NaiveDatetime": "datetime", "AwareDatetime": "datetime", "UUID": "uuid"}
+_RULES: dict[str, dict[str, str]] = {
+    "Decimal": {"type": "decimal"},
+    "UUID": {"type": "uuid"},
+    "NaiveDatetime": {"type": "datetime", "timezone": "naive"},
+    "AwareDatetime": {"type": "datetime", "timezone": "aware"},
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class FieldDraft:
 
     def rule(self) -> ColumnRule:
         """The same as a rule of inline columns."""
-        rule = {"type": _RULE_TYPES.get(self.type, self.type), **self.constraints}
+        rule = {**_RULES.get(self.type, {"type": self.type}), **self.constraints}
         return ColumnRule.model_validate(
             rule | ({"enum": self.members} if self.members else {}) | ({"nullable": True} if self.is_nullable else {})
         )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from pydantic import Field, computed_field
@@ -42,8 +43,15 @@ class Difference(Frozen):
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def is_refused(self) -> bool:
-        """Whether a run stops at it, before it reads a row; else it goes on, and looks at the values."""
+        """Whether a run stops at it with `on_drift: fail`, before it reads a row; else it looks at the values."""
         return self.kind is not DifferenceKind.NULLABILITY
+
+    def declared_as(self, declarations: Mapping[str, str]) -> Difference:
+        """The same; of a new column, with what to write for it, by its name."""
+        if self.kind is not DifferenceKind.NEW:
+            return self
+        remedy = f"declare {declarations[self.name]}, or select without it in a custom_query"
+        return self.model_copy(update={"remedy": remedy})
 
 
 class DiffVerdict(StrEnum):
@@ -55,27 +63,40 @@ class DiffVerdict(StrEnum):
     FAILED = "failed"
 
 
+class Compared(Frozen):
+    """What differs, and whether a run stops at it: that is for the table's `on_drift` to say."""
+
+    differences: tuple[Difference, ...]
+    is_refused: bool
+
+
 class TableDiff(Frozen):
     """One table and its model; `model` is None where none is declared."""
 
     table: TableRef
     model: str | None
     verdict: DiffVerdict
+    is_refused: bool = Field(default=False, description="whether a run stops at it, as the table's on_drift says")
     differences: tuple[Difference, ...] = ()
     failure: Failure | None = None
 
     @classmethod
-    def of(cls, table: TableRef, schema: SchemaRef, differences: tuple[Difference, ...]) -> TableDiff:
+    def of(cls, table: TableRef, schema: SchemaRef, compared: Compared) -> TableDiff:
         """The verdict on a table that was looked at."""
         same = DiffVerdict.SAME if schema.is_declared else DiffVerdict.NO_MODEL
-        verdict = DiffVerdict.DIFFERENT if differences else same
-        return cls(table=table, model=schema.label, verdict=verdict, differences=differences)
+        return cls(
+            table=table,
+            model=schema.label,
+            verdict=DiffVerdict.DIFFERENT if compared.differences else same,
+            is_refused=compared.is_refused,
+            differences=compared.differences,
+        )
 
     def only_refused(self) -> TableDiff:
         """The same without what a run would go on with."""
         if not self.differences:
             return self
-        refused = tuple(difference for difference in self.differences if difference.is_refused)
+        refused = tuple(one for one in self.differences if one.is_refused) if self.is_refused else ()
         verdict = DiffVerdict.DIFFERENT if refused else DiffVerdict.SAME
         return self.model_copy(update={"differences": refused, "verdict": verdict})
 

@@ -108,7 +108,7 @@ def test_models_and_inline_columns_mean_the_same(here, capsys):
     (by_rules,) = load_pipeline(Path("p.yml"), environ={"HOME": "wrong"}, tables_path=Path("t.yml")).tables
     shapes = [
         {
-            part.key: (part.kind, part.is_nullable, part.members, {**part.constraints, "tz_constraint": None})
+            part.key: (part.kind, part.is_nullable, part.members, dict(part.constraints))
             for part in read_model(load_model(config.model, base=here)).fields
         }
         for config in (by_class, by_rules)
@@ -221,6 +221,17 @@ def test_what_diff_says_of_a_drift_is_what_a_run_says(here, capsys, kind):
     assert f"    do: {difference['remedy']}\n" in text
     only = run_of("schemas", "diff", "p.yml", "--refused-only", capsys=capsys)
     assert only[0] == (0 if kind == "nullability" else 1)
+
+
+@pytest.mark.parametrize(("policy", "is_refused"), [("fail", True), ("ignore-new", False), ("evolve", False)])
+def test_whether_a_run_would_go_on_is_for_the_policy_to_say(here, capsys, policy, is_refused):
+    sql("CREATE TABLE orders (id BIGINT NOT NULL, note VARCHAR, extra VARCHAR)")
+    Path("p.yml").write_text(CONFIG + ORDERS.replace("{table_name", f"{{on_drift: {policy}, table_name"))
+    code, out, _ = run_of("schemas", "diff", "p.yml", capsys=capsys)
+    words = ": a run would refuse it" if is_refused else ", and a run would go on"
+    assert (code, out.splitlines()[0]) == (1, f"shop.orders (columns): different{words}")
+    assert run_of("plan", "p.yml", capsys=capsys)[0] == int(is_refused)
+    assert run_of("schemas", "diff", "p.yml", "--refused-only", capsys=capsys)[0] == int(is_refused)
 
 
 def test_diff_names_a_lost_table_and_one_without_a_model_and_says_nothing_of_null_in_queries(here, capsys):
