@@ -1,0 +1,91 @@
+"""Which rung of each ladder a user's privileges lead to, seen in what the server served; and what is said below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+import pytest
+
+from statekeeper.report import Outcome
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+RUNGS = ("DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER", "CURRENT_SCN", "TIMESTAMP_TO_SCN")
+PACKAGE, VIEW, FUNCTION = RUNGS
+EXTENTS, SAMPLE = "FROM DBA_EXTENTS", "SAMPLE BLOCK"
+FLASHBACK = "FLASHBACK ON T.ORDERS"
+
+
+@dataclass(frozen=True)
+class User:
+    """What is granted; the way to the SCN and to the chunks that it leads to, or the grant that a failure asks for."""
+
+    preset: str
+    grants: tuple[str, ...] = ()
+    scn: str = ""
+    cuts: str = ""
+    missing: str = ""
+
+
+USERS = {
+    "NOTHING": User("none", missing="GRANT FLASHBACK ON"),
+    "DICTIONARY": User("dictionary", missing="GRANT FLASHBACK ON"),
+    "SCN": User("scn", missing="GRANT FLASHBACK ON"),
+    "EVERYTHING": User("all", scn=PACKAGE, cuts=EXTENTS),
+    "FLASHBACK": User("none", (FLASHBACK,), FUNCTION, SAMPLE),
+    "FLASHBACK_DICTIONARY": User("dictionary", (FLASHBACK,), FUNCTION, EXTENTS),
+    "FLASHBACK_VIEW": User("none", (FLASHBACK, "SELECT ON SYS.V_$DATABASE"), VIEW, SAMPLE),
+    "FLASHBACK_PACKAGE": User("none", (FLASHBACK, "EXECUTE ON SYS.DBMS_FLASHBACK"), PACKAGE, SAMPLE),
+    "FLASHBACK_SCN": User("scn", (FLASHBACK,), PACKAGE, EXTENTS),
+}
+ROWS = 20_000  # so many that a sample of the blocks is less than all of them
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """One run of the same table by every user: its reports by user, and what the server served to each."""
+    with OracleServer.start(users={"T": "t"}) as server:
+        server.create_table("T", "ORDERS", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(20)")], rows_per_block=7)
+        server.load("T", "ORDERS", f"SELECT i, 'row ' || i FROM range({ROWS}) t(i)")
+        server.set_table("T", "ORDERS", statistics_rows=ROWS)
+        sources = {}
+        for name, user in USERS.items():
+            server.create_user(name, "pw-secret", user.preset)
+            for grant in user.grants:
+                server.grant(grant, name)
+            sources[name] = {"type": "oracle", "dsn": server.dsn, "user": name, "password": "pw-secret"}
+        lake = Lake(tmp_path_factory.mktemp("privileges"), server)
+        entry = {"schema_name": "T", "table_name": "ORDERS", "chunking": {"target_rows": 9000}}
+        lake.configure(*({**entry, "source_name": name} for name in USERS), sources=sources)
+        reports = {one.table.source_name: one for one in lake.run().tables}
+        log = server.log()
+        yield lake, reports, {name: [one for one in log if one["user"] == name] for name in USERS}
+
+
+def granted(statements: list[dict[str, object]], words: str) -> list[dict[str, object]]:
+    return [one for one in statements if words in str(one["sql"]) and not one["error"]]
+
+
+@pytest.mark.parametrize("name", [name for name, user in USERS.items() if not user.missing])
+def test_the_highest_rung_that_is_granted_is_taken(ran, name):
+    lake, reports, served = ran
+    user, statements = USERS[name], served[name]
+    assert reports[name].outcome is Outcome.COMPLETED, reports[name].failure
+    assert {rung for rung in RUNGS if granted(statements, rung)} == {user.scn}
+    assert {way for way in (EXTENTS, SAMPLE) if granted(statements, way)} == {user.cuts}
+    output = lake.cwd / "lake" / name / "ORDERS/202601/06/ora-20260106.parquet"
+    assert sorted(pq.read_table(output).column("ID").to_pylist()) == list(range(ROWS))
+    assert len(list(output.glob("*.parquet"))) >= 3
+    chunks = [one for one in statements if " chunk " in str(one["action"]) and '"NAME"' in str(one["sql"])]
+    assert len({one["scn"] for one in chunks}) == 1
+
+
+@pytest.mark.parametrize("name", [name for name, user in USERS.items() if user.missing])
+def test_what_is_missing_is_said_with_the_statement_that_gives_it(ran, name):
+    _, reports, served = ran
+    report = reports[name]
+    assert report.outcome is Outcome.FAILED
+    assert report.failure is not None
+    assert f'{USERS[name].missing} "T"."ORDERS" TO {name}' in (report.failure.hint or "")
+    assert not [one for one in served[name] if " chunk " in str(one["action"])]
