@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from statekeeper.config.extraction import SourceConfig
-from statekeeper.errors import Interrupted
+from statekeeper.errors import Interrupted, LoginRefused
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
 
@@ -37,6 +37,7 @@ class Sessions:
     def __init__(self, memory_limit: str) -> None:
         self._memory_limit = memory_limit
         self._open: dict[str, SourceSession] = {}
+        self._refused: dict[str, LoginRefused] = {}
 
     @property
     def names(self) -> frozenset[str]:
@@ -44,13 +45,20 @@ class Sessions:
         return frozenset(self._open)
 
     def get(self, name: str, source: SourceConfig) -> SourceSession:
-        """The session with a source.
+        """The session with a source. Where a login was refused none is tried again, since accounts lock.
 
         Raises:
             LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
         """
+        if name in self._refused:
+            before = self._refused[name]
+            raise LoginRefused(before.message, hint=before.hint, code=before.code)
         if name not in self._open:
-            self._open[name] = open_session(source, memory_limit=self._memory_limit)
+            try:
+                self._open[name] = open_session(source, memory_limit=self._memory_limit)
+            except LoginRefused as error:
+                self._refused[name] = error
+                raise
         return self._open[name]
 
     def close(self, name: str) -> None:

@@ -14,6 +14,7 @@ from statekeeper.errors import PlanError
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle_connection import Connection
+from statekeeper.sources.oracle_extents import MOST_PIECES, extents_of, gathered_pieces
 from statekeeper.sources.oracle_relation import RelationKind, Source
 from statekeeper.sources.oracle_types import key_type
 from statekeeper.sources.protocol import ChunkPlan, SourceColumn
@@ -21,8 +22,10 @@ from statekeeper.sources.sql import Bind, Sql, all_of, quoted
 
 _SAMPLED_PER_CHUNK = 1_000
 _MOST_CHUNKS = 100_000
-_MOST_PIECES = 64
-"""Into how many pieces one extent is cut at most."""
+_TINY = 8
+"""How many times smaller than a chunk partitions are, on average, that are not worth a chunk each."""
+_HUGE = 2
+"""How many times larger than a chunk a partition is that is cut further."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,15 @@ def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
 
 
 def _by_the_best(cut: Cut) -> ChunkPlan:
+    counted = _size(cut) if cut.conditions else None
+    if counted is not None and counted.rows <= cut.target_rows:
+        return _one(counted.rows)
     if cut.source.is_partitioned:
         plan = _by_partition(cut)
         if len(plan.chunks) > 1:
-            return plan
-    if cut.conditions or cut.has_rowids:
-        size = _size(cut)
-        if cut.conditions and size.rows <= cut.target_rows:
-            return _one(size.rows)
-        if cut.has_rowids:
-            return _by_rowid(cut, size)
+            return plan if cut.conditions else _balanced(cut, plan)
+    if cut.has_rowids:
+        return _by_rowid(cut, counted or _size(cut))
     key = _primary_key(cut) if cut.source.is_table else None
     if key is not None:
         return _by_key(cut, key, cut.counted())
@@ -161,25 +163,44 @@ def _by_partition(cut: Cut) -> ChunkPlan:
     return ChunkPlan(chunks=chunks)
 
 
+def _balanced(cut: Cut, plan: ChunkPlan) -> ChunkPlan:
+    """A chunk for each partition, but for the very large, which are cut by their ROWIDs, and for very small ones: such
+    a table is cut by ROWIDs as if it had none. Both only where statistics and extents say how large they are.
+    """
+    if not cut.has_rowids or cut.source.rows is None:
+        return plan
+    rows = [chunk.estimated_rows for chunk in plan.chunks]
+    if 0 < sum(rows) < len(rows) * cut.target_rows // _TINY:
+        found = _extent_ranges(cut, _size(cut))
+        return plan if found is None else _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found)
+    chunks: list[Chunk] = []
+    for chunk in plan.chunks:
+        pieces = _cut_partition(cut, chunk) if chunk.estimated_rows >= _HUGE * cut.target_rows else (chunk,)
+        chunks += [piece.model_copy(update={"chunk_id": len(chunks) + n}) for n, piece in enumerate(pieces)]
+    return plan.model_copy(update={"chunks": tuple(chunks)})
+
+
+def _cut_partition(cut: Cut, chunk: Chunk) -> tuple[Chunk, ...]:
+    """Ranges of ROWIDs within a partition; the whole where its extents cannot be seen (it has subpartitions, say)."""
+    size = _Size(chunk.estimated_rows, is_of_statistics=False)
+    found = _extent_ranges(cut, size, partition=chunk.partition)
+    if found is None or not found[0]:
+        return (chunk,)
+    ranges = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found).chunks
+    return tuple(one.model_copy(update={"partition": chunk.partition}) for one in ranges)
+
+
 def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
+    found = _extent_ranges(cut, size)
+    if found:
+        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found)
     rows = size.rows
-    extents = _extents(cut, step=None)
-    if extents:
-        blocks = sum(piece.blocks for piece in extents)
-        if size.is_of_statistics:
-            rows = max(rows, _rows_by_blocks(cut.source, blocks))
-        target_blocks = max(1, -(-blocks // _wanted(rows, cut.target_rows)))
-        if max(piece.blocks for piece in extents) > target_blocks:
-            largest = max(piece.blocks for piece in extents)
-            extents = _extents(cut, step=max(target_blocks, -(-largest // _MOST_PIECES))) or extents
-        splits, gathered = _gathered(extents, target_blocks)
-        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
     wanted = _wanted(rows, cut.target_rows)
     if wanted == 1:
         return _one(rows)
     splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
     plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
-    if extents is not None:
+    if extents_of(cut.connection, cut.source) is not None:
         return plan
     note = (
         "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
@@ -188,48 +209,21 @@ def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
     return plan.model_copy(update={"notes": (note,)})
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Neighbouring blocks of the table, and the ROWID that begins them."""
-
-    rowid: str
-    blocks: int
-
-
-def _extents(cut: Cut, *, step: int | None) -> list[_Piece] | None:
-    """The table's extents in ROWID order, those of more than `step` blocks in pieces of so many; None where hidden."""
-    places = (
-        "SELECT o.DATA_OBJECT_ID AS d, x.RELATIVE_FNO AS f, x.BLOCK_ID AS b, x.BLOCKS AS n FROM DBA_EXTENTS x "
-        "JOIN ALL_OBJECTS o ON o.OWNER = x.OWNER AND o.OBJECT_NAME = x.SEGMENT_NAME AND (o.SUBOBJECT_NAME = "
-        "x.PARTITION_NAME OR (o.SUBOBJECT_NAME IS NULL AND x.PARTITION_NAME IS NULL)) "
-        "WHERE x.OWNER = :owner AND x.SEGMENT_NAME = :name AND o.DATA_OBJECT_ID IS NOT NULL "
-        "AND o.OBJECT_TYPE LIKE 'TABLE%'"
-    )
-    if step is None:
-        pieces = f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b, 0) AS r, n FROM ({places})"
-    else:
-        numbers = " UNION ALL ".join(f"SELECT {number} AS k FROM DUAL" for number in range(_MOST_PIECES))
-        pieces = (
-            f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b + k * {step}, 0) AS r, LEAST({step}, n - k * {step}) AS n "
-            f"FROM ({places}) JOIN ({numbers}) ON k * {step} < n"
-        )
-    statement = Sql(f"SELECT ROWIDTOCHAR(r), n FROM ({pieces}) ORDER BY r", cut.named)
-    rows = cut.connection.rows_if_granted(statement, f"{cut.source.label} cannot be cut into chunks")
-    return None if rows is None else [_Piece(str(rowid), _whole_number(blocks)) for rowid, blocks in rows]
-
-
-def _gathered(pieces: list[_Piece], target_blocks: int) -> tuple[list[str], list[int]]:
-    """Where chunks of about `target_blocks` begin, without the first, and the blocks of each."""
-    splits: list[str] = []
-    sizes: list[int] = []
-    gathered = 0
-    for piece in pieces:
-        if gathered and gathered + piece.blocks > target_blocks:
-            splits.append(piece.rowid)
-            sizes.append(gathered)
-            gathered = 0
-        gathered += piece.blocks
-    return splits, [*sizes, gathered]
+def _extent_ranges(cut: Cut, size: _Size, *, partition: str | None = None) -> tuple[list[str], list[int]] | None:
+    """Where chunks of equally many blocks begin, but for the first, and the rows of each; None without extents."""
+    extents = extents_of(cut.connection, cut.source, partition=partition)
+    if not extents:
+        return None
+    rows, blocks = size.rows, sum(piece.blocks for piece in extents)
+    if size.is_of_statistics:
+        rows = max(rows, _rows_by_blocks(cut.source, blocks))
+    target_blocks = max(1, -(-blocks // _wanted(rows, cut.target_rows)))
+    largest = max(piece.blocks for piece in extents)
+    if largest > target_blocks:
+        step = max(target_blocks, -(-largest // MOST_PIECES))
+        extents = extents_of(cut.connection, cut.source, partition=partition, step=step) or extents
+    splits, gathered = gathered_pieces(extents, target_blocks)
+    return splits, _shares(rows, gathered)
 
 
 def _shares(rows: int, weights: Sequence[int]) -> list[int]:

@@ -99,7 +99,8 @@ def moment_of(connection: Connection, at: datetime) -> Moment:
     Raises:
         PlanError: the database remembers no SCN of so early (or so late) a time.
     """
-    # The function reads its argument by the clock of the server, whatever the session's time zone is.
+    # The function reads its argument by the clock of the server, whatever the session's time zone is. What that clock's
+    # offset was at the time nobody tells: the present one is taken, and docs/oracle.md says what follows from it.
     ((offset,),) = connection.rows(Sql("SELECT TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM DUAL"), "no server's clock")
     zone = datetime.strptime(offset.strip(), "%z").tzinfo
     bind = Bind("TIMESTAMP", at.astimezone(zone).replace(tzinfo=None).isoformat(sep=" "))

@@ -24,6 +24,11 @@ def server():
         server.create_table("T", "EXT", COLUMNS, ROWS, organization="external")
         bounds = ("ID", [("P1", 10), ("P2", 45), ("PMAX", None)])
         server.create_table("T", "PARTS", COLUMNS, ROWS, partitions=bounds, **make)
+        many = [(f"P{day}", day) for day in range(1, 60)]
+        server.create_table("T", "TINY", COLUMNS, ROWS, partitions=("ID", [*many, ("PMAX", None)]), **make)
+        server.create_table("T", "HUGE", COLUMNS, ROWS, partitions=("ID", [("LOW", 5), ("p 2", None)]), **make)
+        for name in ("TINY", "HUGE", "PARTS"):
+            server.set_table("T", name, statistics_rows=len(ROWS))
         for name in ("SEEN", "SEEN2"):
             server.sql(f"CREATE VIEW T.{name} AS SELECT ID, K FROM T.HEAP")
         server.set(links={"REMOTE.EXAMPLE.COM"})
@@ -40,7 +45,9 @@ BY_KEY = {"chunking": {**SMALL, "strategy": "key", "column": "id"}}
 CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
     "HEAP": ("ROWID", 6, {}),
     "NEAR": ("ROWID", 6, {}),
-    "PARTS": ("PARTITION", 3, {}),
+    "PARTS": ("PARTITION", 3, {"chunking": {"target_rows": 30}}),
+    "TINY": ("ROWID >=", 6, {}),
+    "HUGE": ('PARTITION ("p 2") AS OF SCN', 8, {}),
     "IOT": ('"ID" >=', 6, {}),
     "EVERYBODYS": ('"ID" >=', 6, {"schema_name": None}),
     "SEEN": (None, 1, {}),
@@ -86,8 +93,17 @@ def test_a_relation_is_cut_by_what_it_has(ran, name):
     statements = [one["sql"] for one in log if (one["action"] or "").startswith(f"{label} ") and " q" in one["sql"]]
     assert statements
     assert any(by in sql for sql in statements) if by else not any(" >= " in sql for sql in statements)
-    if by != "ROWID":
+    if "ROWID" not in (by or "") and name != "HUGE":
         assert not [sql for sql in statements if "ROWID" in sql]
+
+
+def test_large_partitions_are_cut_by_their_rowids_and_many_small_ones_are_put_together(ran):
+    _, _, log = ran
+    huge = [one["sql"] for one in log if (one["action"] or "").startswith("T.HUGE chunk")]
+    assert any('PARTITION ("p 2")' in sql and "q.ROWID >= CHARTOROWID(:lower)" in sql for sql in huge)
+    assert any('PARTITION ("LOW")' in sql and "q.ROWID >=" not in sql for sql in huge)
+    tiny = [one["sql"] for one in log if (one["action"] or "").startswith("T.TINY chunk")]
+    assert not [sql for sql in tiny if "PARTITION (" in sql]
 
 
 def test_what_cannot_be_cut_or_read_so_is_refused_by_name(server, tmp_path):

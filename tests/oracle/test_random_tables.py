@@ -129,6 +129,8 @@ def tables(draw: st.DrawFn) -> Drawn:
     if way == "partition":
         columns["K"] = SMALL_KEY
         options["partitions"] = ("K", [("P1", -100), ("p 2", 0), ("PMAX", None)])
+        options["has_statistics"] = draw(st.booleans())
+        chunking["strategy"] = draw(st.sampled_from(["partition", "auto", "rowid"]))
     elif way == "primary key":
         columns["K"] = SMALL_KEY
         options |= {"organization": "index", "primary_key": ["K"]}
@@ -179,7 +181,11 @@ def extracted(lake: Lake, table: Drawn) -> pa.Table:
 def test_any_table_arrives_as_it_is_stored(server, table):
     server.sql(f'DROP TABLE IF EXISTS T."{table.name}"')
     declared = [(name, kind.declared) for name, kind in table.columns.items()]
-    server.create_table("T", table.name, declared, table.rows, rows_per_block=table.rows_per_block, **table.options)
+    options = dict(table.options)
+    has_statistics = options.pop("has_statistics", False)
+    server.create_table("T", table.name, declared, table.rows, rows_per_block=table.rows_per_block, **options)
+    if has_statistics:
+        server.set_table("T", table.name, statistics_rows=len(table.rows))
     event(str(table.chunking["strategy"]))
     memory = MEMORY if os.access(MEMORY, os.W_OK) else None  # a disk's speed is of no interest here
     folder = Path(tempfile.mkdtemp(prefix="statekeeper-tables-", dir=memory))
