@@ -183,6 +183,8 @@ def _parameters(config: OracleSource) -> dict[str, Any]:
         "externalauth": config.external_auth or None,
         "tcp_connect_timeout": config.connect_timeout.total_seconds(),
         "program": MODULE,
+        # A statement from the driver's cache is described as it was at its first parse, whatever became of the table.
+        "stmtcachesize": 0,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -18,6 +18,7 @@ from statekeeper.errors import DataError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.report import Outcome
+from statekeeper.schemas.meet import compare
 from statekeeper.sources import open_session
 from tests.oracle.pipelines import Lake
 from tests.oracle_server import OracleServer
@@ -197,6 +198,11 @@ def test_the_bare_driver_cuts_fractions_times_and_bits_and_a_run_does_not(lake, 
     days = table(lake.server, "WITHOUTTIME", "DATE", [datetime.combine(date(2026, 1, 5), FIRST.time())])
     assert extracted(lake, {**days, "columns": as_date}).to_pylist() == [date(2026, 1, 5)]
     assert by_driver(bare, "SELECT CAST(0.1 AS BINARY_DOUBLE) C FROM DUAL", pa.float32()).to_pylist() != [0.1]
+    exact = table(lake.server, "WITHMICROS", "TIMESTAMP(6)", [MOMENT])
+    assert by_driver(bare, "SELECT C FROM T.WITHMICROS", pa.timestamp("ms")).to_pylist() != [MOMENT]
+    assert extracted(lake, exact).to_pylist() == [MOMENT]
+    double = table(lake.server, "DOUBLE", "BINARY_DOUBLE", [0.1])
+    assert extracted(lake, double).to_pylist() == [0.1]
 
 
 numbers = st.builds(
@@ -243,3 +249,45 @@ def test_no_number_changes_silently(server, numbers_session, values):
         return
     assert not fits
     assert "column C (NUMBER): the value" in named
+
+
+def test_a_table_that_was_altered_is_described_anew_in_the_same_session(server, numbers_session):
+    relation = Relation(schema_name="T", table_name="ALTERED")
+    server.create_table("T", "ALTERED", [("A", "NUMBER(9)")])
+    assert [one.database_type for one in numbers_session.describe(relation)] == ["NUMBER(9)"]
+    server.sql("DROP TABLE T.ALTERED")
+    server.create_table("T", "ALTERED", [("A", "VARCHAR2(5)"), ("B", "DATE")])
+    assert [one.database_type for one in numbers_session.describe(relation)] == ["VARCHAR2(5)", "DATE"]
+
+
+@st.composite
+def declared_numbers(draw: st.DrawFn) -> tuple[int, int, list[Decimal]]:
+    """A precision, a scale, and numbers that have just so many digits, the largest among them."""
+    precision, scale = draw(st.integers(1, 38)), draw(st.integers(-84, 127) | st.integers(-3, 10))
+    most = 10**precision - 1
+    digits = st.lists(st.sampled_from([most, -most, 0, 1]) | st.integers(-most, most), min_size=1, max_size=6)
+    return precision, scale, [Decimal(f"{number}E{-scale}") for number in draw(digits)]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(declared=declared_numbers())
+@example(declared=(38, 0, [Decimal(NINES), Decimal(f"-{NINES}")]))
+@example(declared=(38, 38, [Decimal(f"0.{NINES}")]))
+@example(declared=(1, -38, [Decimal("9e38")]))
+def test_no_declared_number_changes_silently(server, numbers_session, declared):
+    """Each value of a NUMBER(p,s) is delivered exactly, or the column is refused before anything is read."""
+    precision, scale, values = declared
+    server.sql("DROP TABLE IF EXISTS T.DECLARED")
+    server.create_table("T", "DECLARED", [("C", f"NUMBER({precision},{scale})")], [(value,) for value in values])
+    relation = Relation(schema_name="T", table_name="DECLARED")
+    digits = max(precision, scale) if scale >= 0 else precision - scale
+    met = compare(numbers_session.describe(relation), None)
+    if digits > 38:
+        assert [f"needs {digits} digits" in str(one) for one in met.refused] == [True]
+        return
+    assert not met.refused
+    snapshot = numbers_session.take_snapshot(relation)
+    what = Reading(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=met.columns)
+    batches = list(numbers_session.read(what, Chunk(chunk_id=0), batch_rows=100))
+    read = [Decimal(value) for batch in batches for value in batch.column(0).to_pylist()]
+    assert sorted(read) == sorted(values)
