@@ -27,15 +27,10 @@ class Rows:
 
 @dataclass(frozen=True)
 class KeyCheckSpec:
-    """A table, its keys, and the rows of the table that each reference is to, in their order.
-
-    `offenders` is where the positions of all rows that break a key are written, as Parquet with the columns `part` (the
-    number of the file in `rows.files`) and `row` (the number of the row in it, from 0); None to write none.
-    """
+    """A table, its keys, and the rows of the table that each reference is to, in their order."""
 
     table: str
     keys: Keys
     rows: Rows
     planned: tuple[PlannedColumn, ...]
     parents: tuple[Rows, ...]
-    offenders: Path | None = None
