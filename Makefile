@@ -11,6 +11,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 DEMO_DATABASE := data/demo/shop.duckdb
 SOAK_SECONDS ?= 600
+SCHEMA_MODELS ?= 20000
+SCHEMA_SEED ?= $(shell date +%s)
 # Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
 PYTEST_ARGS ?=
 # A process a core; more than four only compete for the disk.
@@ -19,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle check lint format schemas-json coverage soak bench-local bench-oracle bench-validation clean clean-demo
+.PHONY: help run test test-oracle check lint format schemas-json coverage soak soak-schemas bench-local bench-oracle bench-validation clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -57,6 +59,10 @@ coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subproces
 
 soak: $(DEV_STAMP) ## Kill and resume runs at random for SOAK_SECONDS (default 600).
 	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+
+soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
+	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \
+		tests/unit/schemas/test_scan_equals_pydantic.py $(PYTEST_ARGS)
 
 bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips.
 	@$(BIN)/python -m benchmarks.local.throughput

@@ -41,10 +41,29 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("crash sweep")
         for line in sorted(sweeps):
             terminalreporter.line(line)
+    if line := random_models_line(passed):
+        terminalreporter.section("schemas")
+        terminalreporter.line(line)
     if any(is_oracle_test(report.nodeid) for report in passed):
         terminalreporter.section("oracle")
         for line in oracle_lines(passed):
             terminalreporter.line(line)
+
+
+def random_models_line(passed: list[pytest.TestReport]) -> str:
+    """How much was compared of what pydantic says and what the scan says."""
+    total: Counter[str] = Counter()
+    for report in passed:
+        for name, value in report.user_properties:
+            if name == "random models":
+                total.update(value)
+    if not total:
+        return ""
+    return (
+        f"{total['models']:,} random models ({total['by_sql']:,} of them in SQL alone), {total['rows']:,} rows "
+        f"({total['refused']:,} refused), {total['values']:,} values: "
+        "the scan's verdict is pydantic's on every row and every field"
+    )
 
 
 def is_oracle_test(nodeid: str) -> bool:

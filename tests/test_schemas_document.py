@@ -21,9 +21,9 @@ from statekeeper.errors import PlanError
 from statekeeper.model.schema import ColumnRule
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.inline import inline_model
-from statekeeper.schemas.meet import plan_columns
 from statekeeper.sources import duckdb_types, oracle_types
 from statekeeper.sources.columns import described_column
+from tests.unit.schemas.columns import plan_columns
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/schemas.md").read_text()
 FIELDS: dict[str, Any] = {

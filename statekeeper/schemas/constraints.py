@@ -405,5 +405,8 @@ def _temporal(column: Column, value: Any) -> str:
 
 def _moment(column: Column, value: datetime) -> str:
     """A moment in SQL, in UTC; a column without a zone takes the same wall clock."""
-    wall = (value if value.tzinfo is None else value.astimezone(UTC)).replace(tzinfo=None).isoformat(sep=" ")
+    try:
+        wall = (value if value.tzinfo is None else value.astimezone(UTC)).replace(tzinfo=None).isoformat(sep=" ")
+    except OverflowError:
+        raise NotCompiled("a bound that is beyond the years 1 to 9999 in UTC") from None
     return f"TIMESTAMP '{wall}'" if column.arrow.tz is None else f"CAST('{wall}+00' AS TIMESTAMPTZ)"

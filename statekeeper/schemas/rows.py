@@ -24,7 +24,7 @@ import enum
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,10 @@ class RowError:
 
 def deliver(array: pa.Array, part: ModelField) -> list[Any]:
     """The column's values as the field takes them."""
+    if pa.types.is_timestamp(array.type) and array.type.tz is not None:
+        # Arrow makes a zone of its own of it, by the name that the scan's session gives to UTC.
+        moments = array.cast(pa.timestamp(array.type.unit)).to_pylist()
+        return [None if value is None else value.replace(tzinfo=UTC) for value in moments]
     values: list[Any] = array.to_pylist()
     if part.kind is Kind.INT and pa.types.is_decimal(array.type):
         values = [None if value is None else int(value) for value in values]

@@ -36,7 +36,9 @@ class Staged:
     def __init__(
         self, folder: Path, model: Any, columns: dict[str, tuple[str, list[Any]]], *, row_groups: int = 1
     ) -> None:
-        described = tuple(source(name, read, "UUID" if "uuid" in name else None) for name, (read, _) in columns.items())
+        described = tuple(
+            source(name, read, "UUID" if "uuid" in name.casefold() else None) for name, (read, _) in columns.items()
+        )
         self.model = model
         self.planned = plan_columns(described, model)
         self.path = folder / "part.parquet"

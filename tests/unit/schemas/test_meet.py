@@ -1,17 +1,24 @@
+# ruff: noqa: DTZ001, DTZ901 - columns without a time zone hold naive moments
 from __future__ import annotations
 
 import enum
-from datetime import date, datetime, time
+import math
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import pyarrow.parquet as pq
 import pytest
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDatetime, RootModel, create_model
 
 from statekeeper.errors import PlanError
-from statekeeper.schemas.meet import compare
-from tests.unit.schemas.columns import plan_columns, source
+from statekeeper.schemas.arrow import parse_type
+from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.fields import Kind, pair_fields
+from statekeeper.schemas.meet import MEETINGS, compare, natural_kind
+from statekeeper.schemas.rows import deliver
+from tests.unit.schemas.columns import Staged, plan_columns, source
 
 
 class Colour(enum.Enum):
@@ -231,3 +238,77 @@ def test_unions_and_literals_say_whether_they_take_none(kind):
     (found,) = compare((source("c", "string", is_nullable=True),), model_of(c=kind)).differences
     assert found.kind.value == "nullability"
     assert compare((source("c", "string", is_nullable=True),), model_of(c=kind | None)).differences == ()
+
+
+VALUES: dict[str, tuple[Any, ...]] = {
+    "int8": (-128, 127, 0),
+    "int32": (-(2**31), 2**31 - 1),
+    "int64": (-(2**63), 2**63 - 1),
+    "uint64": (0, 2**63 - 1),
+    "decimal128(9, 0)": (Decimal(999_999_999), Decimal(-1)),
+    "decimal128(9, 2)": (Decimal("9999999.99"), Decimal("-0.01")),
+    "decimal128(38, 0)": (Decimal(2**63 - 1), Decimal(0)),
+    "decimal256(76, 38)": (Decimal(7), Decimal(-1)),
+    "float": (0.5, -0.0, math.inf),
+    "double": (0.1, 1e308, -math.inf),
+    "string": ("", "\u00fc\U0001f600"),
+    "binary": (b"", b"\x00\xff"),
+    "bool": (True, False),
+    "date32[day]": (date.min, date.max),
+    "timestamp[s]": (datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)),
+    "timestamp[us]": (datetime.min, datetime.max),
+    "timestamp[ns]": (datetime(1700, 1, 1), datetime(2200, 1, 1, 0, 0, 0, 1)),
+    "timestamp[us, tz=UTC]": (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+    "time64[us]": (time.min, time.max),
+}
+"""Values that a column of each type may hold."""
+TYPES: dict[Kind, type] = {
+    Kind.INT: int,
+    Kind.DECIMAL: Decimal,
+    Kind.FLOAT: float,
+    Kind.STR: str,
+    Kind.BYTES: bytes,
+    Kind.BOOL: bool,
+    Kind.DATE: date,
+    Kind.DATETIME: datetime,
+    Kind.TIME: time,
+    Kind.UUID: UUID,
+    Kind.ANY: object,
+}
+UUIDS = ("12345678-1234-1234-1234-123456789abc",)
+
+
+def test_the_matrix_has_every_kind_of_column_and_of_field():
+    assert TYPES.keys() == set(Kind)
+    assert {natural_kind(parse_type(read)) for read in VALUES} == set(Kind) - {Kind.UUID, Kind.ANY}
+    assert {kind for pair in MEETINGS for kind in pair} == set(Kind) - {Kind.ANY}
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("read", VALUES)
+def test_every_pair_either_meets_exactly_or_is_refused_by_name(tmp_path, read, kind):
+    """Where a column meets a field, its values come to the file and from there to the field, each the same."""
+    natural = natural_kind(parse_type(read))
+    values = UUIDS if kind is Kind.UUID else VALUES[read]
+    name = "uuid" if kind is Kind.UUID else "c"
+    model = create_model("Row", **{name: (TYPES[kind], ...)})
+    column = source(name, read, "UUID" if kind is Kind.UUID else "DBTYPE")
+    can_meet = kind is Kind.ANY or ((natural, kind) in MEETINGS and read not in REFUSED_BY_VALUE.get(kind, ()))
+    if not can_meet:
+        with pytest.raises(PlanError) as refused:
+            plan_columns((column,), model)
+        assert f"{column.database_type} is not exactly the model's {kind}" in refused.value.message
+        return
+    staged = Staged(tmp_path, model, {name: (read, list(values))})
+    assert staged.scan().violations == ()
+    (part,) = pair_fields((name,), read_model(model).fields).values()
+    delivered = deliver(pq.read_table(staged.path).column(name).combine_chunks(), part)
+    wanted = TYPES[kind] if kind is not Kind.ANY else type(values[0])
+    assert [type(value) for value in delivered] == [wanted] * len(values)
+    assert delivered == [UUID(value) if kind is Kind.UUID else value for value in values]
+
+
+REFUSED_BY_VALUE = {
+    Kind.INT: ("decimal128(9, 2)",),  # it has decimal places
+    Kind.FLOAT: ("int64", "uint64"),  # not all are exact as a double
+}
