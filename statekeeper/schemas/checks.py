@@ -13,6 +13,7 @@ from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.constraints import (
     NEVER,
     NOT_NULL,
+    Among,
     Bounds,
     Column,
     Expression,
@@ -48,7 +49,7 @@ class Check:
     expected: str
     violated: str
     undecided: str | None = None
-    within: Bounds | None = None
+    within: Bounds | Among | None = None
 
 
 @dataclass(frozen=True)

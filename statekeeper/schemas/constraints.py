@@ -56,6 +56,13 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class Among:
+    """Where `condition` (SQL, never true of NULL) is true, a value violates nothing."""
+
+    condition: str
+
+
+@dataclass(frozen=True)
 class Expression:
     """`violated` is true where a value certainly violates, None if none can; `undecided` where pydantic must say.
 
@@ -64,7 +71,7 @@ class Expression:
 
     violated: str | None
     undecided: str | None = None
-    within: Bounds | None = None
+    within: Bounds | Among | None = None
 
 
 NEVER = Expression(None)
@@ -225,7 +232,13 @@ def compile_members(column: Column, members: tuple[str | int, ...]) -> Expressio
     else:
         low, high = column.unscaled_limits
         literals = [_number(column, value) for value in members if isinstance(value, int) and low <= value <= high]
-    return Expression(f"{column.sql} NOT IN ({', '.join(literals)})") if literals else column.always
+    if not literals:
+        return column.always
+    listed = ", ".join(dict.fromkeys(literals))
+    within = None
+    if column.kind is Kind.STR:  # DuckDB casts a dictionary's entries once, and compares every row
+        within = Among(f"TRY_CAST({column.sql} AS ENUM ({listed})) IS NOT NULL")
+    return Expression(f"{column.sql} NOT IN ({listed})", within=within)
 
 
 def compile_uuid(column: Column) -> Expression:

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from statekeeper.schemas.constraints import NOT_NULL, quoted
+from statekeeper.schemas.constraints import NOT_NULL, Bounds, quoted
 
 if TYPE_CHECKING:
     from statekeeper.schemas.checks import Check
-    from statekeeper.schemas.constraints import Bounds
 
 
 def certainly_good(checks: Iterable[Check]) -> str:
@@ -29,18 +28,23 @@ def certainly_good(checks: Iterable[Check]) -> str:
 
 def _column_is_good(column: str, checks: Sequence[Check]) -> str:
     intervals: dict[str, _Interval] = {}
+    refusing_null: list[str] = []
     others: list[str] = []
     for check in checks:
-        if check.within is not None:
+        if isinstance(check.within, Bounds):
             intervals.setdefault(check.within.subject, _Interval(check.within.subject)).add(check.within)
+        elif check.within is not None:
+            refusing_null.append(check.within.condition)
         elif check.constraint != NOT_NULL:
             others.append(f"NOT ({check.violated})")
             others += [f"NOT ({check.undecided})"] if check.undecided is not None else []
-    terms = [term for interval in intervals.values() for term in interval.terms] + others
-    # What is NULL is within no interval. To ask a text whether it is NULL reads it; to ask its length does not.
-    asked = next(iter(intervals), quoted(column)) if not others else quoted(column)
+    refusing_null += [term for interval in intervals.values() for term in interval.terms]
+    terms = refusing_null + others
+    # To ask a text whether it is NULL reads it; to ask its length does not.
+    is_one_subject = len(intervals) == 1 and len(terms) == len(next(iter(intervals.values())).terms)
+    asked = next(iter(intervals)) if is_one_subject else quoted(column)
     if any(check.constraint == NOT_NULL for check in checks):
-        return " AND ".join(terms if intervals else [*terms, f"{asked} IS NOT NULL"])
+        return " AND ".join(terms if refusing_null else [*terms, f"{asked} IS NOT NULL"])
     return f"{asked} IS NULL OR ({' AND '.join(terms)})" if terms else ""
 
 

@@ -36,7 +36,9 @@ def _good(staged: Staged) -> list[bool]:
         (Annotated[float, Field(ge=0, le=1)], "float", [0.5, 1.5, math.nan], [1, 0, 0]),
         (Annotated[date, Field(ge=date(2000, 1, 1))], "date32[day]", [date(1999, 12, 31), date(2000, 1, 1)], [0, 1]),
         (datetime | None, "timestamp[us]", [datetime(1, 1, 1), None], [1, 1]),  # noqa: DTZ001 - no zone
-        (Literal["A", "B"], "string", ["A", "C", None], [1, 0, 0]),
+        (Literal["A", "B'"], "string", ["A", "B'", "a", " A", "A ", "", "C", None], [1, 1, 0, 0, 0, 0, 0, 0]),
+        (Literal["", "ż"] | None, "string", ["", "ż", "z", None], [1, 1, 0, 1]),
+        (Literal[1, 2], "int32", [1, 3, None], [1, 0, 0]),
         (Annotated[str, Field(pattern="^[AB]$")] | None, "string", ["A", "C", "A\n", None], [1, 0, 0, 1]),
         (Annotated[str, Field(min_length=1, max_length=3)], "string", ["", "abc", "abcd", None], [0, 1, 0, 0]),
         (Annotated[str, Field(max_length=3)] | None, "string", ["abc", "żół", None], [1, 0, 1]),  # 6 bytes: not certain
