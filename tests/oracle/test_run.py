@@ -189,12 +189,14 @@ def test_a_wrong_password_is_tried_once_and_exits_4(lake):
     assert len(tried) == 1
 
 
-def test_a_locked_account_is_tried_once(lake):
-    lake.server.alter_user("READER", locked=True)
-    lake.configure(ORDERS)
+@pytest.mark.parametrize(("what", "words"), [("locked", "ACCOUNT UNLOCK"), ("expired", "IDENTIFIED BY")])
+def test_a_locked_or_expired_account_is_tried_once(lake, what, words):
+    lake.server.alter_user("READER", **{what: True})
+    lake.configure(ORDERS, {**ORDERS, "path_name": "again"}, workers=4)
     ran = lake.command("run", "ora.yml", "--date", "2026-01-06")
     assert ran.returncode == 4
-    assert "ACCOUNT UNLOCK" in ran.stdout + ran.stderr
+    assert words in ran.stdout + ran.stderr
+    assert len([logon for logon in lake.server.logons() if logon["user"] == "READER"]) == 1
 
 
 def test_an_unreachable_host_exits_4_with_a_hint(lake):
@@ -212,11 +214,14 @@ def test_the_budget_of_sessions_is_never_exceeded(lake):
     assert lake.server.most_sessions() <= 2
 
 
-def test_a_full_listener_is_tried_again(lake):
-    lake.server.fault("refuse_login", code=12516, skip=1, times=2)
-    lake.configure(ORDERS)
+@pytest.mark.parametrize("code", [18, 2391, 12516, 12520])
+def test_a_login_for_which_there_is_no_room_is_tried_again_within_the_budget(lake, code):
+    lake.server.fault("refuse_login", code=code, times=2)
+    lake.configure(ORDERS, source={"max_sessions": 2}, workers=3)
     (table,) = lake.run().tables
     assert table.outcome is Outcome.COMPLETED, table.reason
+    assert len(lake.server.fired()) == 2
+    assert lake.server.most_sessions() <= 2
 
 
 @pytest.mark.parametrize(

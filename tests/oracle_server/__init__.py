@@ -8,14 +8,17 @@ In a test::
         server.create_table("APP", "T", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(40)")], [(1, "one"), (2, None)])
         con = oracledb.connect(**server.credentials)      # or user=, password=, dsn=server.dsn
 
-`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is; `OracleServer.start(release=21)` plays an older one.
+`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is; `OracleServer.start(release=21)` or 18 plays an older
+one, and `tls=[pem, ca]` speaks TLS with that certificate, to clients that have one of that authority. APP may log in on
+behalf of HR after `.grant("CONNECT THROUGH APP", "HR")`.
 
 Set-up: `.sql(text)` runs one Oracle statement as SYS and commits (rows of a query, else a count);
 `.create_table(schema, name, columns, rows, partitions=(column, [(name, bound or None)]),
 organization="heap"|"index"|"external", rows_per_block=, primary_key=)`; `.insert(schema, name, rows)`;
 `.load(schema, name, duckdb_query)`; `.rows(schema, name, scn=None)`; `.create_user(name, password, preset)` with a
 preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and `.revoke(privilege, of)`;
-`.alter_user(name, locked=True)`; `.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
+`.alter_user(name, locked=True)`; `.create_synonym(schema, name, (owner, table), link=None)`;
+`.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
 `.set(character_set=..., links={...}, linger=seconds)`, the last for sessions of clients that vanish.
 
 Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name,
