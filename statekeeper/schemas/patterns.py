@@ -19,6 +19,19 @@ _ALTERNATIVES = re.compile(rf"\^\((?:\?:)?([{_PLAIN}-]*(?:\|[{_PLAIN}-]*)*)\)\$"
 _SEQUENCE = re.compile(rf"\^((?:[{_PLAIN}]|\[[{_PLAIN}]+\])+)\$")
 _MOST_MEMBERS = 32
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
+_PROPERTY = re.compile(r"p\{(L|Lu|Ll|N|Nd)\}")
+_PROPERTIES = {"L": "A-Za-z", "Lu": "A-Z", "Ll": "a-z", "N": "0-9", "Nd": "0-9"}
+"""What Unicode's letters and numbers are among ASCII."""
+_POSIX = re.compile(r"\[:(alnum|alpha|digit|lower|upper|xdigit):\]")
+_POSIX_CLASSES = {
+    "alnum": "0-9A-Za-z",
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "lower": "a-z",
+    "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}
+_NAMED_GROUP = re.compile(r"\?P?<[A-Za-z_][A-Za-z0-9_]*>")
 _CONTROL = {"t": 0x09, "n": 0x0A, "r": 0x0D, "f": 0x0C, "v": 0x0B}
 _ANCHORS = {"A": r"\A", "z": r"\z"}
 _SET_OPERATORS = ("&&", "--", "~~")
@@ -142,14 +155,19 @@ class _Translator:
         elif self._ahead("?:"):
             self._at += 2
             self._out.append("(?:")
+        elif (named := _NAMED_GROUP.match(self._text, self._at)) is not None:
+            self._at = named.end()
+            self._out.append("(?:")
         else:
-            raise Untranslatable("a group with flags or a name")
+            raise Untranslatable("a group with flags")
 
     def _escape(self) -> None:
         char = self._take()
         if char in "dwsDWS":
             self._is_ascii_only = True
             self._out.append(f"[{'^' if char.isupper() else ''}{_PERL[char.lower()]}]")
+        elif char == "p" and (members := self._property(self._at - 1)) is not None:
+            self._out.append(f"[{members}]")
         elif char in "bB":
             if self._ahead("{"):
                 raise Untranslatable("a special word boundary")
@@ -161,6 +179,13 @@ class _Translator:
             self._out.append(_ANCHORS[char])
         else:
             self._out.append(self._literal(self._escaped_char(char)))
+
+    def _property(self, start: int) -> str | None:
+        """The members of `p{...}`, which begins at `start`; None for one that is not known, and nothing is taken."""
+        if (found := _PROPERTY.match(self._text, start)) is None:
+            return None
+        self._at, self._is_ascii_only = found.end(), True
+        return _PROPERTIES[found.group(1)]
 
     def _escaped_char(self, char: str) -> str:
         if char in _CONTROL:
@@ -195,6 +220,11 @@ class _Translator:
         if start == "\\" and self._text[self._at : self._at + 1] in {"d", "w", "s"}:
             self._is_ascii_only = True
             return _PERL[self._take()]
+        if start == "\\" and (members := self._property(self._at)) is not None:
+            return members
+        if start == "[" and (posix := _POSIX.match(self._text, self._at - 1)) is not None:
+            self._at = posix.end()
+            return _POSIX_CLASSES[posix.group(1)]  # of ASCII alone, in Rust as well
         if start == "-" and not is_first and not self._ahead("]"):
             raise Untranslatable("a dash in the middle of a class")
         text = self._class_char(start)
