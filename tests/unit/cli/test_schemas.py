@@ -4,6 +4,7 @@ describes the rows.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from decimal import Decimal
@@ -15,9 +16,15 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from statekeeper.cli import app
+from statekeeper.cli.differences import show_differences
+from statekeeper.cli.screen import Screen
 from statekeeper.config.loader import load_pipeline
+from statekeeper.maintenance import compare_tables, preview_tables
+from statekeeper.model.preview import TablePlan
 from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.differences import DiffReport
 from statekeeper.schemas.models import load_model
+from tests.unit.small_shop import Shop
 
 EVERY_TYPE = {
     "a_tinyint": ("TINYINT", "-128"),
@@ -190,7 +197,7 @@ DRIFTED = {
     "retyped": "ALTER TABLE orders ALTER id TYPE DOUBLE",
     "nullability": "ALTER TABLE orders ALTER id DROP NOT NULL",
 }
-ORDERS = "  - {table_name: orders, columns: {id: {type: int}, note: {type: str, nullable: true}}}\n"
+ORDERS = {"table_name": "orders", "columns": {"id": {"type": "int"}, "note": {"type": "str", "nullable": True}}}
 SIDES = {
     "new": ("extra", "VARCHAR", None),
     "lost": ("note", None, "str | None"),
@@ -199,46 +206,69 @@ SIDES = {
 }
 
 
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    shop = Shop(tmp_path)
+    shop.execute("CREATE TABLE orders (id BIGINT NOT NULL, note VARCHAR)")
+    return shop
+
+
+def compared(shop: Shop, entry: dict) -> DiffReport:
+    runner = shop.runner(entry)
+    return compare_tables(runner, runner.pipeline.tables)
+
+
+def planned(shop: Shop, entry: dict) -> TablePlan:
+    runner = shop.runner(entry)
+    return preview_tables(runner, runner.pipeline.tables).tables[0]
+
+
 @pytest.mark.parametrize("kind", DRIFTED)
-def test_what_diff_says_of_a_drift_is_what_a_run_says(here, capsys, kind):
-    sql("CREATE TABLE orders (id BIGINT NOT NULL, note VARCHAR)")
-    Path("p.yml").write_text(CONFIG + ORDERS)
-    assert run_of("schemas", "diff", "p.yml", capsys=capsys)[:2] == (0, "shop.orders (columns): same\n1 same\n")
-    sql(DRIFTED[kind])
-    code, out, _ = run_of("schemas", "diff", "p.yml", "--json", capsys=capsys)
-    report = json.loads(out)
-    Draft202012Validator(_own_schema("schemas-diff")).validate(report)
-    ((difference,),) = (table["differences"] for table in report["tables"])
-    assert (code, report["exit_code"], difference["kind"]) == (1, 1, kind)
-    assert (difference["name"], difference["table"], difference["model"]) == SIDES[kind]
-    plan = json.loads(run_of("plan", "p.yml", "--json", capsys=capsys)[1])["tables"][0]
-    assert (plan["verdict"] == "refuse") is difference["is_refused"]
-    told = (plan["failure"] or {"message": ""})["message"]
-    assert (difference["message"] in told) is difference["is_refused"]
-    code, text, _ = run_of("schemas", "diff", "p.yml", capsys=capsys)
-    assert code == 1
-    assert f"  {kind} {difference['name']}  table: {SIDES[kind][1] or '-'}, model: {SIDES[kind][2] or '-'}\n" in text
-    assert f"    do: {difference['remedy']}\n" in text
-    only = run_of("schemas", "diff", "p.yml", "--refused-only", capsys=capsys)
-    assert only[0] == (0 if kind == "nullability" else 1)
+def test_what_diff_says_of_a_drift_is_what_a_run_says(shop, kind):
+    assert (compared(shop, ORDERS).exit_code, compared(shop, ORDERS).tables[0].verdict) == (0, "same")
+    shop.execute(DRIFTED[kind])
+    report = compared(shop, ORDERS)
+    Draft202012Validator(_own_schema("schemas-diff")).validate(json.loads(report.model_dump_json()))
+    (difference,) = report.tables[0].differences
+    assert (report.exit_code, difference.kind) == (1, kind)
+    assert (difference.name, difference.table, difference.model) == SIDES[kind]
+    plan = planned(shop, ORDERS)
+    assert (plan.verdict == "refuse") is report.tables[0].is_refused is difference.is_refused
+    told = plan.failure.message if plan.failure else ""
+    assert (difference.message in told) is difference.is_refused
+    printed = io.StringIO()
+    show_differences(report, Screen(printed, is_terminal=False))
+    sides = f"table: {SIDES[kind][1] or '-'}, model: {SIDES[kind][2] or '-'}"
+    assert f"  {kind} {difference.name}  {sides}\n" in printed.getvalue()
+    assert f"    do: {difference.remedy}\n" in printed.getvalue()
 
 
 @pytest.mark.parametrize(("policy", "is_refused"), [("fail", True), ("ignore-new", False), ("evolve", False)])
-def test_whether_a_run_would_go_on_is_for_the_policy_to_say(here, capsys, policy, is_refused):
-    sql("CREATE TABLE orders (id BIGINT NOT NULL, note VARCHAR, extra VARCHAR)")
-    Path("p.yml").write_text(CONFIG + ORDERS.replace("{table_name", f"{{on_drift: {policy}, table_name"))
-    code, out, _ = run_of("schemas", "diff", "p.yml", capsys=capsys)
-    words = ": a run would refuse it" if is_refused else ", and a run would go on"
-    assert (code, out.splitlines()[0]) == (1, f"shop.orders (columns): different{words}")
-    assert run_of("plan", "p.yml", capsys=capsys)[0] == int(is_refused)
-    assert run_of("schemas", "diff", "p.yml", "--refused-only", capsys=capsys)[0] == int(is_refused)
+def test_whether_a_run_would_go_on_is_for_the_policy_to_say(shop, policy, is_refused):
+    shop.execute(DRIFTED["new"])
+    entry = {**ORDERS, "on_drift": policy}
+    report = compared(shop, entry)
+    assert (report.exit_code, report.tables[0].is_refused) == (1, is_refused)
+    assert (planned(shop, entry).verdict == "refuse") is is_refused
+    assert report.only_refused().exit_code == int(is_refused)
+
+
+def test_diff_prints_what_differs_and_its_exit_code_says_so(here, capsys):
+    Path("p.yml").write_text(CONFIG + "  - {table_name: every_type, columns: {id: {type: int, nullable: true}}}\n")
+    code, out, _ = run_of("schemas", "diff", "p.yml", "--json", capsys=capsys)
+    report = json.loads(out)
+    assert (code, report["exit_code"], report["tables"][0]["is_refused"]) == (1, 1, True)
+    assert len(report["tables"][0]["differences"]) == 1 + len(EVERY_TYPE)
+    code, out, _ = run_of("schemas", "diff", "p.yml", "--refused-only", capsys=capsys)
+    assert (code, out.splitlines()[0]) == (1, "shop.every_type (columns): different: a run would refuse it")
+    assert "nullability id" not in out
 
 
 def test_diff_names_a_lost_table_and_one_without_a_model_and_says_nothing_of_null_in_queries(here, capsys):
     sql("CREATE TABLE orders (id BIGINT NOT NULL)")
     Path("p.yml").write_text(
         CONFIG
-        + ORDERS.replace("orders", "gone")
+        + "  - {table_name: gone, columns: {id: {type: int}}}\n"
         + "  - {table_name: orders}\n"
         + "  - {table_name: q, custom_query: select id from orders, columns: {id: {type: int}}}\n"
     )
