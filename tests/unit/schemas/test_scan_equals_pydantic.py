@@ -29,7 +29,8 @@ from statekeeper.schemas.open_rows import ROW_NUMBER, OpenRows, any_of
 from statekeeper.schemas.prefilter import certainly_good
 from tests.unit.schemas import random_models
 from tests.unit.schemas.columns import Staged
-from tests.unit.schemas.random_models import KINDS, ROWS, Table
+from tests.unit.schemas.random_columns import KINDS, ROWS
+from tests.unit.schemas.random_models import Table
 
 MODELS = 2_400
 """In `make test`, over all kinds."""
