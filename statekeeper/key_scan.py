@@ -22,7 +22,7 @@ from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import REFERENCES, UNIQUE, Reference
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import parse_type
-from statekeeper.schemas.constraints import quoted
+from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.findings import SAMPLES, KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb_spill import new_spill_folder

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from statekeeper.errors import DataError
 from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
-from statekeeper.schemas.constraints import quoted
 from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.fields import ModelField, ModelShape, pair_fields
 from statekeeper.schemas.findings import SAMPLES, Findings, RowSample, Violation
 from statekeeper.schemas.open_rows import ROW_NUMBER, Key, OpenRows, any_of, unrepresentable

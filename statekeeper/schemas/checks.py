@@ -11,13 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.constraints import (
-    NEVER,
-    NOT_NULL,
-    Among,
-    Bounds,
-    Column,
-    Expression,
-    NotCompiled,
     compile_constraint,
     compile_digits,
     compile_members,
@@ -25,6 +18,7 @@ from statekeeper.schemas.constraints import (
     compile_uuid,
 )
 from statekeeper.schemas.core_schema import read_model
+from statekeeper.schemas.expressions import NEVER, NOT_NULL, Among, Bounds, Column, Expression, NotCompiled
 from statekeeper.schemas.fields import Kind, ModelField, ModelShape, pair_fields
 from statekeeper.schemas.meet import natural_kind
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from statekeeper.schemas.checks import REPRESENTABLE, CompiledSchema
-from statekeeper.schemas.constraints import quoted
+from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.fields import ModelField, ModelShape
 from statekeeper.schemas.rows import Validate, deliver, fields_validator, lonely_fields, rows_of, whole_row_validator
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from statekeeper.schemas.constraints import NOT_NULL, Bounds, quoted
+from statekeeper.schemas.expressions import NOT_NULL, Bounds, quoted
 
 if TYPE_CHECKING:
     from statekeeper.schemas.checks import Check
