@@ -306,7 +306,7 @@ class _Extraction:
         if was_intended and (damage := await self._damage_of_published()):
             self._fire(Trigger.RESTART, change=_given_up, reason=damage)
             return
-        published = checked.published(metadata_md5=metadata_md5, fingerprint=self.record.fingerprint)
+        published = checked.published(metadata_md5=metadata_md5)
         at = self.run.clock()
         self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         announce_published(self.config, self.run, self.layout, intent.metadata)

@@ -17,8 +17,9 @@ from statekeeper.schemas.models import model_fingerprint
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-DRIFT = "drift"
-_POLICIES = frozenset({DRIFT})
+DRIFT = "on_drift"
+VIOLATIONS = "on_violation"
+_POLICIES = frozenset({DRIFT, VIOLATIONS})
 """Aspects that are policies: another one makes data stale only where the old one had something to decide."""
 
 
@@ -33,7 +34,8 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
         if incremental is None
         else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
     }
-    aspects["drift"] = config.on_drift.value
+    aspects[DRIFT] = config.on_drift.value
+    aspects[VIOLATIONS] = _violations_policy(config)
     if config.keys:
         aspects["keys"] = _digest(config.keys.model_dump(mode="json"))
     if config.flashback_timestamp is not None or config.flashback_enabled:
@@ -55,6 +57,15 @@ def kept_fingerprint(fingerprint: str, *, policies: AbstractSet[str]) -> str:
         for aspect, digest in _parse(fingerprint).items()
         if aspect not in _POLICIES or aspect in policies
     )
+
+
+def with_violations(fingerprint: str, config: ExtractionConfig) -> str:
+    """A kept fingerprint of data in which rows broke the schema, so that the policy made a difference to it."""
+    return f"{fingerprint} {VIOLATIONS}={_violations_policy(config)}"
+
+
+def _violations_policy(config: ExtractionConfig) -> str:
+    return f"{config.on_violation}+rows" if config.keep_violating_rows else config.on_violation.value
 
 
 def _parse(fingerprint: str) -> dict[str, str]:

@@ -5,9 +5,11 @@
     <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
     <run_id>_metadata.json        the commit record
     <run_id>_state.json           the state machine
-    <run_id>_violations.json      findings of the last validation that failed
+    <run_id>_quarantine.parquet   rows that were put apart, with what they break; part of what is published
+    <run_id>_violations.json      findings of the last validation that found any
+    <run_id>_violations.parquet   the rows of them, where they were asked for
     <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
-    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/
+    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
 <base_path>/_runs/<run_id>.json   the run manifest
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
                                   the snapshots that all tables of the run from a source read at; the newest counts
@@ -72,6 +74,17 @@ class Staging:
     def receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"chunk-{chunk_id:05d}.json"
 
+    def sift_receipt(self, chunk_id: int) -> Path:
+        return self.receipts / f"sifted-{chunk_id:05d}.json"
+
+    @property
+    def rejects_receipt(self) -> Path:
+        return self.receipts / "rejects.json"
+
+    def beside(self, epoch: int) -> Path:
+        """What is to lie beside the dataset, as one owner makes it ready."""
+        return self.folder / f"beside.{epoch}"
+
     def publish(self, epoch: int) -> Path:
         """The dataset as one owner makes it ready; the lock's epoch keeps owners apart."""
         return self.folder / f"publish.{epoch}"
@@ -106,6 +119,16 @@ class ExtractionLayout:
         return self.folder / f"{self.run_id}_violations.json"
 
     @property
+    def violating_rows(self) -> Path:
+        """The rows of `violations`, where they were asked for: they are, or may be, in the dataset too."""
+        return self.folder / f"{self.run_id}_violations.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """The rows that were put apart, and are not in the dataset."""
+        return self.folder / f"{self.run_id}_quarantine.parquet"
+
+    @property
     def lock(self) -> Path:
         return self.folder / f"{self.run_id}.lock"
 
@@ -134,3 +157,18 @@ def part_name(chunk_id: int, plan_id: str) -> str:
 def staged_part_name(chunk_id: int, attempt: str) -> str:
     """The staged name of one attempt at a chunk."""
     return f"chunk-{chunk_id:05d}-{attempt}.parquet"
+
+
+def kept_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of a part without the rows that were put apart."""
+    return f"kept-{chunk_id:05d}-{attempt}.parquet"
+
+
+def rejected_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of the rows of a part that were put apart."""
+    return f"rejected-{chunk_id:05d}-{attempt}.parquet"
+
+
+def rejects_name(attempt: str) -> str:
+    """The staged name of the rejected rows of all parts."""
+    return f"rejects-{attempt}.parquet"

@@ -49,7 +49,7 @@ def write_part(
 ) -> WrittenPart:
     """Write all batches, each of the columns' types in the file; `lineage` becomes the footer's metadata."""
     schema = arrow_schema(columns)
-    sink = _Md5Sink(file)
+    sink = Md5Sink(file)
     rows = 0
     repeating, batches = _repeating_columns(batches)
     with pq.ParquetWriter(
@@ -102,7 +102,7 @@ def _row_groups(batches: Iterator[pa.RecordBatch], output: OutputConfig, schema:
         yield pa.Table.from_batches(gathered, schema)
 
 
-class _Md5Sink(io.RawIOBase):
+class Md5Sink(io.RawIOBase):
     """Passes bytes on to a file and sums them up, so that a part need not be read again for its md5."""
 
     def __init__(self, file: BinaryIO) -> None:

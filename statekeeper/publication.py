@@ -2,9 +2,11 @@
 
 The order, each step safe to do again after a crash:
 
-1. `make_ready`: link the parts into the staging folder's `publish.<epoch>/`;
+1. `make_ready`: link the parts into the staging folder's `publish.<epoch>/`, rows that were put apart into
+   `beside.<epoch>/`;
 2. the caller persists the publish intent;
-3. `put_in_place`: rename, or exchange with what is there;
+3. `put_in_place`: rename, or exchange with what is there; first rows that were put apart, then the dataset, then away
+   with those of an earlier extraction: there is no instant at which a row is in neither;
 4. `commit`: write the metadata, which is the commit record;
 5. the caller persists `complete`;
 6. `sweep`: remove what is no longer named by anything.
@@ -23,17 +25,17 @@ from pathlib import Path
 from statekeeper.errors import LockLost
 from statekeeper.layout import PART_NAME, ExtractionLayout, Staging
 from statekeeper.model.metadata import Metadata, PublishedFile
-from statekeeper.model.receipt import Receipt
+from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.fencing import sweep_documents
-from statekeeper.store.temps import older_than
+from statekeeper.store.temps import older_than, temp_file
 from statekeeper.verification import md5_of
 
-_READY = ("publish.", "fenced-")
+_READY = ("publish.", "beside.", "fenced-")
 """How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
 
 
@@ -46,10 +48,12 @@ class Publication:
     staging: Staging
     fence: Fence
 
-    def make_ready(self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...]) -> None:
+    def make_ready(
+        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+    ) -> None:
         """Link every part, under its published name, into this epoch's publish folder.
 
-        `receipts` and `files` agree in order.
+        `receipts` and `files` agree in order; `rejects` are the rows that were put apart.
 
         Raises:
             StorageError, LockLost: nothing was published.
@@ -60,6 +64,31 @@ class Publication:
             for receipt, file in zip(receipts, files, strict=True):
                 self.disk.link_or_copy(self.staging.parts / receipt.part, self._ready / file.name, role="publish")
             self.disk.sync_folder(self._ready, role="publish")
+            if rejects is not None:
+                self.disk.make_folder(self._ready_rejects.parent, role="quarantine")
+                self.disk.link_or_copy(self.staging.parts / rejects.part, self._ready_rejects, role="quarantine")
+                self.disk.sync_folder(self._ready_rejects.parent, role="quarantine")
+
+    def lay_beside(self, rejects: StagedFile | None, final: Path) -> None:
+        """Put a copy of rows, which is no part of what is published, in place of an earlier one; or take that away.
+
+        Raises:
+            StorageError, LockLost: what lay there is whole.
+        """
+        with storage_errors(final, "write"):
+            if rejects is not None:
+                ready = temp_file(final, str(self.fence.epoch))
+                self.disk.unlink(ready, role="violating_rows")  # one of our own that was not finished
+                self.disk.link_or_copy(self.staging.parts / rejects.part, ready, role="violating_rows")
+                self.fence.check()
+                self.disk.rename(ready, final, role="violating_rows")
+                self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
+            elif self.disk.exists(final):
+                self.fence.check()
+                self.disk.unlink(final, role="violating_rows")
+            else:
+                return
+            self.disk.sync_folder(final.parent, role="violating_rows")
 
     def put_in_place(self, intent: PublishIntent) -> None:
         """Make the ready files the dataset that readers see; does nothing where they are it already.
@@ -72,27 +101,42 @@ class Publication:
             ready /= final.name
         failpoint("publish", "publish", "before")
         with storage_errors(final, "publish"):
-            if not self.is_in_place(intent):
+            if not self._is_quarantine_in_place(intent):
+                self._replace_file(self._ready_rejects, self.layout.quarantine)
+            if not self._is_dataset_in_place(intent):
                 self._replace(final, ready, aside=self.layout.folder / intent.aside_name)
+            if intent.metadata.validation.quarantine is None:
+                self.fence.check()
+                self.disk.unlink(self.layout.quarantine, role="quarantine")
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
 
     def is_in_place(self, intent: PublishIntent) -> bool:
-        """Whether the dataset at its final name is the intended one.
+        """Whether nothing needs to be ready any more: the dataset and the rows put apart are the intended ones."""
+        return self._is_quarantine_in_place(intent) and self._is_dataset_in_place(intent)
 
-        Parts in a folder bear their plan in their names. A single file is told by its md5, which takes its time where
-        the file is large; but not while it still lies ready.
-        """
+    def _is_quarantine_in_place(self, intent: PublishIntent) -> bool:
+        """True, too, where nothing was put apart: what an earlier extraction has left goes last."""
+        file = intent.metadata.validation.quarantine
+        return file is None or self._is_file_in_place(self.layout.quarantine, self._ready_rejects, file)
+
+    def _is_dataset_in_place(self, intent: PublishIntent) -> bool:
+        """Parts in a folder bear their plan in their names, and rows that were put apart change their sizes."""
         final, files = self.layout.output, intent.metadata.files
         if not self.disk.exists(final) or self.disk.is_folder(final) != intent.metadata.is_folder:
             return False
         if intent.metadata.is_folder:
             names = {name for name in self.disk.names(final) if name[0] not in "._"}
-            return {file.name for file in files} <= names
-        ready = self._ready / final.name
+            return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
+        return self._is_file_in_place(final, self._ready / final.name, files[0])
+
+    def _is_file_in_place(self, final: Path, ready: Path, file: PublishedFile) -> bool:
+        """A file is told by its md5, which takes its time where it is large; but not while it still lies ready."""
+        if not self.disk.exists(final) or self.disk.is_folder(final):
+            return False
         if self.disk.exists(ready) and not self.disk.is_folder(ready):
             return False
-        return self.disk.size(final) == files[0].bytes and md5_of(final) == files[0].md5
+        return self.disk.size(final) == file.bytes and md5_of(final) == file.md5
 
     def commit(self, metadata: Metadata) -> str:
         """Write the commit record; returns its md5."""
@@ -103,6 +147,18 @@ class Publication:
     @property
     def _ready(self) -> Path:
         return self.staging.publish(self.fence.epoch)
+
+    @property
+    def _ready_rejects(self) -> Path:
+        return self.staging.beside(self.fence.epoch) / self.layout.quarantine.name
+
+    def _replace_file(self, ready: Path, final: Path) -> None:
+        self.fence.check()
+        try:
+            self.disk.rename(ready, final, role="quarantine")
+        except FileNotFoundError as error:
+            self.fence.check()
+            raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
 
     def _replace(self, final: Path, ready: Path, *, aside: Path) -> None:
         is_file_by_file = self.disk.exists(final) and not self.disk.is_folder(final) and not self.disk.is_folder(ready)
@@ -170,7 +226,8 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
         disk.unlink(path, role="sweep")
         return
     for name in disk.names(path):
-        if name == layout.output.name:  # a single file made ready, or the folder that was exchanged for it
+        # A single file made ready, or the folder that was exchanged for it; or rows that were put apart.
+        if name in {layout.output.name, layout.quarantine.name}:
             _sweep_replaced(disk, layout, path / name)
         elif not PART_NAME.match(name):
             disk.make_folder(layout.strangers, role="sweep")

@@ -14,6 +14,7 @@ from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconci
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ValidationFailed
+from statekeeper.fingerprint import with_violations
 from statekeeper.key_work import keys_checked
 from statekeeper.layout import Staging, part_name
 from statekeeper.model.metadata import (
@@ -28,6 +29,7 @@ from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.record import Published, PublishIntent, StateRecord
 from statekeeper.part_check import PartCheck, PartCheckSpec, check_part
 from statekeeper.publication import Publication
+from statekeeper.quarantine import CheckedPart, Separated, Treatment, separate, too_many
 from statekeeper.run import Run
 from statekeeper.schemas.findings import Findings, Violations
 from statekeeper.store.disk import Disk
@@ -59,7 +61,7 @@ class Checked:
 
     intent: PublishIntent
 
-    def published(self, *, metadata_md5: str, fingerprint: str) -> Published:
+    def published(self, *, metadata_md5: str) -> Published:
         """What the state says of it once it is in place."""
         metadata = self.intent.metadata
         return Published(
@@ -69,7 +71,7 @@ class Checked:
             checksum=metadata.checksum,
             output_path=metadata.output_path,
             metadata_md5=metadata_md5,
-            fingerprint=fingerprint,
+            fingerprint=metadata.config_fingerprint,
             snapshot=metadata.snapshot,
             remarks=metadata.validation.remarks,
         )
@@ -90,7 +92,8 @@ async def check_staged(
 
     Raises:
         DataError: the counts of receipts and source do not agree.
-        ValidationFailed: rows break the schema or a key, and the table's policy is `fail`.
+        ValidationFailed: rows break the schema or a key, and the table's policy is `fail`; or it is `quarantine`, and
+            too many are to be put apart, or a key is broken.
         ParentMissing: a table that is referred to is not extracted in this run.
     """
     intent = record.intent if record.intent and record.intent.plan_id == plan.plan_id else None
@@ -105,17 +108,27 @@ async def check_staged(
     counted = checks.reconciled()
     if isinstance(counted, DamagedPart):
         return counted
-    findings = await checks.scanned()
-    if isinstance(findings, DamagedPart):
-        return findings
-    findings = findings.with_keys(await keys_checked(config, run, plan, staging, ordered))
-    checks.judge(findings, publication)
-    files = checks.files()
-    publication.make_ready(ordered, files)
-    if intent is not None and intent.metadata.files == files:
+    scanned = await checks.scanned()
+    if isinstance(scanned, DamagedPart):
+        return scanned
+    findings = reduce(Findings.merged, (part.findings for part in scanned))
+    treatment = Treatment.of(config, findings)
+    separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
+    # Of the rows that are about to be published: one that is put apart breaks no key any more.
+    findings = findings.with_keys(await keys_checked(config, run, plan, staging, separated.parts))
+    checks.judge(findings, treatment, separated, publication)
+    made = checks.intent(separated, treatment, counted, findings, record)
+    rejects = separated.rejects if made.metadata.validation.quarantine else None
+    publication.make_ready(separated.parts, made.metadata.files, rejects=rejects)
+    if intent is not None and _is_of_same_files(intent, made):
         return Checked(intent)
     # None was persisted yet, or a part was damaged after it was: the chunk, done again, may have made other bytes.
-    return Checked(checks.intent(files, counted, findings, record))
+    return Checked(made)
+
+
+def _is_of_same_files(one: PublishIntent, other: PublishIntent) -> bool:
+    files = [(intent.metadata.files, intent.metadata.validation.quarantine) for intent in (one, other)]
+    return files[0] == files[1]
 
 
 @dataclass(frozen=True)
@@ -142,8 +155,8 @@ class _StagedChecks:
             )
         return counted
 
-    async def scanned(self) -> Findings | DamagedPart:
-        """The findings over all parts, or the first part that is damaged."""
+    async def scanned(self) -> tuple[CheckedPart, ...] | DamagedPart:
+        """Every part with what was found in it, or the first part that is damaged."""
         checks = [asyncio.create_task(self._check(receipt)) for receipt in self.receipts]
         try:
             results = await asyncio.gather(*checks)
@@ -151,10 +164,12 @@ class _StagedChecks:
             for check in checks:
                 check.cancel()
             await asyncio.gather(*checks, return_exceptions=True)
+        parts = []
         for receipt, result in zip(self.receipts, results, strict=True):
-            if result.damage:
-                return DamagedPart(receipt.chunk_id, receipt, result.damage)
-        return reduce(Findings.merged, (result.findings for result in results if result.findings))
+            if result.findings is None:
+                return DamagedPart(receipt.chunk_id, receipt, result.damage or "it was not checked")
+            parts.append(CheckedPart(receipt, self._published_name(receipt), result.findings))
+        return tuple(parts)
 
     async def _check(self, receipt: Receipt) -> PartCheck:
         spec = PartCheckSpec(
@@ -168,45 +183,60 @@ class _StagedChecks:
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
 
-    def judge(self, findings: Findings, publication: Publication) -> None:
-        """Write violations where a person finds them, and fail if the policy says so."""
+    def judge(self, findings: Findings, treatment: Treatment, separated: Separated, publication: Publication) -> None:
+        """Write what was found where a person finds it, and fail if the policy says so."""
+        layout, key = publication.layout, self.config.table.key
+        copied = separated.rejects if treatment is not Treatment.APART else None
+        publication.lay_beside(copied, layout.violating_rows)
         if not findings.violations:
-            publication.disk.unlink(publication.layout.violations, role="violations")
+            publication.disk.unlink(layout.violations, role="violations")
             return
-        path = publication.layout.violations
         document = Violations.of(findings, run_id=self.run.run_id, table=self.config.table, model=self.config.model)
-        replace(publication.disk, path, document.to_bytes(), role="violations", fence=publication.fence)
-        message = f"{self.config.table.key}: {findings.summary()}; see {path}"
-        if self.config.on_violation is OnViolation.FAIL:
-            raise ValidationFailed(
-                message,
-                hint="correct the schema (the table is then extracted anew), or correct the data and run with "
-                "--force-reprocess, or set on_violation: warn",
-            )
-        self.run.reporter.warning(self.config.table.key, message)
+        replace(publication.disk, layout.violations, document.to_bytes(), role="violations", fence=publication.fence)
+        message = f"{key}: {findings.summary()}; see {layout.violations}"
+        if treatment is Treatment.APART and not findings.key_violating_rows:
+            self.run.reporter.warning(key, f"{message}; they are kept apart in {layout.quarantine}")
+        elif self.config.on_violation is OnViolation.WARN:
+            self.run.reporter.warning(key, message)
+        else:
+            raise _validation_failed(message, self.config, findings)
 
-    def files(self) -> tuple[PublishedFile, ...]:
+    def _published_name(self, receipt: Receipt) -> str:
+        if len(self.receipts) == 1:
+            return self.run.layout_of(self.config).output.name
+        return part_name(receipt.chunk_id, self.plan.plan_id)
+
+    def _files(self, parts: tuple[Receipt, ...]) -> tuple[PublishedFile, ...]:
         """The parts under the names that readers will see."""
-        output = self.run.layout_of(self.config).output
-        is_single = len(self.receipts) == 1
         return tuple(
-            PublishedFile(
-                name=output.name if is_single else part_name(receipt.chunk_id, self.plan.plan_id),
-                rows=receipt.rows,
-                bytes=receipt.bytes,
-                md5=receipt.md5,
-            )
-            for receipt in self.receipts
+            PublishedFile(name=self._published_name(part), rows=part.rows, bytes=part.bytes, md5=part.md5)
+            for part in parts
         )
+
+    def _quarantine(self, separated: Separated, treatment: Treatment) -> PublishedFile | None:
+        """The file of rows that were put apart, as it lies beside the dataset. Raises DataError if a row is missing."""
+        file = separated.rejects if treatment is Treatment.APART else None
+        read, kept = (sum(part.rows for part in parts) for parts in (self.receipts, separated.parts))
+        apart = file.rows if file else 0
+        if kept + apart != read:
+            raise DataError(
+                f"{self.config.table.key}: {kept:,} rows are good and {apart:,} put apart, of {read:,} that were read"
+            )
+        if file is None:
+            return None
+        name = self.run.layout_of(self.config).quarantine.name
+        return PublishedFile(name=name, rows=file.rows, bytes=file.bytes, md5=file.md5)
 
     def intent(
         self,
-        files: tuple[PublishedFile, ...],
+        separated: Separated,
+        treatment: Treatment,
         counted: CountReceipt | None,
         findings: Findings,
         record: StateRecord,
     ) -> PublishIntent:
-        """The intent to publish `files`, with the commit record as it will be written."""
+        """The intent to publish what was separated, with the commit record as it will be written."""
+        files, quarantine = self._files(separated.parts), self._quarantine(separated, treatment)
         config, plan, layout = self.config, self.plan, self.run.layout_of(self.config)
         ended, started = self.run.clock(), record.started_at or plan.created_at
         metadata = Metadata(
@@ -226,19 +256,40 @@ class _StagedChecks:
             files=files,
             columns={column.name: column.arrow_type for column in plan.reading.columns},
             database_types={column.name: column.database_type for column in plan.reading.columns},
-            config_fingerprint=record.fingerprint,
+            config_fingerprint=with_violations(record.fingerprint, config)
+            if findings.violations
+            else record.fingerprint,
             validation=ValidationSummary(
                 reconcile=config.reconcile.value,
                 counted_rows=counted.rows if counted else None,
                 model=config.model.label,
                 checks=findings.checks,
-                violations=findings.violating_rows,
+                violations=0 if treatment is Treatment.APART else findings.violating_rows,
                 key_violations=findings.key_violating_rows,
+                extracted_rows=sum(receipt.rows for receipt in self.receipts),
+                quarantined_rows=quarantine.rows if quarantine else 0,
+                quarantine=quarantine,
                 null_incremental_rows=counted.null_incremental_rows if counted else None,
                 drift=plan.drift,
             ),
         )
         return PublishIntent(plan_id=plan.plan_id, aside_name=layout.aside(plan.plan_id).name, metadata=metadata)
+
+
+def _validation_failed(message: str, config: ExtractionConfig, findings: Findings) -> ValidationFailed:
+    ways = [
+        "correct the schema (the table is then extracted anew)",
+        "correct the data and run with --force-reprocess",
+        "set on_violation: warn",
+    ]
+    if config.on_violation is OnViolation.QUARANTINE and (reason := too_many(config, findings)):
+        message = f"{message}; {reason}"
+        ways[2] = f"raise max_quarantined, if {findings.violating_rows:,} rows may be put apart"
+    elif config.on_violation is OnViolation.QUARANTINE:
+        message = f"{message}; of rows that break a key together, none can be put apart"
+    else:
+        ways[2] += " or quarantine"
+    return ValidationFailed(message, hint=", or ".join(ways))
 
 
 def _table_config(config: ExtractionConfig, run: Run, plan: Plan) -> TableConfigRecord:

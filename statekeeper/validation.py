@@ -21,7 +21,7 @@ from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.fields import ModelField, ModelShape, pair_fields
-from statekeeper.schemas.findings import SAMPLES, Findings, RowSample, Violation
+from statekeeper.schemas.findings import SAMPLES, SCAN_DISAGREES, Findings, RowSample, Violation
 from statekeeper.schemas.open_rows import ROW_NUMBER, Key, OpenRows, any_of, unrepresentable
 from statekeeper.schemas.prefilter import certainly_good
 from statekeeper.schemas.rows import deliver, whole_row_validator
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from statekeeper.model.plan import PlannedColumn
 
-SCAN_DISAGREES = "scan_disagrees"
 _BATCH_ROWS = 10_000
 _TEXT_LENGTH = 200
 
@@ -51,18 +50,17 @@ def scan_part(
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
     """
-    # hive_partitioning would add columns that a folder named key=value seems to have.
-    source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+    source = part_source(path)
     try:
-        with closing(_instance(memory_limit, threads).cursor()) as connection:
+        with closing(scanner(memory_limit, threads).cursor()) as connection:
             return _Scan(connection, source, compiled, model).findings()
     except (duckdb.Error, pa.ArrowException) as error:
-        _instance.cache_clear()  # a fatal error makes an instance useless
+        scanner.cache_clear()  # a fatal error makes an instance useless
         raise DataError(f"{path.name} cannot be scanned: {error}") from error
 
 
 @lru_cache(maxsize=1)
-def _instance(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
+def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
     """The DuckDB of this process for scans: to make one takes longer than to scan a small part."""
     connection = duckdb.connect(
         ":memory:",
@@ -79,6 +77,17 @@ def _instance(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
     # decided by statistics here: every value is looked at.
     connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")
     return connection
+
+
+def part_source(path: Path) -> str:
+    """A part as a table in SQL."""
+    # hive_partitioning would add columns that a folder named key=value seems to have.
+    return f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+
+
+def numbered(source: str) -> str:
+    """The same with its rows numbered from 0, in the part's order."""
+    return f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
 
 
 def _file_literal(path: Path) -> str:
@@ -143,7 +152,7 @@ class _Scan:
     ) -> None:
         self._connection = connection
         self._source = source
-        self._numbered = f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
+        self._numbered = numbered(source)
         self._compiled = compiled
         self._model = model
         self._columns = tuple(column.name for column in compiled.columns)

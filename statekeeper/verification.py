@@ -42,7 +42,7 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
         return f"{spec.layout.metadata.name} cannot be read: {error.errors()[0]['msg']}"
     if not metadata.extraction_complete:
         return f"{spec.layout.metadata.name} does not say that the extraction is complete"
-    return _wrong_with_files(spec.layout.output, metadata, spec.verify, context)
+    return _wrong_with_files(spec.layout, metadata, spec.verify, context)
 
 
 def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
@@ -79,7 +79,8 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _wrong_with_files(output: Path, metadata: Metadata, verify: Verify, context: WorkContext) -> str | None:
+def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Verify, context: WorkContext) -> str | None:
+    output = layout.output
     if not output.exists():
         return f"{output.name} is missing"
     if output.is_dir() != metadata.is_folder:
@@ -96,11 +97,20 @@ def _wrong_with_files(output: Path, metadata: Metadata, verify: Verify, context:
         wrong = wrong_with_part(paths[name], file, plan_id=metadata.plan_id, verify=verify)
         if wrong:
             return wrong
+    if wrong := _wrong_with_quarantine(layout.quarantine, metadata, verify):
+        return wrong
     if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
         return f"the files listed in {output.name}'s metadata do not add up to its checksum"
     if sum(file.rows for file in metadata.files) != metadata.record_count:
         return f"the files listed in {output.name}'s metadata do not add up to its record_count"
     return None
+
+
+def _wrong_with_quarantine(path: Path, metadata: Metadata, verify: Verify) -> str | None:
+    expected = metadata.validation.quarantine
+    if expected is not None:
+        return wrong_with_part(path, expected, plan_id=metadata.plan_id, verify=verify)
+    return f"{path.name} is not of this extraction, which has put no rows apart" if path.exists() else None
 
 
 def _read(path: Path) -> bytes | None:

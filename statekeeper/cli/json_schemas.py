@@ -18,7 +18,7 @@ from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.preview import PlanReport
-from statekeeper.model.receipt import CountReceipt, Receipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.record import StateRecord
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.report import RunReport
@@ -33,6 +33,8 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("plan", Plan),
     ("plan-report", PlanReport),
     ("receipt", Receipt),
+    ("rejects-receipt", RejectsReceipt),
+    ("sift-receipt", SiftReceipt),
     ("run-report", RunReport),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),

@@ -15,6 +15,7 @@ from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
+from statekeeper.config.row_bound import RowBound
 from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
 from statekeeper.config.tables import (
     OnDrift,
@@ -67,6 +68,8 @@ class ExtractionConfig:
     on_snapshot_lost: OnSnapshotLost = OnSnapshotLost.RESTART
     max_snapshot_restarts: int = 3
     on_violation: OnViolation = OnViolation.FAIL
+    max_quarantined: RowBound | None = None
+    keep_violating_rows: bool = False
     on_drift: OnDrift = OnDrift.FAIL
     keys: Keys = field(default_factory=Keys)
     flashback_enabled: bool = False

@@ -259,6 +259,8 @@ class _Table:
             on_snapshot_lost=entry.on_snapshot_lost or OnSnapshotLost.RESTART,
             max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
             on_violation=entry.on_violation or OnViolation.FAIL,
+            max_quarantined=entry.max_quarantined,
+            keep_violating_rows=entry.keep_violating_rows or False,
             on_drift=entry.on_drift or OnDrift.FAIL,
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)

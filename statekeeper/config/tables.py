@@ -18,6 +18,7 @@ from statekeeper.config.keys import ColumnNames, ReferenceEntry
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import nearest
 from statekeeper.config.quantities import Duration
+from statekeeper.config.row_bound import MaxRows
 from statekeeper.config.section import Name, Section, refusal
 from statekeeper.model.schema import ColumnRule
 
@@ -55,6 +56,7 @@ class OnViolation(StrEnum):
 
     FAIL = "fail"
     WARN = "warn"
+    QUARANTINE = "quarantine"
 
 
 class OnDrift(StrEnum):
@@ -130,7 +132,19 @@ class TableDefaults(Section):
     max_snapshot_restarts: int | None = Field(
         default=None, ge=0, description="how often a lost snapshot restarts an extraction; 3 by default"
     )
-    on_violation: OnViolation | None = Field(default=None, description="fail by default; warn publishes all the same")
+    on_violation: OnViolation | None = Field(
+        default=None,
+        description="fail by default; warn publishes all the same; quarantine publishes the good rows and keeps the "
+        "others apart",
+    )
+    max_quarantined: MaxRows | None = Field(
+        default=None,
+        description="the most rows that may be kept apart, such as 1000 or 0.5%; more fail. By default any but all",
+    )
+    keep_violating_rows: bool | None = Field(
+        default=None,
+        description="write rows that break the schema to a Parquet file where on_violation is fail or warn, too",
+    )
 
     on_drift: OnDrift | None = Field(
         default=None,

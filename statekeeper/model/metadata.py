@@ -35,6 +35,11 @@ class ValidationSummary(Frozen):
     )
     key_violations: int = Field(default=0, description="the same of rows that broke a key; they may be the same rows")
     null_incremental_rows: int | None = None
+    extracted_rows: int | None = Field(
+        default=None, description="record_count and quarantined_rows together; null in files of older versions"
+    )
+    quarantined_rows: int = Field(default=0, description="rows that broke the schema and are not in the dataset")
+    quarantine: PublishedFile | None = Field(default=None, description="the file beside this one that has them")
     drift: tuple[ColumnChange, ...] = Field(
         default=(), description="columns that were not as the schema, or else the last extraction, had them"
     )
@@ -42,7 +47,14 @@ class ValidationSummary(Frozen):
     @property
     def remarks(self) -> tuple[str, ...]:
         """What a person should know of the published rows, a sentence each."""
-        return tuple(str(change) for change in self.drift)
+        told = [str(change) for change in self.drift]
+        if self.violations:
+            told.append(f"{self.violations:,} rows break the schema, and were published all the same")
+        if self.key_violations:
+            told.append(f"{self.key_violations:,} rows break a key, and were published all the same")
+        if self.quarantine:
+            told.append(f"{self.quarantined_rows:,} rows break the schema, and are apart in {self.quarantine.name}")
+        return tuple(told)
 
 
 class TableConfigRecord(Frozen):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.model.base import Document
+from statekeeper.model.base import Document, Frozen
 
 
 class Receipt(Document):
@@ -38,3 +39,46 @@ class CountReceipt(Document):
         default=None, description="rows outside every window because their incremental column is NULL"
     )
     ended_at: AwareDatetime
+
+
+class StagedFile(Frozen):
+    """A Parquet file in the folder of staged parts."""
+
+    part: str = Field(description="the file's name there")
+    rows: int = Field(ge=0)
+    bytes: int = Field(ge=0)
+    md5: str
+
+
+class Wanted(StrEnum):
+    """What is made of a part of which some rows break the schema: a file of those, or one of the others too."""
+
+    REJECTED = "rejected"
+    BOTH = "both"
+
+
+class SiftReceipt(Document):
+    """A staged part of which the rows that break the schema were put apart.
+
+    `kept` holds the others, and is null where they are not asked for; `rejected` those rows, with what they break.
+    """
+
+    format: Literal["statekeeper.sift"] = "statekeeper.sift"
+
+    plan_id: str
+    chunk_id: int = Field(ge=0)
+    attempt: str
+    source_md5: str = Field(description="of the part: a part that is made again is sifted again")
+    kept: StagedFile | None
+    rejected: StagedFile
+
+
+class RejectsReceipt(Document):
+    """The rejected rows of all parts, in one file."""
+
+    format: Literal["statekeeper.rejects"] = "statekeeper.rejects"
+
+    plan_id: str
+    attempt: str
+    sources: tuple[str, ...] = Field(description="the md5 of each file of rejected rows that went into it, in order")
+    file: StagedFile

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from statekeeper.model.schema import SchemaRef
     from statekeeper.model.table import TableRef
 
+SCAN_DISAGREES = "scan_disagrees"
+"""The constraint that stands for a row that SQL refuses and pydantic takes: a defect of ours."""
 SAMPLES = 5
 """Sample rows kept per constraint."""
 

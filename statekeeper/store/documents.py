@@ -19,7 +19,7 @@ from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import CountReceipt, Receipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
@@ -124,6 +124,55 @@ def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | Non
         _remove(disk, path, role="count")
         return None
     return receipt
+
+
+def save_sift(disk: Disk, staging: Staging, receipt: SiftReceipt) -> None:
+    """Keep the receipt of a sifted part; of two that sifted it at once, the first stands."""
+    create_once(
+        disk, staging.sift_receipt(receipt.chunk_id), receipt.to_bytes(), role="sift_receipt", unique=receipt.attempt
+    )
+
+
+def load_sift(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> SiftReceipt | None:
+    """The receipt of a sifted part; None if there is none. What is torn or belongs elsewhere is removed."""
+    path = staging.sift_receipt(chunk_id)
+    try:
+        receipt = _load(disk, path, SiftReceipt)
+    except StateDamaged:
+        receipt = None
+        _remove(disk, path, role="sift_receipt")
+    if receipt is not None and (receipt.plan_id, receipt.chunk_id) != (plan_id, chunk_id):
+        discard_sift(disk, staging, chunk_id)
+        return None
+    return receipt
+
+
+def discard_sift(disk: Disk, staging: Staging, chunk_id: int) -> None:
+    """Durably take back the receipt of a sifted part, because it is of another part or what it names is damaged."""
+    _remove(disk, staging.sift_receipt(chunk_id), role="sift_receipt")
+
+
+def save_rejects(disk: Disk, staging: Staging, receipt: RejectsReceipt) -> None:
+    """Keep the receipt of all rejected rows; of two that gathered them at once, the first stands."""
+    create_once(disk, staging.rejects_receipt, receipt.to_bytes(), role="rejects_receipt", unique=receipt.attempt)
+
+
+def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt | None:
+    """The receipt of all rejected rows; None if there is none. What is torn or belongs elsewhere is removed."""
+    try:
+        receipt = _load(disk, staging.rejects_receipt, RejectsReceipt)
+    except StateDamaged:
+        receipt = None
+        discard_rejects(disk, staging)
+    if receipt is not None and receipt.plan_id != plan_id:
+        discard_rejects(disk, staging)
+        return None
+    return receipt
+
+
+def discard_rejects(disk: Disk, staging: Staging) -> None:
+    """Durably take back the receipt of all rejected rows, because they are others or their file is damaged."""
+    _remove(disk, staging.rejects_receipt, role="rejects_receipt")
 
 
 def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: Fence) -> None:

@@ -14,20 +14,20 @@ from statekeeper.layout import ExtractionLayout
 from statekeeper.store.disk import Disk
 from statekeeper.store.temps import older_than, sweep_temps
 
-_PUBLISH = "publish."
+_READY = ("publish.", "beside.")
 
 
 def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable[[str], bool]) -> None:
     """Remove left-over temporary files of an extraction's documents."""
-    names = {path.name for path in (layout.state, layout.metadata, layout.violations)}
+    names = {path.name for path in (layout.state, layout.metadata, layout.violations, layout.violating_rows)}
     sweep_temps(disk, layout.folder, names, is_left_over)
 
 
 def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
     """Take from the owners of epochs below `epoch` what they may be about to rename.
 
-    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same staging folder. It may hold the output
-    that its owner exchanged for the new one, so what becomes of it is up to publication.
+    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same staging folder, and `beside.` too.
+    It may hold the output that its owner exchanged for the new one, so what becomes of it is up to publication.
     """
     sweep_documents(disk, layout, older_than(epoch))
     for plan_id in disk.names(layout.staging_root):
@@ -35,6 +35,6 @@ def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
         if not disk.is_folder(plan_folder):
             continue
         for name in disk.names(plan_folder):
-            if name.startswith(_PUBLISH) and older_than(epoch)(name.removeprefix(_PUBLISH)):
+            if name.startswith(_READY) and older_than(epoch)(name.partition(".")[2]):
                 with suppress(FileNotFoundError):  # published a moment ago, which is as good
                     disk.rename(plan_folder / name, plan_folder / f"fenced-{epoch}.{name}", role="lock")

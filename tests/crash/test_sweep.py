@@ -23,10 +23,26 @@ class Scenario:
     disk: str = "local"
     lock: str = "flock"
     scope: str = "table"
+    good_before: int = 100
+    good_after: int = 100
+    """Amounts below this are good; rows with others are put apart."""
 
     def is_of_interest(self, point: Point) -> bool:
         """Whether a kill there tells anything that another scenario does not."""
-        return self.scope == "table" or point[1] in {"run_snapshot", "start", "restart"}
+        if self.scope == "run":
+            return point[1] in {"run_snapshot", "start", "restart"}
+        if {self.good_before, self.good_after} == {100}:
+            return True
+        return point[1] in _OF_QUARANTINE and (self.before is None or point[1] not in _OF_SIFTING)
+
+    @property
+    def amounts_below(self) -> dict[int, int]:
+        """What is good, by the version that readers see."""
+        return (
+            {1: self.good_after, 2: self.good_after}
+            if self.before is None
+            else {1: self.good_before, 2: self.good_after}
+        )
 
     @property
     def parts(self) -> int:
@@ -35,7 +51,8 @@ class Scenario:
     def prepare(self, world: World) -> None:
         """Publish the old version, then change the source."""
         if self.before is not None:
-            run = world.run(replace(self.killing, chunk_rows=self.before, is_forced=False))
+            first = replace(self.killing, chunk_rows=self.before, is_forced=False, amounts_below=self.good_before)
+            run = world.run(first)
             assert run.outcome is Outcome.COMPLETED, run.reason
             world.write_source(version=2)
 
@@ -47,9 +64,13 @@ class Scenario:
             disk=self.disk,
             lock=self.lock,
             scope=self.scope,
+            amounts_below=self.good_after,
         )
 
 
+_OF_SIFTING = frozenset({"sifted", "sift_receipt", "rejects_receipt", "violations"})
+_OF_QUARANTINE = _OF_SIFTING | {"quarantine", "publish", "metadata", "passed"}
+"""The kinds of files and steps that have to do with rows that are put apart; what is before publication is alike."""
 SCENARIOS = {
     "first publication of a file": Scenario(None, ROWS),
     "first publication of a folder": Scenario(None, FOLDER),
@@ -69,10 +90,27 @@ SCENARIOS = {
     "first publication on a disk that loses what was not synced": Scenario(None, FOLDER, disk="lossy"),
     "file by file on a disk that loses what was not synced": Scenario(ROWS, ROWS, disk="lossy"),
     "folder by folder on a disk that loses what was not synced": Scenario(FOLDER, FOLDER, disk="lossy"),
+    "rows put apart at the first publication": Scenario(None, FOLDER, good_after=95),
+    "rows put apart of a file where none were": Scenario(ROWS, ROWS, good_after=95),
+    "rows put apart by others": Scenario(FOLDER, FOLDER, good_before=95, good_after=90),
+    "rows put apart no more": Scenario(FOLDER, FOLDER, good_before=95),
+    "rows put apart under a lease": Scenario(FOLDER, FOLDER, lock="lease", good_before=90, good_after=95),
+    "rows put apart on a disk that loses what was not synced": Scenario(
+        FOLDER, FOLDER, disk="lossy", good_before=90, good_after=95
+    ),
+    "rows put apart no more on a disk that loses what was not synced": Scenario(
+        FOLDER, FOLDER, disk="lossy", good_before=95
+    ),
 }
 
 
-TWICE = ("first publication of a file", "first publication of a folder", "file by file", "folder by folder")
+TWICE = (
+    "first publication of a file",
+    "first publication of a folder",
+    "file by file",
+    "folder by folder",
+    "rows put apart by others",
+)
 """The scenarios in which the resume is killed, too, before it is resumed."""
 
 
@@ -125,7 +163,7 @@ def _first_and_last(points):
 
 
 def _assert_readers_see_one_version(world, scenario):
-    version = world.readable_version()
+    version = world.readable_version(amounts_below=scenario.amounts_below)
     if scenario.before is None:
         assert version in {None, 1}
     elif scenario.disk == "no-exchange" and version is None:
@@ -136,13 +174,16 @@ def _assert_readers_see_one_version(world, scenario):
 
 
 def _assert_ended_well(world, scenario, *, killed_at, run):
-    forced_before_it_was_known = scenario.before is not None and world.readable_version() == 1
+    is_old = world.readable_version(amounts_below=scenario.amounts_below) == 1
+    forced_before_it_was_known = scenario.before is not None and is_old
+        scenario.before is not None and world.readable_version(amounts_below=scenario.amounts_below) == 1
+    )
     if scenario.scope == "run" and run.outcome is Outcome.FAILED:
         # It died before the new snapshot was kept, and the old one cannot be read at any more: no other is put in its
         # place unasked.
         assert scenario.before is not None, killed_at
         assert "all tables of the run from shop read at one snapshot" in run.reason
-        assert world.readable_version() == 1
+        assert world.readable_version(amounts_below=scenario.amounts_below) == 1
         world.run(replace(scenario.killing))
     elif forced_before_it_was_known:
         # It died before the state said that it is to be extracted again: the resume found complete data and skipped it.
@@ -150,5 +191,5 @@ def _assert_ended_well(world, scenario, *, killed_at, run):
         world.run(replace(scenario.killing))
     else:
         assert run.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}, (killed_at, run.reason)
-    world.assert_complete(parts=scenario.parts)
+    world.assert_complete(parts=scenario.parts, has_quarantine=scenario.good_after < 100)
     assert scenario.scope == "table" or world.is_at_the_runs_snapshot

@@ -24,7 +24,6 @@ from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store import failpoints
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.documents import load_run_snapshot
 
 from .lossy_disk import LossyDisk
 
@@ -48,6 +47,8 @@ class Killing:
     """How a run in the world is done: with which chunks, and where it dies."""
 
     chunk_rows: int = ROWS
+    amounts_below: int = 100
+    """100 takes every row; with less the others are put apart."""
     is_forced: bool = False
     kill_at: int | None = None
     disk: Literal["local", "no-exchange", "lossy"] = "local"
@@ -117,49 +118,60 @@ class World:
         path = self.folder / DAY / f"{RUN_ID}_state.json"
         return StateRecord.from_bytes(path.read_bytes(), where=str(path))
 
-    def readable_version(self) -> int | None:
-        """Which version readers see: every row of it and nothing else; None where there is no dataset at all."""
+    @property
+    def quarantine(self) -> Path:
+        return self.folder / DAY / f"{RUN_ID}_quarantine.parquet"
+
+    def readable_version(self, *, amounts_below: dict[int, int]) -> int | None:
+        """Which version readers see: every good row of it and nothing else; None where there is no dataset at all.
+
+        `amounts_below` says, per version, which rows are good. The others are always in the quarantine.
+        """
         if not self.dataset.exists():
             return None
-        with duckdb.connect() as connection:
-            rows = connection.execute(
-                "select note, count(*) over () from read_parquet(?) order by id", [self._files()]
-            ).fetchall()
-        versions = {note.partition(",")[0] for note, _ in rows}
+        rows = self._rows(self._files())
+        versions = {note.partition(",")[0] for _, note in rows}
         assert len(versions) == 1, f"readers see {versions} at once"
-        assert [int(note.rpartition(" ")[2]) for note, _ in rows] == list(range(ROWS)), "rows are missing or doubled"
-        return int(versions.pop().removeprefix("version "))
+        version = int(versions.pop().removeprefix("version "))
+        good = [number for number in range(ROWS) if number * 7 % 100 < amounts_below[version]]
+        assert [number for number, _ in rows] == good, "rows are missing or doubled"
+        apart = self._rows([str(self.quarantine)]) if self.quarantine.exists() else []
+        assert {number for number, _ in (*rows, *apart)} == set(range(ROWS)), "rows are in neither file"
+        return version
 
-    def assert_equals_source(self) -> None:
-        """The dataset is the source table, by EXCEPT ALL both ways."""
+    def _rows(self, files: list[str]) -> list[tuple[int, str]]:
+        with duckdb.connect() as connection:
+            rows = connection.execute("select id, note from read_parquet(?) order by id", [files]).fetchall()
+        assert all(int(note.rpartition(" ")[2]) == number for number, note in rows)
+        return rows
+
+    def assert_equals_source(self, *, has_quarantine: bool) -> None:
+        """The dataset and the rows that were put apart are the source table together, by EXCEPT ALL both ways."""
+        files = [*self._files(), *([str(self.quarantine)] if has_quarantine else [])]
         with duckdb.connect() as connection:
             connection.execute(f"attach '{self.folder / 'source.duckdb'}' as source (read_only)")
-            connection.execute(f"create view published as select * from read_parquet({self._files()})")
+            connection.execute(
+                f"create view published as select id, amount, note from read_parquet({files}, union_by_name = true)"
+            )
             for one, other in (("published", "source.orders"), ("source.orders", "published")):
                 left = connection.execute(f"select * from {one} except all select * from {other}").fetchall()
                 assert left == [], f"{len(left)} rows of {one} are not in {other}"
 
-    def assert_nothing_left(self) -> None:
+    def assert_nothing_left(self, *, has_quarantine: bool) -> None:
         """Beside dataset, metadata, state and lock there is nothing, and in the dataset only its parts."""
         names = {path.name for path in (self.folder / DAY).iterdir()}
         names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
-        assert names == {f"{RUN_ID}.parquet", f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
-        snapshots = self.folder / f"out/data/_runs/{RUN_ID}_snapshots/shop"
-        assert not snapshots.exists() or {path.suffix for path in snapshots.iterdir()} == {".json"}
+        expected = {f"{RUN_ID}.parquet", f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
+        if has_quarantine:
+            expected |= {self.quarantine.name, f"{RUN_ID}_violations.json"}
+        assert names == expected
 
-    @property
-    def is_at_the_runs_snapshot(self) -> bool:
-        """Whether what is published was read at the newest snapshot that the run has kept."""
-        newest = load_run_snapshot(LocalDisk(), self.folder / "out/data", RUN_ID, "shop")
-        published = self.state.published
-        return newest is not None and published is not None and published.snapshot == newest.snapshot
-
-    def assert_complete(self, *, parts: int) -> None:
+    def assert_complete(self, *, parts: int, has_quarantine: bool = False) -> None:
         """The end of every story: complete, equal to the source, nothing doubled, nothing left."""
         assert self.state.state is State.COMPLETE
         assert len(self._files()) == parts
-        self.assert_equals_source()
-        self.assert_nothing_left()
+        self.assert_equals_source(has_quarantine=has_quarantine)
+        self.assert_nothing_left(has_quarantine=has_quarantine)
 
     def _files(self) -> list[str]:
         if self.dataset.is_dir():
@@ -192,9 +204,15 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
             "tables": [
                 {
                     "table_name": "orders",
+                    "on_violation": "quarantine",
                     "columns": {
                         "id": {"type": "int", "ge": 0},
-                        "amount": {"type": "decimal", "max_digits": 12, "decimal_places": 2, "lt": 100},
+                        "amount": {
+                            "type": "decimal",
+                            "max_digits": 12,
+                            "decimal_places": 2,
+                            "lt": killing.amounts_below,
+                        },
                         "note": {"type": "str", "max_length": 40},
                     },
                 }

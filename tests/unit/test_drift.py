@@ -61,7 +61,7 @@ def test_another_policy_makes_stale_what_it_would_have_made_otherwise(shop):
     shop.run(_entry("ignore-new"), day=LATER)
     again = shop.run(_entry("evolve"), day=LATER)["orders"]
     assert again.outcome is Outcome.COMPLETED
-    assert shop.state(day=LATER).history[-4].reason == "its configuration changed: drift"
+    assert shop.state(day=LATER).history[-4].reason == "its configuration changed: on_drift"
     assert _columns(shop, day=LATER) == ["id", "note", "extra"]
 
 

@@ -80,7 +80,7 @@ def test_how_it_is_done_does_not_count(tmp_path, change):
 def test_a_policy_counts_where_it_had_something_to_decide(tmp_path):
     kept = kept_fingerprint(_fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"}), policies={DRIFT})
     assert changed_aspects(kept, _fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"})) == ()
-    assert changed_aspects(kept, _fingerprint(tmp_path, TABLE)) == ("drift",)
+    assert changed_aspects(kept, _fingerprint(tmp_path, TABLE)) == ("on_drift",)
 
 
 @pytest.mark.parametrize(
