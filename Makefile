@@ -64,11 +64,12 @@ soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random 
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \
 		tests/unit/schemas/test_scan_equals_pydantic.py $(PYTEST_ARGS)
 
-bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips.
+bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips, one bad row of 20 million.
 	@$(BIN)/python -m benchmarks.local.throughput
 	@$(BIN)/python -m benchmarks.local.memory
 	@$(BIN)/python -m benchmarks.local.phases
 	@$(BIN)/python -m benchmarks.local.skip
+	@$(BIN)/python -m benchmarks.local.one_bad_row
 
 bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver loop and two exporters of PyPI.
 	@$(BIN)/python -m benchmarks.oracle.throughput

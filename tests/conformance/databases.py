@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import tempfile
 from abc import ABC, abstractmethod
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -21,6 +22,7 @@ from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from tests.oracle_server import OracleServer, ServerError
 
+_MEMORY = Path("/dev/shm")
 FIRST, SECOND = date(2026, 1, 6), date(2026, 1, 7)
 NUMBER, TEXT, MONEY, MOMENT = "number", "text", "money", "moment"
 """Types of columns, as each database has them."""
@@ -135,14 +137,15 @@ class OracleDatabase(Database):
 
 
 @contextmanager
-def opened(kind, folder):
-    """A database of a kind, `duckdb` or `oracle`, with its output below `folder`, which is removed at the end."""
-    folder.mkdir()
-    try:
+def opened(kind):
+    """A database of a kind, `duckdb` or `oracle`, in a folder of its own with its output; both are gone at the end.
+
+    In memory where the system has such a place: what fsync costs is of no interest here.
+    """
+    is_in_memory = os.access(_MEMORY, os.W_OK)
+    with tempfile.TemporaryDirectory(prefix="statekeeper-conformance-", dir=_MEMORY if is_in_memory else None) as name:
         if kind == "duckdb":
-            yield DuckdbDatabase(folder)
+            yield DuckdbDatabase(Path(name))
         else:
             with OracleServer.start() as server:
-                yield OracleDatabase(folder, server)
-    finally:
-        shutil.rmtree(folder)
+                yield OracleDatabase(Path(name), server)

@@ -77,9 +77,9 @@ CASES = [
 
 
 @pytest.fixture(scope="module", params=["duckdb", "oracle"])
-def extracted(request, tmp_path_factory):
+def extracted(request):
     """The database, what a plan said of the second run, and what became of each table in it."""
-    with opened(request.param, tmp_path_factory.mktemp("drift") / request.param) as database:
+    with opened(request.param) as database:
         entries = [case.entry for case in CASES]
         for case in CASES:
             database.make(case.table, BASE, ROWS)
@@ -114,8 +114,8 @@ def test_each_kind_of_drift_under_each_policy(extracted, case):
     assert [note for note in plan.notes if str(change) in note and f"on_drift: {case.policy}" in note]
 
 
-def test_every_difference_is_told_at_once_with_what_was_expected_what_was_found_and_what_to_do(tmp_path):
-    with opened("duckdb", tmp_path / "db") as database:
+def test_every_difference_is_told_at_once_with_what_was_expected_what_was_found_and_what_to_do():
+    with opened("duckdb") as database:
         database.make("T", (("ID", TEXT), ("NAME", TEXT), ("EXTRA", NUMBER)), [])
         failure = database.run([{"table_name": "T", "columns": SCHEMA}])["T"].failure
     heading, *lines = failure.message.splitlines()
@@ -141,7 +141,7 @@ EVENT_ROWS = [(number, datetime.fromisoformat(f"2026-01-06T{number:02}:00"), f"e
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "oracle"])
-def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(tmp_path, kind):
+def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(kind):
     entry = {
         "table_name": "EVENTS",
         "columns": {"NAME": {"type": "str", "nullable": True}},
@@ -149,7 +149,7 @@ def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(tmp_path, kind)
         "incremental_column": "AT",
         "chunking": {"strategy": "key", "column": "ID", "target_rows": 5},
     }
-    with opened(kind, tmp_path / "db") as database:
+    with opened(kind) as database:
         database.make("EVENTS", EVENTS, EVENT_ROWS)
         for is_full, rows in ((True, 20), (False, 20)):
             report = database.run([{**entry, "is_full_extract": is_full}])["EVENTS"]
@@ -159,9 +159,9 @@ def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(tmp_path, kind)
             assert len(database.metadata("EVENTS").files) > 1
 
 
-def test_a_grant_while_a_column_is_left_out_loses_no_snapshot(tmp_path):
+def test_a_grant_while_a_column_is_left_out_loses_no_snapshot():
     """A GRANT is a DDL: the columns are compared, and the one that is left out is still there."""
-    with opened("oracle", tmp_path / "db") as database:
+    with opened("oracle") as database:
         database.make("T", (*BASE, ("EXTRA", TEXT)), [(1, "one", 1, "x")])
         source = {**database.source, "snapshot": "none"}  # to AS OF, a GRANT is a change of the definition
         runner = database.runner(
@@ -170,7 +170,7 @@ def test_a_grant_while_a_column_is_left_out_loses_no_snapshot(tmp_path):
         (config,) = runner.pipeline.tables
         sessions = Sessions("100MB")
         context = ProcessContext(sessions, memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
-        plan = make_plan(PlanSpec(config, "r", FIRST, None, (), tmp_path), context)
+        plan = make_plan(PlanSpec(config, "r", FIRST, None, (), database.folder), context)
         assert [column.name for column in plan.reading.left_out] == ["EXTRA"]
         database.server.change_ddl("APP", "T", moved=False)
         session = context.session("db", config.source)

@@ -176,8 +176,6 @@ def _assert_readers_see_one_version(world, scenario):
 def _assert_ended_well(world, scenario, *, killed_at, run):
     is_old = world.readable_version(amounts_below=scenario.amounts_below) == 1
     forced_before_it_was_known = scenario.before is not None and is_old
-        scenario.before is not None and world.readable_version(amounts_below=scenario.amounts_below) == 1
-    )
     if scenario.scope == "run" and run.outcome is Outcome.FAILED:
         # It died before the new snapshot was kept, and the old one cannot be read at any more: no other is put in its
         # place unasked.
