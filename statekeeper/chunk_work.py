@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from uuid import uuid4
 
 from statekeeper.chunk import ChunkSpec, extract_chunk
@@ -99,12 +100,12 @@ class _ChunkWork:
         spec = ChunkSpec(
             table=self._key,
             run_id=self.run.run_id,
-            source=self.config.source,
+            source=self.config.source.anchored(Path.cwd()),
             login=self.config.login,
             plan_id=self.plan.plan_id,
             reading=self.plan.reading,
             chunk=attempt.chunk,
-            staging=self.staging,
+            staging=Staging(self.staging.folder.absolute()),
             output=self.run.pipeline.output,
             disk=self.run.disk,
         )
@@ -115,6 +116,7 @@ class _ChunkWork:
             urgency=Urgency.CHUNK,
             source=self._source,
             size=attempt.chunk.estimated_rows,
+            answer=Receipt,
             on_start=lambda: setattr(attempt, "has_begun", True),
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )

@@ -13,6 +13,7 @@
 <base_path>/_runs/<run_id>.json   the run manifest
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
                                   the snapshots that all tables of the run from a source read at; the newest counts
+<base_path>/_runs/.<run_id>.spark-<token>/   what driver and executors tell each other, while a run is under way
 ```
 """
 
@@ -42,6 +43,11 @@ def manifest_file(base_path: Path, run_id: str) -> Path:
 def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path:
     """The folder of the snapshots that a run has taken of a source for all its tables."""
     return runs_folder(base_path) / f"{safe_name(run_id)}_snapshots" / safe_name(source_name)
+
+
+def spark_mailbox(base_path: Path, run_id: str, token: str) -> Path:
+    """Where the driver of a run on Spark and its executors leave each other word."""
+    return runs_folder(base_path) / f".{safe_name(run_id)}.spark-{token}"
 
 
 def table_folder(base_path: Path, table: TableRef) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -168,6 +169,12 @@ class OracleSource(SourceSection):
             "fractional_seconds": str(self.fractional_seconds),
         }
         return chosen | ({"proxy_user": self.proxy_user} if self.proxy_user else {})
+
+    def anchored(self, folder: Path) -> Self:
+        """Wallet and tnsnames.ora are looked for where the program was started."""
+        given = {name: getattr(self, name) for name in ("wallet_location", "config_dir", "client_lib_dir")}
+        found = {name: folder / path for name, path in given.items() if path is not None and (folder / path).exists()}
+        return self.model_copy(update={name: str(path) for name, path in found.items()})
 
     def session_budget(self, *, workers: int) -> int:
         if self.snapshot is SnapshotMode.TRANSACTION:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, ClassVar
+from pathlib import Path
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field
 
@@ -42,6 +43,11 @@ class SourceSection(Section):
     def identity_settings(self) -> dict[str, str]:
         """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""
         raise NotImplementedError
+
+    def anchored(self, folder: Path) -> Self:
+        """The same source, its relative paths made absolute from `folder`: for processes that work elsewhere."""
+        del folder  # of paths there are none
+        return self
 
     def session_budget(self, *, workers: int) -> int:
         """How many sessions there may be at once, over all processes."""

@@ -5,7 +5,8 @@ A further kind of source is one more class, and its name in `SourceConfig`.
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import Field
 
@@ -25,6 +26,9 @@ class DuckDBSource(SourceSection):
 
     def identity_settings(self) -> dict[str, str]:
         return {"path": self.path}
+
+    def anchored(self, folder: Path) -> Self:
+        return self.model_copy(update={"path": str(folder / self.path)})
 
 
 SourceConfig: TypeAlias = Annotated[DuckDBSource | OracleSource, Field(discriminator="type")]

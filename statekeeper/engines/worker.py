@@ -77,7 +77,7 @@ def worker_main(pipe: Connection, stop_flag: Any, memory_limit: str) -> None:
         context = ProcessContext(
             sessions, memory_limit=memory_limit, is_stopping=lambda: bool(stop_flag.value), report=reporter.add
         )
-        if not _answer(pipe, _do(order, context, sessions)):
+        if not _answer(pipe, carry_out(order, context, sessions)):
             break
     sessions.close_all()
 
@@ -109,7 +109,8 @@ def _answer(pipe: Connection, done: Done) -> bool:
     return True
 
 
-def _do(order: Order, context: WorkContext, sessions: Sessions) -> Done:
+def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
+    """Do a job; after a failure the session that it used is closed. What was raised is free of secrets."""
     raised: Raised | None = None
     result = None
     try:

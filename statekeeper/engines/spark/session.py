@@ -1,12 +1,23 @@
-"""Which Spark session is used, and whether it is ours to stop."""
+"""Which Spark session is used, and whether it is ours to stop; the one module that starts Spark.
+
+A session that is there already is never configured, stopped or replaced.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from statekeeper.config.spark import SparkConfig
+from statekeeper.errors import ConfigError, StatekeeperError
+
+_LOG = logging.getLogger("statekeeper.spark")
+APP_NAME = "statekeeper"
 
 
 class Flavour(StrEnum):
@@ -31,6 +42,37 @@ class HeldSession:
     flavour: Flavour
     ownership: Ownership
 
+    @classmethod
+    def of(cls, spark: Any, ownership: Ownership) -> HeldSession:
+        """A session of either flavour, which its class's module tells."""
+        is_connect = "connect" in type(spark).__module__
+        return cls(spark, Flavour.CONNECT if is_connect else Flavour.CLASSIC, ownership)
+
+    @property
+    def parallelism(self) -> int:
+        """How many tasks Spark runs at once, as far as it says."""
+        if self.flavour is Flavour.CLASSIC:
+            return int(self.spark.sparkContext.defaultParallelism)
+        # Connect has no word for it, but cuts a range into as many partitions.
+        from pyspark.sql.functions import spark_partition_id
+
+        return int(self.spark.range(10_000).select(spark_partition_id()).distinct().count())
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether Spark may run a second attempt of a task beside the first."""
+        if self.flavour is Flavour.CLASSIC:
+            value = self.spark.sparkContext.getConf().get("spark.speculation", "false")
+        else:
+            value = self.spark.conf.get("spark.speculation", "false")
+        return str(value).lower() == "true"
+
+    def stop(self) -> None:
+        """Stop it if it is ours; never raises."""
+        if self.ownership is Ownership.OURS:
+            with suppress(Exception):
+                self.spark.stop()
+
 
 def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSession:
     """The session that is used: the caller's, else the active one, else a DatabricksSession where we run there, else
@@ -39,4 +81,83 @@ def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSess
     Raises:
         ConfigError: pyspark is not installed, or no session can be had.
     """
-    raise NotImplementedError
+    if given is not None:
+        return HeldSession.of(given, Ownership.GIVEN)
+    active = _active_session()
+    if active is not None:
+        if settings.master or settings.remote or settings.conf:
+            _LOG.warning("a Spark session is active and is used as it is: execution.spark is not applied to it")
+        return HeldSession.of(active, Ownership.GIVEN)
+    try:
+        databricks = _databricks_session()
+        if databricks is not None:
+            return HeldSession.of(databricks, Ownership.GIVEN)
+        return HeldSession.of(_made(settings), Ownership.OURS)
+    except StatekeeperError:
+        raise
+    except Exception as error:  # pyspark's own, py4j's, grpc's
+        where = settings.remote or settings.master or "as the environment says"
+        raise ConfigError(f"no Spark session could be made ({where}): {first_line(error)}", hint=_hint(error)) from error
+
+
+def first_line(error: BaseException) -> str:
+    """What went wrong, without the pages that Spark prints of it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _active_session() -> Any | None:
+    _pyspark()
+    from pyspark.errors import PySparkRuntimeError
+    from pyspark.sql import SparkSession
+
+    try:
+        return SparkSession.active()
+    except PySparkRuntimeError:
+        return None
+
+
+def _databricks_session() -> Any | None:
+    if "DATABRICKS_RUNTIME_VERSION" not in os.environ:
+        return None
+    try:
+        from databricks.connect import DatabricksSession  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return None
+    return DatabricksSession.builder.getOrCreate()
+
+
+def _made(settings: SparkConfig) -> Any:
+    from pyspark.sql import SparkSession
+
+    # Executors of this machine must run the same Python: the first `python3` of the PATH may be another one.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.appName(APP_NAME)
+    if settings.remote:
+        builder = builder.remote(settings.remote)
+    elif settings.master:
+        builder = builder.master(settings.master)
+    if not settings.remote:
+        builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+    for name, value in settings.conf.items():
+        builder = builder.config(name, str(value).lower() if isinstance(value, bool) else str(value))
+    return builder.getOrCreate()
+
+
+def _pyspark() -> None:
+    try:
+        import pyspark  # noqa: F401 - whether it is there is the question
+    except ImportError as error:
+        raise ConfigError(
+            "engine: spark needs pyspark, which is not installed here",
+            hint="pip install 'statekeeper[spark]', or use engine: local",
+        ) from error
+
+
+def _hint(error: Exception) -> str:
+    text = str(error)
+    if "JAVA_GATEWAY_EXITED" in text or "Java gateway" in text:
+        return "Spark needs Java 17 or newer: install it, or set JAVA_HOME"
+    if "CONNECT" in text.upper() or "UNAVAILABLE" in text:
+        return "look at execution.spark.remote, and whether the Spark Connect server runs"
+    return "look at execution.spark, and at what Spark printed on standard error"

@@ -1,0 +1,165 @@
+"""What the driver knows of its work: which jobs wait or are on a seat, which seats and Spark jobs are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from statekeeper.engines.protocol import Job
+from statekeeper.engines.queue import JobQueue, Waiting
+from statekeeper.engines.spark.mailbox import Outcome, SeatReport
+from statekeeper.engines.spark.partition import decode
+from statekeeper.errors import InternalError, StatekeeperError, WorkerDied
+
+
+@dataclass(eq=False)
+class Posted:
+    """A job: waiting in the queue, or on a seat. `at` is when it came, by the loop's clock."""
+
+    number: int
+    job: Job[Any]
+    future: asyncio.Future[Any]
+    waiting: Waiting
+    at: float
+    seat: int | None = None
+    rows: int = 0
+    has_begun: bool = False
+
+    @property
+    def source(self) -> str | None:
+        return self.job.source.name if self.job.source else None
+
+    def begin(self) -> None:
+        """Note, once, that a worker has begun with it."""
+        if not self.has_begun:
+            self.has_begun = True
+            if self.job.on_start:
+                self.job.on_start()
+
+    def has_read(self, rows: int) -> None:
+        """Note how many rows were read of it so far."""
+        if rows > self.rows:
+            if self.job.on_rows:
+                self.job.on_rows(rows - self.rows)
+            self.rows = rows
+
+
+@dataclass(eq=False)
+class Seat:
+    """A partition under way. One that `is_over` has closed its sessions."""
+
+    number: int
+    tag: str
+    items: frozenset[int]
+    sources: frozenset[str]
+    is_over: bool = False
+
+
+@dataclass(eq=False)
+class Ledger:
+    """Every job until it is settled, and every seat until its Spark job has ended."""
+
+    queue: JobQueue
+    posted: dict[int, Posted] = field(default_factory=dict)
+    seats: dict[int, Seat] = field(default_factory=dict)
+    _jobs: int = 0
+    _seats: int = 0
+
+    def post(self, job: Job[Any]) -> Posted:
+        """Put a job in the queue."""
+        self._jobs += 1
+        loop = asyncio.get_running_loop()
+        posted = Posted(self._jobs, job, loop.create_future(), self.queue.add(job), loop.time())
+        self.posted[posted.number] = posted
+        return posted
+
+    @property
+    def waiting(self) -> list[Posted]:
+        """The jobs that have no seat yet."""
+        return [posted for posted in self.posted.values() if posted.seat is None]
+
+    @property
+    def seated(self) -> list[int]:
+        """The jobs that have a seat and no outcome yet."""
+        return [posted.number for posted in self.posted.values() if posted.seat is not None]
+
+    @property
+    def live_seats(self) -> list[Seat]:
+        return [seat for seat in self.seats.values() if not seat.is_over]
+
+    def sessions(self) -> Counter[str]:
+        """How many sessions there may be with each source."""
+        return Counter(source for seat in self.live_seats for source in seat.sources)
+
+    def new_seat(self) -> int:
+        """The number of a seat that was never used."""
+        self._seats += 1
+        return self._seats
+
+    def items_of(self, tag: str) -> frozenset[int]:
+        """The jobs of a Spark job."""
+        return frozenset(item for seat in self.seats.values() if seat.tag == tag for item in seat.items)
+
+    def is_given_up(self, tag: str) -> bool:
+        """Whether nobody waits for anything of a Spark job any more."""
+        return all(self.posted[item].future.done() for item in self.items_of(tag) if item in self.posted)
+
+    def settle(self, posted: Posted, result: object) -> None:
+        """End a job with its result, or with its error."""
+        self.posted.pop(posted.number, None)
+        if posted.seat is None:
+            with suppress(KeyError, ValueError):
+                self.queue.remove(posted.waiting)
+        if posted.future.done():
+            return
+        if isinstance(result, StatekeeperError):
+            posted.future.set_exception(result)
+        else:
+            posted.future.set_result(result)
+
+    def settle_all(self, posted: Iterable[Posted], error: StatekeeperError) -> None:
+        """End jobs with an error."""
+        for each in list(posted):
+            self.settle(each, error)
+
+    def hear(self, report: SeatReport) -> None:
+        """Note what a seat is at."""
+        seat = self.seats.get(report.seat)
+        if seat is None:
+            return
+        seat.is_over = seat.is_over or report.is_over
+        posted = self.posted.get(report.item) if report.item is not None else None
+        if posted is not None and posted.seat == report.seat:
+            posted.begin()
+            posted.has_read(report.rows)
+
+    def take(self, outcome: Outcome) -> None:
+        """Settle a job by what came of it; the first word counts."""
+        posted = self.posted.get(outcome.item)
+        if posted is None or posted.seat is None:
+            return
+        posted.begin()
+        if outcome.failure is not None:
+            self.settle(posted, outcome.failure.as_error())
+            return
+        try:
+            self.settle(posted, decode(posted.job.answer, outcome.answer or ""))
+        except ValidationError as error:
+            found = error.errors(include_input=False, include_url=False)[0]
+            message = f"{posted.job.table}: an executor's answer is none: {found['loc']} {found['msg']}"
+            self.settle(posted, InternalError(message))
+
+    def close(self, tag: str, *, why: str) -> None:
+        """A Spark job has ended: what of it has no outcome by now was lost with it."""
+        for seat in [seat for seat in self.seats.values() if seat.tag == tag]:
+            del self.seats[seat.number]
+            for item in seat.items & self.posted.keys():
+                message = f"the Spark job was lost during {self.posted[item].job.table}: {why}"
+                hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
+                self.settle(self.posted[item], WorkerDied(message, hint=hint))

@@ -1,0 +1,168 @@
+"""Before any work: can executors do it? Asked of as many Python workers as will work, which then are warm.
+
+Decides what is wrong and what to do about it. It ships the package where executors lack it, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict
+
+from statekeeper import __version__
+from statekeeper.engines.spark.jobs import Function, run_job
+from statekeeper.engines.spark.session import HeldSession, first_line
+from statekeeper.engines.spark.shipping import zip_package
+from statekeeper.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LOG = logging.getLogger("statekeeper.spark")
+_NEEDED = ("pydantic", "duckdb", "oracledb", "psutil", "yaml")
+_WORD = "word"
+_MOST_ASKED = 64
+
+
+class Answer(BaseModel):
+    """What a Python worker says of itself: versions by module (None: it cannot be imported), and what it sees.
+
+    `word` is what it read in the mailbox, `refusal` why it could not read or write there.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    host: str
+    python: str
+    modules: dict[str, str | None]
+    word: str | None
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Executors that have passed: how many tasks there are at once, and whether Spark doubles slow ones."""
+
+    held: HeldSession
+    parallelism: int
+    is_speculating: bool
+
+
+def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None) -> Cluster:
+    """Ask executors, ship the package if that is all they lack, and ask again.
+
+    Raises:
+        ConfigError: they cannot do the work, and why.
+    """
+    seats = parallelism or held.parallelism
+    answers = _ask(held, mailbox, seats)
+    if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
+        with tempfile.TemporaryDirectory() as folder:
+            held.spark.addArtifacts(str(zip_package(Path(folder))), pyfile=True)
+        _LOG.info("statekeeper is not installed on the executors: it was sent there")
+        answers = _ask(held, mailbox, seats)
+    _judge(answers, mailbox)
+    return Cluster(held, seats, held.is_speculating)
+
+
+def _ask(held: HeldSession, mailbox: Path, seats: int) -> tuple[Answer, ...]:
+    word = uuid4().hex
+    (mailbox / _WORD).write_text(word)
+    try:
+        lines = run_job(held, _question(str(mailbox)), partitions=min(seats, _MOST_ASKED), tag=f"preflight-{word}")
+    except Exception as error:
+        hint = "look at the executors' log"
+        if "PYTHON_VERSION_MISMATCH" in str(error):
+            hint = f"let executors run Python {sys.version_info.major}.{sys.version_info.minor} too: set PYSPARK_PYTHON"
+        raise ConfigError(f"Spark could not run a first job: {first_line(error)}", hint=hint) from error
+    answers = tuple(Answer.model_validate_json(line) for line in lines)
+    for answer in answers:
+        if answer.word != word:
+            raise ConfigError(
+                f"executors on {answer.host} do not see the folder of output.base_path as the driver does: "
+                f"{answer.refusal or 'there is another folder of that name'} ({mailbox})",
+                hint="base_path must be a path that is shared, and is the same on every machine of the cluster",
+            )
+    return answers
+
+
+def _lacking(answers: tuple[Answer, ...]) -> list[str]:
+    return sorted({name for each in answers for name in ("pyarrow", *_NEEDED) if each.modules.get(name) is None})
+
+
+def _judge(answers: tuple[Answer, ...], mailbox: Path) -> None:
+    if lacking := _lacking(answers):
+        raise ConfigError(
+            f"executors on {answers[0].host} lack {', '.join(lacking)}",
+            hint="install them where executors run, best with the wheel of statekeeper itself: pip install statekeeper",
+        )
+    for answer in answers:
+        there = answer.modules["statekeeper"]
+        if there != __version__:
+            what = f"statekeeper {there}" if there else "no statekeeper that can be imported"
+            raise ConfigError(
+                f"executors on {answer.host} have {what}, and the driver has {__version__}",
+                hint="install the same version on both",
+            )
+        if answer.refusal is not None:
+            raise ConfigError(
+                f"executors on {answer.host} cannot write to {mailbox.parent}: {answer.refusal}",
+                hint="let the user that executors run as write to output.base_path",
+            )
+
+
+def _question(mailbox: str) -> Function:
+    """The function that asks. It is sent by value, and must work where statekeeper is not installed."""
+    modules = ("statekeeper", *_NEEDED)
+
+    def ask(batches: Any) -> Iterator[pa.RecordBatch]:
+        import importlib
+        import json as local_json
+        import os
+        import platform
+        import socket
+
+        import pyarrow
+
+        def version(name: str) -> str | None:
+            try:
+                module = importlib.import_module(name)
+                if name == "statekeeper":
+                    importlib.import_module("statekeeper.engines.spark.partition")
+                    importlib.import_module("statekeeper.chunk")
+                    importlib.import_module("statekeeper.part_check")
+            except ImportError:
+                return None
+            return str(getattr(module, "__version__", "unknown"))
+
+        for batch in batches:
+            for index in batch.column(0).to_pylist():
+                word = refusal = None
+                try:
+                    with open(f"{mailbox}/word") as file:  # noqa: PTH123 - with as few imports as can be
+                        word = file.read()
+                    hello = f"{mailbox}/hello-{index}-{os.getpid()}"
+                    with open(hello, "w") as file:  # noqa: PTH123
+                        file.write(word)
+                    os.unlink(hello)  # noqa: PTH108
+                except OSError as error:
+                    refusal = str(error)
+                found = {name: version(name) for name in modules} | {"pyarrow": pyarrow.__version__}
+                answer = {
+                    "host": socket.gethostname(),
+                    "python": platform.python_version(),
+                    "modules": found,
+                    "word": word,
+                    "refusal": refusal,
+                }
+                line = local_json.dumps(answer)
+                yield pyarrow.RecordBatch.from_arrays([pyarrow.array([line], pyarrow.string())], ["outcome"])
+
+    return ask
