@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from statekeeper.config.extraction import ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
+from statekeeper.config.extraction import EngineKind, ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.config.selection import select_tables
@@ -42,6 +42,7 @@ class DataExtractor:
 
     Further keyword arguments are top-level sections of a configuration (`output`, `execution`, `defaults`, `states`).
     Every table is extracted once per run id: a further call verifies what is published and returns at once.
+    `spark` is a Spark session for `engine: spark`; without it the active one is used, or one is made.
 
     Raises:
         UsageError: both ways are used, or neither, or the Oracle database is not said in full.
@@ -58,6 +59,7 @@ class DataExtractor:
         oracle_password: str | SecretStr | None = None,
         output_base_path: str | Path = "data",
         reporter: Reporter | None = None,
+        spark: object | None = None,
         **sections: Mapping[str, Any],
     ) -> None:
         login = OracleLogin(oracle_host, oracle_port, oracle_service, oracle_user, oracle_password)
@@ -65,6 +67,7 @@ class DataExtractor:
         output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
         self._settings: dict[str, Any] = {"output": output, **sections}
         self._reporter = reporter or LogReporter()
+        self._spark = spark
 
     def extract_table(
         self,
@@ -129,16 +132,25 @@ class DataExtractor:
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]
         pipeline = pipeline_of({**self._settings, "sources": self._sources.for_entries(entries), "tables": entries})
-        return Runner(pipeline=pipeline, identity=_identity(pipeline, day=day, run_id=run_id), reporter=self._reporter)
+        identity = _identity(pipeline, day=day, run_id=run_id)
+        return Runner(pipeline=pipeline, identity=identity, reporter=self._reporter, spark=self._spark)
 
 
 class StatefulDataExtractor(DataExtractor):
     """Extracts the tables of a configured pipeline, run by run."""
 
-    def __init__(self, pipeline: Pipeline, identity: RunIdentity, *, reporter: Reporter | None = None) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        identity: RunIdentity,
+        *,
+        reporter: Reporter | None = None,
+        spark: object | None = None,
+    ) -> None:
         self.pipeline = pipeline
         self.identity = identity
         self._reporter = reporter or LogReporter()
+        self._spark = spark
         # Single tables (`extract_table`) are the pipeline's in all but their entries: its sources, output and defaults.
         self._sources = GivenSources.of_sections(pipeline.sources)
         sections = {
@@ -160,10 +172,14 @@ class StatefulDataExtractor(DataExtractor):
         tables_path: str | Path | None = None,
         date: date | str | None = None,
         run_id: str | None = None,
+        engine: EngineKind | str | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
+        spark: object | None = None,
     ) -> Self:
         """The extractor of a configuration file, for the run at `date` (default: the configuration's own).
+
+        `engine` and `workers` stand for those of `execution:`; `spark` is a Spark session for `engine: spark`.
 
         Raises:
             ConfigError: the file cannot be used; every problem is named with its place.
@@ -174,7 +190,15 @@ class StatefulDataExtractor(DataExtractor):
             tables_path=Path(tables_path) if tables_path else None,
         )
         return cls.of_pipeline(
-            pipeline, path, tables_path=tables_path, date=date, run_id=run_id, workers=workers, reporter=reporter
+            pipeline,
+            path,
+            tables_path=tables_path,
+            date=date,
+            run_id=run_id,
+            engine=engine,
+            workers=workers,
+            reporter=reporter,
+            spark=spark,
         )
 
     @classmethod
@@ -186,13 +210,15 @@ class StatefulDataExtractor(DataExtractor):
         tables_path: str | Path | None = None,
         date: date | str | None = None,
         run_id: str | None = None,
+        engine: EngineKind | str | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
+        spark: object | None = None,
     ) -> Self:
         """The extractor of a pipeline that was loaded from the configuration file `path`; see `from_config`."""
-        if workers is not None:
-            execution = pipeline.execution.model_copy(update={"workers": workers})
-            pipeline = dataclasses.replace(pipeline, execution=execution)
+        chosen = {"engine": EngineKind(engine) if engine else None, "workers": workers}
+        execution = pipeline.execution.model_copy(update={key: value for key, value in chosen.items() if value})
+        pipeline = dataclasses.replace(pipeline, execution=execution)
         identity = _identity(
             pipeline,
             day=str(date) if date else pipeline.extraction_date,
@@ -200,7 +226,7 @@ class StatefulDataExtractor(DataExtractor):
             config_path=str(Path(path).absolute()),
             tables_path=str(Path(tables_path).absolute()) if tables_path else None,
         )
-        return cls(pipeline, identity, reporter=reporter)
+        return cls(pipeline, identity, reporter=reporter, spark=spark)
 
     @property
     def base_path(self) -> Path:
@@ -263,7 +289,7 @@ class StatefulDataExtractor(DataExtractor):
 
     @property
     def _runner(self) -> Runner:
-        return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter)
+        return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter, spark=self._spark)
 
     def _of_this_run(self) -> tuple[ExtractionConfig, ...]:
         manifest = load_manifest(LocalDisk(), self.base_path, self.identity.run_id)

@@ -9,9 +9,8 @@ from statekeeper.config.extraction import Verify
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
-from statekeeper.model.schema import SchemaRef
 from statekeeper.schemas.findings import Findings
-from statekeeper.schemas.models import load_model
+from statekeeper.schemas.shipped import ShippedModel
 from statekeeper.verification import wrong_with_part
 from statekeeper.work import WorkContext
 
@@ -23,8 +22,7 @@ class PartCheckSpec:
     path: Path
     receipt: Receipt
     columns: tuple[PlannedColumn, ...]
-    model: SchemaRef
-    model_folder: Path
+    model: ShippedModel
 
 
 @dataclass(frozen=True)
@@ -46,6 +44,6 @@ def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     if damage:
         return PartCheck(damage, None)
     context.check_stop()
-    model = load_model(spec.model, base=spec.model_folder)
+    model = spec.model.load()
     compiled = compile_checks(model, spec.columns)
     return PartCheck(None, scan_part(spec.path, compiled, model, memory_limit=context.memory_limit))

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
-from statekeeper.engines.local import LocalEngine
+from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
 from statekeeper.errors import StateDamaged
 from statekeeper.extracted import ExtractedTables
@@ -51,13 +51,17 @@ class RunIdentity:
 
 @dataclass(frozen=True)
 class Runner:
-    """Everything that a run needs from outside; `make_engine` and `disk` are for tests and for other engines."""
+    """Everything that a run needs from outside; `make_engine` and `disk` are for tests and for other engines.
+
+    `spark` is the session that engine: spark uses, where the caller has one.
+    """
 
     pipeline: Pipeline
     identity: RunIdentity
     reporter: Reporter
     disk: Disk = field(default_factory=LocalDisk)
-    make_engine: Callable[[Pipeline], Engine] = field(default_factory=lambda: local_engine)
+    make_engine: Callable[[Pipeline], Engine] | None = None
+    spark: object | None = None
     working_folder: Path = field(default_factory=Path.cwd)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -103,7 +107,7 @@ class Runner:
         """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
 
         async def supervised() -> Value:
-            engine = self.make_engine(self.pipeline)
+            engine = self._engine()
             with interruption.watched(engine):
                 try:
                     return await work(self._run_over(engine), interruption)
@@ -120,6 +124,11 @@ class Runner:
             extraction_date=self.identity.extraction_date,
             run_id=self.identity.run_id,
         )
+
+    def _engine(self) -> Engine:
+        if self.make_engine is not None:
+            return self.make_engine(self.pipeline)
+        return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
 
     def _run_over(self, engine: Engine) -> Run:
         return Run(
@@ -142,7 +151,7 @@ class Runner:
             ),
             extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline),
-            active=asyncio.Semaphore(self.pipeline.execution.active_tables),
+            active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
             layout_of=self.layout_of,
         )
 
@@ -212,18 +221,6 @@ def _read_anew(manifest: RunManifest, tables: tuple[ExtractionConfig, ...]) -> s
     given = {config.table for config in tables}
     left = {table.source_name for table in manifest.tables if table not in given}
     return {config.table.source_name for config in tables if config.has_run_snapshot} - left
-
-
-def local_engine(pipeline: Pipeline) -> LocalEngine:
-    """The worker processes that a pipeline asks for."""
-    workers = pipeline.execution.workers
-    return LocalEngine(
-        workers=workers,
-        budgets={name: source.session_budget(workers=workers) for name, source in pipeline.sources.items()},
-        memory_limit=f"{pipeline.execution.memory_limit}B",
-        secrets=pipeline.secrets,
-        kinds=[source.type for source in pipeline.sources.values()],
-    )
 
 
 @dataclass

@@ -32,6 +32,7 @@ from statekeeper.publication import Publication
 from statekeeper.quarantine import CheckedPart, Separated, Treatment, separate, too_many
 from statekeeper.run import Run
 from statekeeper.schemas.findings import Findings, Violations
+from statekeeper.schemas.shipped import ShippedModel
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import discard_receipt, load_count, load_receipts
 from statekeeper.store.durable import replace, storage_errors
@@ -173,14 +174,13 @@ class _StagedChecks:
 
     async def _check(self, receipt: Receipt) -> PartCheck:
         spec = PartCheckSpec(
-            path=self.staging.parts / receipt.part,
+            path=(self.staging.parts / receipt.part).absolute(),
             receipt=receipt,
             columns=self.plan.reading.columns,
-            model=self.config.model,
-            model_folder=self.run.model_folder,
+            model=ShippedModel.of(self.config.model, base=self.run.model_folder),
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
-        job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows)
+        job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
 
     def judge(self, findings: Findings, treatment: Treatment, separated: Separated, publication: Publication) -> None:

@@ -60,6 +60,7 @@ def app() -> None:
 @click.option(
     "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
 )
+@options.engine
 @options.workers
 @options.as_json
 @options.log_format
@@ -74,13 +75,14 @@ def run(
     day: date | None,
     run_id: str | None,
     force_reprocess: bool,
+    engine: str | None,
     workers: int | None,
     is_json: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
     """Extract every table of CONFIG that is not complete yet."""
-    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id, workers=workers)
+    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id, engine=engine, workers=workers)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.run(tables=tables, force_reprocess=force_reprocess)
     return terminal.show_result(report, render.show_run, is_json=is_json)
@@ -89,6 +91,7 @@ def run(
 @app.command()
 @options.config_argument_or_last_run
 @options.known_run_id
+@options.engine
 @options.workers
 @options.as_json
 @options.log_format
@@ -99,13 +102,14 @@ def resume(
     *,
     config: Path | None,
     run_id: str | None,
+    engine: str | None,
     workers: int | None,
     is_json: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
     """Go on with a run: only its tables that are not complete. Without CONFIG: the last run of this directory."""
-    request = RunRequest.again(config, run_id, workers=workers)
+    request = RunRequest.again(config, run_id, engine=engine, workers=workers)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.resume()
     return terminal.show_result(report, render.show_run, is_json=is_json)

@@ -57,6 +57,11 @@ new_run_id = click.option("--run-id", metavar="ID", help="The run's name. [defau
 known_run_id = click.option(
     "--run-id", metavar="ID", help="Another run. [default: the newest of CONFIG, or the last of this directory]"
 )
+engine = click.option(
+    "--engine",
+    type=click.Choice(["local", "spark"]),
+    help="Where chunks are read: in processes of this machine, or on Spark. [default: the config's execution.engine]",
+)
 workers = click.option(
     "--workers",
     type=click.IntRange(min=1),

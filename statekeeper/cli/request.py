@@ -19,10 +19,13 @@ class RunRequest:
     tables_path: Path | None = None
     day: date | None = None
     run_id: str | None = None
+    engine: str | None = None
     workers: int | None = None
 
     @classmethod
-    def again(cls, config: Path | None, run_id: str | None, *, workers: int | None = None) -> RunRequest:
+    def again(
+        cls, config: Path | None, run_id: str | None, *, engine: str | None = None, workers: int | None = None
+    ) -> RunRequest:
         """The request that a run on disk was started with: its config, its date, its file of tables.
 
         Raises:
@@ -41,6 +44,7 @@ class RunRequest:
             tables_path=Path(manifest.tables_path) if manifest.tables_path else None,
             day=date.fromisoformat(manifest.extraction_date),
             run_id=found.run_id,
+            engine=engine,
             workers=workers,
         )
 

@@ -98,6 +98,7 @@ class Terminal:
                 tables_path=request.tables_path,
                 date=request.day,
                 run_id=request.run_id,
+                engine=request.engine,
                 workers=request.workers,
                 reporter=reporter,
             )

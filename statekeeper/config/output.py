@@ -6,10 +6,11 @@ import os
 from datetime import timedelta
 from enum import StrEnum
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from statekeeper.config.quantities import PositiveDuration, Size
-from statekeeper.config.section import Name, Section, refusal
+from statekeeper.config.section import Name, Section
+from statekeeper.config.spark import SparkConfig
 
 _MIB = 1024 * 1024
 
@@ -66,18 +67,24 @@ def _default_workers() -> int:
 class ExecutionConfig(Section):
     """How work is run."""
 
-    engine: EngineKind = Field(default=EngineKind.LOCAL, description="local: a pool of worker processes")
+    engine: EngineKind = Field(
+        default=EngineKind.LOCAL,
+        description="local: a pool of worker processes; spark: the executors of a Spark session",
+    )
     workers: int = Field(
         default_factory=_default_workers,
         ge=1,
         description="worker processes, shared by all tables; by default up to 4, as the machine has cores",
     )
-    active_tables: int = Field(default=8, ge=1, description="how many tables are between plan and publication at once")
+    active_tables: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many tables are between plan and publication at once; by default 8, and 100 on Spark",
+    )
     memory_limit: Size = Field(default=512 * _MIB, description="DuckDB's memory limit in each process, such as 1GiB")
+    spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")
 
-    @field_validator("engine")
-    @classmethod
-    def _engine_is_available(cls, engine: EngineKind) -> EngineKind:
-        if engine is EngineKind.SPARK:
-            raise refusal("'local', the engine of this version", hint="engine: spark comes with a later version")
-        return engine
+    @property
+    def most_active_tables(self) -> int:
+        """How many tables are between plan and publication at once: on Spark as many as share a job."""
+        return self.active_tables or {EngineKind.LOCAL: 8, EngineKind.SPARK: 100}[self.engine]

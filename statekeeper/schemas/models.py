@@ -48,14 +48,33 @@ def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
         return inline_model(ref.columns)
     if ref.path is None:
         return None
-    file_text, colon, name = ref.path.rpartition(":")
-    if not colon or not file_text or not name.isidentifier():
-        raise ConfigError(f"schema {ref.path!r} is not of the form file.py:Class", hint="write schemas/hr.py:Employee")
-    file = (base / file_text).resolve()
-    if not file.is_file():
-        raise ConfigError(f"schema {ref.path!r}: there is no file {file}", hint=f"paths are relative to {base}")
+    file, name = _file_and_name(ref.path, base)
     with _importing:
         return _class_of(_module(file, ref.path), name, ref.path)
+
+
+def files_of_model(ref: SchemaRef, *, base: Path) -> tuple[Path, ...]:
+    """The files that a model by path is made of: its own, then those beside it that it imports; none for other models.
+
+    Raises:
+        ConfigError: as `load_model` does.
+    """
+    if ref.path is None:
+        return ()
+    file, _ = _file_and_name(ref.path, base)
+    with _importing:
+        _module(file, ref.path)
+        return tuple(each for each, _ in _imported[file].files)
+
+
+def _file_and_name(path: str, base: Path) -> tuple[Path, str]:
+    file_text, colon, name = path.rpartition(":")
+    if not colon or not file_text or not name.isidentifier():
+        raise ConfigError(f"schema {path!r} is not of the form file.py:Class", hint="write schemas/hr.py:Employee")
+    file = (base / file_text).resolve()
+    if not file.is_file():
+        raise ConfigError(f"schema {path!r}: there is no file {file}", hint=f"paths are relative to {base}")
+    return file, name
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ class SparkSettings:
 class SparkEngine:
     """Chunks and checks of parts on executors; everything else in `control`, worker processes of the driver's machine.
 
-    `open_session` is called once, in a thread, when the first work for a source arrives: a run in which everything is
+    `open_session` is called once, in a thread, when the first work for executors arrives: a run in which everything is
     complete starts no Spark.
     """
 
@@ -94,15 +94,13 @@ class SparkEngine:
     async def run(self, job: Job[Result]) -> Result:
         if self._is_closed:
             raise Interrupted("the engine is closed")
-        is_for_executors = job.source is None or job.source.name in self._settings.budgets
-        if is_for_executors and (job.source is not None or job.answer is not None):
-            self._start_spark()
-        if job.answer is None or not is_for_executors:
+        if job.answer is None or (job.source is not None and job.source.name not in self._settings.budgets):
             self._controlling += 1
             try:
                 return await self._control.run(job)
             finally:
                 self._controlling -= 1
+        self._start_spark()
         posted = self._ledger.post(job)
         try:
             return cast("Result", await posted.future)
@@ -188,10 +186,8 @@ class SparkEngine:
             await asyncio.to_thread(self._mailbox.drop, posted.number)
         if not posted.has_begun:  # the worker sees that before it begins with it, or soon after
             return
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + GRACE_SECONDS
-        while posted.number in ledger.posted and loop.time() < deadline:
-            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS)
         seat = ledger.seats.get(posted.seat)
         if posted.number in ledger.posted and seat is not None and ledger.is_given_up(seat.tag):
             await self._cancel(seat.tag)
@@ -207,7 +203,7 @@ class SparkEngine:
             await self._rounds(opening.result())
         except StatekeeperError as reason:
             error = reason
-        except Exception as unforeseen:
+        except Exception as unforeseen:  # noqa: BLE001 - whoever waits for a job must hear of it
             _LOG.exception("the Spark engine failed")
             error = InternalError(self._without_secrets(f"the Spark engine failed: {unforeseen!r}"))
         while True:

@@ -75,13 +75,13 @@ def _function(cargo: bytes) -> Function:
     def run(batches: Any) -> Any:
         import pickle as local_pickle
 
-        import pyarrow
+        import pyarrow as pa
 
         from statekeeper.engines.spark.partition import work_through
 
         for batch in batches:
             for index in batch.column(0).to_pylist():
                 outcomes = work_through(local_pickle.loads(cargo), index)  # noqa: S301 - it came with this function
-                yield pyarrow.RecordBatch.from_arrays([pyarrow.array(outcomes, pyarrow.string())], ["outcome"])
+                yield pa.RecordBatch.from_arrays([pa.array(outcomes, pa.string())], ["outcome"])
 
     return run

@@ -30,6 +30,7 @@ class Posted:
     seat: int | None = None
     rows: int = 0
     has_begun: bool = False
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def source(self) -> str | None:
@@ -113,6 +114,7 @@ class Ledger:
     def settle(self, posted: Posted, result: object) -> None:
         """End a job with its result, or with its error."""
         self.posted.pop(posted.number, None)
+        posted.settled.set()
         if posted.seat is None:
             with suppress(KeyError, ValueError):
                 self.queue.remove(posted.waiting)

@@ -129,7 +129,7 @@ def _question(mailbox: str) -> Function:
         import platform
         import socket
 
-        import pyarrow
+        import pyarrow as pa
 
         def version(name: str) -> str | None:
             try:
@@ -154,7 +154,7 @@ def _question(mailbox: str) -> Function:
                     os.unlink(hello)  # noqa: PTH108
                 except OSError as error:
                     refusal = str(error)
-                found = {name: version(name) for name in modules} | {"pyarrow": pyarrow.__version__}
+                found = {name: version(name) for name in modules} | {"pyarrow": pa.__version__}
                 answer = {
                     "host": socket.gethostname(),
                     "python": platform.python_version(),
@@ -163,6 +163,6 @@ def _question(mailbox: str) -> Function:
                     "refusal": refusal,
                 }
                 line = local_json.dumps(answer)
-                yield pyarrow.RecordBatch.from_arrays([pyarrow.array([line], pyarrow.string())], ["outcome"])
+                yield pa.RecordBatch.from_arrays([pa.array([line], pa.string())], ["outcome"])
 
     return ask

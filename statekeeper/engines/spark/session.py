@@ -97,7 +97,9 @@ def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSess
         raise
     except Exception as error:  # pyspark's own, py4j's, grpc's
         where = settings.remote or settings.master or "as the environment says"
-        raise ConfigError(f"no Spark session could be made ({where}): {first_line(error)}", hint=_hint(error)) from error
+        raise ConfigError(
+            f"no Spark session could be made ({where}): {first_line(error)}", hint=_hint(error)
+        ) from error
 
 
 def first_line(error: BaseException) -> str:

@@ -270,7 +270,7 @@ def test_a_mistake_in_an_entry_is_located(entry, place, words):
         (HEAD + "tables:", "c.yml:3:8: tables: ", "found nothing"),
         (HEAD + "tabels: [{table_name: A}]", "c.yml:3:1: tabels: ", "did you mean 'tables'?"),
         ("pipeline: p\nsources: {}\ntables: [{table_name: A}]", "c.yml:2:10: sources: ", "at least one entry"),
-        (ONE + "execution: {engine: spark}", "c.yml:4:21: execution.engine: ", "later version"),
+        (ONE + "execution: {engine: flink}", "c.yml:4:21: execution.engine: ", "spark"),
         (ONE + "execution: {workers: 0}", "c.yml:4:22: execution.workers: ", "at least 1"),
         (ONE + "states: {on_enter: {faild: []}}", "c.yml:4:21: states.on_enter.faild: ", "'failed'?"),
         (ONE + "output: {row_group_bytes: 0}", "c.yml:4:27: output.row_group_bytes: ", "above 0"),
