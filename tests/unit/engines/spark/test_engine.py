@@ -1,0 +1,397 @@
+"""The driver's side: what is submitted when, and what becomes of it; over partitions that are threads of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from statekeeper.config.sources import DuckDBSource
+from statekeeper.engines.local import LocalEngine
+from statekeeper.engines.protocol import Job, JobSource, Urgency
+from statekeeper.engines.spark import engine as spark_engine
+from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
+from statekeeper.engines.spark.session import HeldSession, Ownership
+from statekeeper.errors import ConfigError, DataError, InternalError, Interrupted, WorkerDied
+
+from .thread_spark import ThreadSpark
+
+
+class Hall:
+    """What the threads that play partitions share with the test."""
+
+    doing = 0
+    most = 0
+    lock = threading.Lock()
+    gate = threading.Event()
+    begun = threading.Event()
+    done: list[int]
+
+    @classmethod
+    def clear(cls):
+        cls.doing = cls.most = 0
+        cls.gate, cls.begun, cls.done = threading.Event(), threading.Event(), []
+
+
+@pytest.fixture(autouse=True)
+def _cleared():
+    Hall.clear()
+
+
+def square(spec, _context):
+    return spec * spec
+
+
+def count_those_inside(spec, context):
+    """Hold a session, and note how many do."""
+    if "shop" not in context._sessions.names:
+        context.session("shop", spec)
+        with Hall.lock:
+            Hall.doing += 1
+            Hall.most = max(Hall.most, Hall.doing)
+        real = context._sessions.close_all
+
+        def close_all():
+            with Hall.lock:
+                Hall.doing -= 1
+            real()
+
+        context._sessions.close_all = close_all
+    Hall.gate.wait(0.02)
+    return 1
+
+
+def read_until_stopped(_spec, context):
+    Hall.begun.set()
+    while not Hall.gate.wait(0.01):
+        context.progress(10)
+        context.check_stop()
+    return 1
+
+
+def hear_nothing(_spec, _context):
+    Hall.begun.set()
+    Hall.gate.wait(60)
+    return 1
+
+
+def refuse(spec, _context):
+    raise DataError(f"column {spec}", hint="look")
+
+
+def wait_for_gate(spec, _context):
+    Hall.begun.set()
+    assert Hall.gate.wait(60)
+    Hall.done.append(spec)
+    return spec
+
+
+def of_another_type(_spec, _context):
+    return "text"
+
+
+@dataclass
+class Room:
+    """An engine over a `ThreadSpark`, and what it was made with."""
+
+    folder: Path
+    spark: ThreadSpark = field(default_factory=ThreadSpark)
+    budgets: dict[str, int | None] = field(default_factory=dict)
+    ownership: Ownership = Ownership.OURS
+    silence: float = 60
+
+    def run(self, main):
+        async def supervised():
+            engine = SparkEngine(
+                SparkSettings(
+                    self.folder / "_runs" / ".run.spark-t",
+                    self.budgets,
+                    "100MB",
+                    timedelta(seconds=self.silence),
+                    secrets=("tiger-1234",),
+                ),
+                control=LocalEngine(workers=1, budgets={"shop": 1}, memory_limit="100MB"),
+                open_session=self.open,
+            )
+            try:
+                return await asyncio.wait_for(main(engine), 60)
+            finally:
+                await engine.close()
+                assert not (self.folder / "_runs" / ".run.spark-t").exists()
+
+        return asyncio.run(supervised())
+
+    def open(self):
+        return HeldSession.of(self.spark, self.ownership)
+
+    @property
+    def sizes(self):
+        """How many partitions each job had, the preflight left out."""
+        return [partitions for tag, partitions in self.spark.jobs if not tag.startswith("preflight")]
+
+
+@pytest.fixture
+def room(tmp_path):
+    return Room(tmp_path)
+
+
+def chunk(work, spec=None, *, source=None, size=0, answer=int, **more):
+    return Job("shop.t", work, spec, urgency=Urgency.CHUNK, source=source, size=size, answer=answer, **more)
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - what is waited for happens in another thread
+        await asyncio.sleep(0.01)
+
+
+def test_many_small_jobs_are_one_spark_job(room):
+    async def main(engine):
+        return await asyncio.gather(*(engine.run(chunk(square, number)) for number in range(100)))
+
+    assert room.run(main) == [number * number for number in range(100)]
+    assert room.sizes == [2]
+    assert room.spark.is_stopped
+
+
+def test_a_session_that_was_given_is_not_stopped(room):
+    room.ownership = Ownership.GIVEN
+    assert room.run(lambda engine: engine.run(chunk(square, 3))) == 9
+    assert not room.spark.is_stopped
+
+
+def test_where_nothing_is_to_be_done_on_executors_no_session_is_opened(room):
+    room.open = lambda: pytest.fail("a session was opened")
+
+    async def main(engine):
+        return await engine.run(Job("shop.t", square, 4))
+
+    assert room.run(main) == 16
+
+
+def test_chunks_wait_for_control_work_so_that_they_share_a_job(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 60.0)
+
+    async def main(engine):
+        marker = room.folder / "pid"
+        control = asyncio.create_task(engine.run(Job("shop.t", _until_there, str(marker))))
+        first = asyncio.create_task(engine.run(chunk(square, 2)))
+        await until(lambda: any(tag.startswith("preflight") for tag, _ in room.spark.jobs))
+        await asyncio.sleep(3 * spark_engine.LOOK_EVERY_SECONDS)
+        assert room.sizes == []
+        second = asyncio.create_task(engine.run(chunk(square, 3)))
+        await asyncio.sleep(0)
+        marker.touch()
+        assert await asyncio.gather(first, second, control) == [4, 9, None]
+
+    room.run(main)
+    assert room.sizes == [2]
+
+
+def _until_there(spec, _context):
+    while not Path(spec).exists():
+        pass
+
+
+def test_chunks_do_not_wait_for_control_work_for_ever(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 0.05)
+
+    async def main(engine):
+        marker = room.folder / "pid"
+        control = asyncio.create_task(engine.run(Job("shop.t", _until_there, str(marker))))
+        assert await engine.run(chunk(square, 2)) == 4
+        marker.touch()
+        await control
+
+    room.run(main)
+
+
+def test_a_job_is_settled_before_the_others_of_its_spark_job_end(room):
+    async def main(engine):
+        slow = asyncio.create_task(engine.run(chunk(wait_for_gate, 1, size=9)))
+        assert await engine.run(chunk(square, 3)) == 9
+        assert not slow.done()
+        Hall.gate.set()
+        await slow
+
+    room.run(main)
+
+
+def test_a_seat_that_ends_is_filled_again_without_waiting_for_the_others(room):
+    async def main(engine):
+        slow = asyncio.create_task(engine.run(chunk(wait_for_gate, 1, size=9)))
+        await until(Hall.begun.is_set)
+        for number in range(3):
+            assert await engine.run(chunk(square, number)) == number * number
+        assert not slow.done()
+        Hall.gate.set()
+        await slow
+
+    room.run(main)
+    assert room.sizes == [1, 1, 1, 1]
+
+
+def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room):
+    room.spark.slots = 4
+    room.budgets = {"shop": 2}
+    with duckdb.connect(room.folder / "shop.duckdb") as connection:
+        connection.execute("create table t (i integer)")
+    source = JobSource("shop", DuckDBSource(type="duckdb", path=str(room.folder / "shop.duckdb")))
+
+    async def main(engine):
+        jobs = [engine.run(chunk(count_those_inside, source.config, source=source, size=400_000)) for _ in range(24)]
+        assert sum(await asyncio.gather(*jobs)) == 24
+
+    room.run(main)
+    assert Hall.most == 2
+    assert len(room.sizes) > 1
+
+
+def test_a_source_of_one_session_is_read_by_the_driver(room):
+    with duckdb.connect(room.folder / "shop.duckdb") as connection:
+        connection.execute("create table t (i integer)")
+    source = JobSource("shop", DuckDBSource(type="duckdb", path=str(room.folder / "shop.duckdb")))
+    assert room.run(lambda engine: engine.run(chunk(square, 5, source=source))) == 25
+    assert room.spark.jobs == []
+
+
+def test_an_error_is_the_jobs_own(room):
+    async def main(engine):
+        with pytest.raises(DataError, match="column X") as caught:
+            await engine.run(chunk(refuse, "X"))
+        assert caught.value.hint == "look"
+        assert await engine.run(chunk(square, 2)) == 4
+
+    room.run(main)
+
+
+def test_an_answer_of_another_type_fails_its_job(room):
+    async def main(engine):
+        with pytest.raises(InternalError):
+            await engine.run(chunk(of_another_type))
+
+    room.run(main)
+
+
+def test_what_cannot_be_sent_costs_its_seat_and_not_the_engine(room):
+    async def main(engine):
+        with pytest.raises(InternalError, match="cannot be sent"):
+            await engine.run(chunk(lambda _spec, _context: 1))
+        assert await engine.run(chunk(square, 2)) == 4
+
+    room.run(main)
+
+
+def test_a_spark_job_that_fails_loses_its_work_and_says_why_without_secrets(room):
+    room.spark.fails = RuntimeError("executor lost with tiger-1234\nand a page of Java")
+
+    async def main(engine):
+        with pytest.raises(WorkerDied, match=r"RuntimeError: executor lost with \*\*\*$"):
+            await engine.run(chunk(square, 2))
+
+    room.run(main)
+
+
+def test_without_a_session_every_job_says_why(room):
+    def no_session():
+        raise ConfigError("no Spark session could be made", hint="look")
+
+    room.open = no_session
+
+    async def main(engine):
+        for _ in range(2):
+            with pytest.raises(ConfigError, match="no Spark session"):
+                await engine.run(chunk(square, 2))
+
+    room.run(main)
+
+
+def test_a_waiting_job_is_dropped_with_its_caller_and_a_running_one_is_stopped(room):
+    room.spark.slots = 1
+
+    async def main(engine):
+        running = asyncio.create_task(engine.run(chunk(read_until_stopped, size=9)))
+        await until(Hall.begun.is_set)
+        waiting = asyncio.create_task(engine.run(chunk(square, 1)))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        running.cancel()
+        await asyncio.wait([waiting, running])
+        assert waiting.cancelled()
+        assert running.cancelled()
+        assert await engine.run(chunk(square, 3)) == 9
+        assert not room.spark.cancelled, "it stopped by itself"
+
+    room.run(main)
+    assert room.sizes == [1, 1]
+
+
+def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
+
+    async def main(engine):
+        deaf = asyncio.create_task(engine.run(chunk(hear_nothing)))
+        await until(Hall.begun.is_set)
+        await until(lambda: engine._ledger.posted[1].has_begun)
+        deaf.cancel()
+        await asyncio.wait([deaf])
+        assert len(room.spark.cancelled) == 1
+
+    try:
+        room.run(main)
+    finally:
+        Hall.gate.set()
+
+
+def test_closing_stops_what_runs_and_ends_what_waits(room):
+    room.spark.slots = 1
+
+    async def main(engine):
+        running = asyncio.create_task(engine.run(chunk(read_until_stopped, size=9)))
+        await until(Hall.begun.is_set)
+        waiting = asyncio.create_task(engine.run(chunk(square, 1)))
+        await asyncio.sleep(0)
+        await engine.close()
+        for task in (running, waiting):
+            with pytest.raises(Interrupted):
+                await task
+        with pytest.raises(Interrupted):
+            await engine.run(chunk(square, 1))
+
+    room.run(main)
+    assert room.spark.is_stopped
+
+
+def test_a_driver_that_stands_still_too_long_loses_its_workers_and_learns_of_it(room):
+    room.silence = 0.2
+
+    async def main(engine):
+        job = asyncio.create_task(engine.run(chunk(read_until_stopped)))
+        await until(Hall.begun.is_set)
+        engine._mailbox.__class__.beat, beat = lambda *_: None, engine._mailbox.__class__.beat
+        try:
+            with pytest.raises(WorkerDied, match="no sign of life"):
+                await job
+        finally:
+            engine._mailbox.__class__.beat = beat
+
+    room.run(main)
+
+
+def test_rows_and_beginnings_are_told(room, monkeypatch):
+    monkeypatch.setattr("statekeeper.engines.spark.partition.REPORT_EVERY_SECONDS", 0.0)
+    begun, rows = [], []
+
+    async def main(engine):
+        job = chunk(read_until_stopped, on_start=lambda: begun.append(1), on_rows=rows.append)
+        task = asyncio.create_task(engine.run(job))
+        await until(lambda: sum(rows) >= 100)
+        Hall.gate.set()
+        await task
+
+    room.run(main)
+    assert begun == [1]

@@ -1,0 +1,255 @@
+"""What a Python worker of an executor does, in this process: with real files, and real chunks where it matters."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from datetime import UTC, datetime
+
+import duckdb
+import pytest
+
+from statekeeper.chunk import ChunkSpec, extract_chunk
+from statekeeper.config.extraction import OutputConfig
+from statekeeper.config.sources import DuckDBSource
+from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
+from statekeeper.engines.spark.partition import Cargo, Item, Load, decode, parse_outcome, work_through
+from statekeeper.engines.worker import Order
+from statekeeper.errors import FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
+from statekeeper.layout import Staging
+from statekeeper.model.plan import Chunk, Plan, Reading, Snapshot
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
+from statekeeper.planning import plan_columns
+from statekeeper.sources.duckdb import DuckdbSession
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.documents import load_receipts, save_plan
+from statekeeper.store.owner import this_process
+
+
+@pytest.fixture
+def mailbox(tmp_path):
+    mailbox = Mailbox(tmp_path / "mailbox")
+    mailbox.make(this_process())
+    return mailbox
+
+
+def _cargo(mailbox, *items, seat=1, may_be_doubled=False, silence=60.0):
+    load = Load(seat, tuple(items))
+    return Cargo(mailbox.folder, silence, "100MB", may_be_doubled, (pickle.dumps(load),))
+
+
+def _item(number, work, spec=None, *, source=None, answer=int, secrets=()):
+    return Item(number, f"shop.table_{number}", Order(work, spec, source, secrets), answer)
+
+
+def _work(mailbox, *items, **choices):
+    return [parse_outcome(text) for text in work_through(_cargo(mailbox, *items, **choices), 0)]
+
+
+def square(spec, _context):
+    return spec * spec
+
+
+def fail_with_a_secret(_spec, _context):
+    raise ValueError("the password is tiger-1234")
+
+
+def lose(spec, _context):
+    raise {"refused": LoginRefused, "unreachable": SourceUnreachable, "transient": TransientSourceError}[spec](spec)
+
+
+def answer_with_text(_spec, _context):
+    return object()
+
+
+def read_until_stopped(spec, context):
+    Mailbox(spec).drop(1)
+    while True:
+        context.progress(10)
+        context.check_stop()
+
+
+def lose_the_driver(spec, context):
+    Mailbox(spec).remove()
+    while True:
+        context.check_stop()
+
+
+def test_items_are_done_in_order_and_their_outcomes_are_left_and_returned(mailbox):
+    outcomes = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+    assert [decode(int, outcome.answer) for outcome in outcomes] == [1, 4, 9]
+    left = mailbox.news(seats=[1], items=[1, 2, 3])
+    assert sorted(left.outcomes, key=lambda outcome: outcome.item) == outcomes
+    assert [report.is_over for report in left.seats] == [True]
+
+
+def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(mailbox):
+    first, second = _work(mailbox, _item(1, fail_with_a_secret, secrets=("tiger-1234",)), _item(2, square, 3))
+    assert first.failure.kind is FailureKind.INTERNAL
+    assert "the password is ***" in first.failure.message
+    assert second.answer == "9"
+    assert not any("tiger" in file.read_text() for file in mailbox.folder.iterdir())
+
+
+def test_an_item_with_an_outcome_is_not_done_again(mailbox):
+    mailbox.leave(Outcome(item=1, answer="41"), attempt="earlier")
+    (outcome,) = _work(mailbox, _item(1, fail_with_a_secret))
+    assert outcome.answer == "41"
+
+
+def test_the_item_that_an_earlier_attempt_died_over_is_left_to_the_driver_and_the_rest_is_done(mailbox):
+    mailbox.leave(Outcome(item=1, answer="1"), attempt="earlier")
+    mailbox.report(SeatReport(seat=1, item=2, rows=7), attempt="earlier")
+    one, two, three = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+    assert (one.answer, three.answer) == ("1", "9")
+    assert two.failure.kind is FailureKind.WORKER_DIED
+    assert "shop.table_2" in two.failure.message
+
+
+def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(mailbox):
+    mailbox.report(SeatReport(seat=1, item=2, rows=7), attempt="other")
+    outcomes = _work(mailbox, _item(2, square, 2), may_be_doubled=True)
+    assert [outcome.answer for outcome in outcomes] == ["4"]
+
+
+def test_a_refused_login_ends_the_source_for_every_partition_and_no_other(mailbox):
+    items = [_item(1, lose, "refused", source="shop"), _item(2, square, 2, source="shop"), _item(3, square, 3)]
+    outcomes = _work(mailbox, *items)
+    assert [outcome.failure and outcome.failure.kind for outcome in outcomes] == [
+        FailureKind.LOGIN_REFUSED,
+        FailureKind.LOGIN_REFUSED,
+        None,
+    ]
+    (elsewhere,) = _work(mailbox, _item(4, square, 4, source="shop"), seat=2)
+    assert elsewhere.failure.kind is FailureKind.LOGIN_REFUSED
+
+
+def test_an_unreachable_source_ends_its_items_of_this_partition_only(mailbox):
+    outcomes = _work(mailbox, _item(1, lose, "unreachable", source="shop"), _item(2, square, 2, source="shop"))
+    assert {outcome.failure.kind for outcome in outcomes} == {FailureKind.UNREACHABLE}
+    (elsewhere,) = _work(mailbox, _item(3, square, 3, source="shop"), seat=2)
+    assert elsewhere.answer == "9"
+
+
+def test_after_a_transient_failure_the_next_item_tries(mailbox):
+    outcomes = _work(mailbox, _item(1, lose, "transient", source="shop"), _item(2, square, 2, source="shop"))
+    assert [outcome.answer for outcome in outcomes] == [None, "4"]
+
+
+def test_a_result_that_is_not_what_was_said_fails_its_item(mailbox):
+    first, second = _work(mailbox, _item(1, answer_with_text, answer=Receipt), _item(2, square, 2))
+    assert first.failure.kind is FailureKind.INTERNAL
+    assert second.answer == "4"
+
+
+def test_a_dropped_item_is_stopped_and_the_next_one_done(mailbox):
+    first, second = _work(mailbox, _item(1, read_until_stopped, mailbox.folder), _item(2, square, 2))
+    assert first.failure.kind is FailureKind.INTERRUPTED
+    assert second.answer == "4"
+
+
+def test_a_worker_whose_driver_is_gone_ends_and_says_that_another_attempt_may_help(mailbox):
+    (outcome,) = _work(mailbox, _item(1, lose_the_driver, mailbox.folder), _item(2, square, 2))
+    assert outcome.failure.kind is FailureKind.WORKER_DIED
+    assert not mailbox.folder.exists()
+
+
+def test_an_attempt_that_comes_when_everything_is_over_does_nothing(mailbox):
+    mailbox.remove()
+    outcomes = _work(mailbox, _item(1, fail_with_a_secret), _item(2, fail_with_a_secret))
+    assert [outcome.failure.kind for outcome in outcomes] == [FailureKind.WORKER_DIED]
+
+
+class _Gate:
+    """Lets the first attempt read its rows, and holds it before it writes the part until the second is through."""
+
+    reading = threading.Event()
+    second_is_through = threading.Event()
+
+
+def extract_late(spec, context):
+    """`extract_chunk`, except that it waits in its middle."""
+
+    class Late:
+        memory_limit = context.memory_limit
+        session = context.session
+        check_stop = context.check_stop
+
+        @staticmethod
+        def progress(rows):
+            _Gate.reading.set()
+            assert _Gate.second_is_through.wait(60)
+            context.progress(rows)
+
+    return extract_chunk(spec, Late())
+
+
+def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, mailbox):
+    spec = _chunk_of_a_table(tmp_path)
+    late = _cargo(mailbox, _item(1, extract_late, spec, source="shop", answer=Receipt), may_be_doubled=True)
+    answers = []
+    thread = threading.Thread(target=lambda: answers.extend(work_through(late, 0)))
+    thread.start()
+    assert _Gate.reading.wait(60)
+    cargo = _cargo(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt), may_be_doubled=True)
+    (second,) = [parse_outcome(text) for text in work_through(cargo, 0)]
+    _Gate.second_is_through.set()
+    thread.join(60)
+    (first,) = [parse_outcome(text) for text in answers]
+    kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
+    answers = {decode(Receipt, outcome.answer).attempt for outcome in (first, second)}
+    assert answers == {kept.attempt}, "both say what the first receipt says"
+    assert [path.name for path in spec.staging.parts.iterdir()] == [kept.part]
+
+
+def test_a_chunk_of_a_plan_that_was_given_up_meanwhile_finds_nothing_to_write_into(tmp_path, mailbox):
+    spec = _chunk_of_a_table(tmp_path)
+    LocalDisk().remove_folder(spec.staging.folder, role="sweep")
+    (outcome,) = _work(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt))
+    assert outcome.failure.kind is FailureKind.STORAGE
+    assert not spec.staging.folder.exists()
+
+
+def _chunk_of_a_table(folder):
+    database = folder / "shop.duckdb"
+    with duckdb.connect(database) as connection:
+        connection.execute("create table orders as select i as id from range(1000) as r(i)")
+    session = DuckdbSession(str(database), memory_limit="100MB")
+    relation, scope = Relation(table_name="orders"), Scope(mode=ExtractionMode.FULL)
+    snapshot = session.take_snapshot(relation)
+    assert isinstance(snapshot, Snapshot)
+    reading = Reading(
+        relation=relation,
+        snapshot=snapshot,
+        scope=scope,
+        columns=plan_columns(session.describe(relation), None),
+    )
+    session.close()
+    plan = Plan(
+        plan_id="0" * 32,
+        run_id="run",
+        table=TableRef(source_name="shop", table_name="orders", path_name="orders"),
+        created_at=datetime.now(UTC),
+        reading=reading,
+        chunks=(Chunk(chunk_id=0),),
+    )
+    staging = Staging(folder / "out" / plan.plan_id)
+    save_plan(LocalDisk(), staging, plan)
+    return ChunkSpec(
+        table="shop.orders",
+        run_id="run",
+        source=DuckDBSource(type="duckdb", path=str(database)),
+        source_name="shop",
+        plan_id=plan.plan_id,
+        reading=reading,
+        chunk=plan.chunks[0],
+        staging=staging,
+        output=OutputConfig(base_path=str(folder)),
+        disk=LocalDisk(),
+    )
+
+
+def test_a_reason_is_the_error_it_stands_for():
+    error = Reason(kind=FailureKind.LOGIN_REFUSED, message="no", hint="ask", code="ORA-01017").as_error()
+    assert (type(error), error.hint, error.code) == (LoginRefused, "ask", "ORA-01017")
