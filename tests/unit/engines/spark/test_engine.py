@@ -1,4 +1,4 @@
-"""The driver's side: what is submitted when, and what becomes of it; over partitions that are threads of this process."""
+"""The driver's side: what is submitted when, and what becomes of it; partitions are threads of this process."""
 
 from __future__ import annotations
 

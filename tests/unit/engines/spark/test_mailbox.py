@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -15,6 +14,10 @@ from statekeeper.errors import FailureKind, LoginRefused
 from statekeeper.store.owner import this_process
 
 REFUSED = Reason(kind=FailureKind.LOGIN_REFUSED, message="ORA-01017", code="ORA-01017")
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
 @pytest.fixture
@@ -122,7 +125,7 @@ def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(mailbox):
         if "dead" in name:
             (other.folder / "owner.json").write_bytes(dead)
     sweep_mailboxes(mailbox.folder, timedelta(seconds=1))
-    assert sorted(os.listdir(mailbox.folder.parent)) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
+    assert names(mailbox.folder.parent) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
 
 
 def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
@@ -141,4 +144,4 @@ def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mailbox, "pulse", pulse)
         sweep_mailboxes(mailbox.folder, timedelta(milliseconds=10))
-    assert sorted(os.listdir(mailbox.folder.parent)) == [".run.spark-0123", ".run.spark-beating"]
+    assert names(mailbox.folder.parent) == [".run.spark-0123", ".run.spark-beating"]
