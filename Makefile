@@ -21,7 +21,8 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle check lint format schemas-json coverage soak soak-schemas bench-local bench-oracle bench-validation clean clean-demo
+.PHONY: help run test test-oracle test-spark check lint format schemas-json coverage soak soak-schemas
+.PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -54,6 +55,9 @@ format: $(DEV_STAMP) ## Format the code, and mend what the linter can.
 schemas-json: $(RUN_STAMP) ## Write schemas/json/ anew from the models.
 	$(BIN)/statekeeper schemas json --out schemas/json
 
+test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors and drivers killed in mid-run; 5 to 15 minutes.
+	@$(BIN)/python -m pytest tests/spark tests/unit/engines/spark -m 'spark or not spark' $(PYTEST_ARGS)
+
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
@@ -76,6 +80,9 @@ bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver l
 
 bench-validation: $(RUN_STAMP) ## Validating staged Parquet: rows/s beside pydantic row by row and three libraries; memory.
 	@$(BIN)/python -m benchmarks.validation.throughput
+
+bench-spark: $(DEV_STAMP) ## DuckDB to Parquet on Spark: rows/s beside the local engine and Spark's own reader; 100 small tables.
+	@$(BIN)/python -m benchmarks.spark.throughput
 
 clean: ## Remove the environment, caches and build products; never data.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*

@@ -21,6 +21,7 @@ from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
+from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
 from statekeeper.errors import StateDamaged
 from statekeeper.extracted import ExtractedTables
 from statekeeper.extraction import perform
@@ -170,6 +171,7 @@ class Runner:
         """Write down what this run is, before any work of it begins."""
         base_path = Path(self.pipeline.output.base_path)
         earlier = load_manifest(self.disk, base_path, self.identity.run_id)
+        sweep_dead_mailboxes(base_path, self.identity.run_id)
         manifest = RunManifest(
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,

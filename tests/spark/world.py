@@ -28,6 +28,8 @@ from tests.spark.modes import ENVIRONMENT, Mode, kill_tree
 ROOT = Path(__file__).parent.parent.parent
 STATEKEEPER = (sys.executable, "-c", "from statekeeper.cli.app import main; main()")
 RUN_ID = "mix-20260106"
+LIMIT = 240
+"""Seconds after which a test that waits has failed; nothing is measured by it."""
 START = datetime(2026, 1, 6)  # noqa: DTZ001 - a DATE has no zone
 ORDERS = 3000
 TABLES = {"shop": ("large", "small", "empty", "odd"), "ora": ("ORDERS", "NOTHING")}
@@ -162,7 +164,7 @@ class World:
                 cwd=self.folder, env=self.environment, stdout=said, stderr=said, text=True, start_new_session=True,
             )  # fmt: skip
 
-    def run(self, *arguments: str, seconds: float = 400) -> int:
+    def run(self, *arguments: str, seconds: float = LIMIT) -> int:
         """The same, to its end."""
         process = self.begin(*arguments)
         try:
@@ -226,7 +228,7 @@ class World:
 
 def wait_until(condition: Callable[[], object], *, what: str, process: subprocess.Popen[str] | None = None) -> None:
     """Wait for a condition; the limit only ends a test that hangs. A `process` must not end before."""
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + LIMIT
     while not condition():
         assert process is None or process.poll() is None, f"ended with {process.poll()} before {what}"
         assert time.monotonic() < deadline, f"waited for {what}"

@@ -29,10 +29,10 @@ from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.engines.spark.packing import Packing, share
 from statekeeper.engines.spark.partition import Cargo, Item, Load, parse_outcome
 from statekeeper.engines.spark.preflight import Cluster, inspect
-from statekeeper.engines.spark.session import HeldSession, first_line
-from statekeeper.engines.spark.sweeping import sweep_mailboxes
+from statekeeper.engines.spark.session import HeldSession, first_line, is_session_lost
+from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
 from statekeeper.engines.worker import Order
-from statekeeper.errors import InternalError, Interrupted, StateDamaged, StatekeeperError, StorageError
+from statekeeper.errors import InternalError, Interrupted, StateDamaged, StatekeeperError, StorageError, WorkerDied
 from statekeeper.logs import Redactor
 from statekeeper.store.owner import this_process
 
@@ -89,6 +89,7 @@ class SparkEngine:
         self._opening: asyncio.Task[Cluster] | None = None
         self._tending: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
+        self._lost: StatekeeperError | None = None
         self._is_closed = False
 
     async def run(self, job: Job[Result]) -> Result:
@@ -140,9 +141,10 @@ class SparkEngine:
         except OSError as error:
             hint = f"let this user write to {folder.parent}"
             raise StorageError(f"cannot make {folder}: {error}", hint=hint) from error
-        self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_mailboxes, folder, self._settings.silence))
+        self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_mailboxes, folder, self._settings.silence))
         self._held = await asyncio.to_thread(self._open_session)
         cluster = await asyncio.to_thread(inspect, self._held, folder, parallelism=self._settings.parallelism)
+        self._held.limit_patience(self._settings.silence.total_seconds())
         self._ledger.queue.workers = cluster.parallelism
         _LOG.info("Spark (%s): %d seats", cluster.held.flavour, cluster.parallelism)
         return cluster
@@ -221,7 +223,9 @@ class SparkEngine:
                     await asyncio.to_thread(self._mailbox.beat, beats)
             if self._ends:
                 await self._look()
-            if self._is_time():
+            if self._lost is not None:
+                self._ledger.settle_all(self._ledger.waiting, self._lost)
+            elif self._is_time():
                 self._submit(cluster)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
@@ -318,3 +322,8 @@ class SparkEngine:
         with suppress(OSError):
             self._mailbox.forget(items)
         self._ends.pop(tag).set_result(None)
+        if end.error is not None and is_session_lost(end.error):
+            self._lost = WorkerDied(
+                self._without_secrets(f"the Spark session is lost: {first_line(end.error)}"),
+                hint="see that Spark runs, then `statekeeper resume`",
+            )

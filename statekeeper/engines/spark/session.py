@@ -67,6 +67,15 @@ class HeldSession:
             value = self.spark.conf.get("spark.speculation", "false")
         return str(value).lower() == "true"
 
+    def limit_patience(self, seconds: float) -> None:
+        """Have a client of ours give its server up after about so long, instead of Spark's ten minutes."""
+        if self.flavour is Flavour.CONNECT and self.ownership is Ownership.OURS:
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            retries = max(3, int(seconds // 2))
+            policy = DefaultPolicy(max_retries=retries, initial_backoff=100, backoff_multiplier=2.0, max_backoff=2000)
+            self.spark.client.set_retry_policies([policy])
+
     def stop(self) -> None:
         """Stop it if it is ours; never raises."""
         if self.ownership is Ownership.OURS:
@@ -100,6 +109,16 @@ def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSess
         raise ConfigError(
             f"no Spark session could be made ({where}): {first_line(error)}", hint=_hint(error)
         ) from error
+
+
+_LOST = ("RetriesExceeded", "RETRIES_EXCEEDED", "INVALID_HANDLE.SESSION", "UNAVAILABLE", "stopped SparkContext",
+         "SparkContext was shut down", "Py4JNetworkError", "ConnectionRefusedError", "Connection refused")  # fmt: skip
+
+
+def is_session_lost(error: BaseException) -> bool:
+    """Whether what Spark raised says that the session itself is gone, so that no further job can be submitted to it."""
+    text = f"{type(error).__name__}: {error}"
+    return any(word in text for word in _LOST)
 
 
 def first_line(error: BaseException) -> str:

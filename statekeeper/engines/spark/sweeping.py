@@ -9,47 +9,50 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.layout import spark_mailbox
 from statekeeper.store.owner import Liveness, liveness
 
 _LOG = logging.getLogger("statekeeper.spark")
 
 
-def sweep_mailboxes(ours: Path, silence: timedelta) -> None:
-    """Remove the mailboxes of the same run beside ours whose driver is dead; never raises.
-
-    Of a driver on another machine its pulse tells, which takes a while: that long this takes, in the worst case.
-    """
-    unknown: dict[Mailbox, str | None] = {}
-    for mailbox in _others(ours):
-        owner = mailbox.owner()
-        alive = liveness(owner) if owner else Liveness.UNKNOWN
-        if alive is Liveness.DEAD:
+def sweep_dead_mailboxes(base_path: Path, run_id: str) -> None:
+    """Remove the mailboxes of a run whose drivers are known to be dead; never raises."""
+    for mailbox in _mailboxes_of(spark_mailbox(base_path, run_id, "")):
+        if _liveness(mailbox) is Liveness.DEAD:
             _LOG.info("removing the mailbox of a driver that died: %s", mailbox.folder)
             mailbox.remove()
-        elif alive is Liveness.UNKNOWN:
-            unknown[mailbox] = _pulse(mailbox)
-    if not unknown:
-        return
+
+
+def sweep_silent_mailboxes(ours: Path, silence: timedelta) -> None:
+    """Remove the mailboxes of the same run beside ours whose drivers, on other machines, are silent; never raises.
+
+    It takes as long as they may be silent, or until our own is removed: then the next run looks again.
+    """
+    others = [mailbox for mailbox in _mailboxes_of(ours) if mailbox.folder != ours]
+    pulses = {mailbox: _pulse(mailbox) for mailbox in others if _liveness(mailbox) is Liveness.UNKNOWN}
     deadline = time.monotonic() + silence.total_seconds()
-    while time.monotonic() < deadline:
+    while pulses and time.monotonic() < deadline:
         if not ours.exists():
-            return  # our own run has ended: the next one looks again
+            return
         time.sleep(0.2)
-    for mailbox, pulse in unknown.items():
+    for mailbox, pulse in pulses.items():
         if _pulse(mailbox) == pulse:
+            _LOG.info("removing the mailbox of a driver that gave no sign of life: %s", mailbox.folder)
             mailbox.remove()
 
 
-def _others(ours: Path) -> list[Mailbox]:
-    run = ours.name.rpartition("-")[0]
+def _mailboxes_of(any_of_run: Path) -> list[Mailbox]:
+    """The mailboxes of the run of which one is given, that one included."""
+    run = any_of_run.name.rpartition("-")[0]
     try:
-        return [
-            Mailbox(folder)
-            for folder in ours.parent.iterdir()
-            if folder != ours and folder.name.rpartition("-")[0] == run and folder.is_dir()
-        ]
+        return [Mailbox(path) for path in any_of_run.parent.iterdir() if path.name.rpartition("-")[0] == run]
     except OSError:
         return []
+
+
+def _liveness(mailbox: Mailbox) -> Liveness:
+    owner = mailbox.owner()
+    return liveness(owner) if owner else Liveness.UNKNOWN
 
 
 def _pulse(mailbox: Mailbox) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 
 from statekeeper.engines.spark import watch as watching
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
-from statekeeper.engines.spark.sweeping import sweep_mailboxes
+from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes, sweep_silent_mailboxes
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.errors import FailureKind, LoginRefused
 from statekeeper.store.owner import this_process
@@ -124,7 +124,7 @@ def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(mailbox):
         other.make(this_process())
         if "dead" in name:
             (other.folder / "owner.json").write_bytes(dead)
-    sweep_mailboxes(mailbox.folder, timedelta(seconds=1))
+    sweep_dead_mailboxes(mailbox.folder.parent.parent, "run")
     assert names(mailbox.folder.parent) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
 
 
@@ -143,5 +143,5 @@ def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Mailbox, "pulse", pulse)
-        sweep_mailboxes(mailbox.folder, timedelta(milliseconds=10))
+        sweep_silent_mailboxes(mailbox.folder, timedelta(milliseconds=10))
     assert names(mailbox.folder.parent) == [".run.spark-0123", ".run.spark-beating"]
