@@ -34,7 +34,7 @@ class DuckDBRows(DataSource):
     def schema(self) -> str:
         return SCHEMA
 
-    def reader(self, schema: object) -> "DuckDBRowsReader":
+    def reader(self, schema: object) -> "DuckDBRowsReader":  # noqa: ARG002 - it is ours
         return DuckDBRowsReader(self.options)
 
 

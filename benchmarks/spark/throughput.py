@@ -72,7 +72,7 @@ def extract(config: Path, engine: str, spark: Any) -> float:
 
 
 def own_reader(spark: Any, database: Path, rows: int) -> float:
-    """Seconds of Spark's own way: a Python data source of as many partitions as there are chunks, written to Parquet."""
+    """Seconds of Spark's own way: a Python data source with a partition for each chunk, written to Parquet."""
     output = FOLDER / "own-reader"
     shutil.rmtree(output, ignore_errors=True)
     spark.dataSource.register(DuckDBRows)

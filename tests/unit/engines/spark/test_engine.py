@@ -395,3 +395,15 @@ def test_rows_and_beginnings_are_told(room, monkeypatch):
 
     room.run(main)
     assert begun == [1]
+
+
+def test_when_the_session_is_lost_what_waits_is_not_submitted_to_it_again(room):
+    room.spark.fails = ConnectionRefusedError("[Errno 111] Connection refused")
+
+    async def main(engine):
+        for _ in range(3):
+            with pytest.raises(WorkerDied):
+                await engine.run(chunk(square, 2))
+
+    room.run(main)
+    assert len(room.sizes) == 1

@@ -17,10 +17,9 @@ from statekeeper.engines.spark.partition import Cargo, Item, Load, decode, parse
 from statekeeper.engines.worker import Order
 from statekeeper.errors import FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.layout import Staging
-from statekeeper.model.plan import Chunk, Plan, Reading, Snapshot
+from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
-from statekeeper.planning import plan_columns
 from statekeeper.sources.duckdb import DuckdbSession
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.documents import load_receipts, save_plan
@@ -218,12 +217,11 @@ def _chunk_of_a_table(folder):
     session = DuckdbSession(str(database), memory_limit="100MB")
     relation, scope = Relation(table_name="orders"), Scope(mode=ExtractionMode.FULL)
     snapshot = session.take_snapshot(relation)
-    assert isinstance(snapshot, Snapshot)
     reading = Reading(
         relation=relation,
         snapshot=snapshot,
         scope=scope,
-        columns=plan_columns(session.describe(relation), None),
+        columns=(PlannedColumn(name="id", database_type="BIGINT", read_type="int64", arrow_type="int64"),),
     )
     session.close()
     plan = Plan(
@@ -240,7 +238,7 @@ def _chunk_of_a_table(folder):
         table="shop.orders",
         run_id="run",
         source=DuckDBSource(type="duckdb", path=str(database)),
-        source_name="shop",
+        login="shop",
         plan_id=plan.plan_id,
         reading=reading,
         chunk=plan.chunks[0],

@@ -1,0 +1,93 @@
+"""What is said of executors that cannot do the work; they are threads of this process, or what they would answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from statekeeper import __version__
+from statekeeper.engines.spark import preflight
+from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.preflight import Answer, inspect
+from statekeeper.engines.spark.session import HeldSession, Ownership
+from statekeeper.errors import ConfigError
+from statekeeper.store.owner import this_process
+
+from .thread_spark import ThreadSpark
+
+
+@pytest.fixture
+def mailbox(tmp_path):
+    mailbox = Mailbox(tmp_path / "_runs" / ".run.spark-1")
+    mailbox.make(this_process())
+    return mailbox.folder
+
+
+def held(spark=None):
+    return HeldSession.of(spark or ThreadSpark(slots=3), Ownership.GIVEN)
+
+
+def answering(monkeypatch, **changes):
+    """Executors that are fine but for some of their answers."""
+    modules = dict.fromkeys(("pyarrow", "pydantic", "duckdb", "oracledb", "psutil", "yaml"), "1") | {
+        "statekeeper": __version__
+    }
+    modules |= changes.pop("modules", {})
+    answer = Answer(host="node-7", python="3.11.7", modules=modules, word="", refusal=None).model_copy(update=changes)
+
+    def run_job(_held, question, *, partitions, tag):
+        word = changes.get("word", (question.__closure__ and _word_in(question)))
+        return tuple(answer.model_copy(update={"word": word}).model_dump_json() for _ in range(partitions))
+
+    monkeypatch.setattr(preflight, "run_job", run_job)
+
+
+def _word_in(question):
+    (mailbox,) = [cell.cell_contents for cell in question.__closure__ if isinstance(cell.cell_contents, str)]
+    with open(f"{mailbox}/word") as file:  # noqa: PTH123
+        return file.read()
+
+
+def test_every_seat_is_asked_and_nothing_is_left_but_the_word(mailbox):
+    spark = ThreadSpark(slots=3)
+    cluster = inspect(held(spark), mailbox, parallelism=None)
+    assert (cluster.parallelism, cluster.is_speculating) == (3, False)
+    assert [partitions for _, partitions in spark.jobs] == [3]
+    assert sorted(path.name for path in mailbox.iterdir()) == ["owner.json", "pulse", "word"]
+
+
+def test_speculation_is_known(mailbox):
+    spark = ThreadSpark(conf={"spark.speculation": "true"})
+    assert inspect(held(spark), mailbox, parallelism=5).is_speculating
+
+
+def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
+    answering(monkeypatch, word="of another folder")
+    with pytest.raises(
+        ConfigError, match=r"node-7 do not see the folder.*there is another folder of that name"
+    ) as caught:
+        inspect(held(), mailbox, parallelism=1)
+    assert "base_path" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"modules": {"duckdb": None}}, "node-7 lack duckdb"),
+        ({"modules": {"statekeeper": "0.0.1"}}, f"node-7 have statekeeper 0.0.1, and the driver has {__version__}"),
+        ({"refusal": "Permission denied"}, "node-7 cannot write to .*Permission denied"),
+    ],
+)
+def test_what_executors_lack_is_told(mailbox, monkeypatch, changes, told):
+    answering(monkeypatch, **changes)
+    with pytest.raises(ConfigError, match=told) as caught:
+        inspect(held(), mailbox, parallelism=1)
+    assert caught.value.hint
+
+
+def test_a_first_job_that_fails_is_told_with_its_cause(mailbox):
+    spark = ThreadSpark(
+        fails=RuntimeError("[PYTHON_VERSION_MISMATCH] Python in worker has different version"), spares=0
+    )
+    with pytest.raises(ConfigError, match="could not run a first job: RuntimeError") as caught:
+        inspect(held(spark), mailbox, parallelism=1)
+    assert "PYSPARK_PYTHON" in caught.value.hint
