@@ -50,6 +50,7 @@ from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lock import acquire
 from statekeeper.store.state import LocalStateStore
+from statekeeper.store.temps import sweep_all_temps
 from statekeeper.verification import VerifySpec, verify_published
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -283,11 +284,21 @@ class _Extraction:
             return
         await self.run.doors.enter(self.config)
         try:
-            await run_chunks(self.config, self.run, plan, self.staging)
+            await self._run_chunks(plan)
         except SnapshotLost as error:
             self._after_lost_snapshot(error)
             return
         self._fire(Trigger.EXTRACTED)
+
+    async def _run_chunks(self, plan: Plan) -> None:
+        try:
+            await run_chunks(self.config, self.run, plan, self.staging)
+        except asyncio.CancelledError:
+            # A worker that had to be killed leaves the part that it was writing.
+            with suppress(LockLost, OSError):
+                self.lock.check()
+                sweep_all_temps(self.run.disk, self.staging.parts)
+            raise
 
     async def _validate(self) -> None:
         plan = self._load_plan()

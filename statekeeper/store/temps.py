@@ -43,6 +43,11 @@ def sweep_temps(
             disk.unlink(temp_file(folder / name, token), role="sweep")
 
 
+def sweep_all_temps(disk: Disk, folder: Path) -> None:
+    """Remove every temporary file in a folder that is one extraction's own."""
+    sweep_temps(disk, folder, {name for name, _ in temps_in(disk, folder)})
+
+
 def older_than(epoch: int) -> Callable[[str], bool]:
     """Whether a token is a lock's epoch below `epoch`."""
     return lambda token: token.isdecimal() and int(token) < epoch
