@@ -61,9 +61,10 @@ def mode_named(name: str, folder: Path, environment: dict[str, str]) -> Iterator
 
 
 class ConnectServer:
-    """A Spark Connect server in processes of its own, with two cores."""
+    """A Spark Connect server in processes of its own."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environment: dict[str, str], *, cores: int = 2) -> None:
+        self._master = f"local[{cores},4]"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -81,7 +82,7 @@ class ConnectServer:
             "spark.connect.grpc.binding.port": str(self.port),
             "spark.connect.grpc.binding.address": "127.0.0.1",
         }
-        command = [str(_HOME / "bin/spark-submit"), "--master", "local[2,4]"]
+        command = [str(_HOME / "bin/spark-submit"), "--master", self._master]
         command += [part for name, value in conf.items() for part in ("--conf", f"{name}={value}")]
         command += ["--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "spark-internal"]
         log = (self._folder / f"connect-{self.port}.log").open("ab")

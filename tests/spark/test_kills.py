@@ -13,7 +13,7 @@ from collections import Counter
 import psutil
 import pytest
 
-from tests.spark.modes import CLUSTER, LOCAL, ConnectServer, Mode, kill_tree
+from tests.spark.modes import CLUSTER, LOCAL, ConnectServer, Mode
 from tests.spark.world import LIMIT, RUN_ID, no_process_left, python_workers, wait_until
 
 pytestmark = pytest.mark.spark
@@ -29,10 +29,10 @@ class Held:
         self.server = server
         self.expected = 0
 
-    def let_pass(self, number):
+    def let_pass(self, number, *, seconds=FOREVER):
         """Let so many further queries of chunks pass, and hold those after; what is held already stays so."""
         self.server.clear_faults()
-        self.server.fault("delay", match=_CHUNK, seconds=FOREVER, times=None, skip=number)
+        self.server.fault("delay", match=_CHUNK, seconds=seconds, times=None, skip=number)
 
     def wait_for(self, further, *, process):
         """Return when so many further queries are held."""
@@ -146,12 +146,17 @@ def test_worker_jvm_and_driver_of_a_local_session_are_killed_and_the_local_engin
     assert_complete(world, name, reference)
 
 
-def test_worker_server_and_client_of_spark_connect_are_killed(world, reference, held):
+def test_worker_server_and_client_of_spark_connect_are_killed_and_late_attempts_ignored(world, reference, held):
+    """The job outlives its client. Its workers, whose queries are answered late, come to chunks that others have done.
+
+    (Spark's own speculation never runs a second attempt on the host of the first: it cannot be had on one machine.)
+    """
     name = "connect"
-    server = ConnectServer(world.folder, world.environment)
+    server = ConnectServer(world.folder, world.environment, cores=4)
     server.start()
     try:
-        world.configure(name, mode=Mode("connect", {"remote": server.remote}), output={"lease_ttl": "2s"})
+        section = {"remote": server.remote, "parallelism": 2}
+        world.configure(name, mode=Mode("connect", section), output={"lease_ttl": "2s"})
         held.let_pass(2)
         process = begin(world, name)
         with no_process_left(process):
@@ -162,17 +167,26 @@ def test_worker_server_and_client_of_spark_connect_are_killed(world, reference, 
             server.kill()
             assert process.wait(LIMIT) == 1, world.said
         assert world.status(name)["ORDERS"]["failure"]["kind"] == "worker_died"
-        held.let_pass(1)
+        held.let_pass(1, seconds=45)
         server.start()
         process = world.begin(*resume(world, name))
         with no_process_left(process):
             held.wait_for(2, process=process)
             process.send_signal(signal.SIGKILL)
-        held.let_all_pass()  # the job outlives its client, until it looks up from its query
+        done = {str(one["binds"]) for one in world.chunk_reads() if one["finished"]}
+        assert len(done) == len(world.receipts(name)) == 4
+        held.server.clear_faults()
         assert world.run(*resume(world, name)) == 0, world.said
+        published = {path: path.stat().st_mtime_ns for path in (world.folder / name).rglob("*")}
+        wait_until(lambda: not python_workers(world.server, server.process.pid), what="the late workers to end")
     finally:
         server.kill()
-    assert_complete(world, name, reference)
+    assert {path: path.stat().st_mtime_ns for path in (world.folder / name).rglob("*")} == published
+    asked = Counter(str(one["binds"]) for one in world.chunk_reads())
+    assert {asked[chunk] for chunk in done} == {1}
+    assert sum(count > 1 for count in asked.values()) >= 2, "those that were held were asked for again"
+    assert world.published(name, "ora", "ORDERS").equals(world.published(reference, "ora", "ORDERS"))
+    world.assert_nothing_left(name)
 
 
 def test_a_run_begun_by_the_local_engine_goes_on_on_spark(world, reference, held):
@@ -210,43 +224,3 @@ def test_ctrl_c_stops_executors_that_hear_nothing_and_leaves_no_temporary_file(w
     held.let_all_pass()
     assert world.run(*resume(world, name, "--engine", "local")) == 0, world.said
     assert_complete(world, name, reference)
-
-
-def test_an_attempt_that_comes_late_is_ignored(world, reference, held):
-    """The worker of a lost executor stands still until the table is published, and then goes on with its chunk.
-
-    (Spark's own speculation never runs a second attempt on the host of the first, so it cannot be had on one machine.)
-    """
-    name = "late"
-    world.configure(name, mode=CLUSTER)
-    world.server.fault("delay", match=_CHUNK, seconds=45, times=2)
-    process = begin(world, name)
-    late = None
-    try:
-        held.wait_for(2, process=process)
-        late = python_workers(world.server, process.pid)[0]
-        late.suspend()
-        daemon, executor = late.parent(), next(each for each in late.parents() if each.name() == "java")
-        daemon.kill()  # else it would take its workers with it
-        executor.kill()
-        assert process.wait(LIMIT) == 0, world.said
-        assert late.is_running()
-        before = {path: path.stat().st_mtime_ns for path in (world.folder / name).rglob("*")}
-        late.resume()
-        wait_until(lambda: not _lives(late), what="the late worker to end")
-    finally:
-        kill_tree(process.pid)
-        if late is not None and _lives(late):
-            late.kill()
-    asked = Counter(str(one["binds"]) for one in world.chunk_reads())
-    assert max(asked.values()) == 2, "its chunk was done again"
-    assert {path: path.stat().st_mtime_ns for path in (world.folder / name).rglob("*")} == before
-    assert world.published(name, "ora", "ORDERS").equals(world.published(reference, "ora", "ORDERS"))
-    world.assert_nothing_left(name)
-
-
-def _lives(process):
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
