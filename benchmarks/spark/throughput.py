@@ -1,6 +1,6 @@
 """Rows per second of one table on Spark and on the local engine, beside Spark's own reader; and a hundred small tables.
 
-    python benchmarks/spark/throughput.py [--rows 4000000] [--rounds 3]
+    python -m benchmarks.spark.throughput [--rows 4000000] [--rounds 3]
 
 Spark is a `local-cluster` of two executors with a core each, started once and warm; the local engine has two
 processes. Of each the time of the run itself is taken, in this process, in turns.
@@ -17,14 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "local"))
-
 import duckdb
 import pyarrow.parquet as pq
-from dataset import CHUNK_ROWS, DATE, FOLDER, REPOSITORY, lineitem, small_tables
-from measured import write_config
-from reader import DuckDBRows
+from benchmarks.local.pipeline import write_config
 
+from benchmarks.local.dataset import CHUNK_ROWS, DATE, FOLDER, REPOSITORY, lineitem, small_tables
+from benchmarks.spark import reader
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.reporting import NullReporter
 
@@ -51,7 +49,6 @@ def spark_session() -> Iterator[Any]:
     spark.sparkContext.setLogLevel("ERROR")
     print(f"session: {time.perf_counter() - started:.1f} s to start Spark", flush=True)
     try:
-        spark.addArtifacts(str(Path(__file__).with_name("reader.py")), pyfile=True)
         yield spark
     finally:
         spark.stop()
@@ -73,9 +70,12 @@ def extract(config: Path, engine: str, spark: Any) -> float:
 
 def own_reader(spark: Any, database: Path, rows: int) -> float:
     """Seconds of Spark's own way: a Python data source with a partition for each chunk, written to Parquet."""
+    from pyspark import cloudpickle
+
     output = FOLDER / "own-reader"
     shutil.rmtree(output, ignore_errors=True)
-    spark.dataSource.register(DuckDBRows)
+    cloudpickle.register_pickle_by_value(reader)  # executors do not find it by its name
+    spark.dataSource.register(reader.DuckDBRows)
     started = time.perf_counter()
     frame = spark.read.format("duckdb_rows").option("database", str(database)).option("rows", rows)
     frame.option("chunk", CHUNK_ROWS).load().write.option("compression", "zstd").parquet(str(output))
