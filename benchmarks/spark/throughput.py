@@ -19,9 +19,10 @@ from typing import Any
 
 import duckdb
 import pyarrow.parquet as pq
-from benchmarks.local.pipeline import write_config
 
-from benchmarks.local.dataset import CHUNK_ROWS, DATE, FOLDER, REPOSITORY, lineitem, small_tables
+from benchmarks.local.dataset import CHUNK_ROWS, DATE, FOLDER, lineitem, small_tables
+from benchmarks.local.pipeline import write_config
+from benchmarks.shared.measured import REPOSITORY
 from benchmarks.spark import reader
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.reporting import NullReporter

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from statekeeper import __version__
 from statekeeper.engines.spark.jobs import Function, run_job
 from statekeeper.engines.spark.session import HeldSession, first_line
-from statekeeper.engines.spark.shipping import zip_package
+from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,8 +63,7 @@ def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None) -> Clu
     seats = parallelism or held.parallelism
     answers = _ask(held, mailbox, seats)
     if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
-        with tempfile.TemporaryDirectory() as folder:
-            held.spark.addArtifacts(str(zip_package(Path(folder))), pyfile=True)
+        send_package(held.spark)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
         answers = _ask(held, mailbox, seats)
     _judge(answers, mailbox)

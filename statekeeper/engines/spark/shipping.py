@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parents[2]
+
+
+def send_package(spark: Any) -> None:
+    """Have the Python workers of a session find statekeeper."""
+    # Executors fetch it when they first need it, from this very file: it must be there for as long as they come.
+    folder = tempfile.mkdtemp(prefix="statekeeper-shipped-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    spark.addArtifacts(str(zip_package(Path(folder))), pyfile=True)
 
 
 def zip_package(folder: Path) -> Path:
