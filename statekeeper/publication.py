@@ -5,8 +5,9 @@ The order, each step safe to do again after a crash:
 1. `make_ready`: link the parts into the staging folder's `publish.<epoch>/`, rows that were put apart into
    `beside.<epoch>/`;
 2. the caller persists the publish intent;
-3. `put_in_place`: rename, or exchange with what is there; first rows that were put apart, then the dataset, then away
-   with those of an earlier extraction: there is no instant at which a row is in neither;
+3. `put_in_place`: rename, or exchange with what is there: rows that were put apart first, so that a row which the new
+   dataset lacks is there before the old one goes; then the dataset; then away with rows that an earlier extraction put
+   apart, where this one has none;
 4. `commit`: write the metadata, which is the commit record;
 5. the caller persists `complete`;
 6. `sweep`: remove what is no longer named by anything.

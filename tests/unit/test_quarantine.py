@@ -362,3 +362,22 @@ def test_a_key_is_held_by_the_rows_that_are_published(shop):
     assert "3 of 400 rows break the schema and 2 of 400 rows break a key" in report.failure.message
     assert "none can be put apart" in report.failure.message
     _assert_adds_up(shop, BAD)  # what was published stays
+
+
+def test_one_bad_value_in_the_last_row_group_of_many_is_found_and_put_apart(shop):
+    rows = 60_000
+    shop.execute(
+        f"create or replace table orders as select i as id, case when i = {rows - 1} then -1 else 1 end as amount, "
+        f"'note' as note from range({rows}) r(i)"
+    )
+    output = {"base_path": str(shop.folder / "data"), "row_group_rows": 5_000}
+    entry = _entry(chunking={"strategy": "rowid", "target_rows": 20_480})
+    assert shop.run(entry, output=output)["orders"].outcome is Outcome.COMPLETED
+    (row,) = _apart(shop)
+    assert (row["id"], row["amount"]) == (rows - 1, -1)
+    told = shop.metadata().validation
+    assert shop.rows() + told.quarantined_rows == told.extracted_rows == told.counted_rows == rows
+    last = pq.read_metadata(max(shop.layout().output.iterdir()))
+    assert last.num_row_groups > 1
+    violations = json.loads(shop.layout().violations.read_text())
+    assert violations["violations"][0]["samples"][0]["values"]["id"] == str(rows - 1)
