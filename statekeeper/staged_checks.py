@@ -277,8 +277,9 @@ class _StagedChecks:
 
 
 def _validation_failed(message: str, config: ExtractionConfig, findings: Findings) -> ValidationFailed:
+    what = "the schema or the key" if findings.key_violating_rows else "the schema"
     ways = [
-        "correct the schema (the table is then extracted anew)",
+        f"correct {what} (the table is then extracted anew)",
         "correct the data and run with --force-reprocess",
         "set on_violation: warn",
     ]

@@ -262,6 +262,18 @@ class TestParents:
             assert reports["orders"].is_good
             assert reports["customers"].failure.kind is FailureKind.VALIDATION
 
+    @pytest.mark.parametrize("is_parent_first", [True, False])
+    def test_a_row_that_the_parent_puts_apart_is_not_there_whenever_it_is_looked_for(self, shop, is_parent_first):
+        sifted = CUSTOMERS | {"columns": {"id": {"type": "int", "lt": 299}}, "on_violation": "quarantine"}
+        tables = (ORDERS, sifted)
+        if is_parent_first:
+            assert outcomes(shop.only("customers", of=tables)) == complete("customers")
+        reports = shop.run(*tables)
+        assert reports["customers"].is_good
+        assert "3 of 900 rows break a key: customer references (3)" in reports["orders"].failure.message
+        assert "correct the schema or the key" in reports["orders"].failure.hint
+        assert "customer=299 is in no row of shop.customers (id)" in json.dumps(shop.violations())
+
     def test_parts_that_are_swept_while_they_are_read_are_read_where_they_were_published(self, shop):
         is_read = asyncio.Event()
 
