@@ -140,8 +140,8 @@ class _KeyWork:
     def _missing(self, reference: Reference, why: str) -> ParentMissing:
         return ParentMissing(
             f"{self.config.table.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
-            hint=f"`statekeeper run` of both tables, or `statekeeper resume`, goes on from here once "
-            f"{reference.parent.key} is extracted; or leave the reference out",
+            hint=f"run without --table, or with --table {reference.parent.key} as well: this one goes on from what is "
+            "extracted; or leave the reference out",
         )
 
     def _parent(self, reference: Reference) -> ExtractionConfig:

@@ -288,7 +288,7 @@ def _validation_failed(message: str, config: ExtractionConfig, findings: Finding
         ways[2] = f"raise max_quarantined, if {findings.violating_rows:,} rows may be put apart"
     elif config.on_violation is OnViolation.QUARANTINE:
         message = f"{message}; of rows that break a key together, none can be put apart"
-    else:
+    elif not findings.key_violating_rows:
         ways[2] += " or quarantine"
     return ValidationFailed(message, hint=", or ".join(ways))
 
