@@ -51,7 +51,7 @@ class ColumnChange(Frozen):
             case ChangeKind.LOST:
                 what = f"column {self.column} ({self.expected}) is lost"
             case ChangeKind.RETYPED:
-                what = f"column {self.column} is retyped from {self.expected}, to {self.found}"
+                what = f"column {self.column} is retyped from {self.expected} to {self.found}"
         return f"{what}: {self.outcome}"
 
 
@@ -65,4 +65,4 @@ class Baseline(Frozen):
     def type_of(self, name: str) -> str:
         """How messages tell a column's type: the database's, where it was kept, and the file's."""
         declared, held = self.database_types.get(name), self.columns[name]
-        return f"{declared}, {held} in the file" if declared else f"{held} in the file"
+        return f"{declared} ({held} in the file)" if declared else f"{held} in the file"

@@ -49,11 +49,13 @@ class ValidationSummary(Frozen):
         """What a person should know of the published rows, a sentence each."""
         told = [str(change) for change in self.drift]
         if self.violations:
-            told.append(f"{self.violations:,} rows break the schema, and were published all the same")
+            told.append(f"rows published although they break the schema: {self.violations:,}")
         if self.key_violations:
-            told.append(f"{self.key_violations:,} rows break a key, and were published all the same")
+            told.append(f"rows published although they break a key: {self.key_violations:,}")
         if self.quarantine:
-            told.append(f"{self.quarantined_rows:,} rows break the schema, and are apart in {self.quarantine.name}")
+            told.append(
+                f"rows kept apart in {self.quarantine.name}, since they break the schema: {self.quarantined_rows:,}"
+            )
         return tuple(told)
 
 

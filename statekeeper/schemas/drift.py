@@ -227,7 +227,7 @@ def _retyped(planned: PlannedColumn, before: Baseline) -> Difference:
 
 
 def _type_of(planned: PlannedColumn) -> str:
-    return f"{planned.database_type}, {planned.arrow_type} in the file"
+    return f"{planned.database_type} ({planned.arrow_type} in the file)"
 
 
 def _is_other(planned: PlannedColumn, before: Baseline) -> bool:

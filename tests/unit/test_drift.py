@@ -108,7 +108,7 @@ def test_a_type_that_the_schema_takes_as_well_is_told_and_no_policy_is_asked(sho
     shop.execute("alter table orders alter column id type integer")
     heard = Heard()
     assert shop.run(_entry(columns=rules), day=LATER, reporter=heard)["orders"].outcome is Outcome.COMPLETED
-    told = "column id is retyped from BIGINT, int64 in the file, to INTEGER, int32 in the file: admitted"
+    told = "column id is retyped from BIGINT (int64 in the file) to INTEGER (int32 in the file): admitted"
     assert [str(change) for change in shop.metadata(day=LATER).validation.drift] == [told]
     assert told in heard.warnings
     assert shop.run(_entry("evolve", columns=rules), day=LATER)["orders"].outcome is Outcome.SKIPPED

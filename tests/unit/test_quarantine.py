@@ -110,7 +110,7 @@ def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_the
     violations = json.loads(shop.layout().violations.read_text())
     assert violations["violating_rows"] == len(BAD)
     assert any("3 of 400 rows break the schema: amount ge (3)" in told for told in heard.warnings)
-    assert report.remarks == ("3 rows break the schema, and are apart in shop-20260106_quarantine.parquet",)
+    assert report.remarks == ("rows kept apart in shop-20260106_quarantine.parquet, since they break the schema: 3",)
     assert not shop.layout().staging_root.exists()
 
 
