@@ -17,6 +17,7 @@ _BROKEN = """\
   - table_name: broken
     custom_query: select id, amount from large
     chunking: {strategy: key, column: id, target_rows: 2000}
+    keep_violating_rows: true
     columns: {id: {type: int, lt: 10, nullable: true}, amount: {type: decimal, max_digits: 18, decimal_places: 2}}
   - {table_name: missing}
 """
@@ -57,6 +58,8 @@ def documents(tmp_path_factory):
         "a plan": ("plan", staging / "plan.json"),
         "a receipt": ("receipt", min((staging / "receipts").glob("chunk-*.json"))),
         "the receipt of the count": ("count-receipt", staging / "receipts/count.json"),
+        "the receipt of a sifted part": ("sift-receipt", min((staging / "receipts").glob("sifted-*.json"))),
+        "the receipt of all rejected rows": ("rejects-receipt", staging / "receipts/rejects.json"),
         "the violations": ("violations", day / f"{work.run_id}_violations.json"),
     }
     found = {name: (kind, json.loads(text)) for name, (kind, text) in printed.items()}
@@ -82,6 +85,8 @@ _NAMES = (
     "a plan",
     "a receipt",
     "the receipt of the count",
+    "the receipt of a sifted part",
+    "the receipt of all rejected rows",
     "the violations",
     "the config",
 )
