@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
 from statekeeper.config.extraction import OutputConfig, SourceConfig
@@ -21,9 +21,8 @@ from statekeeper.model.plan import Chunk, Reading
 from statekeeper.model.receipt import Receipt
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_receipt, save_receipt
-from statekeeper.store.durable import storage_errors
+from statekeeper.store.durable import streamed_once
 from statekeeper.store.failpoints import failpoint
-from statekeeper.store.temps import temp_file
 from statekeeper.work import WorkContext
 
 if TYPE_CHECKING:
@@ -62,16 +61,9 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
         return earlier
     attempt = uuid4().hex[:12]
     part = spec.staging.parts / staged_part_name(spec.chunk.chunk_id, attempt)
-    temp = temp_file(part, attempt)
     started_at = datetime.now(UTC)
-    try:
-        with storage_errors(part, "write"):
-            written = _write_part(spec, context, temp=temp)
-            spec.disk.rename(temp, part, role="part")
-            spec.disk.sync_folder(part.parent, role="part")
-    except BaseException:
-        _discard(spec.disk, temp)
-        raise
+    with streamed_once(spec.disk, part, role="part", unique=attempt) as file:
+        written = _write_part(spec, context, file=file)
     receipt = Receipt(
         plan_id=spec.plan_id,
         chunk_id=spec.chunk.chunk_id,
@@ -96,17 +88,14 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
     return winner
 
 
-def _write_part(spec: ChunkSpec, context: WorkContext, *, temp: Path) -> WrittenPart:
+def _write_part(spec: ChunkSpec, context: WorkContext, *, file: BinaryIO) -> WrittenPart:
     from statekeeper.part_file import batch_rows, write_part
 
     columns = spec.reading.columns
     session = context.session(spec.login, spec.source)
-    with spec.disk.create(temp, role="part") as file:
-        read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
-        batches = _checked(read, spec, context)
-        written = write_part(file, batches, columns=columns, output=spec.output, lineage=_lineage(spec))
-        spec.disk.sync_file(file, role="part")
-    return written
+    read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
+    batches = _checked(read, spec, context)
+    return write_part(file, batches, columns=columns, output=spec.output, lineage=_lineage(spec))
 
 
 def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext) -> Iterator[pa.RecordBatch]:

@@ -18,7 +18,7 @@ from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.planning import CountSpec, count_rows, needs_count
 from statekeeper.run import Run
-from statekeeper.store.documents import load_count, load_receipts, save_count
+from statekeeper.store.documents import load_count, load_receipts, record_receipt, save_count
 
 
 async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
@@ -30,6 +30,8 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
         StatekeeperError: the first failure that retries did not cure.
     """
     done = load_receipts(run.disk, staging, plan.plan_id)
+    for receipt in done.values():
+        record_receipt(run.disk, staging, receipt)
     work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
     run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
     missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
@@ -121,6 +123,7 @@ class _ChunkWork:
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )
         receipt: Receipt = await self._retried(job, attempt)
+        record_receipt(self.run.disk, self.staging, receipt)
         self.chunks_done += 1
         self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
 

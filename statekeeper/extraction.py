@@ -30,6 +30,7 @@ from statekeeper.errors import (
     StorageError,
 )
 from statekeeper.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
+from statekeeper.generations import publication_on
 from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.key_work import announce_published, announce_skipped
 from statekeeper.layout import ExtractionLayout, Staging
@@ -39,7 +40,7 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
 from statekeeper.planning import PlanSpec, make_plan
-from statekeeper.publication import Publication, sweep
+from statekeeper.publication import sweep
 from statekeeper.report import Outcome, TableReport
 from statekeeper.run import Run
 from statekeeper.schemas.models import load_model
@@ -203,9 +204,11 @@ class _Extraction:
 
     def _tidy(self) -> None:
         """Remove what earlier runs left."""
-        live = None if self.record.state is State.COMPLETE else self.record.plan_id
+        is_complete = self.record.state is State.COMPLETE
+        live = None if is_complete else self.record.plan_id
+        published = self.record.published if is_complete else None
         try:
-            sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock)
+            sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock, published=published)
         except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
             self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
 
@@ -304,7 +307,7 @@ class _Extraction:
         plan = self._load_plan()
         if plan is None:
             return
-        publication = Publication(self.run.disk, self.layout, self.staging, self.lock)
+        publication = publication_on(self.run.disk, self.layout, self.staging, self.lock)
         checked = await check_staged(self.config, self.run, plan, self.staging, publication, self.record)
         if isinstance(checked, DamagedPart):
             self._redo(checked)

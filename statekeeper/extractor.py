@@ -30,6 +30,7 @@ from statekeeper.schemas.differences import DiffReport
 from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.documents import load_manifest
+from statekeeper.store.probe import disk_under
 
 
 class DataExtractor:
@@ -109,7 +110,7 @@ class DataExtractor:
         runners = [self._runner_of(entries, *run) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
         for runner in runners:
-            for table in runner.run(runner.pipeline.tables, is_forced=force_reprocess).tables:
+            for table in _on_its_disk(runner).run(runner.pipeline.tables, is_forced=force_reprocess).tables:
                 results[table.table.key] = results.get(table.table.key, True) and table.is_good
         return results
 
@@ -126,7 +127,7 @@ class DataExtractor:
         Raises:
             ConfigError: an entry cannot be used; nothing was begun.
         """
-        runner = self._runner_of(table_configs, str(extraction_date), run_id)
+        runner = _on_its_disk(self._runner_of(table_configs, str(extraction_date), run_id))
         return runner.run(runner.pipeline.tables, is_forced=force_reprocess)
 
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
@@ -241,11 +242,12 @@ class StatefulDataExtractor(DataExtractor):
         Raises:
             UsageError: a name is not a table of the pipeline.
         """
-        return self._runner.run(self._selected(tables), is_forced=force_reprocess)
+        selected = self._selected(tables)
+        return _on_its_disk(self._runner).run(selected, is_forced=force_reprocess)
 
     def resume(self) -> RunReport:
         """Go on with the tables that this run has and that are not complete."""
-        return self._runner.run(self._of_this_run(), is_forced=False)
+        return _on_its_disk(self._runner).run(self._of_this_run(), is_forced=False)
 
     def status(self) -> RunStatus:
         """How the tables of this run are, read from their files alone.
@@ -281,11 +283,12 @@ class StatefulDataExtractor(DataExtractor):
 
         A state file that cannot be read is moved aside and kept. Returns the keys of the tables that were reset.
         """
-        return reset_tables(self._runner, self._selected(tables), only=None)
+        selected = self._selected(tables)
+        return reset_tables(_on_its_disk(self._runner), selected, only=None)
 
     def reset_failed(self) -> tuple[str, ...]:
         """Put every failed table back to `pending`; returns their keys."""
-        return reset_tables(self._runner, self.pipeline.tables, only=State.FAILED)
+        return reset_tables(_on_its_disk(self._runner), self.pipeline.tables, only=State.FAILED)
 
     @property
     def _runner(self) -> Runner:
@@ -306,6 +309,12 @@ class StatefulDataExtractor(DataExtractor):
 
     def _selected(self, names: Iterable[str]) -> tuple[ExtractionConfig, ...]:
         return select_tables(self.pipeline, names)
+
+
+def _on_its_disk(runner: Runner) -> Runner:
+    """The runner, able to write: with the disk that the output folder proves to be."""
+    output = runner.pipeline.output
+    return dataclasses.replace(runner, disk=disk_under(Path(output.base_path), output.writes.value))
 
 
 def _identity(

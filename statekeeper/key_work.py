@@ -69,7 +69,7 @@ def announce_published(config: ExtractionConfig, run: Run, layout: ExtractionLay
 
 
 def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
-    output = layout.output
+    output = layout.folder / metadata.output_name
     files = tuple(output / file.name if metadata.is_folder else output for file in metadata.files)
     columns = tuple(FileColumn(name, arrow_type) for name, arrow_type in metadata.columns.items())
     return ExtractedTable(Rows(files, columns), metadata.snapshot)

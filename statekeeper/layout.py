@@ -3,6 +3,7 @@
 ```
 <base_path>/<source_name>/<path_name>/<yyyymm>/<dd>/
     <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
+    <run_id>.<plan8>.parquet      the same, a further generation, where nothing can be renamed (metadata `output_path`)
     <run_id>_metadata.json        the commit record
     <run_id>_state.json           the state machine
     <run_id>_quarantine.parquet   rows that were put apart, with what they break; part of what is published
@@ -80,6 +81,10 @@ class Staging:
     def receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"chunk-{chunk_id:05d}.json"
 
+    def receipt_of_attempt(self, chunk_id: int, attempt: str) -> Path:
+        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name."""
+        return self.receipts / f"chunk-{chunk_id:05d}.{attempt}.json"
+
     def sift_receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"sifted-{chunk_id:05d}.json"
 
@@ -111,6 +116,22 @@ class ExtractionLayout:
     @property
     def output(self) -> Path:
         return self.folder / f"{self.run_id}.parquet"
+
+    def generation(self, plan_id: str) -> Path:
+        """The dataset of a plan that cannot take the name of the one it replaces."""
+        return self.folder / f"{self.run_id}.{plan_id[:8]}.parquet"
+
+    def is_dataset_name(self, name: str) -> bool:
+        """Whether a name in the folder is the dataset's, or that of a generation of it."""
+        return re.fullmatch(re.escape(self.run_id) + r"(\.[0-9a-f]{8})?\.parquet", name) is not None
+
+    def quarantine_of(self, plan_id: str) -> Path:
+        """The rows that a plan puts apart, where they cannot take the name of those they replace."""
+        return self.folder / f"{self.run_id}_quarantine.{plan_id[:8]}.parquet"
+
+    def is_quarantine_name(self, name: str) -> bool:
+        """Whether a name in the folder is that of rows that were put apart."""
+        return re.fullmatch(re.escape(self.run_id) + r"_quarantine(\.[0-9a-f]{8})?\.parquet", name) is not None
 
     @property
     def metadata(self) -> Path:

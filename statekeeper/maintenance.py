@@ -25,7 +25,7 @@ from statekeeper.runner import Interruption, Runner
 from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.models import load_model
 from statekeeper.snapshots import described
-from statekeeper.store.durable import NO_FENCE, storage_errors
+from statekeeper.store.durable import NO_FENCE, move, storage_errors
 from statekeeper.store.lock import acquire, peek
 from statekeeper.store.owner import this_process
 from statekeeper.store.state import LocalStateStore
@@ -243,5 +243,5 @@ def _keep_evidence(runner: Runner, config: ExtractionConfig) -> None:
     layout = runner.layout_of(config)
     aside = layout.state.with_name(f"{layout.state.name}.damaged-{runner.clock():%Y%m%dT%H%M%S}")
     with storage_errors(layout.state, "move aside"):
-        runner.disk.rename(layout.state, aside, role="state")
+        move(runner.disk, layout.state, aside, role="state")
         runner.disk.sync_folder(layout.folder, role="state")

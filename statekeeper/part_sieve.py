@@ -7,19 +7,17 @@ them is `statekeeper.sifting`'s matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from statekeeper.errors import StatekeeperError
 from statekeeper.layout import Staging, kept_part_name, rejected_part_name, rejects_name
 from statekeeper.model.receipt import Receipt, StagedFile, Wanted
 from statekeeper.part_file import BATCH_ROWS, Md5Sink
-from statekeeper.store.durable import storage_errors
-from statekeeper.store.temps import temp_file
+from statekeeper.store.durable import storage_errors, streamed_once
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -158,6 +156,10 @@ def _dictionaries(file: pq.ParquetFile) -> list[str]:
     return [name for index, name in enumerate(file.schema_arrow.names) if group.column(index).has_dictionary_page]
 
 
+class _Unfinished(Exception):
+    """Ends the stream of a file that is given up."""
+
+
 @dataclass
 class _StagedWriter:
     """A staged Parquet file under way: `finished` puts it, whole and durable, under its name."""
@@ -172,10 +174,12 @@ class _StagedWriter:
 
     def __enter__(self) -> Self:
         self._path = self.outlet.staging.parts / self.name
-        self._temp = temp_file(self._path, self.outlet.attempt)
+        self._stream: AbstractContextManager[BinaryIO] | None = streamed_once(
+            self.outlet.disk, self._path, role="sifted", unique=self.outlet.attempt
+        )
+        file = self._stream.__enter__()
         with storage_errors(self._path, "write"):
-            self._file: BinaryIO = self.outlet.disk.create(self._temp, role="sifted")
-            self._sink = Md5Sink(self._file)
+            self._sink = Md5Sink(file)
             self._writer = pq.ParquetWriter(
                 self._sink,
                 self.schema,
@@ -204,14 +208,12 @@ class _StagedWriter:
         self._writer.add_key_value_metadata({key: value})
 
     def finished(self) -> StagedFile:
-        disk = self.outlet.disk
         with storage_errors(self._path, "write"):
             self._flush()
             self._writer.close()
-            disk.sync_file(self._file, role="sifted")
-            self._file.close()
-            disk.rename(self._temp, self._path, role="sifted")
-            disk.sync_folder(self._path.parent, role="sifted")
+        stream, self._stream = self._stream, None
+        assert stream is not None, "a file is finished once"
+        stream.__exit__(None, None, None)
         return StagedFile(part=self.name, rows=self.rows, bytes=self._sink.written, md5=self._sink.md5)
 
     def _flush(self) -> None:
@@ -223,6 +225,5 @@ class _StagedWriter:
 
     def __exit__(self, *_: object) -> None:
         """What was not finished is taken away; what cannot be is swept with its plan."""
-        self._file.close()
-        with suppress(OSError, StatekeeperError):
-            self.outlet.disk.unlink(self._temp, role="sifted")
+        if self._stream is not None:
+            self._stream.__exit__(_Unfinished, _Unfinished(), None)

@@ -21,16 +21,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from statekeeper.errors import LockLost
 from statekeeper.layout import PART_NAME, ExtractionLayout, Staging
 from statekeeper.model.metadata import Metadata, PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
-from statekeeper.model.record import PublishIntent
+from statekeeper.model.record import Published, PublishIntent
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import save_metadata
-from statekeeper.store.durable import Fence, storage_errors
+from statekeeper.store.durable import Fence, move, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.fencing import sweep_documents
 from statekeeper.store.temps import older_than, temp_file
@@ -48,6 +48,16 @@ class Publication:
     layout: ExtractionLayout
     staging: Staging
     fence: Fence
+
+    def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
+        """Where the dataset of a plan will be; `intent` is what is persisted already of its publication."""
+        del plan_id, intent
+        return self.layout.output
+
+    def quarantine_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
+        """Where rows that a plan puts apart will be."""
+        del plan_id, intent
+        return self.layout.quarantine
 
     def make_ready(
         self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
@@ -118,12 +128,14 @@ class Publication:
 
     def _is_quarantine_in_place(self, intent: PublishIntent) -> bool:
         """True, too, where nothing was put apart: what an earlier extraction has left goes last."""
-        file = intent.metadata.validation.quarantine
-        return file is None or self._is_file_in_place(self.layout.quarantine, self._ready_rejects, file)
+        file, final = intent.metadata.validation.quarantine, self.layout.quarantine
+        return file is None or (file.name == final.name and self._is_file_in_place(final, self._ready_rejects, file))
 
     def _is_dataset_in_place(self, intent: PublishIntent) -> bool:
         """Parts in a folder bear their plan in their names, and rows that were put apart change their sizes."""
         final, files = self.layout.output, intent.metadata.files
+        if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
+            return False
         if not self.disk.exists(final) or self.disk.is_folder(final) != intent.metadata.is_folder:
             return False
         if intent.metadata.is_folder:
@@ -187,9 +199,11 @@ class Publication:
             raise
 
 
-def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence) -> None:
+def sweep(
+    disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, published: Published | None = None
+) -> None:
     """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
-    temps.
+    temps; and, where it is said what is `published`, every other generation of the dataset.
 
     Raises:
         LockLost: what lies there is another runner's.
@@ -200,6 +214,8 @@ def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence:
         for name in disk.names(layout.folder):
             if name.startswith(f".{layout.run_id}.replaced-"):
                 _sweep_replaced(disk, layout, layout.folder / name)
+        if published is not None:
+            _sweep_generations(disk, layout, PurePath(published.output_path).name)
         for name in disk.names(layout.staging_root):
             if name != live_plan:
                 _sweep_plan(disk, layout, layout.staging_root / name)
@@ -207,6 +223,16 @@ def sweep(disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence:
             disk.remove_folder(layout.staging_root, role="sweep")
         # The lock's own epoch too: between two documents its owner has no temporary file.
         sweep_documents(disk, layout, older_than(fence.epoch + 1))
+
+
+def _sweep_generations(disk: Disk, layout: ExtractionLayout, live: str) -> None:
+    for name in disk.names(layout.folder):
+        # That of a run whose id looks like our generation has its state beside it.
+        is_another_run = name != layout.output.name and disk.exists(
+            layout.state.with_name(f"{name.removesuffix('.parquet')}_state.json")
+        )
+        if layout.is_dataset_name(name) and name != live and not is_another_run:
+            _sweep_replaced(disk, layout, layout.folder / name)
 
 
 def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
@@ -232,7 +258,7 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
             _sweep_replaced(disk, layout, path / name)
         elif not PART_NAME.match(name):
             disk.make_folder(layout.strangers, role="sweep")
-            disk.rename(path / name, _free_name(disk, layout.strangers / name), role="sweep")
+            move(disk, path / name, _free_name(disk, layout.strangers / name), role="sweep")
     disk.remove_folder(path, role="sweep")
 
 

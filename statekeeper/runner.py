@@ -22,7 +22,7 @@ from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
 from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
-from statekeeper.errors import StateDamaged
+from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.extraction import perform
 from statekeeper.layout import ExtractionLayout
@@ -186,15 +186,13 @@ class Runner:
             started_at=started,
         )
         save_manifest(self.disk, base_path, manifest)
-        save_last_run(
-            self.disk,
-            self.working_folder,
-            LastRun(
-                run_id=self.identity.run_id,
-                base_path=str(base_path.absolute()),
-                config_path=self.identity.config_path,
-            ),
+        last_run = LastRun(
+            run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
         )
+        try:
+            save_last_run(self.disk, self.working_folder, last_run)
+        except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
+            _LOG.warning("this run will not be known as the last one: %s", error.message)
         return manifest
 
     def _end(self, manifest: RunManifest, ended: datetime, exit_code: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 
 from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconcile
@@ -105,7 +106,8 @@ async def check_staged(
         if chunk.chunk_id not in receipts:
             return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
     ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
-    checks = _StagedChecks(config, run, plan, staging, ordered)
+    output, quarantine = publication.output_for(plan.plan_id, intent), publication.quarantine_for(plan.plan_id, intent)
+    checks = _StagedChecks(config, run, plan, staging, ordered, output, quarantine)
     counted = checks.reconciled()
     if isinstance(counted, DamagedPart):
         return counted
@@ -129,7 +131,7 @@ async def check_staged(
 
 def _is_of_same_files(one: PublishIntent, other: PublishIntent) -> bool:
     files = [(intent.metadata.files, intent.metadata.validation.quarantine) for intent in (one, other)]
-    return files[0] == files[1]
+    return files[0] == files[1] and one.metadata.output_name == other.metadata.output_name
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class _StagedChecks:
     plan: Plan
     staging: Staging
     receipts: tuple[Receipt, ...]
+    output: Path
+    quarantine: Path
 
     def reconciled(self) -> CountReceipt | DamagedPart | None:
         """The source's count, which equals the rows of all receipts; None where none was asked for."""
@@ -195,7 +199,7 @@ class _StagedChecks:
         replace(publication.disk, layout.violations, document.to_bytes(), role="violations", fence=publication.fence)
         message = f"{key}: {findings.summary()}; see {layout.violations}"
         if treatment is Treatment.APART and not findings.key_violating_rows:
-            self.run.reporter.warning(key, f"{message}; they are kept apart in {layout.quarantine}")
+            self.run.reporter.warning(key, f"{message}; they are kept apart in {self.quarantine}")
         elif self.config.on_violation is OnViolation.WARN:
             self.run.reporter.warning(key, message)
         else:
@@ -203,7 +207,7 @@ class _StagedChecks:
 
     def _published_name(self, receipt: Receipt) -> str:
         if len(self.receipts) == 1:
-            return self.run.layout_of(self.config).output.name
+            return self.output.name
         return part_name(receipt.chunk_id, self.plan.plan_id)
 
     def _files(self, parts: tuple[Receipt, ...]) -> tuple[PublishedFile, ...]:
@@ -224,8 +228,7 @@ class _StagedChecks:
             )
         if file is None:
             return None
-        name = self.run.layout_of(self.config).quarantine.name
-        return PublishedFile(name=name, rows=file.rows, bytes=file.bytes, md5=file.md5)
+        return PublishedFile(name=self.quarantine.name, rows=file.rows, bytes=file.bytes, md5=file.md5)
 
     def intent(
         self,
@@ -240,7 +243,7 @@ class _StagedChecks:
         config, plan, layout = self.config, self.plan, self.run.layout_of(self.config)
         ended, started = self.run.clock(), record.started_at or plan.created_at
         metadata = Metadata(
-            output_path=str(layout.output),
+            output_path=str(self.output),
             record_count=sum(file.rows for file in files),
             start_time=started,
             end_time=ended,

@@ -21,11 +21,14 @@ from statekeeper.layout import ExtractionLayout
 from statekeeper.model.manifest import ChunkProgress, LastRun, RunManifest, RunStatus, TableStateFailure, TableStatus
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
+from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.owner import Liveness, liveness
+from statekeeper.store.slots import read_document
 
 _RECEIPT_NAME = re.compile(r"^chunk-\d{5,}\.json$")
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
 _RUNS_NAMED = 5
+_DISK: Disk = LocalDisk()
 
 RunState = Literal["pending", "running", "complete", "failed", "incomplete"]
 
@@ -76,7 +79,7 @@ def last_run(cwd: Path) -> LastRun | None:
     """The run that was last started in `cwd`, None where none was. Raises UsageError for an unreadable pointer."""
     path = cwd / layout.LAST_RUN
     try:
-        return LastRun.model_validate_json(path.read_bytes())
+        return LastRun.model_validate_json(read_document(_DISK, path))
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
@@ -87,7 +90,7 @@ def read_manifest(base_path: Path, run_id: str) -> RunManifest:
     """The manifest of a run. Raises UsageError where there is none, StateDamaged where it is damaged."""
     path = layout.manifest_file(base_path, run_id)
     try:
-        return RunManifest.from_bytes(path.read_bytes(), where=str(path))
+        return RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
     except OSError as error:
         raise UsageError(f"the run {run_id!r} cannot be read: {error}") from error
 
@@ -137,7 +140,7 @@ def _read_record(
     """The record of a table, or why it cannot be read; neither where the table was not begun."""
     where = str(files.state)
     try:
-        record = StateRecord.from_bytes(files.state.read_bytes(), where=where)
+        record = StateRecord.from_bytes(read_document(_DISK, files.state), where=where)
     except FileNotFoundError:
         return None, None
     except StateDamaged as error:
@@ -213,7 +216,7 @@ def _newest_run(base_path: Path, config_path: Path | None) -> str | None:
     wanted = str(config_path.resolve()) if config_path else None
     for path in _manifests(base_path):
         try:
-            manifest = RunManifest.from_bytes(path.read_bytes(), where=str(path))
+            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
         except (OSError, StateDamaged):
             continue  # it can be named by --run-id, which then says what is wrong with it
         if wanted is None or manifest.config_path == wanted:

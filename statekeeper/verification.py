@@ -15,6 +15,8 @@ from statekeeper.config.extraction import Verify
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.slots import read_document
 from statekeeper.work import WorkContext
 
 _BLOCK = 1 << 20
@@ -31,8 +33,9 @@ class VerifySpec:
 
 def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
     """What is wrong with the published files, in words; None where they are as their metadata and state say."""
-    data = _read(spec.layout.metadata)
-    if data is None:
+    try:
+        data = read_document(LocalDisk(), spec.layout.metadata)
+    except FileNotFoundError:
         return f"{spec.layout.metadata.name} is missing"
     if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
         return f"{spec.layout.metadata.name} is not what was written at completion"
@@ -42,6 +45,8 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
         return f"{spec.layout.metadata.name} cannot be read: {error.errors()[0]['msg']}"
     if not metadata.extraction_complete:
         return f"{spec.layout.metadata.name} does not say that the extraction is complete"
+    if not spec.layout.is_dataset_name(metadata.output_name):
+        return f"{spec.layout.metadata.name} names {metadata.output_name}, which is no dataset of this extraction"
     return _wrong_with_files(spec.layout, metadata, spec.verify, context)
 
 
@@ -80,7 +85,7 @@ def md5_of(path: Path) -> str:
 
 
 def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Verify, context: WorkContext) -> str | None:
-    output = layout.output
+    output = layout.folder / metadata.output_name
     if not output.exists():
         return f"{output.name} is missing"
     if output.is_dir() != metadata.is_folder:
@@ -97,7 +102,7 @@ def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Veri
         wrong = wrong_with_part(paths[name], file, plan_id=metadata.plan_id, verify=verify)
         if wrong:
             return wrong
-    if wrong := _wrong_with_quarantine(layout.quarantine, metadata, verify):
+    if wrong := _wrong_with_quarantine(layout, metadata, verify):
         return wrong
     if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
         return f"the files listed in {output.name}'s metadata do not add up to its checksum"
@@ -106,15 +111,9 @@ def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Veri
     return None
 
 
-def _wrong_with_quarantine(path: Path, metadata: Metadata, verify: Verify) -> str | None:
+def _wrong_with_quarantine(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> str | None:
     expected = metadata.validation.quarantine
     if expected is not None:
-        return wrong_with_part(path, expected, plan_id=metadata.plan_id, verify=verify)
-    return f"{path.name} is not of this extraction, which has put no rows apart" if path.exists() else None
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
+        return wrong_with_part(layout.folder / expected.name, expected, plan_id=metadata.plan_id, verify=verify)
+    stranger = layout.quarantine
+    return f"{stranger.name} is not of this extraction, which has put no rows apart" if stranger.exists() else None

@@ -34,6 +34,14 @@ class LockKind(StrEnum):
     LEASE = "lease"
 
 
+class WritesKind(StrEnum):
+    """How what is new gets its name."""
+
+    AUTO = "auto"
+    RENAME = "rename"
+    WHOLE = "whole"
+
+
 class EngineKind(StrEnum):
     """Where chunks are extracted."""
 
@@ -49,6 +57,11 @@ class OutputConfig(Section):
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
     row_group_bytes: Size = Field(
         default=128 * _MIB, description="about the most memory that the rows of a row group take, such as 128MiB"
+    )
+    writes: WritesKind = Field(
+        default=WritesKind.AUTO,
+        description="rename: written beside, then renamed or linked into place; whole: for file systems that cannot, "
+        "such as Unity Catalog volumes; auto: as the folder shows when it is tried",
     )
     lock: LockKind = Field(
         default=LockKind.AUTO,

@@ -111,9 +111,14 @@ class Metadata(Frozen):
     validation: ValidationSummary
 
     @property
+    def output_name(self) -> str:
+        """The dataset's name in its folder."""
+        return PurePath(self.output_path).name
+
+    @property
     def is_folder(self) -> bool:
         """Whether the dataset is a folder of parts; a single file bears the dataset's own name."""
-        return self.files[0].name != PurePath(self.output_path).name
+        return self.files[0].name != self.output_name
 
     def to_bytes(self) -> bytes:
         """The file's content: indented JSON with a newline at the end."""

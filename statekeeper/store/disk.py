@@ -12,21 +12,37 @@ import errno
 import os
 import shutil
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from statekeeper.store.exchange import exchange_names
 from statekeeper.store.failpoints import failpoint
 
-_LINK_REFUSED = frozenset(
+NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
+"""How a file system says that it does not do such a thing at all: a link, or a rename."""
 _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_BLOCK = 1 << 20
+
+
+class Writes(StrEnum):
+    """How what is new gets its name on a file system."""
+
+    RENAME = "rename"
+    """It is written under another name, then renamed or linked into place in one step."""
+    WHOLE = "whole"
+    """There is no rename and no link: it is written under its own name, from beginning to end."""
 
 
 class Disk(Protocol):
     """Durable steps on a file system."""
+
+    @property
+    def writes(self) -> Writes:
+        """Which steps it offers; without rename, neither `rename` nor `exchange` nor `link` may be asked for."""
 
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
@@ -39,6 +55,12 @@ class Disk(Protocol):
 
     def write_new(self, path: Path, data: bytes, *, role: str) -> None:
         """Create a file with this content, and make the content durable (its name is not). Raises FileExistsError."""
+
+    def write_over(self, path: Path, content: BinaryIO, *, role: str) -> None:
+        """Write all of `content` to a file, new or over what it was, in one stream, and make it durable.
+
+        Nothing is promised of the time until this returns: the file may be the old one, a torn one or the new one.
+        """
 
     def rename(self, source: Path, dest: Path, *, role: str) -> None:
         """Give a file or a folder another name, in place of a file of that name."""
@@ -81,6 +103,8 @@ class Disk(Protocol):
 class LocalDisk:
     """A mounted file system, local or shared."""
 
+    writes = Writes.RENAME
+
     def read(self, path: Path) -> bytes:
         return path.read_bytes()
 
@@ -107,6 +131,19 @@ class LocalDisk:
             file.flush()
             failpoint("write", role, "after")
             self.sync_file(file, role=role)
+
+    def write_over(self, path: Path, content: BinaryIO, *, role: str) -> None:
+        failpoint("write_over", role, "before")
+        block = content.read(_BLOCK)
+        half = len(block) // 2
+        with path.open("wb") as file:
+            file.write(block[:half])
+            file.flush()
+            failpoint("write_over", role, "middle")
+            file.write(block[half:])
+            shutil.copyfileobj(content, file, _BLOCK)
+            self.sync_file(file, role=role)
+        failpoint("write_over", role, "after")
 
     def rename(self, source: Path, dest: Path, *, role: str) -> None:
         failpoint("rename", role, "before")
@@ -136,7 +173,7 @@ class LocalDisk:
         except FileExistsError:
             raise
         except OSError as error:
-            if error.errno not in _LINK_REFUSED:
+            if error.errno not in NOT_OFFERED:
                 raise
             self._copy(source, dest, role=role)
 
@@ -202,7 +239,7 @@ class LocalDisk:
     def _copy(self, source: Path, dest: Path, *, role: str) -> None:
         failpoint("copy", role, "before")
         with source.open("rb") as original, self.create(dest, role=role) as copy:
-            shutil.copyfileobj(original, copy, 1 << 20)
+            shutil.copyfileobj(original, copy, _BLOCK)
             self.sync_file(copy, role=role)
         failpoint("copy", role, "after")
 
@@ -230,6 +267,24 @@ class LocalDisk:
                 self._remove_tree(child, role)
             else:
                 child.unlink(missing_ok=True)
+
+
+class WholeFileDisk(LocalDisk):
+    """A mounted file system without rename and link, such as an object store's: a file is written once, in one stream.
+
+    A sign of life is given by writing the file again where its time cannot be set.
+    """
+
+    writes = Writes.WHOLE
+
+    def touch(self, path: Path) -> None:
+        try:
+            super().touch(path)
+        except OSError as error:
+            if error.errno not in NOT_OFFERED:
+                raise
+            content = path.read_bytes()
+            path.write_bytes(content)
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -1,8 +1,12 @@
 """The documents beside the state: plan, receipts, metadata, run manifest and snapshots, the pointer to the last run.
 
 Decides for each how it is written (created once or replaced) and what a damaged one means. Damage to a receipt costs
-its chunk, for receipts are made whole: a torn one is no interrupted write, and it must not block the chunk. Damage to
-anything else is an error for the caller to judge.
+its chunk: a torn one, which only a disk without link can have, must not block the chunk. Damage to anything else is an
+error for the caller to judge.
+
+Which receipt of a chunk counts is decided by link() where there is one: the first has the name. Without it every
+attempt leaves a receipt under a name of its own, and the parent process records the one that it goes by; until then it
+is the one that was finished first.
 """
 
 from __future__ import annotations
@@ -21,11 +25,13 @@ from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Disk, Writes
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
+from statekeeper.store.slots import read_document, settle
 from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
 
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
+_OF_ATTEMPT = re.compile(r"chunk-(\d{5,})\.[0-9a-z]+\.json")
 _RUN_SNAPSHOT = re.compile(r"(\d{4,})\.json")
 
 D = TypeVar("D", bound=Document)
@@ -55,7 +61,7 @@ def load_plan(disk: Disk, staging: Staging) -> Plan | None:
     Raises:
         StateDamaged: it is torn or foreign, or is the plan of another folder.
     """
-    plan = _load(disk, staging.plan, Plan)
+    plan = _load_once(disk, staging.plan, Plan)
     if plan is not None and plan.plan_id != staging.folder.name:
         raise StateDamaged(f"{staging.plan} is plan {plan.plan_id}, not the plan of its folder")
     return plan
@@ -70,14 +76,33 @@ def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
             same, so the part that it names must stay.
     """
     path = staging.receipt(receipt.chunk_id)
+    if disk.writes is Writes.WHOLE:
+        path = staging.receipt_of_attempt(receipt.chunk_id, receipt.attempt)
     return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
+
+
+def record_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> None:
+    """Make a receipt the one that counts for its chunk; for the parent process alone.
+
+    Where receipts are linked into place it does already.
+    """
+    if disk.writes is Writes.WHOLE:
+        create_once(disk, staging.receipt(receipt.chunk_id), receipt.to_bytes(), role="receipt", unique=receipt.attempt)
 
 
 def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
     """The receipt of a chunk; None if it is not done. What is torn or belongs elsewhere is removed."""
-    path = staging.receipt(chunk_id)
+    receipt = _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
+    if receipt is not None or disk.writes is Writes.RENAME:
+        return receipt
+    names = [name for name in disk.names(staging.receipts) if name.startswith(f"chunk-{chunk_id:05d}.")]
+    found = (_load_receipt(disk, staging.receipts / name, plan_id, chunk_id) for name in names)
+    return min((each for each in found if each), key=lambda each: (each.ended_at, each.attempt), default=None)
+
+
+def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receipt | None:
     try:
-        receipt = _load(disk, path, Receipt)
+        receipt = _load_once(disk, path, Receipt)
     except StateDamaged:
         _remove(disk, path, role="receipt")
         return None
@@ -103,7 +128,11 @@ def count_receipts(disk: Disk, staging: Staging) -> int:
 
 
 def discard_receipt(disk: Disk, staging: Staging, chunk_id: int) -> None:
-    """Durably take back a chunk's receipt, because its part is damaged."""
+    """Durably take back a chunk's receipt, because its part is damaged; where each attempt has one, all of them."""
+    if disk.writes is Writes.WHOLE:
+        for name in disk.names(staging.receipts):
+            if _OF_ATTEMPT.fullmatch(name) and name.startswith(f"chunk-{chunk_id:05d}."):
+                _remove(disk, staging.receipts / name, role="receipt")
     _remove(disk, staging.receipt(chunk_id), role="receipt")
 
 
@@ -116,7 +145,7 @@ def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | Non
     """The count of a plan; None if it is not done. What is torn or belongs to another plan is removed."""
     path = staging.count_receipt
     try:
-        receipt = _load(disk, path, CountReceipt)
+        receipt = _load_once(disk, path, CountReceipt)
     except StateDamaged:
         _remove(disk, path, role="count")
         return None
@@ -230,6 +259,12 @@ def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> boo
     path = _run_snapshot_file(base_path, snapshot.run_id, snapshot.source_name, snapshot.number)
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="run_snapshot")
+        settle(disk, path, role="run_snapshot")
+    if disk.writes is Writes.WHOLE:  # through slots: one that were torn could not be told from one that was damaged
+        if disk.exists(path):
+            return False
+        replace(disk, path, snapshot.to_bytes(), role="run_snapshot", fence=NO_FENCE)
+        return True
     return create_once(disk, path, snapshot.to_bytes(), role="run_snapshot", unique=process_token())
 
 
@@ -239,6 +274,8 @@ def tidy_run_snapshots(disk: Disk, base_path: Path, run_id: str, source_name: st
     with storage_errors(folder, "tidy"):
         names = {name for name, _ in temps_in(disk, folder)}
         sweep_temps(disk, folder, names, is_abandoned)
+        for name in filter(_RUN_SNAPSHOT.fullmatch, disk.names(folder)):
+            settle(disk, folder / name, role="sweep")
 
 
 def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: int) -> Path:
@@ -270,12 +307,14 @@ def _replace_unguarded(disk: Disk, path: Path, data: bytes, *, role: str) -> Non
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role=role)
         sweep_temps(disk, path.parent, {path.name}, is_abandoned)
+        settle(disk, path, role=role)
     replace(disk, path, data, role=role, fence=NO_FENCE)
 
 
 def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:
-    found = (_RECEIPT.fullmatch(name) for name in disk.names(staging.receipts))
-    return [int(match[1]) for match in found if match]
+    names = disk.names(staging.receipts)
+    found = (_RECEIPT.fullmatch(name) or _OF_ATTEMPT.fullmatch(name) for name in names)
+    return sorted({int(match[1]) for match in found if match})
 
 
 def _remove(disk: Disk, path: Path, *, role: str) -> None:
@@ -285,14 +324,25 @@ def _remove(disk: Disk, path: Path, *, role: str) -> None:
 
 
 def _load(disk: Disk, path: Path, kind: type[D]) -> D | None:
+    """A document that is replaced, or None."""
     data = _read(disk, path)
     return None if data is None else kind.from_bytes(data, where=str(path))
+
+
+def _load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:
+    """A document that is created once, or None."""
+    with storage_errors(path, "read"):
+        try:
+            data = disk.read(path)
+        except FileNotFoundError:
+            return None
+    return kind.from_bytes(data, where=str(path))
 
 
 def _read(disk: Disk, path: Path) -> bytes | None:
     with storage_errors(path, "read"):
         try:
-            return disk.read(path)
+            return read_document(disk, path)
         except FileNotFoundError:
             return None
 

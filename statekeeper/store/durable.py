@@ -1,4 +1,4 @@
-"""The two ways in which a document reaches the disk: replaced as a whole, or created once.
+"""The ways in which files reach the disk: a document replaced as a whole or created once, a part streamed once.
 
 Decides the order of steps, and with it what a crash can leave: the old document or the new one, never a mixture,
 never none. The order in `replace` also makes a stopped owner lose. It looks at its fence after its temporary file
@@ -6,19 +6,25 @@ exists and before the rename; a takeover first makes itself visible to the fence
 of older epochs (`store.fencing`). Whichever way the two interleave, the stale owner is either seen by its own check
 or finds nothing to rename.
 
+Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.slots`), and what is created
+once is written under its own name: a crash can leave it torn, which only its content can tell. There an owner that was
+stopped between its look at the fence and its write is not kept from writing.
+
 It leaves the meaning of documents to `store.state` and `store.documents`.
 """
 
 from __future__ import annotations
 
 import errno
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
 from statekeeper.errors import StorageError
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.slots import settle, write_through_slots
 from statekeeper.store.temps import process_token, temp_file
 
 _HINTS = {
@@ -64,10 +70,15 @@ def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence) -> 
     Raises:
         LockLost: another runner has taken over; what stands at `path` is theirs and was not touched. StorageError:
         the file system refused. The old document is intact, except that after a failed sync of the folder (the
-            last step) either of the two may be found after a crash.
+            last step) either of the two may be found after a crash; without rename, after any failure.
     """
     temp = temp_file(path, process_token() if fence is NO_FENCE else str(fence.epoch))
     with storage_errors(path, "save"):
+        if disk.writes is Writes.WHOLE:
+            settle(disk, path, role=role)
+            fence.check()
+            write_through_slots(disk, path, data, role=role)
+            return
         try:
             _write_temp(disk, temp, data, role=role)
             fence.check()
@@ -92,6 +103,8 @@ def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) 
     """
     temp = temp_file(path, unique)
     with storage_errors(path, "create"):
+        if disk.writes is Writes.WHOLE:
+            return _created_in_place(disk, path, data, role=role)
         try:
             _write_temp(disk, temp, data, role=role)
             is_first = _link(disk, temp, path, role=role)
@@ -106,6 +119,37 @@ def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) 
 
 
 @contextmanager
+def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator[BinaryIO]:
+    """A file to write to in one stream; when the block ends well it stands at `path`, whole and durable.
+
+    `path` is used by nobody else. Where there is no rename the stream goes to this machine's own temporary folder, and
+    is copied in at the end: a file that grows for hours on a mounted object store is easily lost. It never makes a
+    folder.
+
+    Raises:
+        StorageError: the file system refused, or the folder is gone; nothing is left at `path`.
+    """
+    temp = path if disk.writes is Writes.WHOLE else temp_file(path, unique)
+    try:
+        with storage_errors(path, "write"):
+            if disk.writes is Writes.WHOLE:
+                with tempfile.TemporaryFile(prefix="statekeeper-") as file:
+                    yield cast("BinaryIO", file)
+                    file.seek(0)
+                    disk.write_over(path, cast("BinaryIO", file), role=role)
+            else:
+                with disk.create(temp, role=role) as file:
+                    yield file
+                    disk.sync_file(file, role=role)
+                disk.rename(temp, path, role=role)
+            disk.sync_folder(path.parent, role=role)
+    except BaseException:
+        with suppress(OSError):
+            disk.unlink(temp, role=role)
+        raise
+
+
+@contextmanager
 def storage_errors(path: Path, action: str) -> Iterator[None]:
     """Turn the system's errors on `path` into StorageError with the error's name as its code; `action` is a verb."""
     try:
@@ -115,6 +159,30 @@ def storage_errors(path: Path, action: str) -> Iterator[None]:
         hint = _HINTS.get(error.errno or 0, "look at the file system, then run again").format(folder=path.parent)
         reason = error.strerror or str(error)
         raise StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code) from error
+
+
+def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool:
+    try:
+        disk.write_new(path, data, role=role)
+    except FileExistsError:
+        return False
+    except Exception:
+        with suppress(OSError):
+            disk.unlink(path, role=role)
+        raise
+    disk.sync_folder(path.parent, role=role)
+    return True
+
+
+def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
+    """Give a file another name that nothing has; without rename, by a copy, so that a crash may leave both."""
+    if disk.writes is Writes.RENAME:
+        disk.rename(source, dest, role=role)
+        return
+    with source.open("rb") as content:
+        disk.write_over(dest, content, role=role)
+    disk.sync_folder(dest.parent, role=role)
+    disk.unlink(source, role=role)
 
 
 def _write_temp(disk: Disk, temp: Path, data: bytes, *, role: str) -> None:

@@ -12,15 +12,19 @@ from contextlib import suppress
 
 from statekeeper.layout import ExtractionLayout
 from statekeeper.store.disk import Disk
+from statekeeper.store.slots import settle
 from statekeeper.store.temps import older_than, sweep_temps
 
 _READY = ("publish.", "beside.")
 
 
 def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable[[str], bool]) -> None:
-    """Remove left-over temporary files of an extraction's documents."""
-    names = {path.name for path in (layout.state, layout.metadata, layout.violations, layout.violating_rows)}
+    """Remove left-over temporary files of an extraction's documents, and finish replacements left in their middle."""
+    documents = (layout.state, layout.metadata, layout.violations)
+    names = {path.name for path in (*documents, layout.violating_rows)}
     sweep_temps(disk, layout.folder, names, is_left_over)
+    for path in documents:
+        settle(disk, path, role="sweep")
 
 
 def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:

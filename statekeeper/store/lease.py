@@ -25,6 +25,7 @@ from statekeeper.store.durable import create_once, replace, storage_errors
 from statekeeper.store.fencing import fence_off
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
+from statekeeper.store.slots import read_document, second_slot
 from statekeeper.store.temps import is_abandoned, process_token, temp_file, temps_in
 
 _BEATS_PER_TTL = 4
@@ -55,11 +56,13 @@ class LeaseFiles:
     def holder(self, epoch: int) -> Holder | None:
         """What the file of an epoch says; None if it is damaged. Raises FileNotFoundError."""
         path = self.file(epoch)
-        return parse_holder(self.disk.read(path), path)
+        return parse_holder(read_document(self.disk, path), path)
 
     def sweep(self, epoch: int) -> None:
         """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
         for older in self.epochs():
+            if older < epoch:
+                self.disk.unlink(second_slot(self.file(older)), role="lock")
             if older < epoch - 1:
                 self.disk.unlink(self.file(older), role="lock")
         pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
@@ -77,6 +80,8 @@ class Lease(ExtractionLock):
         self._files = files
         self._path = files.file(holder.epoch)
         self._is_over = threading.Event()
+        # A sign of life may be given by writing the file again: not while it is looked at.
+        self._file = threading.RLock()
         self._heart = threading.Thread(target=self._beat, name=f"lease {self._path.name}", daemon=True)
         self._heart.start()
 
@@ -89,7 +94,8 @@ class Lease(ExtractionLock):
             if highest != self.epoch:
                 raise LockLost(f"{self._path} was taken over by {self._successor(highest)}", hint=_LOST_HINT)
             try:
-                found = self._files.holder(self.epoch)
+                with self._file:
+                    found = self._files.holder(self.epoch)
             except FileNotFoundError as error:
                 raise LockLost(f"{self._path} was removed while it was held", hint=_LOST_HINT) from error
             if found is None or found.token != self._holder.token:
@@ -101,7 +107,7 @@ class Lease(ExtractionLock):
         released = self._holder.released().to_bytes()
         try:
             # Where this fails the lease is not ours any more, or it runs out by itself.
-            with suppress(LockLost, StorageError):
+            with suppress(LockLost, StorageError), self._file:
                 replace(self._files.disk, self._path, released, role="lock", fence=self)
         finally:
             self._is_over.set()
@@ -110,7 +116,8 @@ class Lease(ExtractionLock):
     def _beat(self) -> None:
         while not self._is_over.wait(self._holder.ttl_seconds / _BEATS_PER_TTL):
             try:
-                self._files.disk.touch(self._path)
+                with self._file:
+                    self._files.disk.touch(self._path)
             except FileNotFoundError:
                 return  # `check` will say the same
             except OSError:

@@ -13,7 +13,7 @@ from pathlib import Path
 from statekeeper.config.output import LockKind
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.record import Owner
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Disk, Writes
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
@@ -26,10 +26,15 @@ _SHARED = frozenset(
 )
 
 
-def choose_kind(folder: Path, configured: LockKind) -> LockKind:
-    """The configured kind; for `auto`, a lease where `folder` lies (or will lie) on a network or FUSE file system."""
+def choose_kind(disk: Disk, folder: Path, configured: LockKind) -> LockKind:
+    """The configured kind; for `auto`, a lease where `folder` lies (or will lie) on a network or FUSE file system.
+
+    A disk without rename is an object store's, which machines share.
+    """
     if configured is not LockKind.AUTO:
         return configured
+    if disk.writes is Writes.WHOLE:
+        return LockKind.LEASE
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")
     except OSError:
@@ -62,7 +67,7 @@ def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owne
         LockHeld: another runner has it; the message names it.
         StorageError: the file system refused.
     """
-    if choose_kind(layout.folder, kind) is LockKind.LEASE:
+    if choose_kind(disk, layout.folder, kind) is LockKind.LEASE:
         return acquire_lease(disk, layout, owner=owner, ttl=ttl)
     return acquire_flock(disk, layout, owner=owner, ttl=ttl)
 

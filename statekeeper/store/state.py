@@ -12,6 +12,7 @@ from typing import Protocol
 from statekeeper.model.record import StateRecord
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import Fence, replace, storage_errors
+from statekeeper.store.slots import read_document
 
 
 class StateStore(Protocol):
@@ -45,7 +46,7 @@ class LocalStateStore:
     def load(self) -> StateRecord | None:
         with storage_errors(self._path, "read"):
             try:
-                data = self._disk.read(self._path)
+                data = read_document(self._disk, self._path)
             except FileNotFoundError:
                 return None
         return StateRecord.from_bytes(data, where=str(self._path))

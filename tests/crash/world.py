@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -18,14 +19,17 @@ import duckdb
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
+from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store import failpoints
 from statekeeper.store.disk import LocalDisk
+from statekeeper.store.slots import read_document
 
 from .lossy_disk import LossyDisk
+from .nameless_disk import LossyNamelessDisk, NamelessDisk
 
 KILLED = 77
 ROWS = 300
@@ -51,7 +55,7 @@ class Killing:
     """100 takes every row; with less the others are put apart."""
     is_forced: bool = False
     kill_at: int | None = None
-    disk: Literal["local", "no-exchange", "lossy"] = "local"
+    disk: Literal["local", "no-exchange", "lossy", "nameless", "lossy-nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
 
@@ -111,7 +115,19 @@ class World:
 
     @property
     def dataset(self) -> Path:
-        return self.folder / DAY / f"{RUN_ID}.parquet"
+        """The dataset as readers find it: by its metadata; before there are any, by its name."""
+        try:
+            metadata = parse_metadata(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
+        except FileNotFoundError:
+            return self.folder / DAY / f"{RUN_ID}.parquet"
+        return self.folder / DAY / metadata.output_name
+
+    @property
+    def is_committed(self) -> bool:
+        """Whether a commit record says that there is a dataset."""
+        with suppress(FileNotFoundError):
+            return bool(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
+        return False
 
     @property
     def state(self) -> StateRecord:
@@ -120,6 +136,11 @@ class World:
 
     @property
     def quarantine(self) -> Path:
+        """The rows put apart, as readers find them: by the metadata."""
+        with suppress(FileNotFoundError):
+            metadata = parse_metadata(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
+            if metadata.validation.quarantine is not None:
+                return self.folder / DAY / metadata.validation.quarantine.name
         return self.folder / DAY / f"{RUN_ID}_quarantine.parquet"
 
     def readable_version(self, *, amounts_below: dict[int, int]) -> int | None:
@@ -163,7 +184,7 @@ class World:
         """Beside dataset, metadata, state and lock there is nothing, and in the dataset only its parts."""
         names = {path.name for path in (self.folder / DAY).iterdir()}
         names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
-        expected = {f"{RUN_ID}.parquet", f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
+        expected = {self.dataset.name, f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
         if has_quarantine:
             expected |= {self.quarantine.name, f"{RUN_ID}_violations.json"}
         assert names == expected
@@ -184,8 +205,9 @@ class World:
 def _child(folder: str, killing: Killing, pipe: object) -> None:
     os.chdir(folder)
     out = Path("out").resolve()
-    disks = {"local": LocalDisk, "no-exchange": DiskWithoutExchange}
-    disk = LossyDisk(out, out.parent / "image") if killing.disk == "lossy" else disks[killing.disk]()
+    lossy = {"lossy": LossyDisk, "lossy-nameless": LossyNamelessDisk}
+    disks = {"local": LocalDisk, "no-exchange": DiskWithoutExchange, "nameless": NamelessDisk}
+    disk = lossy[killing.disk](out, out.parent / "image") if killing.disk in lossy else disks[killing.disk]()
     run = Run()
 
     def hook(step: str, role: str, when: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from statekeeper.config.output import LockKind
 from statekeeper.store import lock
+from statekeeper.store.disk import LocalDisk
 from statekeeper.store.lock import choose_kind, filesystem_type
 
 MOUNTS = """\
@@ -57,14 +58,14 @@ def test_auto_takes_a_lease_on_shared_file_systems(tmp_path, monkeypatch, kind, 
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"22 1 254:0 / / rw - {kind} /dev/vda rw\n")
     monkeypatch.setattr(lock, "_MOUNTS", mounts)
-    assert choose_kind(tmp_path / "not" / "yet", LockKind.AUTO) == expected
+    assert choose_kind(LocalDisk(), tmp_path / "not" / "yet", LockKind.AUTO) == expected
 
 
 def test_configured_kind_wins():
-    assert choose_kind(Path("/"), LockKind.LEASE) is LockKind.LEASE
-    assert choose_kind(Path("/"), LockKind.FLOCK) is LockKind.FLOCK
+    assert choose_kind(LocalDisk(), Path("/"), LockKind.LEASE) is LockKind.LEASE
+    assert choose_kind(LocalDisk(), Path("/"), LockKind.FLOCK) is LockKind.FLOCK
 
 
 def test_system_without_mountinfo_gets_flock(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "_MOUNTS", tmp_path / "absent")
-    assert choose_kind(tmp_path, LockKind.AUTO) is LockKind.FLOCK
+    assert choose_kind(LocalDisk(), tmp_path, LockKind.AUTO) is LockKind.FLOCK

@@ -1,0 +1,75 @@
+"""What the file system under a folder offers, found out by trying it there.
+
+Decides between `Writes.RENAME` and `Writes.WHOLE`. Everything that a run relies on is tried once, with files of its own
+that are removed at the end: a rename over an existing file, a rename of a folder, a link that is refused where the name
+is taken. An error that only says "not now" or "not you" is no answer and is raised.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, assert_never
+
+from statekeeper.layout import runs_folder
+from statekeeper.store.disk import NOT_OFFERED, Disk, LocalDisk, WholeFileDisk, Writes
+from statekeeper.store.durable import storage_errors
+from statekeeper.store.temps import is_abandoned, process_token
+
+_PREFIX = ".probe-"
+_OBJECT_STORES = (Path("/Volumes"), Path("/dbfs"))
+"""Where Databricks mounts object stores: what looks like a rename there is a copy."""
+
+
+def disk_under(base_path: Path, configured: Literal["auto", "rename", "whole"]) -> Disk:
+    """The disk that can write under `base_path`, as configured or, for `auto`, as it shows itself.
+
+    Raises:
+        StorageError: nothing can be written there.
+    """
+    writes = _tried(base_path) if configured == "auto" else Writes(configured)
+    match writes:
+        case Writes.RENAME:
+            return LocalDisk()
+        case Writes.WHOLE:
+            return WholeFileDisk()
+        case _:
+            assert_never(writes)
+
+
+def _tried(base_path: Path) -> Writes:
+    if any(base_path.absolute().is_relative_to(store) for store in _OBJECT_STORES):
+        return Writes.WHOLE
+    disk, folder = LocalDisk(), runs_folder(base_path)
+    with storage_errors(folder, "write to"):
+        disk.make_folder(folder, role="probe")
+        for name in disk.names(folder):
+            if name.startswith(_PREFIX) and is_abandoned(name.removeprefix(_PREFIX)):
+                disk.remove_folder(folder / name, role="probe")
+        place = folder / f"{_PREFIX}{process_token()}"
+        try:
+            return writes_in(disk, place)
+        finally:
+            with suppress(OSError):
+                disk.remove_folder(place, role="probe")
+
+
+def writes_in(disk: Disk, place: Path) -> Writes:
+    """What `disk` offers, tried in the folder `place`, which is made for it. Raises OSError."""
+    disk.make_folder(place / "folder", role="probe")
+    for name in ("first", "second"):
+        disk.write_over(place / name, io.BytesIO(name.encode()), role="probe")
+    try:
+        disk.link(place / "first", place / "linked", role="probe")
+        with suppress(FileExistsError):
+            disk.link(place / "second", place / "linked", role="probe")
+            return Writes.WHOLE  # a second link to a name that is taken: the first does not win
+        disk.rename(place / "second", place / "first", role="probe")
+        disk.rename(place / "folder", place / "renamed", role="probe")
+    except OSError as error:
+        if error.errno in NOT_OFFERED:
+            return Writes.WHOLE
+        raise
+    is_as_it_should = disk.read(place / "first") == b"second" and disk.read(place / "linked") == b"first"
+    return Writes.RENAME if is_as_it_should else Writes.WHOLE

@@ -1,0 +1,54 @@
+"""A disk whose files have the names that they were written under for ever: no rename, no link, no append, no seeking.
+
+Otherwise it is real. What is asked of it that it does not offer it refuses as a mounted object store does, with ENOSYS.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from statekeeper.store.disk import WholeFileDisk
+
+from .lossy_disk import LossyDisk
+
+
+class _Stream(io.BufferedWriter):
+    """A file that is written from its beginning to its end, and only closed after that."""
+
+    def seek(self, _offset: int, _whence: int = 0) -> NoReturn:
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+
+    def truncate(self, _size: int | None = None) -> NoReturn:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+
+class NamelessDisk(WholeFileDisk):
+    """A local disk that refuses what an object store does not offer."""
+
+    def create(self, path: Path, *, role: str) -> BinaryIO:
+        return _Stream(super().create(path, role=role).detach())
+
+    def rename(self, source: Path, dest: Path, *, role: str) -> None:
+        _refuse(source, dest, role)
+
+    def exchange(self, first: Path, second: Path, *, role: str) -> bool:
+        _refuse(first, second, role)
+
+    def link(self, source: Path, dest: Path, *, role: str) -> None:
+        _refuse(source, dest, role)
+
+    def touch(self, path: Path) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content)
+
+
+class LossyNamelessDisk(NamelessDisk, LossyDisk):
+    """The same, that loses in a crash what was not synced."""
+
+
+def _refuse(*asked: object) -> NoReturn:
+    raise OSError(errno.ENOSYS, f"{os.strerror(errno.ENOSYS)}: {asked}")
