@@ -103,6 +103,7 @@ SCENARIOS = {
     ),
     "first publication of a file without rename": Scenario(None, ROWS, disk="nameless", lock="lease"),
     "first publication of a folder without rename": Scenario(None, FOLDER, disk="nameless", lock="lease"),
+    "first publication at the run's snapshot without rename": Scenario(None, FOLDER, "nameless", "lease", "run"),
     "file by file without rename": Scenario(ROWS, ROWS, disk="nameless", lock="lease"),
     "folder by folder without rename": Scenario(FOLDER, FOLDER, disk="nameless", lock="lease"),
     "file by folder without rename, what was not synced lost": Scenario(ROWS, FOLDER, "lossy-nameless", "lease"),

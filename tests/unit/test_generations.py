@@ -1,0 +1,206 @@
+"""Extractions on a disk without rename and link: what they leave, and what of it later runs and readers go by."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from statekeeper.maintenance import preview_tables, reset_tables, verify_tables
+from statekeeper.model.preview import Verdict
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import State
+from statekeeper.report import Outcome
+from statekeeper.status import read_status
+from statekeeper.store import documents
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.slots import second_slot
+from tests.crash.nameless_disk import NamelessDisk
+
+from .small_shop import DAY, Shop
+
+FOLDER = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
+ROWS = 5000
+
+
+@pytest.fixture
+def disk():
+    return NamelessDisk()
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute(f"create table orders as select i as id, 'note ' || i as note from range({ROWS}) as r(i)")
+    return shop
+
+
+def _output(shop):
+    return shop.layout().folder / shop.metadata().output_name
+
+
+def _datasets(shop):
+    return sorted(path.name for path in shop.layout().folder.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("table", ["orders", FOLDER], ids=["file", "folder"])
+def test_each_extraction_has_a_dataset_of_its_own_that_the_metadata_name(shop, disk, table):
+    assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
+    layout = shop.layout()
+    assert _output(shop) == layout.output
+    assert shop.run(table, disk=disk, is_forced=True)["orders"].outcome is Outcome.COMPLETED
+    assert _output(shop) == layout.generation(shop.state().published.plan_id)
+    assert _datasets(shop) == [_output(shop).name]
+    assert shop.run(table, disk=disk, is_forced=True)["orders"].outcome is Outcome.COMPLETED
+    assert _datasets(shop) == [layout.output.name]
+
+
+def test_the_second_generation_is_verified_skipped_and_shown(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.SKIPPED
+    runner = shop.runner(FOLDER)  # which knows nothing of the disk, as the commands that only read
+    assert verify_tables(runner, runner.pipeline.tables).tables[0].outcome is Outcome.SKIPPED
+    assert preview_tables(runner, runner.pipeline.tables).tables[0].verdict is Verdict.SKIP
+    table = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}").tables[0]
+    assert (table.state, table.records, table.output_path) == ("complete", ROWS, str(_output(shop)))
+
+
+def test_damage_of_the_second_generation_is_found(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    damaged = _output(shop)
+    next(iter(sorted(damaged.iterdir()))).write_bytes(b"damage")
+    again = shop.run(FOLDER, disk=disk)["orders"]
+    assert again.outcome is Outcome.COMPLETED
+    assert not damaged.exists()
+    assert shop.rows() == ROWS
+
+
+def test_a_dataset_named_by_the_metadata_must_be_of_this_extraction(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    layout = shop.layout()
+    metadata = shop.metadata().model_copy(update={"output_path": "/elsewhere/other.parquet"})
+    layout.metadata.write_bytes(metadata.to_bytes())
+    runner = shop.runner(FOLDER)
+    found = verify_tables(runner, runner.pipeline.tables).tables[0]
+    assert found.outcome is Outcome.FAILED
+
+
+def test_files_that_are_not_ours_are_kept(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    (shop.layout().output / "notes.txt").write_text("keep me")
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert (shop.layout().strangers / "notes.txt").read_text() == "keep me"
+    assert _datasets(shop) == [_output(shop).name]
+
+
+def test_the_dataset_of_a_run_with_such_a_name_is_left_alone(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    layout = shop.layout()
+    other = layout.folder / f"{layout.run_id}.0123abcd.parquet"
+    other.write_bytes(b"of another run")
+    (layout.folder / f"{layout.run_id}.0123abcd_state.json").write_bytes(b"{}")
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert other.read_bytes() == b"of another run"
+
+
+def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the_dataset(shop, disk):
+    left = shop.layout().output
+    left.mkdir(parents=True)
+    (left / "part-00000-00000000.parquet").write_bytes(b"half")
+    shop.run(FOLDER, disk=disk)
+    assert _output(shop) == shop.layout().generation(shop.state().published.plan_id)
+    assert _datasets(shop) == [_output(shop).name]
+
+
+@pytest.mark.parametrize(("first", "then"), [(NamelessDisk(), LocalDisk()), (LocalDisk(), NamelessDisk())])
+def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
+    shop.run(FOLDER, disk=first)
+    shop.run(FOLDER, disk=first, is_forced=True)
+    assert shop.run(FOLDER, disk=then)["orders"].outcome is Outcome.SKIPPED
+    shop.run(FOLDER, disk=then, is_forced=True)
+    assert shop.run(FOLDER, disk=first)["orders"].outcome is Outcome.SKIPPED
+    assert _datasets(shop) == [_output(shop).name]
+
+
+def test_a_reset_leaves_the_dataset_until_the_next_is_published(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    runner = shop.runner(FOLDER, disk=disk)
+    assert reset_tables(runner, runner.pipeline.tables, only=None)
+    assert shop.state().state is State.PENDING
+    assert shop.rows() == ROWS
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
+
+
+def test_a_state_that_is_damaged_in_both_slots_is_evidence(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    state = shop.layout().state
+    state.write_bytes(b"{torn")
+    second_slot(state).write_bytes(b"statekeeper.next 12\n{torn too")
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.FAILED
+    runner = shop.runner(FOLDER, disk=disk)
+    assert reset_tables(runner, runner.pipeline.tables, only=None)
+    assert [path.read_bytes() for path in state.parent.glob("*.damaged-*")] == [b"{torn"]
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
+
+
+class TestReceipts:
+    """Without link, every attempt at a chunk has a receipt; one of them counts."""
+
+    PLAN = "a" * 32
+
+    @pytest.fixture
+    def staging(self, shop, disk):
+        staging = shop.layout().staging(self.PLAN)
+        disk.make_folder(staging.receipts, role="plan")
+        return staging
+
+    def _receipt(self, attempt, *, minute):
+        at = datetime(2026, 1, 6, 12, minute, tzinfo=UTC)
+        return Receipt(
+            plan_id=self.PLAN,
+            chunk_id=0,
+            attempt=attempt,
+            part=attempt,
+            rows=1,
+            bytes=1,
+            md5="0" * 32,
+            arrow_schema="",
+            snapshot="t",
+            started_at=at,
+            ended_at=at,
+        )
+
+    def _counting(self, disk, staging):
+        found = documents.load_receipt(disk, staging, self.PLAN, 0)
+        assert list(documents.load_receipts(disk, staging, self.PLAN).values()) == ([found] if found else [])
+        return found.attempt if found else None
+
+    def test_until_one_is_recorded_the_first_that_ended_counts(self, disk, staging):
+        assert self._counting(disk, staging) is None
+        assert documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        assert self._counting(disk, staging) == "late"
+        assert documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        assert self._counting(disk, staging) == "early"
+        assert documents.count_receipts(disk, staging) == 1
+
+    def test_what_is_recorded_counts(self, disk, staging):
+        documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        documents.record_receipt(disk, staging, self._receipt("late", minute=9))
+        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        documents.record_receipt(disk, staging, self._receipt("early", minute=1))
+        assert self._counting(disk, staging) == "late"
+
+    def test_a_torn_one_does_not_block_the_chunk(self, disk, staging):
+        staging.receipt(0).write_bytes(b"{")
+        staging.receipt_of_attempt(0, "torn").write_bytes(b"{")
+        assert self._counting(disk, staging) is None
+        assert disk.names(staging.receipts) == []
+
+    def test_damage_of_a_part_takes_all_of_them_back(self, disk, staging):
+        for attempt in ("one", "two"):
+            documents.save_receipt(disk, staging, self._receipt(attempt, minute=1))
+        documents.record_receipt(disk, staging, self._receipt("one", minute=1))
+        documents.discard_receipt(disk, staging, 0)
+        assert self._counting(disk, staging) is None

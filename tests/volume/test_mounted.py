@@ -1,0 +1,113 @@
+"""The command line on a mounted file system that has no rename, no link, no append and no seeking: a real one, by FUSE.
+
+Where the machine has no FUSE these are skipped; what they show is shown without a mount, too: tests/crash, NamelessDisk.
+"""
+
+from __future__ import annotations
+
+import ctypes.util
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path, PurePath
+
+import duckdb
+import pytest
+
+from statekeeper.errors import StateDamaged
+from statekeeper.model.receipt import Receipt
+from statekeeper.store.disk import Writes
+from statekeeper.store.probe import disk_under
+from tests.acceptance.pipeline import CONFIG, Workplace, no_process_left, wait_until
+
+ROOT = Path(__file__).parent.parent.parent
+_ROWS = 200_000
+
+pytestmark = pytest.mark.skipif(
+    not (os.access("/dev/fuse", os.R_OK | os.W_OK) and ctypes.util.find_library("fuse")),
+    reason="needs FUSE: /dev/fuse and libfuse",
+)
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A working directory whose `data` is mounted."""
+    config = CONFIG.replace("target_rows: 100000", "target_rows: 20480").replace("data}", "data, lease_ttl: 2s}")
+    work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
+    mountpoint, files = work.folder / "data", tmp_path / "files"
+    mountpoint.mkdir()
+    files.mkdir()
+    command = [sys.executable, "-W", "ignore", "-m", "tests.volume.mount", str(files), str(mountpoint)]
+    server = subprocess.Popen(command, cwd=ROOT)
+    try:
+        while not os.path.ismount(mountpoint):
+            if server.poll() is not None:
+                pytest.skip("this machine does not let us mount")
+            time.sleep(0.02)
+        yield work
+    finally:
+        subprocess.run(["fusermount", "-u", "-z", str(mountpoint)], check=False)
+        server.terminate()
+        server.wait()
+
+
+def _read(work, table):
+    """What readers that go by the metadata see: rows, and ids that differ."""
+    output = work.day(table) / PurePath(work.metadata(table)["output_path"]).name
+    files = f"{output}/*.parquet" if output.is_dir() else str(output)
+    with duckdb.connect() as connection:
+        return connection.execute("select count(*), count(distinct id) from read_parquet(?)", [files]).fetchone()
+
+
+def _recorded(work):
+    """The receipts that the parent has recorded, but for one in the middle of which it may have been killed."""
+    found = []
+    for path in work.receipts():
+        if path.name.count(".") == 1:
+            with suppress(StateDamaged):
+                found.append(Receipt.from_bytes(path.read_bytes(), where=str(path)))
+    return found
+
+
+def test_the_mount_refuses_what_a_volume_refuses(work):
+    file = work.folder / "data" / "file"
+    file.write_bytes(b"whole")
+    file.write_bytes(b"anew")
+    for refused, code in (
+        (lambda: file.rename(file.with_name("other")), errno.ENOSYS),
+        (lambda: file.with_name("link").hardlink_to(file), errno.EPERM),
+        (lambda: os.utime(file), errno.ENOSYS),
+        (lambda: file.open("ab", buffering=0).write(b"more"), errno.ESPIPE),
+    ):
+        with pytest.raises(OSError) as caught:  # noqa: PT011 - its number is what is asked for
+            refused()
+        assert caught.value.errno == code
+    assert file.read_bytes() == b"anew"
+    assert disk_under(work.folder / "data", "auto").writes is Writes.WHOLE
+
+
+def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
+    process = work.start("run", "nightly.yml")
+    with no_process_left(process):
+        wait_until(lambda: len(work.receipts()) >= 2 or process.poll() is not None, what="receipts")
+        os.killpg(process.pid, signal.SIGKILL)
+    done = _recorded(work)
+    resumed = work.run("resume")
+    assert resumed.returncode == 0, resumed.stderr
+    work.assert_equals_source()
+    work.assert_no_staging()
+    assert {receipt.md5 for receipt in done} <= {file["md5"] for file in work.metadata()["files"]}
+    assert {table["state"] for table in work.tables().values()} == {"complete"}
+    before = work.fingerprint("large", "small", "empty")
+    assert "3 skipped" in work.run("run", "nightly.yml").stdout
+    assert work.run("verify").returncode == 0
+    assert work.fingerprint("large", "small", "empty") == before
+    work.sql("insert into large select * replace (id + 1000000 as id) from large limit 10")
+    assert work.run("run", "nightly.yml", "--force-reprocess").returncode == 0
+    assert _read(work, "large") == (_ROWS + 10, _ROWS + 10)
+    assert not work.dataset().exists()  # its successor has another name, and it was swept
+    work.assert_no_staging()
