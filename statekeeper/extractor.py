@@ -314,7 +314,7 @@ class StatefulDataExtractor(DataExtractor):
 def _on_its_disk(runner: Runner) -> Runner:
     """The runner, able to write: with the disk that the output folder proves to be."""
     output = runner.pipeline.output
-    return dataclasses.replace(runner, disk=disk_under(Path(output.base_path), output.writes.value))
+    return dataclasses.replace(runner, disk=disk_under(Path(output.base_path), output.writes))
 
 
 def _identity(

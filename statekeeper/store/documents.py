@@ -11,6 +11,7 @@ is the one that was finished first.
 
 from __future__ import annotations
 
+import io
 import re
 from pathlib import Path
 from typing import TypeVar
@@ -86,12 +87,20 @@ def record_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> None:
 
     Where receipts are linked into place it does already.
     """
-    if disk.writes is Writes.WHOLE:
-        create_once(disk, staging.receipt(receipt.chunk_id), receipt.to_bytes(), role="receipt", unique=receipt.attempt)
+    path = staging.receipt(receipt.chunk_id)
+    if disk.writes is Writes.RENAME or _load_receipt(disk, path, receipt.plan_id, receipt.chunk_id) is not None:
+        return
+    with storage_errors(path, "save"):
+        disk.write_over(path, io.BytesIO(receipt.to_bytes()), role="receipt")
+        disk.sync_folder(path.parent, role="receipt")
 
 
 def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
-    """The receipt of a chunk; None if it is not done. What is torn or belongs elsewhere is removed."""
+    """The receipt of a chunk; None if it is not done.
+
+    What is torn or belongs elsewhere is removed; where each attempt has one it is passed over, for it may be in the
+    writing.
+    """
     receipt = _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
     if receipt is not None or disk.writes is Writes.RENAME:
         return receipt
@@ -103,14 +112,14 @@ def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> R
 def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receipt | None:
     try:
         receipt = _load_once(disk, path, Receipt)
+        if receipt is None or (receipt.plan_id, receipt.chunk_id) == (plan_id, chunk_id):
+            return receipt
     except StateDamaged:
-        _remove(disk, path, role="receipt")
-        return None
+        pass
     # Removed only after it was seen: one that was missing may have been made since.
-    if receipt is not None and (receipt.plan_id != plan_id or receipt.chunk_id != chunk_id):
+    if disk.writes is Writes.RENAME:
         _remove(disk, path, role="receipt")
-        return None
-    return receipt
+    return None
 
 
 def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:

@@ -10,32 +10,28 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, assert_never
 
+from statekeeper.config.output import WritesKind
 from statekeeper.layout import runs_folder
 from statekeeper.store.disk import NOT_OFFERED, Disk, LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.temps import is_abandoned, process_token
 
 _PREFIX = ".probe-"
+_DISKS = {Writes.RENAME: LocalDisk, Writes.WHOLE: WholeFileDisk}
 _OBJECT_STORES = (Path("/Volumes"), Path("/dbfs"))
 """Where Databricks mounts object stores: what looks like a rename there is a copy."""
 
 
-def disk_under(base_path: Path, configured: Literal["auto", "rename", "whole"]) -> Disk:
+def disk_under(base_path: Path, configured: WritesKind) -> Disk:
     """The disk that can write under `base_path`, as configured or, for `auto`, as it shows itself.
 
     Raises:
         StorageError: nothing can be written there.
     """
-    writes = _tried(base_path) if configured == "auto" else Writes(configured)
-    match writes:
-        case Writes.RENAME:
-            return LocalDisk()
-        case Writes.WHOLE:
-            return WholeFileDisk()
-        case _:
-            assert_never(writes)
+    if configured is WritesKind.AUTO:
+        return _DISKS[_tried(base_path)]()
+    return _DISKS[Writes(configured.value)]()
 
 
 def _tried(base_path: Path) -> Writes:

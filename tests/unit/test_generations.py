@@ -124,6 +124,21 @@ def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
     assert _datasets(shop) == [_output(shop).name]
 
 
+def test_a_copy_that_came_out_otherwise_is_not_published(shop):
+    class Corrupting(NamelessDisk):
+        def write_over(self, path, content, *, role):
+            super().write_over(path, content, role=role)
+            if role == "publish":
+                path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    report = shop.run(FOLDER, disk=Corrupting())["orders"]
+    assert report.outcome is Outcome.FAILED
+    assert "does not have the md5" in report.reason
+    assert not shop.layout().metadata.exists()
+    assert shop.run(FOLDER, disk=NamelessDisk())["orders"].outcome is Outcome.COMPLETED
+    assert shop.rows() == ROWS
+
+
 def test_a_reset_leaves_the_dataset_until_the_next_is_published(shop, disk):
     shop.run(FOLDER, disk=disk)
     runner = shop.runner(FOLDER, disk=disk)
@@ -196,7 +211,14 @@ class TestReceipts:
         staging.receipt(0).write_bytes(b"{")
         staging.receipt_of_attempt(0, "torn").write_bytes(b"{")
         assert self._counting(disk, staging) is None
-        assert disk.names(staging.receipts) == []
+        documents.record_receipt(disk, staging, self._receipt("whole", minute=1))
+        assert self._counting(disk, staging) == "whole"
+
+    def test_one_that_is_in_the_writing_is_left_to_its_writer(self, disk, staging):
+        half = self._receipt("slow", minute=1).to_bytes()[:100]
+        staging.receipt_of_attempt(0, "slow").write_bytes(half)
+        assert self._counting(disk, staging) is None
+        assert staging.receipt_of_attempt(0, "slow").read_bytes() == half
 
     def test_damage_of_a_part_takes_all_of_them_back(self, disk, staging):
         for attempt in ("one", "two"):

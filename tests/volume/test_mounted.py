@@ -18,6 +18,7 @@ from pathlib import Path, PurePath
 import duckdb
 import pytest
 
+from statekeeper.config.output import WritesKind
 from statekeeper.errors import StateDamaged
 from statekeeper.model.receipt import Receipt
 from statekeeper.store.disk import Writes
@@ -88,7 +89,7 @@ def test_the_mount_refuses_what_a_volume_refuses(work):
             refused()
         assert caught.value.errno == code
     assert file.read_bytes() == b"anew"
-    assert disk_under(work.folder / "data", "auto").writes is Writes.WHOLE
+    assert disk_under(work.folder / "data", WritesKind.AUTO).writes is Writes.WHOLE
 
 
 def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
+from statekeeper.config.output import WritesKind
 from statekeeper.errors import StorageError
 from statekeeper.store.disk import LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.probe import disk_under, writes_in
@@ -52,7 +54,7 @@ class CopyingLinks(LocalDisk):
 
 
 def test_a_local_folder_has_rename_and_link(tmp_path):
-    assert type(disk_under(tmp_path / "data", "auto")) is LocalDisk
+    assert type(disk_under(tmp_path / "data", WritesKind.AUTO)) is LocalDisk
     assert list((tmp_path / "data").rglob("*")) == [tmp_path / "data" / "_runs"]
 
 
@@ -75,10 +77,10 @@ def test_a_full_disk_is_no_answer(tmp_path):
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot write to"):
-        disk_under(tmp_path / "file", "auto")
+        disk_under(tmp_path / "file", WritesKind.AUTO)
 
 
-@pytest.mark.parametrize(("configured", "kind"), [("rename", LocalDisk), ("whole", WholeFileDisk)])
+@pytest.mark.parametrize(("configured", "kind"), [(WritesKind.RENAME, LocalDisk), (WritesKind.WHOLE, WholeFileDisk)])
 def test_what_is_configured_is_not_tried(tmp_path, configured, kind):
     assert type(disk_under(tmp_path / "data", configured)) is kind
     assert not (tmp_path / "data").exists()
@@ -86,9 +88,7 @@ def test_what_is_configured_is_not_tried(tmp_path, configured, kind):
 
 @pytest.mark.parametrize("path", ["/Volumes/main/raw/erp/data", "/dbfs/data"])
 def test_object_stores_of_databricks_are_known_by_their_path(path):
-    from pathlib import Path
-
-    assert type(disk_under(Path(path), "auto")) is WholeFileDisk
+    assert type(disk_under(Path(path), WritesKind.AUTO)) is WholeFileDisk
 
 
 def test_what_a_dead_process_left_of_its_trial_is_removed(tmp_path):
@@ -96,5 +96,5 @@ def test_what_a_dead_process_left_of_its_trial_is_removed(tmp_path):
     left = tmp_path / "_runs" / f".probe-{dead}"
     left.mkdir(parents=True)
     (left / "first").touch()
-    disk_under(tmp_path, "auto")
+    disk_under(tmp_path, WritesKind.AUTO)
     assert not left.exists()
