@@ -2,8 +2,9 @@
 
 Parts cannot appear all at once under a name that readers know already. So they are copied, after every check passed and
 the intent is persisted, to a name that no commit record names: `<run_id>.parquet` where nothing is there, else a
-generation of it, `<run_id>.<plan8>.parquet`. Writing the metadata, whose `output_path` names the new dataset, is what
-publishes it; the dataset that it replaces is swept after the state says `complete`.
+generation of it, `<run_id>.<plan8>.parquet`; rows that were put apart likewise. Writing the metadata, whose
+`output_path` names the new dataset, is what publishes it; then rows that an earlier extraction has put apart go, and its
+dataset after the state says `complete`.
 
 What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
 copied in, or two generations at once.
@@ -11,16 +12,16 @@ copied in, or two generations at once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from statekeeper.errors import StorageError
 from statekeeper.layout import ExtractionLayout, Staging
-from statekeeper.model.metadata import PublishedFile
-from statekeeper.model.receipt import Receipt
+from statekeeper.model.metadata import Metadata, PublishedFile
+from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publication import Publication
 from statekeeper.store.disk import Disk, Writes
-from statekeeper.store.documents import load_receipts
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.verification import md5_of
@@ -32,8 +33,12 @@ def publication_on(disk: Disk, layout: ExtractionLayout, staging: Staging, fence
     return kind(disk, layout, staging, fence)
 
 
+@dataclass(frozen=True)
 class CopiedPublication(Publication):
     """The publication of one plan's parts by copying each to its place."""
+
+    _staged: dict[str, Path] = field(default_factory=dict)
+    """What `make_ready` was given: each part by its md5."""
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         if intent is not None and self.layout.is_dataset_name(intent.metadata.output_name):
@@ -41,38 +46,79 @@ class CopiedPublication(Publication):
         is_free = not self.disk.exists(self.layout.output)
         return self.layout.output if is_free else self.layout.generation(plan_id)
 
-    def make_ready(self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...]) -> None:
-        """Nothing: the parts are copied straight to their place, once the intent is persisted."""
+    def quarantine_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
+        file = intent.metadata.validation.quarantine if intent else None
+        if file is not None and self.layout.is_quarantine_name(file.name):
+            return self.layout.folder / file.name
+        is_free = not self.disk.exists(self.layout.quarantine)
+        return self.layout.quarantine if is_free else self.layout.quarantine_of(plan_id)
 
-    def put_in_place(self, intent: PublishIntent) -> None:
-        """Copy every part that is not in place yet; the old dataset stays what the metadata names.
+    def make_ready(
+        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+    ) -> None:
+        """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
+        del files
+        self._staged.update({receipt.md5: self.staging.parts / receipt.part for receipt in receipts})
+        if rejects is not None:
+            self._staged[rejects.md5] = self.staging.parts / rejects.part
+
+    def lay_beside(self, rejects: StagedFile | None, final: Path) -> None:
+        """Write a copy of rows over an earlier one, or take that away; a crash may leave it torn.
 
         Raises:
-            StorageError, LockLost: some parts may be in place; it can be done again.
+            StorageError, LockLost: it may be torn.
+        """
+        if rejects is None:
+            super().lay_beside(rejects, final)
+            return
+        with storage_errors(final, "write"):
+            self.fence.check()
+            with (self.staging.parts / rejects.part).open("rb") as content:
+                self.disk.write_over(final, content, role="violating_rows")
+            self.disk.sync_folder(final.parent, role="violating_rows")
+
+    def put_in_place(self, intent: PublishIntent) -> None:
+        """Copy every file that is not in place yet; the old dataset stays what the metadata names.
+
+        Raises:
+            StorageError, LockLost: some files may be in place; it can be done again.
         """
         final = self.output_for(intent.plan_id, intent)
         failpoint("publish", "publish", "before")
         with storage_errors(final, "publish"):
             self.fence.check()
-            folder = final if intent.metadata.is_folder else final.parent
-            self.disk.make_folder(folder, role="publish")
-            missing = [file for file in intent.metadata.files if not self._is_there(folder / file.name, file)]
-            parts = self._parts(intent) if missing else {}
-            for file in missing:
-                self._copy(parts.get(file.md5), folder / file.name, file)
-            self.disk.sync_folder(folder, role="publish")
+            if intent.metadata.is_folder:
+                self.disk.make_folder(final, role="publish")
+            for path, file in self._places(intent):
+                if not self._is_there(path, file):
+                    self._copy(self._staged.get(file.md5), path, file)
+            if intent.metadata.is_folder:
+                self.disk.sync_folder(final, role="publish")
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
 
     def is_in_place(self, intent: PublishIntent) -> bool:
-        """Whether every file of the intended dataset is at its place with its bytes; takes its time."""
-        final = self.output_for(intent.plan_id, intent)
-        folder = final if intent.metadata.is_folder else final.parent
-        return all(self._is_there(folder / file.name, file) for file in intent.metadata.files)
+        """Whether every file that is to be published is at its place with its bytes; takes its time."""
+        return all(self._is_there(path, file) for path, file in self._places(intent))
 
-    def _parts(self, intent: PublishIntent) -> dict[str, Path]:
-        receipts = load_receipts(self.disk, self.staging, intent.plan_id)
-        return {receipt.md5: self.staging.parts / receipt.part for receipt in receipts.values()}
+    def commit(self, metadata: Metadata) -> str:
+        """Write the commit record, then take away rows that it does not name; returns its md5."""
+        digest = super().commit(metadata)
+        quarantine = metadata.validation.quarantine
+        with storage_errors(self.layout.quarantine, "tidy"):
+            for name in self.disk.names(self.layout.folder):
+                if self.layout.is_quarantine_name(name) and (quarantine is None or name != quarantine.name):
+                    self.fence.check()
+                    self.disk.unlink(self.layout.folder / name, role="quarantine")
+        return digest
+
+    def _places(self, intent: PublishIntent) -> list[tuple[Path, PublishedFile]]:
+        """Every file with its place: rows that were put apart first, so that no row is ever in neither."""
+        metadata, final = intent.metadata, self.output_for(intent.plan_id, intent)
+        folder = final if metadata.is_folder else final.parent
+        apart = metadata.validation.quarantine
+        beside = [(self.layout.folder / apart.name, apart)] if apart else []
+        return [*beside, *((folder / file.name, file) for file in metadata.files)]
 
     def _copy(self, part: Path | None, dest: Path, file: PublishedFile) -> None:
         if part is None:

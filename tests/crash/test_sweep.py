@@ -101,6 +101,10 @@ SCENARIOS = {
     "rows put apart no more on a disk that loses what was not synced": Scenario(
         FOLDER, FOLDER, disk="lossy", good_before=95
     ),
+    "rows put apart by others without rename": Scenario(
+        FOLDER, FOLDER, disk="nameless", lock="lease", good_before=95, good_after=90
+    ),
+    "rows put apart no more without rename": Scenario(FOLDER, FOLDER, disk="nameless", lock="lease", good_before=95),
     "first publication of a file without rename": Scenario(None, ROWS, disk="nameless", lock="lease"),
     "first publication of a folder without rename": Scenario(None, FOLDER, disk="nameless", lock="lease"),
     "first publication at the run's snapshot without rename": Scenario(None, FOLDER, "nameless", "lease", "run"),
@@ -120,7 +124,11 @@ TWICE = (
 """The scenarios in which the resume is killed, too, before it is resumed."""
 
 
-ONLY_AT_LENGTH = ("first publication of a file without rename", "file by file without rename")
+ONLY_AT_LENGTH = (
+    "first publication of a file without rename",
+    "file by file without rename",
+    "rows put apart no more without rename",
+)
 """The scenarios that only the long sweep goes through."""
 
 
