@@ -3,8 +3,8 @@
 Parts cannot appear all at once under a name that readers know already. So they are copied, after every check passed and
 the intent is persisted, to a name that no commit record names: `<run_id>.parquet` where nothing is there, else a
 generation of it, `<run_id>.<plan8>.parquet`; rows that were put apart likewise. Writing the metadata, whose
-`output_path` names the new dataset, is what publishes it; then rows that an earlier extraction has put apart go, and its
-dataset after the state says `complete`.
+`output_path` names the new dataset, is what publishes it; then rows that an earlier extraction has put apart go, and
+its dataset after the state says `complete`.
 
 What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
 copied in, or two generations at once.
