@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from statekeeper.config.loader import load_pipeline
 from statekeeper.config.output import OutputConfig
 from statekeeper.config.references import fill_references
@@ -32,4 +34,7 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
     if not filled.has(_KEY):
         return Path(OutputConfig().base_path)
     value = filled.at(_KEY)
-    return Path(value) if isinstance(value, str) else Path(load_pipeline(path, environ=environ).output.base_path)
+    try:
+        return Path(OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # if it is none, that is told
+    except ValidationError:
+        return Path(load_pipeline(path, environ=environ).output.base_path)

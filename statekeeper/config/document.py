@@ -43,6 +43,8 @@ class Document:
     """Values that may be secret, and how to speak of them: `the value of ${NAME}`."""
     filled: Mapping[KeyPath, tuple[str, ...]] = field(default_factory=dict, repr=False)
     """What came from the environment into each of them."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """What came from secret scopes."""
 
     def at(self, path: KeyPath) -> Plain:
         """The value at `path`. Raises KeyError, IndexError or TypeError where there is none."""
@@ -77,6 +79,7 @@ class Document:
             written={(key, *path): text for path, text in self.written.items()},
             hidden={(key, *path): text for path, text in self.hidden.items()},
             filled={(key, *path): texts for path, texts in self.filled.items()},
+            secrets=self.secrets,
         )
 
     def position(self, path: KeyPath, *, of_key: bool = False) -> Position | None:

@@ -95,7 +95,7 @@ class Pipeline:
 
     `path` and `tables_path` are the files it came from, as they were named (None without one); `fingerprint` is the
     SHA-256 of their text, before references are filled in. `in_commands` is what came from the environment into hooks:
-    it may be secret, and what a hook says of itself is shown without it.
+    it may be secret, and what a hook says of itself is shown without it. `from_scopes` is what came from secret scopes.
     """
 
     name: str
@@ -110,11 +110,12 @@ class Pipeline:
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
     in_commands: tuple[str, ...] = field(default=(), repr=False)
+    from_scopes: tuple[SecretStr, ...] = field(default=(), repr=False)
 
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, so that it can be removed from whatever is about to be said."""
-        return tuple(_secrets_in([*self.sources.values(), self.states]))
+        return tuple(_secrets_in([*self.sources.values(), self.states, *self.from_scopes]))
 
 
 def _secrets_in(value: object) -> Iterator[str]:

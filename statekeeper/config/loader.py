@@ -11,15 +11,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import RootModel
+from pydantic import RootModel, SecretStr
 
 from statekeeper.config.checking import Checked, check, salvage
+from statekeeper.config.databricks_secrets import SecretScopes
 from statekeeper.config.document import Document, KeyPath
 from statekeeper.config.extraction import Pipeline
 from statekeeper.config.models import ConfigFile, TablesFile
 from statekeeper.config.plain_source import read_mapping
 from statekeeper.config.problems import Problem, config_error, found
-from statekeeper.config.references import fill_references
+from statekeeper.config.references import Secrets, fill_references
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.shape import purpose
 from statekeeper.config.sources import SourceConfig
@@ -37,10 +38,11 @@ def load_pipeline(path: Path, *, environ: Mapping[str, str], tables_path: Path |
     Raises:
         ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
     """
-    config = _read(path, environ)
+    secrets = SecretScopes()
+    config = _read(path, environ, secrets)
     if not isinstance(config.document.data, dict):
         raise config_error([*config.problems, config.not_a("mapping with pipeline, sources and tables")])
-    tables = None if tables_path is None else _read(tables_path, environ).with_list_below("tables")
+    tables = None if tables_path is None else _read(tables_path, environ, secrets).with_list_below("tables")
     if tables is not None and not isinstance(tables.document.data, dict):
         raise config_error([*config.problems, *tables.problems, tables.not_a("list of tables")])
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
@@ -94,7 +96,7 @@ class _File:
         return Problem(self.document, (), f"expected a {what}; found {found(self.document, ())}")
 
 
-def _read(path: Path, environ: Mapping[str, str]) -> _File:
+def _read(path: Path, environ: Mapping[str, str], secrets: Secrets) -> _File:
     name = str(path)
     try:
         content = path.read_bytes()
@@ -111,7 +113,7 @@ def _read(path: Path, environ: Mapping[str, str]) -> _File:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
-    filled, unset = fill_references(document, environ)
+    filled, unset = fill_references(document, environ, secrets=secrets)
     return _File(filled, (*duplicates, *unset), content)
 
 
@@ -143,6 +145,7 @@ def _pipeline(
         extraction_date=written.extraction_date,
         tables=resolved.tables,
         in_commands=_in_commands(checked.document),
+        from_scopes=tuple(SecretStr(value) for file in (config, tables) if file for value in file.document.secrets),
     )
 
 

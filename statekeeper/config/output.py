@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from statekeeper.config.databricks_paths import file_path
 from statekeeper.config.quantities import PositiveDuration, Size
-from statekeeper.config.section import Name, Section
+from statekeeper.config.section import Name, Section, refusal
 from statekeeper.config.spark import SparkConfig
+from statekeeper.errors import UsageError
 
 _MIB = 1024 * 1024
 
@@ -49,10 +52,19 @@ class EngineKind(StrEnum):
     SPARK = "spark"
 
 
+def _file_path(path: str) -> str:
+    try:
+        return file_path(path)
+    except UsageError as error:
+        raise refusal(f"a folder of the file system: {error.message}", hint=error.hint or "") from error
+
+
 class OutputConfig(Section):
     """Where and how Parquet is written."""
 
-    base_path: Name = Field(default="data", description="the folder under which all output lies")
+    base_path: Annotated[Name, AfterValidator(_file_path)] = Field(
+        default="data", description="the folder under which all output lies"
+    )
     compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
     row_group_bytes: Size = Field(

@@ -1,36 +1,57 @@
-"""`${NAME}` and `${NAME:-default}` in a document's text values, filled in from the environment.
+"""`${NAME}` and `${NAME:-default}` in a document's text values, filled in from the environment, and
+`${databricks:scope/key}`, filled in from a secret scope.
 
-`$${` is a literal `${`. What came in through a reference may be a secret, so from here on messages speak of
-`the value of ${NAME}`; that the value fits where it stands is decided later, with the types.
+`$${` is a literal `${`. A secret may only stand where nothing is ever written: in sources and hooks. What came in
+through a reference may be a secret, so from here on messages speak of `the value of ${NAME}`; that the value fits where
+it stands is decided later, with the types.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from statekeeper.config.document import Document, KeyPath, Plain
 from statekeeper.config.problems import Problem
+from statekeeper.errors import StatekeeperError, UsageError
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{(?:databricks:([A-Za-z0-9_.@-]+)/([A-Za-z0-9_.-]+)\}|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?"
+)
+_MAY_HOLD_SECRETS = frozenset({("sources",), ("states",)})
+
+Secrets: TypeAlias = Callable[[str, str], str]
+"""The value of a secret by its scope and key. Raises StatekeeperError where there is none to be had."""
 
 
-def fill_references(document: Document, environ: Mapping[str, str]) -> tuple[Document, list[Problem]]:
+def fill_references(
+    document: Document, environ: Mapping[str, str], *, secrets: Secrets | None = None
+) -> tuple[Document, list[Problem]]:
     """The document with its references filled in, and a problem for each that cannot be.
 
-    A value with a problem is left as it is written. `${NAME:-default}` is the default where NAME is unset or empty.
+    Without `secrets`, none is asked for, and a reference to one is a problem. A value with a problem is left as it is
+    written. `${NAME:-default}` is the default where NAME is unset or empty.
     """
-    filling = _Filling(document, environ)
+    filling = _Filling(document, environ, secrets)
     data = filling.value(document.data, ())
-    filled = {**document.filled, **filling.filled}
-    return replace(document, data=data, hidden={**document.hidden, **filling.hidden}, filled=filled), filling.problems
+    filled = replace(
+        document,
+        data=data,
+        hidden={**document.hidden, **filling.hidden},
+        filled={**document.filled, **filling.filled},
+        secrets=(*document.secrets, *filling.found),
+    )
+    return filled, filling.problems
 
 
 @dataclass
 class _Filling:
     document: Document
     environ: Mapping[str, str]
+    secrets: Secrets | None
+    found: list[str] = field(default_factory=list)
     hidden: dict[KeyPath, str] = field(default_factory=dict)
     filled: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -53,10 +74,14 @@ class _Filling:
         def filled(found: re.Match[str]) -> str:
             if found.group() == "$${":
                 return "${"
-            name, default = found.groups()
+            scope, key, name, default = found.groups()
+            if scope is not None:
+                names.append(f"databricks:{scope}/{key}")
+                return self._secret(scope, key, path, wrong)
             if name is None:
                 hint = "a literal ${ is written $${"
-                wrong.append(Problem(self.document, path, "expected ${NAME} or ${NAME:-default}", hint=hint))
+                expected = "expected ${NAME}, ${NAME:-default} or ${databricks:scope/key}"
+                wrong.append(Problem(self.document, path, expected, hint=hint))
                 return ""
             names.append(name)
             value = self.environ.get(name)
@@ -72,3 +97,21 @@ class _Filling:
             unique = dict.fromkeys(names)
             self.hidden[path] = "the value of " + " and ".join(f"${{{name}}}" for name in unique) if names else "..."
         return text if wrong else result
+
+    def _secret(self, scope: str, key: str, path: KeyPath, wrong: list[Problem]) -> str:
+        if path[:1] not in _MAY_HOLD_SECRETS:
+            text = "expected no secret here: it would be written to files and logs"
+            hint = f"${{databricks:{scope}/{key}}} may stand in sources and in hooks"
+            wrong.append(Problem(self.document, path, text, hint=hint))
+            return ""
+        try:
+            if self.secrets is None:
+                raise UsageError("secrets are not read here")
+            value = self.secrets(scope, key)
+        except StatekeeperError as error:
+            text = f"${{databricks:{scope}/{key}}}: {error.message}"
+            wrong.append(Problem(self.document, path, text, hint=error.hint or ""))
+            return ""
+        self.found.append(value)
+        self.filled[path] = (*self.filled.get(path, ()), value)
+        return value

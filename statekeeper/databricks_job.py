@@ -1,0 +1,150 @@
+"""What a Databricks job or notebook calls: a run of a configuration, from the job's parameters.
+
+A wheel task calls `main`, whose parameters are `--name=value` arguments; a notebook calls `run_notebook`, whose parameters
+are widgets. Both raise where a table is not complete, so that the task fails and its retries, which go on from there,
+begin; neither ends the interpreter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import chdir, nullcontext
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from statekeeper.databricks import StatefulDatabricksDataExtractor
+from statekeeper.errors import StatekeeperError, UsageError
+from statekeeper.logs import LogFormat, Redactor, set_up_logging
+from statekeeper.report import RunReport
+
+_TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0", ""})
+
+
+class RunIncomplete(StatekeeperError):
+    """A run ended, and not every table's data is complete; `report` says which, and why."""
+
+    def __init__(self, report: RunReport) -> None:
+        wrong = [table for table in report.tables if not table.is_good]
+        lines = [f"{table.table.key}: {table.outcome}: {table.reason}" for table in wrong]
+        super().__init__(
+            "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete", *lines]),
+            hint="run the job again: it goes on from here",
+        )
+        self.report = report
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobParameters:
+    """The parameters of a job, all text; what is empty is as if it were left out.
+
+    `config` is the configuration's path. `folder` is where relative paths begin: of `config`, of the models that it
+    names, of `tables_file`. `table` is one name or several, separated by commas.
+    """
+
+    config: str
+    folder: str = ""
+    tables_file: str = ""
+    table: str = ""
+    date: str = ""
+    run_id: str = ""
+    force_reprocess: str = ""
+    unity_catalog_volume: str = ""
+    engine: str = ""
+    workers: str = ""
+
+    @classmethod
+    def of(cls, given: Mapping[str, str]) -> Self:
+        """The parameters by their names.
+
+        Raises:
+            UsageError: one is unknown, `config` is missing, or a value cannot be used.
+        """
+        known = {field.name for field in fields(cls)}
+        for name in given:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(sorted(known))}"
+                raise UsageError(f"there is no parameter {name!r}", hint=hint)
+        if not given.get("config"):
+            raise UsageError("the parameter config is missing", hint="give the path of a configuration file")
+        parameters = cls(**{name: value.strip() for name, value in given.items()})
+        if parameters.force_reprocess.lower() not in _TRUE | _FALSE:
+            raise UsageError(f"expected force_reprocess as true or false; found {parameters.force_reprocess!r}")
+        if parameters.workers and not (parameters.workers.isdecimal() and int(parameters.workers)):
+            raise UsageError(f"expected workers as a whole number of at least 1; found {parameters.workers!r}")
+        if parameters.engine not in {"", "local", "spark"}:
+            raise UsageError(f"expected engine as local or spark; found {parameters.engine!r}")
+        return parameters
+
+    @classmethod
+    def from_arguments(cls, arguments: Sequence[str]) -> Self:
+        """The parameters of a wheel task: `--name=value` or `--name value`, hyphens for underscores allowed.
+
+        Raises:
+            UsageError: an argument is of neither form, or as `of`.
+        """
+        given: dict[str, str] = {}
+        rest = iter(arguments)
+        for argument in rest:
+            name, equals, value = argument.removeprefix("--").partition("=")
+            if not argument.startswith("--") or not name:
+                raise UsageError(f"expected --name=value; found {argument!r}")
+            given[name.replace("-", "_")] = value if equals else next(rest, "")
+        return cls.of(given)
+
+    @classmethod
+    def from_widgets(cls, dbutils: Any) -> Self:
+        """The parameters of a notebook: its widgets, of which those that are not ours are left alone.
+
+        Raises:
+            UsageError: as `of`.
+        """
+        widgets = dbutils.widgets.getAll()
+        return cls.of({field.name: str(widgets[field.name]) for field in fields(cls) if field.name in widgets})
+
+
+def main() -> None:
+    """The entry point of a wheel task."""
+    report = run_job(JobParameters.from_arguments(sys.argv[1:]))
+    print(report.model_dump_json(indent=2))  # noqa: T201 - a task's output is what it prints
+
+
+def run_notebook(dbutils: Any, *, spark: object | None = None) -> None:
+    """Run as the notebook's widgets say, and end the notebook with the report as JSON.
+
+    Raises:
+        RunIncomplete, and what `run_job` raises.
+    """
+    report = run_job(JobParameters.from_widgets(dbutils), spark=spark)
+    dbutils.notebook.exit(report.model_dump_json())
+
+
+def run_job(parameters: JobParameters, *, spark: object | None = None) -> RunReport:
+    """Run a configuration; the report of a run whose tables are all complete. Its log goes to standard error.
+
+    Raises:
+        RunIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
+    """
+    log = set_up_logging(sys.stderr, log_format=LogFormat.HUMAN, redactor=Redactor())
+    with chdir(parameters.folder) if parameters.folder else nullcontext():
+        extractor = StatefulDatabricksDataExtractor.from_config(
+            parameters.config,
+            environ=os.environ,
+            tables_path=parameters.tables_file or None,
+            date=parameters.date or None,
+            run_id=parameters.run_id or None,
+            engine=parameters.engine or None,
+            workers=int(parameters.workers) if parameters.workers else None,
+            spark=spark,
+            unity_catalog_volume=parameters.unity_catalog_volume or None,
+        )
+        log.redactor.add(extractor.pipeline.secrets)
+        log.run = extractor.identity.run_id
+        names = [name.strip() for name in parameters.table.split(",") if name.strip()]
+        report = extractor.run(tables=names, force_reprocess=parameters.force_reprocess.lower() in _TRUE)
+    if report.exit_code:
+        raise RunIncomplete(report)
+    return report

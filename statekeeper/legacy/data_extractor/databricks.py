@@ -1,0 +1,5 @@
+"""The import path of older programs; the classes are those of `statekeeper.databricks`."""
+
+from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
+
+__all__ = ["DatabricksDataExtractor", "StatefulDatabricksDataExtractor"]
