@@ -105,10 +105,10 @@ class Place:
 class DatabricksDataExtractor(DataExtractor):
     """`DataExtractor` on Databricks.
 
-    Output lies in `unity_catalog_volume` (`catalog/schema/volume`, `catalog.schema.volume`), at `output_base_path` in it
-    if that is given, or at `output_base_path` alone. Chunks are read on the executors of the Spark session that is there
-    (or is given as `spark`); with `use_existing_spark=False`, and on serverless compute, by processes of the driver.
-    All else is as for `DataExtractor`.
+    Output lies in `unity_catalog_volume` (`catalog/schema/volume` or `catalog.schema.volume`), at `output_base_path` in
+    it if that is given, or at `output_base_path` alone. Chunks are read on the executors of the Spark session that is
+    there (or is given as `spark`); with `use_existing_spark=False`, and on serverless compute, by processes of the
+    driver. All else is as for `DataExtractor`.
 
     Raises:
         UsageError: the output cannot lie there; or what `DataExtractor` raises.
@@ -147,7 +147,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         UsageError: the output cannot lie there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - of a pipeline, with what is said on Databricks, all by keyword
         self,
         pipeline: Pipeline,
         identity: RunIdentity,

@@ -1,8 +1,8 @@
 """What a Databricks job or notebook calls: a run of a configuration, from the job's parameters.
 
-A wheel task calls `main`, whose parameters are `--name=value` arguments; a notebook calls `run_notebook`, whose parameters
-are widgets. Both raise where a table is not complete, so that the task fails and its retries, which go on from there,
-begin; neither ends the interpreter.
+A wheel task calls `main`, whose parameters are `--name=value` arguments; a notebook calls `run_notebook`, whose
+parameters are widgets. Both raise where a table is not complete, so that the task fails and its retries begin, which go
+on from there; neither ends the interpreter.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
+import sys
 from datetime import date
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
+from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import parse_metadata
@@ -24,6 +26,7 @@ from statekeeper.store.documents import load_metadata
 
 DAY = "2026-01-06"
 ROWS = 1_000
+CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "15.4"}
 CONFIG = """\
 pipeline: shop
 extraction_date: 2026-01-06
@@ -382,3 +385,98 @@ def test_a_pipelines_extractor_also_extracts_single_tables(shop):
     assert _extractor().extract_table(source_name="shop", table_name="extra", extraction_date=DAY)
     assert Path("data/shop/extra/202601/06/shop-20260106.parquet").is_file()
     assert _extractor().extract_tables_parallel([{"source_name": "shop", "table_name": "nope"}]) == {"shop.nope": False}
+
+
+class TestDatabricksInheritance:
+    def test_the_classes_are_the_plain_ones_and_more(self):
+        assert issubclass(DatabricksDataExtractor, DataExtractor)
+        assert issubclass(StatefulDatabricksDataExtractor, StatefulDataExtractor)
+
+    def test_what_a_call_means_is_not_redefined(self):
+        ours = ("extract_table", "extract_tables_parallel", "extract_run")
+        assert [name for name in ours if name in vars(DatabricksDataExtractor)] == []
+        ours = ("run", "resume", "status", "verify", "reset", "reset_failed", "preview")
+        assert [name for name in ours if name in vars(StatefulDatabricksDataExtractor)] == []
+
+    def test_the_older_import_paths_have_the_same_classes(self):
+        from data_extractor import core, databricks
+
+        assert databricks.DatabricksDataExtractor is DatabricksDataExtractor
+        assert databricks.StatefulDatabricksDataExtractor is StatefulDatabricksDataExtractor
+        assert core.DataExtractor is DataExtractor
+
+
+class TestDatabricksIntegration:
+    """What is on disk is the same, whichever class, engine and kind of file system made it."""
+
+    @pytest.fixture
+    def on_cluster(self, shop):
+        """The pipeline as on a cluster: an absolute path, no rename; without its Spark, so that it is quick."""
+        Path("cluster.yml").write_text(
+            CONFIG.replace("base_path: data", f"base_path: {shop / 'data'}, writes: whole, lease_ttl: 2s")
+        )
+
+        def extractor(**choices):
+            return StatefulDatabricksDataExtractor.from_config(
+                "cluster.yml", environ=CLUSTER, use_existing_spark=False, reporter=NullReporter(), **choices
+            )
+
+        return extractor
+
+    def test_a_run_is_skipped_by_the_next_one_and_by_the_plain_class(self, on_cluster):
+        assert {table.outcome for table in on_cluster().run().tables} == {Outcome.COMPLETED}
+        assert {table.outcome for table in on_cluster().run().tables} == {Outcome.SKIPPED}
+        assert {table.outcome for table in _extractor().run().tables} == {Outcome.SKIPPED}
+        assert on_cluster().status().state == "complete"
+        assert {table.outcome for table in on_cluster().verify().tables} == {Outcome.SKIPPED}
+
+    def test_a_run_of_the_plain_class_is_skipped_on_the_cluster(self, on_cluster):
+        _extractor().run()
+        assert {table.outcome for table in on_cluster().run().tables} == {Outcome.SKIPPED}
+
+    def test_a_forced_run_replaces_data_and_leaves_one_dataset(self, on_cluster):
+        on_cluster().run()
+        with duckdb.connect("shop.duckdb") as connection:
+            connection.execute("insert into orders values (-1, 0)")
+        report = on_cluster().run(tables=["orders"], force_reprocess=True)
+        assert report.tables[0].records == ROWS + 1
+        output = Path(report.tables[0].output_path)
+        assert list(output.parent.glob("*.parquet")) == [output]
+        assert sum(pq.read_metadata(part).num_rows for part in output.iterdir()) == ROWS + 1
+
+    def test_damage_is_found_and_that_table_alone_is_extracted_again(self, on_cluster):
+        on_cluster().run()
+        _first_part().write_bytes(b"damage")
+        outcomes = {table.table.table_name: table.outcome for table in on_cluster().run().tables}
+        assert outcomes == {"orders": "completed", "customers": "skipped", "nothing": "skipped"}
+
+    def test_tables_that_failed_are_done_by_resume(self, on_cluster):
+        with duckdb.connect("shop.duckdb") as connection:
+            connection.execute("alter table orders rename to elsewhere")
+        assert on_cluster().run().exit_code == 1
+        with duckdb.connect("shop.duckdb") as connection:
+            connection.execute("alter table elsewhere rename to orders")
+        assert on_cluster().resume().exit_code == 0
+
+    def test_executors_of_the_existing_session_extract_and_leave_it_running(self, shop, monkeypatch):
+        monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+        session_class = pytest.importorskip("pyspark.sql").SparkSession
+        session = session_class.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+        try:
+            extractor = DatabricksDataExtractor(
+                sources={"shop": {"type": "duckdb", "path": str(shop / "shop.duckdb")}},
+                output_base_path=shop / "lake",
+                output={"writes": "whole"},
+                environ=CLUSTER,
+                spark=session,
+                reporter=NullReporter(),
+            )
+            entries = [{"source_name": "shop", "table_name": name} for name in ("orders", "customers")]
+            first = extractor.extract_run(entries, extraction_date=DAY)
+            assert {table.outcome for table in first.tables} == {Outcome.COMPLETED}
+            again = extractor.extract_run(entries, extraction_date=DAY)
+            assert {table.outcome for table in again.tables} == {Outcome.SKIPPED}
+            assert set(extractor.extract_tables_parallel(entries).values()) == {True}  # today, another run
+            assert session.range(3).count() == 3
+        finally:
+            session.stop()

@@ -7,6 +7,7 @@ driver or Arrow is imported by the commands that need it, so that `status` and `
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -61,6 +62,7 @@ def app() -> None:
     "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
 )
 @options.engine
+@options.databricks
 @options.workers
 @options.as_json
 @options.log_format
@@ -76,13 +78,14 @@ def run(
     run_id: str | None,
     force_reprocess: bool,
     engine: str | None,
+    is_databricks: bool,
     workers: int | None,
     is_json: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
     """Extract every table of CONFIG that is not complete yet."""
-    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id, engine=engine, workers=workers)
+    request = RunRequest(config, tables_path, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.run(tables=tables, force_reprocess=force_reprocess)
     return terminal.show_result(report, render.show_run, is_json=is_json)
@@ -92,6 +95,7 @@ def run(
 @options.config_argument_or_last_run
 @options.known_run_id
 @options.engine
+@options.databricks
 @options.workers
 @options.as_json
 @options.log_format
@@ -103,13 +107,15 @@ def resume(
     config: Path | None,
     run_id: str | None,
     engine: str | None,
+    is_databricks: bool,
     workers: int | None,
     is_json: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
     """Go on with a run: only its tables that are not complete. Without CONFIG: the last run of this directory."""
-    request = RunRequest.again(config, run_id, engine=engine, workers=workers)
+    again = RunRequest.again(config, run_id, engine=engine, workers=workers)
+    request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.resume()
     return terminal.show_result(report, render.show_run, is_json=is_json)

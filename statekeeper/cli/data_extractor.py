@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 from click.core import ParameterSource
@@ -22,6 +22,9 @@ from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
 from statekeeper.report import RunReport
+
+if TYPE_CHECKING:
+    from statekeeper.extractor import DataExtractor
 
 _FORMS = """Two forms: --config [--tables], or one table: --source-name and --table-name, with --host, --service, --user
 and --password, for which the environment is better (ORACLE_HOST, ORACLE_PORT, ORACLE_SERVICE, ORACLE_USER,
@@ -73,23 +76,24 @@ def run_command(arguments: Sequence[str]) -> int:
 @click.option(
     "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
 )
-@click.option("--databricks", is_flag=True, help="Not in this version: refused.")
+@options.databricks
 @options.as_json
 @click.pass_context
 def app(
-    ctx: click.Context, /, *, force_reprocess: bool, databricks: bool, is_json: bool, **named: Path | int | str | None
+    ctx: click.Context,
+    /,
+    *,
+    force_reprocess: bool,
+    is_databricks: bool,
+    is_json: bool,
+    **named: Path | int | str | None,
 ) -> int:
     """Extract the tables of a configuration, or one table, to validated Parquet. `statekeeper run` does the same."""
     terminal = ctx.ensure_object(Terminal)
-    if databricks:
-        raise UsageError(
-            "--databricks is not in this version: it extracts on the machine that it runs on",
-            hint="leave --databricks out, and give a path that this machine can write",
-        )
     typed = frozenset(name for name in named if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE)
     if "password" in typed:
         click.echo(_WARNING, err=True)
-    given = _Given(**named)  # type: ignore[arg-type]  # click has made each value of its option's type
+    given = _Given(**named, is_databricks=is_databricks)  # type: ignore[arg-type]  # click has made each value of its option's type
     report = given.checked(typed).run(terminal, is_forced=force_reprocess)
     show = render.show_run_without_config if given.config is None else render.show_run
     return terminal.show_result(report, show, is_json=is_json)
@@ -110,6 +114,7 @@ class _Given:
     schema_name: str | None
     table_name: str | None
     output: str | None
+    is_databricks: bool
 
     def checked(self, typed: frozenset[str]) -> Self:
         """The same, if it is one of the two forms, in full. What only the environment says belongs to no form."""
@@ -134,19 +139,18 @@ class _Given:
         """Extract what was asked for."""
         if self.config is None:
             return self._run_table(terminal, is_forced=is_forced)
-        with terminal.extractor(RunRequest(self.config, tables_path=self.tables_path), is_live=True) as extractor:
+        request = RunRequest(self.config, tables_path=self.tables_path, is_databricks=self.is_databricks)
+        with terminal.extractor(request, is_live=True) as extractor:
             return extractor.run(force_reprocess=is_forced)
 
     def _run_table(self, terminal: Terminal, *, is_forced: bool) -> RunReport:
-        from statekeeper.extractor import DataExtractor
-
         assert self.password is not None
         terminal.redactor.add([self.password])
         entry: dict[str, Any] = {"source_name": self.source_name, "table_name": self.table_name}
         if self.schema_name is not None:
             entry["schema_name"] = self.schema_name
         with terminal.reporter(is_live=True) as (_, reporter):
-            extractor = DataExtractor(
+            extractor = self._class()(
                 oracle_host=self.host,
                 oracle_port=self.port or 1521,
                 oracle_service=self.service,
@@ -156,3 +160,12 @@ class _Given:
                 reporter=reporter,
             )
             return extractor.extract_run([entry], force_reprocess=is_forced)
+
+    def _class(self) -> type[DataExtractor]:
+        if self.is_databricks:
+            from statekeeper.databricks import DatabricksDataExtractor
+
+            return DatabricksDataExtractor
+        from statekeeper.extractor import DataExtractor
+
+        return DataExtractor

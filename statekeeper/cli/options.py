@@ -62,6 +62,12 @@ engine = click.option(
     type=click.Choice(["local", "spark"]),
     help="Where chunks are read: in processes of this machine, or on Spark. [default: the config's execution.engine]",
 )
+databricks = click.option(
+    "--databricks",
+    "is_databricks",
+    is_flag=True,
+    help="Run as on Databricks: on its Spark session, with output where its executors can write.",
+)
 workers = click.option(
     "--workers",
     type=click.IntRange(min=1),

@@ -21,6 +21,7 @@ class RunRequest:
     run_id: str | None = None
     engine: str | None = None
     workers: int | None = None
+    is_databricks: bool = False
 
     @classmethod
     def again(

@@ -90,9 +90,7 @@ class Terminal:
             self.redactor.add(secret_values(pipeline))
             if has_workers:
                 start_fork_server(source.type for source in pipeline.sources.values())
-            from statekeeper.extractor import StatefulDataExtractor
-
-            extractor = StatefulDataExtractor.of_pipeline(
+            extractor = _class_for(request).of_pipeline(
                 pipeline,
                 request.config,
                 tables_path=request.tables_path,
@@ -104,3 +102,13 @@ class Terminal:
             )
             log.run = extractor.identity.run_id
             yield extractor
+
+
+def _class_for(request: RunRequest) -> type[StatefulDataExtractor]:
+    if request.is_databricks:
+        from statekeeper.databricks import StatefulDatabricksDataExtractor
+
+        return StatefulDatabricksDataExtractor
+    from statekeeper.extractor import StatefulDataExtractor
+
+    return StatefulDataExtractor

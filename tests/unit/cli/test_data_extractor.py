@@ -37,7 +37,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "error"),
     [
         ([], "nothing to extract was named"),
-        (["--databricks", "--config", "shop.yml"], "--databricks is not in this version"),
         (["--config", "shop.yml", "--host", "h", "--table-name", "t"], "found --host, --table-name beside it"),
         (["--tables", "t.json"], "--tables needs --config"),
         (["--table-name", "t", "--host", "h"], "one table needs also --source-name, --service (or ORACLE_SERVICE)"),
