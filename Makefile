@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark check lint format schemas-json coverage soak soak-schemas
+.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak soak-schemas
 .PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -38,6 +38,9 @@ test-oracle: $(DEV_STAMP) ## Test against a real Oracle: DSN=host:port/service, 
 	@test -n "$(DSN)" && test -n "$$ORACLE_USER" && test -n "$$ORACLE_PASSWORD" || { \
 		echo "usage: ORACLE_USER=... ORACLE_PASSWORD=... make test-oracle DSN=host:port/service" >&2; exit 2; }
 	@ORACLE_DSN='$(DSN)' $(BIN)/python -m pytest -m oracle_live tests/oracle -s $(PYTEST_ARGS)
+
+test-wheel: $(DEV_STAMP) ## Build the wheel, install it with Spark into an environment of its own, and run the Databricks job in it.
+	@$(BIN)/python -m pytest -m wheel tests/wheel $(PYTEST_ARGS)
 
 check: lint test ## Everything that must hold: style, types, layers, generated files, tests.
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from statekeeper.cli.app import app
+from statekeeper.config import loader
+from statekeeper.databricks import StatefulDatabricksDataExtractor
+from statekeeper.databricks_job import JobParameters
 from statekeeper.lifecycle import mermaid
 
 ROOT = Path(__file__).parent.parent
@@ -52,3 +58,36 @@ def test_the_readmes_diagram_is_the_transition_table():
 
     diagram = README[README.index("stateDiagram-v2") : README.index("(`statekeeper graph`")]
     assert arrows(diagram) == arrows(mermaid())
+
+
+class TestDatabricks:
+    DOCUMENT = (ROOT / "docs/databricks.md").read_text()
+
+    def _task(self):
+        (bundle,) = re.findall(r"```yaml\n(.*?)```", self.DOCUMENT, re.DOTALL)
+        job = yaml.safe_load(bundle)["resources"]["jobs"]["nightly"]
+        assert job["max_concurrent_runs"] == 1
+        return job["tasks"][0]["python_wheel_task"]
+
+    def test_the_bundle_calls_an_entry_point_of_the_wheel_with_its_parameters(self):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        task = self._task()
+        assert task["package_name"] == project["name"]
+        assert task["entry_point"] in project["scripts"]
+        assert JobParameters.of(task["named_parameters"] | {"force_reprocess": "false"}).config
+
+    def test_every_parameter_of_a_job_is_in_the_table(self):
+        table = self.DOCUMENT[self.DOCUMENT.index("| parameter |") : self.DOCUMENT.index("An empty parameter")]
+        named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
+        assert named == {field.name for field in fields(JobParameters)}
+
+    def test_the_example_is_a_pipeline_on_a_cluster(self, monkeypatch):
+        monkeypatch.setattr(loader, "SecretScopes", lambda: lambda scope, key: f"{scope}-{key}")
+        extractor = StatefulDatabricksDataExtractor.from_config(
+            ROOT / self._task()["named_parameters"]["config"],
+            environ={"DATABRICKS_RUNTIME_VERSION": "16.4"},
+            unity_catalog_volume=self._task()["named_parameters"]["unity_catalog_volume"],
+        )
+        assert extractor.pipeline.output.base_path == "/Volumes/main/raw/erp/extracts"
+        assert extractor.pipeline.execution.engine.value == "spark"
+        assert "erp-oracle-password" in extractor.pipeline.secrets
