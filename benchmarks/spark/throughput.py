@@ -41,7 +41,7 @@ def spark_session() -> Iterator[Any]:
     started = time.perf_counter()
     builder = SparkSession.builder.master(MASTER).appName("bench")
     for name, value in {
-        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.driver.memory": "1g",
         "spark.executor.memory": "1g",
     }.items():
@@ -93,7 +93,7 @@ def require_same(config: Path, rows: int) -> None:
     (output,) = (FOLDER / config.stem).glob("duck/lineitem/*/*/*.parquet")
     files = f"{output}/*.parquet" if output.is_dir() else str(output)
     found = duckdb.sql(f"select count(*), count(distinct (l_orderkey, l_linenumber)) from read_parquet('{files}')")
-    if found.fetchone() != (rows, rows):
+    if found.fetchall() != [(rows, rows)]:
         raise SystemExit(f"{output} does not have the rows of the table")
 
 

@@ -1,7 +1,7 @@
 """The Spark engine: chunks and checks of parts on executors, everything else in worker processes of the driver.
 
-Decides when work is submitted and what becomes of it. Work is gathered until the driver has no control work left (or
-for `PATIENCE_SECONDS`), so that a hundred small tables are one Spark job; then whatever seats are free are filled, and
+Decides when work is submitted and what becomes of it. Work is gathered until it fills the free seats, or the driver has
+no control work left, or for `PATIENCE_SECONDS`, so that a hundred small tables are one Spark job; then whatever seats are free are filled, and
 each seat that ends is filled again, without waiting for the others of its job. A job's future is settled as soon as its
 outcome lies in the mailbox; what comes back through Spark itself is only looked at for what the mailbox did not tell.
 
@@ -26,7 +26,7 @@ from statekeeper.engines.queue import JobQueue
 from statekeeper.engines.spark.jobs import JobEnd, cancel, submit
 from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
 from statekeeper.engines.spark.mailbox import Mailbox
-from statekeeper.engines.spark.packing import Packing, share
+from statekeeper.engines.spark.packing import Packing, fills, share
 from statekeeper.engines.spark.partition import Cargo, Item, Load, parse_outcome
 from statekeeper.engines.spark.preflight import Cluster, inspect
 from statekeeper.engines.spark.session import HeldSession, first_line, is_session_lost
@@ -38,8 +38,8 @@ from statekeeper.store.owner import this_process
 
 _LOG = logging.getLogger("statekeeper.spark")
 
-PATIENCE_SECONDS = 1.0
-"""How long chunks wait for others while the driver is still planning."""
+PATIENCE_SECONDS = 3.0
+"""How long chunks wait for others that the driver is still planning, if they do not fill the free seats already."""
 LOOK_EVERY_SECONDS = 0.05
 BEAT_EVERY_SECONDS = 1.0
 GRACE_SECONDS = 4.0
@@ -225,7 +225,7 @@ class SparkEngine:
                 await self._look()
             if self._lost is not None:
                 self._ledger.settle_all(self._ledger.waiting, self._lost)
-            elif self._is_time():
+            elif self._is_time(cluster):
                 self._submit(cluster)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
@@ -237,12 +237,15 @@ class SparkEngine:
         for outcome in news.outcomes:
             self._ledger.take(outcome)
 
-    def _is_time(self) -> bool:
+    def _is_time(self, cluster: Cluster) -> bool:
         waiting = self._ledger.waiting
         if self._is_closed or not waiting:
             return False
         oldest = min(posted.at for posted in waiting)
-        return not self._controlling or asyncio.get_running_loop().time() - oldest >= PATIENCE_SECONDS
+        if not self._controlling or asyncio.get_running_loop().time() - oldest >= PATIENCE_SECONDS:
+            return True
+        free = cluster.parallelism - len(self._ledger.live_seats)
+        return fills(sum(posted.job.size for posted in waiting), len(waiting), seats=free)
 
     def _submit(self, cluster: Cluster) -> None:
         seats = self._filled(cluster)

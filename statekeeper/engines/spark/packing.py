@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LEAST_ROWS = 1_000_000
-"""What a seat is given at least, if there is as much: less is not worth a Spark job of its own (about 0.2 s)."""
+LEAST_ROWS = 2_000_000
+"""What a seat is given at least, if there is as much: some seconds of reading, beside which a Spark job of its own
+(about 0.2 s) is little.
+"""
 ROWS_OF_AN_ITEM = 10_000
 """What a piece of work costs whatever its size, in rows that could be read meanwhile."""
 
@@ -19,6 +21,11 @@ ROWS_OF_AN_ITEM = 10_000
 def share(waiting_rows: int, seats: int) -> int:
     """How many rows each of `seats` is given of `waiting_rows`: half of its part, so that the rest evens out."""
     return max(LEAST_ROWS, waiting_rows // (2 * seats))
+
+
+def fills(waiting_rows: int, waiting_items: int, *, seats: int) -> bool:
+    """Whether what waits is enough to fill so many seats, so that there is nothing to wait for."""
+    return waiting_rows + waiting_items * ROWS_OF_AN_ITEM >= seats * LEAST_ROWS
 
 
 @dataclass

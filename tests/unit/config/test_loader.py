@@ -271,6 +271,11 @@ def test_a_mistake_in_an_entry_is_located(entry, place, words):
         (HEAD + "tabels: [{table_name: A}]", "c.yml:3:1: tabels: ", "did you mean 'tables'?"),
         ("pipeline: p\nsources: {}\ntables: [{table_name: A}]", "c.yml:2:10: sources: ", "at least one entry"),
         (ONE + "execution: {engine: flink}", "c.yml:4:21: execution.engine: ", "spark"),
+        (
+            ONE + "execution: {spark: {master: local, remote: 'sc://h'}}",
+            "c.yml:4:20: execution.spark: ",
+            "either `master` or `remote`",
+        ),
         (ONE + "execution: {workers: 0}", "c.yml:4:22: execution.workers: ", "at least 1"),
         (ONE + "states: {on_enter: {faild: []}}", "c.yml:4:21: states.on_enter.faild: ", "'failed'?"),
         (ONE + "output: {row_group_bytes: 0}", "c.yml:4:27: output.row_group_bytes: ", "above 0"),

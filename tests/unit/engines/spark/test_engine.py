@@ -197,6 +197,20 @@ def _until_there(spec, _context):
         pass
 
 
+def test_chunks_that_fill_the_seats_do_not_wait_for_control_work(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 60.0)
+
+    async def main(engine):
+        marker = room.folder / "pid"
+        control = asyncio.create_task(engine.run(Job("shop.t", _until_there, str(marker))))
+        large = (engine.run(chunk(square, number, size=10_000_000)) for number in (2, 3))
+        assert await asyncio.gather(*large) == [4, 9]
+        marker.touch()
+        await control
+
+    room.run(main)
+
+
 def test_chunks_do_not_wait_for_control_work_for_ever(room, monkeypatch):
     monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 0.05)
 
