@@ -1,9 +1,9 @@
 """The Spark engine: chunks and checks of parts on executors, everything else in worker processes of the driver.
 
 Decides when work is submitted and what becomes of it. Work is gathered until it fills the free seats, or the driver has
-no control work left, or for `PATIENCE_SECONDS`, so that a hundred small tables are one Spark job; then whatever seats are free are filled, and
-each seat that ends is filled again, without waiting for the others of its job. A job's future is settled as soon as its
-outcome lies in the mailbox; what comes back through Spark itself is only looked at for what the mailbox did not tell.
+no control work left, or for `PATIENCE_SECONDS`, so that a hundred small tables are one Spark job; each seat that ends
+is filled again, without waiting for the others of its job. A job's future is settled as soon as its outcome lies in the
+mailbox; what comes back through Spark itself is only looked at for what the mailbox did not tell.
 
 It never retries: work whose worker, executor or Spark job was lost ends with WorkerDied.
 """
