@@ -21,11 +21,10 @@ from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
-from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
 from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.extraction import perform
-from statekeeper.layout import ExtractionLayout
+from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.table import TableRef
 from statekeeper.report import Outcome, RunReport, TableReport
@@ -171,7 +170,7 @@ class Runner:
         """Write down what this run is, before any work of it begins."""
         base_path = Path(self.pipeline.output.base_path)
         earlier = load_manifest(self.disk, base_path, self.identity.run_id)
-        sweep_dead_mailboxes(base_path, self.identity.run_id)
+        self._sweep_mailboxes(base_path)
         manifest = RunManifest(
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
@@ -194,6 +193,14 @@ class Runner:
         except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
             _LOG.warning("this run will not be known as the last one: %s", error.message)
         return manifest
+
+    def _sweep_mailboxes(self, base_path: Path) -> None:
+        """Remove what drivers of this run on Spark left who died, whichever engine goes on with it."""
+        any_of_run = spark_mailbox(base_path, self.identity.run_id, "").name
+        if any(name.startswith(any_of_run) for name in self.disk.names(runs_folder(base_path))):
+            from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
+
+            sweep_dead_mailboxes(base_path, self.identity.run_id)
 
     def _end(self, manifest: RunManifest, ended: datetime, exit_code: int) -> None:
         """Write down how the run ended, with the tables that another process has begun in it meanwhile."""

@@ -28,7 +28,7 @@ from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
 from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.engines.spark.packing import Packing, fills, share
 from statekeeper.engines.spark.partition import Cargo, Item, Load, parse_outcome
-from statekeeper.engines.spark.preflight import Cluster, inspect
+from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
 from statekeeper.engines.spark.session import HeldSession, first_line, is_session_lost
 from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
 from statekeeper.engines.worker import Order
@@ -153,8 +153,10 @@ class SparkEngine:
         """Executors first, then the mailbox that they look into, then the session."""
         if self._opening is None or self._tending is None:
             return
-        if not self._opening.done():
-            await asyncio.wait([self._opening])  # a session cannot be left half made
+        while not self._opening.done():  # a session cannot be left half made; a job that asks for executors can
+            if self._held is not None:
+                await asyncio.to_thread(cancel, self._held, preflight_tag(self._settings.mailbox))
+            await asyncio.wait([self._opening], timeout=0.5)
         await self._end_jobs()
         self._tending.cancel()
         await asyncio.wait([self._tending])

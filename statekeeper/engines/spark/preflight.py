@@ -70,11 +70,16 @@ def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None) -> Clu
     return Cluster(held, seats, held.is_speculating)
 
 
+def preflight_tag(mailbox: Path) -> str:
+    """The tag by which the preflight of a mailbox's engine can be cancelled."""
+    return f"preflight-{mailbox.name.rpartition('-')[2]}"
+
+
 def _ask(held: HeldSession, mailbox: Path, seats: int) -> tuple[Answer, ...]:
     word = uuid4().hex
     (mailbox / _WORD).write_text(word)
     try:
-        lines = run_job(held, _question(str(mailbox)), partitions=min(seats, _MOST_ASKED), tag=f"preflight-{word}")
+        lines = run_job(held, _question(str(mailbox)), partitions=min(seats, _MOST_ASKED), tag=preflight_tag(mailbox))
     except Exception as error:
         hint = "look at the executors' log"
         if "PYTHON_VERSION_MISMATCH" in str(error):

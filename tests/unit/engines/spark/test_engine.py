@@ -380,6 +380,20 @@ def test_closing_stops_what_runs_and_ends_what_waits(room):
     assert room.spark.is_stopped
 
 
+def test_closing_ends_a_preflight_that_waits_for_executors(room):
+    room.spark.has_executors = False
+
+    async def main(engine):
+        waiting = asyncio.create_task(engine.run(chunk(square, 1)))
+        await until(lambda: room.spark.jobs)
+        await engine.close()
+        with pytest.raises(Interrupted):
+            await waiting
+
+    room.run(main)
+    assert room.spark.cancelled == {"preflight-t"}
+
+
 def test_a_driver_that_stands_still_too_long_loses_its_workers_and_learns_of_it(room):
     room.silence = 0.2
 

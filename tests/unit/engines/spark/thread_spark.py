@@ -16,12 +16,13 @@ class Cancelled(Exception):
 class ThreadSpark:
     """A session; the class's module must not have `connect` in its name. `slots` is how many partitions run at once.
 
-    `fails` is raised by every job after the first `spares`.
+    `fails` is raised by every job after the first `spares`. Where it has no executors, no partition ever begins.
     """
 
     slots: int = 2
     fails: Exception | None = None
     spares: int = 1
+    has_executors: bool = True
     jobs: list[tuple[str, int]] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
     is_stopped: bool = False
@@ -77,7 +78,11 @@ class _Mapped:
         rows = {}
         slots = threading.Semaphore(self.spark.slots)
         threads = [
-            threading.Thread(target=self._partition, args=(index, rows, slots), daemon=True)
+            threading.Thread(
+                target=self._partition if self.spark.has_executors else threading.Event().wait,
+                args=(index, rows, slots) if self.spark.has_executors else (),
+                daemon=True,
+            )
             for index in range(self.partitions)
         ]
         for thread in threads:
