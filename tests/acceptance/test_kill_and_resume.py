@@ -94,17 +94,23 @@ def test_a_second_signal_stops_at_once(work):
     _assert_resumed_without_reading_again(work, work.receipts())
 
 
-def test_a_worker_killed_by_the_system_costs_one_retry_of_its_chunk(work):
-    process = stopped_in_mid_run(work, after=4)
-    _workers_of(process)[0].kill()
-    with no_process_left(process):
-        go_on(process)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert "signal 9" in errors
-    work.assert_equals_source()
-    work.assert_no_staging()
-    assert CHUNKS <= len(work.chunk_reads()) <= CHUNKS + 2
+def test_a_worker_killed_by_the_system_costs_one_retry_of_its_chunk(tmp_path):
+    for attempt in range(5):
+        work = Workplace.make(tmp_path / f"work{attempt}")
+        process = stopped_in_mid_run(work, after=4)
+        _workers_of(process)[0].kill()
+        with no_process_left(process):
+            go_on(process)
+            _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        work.assert_equals_source()
+        work.assert_no_staging()
+        if "signal 9" in errors:
+            assert CHUNKS <= len(work.chunk_reads()) <= CHUNKS + 1
+            return
+        # It was stopped between two chunks, so its death cost nothing.
+        assert len(work.chunk_reads()) == CHUNKS
+    pytest.fail("five workers were stopped between two chunks")
 
 
 def _workers_of(process):
