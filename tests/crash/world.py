@@ -26,6 +26,7 @@ from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store import failpoints
 from statekeeper.store.disk import LocalDisk
+from statekeeper.store.documents import load_run_snapshot
 from statekeeper.store.slots import read_document
 
 from .lossy_disk import LossyDisk
@@ -188,6 +189,15 @@ class World:
         if has_quarantine:
             expected |= {self.quarantine.name, f"{RUN_ID}_violations.json"}
         assert names == expected
+        snapshots = self.folder / f"out/data/_runs/{RUN_ID}_snapshots/shop"
+        assert not snapshots.exists() or {path.suffix for path in snapshots.iterdir()} == {".json"}
+
+    @property
+    def is_at_the_runs_snapshot(self) -> bool:
+        """Whether what is published was read at the newest snapshot that the run has kept."""
+        newest = load_run_snapshot(LocalDisk(), self.folder / "out/data", RUN_ID, "shop")
+        published = self.state.published
+        return newest is not None and published is not None and published.snapshot == newest.snapshot
 
     def assert_complete(self, *, parts: int, has_quarantine: bool = False) -> None:
         """The end of every story: complete, equal to the source, nothing doubled, nothing left."""
