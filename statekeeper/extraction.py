@@ -21,7 +21,6 @@ from statekeeper.engines.protocol import Job, JobSource, Result
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import (
     InternalError,
-    LockHeld,
     LockLost,
     SnapshotLost,
     StateDamaged,
@@ -46,10 +45,8 @@ from statekeeper.run import Run
 from statekeeper.schemas.models import load_model
 from statekeeper.staged_checks import DamagedPart, check_staged
 from statekeeper.store.documents import load_plan, save_plan
-from statekeeper.store.durable import storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lock import acquire
 from statekeeper.store.state import LocalStateStore
 from statekeeper.store.temps import sweep_all_temps
 from statekeeper.verification import VerifySpec, verify_published
@@ -57,75 +54,8 @@ from statekeeper.verification import VerifySpec, verify_published
 _LOG = logging.getLogger("statekeeper.run")
 
 
-async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
-    """Bring one extraction to `complete`, or to a failure that its state tells; only cancellation passes."""
-    try:
-        async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
-            started = run.clock()
-            report = await _perform(config, run, is_forced=is_forced)
-            return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
-    finally:
-        run.extracted.end(config.table)
-
-
-async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
-    layout = run.layout_of(config)
-    report = TableReport(table=config.table, outcome=Outcome.FAILED)
-    try:
-        with storage_errors(layout.folder, "make"):
-            run.disk.make_folder(layout.folder, role="mkdir")
-        with await _acquired(run, layout) as lock:
-            return await _Extraction(config, run, layout, lock).perform(is_forced=is_forced)
-    except (LockHeld, LockLost) as error:
-        run.reporter.table_state(config.table.key, Outcome.HELD, error.message)
-        return report.model_copy(update={"outcome": Outcome.HELD, "reason": error.message})
-    except StatekeeperError as error:
-        return _unsaved_failure(report, error, run)
-    except Exception as error:  # noqa: BLE001 - the table boundary: one table's failure never stops another
-        return _unsaved_failure(report, _unforeseen(error, config, run), run)
-
-
-async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
-    """The extraction's lock. A waiting thread cannot be stopped: a lock that it takes for a cancelled run is let go."""
-    acquiring = asyncio.ensure_future(
-        asyncio.to_thread(
-            acquire,
-            run.disk,
-            layout,
-            kind=run.pipeline.output.lock,
-            owner=run.owner,
-            ttl=run.pipeline.output.lease_ttl,
-        )
-    )
-    try:
-        return await asyncio.shield(acquiring)
-    except asyncio.CancelledError:
-        with suppress(StatekeeperError):
-            (await acquiring).release()
-        raise
-
-
-def _unforeseen(error: Exception, config: ExtractionConfig, run: Run) -> InternalError:
-    without_secrets = Redactor(run.pipeline.secrets)
-    trace = without_secrets("".join(traceback.format_exception(error)))
-    _LOG.error("unforeseen error\n%s", trace, extra={"table": config.table.key})
-    return InternalError(without_secrets(f"unforeseen error: {error!r}"))
-
-
-def _unsaved_failure(report: TableReport, error: StatekeeperError, run: Run) -> TableReport:
-    """The report of a failure that the state file could not or must not tell."""
-    run.reporter.table_state(report.table.key, State.FAILED, error.message)
-    return report.model_copy(
-        update={
-            "outcome": Outcome.FAILED,
-            "failure": Failure.of(error, failed_in=State.PENDING),
-            "reason": error.message,
-        }
-    )
-
-
 @dataclass
-class _Extraction:
+class Extraction:
     """An extraction whose lock is held."""
 
     config: ExtractionConfig
@@ -222,7 +152,7 @@ class _Extraction:
         except StatekeeperError as error:
             return self._failed(error)
         except Exception as error:  # noqa: BLE001 - the table boundary: the state must say that nobody works on it
-            return self._failed(_unforeseen(error, self.config, self.run))
+            return self._failed(unforeseen(error, self.config, self.run))
         return self._report(Outcome.COMPLETED, None)
 
     def _failed(self, error: StatekeeperError) -> TableReport:
@@ -425,3 +355,11 @@ def _without_its_snapshot(record: StateRecord) -> StateRecord:
 
 def _on_opening(trigger: Trigger) -> Change:
     return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again
+
+
+def unforeseen(error: Exception, config: ExtractionConfig, run: Run) -> InternalError:
+    """An error that nobody has foreseen, logged with its trace, as one that a state can tell; secrets removed."""
+    without_secrets = Redactor(run.pipeline.secrets)
+    trace = without_secrets("".join(traceback.format_exception(error)))
+    _LOG.error("unforeseen error\n%s", trace, extra={"table": config.table.key})
+    return InternalError(without_secrets(f"unforeseen error: {error!r}"))

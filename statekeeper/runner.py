@@ -1,6 +1,6 @@
 """Runs the extractions of a pipeline: all tables at once over one engine, one outcome each, clean ends.
 
-Decides how a run begins, is interrupted and ends. What happens to a table is decided in `statekeeper.extraction`.
+Decides how a run begins, is interrupted and ends. A table's turn is `statekeeper.turn`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
 from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.extracted import ExtractedTables
-from statekeeper.extraction import perform
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.table import TableRef
@@ -34,6 +33,7 @@ from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
 from statekeeper.store.owner import this_process
+from statekeeper.turn import perform
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
