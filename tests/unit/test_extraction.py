@@ -11,7 +11,7 @@ from datetime import date, timedelta
 import psutil
 import pytest
 
-from statekeeper import extraction
+from statekeeper import turn
 from statekeeper.config.extraction import WindowKind
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LoginRefused, SnapshotLost, StorageError
@@ -210,11 +210,11 @@ class TestCancellation:
             time.sleep(0.3)
             return acquire_flock(*arguments, owner=options["owner"], ttl=options["ttl"])
 
-        monkeypatch.setattr(extraction, "acquire", slow)
+        monkeypatch.setattr(turn, "acquire", slow)
         runner = shop.runner("orders")
 
         async def main(run, _interruption):
-            task = asyncio.create_task(extraction.perform(runner.pipeline.tables[0], run, is_forced=False))
+            task = asyncio.create_task(turn.perform(runner.pipeline.tables[0], run, is_forced=False))
             await asyncio.to_thread(waits.wait)
             task.cancel()
             await asyncio.wait([task])

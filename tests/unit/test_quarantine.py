@@ -11,9 +11,9 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
-from statekeeper.store.disk import LocalDisk
 from statekeeper.verification import md5_of
 
+from .dying_disk import Died, DyingDisk
 from .small_shop import Heard, Shop
 
 ROWS = 400
@@ -266,27 +266,6 @@ def test_rows_are_copied_on_request_where_they_are_not_put_apart(shop, policy):
     assert shop.run(_entry(policy, keep_violating_rows=True))["orders"].outcome is Outcome.SKIPPED
 
 
-class Died(BaseException):
-    """The process dies here."""
-
-
-class _DyingDisk(LocalDisk):
-    """Dies at the first rename of the kind `role`."""
-
-    def __init__(self, role):
-        self.role = role
-
-    def rename(self, source, dest, *, role):
-        if role == self.role:
-            raise Died
-        super().rename(source, dest, role=role)
-
-    def exchange(self, first, second, *, role):
-        if role == self.role:
-            raise Died
-        return super().exchange(first, second, role=role)
-
-
 class _Engine(InlineEngine):
     def __init__(self):
         super().__init__(memory_limit="100MB")
@@ -300,7 +279,7 @@ class _Engine(InlineEngine):
 @pytest.mark.parametrize("damaged", ["kept", "rejected", "sifted", "rejects", "chunk"])
 def test_what_was_put_apart_before_a_crash_is_used_again_unless_it_is_damaged(shop, damaged):
     with pytest.raises(Died):
-        shop.run(_entry(), disk=_DyingDisk("quarantine"))
+        shop.run(_entry(), disk=DyingDisk("quarantine"))
     assert (shop.state().state, shop.state().intent is not None) == (State.VALIDATING, True)
     staging = shop.layout().staging(shop.state().plan_id)
     files = sorted([*staging.parts.iterdir(), *staging.receipts.iterdir()])
@@ -314,7 +293,7 @@ def test_what_was_put_apart_before_a_crash_is_used_again_unless_it_is_damaged(sh
 
 def test_a_crash_before_publication_sifts_nothing_twice(shop):
     with pytest.raises(Died):
-        shop.run(_entry(), disk=_DyingDisk("publish"))
+        shop.run(_entry(), disk=DyingDisk("publish"))
     staging = shop.layout().staging(shop.state().plan_id)
     before = {path.name: path.stat().st_ino for path in staging.parts.iterdir()}
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
@@ -324,7 +303,7 @@ def test_a_crash_before_publication_sifts_nothing_twice(shop):
 
 def test_rows_put_apart_before_a_crash_are_published_after_all_where_they_are_now_only_copied(shop):
     with pytest.raises(Died):
-        shop.run(_entry(), disk=_DyingDisk("publish"))
+        shop.run(_entry(), disk=DyingDisk("publish"))
     again = shop.run(_entry("warn", keep_violating_rows=True))["orders"]
     assert again.outcome is Outcome.COMPLETED, again.failure
     assert shop.rows() == ROWS
@@ -335,7 +314,7 @@ def test_rows_put_apart_before_a_crash_are_published_after_all_where_they_are_no
 def test_another_policy_after_a_crash_never_mixes(shop):
     """The parts of both policies have the same names; the first publication was about to happen."""
     with pytest.raises(Died):
-        shop.run(_entry(), disk=_DyingDisk("publish"))
+        shop.run(_entry(), disk=DyingDisk("publish"))
     assert shop.layout().quarantine.exists()
     assert shop.run(_entry("warn"))["orders"].outcome is Outcome.COMPLETED
     assert not shop.layout().quarantine.exists()

@@ -11,9 +11,9 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import DataError, FailureKind
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
-from statekeeper.store.disk import LocalDisk
 from statekeeper.verification import md5_of
 
+from .dying_disk import Died, DyingDisk
 from .small_shop import Heard, Shop
 
 ROWS = 400
@@ -25,27 +25,6 @@ def shop(tmp_path):
     shop = Shop(tmp_path)
     shop.execute(f"create table orders as select i as id, 'note ' || i % 7 as note from range({ROWS}) r(i)")
     return shop
-
-
-class Died(BaseException):
-    """The process dies here."""
-
-
-class DyingDisk(LocalDisk):
-    """Dies at the first rename of the kind `role`."""
-
-    def __init__(self, role):
-        self.role = role
-
-    def rename(self, source, dest, *, role):
-        if role == self.role:
-            raise Died
-        super().rename(source, dest, role=role)
-
-    def exchange(self, first, second, *, role):
-        if role == self.role:
-            raise Died
-        return super().exchange(first, second, role=role)
 
 
 def _die(shop, role, **choices):
