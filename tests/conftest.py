@@ -9,15 +9,9 @@ from multiprocessing import forkserver
 
 import pytest
 
-multiprocessing.set_forkserver_preload(
-    [
-        "statekeeper.engines.worker",
-        "statekeeper.chunk",
-        "statekeeper.part_check",
-        "statekeeper.planning",
-        "tests.crash.world",
-    ]
-)
+from statekeeper.engines.spawning import preloaded
+
+multiprocessing.set_forkserver_preload([*preloaded(["duckdb", "oracle"]), "tests.crash.world"])
 forkserver.ensure_running()
 
 

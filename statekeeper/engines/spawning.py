@@ -36,15 +36,18 @@ def context_without_main() -> ForkServerContext:
     return multiprocessing.get_context("forkserver")
 
 
+def preloaded(kinds: Iterable[str]) -> list[str]:
+    """The modules that workers with sources of these types need."""
+    return [*_PRELOADED, *(SESSION_MODULES[kind] for kind in sorted(set(kinds)))]
+
+
 def start_fork_server(kinds: Iterable[str]) -> None:
     """Start the server that workers are forked from, unless it runs; it is not waited for.
 
     Args:
         kinds: the `type` of every source that workers will open a session with.
     """
-    context_without_main().set_forkserver_preload(
-        [*_PRELOADED, *(SESSION_MODULES[kind] for kind in sorted(set(kinds)))]
-    )
+    context_without_main().set_forkserver_preload(preloaded(kinds))
     resource_tracker.ensure_running()  # else the server starts it, and lets SIGINT through again
     # A terminal sends Ctrl-C to every process; while it imports, the server would end by it, with a traceback.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -125,11 +125,16 @@ TWICE = (
 
 
 ONLY_AT_LENGTH = (
+    "file by folder without exchange",
+    "first publication under a lease",
+    "file by file on a disk that loses what was not synced",
+    "rows put apart no more",
+    "rows put apart no more on a disk that loses what was not synced",
     "first publication of a file without rename",
     "file by file without rename",
     "rows put apart no more without rename",
 )
-"""The scenarios that only the long sweep goes through."""
+"""The scenarios that only the long sweep goes through: each has a sister that the short one goes through."""
 
 
 @pytest.mark.parametrize(
