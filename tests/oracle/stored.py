@@ -44,13 +44,20 @@ def _plain(value: Any, *, is_zoned: bool = False) -> Any:
         case {"utc": datetime() as instant}:
             return instant.replace(tzinfo=UTC)
         case datetime():
-            return value.replace(tzinfo=UTC) if is_zoned or value.tzinfo else value
+            instant = _microseconds(value)
+            return instant.replace(tzinfo=UTC) if is_zoned or instant.tzinfo else instant
         case bool() | None:
             return value
         case int() | Decimal():
             return _number(Decimal(value))
         case _:
             return value
+
+
+def _microseconds(value: datetime) -> datetime:
+    """Where there is pandas, Arrow makes its Timestamp of a time in nanoseconds; here what is whole is a datetime."""
+    is_whole = getattr(value, "nanosecond", 0) == 0
+    return value.to_pydatetime() if is_whole and hasattr(value, "to_pydatetime") else value
 
 
 def _number(value: Decimal) -> str:
