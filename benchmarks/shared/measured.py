@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,11 +112,9 @@ def _family(root: int) -> list[int]:
     """The process and all its descendants."""
     family = [root]
     for pid in family:
-        for children in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
+        with suppress(OSError):  # it, or a thread of it, may end while it is looked at
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
                 family += map(int, children.read_text().split())
-            except OSError:
-                continue
     return family
 
 
