@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,11 +156,18 @@ class _Scan:
         self._compiled = compiled
         self._model = model
         self._columns = tuple(column.name for column in compiled.columns)
-        self._shape: ModelShape | None = read_model(model) if model is not None else None
-        self._fields: dict[str, ModelField] = pair_fields(self._columns, self._shape.fields) if self._shape else {}
         self._found: dict[Key, _Found] = {}
         self._violated = any_of([check.violated for check in compiled.checks])
         self._undecided = any_of([check.undecided for check in compiled.checks if check.undecided is not None])
+
+    @cached_property
+    def _shape(self) -> ModelShape | None:
+        """The model, read at the first row that needs it: most parts have none."""
+        return read_model(self._model) if self._model is not None else None
+
+    @cached_property
+    def _fields(self) -> dict[str, ModelField]:
+        return pair_fields(self._columns, self._shape.fields) if self._shape else {}
 
     def findings(self) -> Findings:
         counts = self._counted()

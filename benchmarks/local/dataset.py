@@ -8,18 +8,13 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.shared.measured import REPOSITORY
+from benchmarks.shared.words import WORDS
 
 FOLDER = REPOSITORY / "build" / "bench-local"
 MODEL = "benchmarks/shared/lineitem.py:LineItemWithDoubles"
 CHUNK_ROWS = 1_000_000
 ROW_GROUP_ROWS = 250_000
 DATE = "2026-01-06"
-
-_WORDS = (
-    "['quickly', 'final', 'deposits', 'sleep', 'furiously', 'accounts', 'ironic', 'packages', 'haggle', 'blithely', "
-    "'regular', 'pending', 'requests', 'carefully', 'theodolites', 'foxes', 'unusual', 'platelets', 'express', "
-    "'asymptotes']"
-)
 
 
 def _random(salt: int, values: int) -> str:
@@ -28,7 +23,7 @@ def _random(salt: int, values: int) -> str:
 
 
 def _word(salt: int) -> str:
-    return f"{_WORDS}[1 + {_random(salt, 20)}]"
+    return f"{WORDS}[1 + {_random(salt, 20)}]"
 
 
 _COLUMNS = f"""

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow.parquet as pq
 
 from benchmarks.shared.measured import REPOSITORY
+from benchmarks.shared.words import WORDS
 
 FOLDER = REPOSITORY / "build" / "bench-validation"
 MODEL = "benchmarks/shared/lineitem.py:LineItem"
@@ -23,19 +24,13 @@ PART_ROWS = 1_000_000
 SAMPLE_ROWS = 100_000
 DATE = "2026-01-06"
 
-_WORDS = (
-    "['quickly', 'final', 'deposits', 'sleep', 'furiously', 'accounts', 'ironic', 'packages', 'haggle', 'blithely', "
-    "'regular', 'pending', 'requests', 'carefully', 'theodolites', 'foxes', 'unusual', 'platelets', 'express', "
-    "'asymptotes']"
-)
-
 
 def _random(salt: int, values: int) -> str:
     """SQL for a whole number in [0, values) that depends on order and line."""
     return f"(hash(o * 8 + line + {salt * 100_000_007}::BIGINT) % {values})::BIGINT"
 
 
-_TEXT = ", ".join(f"{_WORDS}[1 + {_random(salt, 20)}]" for salt in range(20, 29))
+_TEXT = ", ".join(f"{WORDS}[1 + {_random(salt, 20)}]" for salt in range(20, 29))
 _LINES = f"""
     SELECT o, line, 1 + {_random(1, 200_000)} AS part, 1 + {_random(3, 50)} AS quantity, {_random(2, 4)} AS supplier,
         DATE '1992-01-01' + (hash(o) % 2406)::INTEGER AS ordered

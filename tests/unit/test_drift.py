@@ -6,11 +6,11 @@ from datetime import date
 
 import pytest
 
-from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
 
+from .counting_engine import CountingEngine
 from .small_shop import Heard, Shop
 
 LATER = date(2026, 1, 7)
@@ -181,18 +181,8 @@ def test_a_plan_that_is_taken_up_again_decides_nothing_anew(shop):
         shop.run(_entry("ignore-new"), day=LATER, disk=Dying())
     plan_id = shop.state(day=LATER).plan_id
     shop.run(_entry("evolve"), day=LATEST)
-    engine = _Engine()
+    engine = CountingEngine()
     shop.run(_entry("ignore-new"), day=LATER, make_engine=lambda _p: engine)
     assert shop.state(day=LATER).published.plan_id == plan_id
     assert "make_plan" not in engine.done
     assert _columns(shop, day=LATER) == ["id", "note"]
-
-
-class _Engine(InlineEngine):
-    def __init__(self):
-        super().__init__(memory_limit="100MB")
-        self.done = []
-
-    async def run(self, job):
-        self.done.append(job.work.__name__)
-        return await super().run(job)

@@ -7,12 +7,12 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
 from statekeeper.verification import md5_of
 
+from .counting_engine import CountingEngine
 from .dying_disk import Died, DyingDisk
 from .small_shop import Heard, Shop
 
@@ -216,7 +216,7 @@ def test_a_failed_validation_is_judged_again_under_another_policy_without_readin
     failed = shop.run(_entry("fail"))["orders"]
     assert failed.failure.kind is FailureKind.VALIDATION
     assert "on_violation: warn or quarantine" in failed.failure.hint
-    engine = _Engine()
+    engine = CountingEngine()
     assert shop.run(_entry(), make_engine=lambda _p: engine)["orders"].outcome is Outcome.COMPLETED
     assert "extract_chunk" not in engine.done
     _assert_adds_up(shop, BAD)
@@ -264,16 +264,6 @@ def test_rows_are_copied_on_request_where_they_are_not_put_apart(shop, policy):
     shop.run(_entry(policy, keep_violating_rows=True), is_forced=True)
     assert not path.exists()
     assert shop.run(_entry(policy, keep_violating_rows=True))["orders"].outcome is Outcome.SKIPPED
-
-
-class _Engine(InlineEngine):
-    def __init__(self):
-        super().__init__(memory_limit="100MB")
-        self.done = []
-
-    async def run(self, job):
-        self.done.append(job.work.__name__)
-        return await super().run(job)
 
 
 @pytest.mark.parametrize("damaged", ["kept", "rejected", "sifted", "rejects", "chunk"])

@@ -13,6 +13,7 @@ from statekeeper.model.record import State
 from statekeeper.report import Outcome
 from statekeeper.verification import md5_of
 
+from .counting_engine import CountingEngine
 from .dying_disk import Died, DyingDisk
 from .small_shop import Heard, Shop
 
@@ -122,15 +123,3 @@ def test_after_a_check_that_fails_no_other_part_is_checked(shop):
     shop.run(TABLE, make_engine=lambda _p: Engine(memory_limit="100MB"), reporter=heard)
     assert shop.state().state is State.FAILED
     assert late == []
-
-
-class CountingEngine(InlineEngine):
-    """Remembers what it did."""
-
-    def __init__(self):
-        super().__init__(memory_limit="100MB")
-        self.done = []
-
-    async def run(self, job):
-        self.done.append(job.work.__name__)
-        return await super().run(job)

@@ -1,0 +1,17 @@
+"""An engine that remembers what it did."""
+
+from __future__ import annotations
+
+from statekeeper.engines.inline import InlineEngine
+
+
+class CountingEngine(InlineEngine):
+    """`done` has the name of every piece of work, in order."""
+
+    def __init__(self):
+        super().__init__(memory_limit="100MB")
+        self.done = []
+
+    async def run(self, job):
+        self.done.append(job.work.__name__)
+        return await super().run(job)
