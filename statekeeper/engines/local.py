@@ -105,10 +105,12 @@ class LocalEngine:
             if worker.running is None:
                 self._dismiss(worker)
         deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
+        pause = 0.001
         while any(worker.process.is_alive() for worker in self._workers):
             if asyncio.get_running_loop().time() > deadline:
                 self.kill()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 0.02)
         for worker in list(self._workers):
             self._bury(worker)
 

@@ -6,6 +6,7 @@ the wire to its `read_type`, exactly or with an error that names column and valu
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +22,8 @@ from statekeeper.sources.sql import quoted
 
 _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
 _GUARD = "_GUARD"
-_DAY = pa.scalar(86_400_000_000)
-"""Microseconds; a plain number would be inferred anew, at every call, with a search for pandas."""
+_DAY = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer((86_400_000_000).to_bytes(8, sys.byteorder))])[0]
+"""Microseconds; of bytes, since Arrow begins every conversion from Python's values with an import of pandas."""
 _LARGE_BATCH_ROWS = 500
 """Rows a batch where a column holds LOBs or LONGs."""
 LARGEST_ARRAY = 2**31

@@ -17,7 +17,9 @@ from statekeeper.sources import SESSION_MODULES
 def look(pipe):
     wanted = [*_PRELOADED, *SESSION_MODULES.values(), "pyarrow.parquet", "duckdb", "oracledb"]
     missing = [name for name in wanted if name not in sys.modules]
-    pipe.send({"missing": missing, "collects": gc.isenabled(), "is_frozen": gc.get_freeze_count() > len(sys.modules)})
+    pandas = "pandas" in sys.modules  # which is slow to import, and of no use to a worker
+    is_frozen = gc.get_freeze_count() > len(sys.modules)
+    pipe.send({"missing": missing, "pandas": pandas, "collects": gc.isenabled(), "is_frozen": is_frozen})
 
 if __name__ == "__main__":
     start_fork_server(SESSION_MODULES)
@@ -48,6 +50,6 @@ def test_the_fork_server_has_what_workers_need_and_no_ctrl_c_ends_it(tmp_path: P
     )
     assert done.stderr == ""
     assert done.stdout.strip() == (
-        '{"missing": [], "collects": true, "is_frozen": true, '
+        '{"missing": [], "pandas": false, "collects": true, "is_frozen": true, '
         '"server_blocks_sigint": true, "program_blocks_sigint": false}'
     )
