@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from uuid import uuid4
 
-from statekeeper.config.extraction import OutputConfig, SourceConfig
+from statekeeper.config.extraction import OutputConfig
 from statekeeper.errors import DataError, StatekeeperError, WorkerDied
 from statekeeper.layout import Staging, staged_part_name
 from statekeeper.model.plan import Chunk, Reading
@@ -33,12 +33,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChunkSpec:
-    """All that `extract_chunk` needs, picklable. `table` names it in messages."""
+    """All that `extract_chunk` needs but a session, picklable; no secret is in it. `table` names it in messages."""
 
     table: str
     run_id: str
-    source: SourceConfig
-    login: str
     plan_id: str
     reading: Reading
     chunk: Chunk
@@ -92,7 +90,7 @@ def _write_part(spec: ChunkSpec, context: WorkContext, *, file: BinaryIO) -> Wri
     from statekeeper.part_file import batch_rows, write_part
 
     columns = spec.reading.columns
-    session = context.session(spec.login, spec.source)
+    session = context.session()
     read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
     batches = _checked(read, spec, context)
     return write_part(file, batches, columns=columns, output=spec.output, lineage=_lineage(spec))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from statekeeper.chunk import ChunkSpec, extract_chunk
 from statekeeper.config.extraction import ExtractionConfig
-from statekeeper.engines.protocol import Job, JobSource, Result, Urgency
+from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.layout import Staging
@@ -19,6 +18,7 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.planning import CountSpec, count_rows, needs_count
 from statekeeper.run import Run
 from statekeeper.store.documents import load_count, load_receipts, record_receipt, save_count
+from statekeeper.work import JobSource
 
 
 async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
@@ -102,8 +102,6 @@ class _ChunkWork:
         spec = ChunkSpec(
             table=self._key,
             run_id=self.run.run_id,
-            source=self.config.source.anchored(Path.cwd()),
-            login=self.config.login,
             plan_id=self.plan.plan_id,
             reading=self.plan.reading,
             chunk=attempt.chunk,

@@ -17,7 +17,7 @@ from typing import assert_never
 
 from statekeeper.chunk_work import run_chunks
 from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost
-from statekeeper.engines.protocol import Job, JobSource, Result
+from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import (
     InternalError,
@@ -50,6 +50,7 @@ from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.state import LocalStateStore
 from statekeeper.store.temps import sweep_all_temps
 from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.run")
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
-from statekeeper.engines.protocol import Job, JobSource
+from statekeeper.engines.protocol import Job
 from statekeeper.errors import DataError, Interrupted, SnapshotLost, StateDamaged, StatekeeperError, Terminated
 from statekeeper.fingerprint import fingerprint_of
 from statekeeper.history import baseline_of, scope_or_watermarks
@@ -30,6 +30,7 @@ from statekeeper.store.lock import acquire, peek
 from statekeeper.store.owner import this_process
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.work import JobSource
 
 Value = TypeVar("Value")
 

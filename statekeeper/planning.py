@@ -58,7 +58,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
     from statekeeper.schemas.checks import compile_checks
 
     config = spec.config
-    session = context.session(config.login, config.source)
+    session = context.session()
     try:
         # Before partition lists and bounds are read: they must not be older than the data.
         if spec.run_snapshot is None:
@@ -132,16 +132,9 @@ def _require_key_columns(config: ExtractionConfig, columns: tuple[PlannedColumn,
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
 
 
-@dataclass(frozen=True)
-class RunSnapshotSpec:
-    """A source, by any of the tables that are read from it, whose snapshot the whole run reads at."""
-
-    config: ExtractionConfig
-
-
-def take_run_snapshot(spec: RunSnapshotSpec, context: WorkContext) -> Snapshot:
+def take_run_snapshot(_spec: None, context: WorkContext) -> Snapshot:
     """The snapshot that all tables of the run from a source read at; it is not persisted here."""
-    return context.session(spec.config.login, spec.config.source).take_run_snapshot()
+    return context.session().take_run_snapshot()
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:
@@ -168,9 +161,7 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     Raises:
         SourceError, PlanError: as `make_plan`.
     """
-    config = spec.config
-    session = context.session(config.login, config.source)
-    return _agreement(spec, session).columns
+    return _agreement(spec, context.session()).columns
 
 
 def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
@@ -186,7 +177,7 @@ def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
     from statekeeper.schemas.meet import compare, declaration
 
     config = spec.config
-    described = context.session(config.login, config.source).describe(config.relation)
+    described = context.session().describe(config.relation)
     model = load_model(config.model, base=spec.model_folder)
     found = compare(described, model)
     is_refused = False
@@ -205,7 +196,7 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     Raises:
         SourceError, PlanError: it cannot be extracted at all; the hint says what to grant.
     """
-    session = context.session(spec.config.login, spec.config.source)
+    session = context.session()
     return session.advise(spec.config.relation)
 
 
@@ -220,7 +211,7 @@ class CountSpec:
 
 def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
     """What the source itself counts at the plan's snapshot."""
-    session = context.session(spec.config.login, spec.config.source)
+    session = context.session()
     counted = session.count(spec.reading)
     return CountReceipt(
         plan_id=spec.plan_id,
@@ -230,16 +221,9 @@ def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
     )
 
 
-@dataclass(frozen=True)
-class ProbeSpec:
-    """A source to be logged in to."""
-
-    config: ExtractionConfig
-
-
-def probe_source(spec: ProbeSpec, context: WorkContext) -> None:
+def probe_source(_spec: None, context: WorkContext) -> None:
     """Log in once, before anything else does: refused credentials must not be tried by every worker."""
-    context.session(spec.config.login, spec.config.source).identity()
+    context.session().identity()
 
 
 def needs_count(config: ExtractionConfig) -> bool:

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
-from statekeeper.engines.protocol import Engine, Job, JobSource
+from statekeeper.engines.protocol import Engine, Job
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
 from statekeeper.extracted import ExtractedTables
@@ -21,10 +21,11 @@ from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.logs import Redactor
 from statekeeper.model.record import Owner, StateRecord
-from statekeeper.planning import ProbeSpec, probe_source
+from statekeeper.planning import probe_source
 from statekeeper.reporting import Reporter
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk
+from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.run")
 
@@ -79,7 +80,7 @@ class SourceDoors:
             self.check(name)
             if name in self._open:
                 return
-            job = Job(name, probe_source, ProbeSpec(config), source=JobSource(name, config.source))
+            job = Job(name, probe_source, None, source=JobSource(name, config.source))
             try:
                 await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
             except StatekeeperError as error:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig
-from statekeeper.engines.protocol import Engine, Job, JobSource
+from statekeeper.engines.protocol import Engine, Job
 from statekeeper.engines.retry import OnRetry, with_retries
 from statekeeper.errors import SnapshotLost, StateDamaged
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.planning import RunSnapshotSpec, take_run_snapshot
+from statekeeper.planning import take_run_snapshot
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import (
     load_run_snapshot,
@@ -27,6 +27,7 @@ from statekeeper.store.documents import (
     save_run_snapshot,
     tidy_run_snapshots,
 )
+from statekeeper.work import JobSource
 
 _NEW_PLAN = "a new plan is needed"
 
@@ -78,7 +79,7 @@ class RunSnapshots:
             if kept is not None:
                 return kept
             number = 1 + newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
-            job = Job(name, take_run_snapshot, RunSnapshotSpec(config), source=JobSource(config.login, config.source))
+            job = Job(name, take_run_snapshot, None, source=JobSource(config.login, config.source))
             taken = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=on_retry)
             document = RunSnapshot(run_id=self.run_id, source_name=name, number=number, snapshot=taken)
             if save_run_snapshot(self.disk, self.base_path, document):

@@ -7,6 +7,7 @@ decide where it runs. Sessions are kept between pieces of work, one a source in 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from statekeeper.config.extraction import SourceConfig
@@ -15,14 +16,22 @@ from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
 
 
+@dataclass(frozen=True)
+class JobSource:
+    """The source that a piece of work opens a session with. `config` holds credentials."""
+
+    name: str
+    config: SourceConfig
+
+
 class WorkContext(Protocol):
     """The process around a piece of work."""
 
     memory_limit: str
     """What DuckDB may use in this process, as its `memory_limit` setting takes it."""
 
-    def session(self, name: str, source: SourceConfig) -> SourceSession:
-        """This process's session with the source `name`, opened at the first call."""
+    def session(self) -> SourceSession:
+        """This process's session with the source that the work was sent with, opened at the first call."""
 
     def progress(self, rows: int) -> None:
         """Tell that so many more rows were read."""
@@ -44,18 +53,19 @@ class Sessions:
         """The sources with an open session."""
         return frozenset(self._open)
 
-    def get(self, name: str, source: SourceConfig) -> SourceSession:
+    def get(self, source: JobSource) -> SourceSession:
         """The session with a source. Where a login was refused none is tried again, since accounts lock.
 
         Raises:
             LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
         """
+        name = source.name
         if name in self._refused:
             before = self._refused[name]
             raise LoginRefused(before.message, hint=before.hint, code=before.code)
         if name not in self._open:
             try:
-                self._open[name] = open_session(source, memory_limit=self._memory_limit)
+                self._open[name] = open_session(source.config, memory_limit=self._memory_limit)
             except LoginRefused as error:
                 self._refused[name] = error
                 raise
@@ -77,15 +87,23 @@ class ProcessContext:
     """The context of work in this very process; `is_stopping` and `report` connect it to whoever started the work."""
 
     def __init__(
-        self, sessions: Sessions, *, memory_limit: str, is_stopping: Callable[[], bool], report: Callable[[int], None]
+        self,
+        sessions: Sessions,
+        *,
+        memory_limit: str,
+        is_stopping: Callable[[], bool],
+        report: Callable[[int], None],
+        source: JobSource | None = None,
     ) -> None:
         self.memory_limit = memory_limit
         self._sessions = sessions
+        self._source = source
         self._is_stopping = is_stopping
         self.progress = report
 
-    def session(self, name: str, source: SourceConfig) -> SourceSession:
-        return self._sessions.get(name, source)
+    def session(self) -> SourceSession:
+        assert self._source is not None, "work that reads is sent with a source"
+        return self._sessions.get(self._source)
 
     def check_stop(self) -> None:
         if self._is_stopping():

@@ -12,6 +12,7 @@ from statekeeper.config.extraction import EngineKind, Pipeline, SourceConfig
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
 from statekeeper.layout import spark_mailbox
+from statekeeper.work import JobSource
 
 
 def engine_of(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -> Engine:
@@ -37,9 +38,11 @@ def spark_engine(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -
     from statekeeper.engines.spark.session import hold_session
 
     execution, workers = pipeline.execution, pipeline.execution.workers
+    shared = {name: source for name, source in pipeline.sources.items() if can_be_shared(source)}
     settings = SparkSettings(
         mailbox=spark_mailbox(Path(pipeline.output.base_path).absolute(), run_id, uuid4().hex[:12]),
-        budgets={name: on_executors(source) for name, source in pipeline.sources.items() if can_be_shared(source)},
+        sources={name: JobSource(name, source.anchored(Path.cwd())) for name, source in shared.items()},
+        budgets={name: on_executors(source) for name, source in shared.items()},
         memory_limit=f"{execution.memory_limit}B",
         silence=timedelta(seconds=pipeline.output.lease_ttl.total_seconds()),
         parallelism=execution.spark.parallelism,

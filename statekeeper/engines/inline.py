@@ -27,6 +27,7 @@ class InlineEngine:
             memory_limit=self._memory_limit,
             is_stopping=lambda: False,
             report=job.on_rows or (lambda _rows: None),
+            source=job.source,
         )
         try:
             return job.work(job.spec, context)

@@ -147,7 +147,7 @@ class LocalEngine:
         job = running.job
         source = job.source.name if job.source else None
         # Before a worker is taken: what cannot be pickled costs its own job and no worker.
-        order = ForkingPickler.dumps(Order(job.work, job.spec, source, self._secrets))
+        order = ForkingPickler.dumps(Order(job.work, job.spec, job.source, self._secrets))
         for _ in range(self._workers_most + 1):
             worker = self._worker_for(source)
             worker.stop_flag.value = 0

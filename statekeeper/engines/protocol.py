@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from statekeeper.config.extraction import SourceConfig
-from statekeeper.work import WorkContext
+from statekeeper.work import JobSource, WorkContext
 
 Result = TypeVar("Result")
 
@@ -22,14 +21,6 @@ class Urgency(IntEnum):
 
     CONTROL = 0
     CHUNK = 1
-
-
-@dataclass(frozen=True)
-class JobSource:
-    """The source that a job opens a session with."""
-
-    name: str
-    config: SourceConfig
 
 
 @dataclass(frozen=True)

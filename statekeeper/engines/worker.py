@@ -19,7 +19,7 @@ from typing import Any
 
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
-from statekeeper.work import ProcessContext, Sessions, WorkContext
+from statekeeper.work import JobSource, ProcessContext, Sessions, WorkContext
 
 PROGRESS_EVERY_SECONDS = 0.2
 
@@ -30,7 +30,7 @@ class Order:
 
     work: Callable[[Any, WorkContext], Any]
     spec: object
-    source_name: str | None
+    source: JobSource | None
     secrets: tuple[str, ...]
 
 
@@ -75,7 +75,11 @@ def worker_main(pipe: Connection, stop_flag: Any, memory_limit: str) -> None:
     while (order := _receive(pipe)) is not None:
         reporter = _ProgressPipe(pipe)
         context = ProcessContext(
-            sessions, memory_limit=memory_limit, is_stopping=lambda: bool(stop_flag.value), report=reporter.add
+            sessions,
+            memory_limit=memory_limit,
+            is_stopping=lambda: bool(stop_flag.value),
+            report=reporter.add,
+            source=order.source,
         )
         if not _answer(pipe, carry_out(order, context, sessions)):
             break
@@ -123,8 +127,8 @@ def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
         text = Redactor(order.secrets)(traceback.format_exc())
         last = text.strip().splitlines()[-1]
         raised = Raised(FailureKind.INTERNAL, f"unforeseen error in a worker: {last}\n{text}", None, None)
-    if raised and order.source_name:
-        sessions.close(order.source_name)
+    if raised and order.source:
+        sessions.close(order.source.name)
     return Done(result=result, raised=raised, sessions=sessions.names)
 
 

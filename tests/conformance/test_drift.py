@@ -13,7 +13,7 @@ import pytest
 from statekeeper.errors import FailureKind
 from statekeeper.planning import PlanSpec, make_plan
 from statekeeper.report import Outcome
-from statekeeper.work import ProcessContext, Sessions
+from statekeeper.work import JobSource, ProcessContext, Sessions
 
 from .databases import FIRST, MOMENT, MONEY, NUMBER, SECOND, TEXT, opened
 
@@ -169,10 +169,16 @@ def test_a_grant_while_a_column_is_left_out_loses_no_snapshot():
         )
         (config,) = runner.pipeline.tables
         sessions = Sessions("100MB")
-        context = ProcessContext(sessions, memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
+        context = ProcessContext(
+            sessions,
+            memory_limit="100MB",
+            is_stopping=lambda: False,
+            report=lambda _rows: None,
+            source=JobSource("db", config.source),
+        )
         plan = make_plan(PlanSpec(config, "r", FIRST, None, (), database.folder), context)
         assert [column.name for column in plan.reading.left_out] == ["EXTRA"]
         database.server.change_ddl("APP", "T", moved=False)
-        session = context.session("db", config.source)
+        session = context.session()
         assert sum(len(batch) for batch in session.read(plan.reading, plan.chunks[0], batch_rows=10)) == 1
         sessions.close_all()

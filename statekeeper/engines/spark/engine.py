@@ -1,9 +1,9 @@
 """The Spark engine: chunks and checks of parts on executors, everything else in worker processes of the driver.
 
-Decides when work is submitted and what becomes of it. Work is gathered until it fills the free seats, or the driver has
-no control work left, or for `PATIENCE_SECONDS`, so that a hundred small tables are one Spark job; each seat that ends
-is filled again, without waiting for the others of its job. A job's future is settled as soon as its outcome lies in the
-mailbox; what comes back through Spark itself is only looked at for what the mailbox did not tell.
+Decides when work is submitted and what becomes of it. A partition of a Spark job is a seat that stays: when it has done
+what it was given, it is given more, so that a hundred small tables, their chunks and their checks, are one Spark job.
+New seats are opened when there is work for each that may be, or the driver has no control work left, or after
+`PATIENCE_SECONDS`. A job's future is settled as soon as its outcome lies in the mailbox.
 
 It never retries: work whose worker, executor or Spark job was lost ends with WorkerDied.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import pickle
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,23 +23,28 @@ from typing import cast
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue
-from statekeeper.engines.spark.jobs import JobEnd, cancel, submit
+from statekeeper.engines.spark.jobs import cancel, submit
 from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
+from statekeeper.engines.spark.loads import Item, Load, seal
 from statekeeper.engines.spark.mailbox import Mailbox
-from statekeeper.engines.spark.packing import Packing, fills, share
-from statekeeper.engines.spark.partition import Cargo, Item, Load, parse_outcome
+from statekeeper.engines.spark.packing import PackedSeat, Packing, share
+from statekeeper.engines.spark.partition import Cargo
 from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
 from statekeeper.engines.spark.session import HeldSession, first_line, is_session_lost
 from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
-from statekeeper.engines.worker import Order
-from statekeeper.errors import InternalError, Interrupted, StateDamaged, StatekeeperError, StorageError, WorkerDied
+from statekeeper.errors import InternalError, Interrupted, StatekeeperError, StorageError, WorkerDied
 from statekeeper.logs import Redactor
 from statekeeper.store.owner import this_process
+from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.spark")
 
 PATIENCE_SECONDS = 3.0
-"""How long chunks wait for others that the driver is still planning, if they do not fill the free seats already."""
+"""How long chunks wait for others that the driver is still planning, if there is not one for each free seat already."""
+IDLE_SECONDS = 5.0
+"""How long a seat without work is kept for what may come; its executor's core waits with it."""
+_SLOT_SECONDS = 2.0
+"""After so long, a seat that has not begun waits for a core that another seat has: those that are idle go at once."""
 LOOK_EVERY_SECONDS = 0.05
 BEAT_EVERY_SECONDS = 1.0
 GRACE_SECONDS = 4.0
@@ -53,13 +58,14 @@ class SparkSettings:
     """What a Spark engine is made with.
 
     `mailbox` is an absolute folder that driver and executors see under one name; the engine makes and removes it, and
-    asks of its file system only whole files: no rename, no link, no append. `budgets` is the largest number of sessions
-    per source over executors (None: no bound but `parallelism`); a source that is missing is only read on the driver.
-    `silence` is how long workers go on without a sign of life of the driver. `secrets` are removed from whatever a
-    worker says.
+    asks of its file system only whole files: no rename, no link, no append. `sources`, by name, are those that
+    executors read, their paths absolute, and `budgets` the largest number of sessions with each over executors (None:
+    no bound but `parallelism`); a source that is missing is only read on the driver. `silence` is how long workers go
+    on without a sign of life of the driver. `secrets` are removed from whatever a worker says.
     """
 
     mailbox: Path
+    sources: Mapping[str, JobSource]
     budgets: Mapping[str, int | None]
     memory_limit: str
     silence: timedelta
@@ -81,6 +87,7 @@ class SparkEngine:
         self._control = control
         self._open_session = open_session
         self._mailbox = Mailbox(settings.mailbox)
+        self._key = secrets.token_bytes(32)
         self._without_secrets = Redactor(settings.secrets)
         self._ledger = Ledger(JobQueue(settings.parallelism or 1))
         self._ends: dict[str, asyncio.Future[None]] = {}
@@ -95,7 +102,7 @@ class SparkEngine:
     async def run(self, job: Job[Result]) -> Result:
         if self._is_closed:
             raise Interrupted("the engine is closed")
-        if job.answer is None or (job.source is not None and job.source.name not in self._settings.budgets):
+        if job.answer is None or (job.source is not None and job.source.name not in self._settings.sources):
             self._controlling += 1
             try:
                 return await self._control.run(job)
@@ -227,74 +234,53 @@ class SparkEngine:
                 await self._look()
             if self._lost is not None:
                 self._ledger.settle_all(self._ledger.waiting, self._lost)
-            elif self._is_time(cluster):
-                self._submit(cluster)
+            elif not self._is_closed:
+                await self._share_out(cluster)
+                await self._dismiss_idle()
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _look(self) -> None:
-        seats = [seat.number for seat in self._ledger.live_seats]
-        news = await asyncio.to_thread(self._mailbox.news, seats=seats, items=self._ledger.seated)
-        for report in news.seats:
-            self._ledger.hear(report)
-        for outcome in news.outcomes:
-            self._ledger.take(outcome)
-
-    def _is_time(self, cluster: Cluster) -> bool:
-        waiting = self._ledger.waiting
-        if self._is_closed or not waiting:
-            return False
-        oldest = min(posted.at for posted in waiting)
-        if not self._controlling or asyncio.get_running_loop().time() - oldest >= PATIENCE_SECONDS:
-            return True
-        free = cluster.parallelism - len(self._ledger.live_seats)
-        return fills(sum(posted.job.size for posted in waiting), len(waiting), seats=free)
-
-    def _submit(self, cluster: Cluster) -> None:
-        seats = self._filled(cluster)
-        if not seats:
-            return
-        tag = f"statekeeper-{self._settings.mailbox.name.rpartition('-')[2]}-{seats[0].seat}"
-        loads = [pickled for load in seats if (pickled := self._pickled(load, tag)) is not None]
-        if not loads:
-            return
-        cargo = Cargo(
-            mailbox=self._settings.mailbox,
-            silence=self._settings.silence.total_seconds(),
-            memory_limit=self._settings.memory_limit,
-            may_be_doubled=cluster.is_speculating,
-            loads=tuple(loads),
-        )
-        loop = asyncio.get_running_loop()
-        self._ends[tag] = loop.create_future()
-
-        def on_end(end: JobEnd) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._ended, tag, end)
-
-        submit(cluster.held, cargo, tag=tag, on_end=on_end)
-
-    def _pickled(self, load: Load, tag: str) -> bytes | None:
-        """A seat's load as it travels, the seat noted; None where it cannot travel, and its jobs have failed."""
-        items = frozenset(item.number for item in load.items)
-        try:
-            pickled = pickle.dumps(load)
-        except Exception as error:  # noqa: BLE001 - pickling runs code of every class in a spec
-            reason = InternalError(self._without_secrets(f"work cannot be sent to executors: {error!r}"))
-            self._ledger.settle_all([self._ledger.posted[item] for item in items], reason)
-            return None
-        sources = frozenset(item.order.source_name for item in load.items if item.order.source_name)
-        self._ledger.seats[load.seat] = Seat(load.seat, tag, items, sources)
-        return pickled
-
-    def _filled(self, cluster: Cluster) -> list[Load]:
-        """Seats filled with what waits, as far as there are free ones and sessions to be had."""
         ledger = self._ledger
+        over = [seat for seat in ledger.seats.values() if seat.is_over]  # all that they did was left before this look
+        seats = [seat.number for seat in ledger.live_seats]
+        news = await asyncio.to_thread(self._mailbox.news, seats=seats, items=ledger.seated)
+        for report in news.seats:
+            ledger.hear(report)
+        for outcome in news.outcomes:
+            ledger.take(outcome)
+        for seat in over:
+            ledger.lose(seat, why="its worker found no sign of life of the driver")
+
+    async def _share_out(self, cluster: Cluster) -> None:
+        """Give what waits to idle seats, and to new ones if it is time, as far as sessions are to be had."""
+        ledger = self._ledger
+        packed = self._packed(cluster)
+        if not packed:
+            return
+        tag = f"statekeeper-{self._settings.mailbox.name.rpartition('-')[2]}-{secrets.token_hex(4)}"
+        given = []
+        for each in packed:
+            seat = ledger.open_seat(tag) if each.number is None else ledger.seats[each.number]
+            done, jobs = seat.items, [ledger.posted[number] for number in each.items]
+            ledger.seat_work(seat, jobs)
+            given.append((seat, jobs, done))
+        handed = [seat for seat, jobs, done in given if await self._hand(seat, jobs, done)]
+        opened = tuple(seat.number for seat in handed if seat.tag == tag)
+        if opened and not self._is_closed:
+            self._submit(cluster, opened, tag)
+
+    def _packed(self, cluster: Cluster) -> list[PackedSeat]:
+        """What waits, shared out over seats; no seat is there yet that is new."""
+        ledger, idle = self._ledger, self._ledger.idle_seats
         waiting = {posted.waiting: posted for posted in ledger.waiting}
+        if not waiting:
+            return []
         used = ledger.sessions()
         packing = Packing(
-            seats=cluster.parallelism - len(ledger.live_seats),
+            seats=len(idle) + self._seats_to_open(cluster, len(waiting)),
             room={name: most - used[name] for name, most in self._settings.budgets.items() if most is not None},
             share_rows=share(sum(posted.job.size for posted in waiting.values()), cluster.parallelism),
+            packed=[PackedSeat(seat.number, set(seat.sources)) for seat in idle],
         )
         sources = {posted.source for posted in waiting.values() if posted.source}
         while packing.has_space:
@@ -302,33 +288,93 @@ class SparkEngine:
             if taken is None:
                 break
             packing.put(waiting[taken].number, source=waiting[taken].source, rows=taken.job.size)
-        return [self._load([ledger.posted[number] for number in packed.items]) for packed in packing.packed]
+        return [seat for seat in packing.packed if seat.items]
 
-    def _load(self, jobs: list[Posted]) -> Load:
-        seat = self._ledger.new_seat()
-        items = []
-        for posted in jobs:
-            posted.seat = seat
-            job = posted.job
-            order = Order(job.work, job.spec, posted.source, self._settings.secrets)
-            items.append(Item(posted.number, job.table, order, job.answer))
-        return Load(seat, tuple(items))
+    def _seats_to_open(self, cluster: Cluster, waiting: int) -> int:
+        """How many seats more there may be, now."""
+        ledger = self._ledger
+        free = cluster.parallelism - len(ledger.live_seats)
+        oldest = min(posted.at for posted in ledger.waiting)
+        is_time = (
+            not self._controlling
+            or waiting >= free + len(ledger.idle_seats)
+            or asyncio.get_running_loop().time() - oldest >= PATIENCE_SECONDS
+        )
+        return free if is_time else 0
 
-    def _ended(self, tag: str, end: JobEnd) -> None:
-        """A Spark job has ended: first what it left, then what it said; what is missing then was lost."""
+    async def _hand(self, seat: Seat, jobs: list[Posted], done: frozenset[int]) -> bool:
+        """Hand a seat its jobs, in the place of the items that it has done; False where the jobs have failed of it."""
+        items = tuple(
+            Item(one.number, one.job.table, one.job.work, one.job.spec, one.source, one.job.answer) for one in jobs
+        )
+        try:
+            await self._write_load(Load(seat.number, seat.serial, items), done)
+        except OSError as error:
+            reason: StatekeeperError = WorkerDied(f"cannot write to {self._settings.mailbox}: {error}")
+        except Exception as error:  # noqa: BLE001 - pickling runs code of every class in a spec
+            reason = InternalError(self._without_secrets(f"work cannot be sent to executors: {error!r}"))
+        else:
+            return True
+        self._ledger.settle_all(jobs, reason)
+        if seat.serial == 1:
+            del self._ledger.seats[seat.number]
+        return False
+
+    async def _write_load(self, load: Load, done: frozenset[int]) -> None:
+        """Put a load into the mailbox, then remove what came of the one before."""
+        sealed = seal(load, self._key)
+
+        def write() -> None:
+            self._mailbox.hand(load.seat, sealed)
+            with suppress(OSError):
+                self._mailbox.forget(done)
+
+        await asyncio.to_thread(write)
+
+    async def _dismiss_idle(self) -> None:
+        """Let seats go for which there has been nothing for a while, or whose cores others wait for."""
+        ledger, now = self._ledger, asyncio.get_running_loop().time()
+        is_core_wanted = any(not seat.has_begun and now - seat.opened_at > _SLOT_SECONDS for seat in ledger.live_seats)
+        for seat in ledger.idle_seats:
+            seat.idle_since = seat.idle_since or now
+            if is_core_wanted or now - seat.idle_since > IDLE_SECONDS:
+                seat.is_dismissed = True
+                with suppress(OSError):  # it would be told once more when everything ends
+                    await self._write_load(Load(seat.number, seat.serial + 1, ()), seat.items)
+
+    def _submit(self, cluster: Cluster, seats: tuple[int, ...], tag: str) -> None:
+        cargo = Cargo(
+            mailbox=self._settings.mailbox,
+            seats=seats,
+            key=self._key,
+            sources=dict(self._settings.sources),
+            secrets=self._settings.secrets,
+            silence=self._settings.silence.total_seconds(),
+            memory_limit=self._settings.memory_limit,
+            may_be_doubled=cluster.is_speculating,
+        )
+        loop = asyncio.get_running_loop()
+        self._ends[tag] = loop.create_future()
+
+        def on_end(error: Exception | None) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._ended, tag, error)
+
+        submit(cluster.held, cargo, tag=tag, on_end=on_end)
+
+    def _ended(self, tag: str, error: Exception | None) -> None:
+        """A Spark job has ended: first what it left; what is missing then was lost."""
         items = self._ledger.items_of(tag)
         with suppress(OSError):
             for outcome in self._mailbox.news(seats=[], items=items & self._ledger.posted.keys()).outcomes:
                 self._ledger.take(outcome)
-        for text in end.outcomes:
-            with suppress(StateDamaged):
-                self._ledger.take(parse_outcome(text))
-        self._ledger.close(tag, why=self._without_secrets(first_line(end.error)) if end.error else "without an answer")
+        why = self._without_secrets(first_line(error)) if error else "without an answer"
+        self._ledger.close(tag, why=why)
         with suppress(OSError):
             self._mailbox.forget(items)
         self._ends.pop(tag).set_result(None)
-        if end.error is not None and is_session_lost(end.error):
+        if error is not None and is_session_lost(error):
             self._lost = WorkerDied(
-                self._without_secrets(f"the Spark session is lost: {first_line(end.error)}"),
+                self._without_secrets(f"the Spark session is lost: {first_line(error)}"),
                 hint="see that Spark runs, then `statekeeper resume`",
             )

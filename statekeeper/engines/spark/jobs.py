@@ -1,7 +1,7 @@
-"""One Spark job: submitted in a thread of its own, cancelled by its tag, its outcomes collected.
+"""One Spark job: submitted in a thread of its own, cancelled by its tag.
 
-The function travels by value and imports everything where it runs. Data never passes through the JVM: what comes back
-is a line of JSON for each item.
+The function travels by value and imports everything where it runs. Data never passes through the JVM, and neither does
+what becomes of the work: partitions leave word of it in the mailbox.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import pickle
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.engines.spark.partition import Cargo
@@ -22,29 +21,22 @@ if TYPE_CHECKING:
 Function = Callable[[Iterator["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]
 
 
-@dataclass(frozen=True)
-class JobEnd:
-    """How a job ended: its outcomes as JSON, or what Spark raised."""
-
-    outcomes: tuple[str, ...]
-    error: Exception | None = None
-
-
-def submit(held: HeldSession, cargo: Cargo, *, tag: str, on_end: Callable[[JobEnd], None]) -> threading.Thread:
-    """Start a job with a partition for each load of `cargo`; `on_end` is called once, in the job's thread."""
+def submit(held: HeldSession, cargo: Cargo, *, tag: str, on_end: Callable[[Exception | None], None]) -> None:
+    """Start a job with a partition for each seat of `cargo`; `on_end` is called once, in the job's thread, with what
+    Spark raised, if it did.
+    """
     function = _function(pickle.dumps(cargo))
 
-    def collect() -> None:
+    def wait() -> None:
+        error = None
         try:
-            end = JobEnd(run_job(held, function, partitions=len(cargo.loads), tag=tag))
-        except Exception as error:  # noqa: BLE001 - whatever Spark raises is how the job ended
-            end = JobEnd((), error)
-        on_end(end)
+            run_job(held, function, partitions=len(cargo.seats), tag=tag)
+        except Exception as raised:  # noqa: BLE001 - whatever Spark raises is how the job ended
+            error = raised
+        on_end(error)
 
     # A daemon: a job that cannot be cancelled must not keep the program from ending.
-    thread = threading.Thread(target=collect, name=f"statekeeper-{tag}", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=wait, name=f"statekeeper-{tag}", daemon=True).start()
 
 
 def run_job(held: HeldSession, function: Function, *, partitions: int, tag: str) -> tuple[str, ...]:
@@ -81,7 +73,7 @@ def _function(cargo: bytes) -> Function:
 
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                outcomes = work_through(local_pickle.loads(cargo), index)  # noqa: S301 - it came with this function
-                yield pa.RecordBatch.from_arrays([pa.array(outcomes, pa.string())], ["outcome"])
+                work_through(local_pickle.loads(cargo), index)  # noqa: S301 - it came with this function
+                yield pa.RecordBatch.from_arrays([pa.array([], pa.string())], ["outcome"])
 
     return run

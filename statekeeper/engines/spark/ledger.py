@@ -53,12 +53,21 @@ class Posted:
 
 @dataclass(eq=False)
 class Seat:
-    """A partition under way. One that `is_over` has closed its sessions."""
+    """A partition under way, of the Spark job `tag`, and what it was given last.
+
+    `sources` are those that it may have a session with; times are the loop's. One that `is_dismissed` is given nothing
+    more; one that `is_over` has closed its sessions.
+    """
 
     number: int
     tag: str
-    items: frozenset[int]
-    sources: frozenset[str]
+    opened_at: float
+    items: frozenset[int] = frozenset()
+    sources: frozenset[str] = frozenset()
+    serial: int = 0
+    idle_since: float | None = None
+    has_begun: bool = False
+    is_dismissed: bool = False
     is_over: bool = False
 
 
@@ -94,14 +103,30 @@ class Ledger:
     def live_seats(self) -> list[Seat]:
         return [seat for seat in self.seats.values() if not seat.is_over]
 
-    def sessions(self) -> Counter[str]:
-        """How many sessions there may be with each source."""
-        return Counter(source for seat in self.live_seats for source in seat.sources)
+    @property
+    def idle_seats(self) -> list[Seat]:
+        """The seats that have done all they were given, and can be given more."""
+        return [seat for seat in self.live_seats if not seat.is_dismissed and seat.items.isdisjoint(self.posted)]
 
-    def new_seat(self) -> int:
-        """The number of a seat that was never used."""
+    def sessions(self) -> Counter[str]:
+        """How many sessions there may be with each source, those of idle seats left out."""
+        idle = self.idle_seats
+        return Counter(source for seat in self.live_seats if seat not in idle for source in seat.sources)
+
+    def open_seat(self, tag: str) -> Seat:
+        """A new seat of a Spark job that is about to be submitted."""
         self._seats += 1
-        return self._seats
+        seat = self.seats[self._seats] = Seat(self._seats, tag, asyncio.get_running_loop().time())
+        return seat
+
+    def seat_work(self, seat: Seat, jobs: list[Posted]) -> None:
+        """Give jobs that wait to a seat that is new or idle."""
+        for posted in jobs:
+            posted.seat = seat.number
+        seat.serial += 1
+        seat.idle_since = None
+        seat.items = frozenset(posted.number for posted in jobs)
+        seat.sources |= {posted.source for posted in jobs if posted.source}
 
     def items_of(self, tag: str) -> frozenset[int]:
         """The jobs of a Spark job."""
@@ -135,6 +160,7 @@ class Ledger:
         seat = self.seats.get(report.seat)
         if seat is None:
             return
+        seat.has_begun = True
         seat.is_over = seat.is_over or report.is_over
         posted = self.posted.get(report.item) if report.item is not None else None
         if posted is not None and posted.seat == report.seat:
@@ -161,7 +187,11 @@ class Ledger:
         """A Spark job has ended: what of it has no outcome by now was lost with it."""
         for seat in [seat for seat in self.seats.values() if seat.tag == tag]:
             del self.seats[seat.number]
-            for item in seat.items & self.posted.keys():
-                message = f"the Spark job was lost during {self.posted[item].job.table}: {why}"
-                hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
-                self.settle(self.posted[item], WorkerDied(message, hint=hint))
+            self.lose(seat, why=why)
+
+    def lose(self, seat: Seat, *, why: str) -> None:
+        """A seat has ended: what was left on it was lost with it."""
+        for item in seat.items & self.posted.keys():
+            message = f"the Spark job was lost during {self.posted[item].job.table}: {why}"
+            hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
+            self.settle(self.posted[item], WorkerDied(message, hint=hint))

@@ -10,7 +10,8 @@ pulse                            a number that grows for as long as the driver l
 stop                             all work ends between two batches
 drop-<item>                      nobody waits for this item any more
 refused-<source as hex>.json     the source refused the login: no other may be tried
-seat-<number>-<attempt>.json     what a partition is at, and whether it is through
+load-<seat>                      what a partition does next, sealed (`loads`); written anew for each load
+seat-<number>-<attempt>.json     what a partition is at, and whether it has ended
 outcome-<item>-<attempt>.json    what came of an item
 ```
 """
@@ -71,7 +72,7 @@ class Outcome(Document):
 class SeatReport(Document):
     """What a partition is at: the item that it works on, and the rows that it has read of it.
 
-    One that `is_over` has closed its sessions.
+    One that `is_over` has closed its sessions and does nothing more: it was told to, or nobody waits for it any more.
     """
 
     format: Literal["statekeeper.spark.seat"] = "statekeeper.spark.seat"
@@ -148,6 +149,17 @@ class Mailbox:
         found = _load(self._refusal(source), Refusal)
         return found.reason if found else None
 
+    def hand(self, seat: int, sealed: bytes) -> None:
+        """Give a seat its next load, in the place of the one before."""
+        self._load_of(seat).write_bytes(sealed)
+
+    def handed(self, seat: int) -> bytes | None:
+        """The seat's present load; None before the first."""
+        try:
+            return self._load_of(seat).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def leave(self, outcome: Outcome, *, attempt: str) -> None:
         (self.folder / f"outcome-{outcome.item}-{attempt}.json").write_bytes(outcome.to_bytes())
 
@@ -185,6 +197,9 @@ class Mailbox:
             return sorted(child.name for child in self.folder.iterdir())
         except FileNotFoundError:
             return []
+
+    def _load_of(self, seat: int) -> Path:
+        return self.folder / f"load-{seat}"
 
     def _refusal(self, source: str) -> Path:
         return self.folder / f"refused-{source.encode().hex()}.json"

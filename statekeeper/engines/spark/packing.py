@@ -1,8 +1,7 @@
-"""Which waiting work goes into which partition of a Spark job. Pure: it submits nothing.
+"""Which waiting work goes to which partition of a Spark job ("seat"). Pure: it submits nothing.
 
-A partition ("seat") takes its work with it when it is submitted, so what it is given is decided by guess: a share of
-what waits, small enough that the seats that end first find something left to take, and large enough that a hundred
-small tables are one Spark job.
+A seat is given several pieces of work at once: a share of what waits, small enough that the seats that are through
+first find something left, and large enough that asking for more costs little.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LEAST_ROWS = 2_000_000
-"""What a seat is given at least, if there is as much: some seconds of reading, beside which a Spark job of its own
-(about 0.2 s) is little.
+"""What a seat is given at least, if there is as much: some seconds of reading, beside which the wait for the next load
+(about 0.1 s) is little.
 """
 ROWS_OF_AN_ITEM = 10_000
 """What a piece of work costs whatever its size, in rows that could be read meanwhile."""
@@ -23,25 +22,24 @@ def share(waiting_rows: int, seats: int) -> int:
     return max(LEAST_ROWS, waiting_rows // (2 * seats))
 
 
-def fills(waiting_rows: int, waiting_items: int, *, seats: int) -> bool:
-    """Whether what waits is enough to fill so many seats, so that there is nothing to wait for."""
-    return waiting_rows + waiting_items * ROWS_OF_AN_ITEM >= seats * LEAST_ROWS
-
-
 @dataclass
 class PackedSeat:
-    """What one partition will do, in this order; `sources` are those that it opens a session with."""
+    """What one seat will do, in this order; `sources` are those that it opens a session with, or has.
 
-    items: list[int] = field(default_factory=list)
+    `number` is that of a seat which is there already, and idle; None is a new one.
+    """
+
+    number: int | None = None
     sources: set[str] = field(default_factory=set)
+    items: list[int] = field(default_factory=list)
     rows: int = 0
 
 
 @dataclass
 class Packing:
-    """Partitions being filled.
+    """Seats being filled: those in `packed`, which are idle, and new ones, up to `seats` together.
 
-    `room` is how many of them may open a session with a source (a source that is missing: all). Each takes work until
+    `room` is how many of them may have a session with a source (a source that is missing: all). Each takes work until
     it has `share_rows`, whatever the size of the last.
     """
 
@@ -59,9 +57,9 @@ class Packing:
         return self._seat_for(source) is not None or (len(self.packed) < self.seats and self._has_room(source))
 
     def put(self, item: int, *, source: str | None, rows: int) -> None:
-        """Give the work to the seat with the least to do that can take it; `takes` must be true."""
+        """Give the work to an idle seat, else a new one, else the one with the least to do; `takes` must be true."""
         seat = self._seat_for(source)
-        if len(self.packed) < self.seats and self._has_room(source):
+        if (seat is None or seat.items) and len(self.packed) < self.seats and self._has_room(source):
             seat = PackedSeat()
             self.packed.append(seat)
         assert seat is not None, f"no seat can take work of {source}"
@@ -76,7 +74,7 @@ class Packing:
             for seat in self.packed
             if self._has_space(seat) and (source is None or source in seat.sources or self._has_room(source))
         ]
-        return min(able, key=lambda seat: seat.rows, default=None)
+        return min(able, key=lambda seat: (seat.rows, source not in seat.sources), default=None)
 
     def _has_space(self, seat: PackedSeat) -> bool:
         return seat.rows < self.share_rows

@@ -1,4 +1,4 @@
-"""What a Python worker of an executor does: the items of one partition, one after the other.
+"""What a Python worker of an executor does: load after load of one partition, until it is told to end.
 
 It runs at least once: Spark repeats a task whose executor was lost, and may run a second one beside the first. So an
 item that has an outcome is not done again, a chunk that has a receipt is not read again (`extract_chunk` sees to that),
@@ -7,8 +7,8 @@ and the item that an earlier attempt died over is not tried a second time here: 
 
 from __future__ import annotations
 
-import pickle
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,130 +17,142 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
+from statekeeper.engines.spark.loads import Item, Load, unseal
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.engines.worker import Done, Order, Raised, carry_out
 from statekeeper.errors import NO_SOURCE, FailureKind
-from statekeeper.work import ProcessContext, Sessions
+from statekeeper.work import JobSource, ProcessContext, Sessions
 
 REPORT_EVERY_SECONDS = 0.5
-
-
-@dataclass(frozen=True)
-class Item:
-    """A job on its way to an executor. `answer` is the type of its result, which travels back as JSON."""
-
-    number: int
-    table: str
-    order: Order
-    answer: Any
-
-
-@dataclass(frozen=True)
-class Load:
-    """What one partition has to do."""
-
-    seat: int
-    items: tuple[Item, ...]
+LOOK_EVERY_SECONDS = 0.05
+"""How soon a seat without work sees what it is given."""
 
 
 @dataclass(frozen=True)
 class Cargo:
-    """What travels to executors with the function: the pickled `Load` of each partition, and what they share.
+    """What travels to executors with the function: the number of the seat that each partition is, and what they share.
 
     `silence` (seconds) is how long work goes on without a sign of life of the driver. Where `may_be_doubled`, Spark may
-    run two attempts of a partition at once.
+    run two attempts of a partition at once. `key` opens the loads. `sources`, by name, hold credentials, and `secrets`
+    are removed from whatever is said.
     """
 
     mailbox: Path
+    seats: tuple[int, ...]
+    key: bytes
+    sources: Mapping[str, JobSource]
+    secrets: tuple[str, ...]
     silence: float
     memory_limit: str
     may_be_doubled: bool
-    loads: tuple[bytes, ...]
 
 
-def work_through(cargo: Cargo, index: int) -> list[str]:
-    """Do what the partition `index` has to do; the outcomes as JSON, those of earlier attempts included."""
-    load: Load = pickle.loads(cargo.loads[index])  # noqa: S301 - it came with this very function
-    return _Seat(cargo, load, Mailbox(cargo.mailbox)).work()
+def work_through(cargo: Cargo, index: int) -> None:
+    """Do what the seat of the partition `index` is given, until it is told to end or nobody is there any more.
+
+    Raises:
+        OSError: what came of an item cannot be left in the mailbox; another attempt may be luckier.
+    """
+    _Seat(cargo, cargo.seats[index], Mailbox(cargo.mailbox)).work()
 
 
 @dataclass
 class _Seat:
     cargo: Cargo
-    load: Load
+    number: int
     mailbox: Mailbox
     attempt: str = field(default_factory=lambda: uuid4().hex[:12])
     report: SeatReport = field(init=False)
     reported_at: float = float("-inf")
+    serial: int = 0
     closed: dict[str, Reason] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.report = SeatReport(seat=self.load.seat)
         self.sessions = Sessions(self.cargo.memory_limit)
         self.watch = Watch(self.mailbox, silence=self.cargo.silence)
 
-    def work(self) -> list[str]:
-        outcomes: list[Outcome] = []
+    def work(self) -> None:
         try:
-            earlier = self._earlier()
-            for item in self.load.items:
-                outcome = earlier.get(item.number)
-                if outcome is None:
-                    if self.watch.is_over:
-                        break
-                    outcome = self._outcome(item)
-                    with suppress(OSError):  # it also travels back in Spark's own way
-                        self.mailbox.leave(outcome, attempt=self.attempt)
-                outcomes.append(outcome)
+            while (load := self._next()) is not None:
+                self._work_off(load)
         finally:
             self.sessions.close_all()
-            self._say(item=None, rows=0, is_over=True)
-        return [outcome.to_bytes().decode() for outcome in outcomes]
+        self._say(item=None, rows=0, is_over=True)
 
-    def _earlier(self) -> dict[int, Outcome]:
-        """The outcomes of earlier attempts, and the failure of the item that one of them did not survive."""
-        numbers = {item.number: item for item in self.load.items}
-        news = self.mailbox.news(seats=[self.load.seat], items=numbers)
-        found = {outcome.item: outcome for outcome in news.outcomes}
-        died_over = {report.item for report in news.seats if report.item is not None and not report.is_over}
+    def _next(self) -> Load | None:
+        """The next load, waited for; None when it is time to end."""
+        self._say(item=None, rows=0)
+        while not self.watch.is_over:
+            with suppress(OSError):  # a moment's weakness of the file system; if it lasts, so does the silence
+                if self.mailbox.is_stopped():
+                    return None
+                sealed = self.mailbox.handed(self.number)
+                load = unseal(sealed, self.cargo.key) if sealed else None
+                if load is not None and load.serial > self.serial:
+                    self.serial = load.serial
+                    return load if load.items else None
+            time.sleep(LOOK_EVERY_SECONDS)
+        return None
+
+    def _work_off(self, load: Load) -> None:
+        done = self._earlier(load)
+        for item in load.items:
+            if item.number in done:
+                continue
+            if self.watch.is_over:
+                return
+            self._leave(self._outcome(item))
+
+    def _earlier(self, load: Load) -> frozenset[int]:
+        """The items with an outcome of earlier attempts, and the one that one of them did not survive: it failed."""
+        numbers = {item.number: item for item in load.items}
+        news = self.mailbox.news(seats=[self.number], items=numbers)
+        found = {outcome.item for outcome in news.outcomes}
+        died_over = {report.item for report in news.seats if report.item is not None}
         if self.cargo.may_be_doubled:
-            return found
-        for number in died_over - set(found):
-            if number in numbers:
-                message = f"a Python worker of Spark ended during {numbers[number].table}"
-                hint = "if it ran out of memory: raise spark.executor.memoryOverhead, or lower execution.memory_limit"
-                found[number] = Outcome(
-                    item=number, failure=Reason(kind=FailureKind.WORKER_DIED, message=message, hint=hint)
-                )
-                with suppress(OSError):
-                    self.mailbox.leave(found[number], attempt=self.attempt)
-        return found
+            return frozenset(found)
+        for number in (died_over & numbers.keys()) - found:
+            message = f"a Python worker of Spark ended during {numbers[number].table}"
+            hint = "if it ran out of memory: raise spark.executor.memoryOverhead, or lower execution.memory_limit"
+            self._leave(Outcome(item=number, failure=Reason(kind=FailureKind.WORKER_DIED, message=message, hint=hint)))
+            found.add(number)
+        return frozenset(found)
+
+    def _leave(self, outcome: Outcome) -> None:
+        """Leave word of an item. Raises OSError where that cannot be done, and somebody still waits for it."""
+        try:
+            self.mailbox.leave(outcome, attempt=self.attempt)
+        except OSError:
+            if self.mailbox.pulse() is not None:
+                raise
 
     def _outcome(self, item: Item) -> Outcome:
         reason = self._reason_not_to_begin(item)
         if reason is not None:
             return Outcome(item=item.number, failure=reason)
         self._say(item=item.number, rows=0)
+        source = None if item.source is None else self.cargo.sources[item.source]
         context = ProcessContext(
             self.sessions,
             memory_limit=self.cargo.memory_limit,
             is_stopping=lambda: self.watch.verdict() is not Verdict.GO_ON,
             report=self._add_rows,
+            source=source,
         )
-        return self._told(item, carry_out(item.order, context, self.sessions))
+        order = Order(item.work, item.spec, source, self.cargo.secrets)
+        return self._told(item, carry_out(order, context, self.sessions))
 
     def _reason_not_to_begin(self, item: Item) -> Reason | None:
         if self.watch.begin(item.number) is not Verdict.GO_ON:
             return self._interruption(item)
-        source = item.order.source_name
-        if source is None:
+        if item.source is None:
             return None
         with suppress(OSError):
-            refused = self.mailbox.refused(source)
+            refused = self.mailbox.refused(item.source)
             if refused is not None:
-                self.closed[source] = refused
-        return self.closed.get(source)
+                self.closed[item.source] = refused
+        return self.closed.get(item.source)
 
     def _told(self, item: Item, done: Done) -> Outcome:
         if done.raised is None:
@@ -148,12 +160,11 @@ class _Seat:
         if done.raised.kind is FailureKind.INTERRUPTED:
             return Outcome(item=item.number, failure=self._interruption(item))
         reason = _reason(done.raised)
-        source = item.order.source_name
-        if source is not None and reason.kind in NO_SOURCE:
-            self.closed[source] = reason
+        if item.source is not None and reason.kind in NO_SOURCE:
+            self.closed[item.source] = reason
             if reason.kind is FailureKind.LOGIN_REFUSED:  # another login might lock the account
                 with suppress(OSError):
-                    self.mailbox.refuse(source, reason)
+                    self.mailbox.refuse(item.source, reason)
         return Outcome(item=item.number, failure=reason)
 
     def _answered(self, item: Item, done: Done) -> Outcome:
@@ -177,7 +188,7 @@ class _Seat:
             self._say(item=self.report.item, rows=self.report.rows)
 
     def _say(self, *, item: int | None, rows: int, is_over: bool = False) -> None:
-        self.report = SeatReport(seat=self.load.seat, item=item, rows=rows, is_over=is_over)
+        self.report = SeatReport(seat=self.number, item=item, rows=rows, is_over=is_over)
         self.reported_at = time.monotonic()
         with suppress(OSError):
             self.mailbox.report(self.report, attempt=self.attempt)
@@ -185,11 +196,6 @@ class _Seat:
 
 def _reason(raised: Raised) -> Reason:
     return Reason(kind=raised.kind, message=raised.message, hint=raised.hint, code=raised.code)
-
-
-def parse_outcome(text: str) -> Outcome:
-    """An outcome as `work_through` wrote it. Raises StateDamaged if it is none."""
-    return Outcome.from_bytes(text.encode(), where="an outcome from Spark")
 
 
 def decode(answer_type: Any, answer: str) -> Any:

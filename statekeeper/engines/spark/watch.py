@@ -47,18 +47,19 @@ class Watch:
 
     @property
     def is_over(self) -> bool:
-        """Not only the present item ends, but everything."""
+        """Whether not only the present item ends, but everything."""
+        self.verdict()
         return self._verdict is not Verdict.GO_ON
 
     @property
     def _current(self) -> Verdict:
-        return Verdict.STOPPED if self._is_item_dropped and not self.is_over else self._verdict
+        return Verdict.STOPPED if self._is_item_dropped and self._verdict is Verdict.GO_ON else self._verdict
 
     def _look(self, now: float) -> Verdict:
         self._looked_at = now
         if self._verdict is Verdict.GO_ON:
             self._verdict = self._look_for_driver(now)
-        if self._item is not None and not self.is_over:
+        if self._item is not None and self._verdict is Verdict.GO_ON:
             self._is_item_dropped = self._is_item_dropped or self._mailbox.is_dropped(self._item)
         return self._current
 

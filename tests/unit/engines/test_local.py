@@ -21,9 +21,10 @@ from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.sources import DuckDBSource
 from statekeeper.engines import local
 from statekeeper.engines.local import LocalEngine
-from statekeeper.engines.protocol import Job, JobSource, Urgency
+from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, InternalError, Interrupted, WorkerDied
+from statekeeper.work import JobSource
 
 from . import jobs
 

@@ -13,11 +13,13 @@ import pytest
 
 from statekeeper.config.sources import DuckDBSource
 from statekeeper.engines.local import LocalEngine
-from statekeeper.engines.protocol import Job, JobSource, Urgency
+from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.spark import engine as spark_engine
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
+from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError, DataError, InternalError, Interrupted, WorkerDied
+from statekeeper.work import JobSource
 
 from .thread_spark import ThreadSpark
 
@@ -47,10 +49,10 @@ def square(spec, _context):
     return spec * spec
 
 
-def count_those_inside(spec, context):
+def count_those_inside(_spec, context):
     """Hold a session, and note how many do."""
     if "shop" not in context._sessions.names:
-        context.session("shop", spec)
+        context.session()
         with Hall.lock:
             Hall.doing += 1
             Hall.most = max(Hall.most, Hall.doing)
@@ -104,15 +106,18 @@ class Room:
     budgets: dict[str, int | None] = field(default_factory=dict)
     ownership: Ownership = Ownership.OURS
     silence: float = 60
+    parallelism: int | None = None
 
     def run(self, main):
         async def supervised():
             engine = SparkEngine(
                 SparkSettings(
                     self.folder / "_runs" / ".run.spark-t",
+                    {name: JobSource(name, self.source) for name in self.budgets},
                     self.budgets,
                     "100MB",
                     timedelta(seconds=self.silence),
+                    parallelism=self.parallelism,
                     secrets=("tiger-1234",),
                 ),
                 control=LocalEngine(workers=1, budgets={"shop": 1}, memory_limit="100MB"),
@@ -125,6 +130,14 @@ class Room:
                 assert not (self.folder / "_runs" / ".run.spark-t").exists()
 
         return asyncio.run(supervised())
+
+    @property
+    def source(self):
+        """A database, which is made."""
+        path = self.folder / "shop.duckdb"
+        with duckdb.connect(path) as connection:
+            connection.execute("create table if not exists t (i integer)")
+        return DuckDBSource(type="duckdb", path=str(path))
 
     def open(self):
         return HeldSession.of(self.spark, self.ownership)
@@ -246,29 +259,81 @@ def test_a_seat_that_ends_is_filled_again_without_waiting_for_the_others(room):
         await slow
 
     room.run(main)
-    assert room.sizes == [1, 1, 1, 1]
+    assert room.sizes == [1, 1]
 
 
-def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room):
-    room.spark.slots = 4
-    room.budgets = {"shop": 2}
-    with duckdb.connect(room.folder / "shop.duckdb") as connection:
-        connection.execute("create table t (i integer)")
-    source = JobSource("shop", DuckDBSource(type="duckdb", path=str(room.folder / "shop.duckdb")))
+def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.1)
 
     async def main(engine):
-        jobs = [engine.run(chunk(count_those_inside, source.config, source=source, size=400_000)) for _ in range(24)]
-        assert sum(await asyncio.gather(*jobs)) == 24
+        assert await engine.run(chunk(square, 2)) == 4
+        await until(lambda: not engine._ledger.seats)
+        assert await engine.run(chunk(square, 3)) == 9
+
+    room.run(main)
+    assert room.sizes == [1, 1]
+
+
+def test_a_seat_without_work_is_let_go_at_once_if_another_waits_for_its_core(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(spark_engine, "_SLOT_SECONDS", 0.1)
+    room.spark.slots, room.parallelism = 1, 2
+
+    async def main(engine):
+        large = (engine.run(chunk(square, number, size=10_000_000)) for number in range(2))
+        assert await asyncio.gather(*large) == [0, 1]
+
+    room.run(main)
+    assert room.sizes == [2]
+
+
+def test_a_load_that_cannot_be_written_costs_its_jobs_and_not_the_engine(room, monkeypatch):
+    write = Mailbox.hand
+
+    def refuse_once(mailbox, seat, sealed):
+        monkeypatch.setattr(Mailbox, "hand", write)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Mailbox, "hand", refuse_once)
+
+    async def main(engine):
+        with pytest.raises(WorkerDied, match="No space left"):
+            await engine.run(chunk(square, 2))
+        assert await engine.run(chunk(square, 3)) == 9
+
+    room.run(main)
+    assert room.sizes == [1]
+
+
+def test_no_load_holds_a_secret(room, monkeypatch):
+    room.budgets, sealed = {"shop": 2}, []
+    write = Mailbox.hand
+    monkeypatch.setattr(Mailbox, "hand", lambda *args: sealed.append(args[2]) or write(*args))
+    path = JobSource("shop", room.source).config.path
+    room.run(lambda engine: engine.run(chunk(square, 2, source=JobSource("shop", room.source))))
+    assert sealed
+    assert not any(secret.encode() in load for load in sealed for secret in ("tiger-1234", path))
+
+
+def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.1)
+    room.spark.slots = 4
+    room.budgets = {"shop": 2}
+    source = JobSource("shop", room.source)
+
+    async def main(engine):
+        for _ in range(2):
+            jobs = [engine.run(chunk(count_those_inside, source=source, size=400_000)) for _ in range(24)]
+            assert sum(await asyncio.gather(*jobs)) == 24
+            await until(lambda: not engine._ledger.seats)
 
     room.run(main)
     assert Hall.most == 2
-    assert len(room.sizes) > 1
+    assert room.sizes == [2, 2]
 
 
 def test_a_source_of_one_session_is_read_by_the_driver(room):
-    with duckdb.connect(room.folder / "shop.duckdb") as connection:
-        connection.execute("create table t (i integer)")
-    source = JobSource("shop", DuckDBSource(type="duckdb", path=str(room.folder / "shop.duckdb")))
+    source = JobSource("shop", room.source)
     assert room.run(lambda engine: engine.run(chunk(square, 5, source=source))) == 25
     assert room.spark.jobs == []
 
@@ -341,7 +406,7 @@ def test_a_waiting_job_is_dropped_with_its_caller_and_a_running_one_is_stopped(r
         assert not room.spark.cancelled, "it stopped by itself"
 
     room.run(main)
-    assert room.sizes == [1, 1]
+    assert room.sizes == [1]
 
 
 def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statekeeper.engines.spark.packing import LEAST_ROWS, ROWS_OF_AN_ITEM, Packing, share
+from statekeeper.engines.spark.packing import LEAST_ROWS, ROWS_OF_AN_ITEM, PackedSeat, Packing, share
 
 ITEMS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 3 * LEAST_ROWS)), max_size=40)
 
@@ -64,3 +64,20 @@ def test_a_source_without_room_is_left_waiting():
     packing, left = _packed([("a", 10), ("b", 10)], seats=2, room={"a": 0})
     assert left == [0]
     assert packing.has_space
+
+
+def test_idle_seats_are_filled_before_new_ones_are_opened_and_by_whom_they_know():
+    idle = [PackedSeat(number=7, sources={"a"}), PackedSeat(number=8, sources={"b"})]
+    packing = Packing(seats=3, room={"a": 1}, share_rows=LEAST_ROWS, packed=idle)
+    for number, source in enumerate("bab"):
+        assert packing.takes(source)
+        packing.put(number, source=source, rows=10)
+    assert [(seat.number, seat.items) for seat in packing.packed] == [(7, [1]), (8, [0]), (None, [2])]
+
+
+def test_where_no_seat_may_be_opened_idle_ones_take_what_they_can():
+    packing = Packing(seats=1, room={"a": 1, "b": 0}, share_rows=LEAST_ROWS, packed=[PackedSeat(7, {"a"})])
+    assert not packing.takes("b")
+    for number in range(3):
+        packing.put(number, source="a", rows=10)
+    assert packing.packed[0].items == [0, 1, 2]

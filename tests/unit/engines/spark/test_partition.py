@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import threading
 from datetime import UTC, datetime
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -12,9 +12,9 @@ import pytest
 from statekeeper.chunk import ChunkSpec, extract_chunk
 from statekeeper.config.extraction import OutputConfig
 from statekeeper.config.sources import DuckDBSource
+from statekeeper.engines.spark.loads import Item, Load, seal, unseal
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
-from statekeeper.engines.spark.partition import Cargo, Item, Load, decode, parse_outcome, work_through
-from statekeeper.engines.worker import Order
+from statekeeper.engines.spark.partition import Cargo, decode, work_through
 from statekeeper.errors import FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
@@ -24,6 +24,7 @@ from statekeeper.sources.duckdb import DuckdbSession
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.documents import load_receipts, save_plan
 from statekeeper.store.owner import this_process
+from statekeeper.work import JobSource
 
 
 @pytest.fixture
@@ -33,17 +34,41 @@ def mailbox(tmp_path):
     return mailbox
 
 
-def _cargo(mailbox, *items, seat=1, may_be_doubled=False, silence=60.0):
-    load = Load(seat, tuple(items))
-    return Cargo(mailbox.folder, silence, "100MB", may_be_doubled, (pickle.dumps(load),))
+KEY = b"k" * 32
 
 
-def _item(number, work, spec=None, *, source=None, answer=int, secrets=()):
-    return Item(number, f"shop.table_{number}", Order(work, spec, source, secrets), answer)
+def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=()):
+    sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(mailbox.folder.parent / "shop.duckdb")))}
+    return Cargo(mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled)
 
 
-def _work(mailbox, *items, **choices):
-    return [parse_outcome(text) for text in work_through(_cargo(mailbox, *items, **choices), 0)]
+def _item(number, work, spec=None, *, source=None, answer=int):
+    return Item(number, f"shop.table_{number}", work, spec, source, answer)
+
+
+def _hand(mailbox, *items, seat=1, serial=1, key=KEY):
+    mailbox.hand(seat, seal(Load(seat, serial, items), key))
+
+
+def _work(mailbox, *items, seat=1, **choices):
+    """Hand a seat the items, have it work until they have outcomes, and dismiss it; the outcomes, by item."""
+    _hand(mailbox, *items, seat=seat)
+    thread = threading.Thread(target=work_through, args=(_cargo(mailbox, seat, **choices), 0))
+    thread.start()
+    numbers = [item.number for item in items]
+    while thread.is_alive() and len(mailbox.news(seats=[], items=numbers).outcomes) < len(items):
+        thread.join(0.01)
+    outcomes = _outcomes(mailbox, *items)
+    if mailbox.folder.exists():
+        _hand(mailbox, seat=seat, serial=2)
+    thread.join(60)
+    assert not thread.is_alive()
+    return outcomes
+
+
+def _outcomes(mailbox, *items):
+    found = mailbox.news(seats=[], items=[item.number for item in items]).outcomes
+    return sorted(found, key=lambda outcome: outcome.item)
 
 
 def square(spec, _context):
@@ -69,26 +94,73 @@ def read_until_stopped(spec, context):
         context.check_stop()
 
 
+def wait_until_stopped(_spec, context):
+    while True:
+        context.check_stop()
+
+
 def lose_the_driver(spec, context):
     Mailbox(spec).remove()
     while True:
         context.check_stop()
 
 
-def test_items_are_done_in_order_and_their_outcomes_are_left_and_returned(mailbox):
+def test_items_are_done_and_their_outcomes_left(mailbox):
     outcomes = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
     assert [decode(int, outcome.answer) for outcome in outcomes] == [1, 4, 9]
-    left = mailbox.news(seats=[1], items=[1, 2, 3])
-    assert sorted(left.outcomes, key=lambda outcome: outcome.item) == outcomes
-    assert [report.is_over for report in left.seats] == [True]
+    assert [report.is_over for report in mailbox.news(seats=[1], items=[]).seats] == [True]
+
+
+def test_a_seat_does_load_after_load_and_waits_between_them(mailbox):
+    thread = threading.Thread(target=work_through, args=(_cargo(mailbox), 0))
+    thread.start()
+    for number in (1, 2, 3):
+        _hand(mailbox, _item(number, square, number), serial=number)
+        while not (found := _outcomes(mailbox, _item(number, square))):
+            thread.join(0.01)
+        assert found[0].answer == str(number * number)
+    _hand(mailbox, serial=4)
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_load_that_is_torn_or_was_sealed_by_somebody_else_is_never_opened(mailbox, tmp_path):
+    marker = tmp_path / "opened"
+    load = Load(1, 1, (_item(1, square, _Touches(marker)),))
+    for sealed in (b"", seal(load, b"x" * 32), seal(load, KEY)[:-1], seal(load, KEY)[32:]):
+        assert unseal(sealed, KEY) is None
+    assert not marker.exists()
+    assert unseal(seal(load, KEY), KEY).serial == 1
+    assert marker.exists()
+
+
+class _Touches:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(mailbox, monkeypatch):
+    def refuse(*_arguments, **_choices):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Mailbox, "leave", refuse)
+    _hand(mailbox, _item(1, square, 2))
+    with pytest.raises(OSError, match="No space"):
+        work_through(_cargo(mailbox), 0)
+    assert not any(report.is_over for report in mailbox.news(seats=[1], items=[]).seats)
 
 
 def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(mailbox):
-    first, second = _work(mailbox, _item(1, fail_with_a_secret, secrets=("tiger-1234",)), _item(2, square, 3))
+    first, second = _work(mailbox, _item(1, fail_with_a_secret), _item(2, square, 3), secrets=("tiger-1234",))
     assert first.failure.kind is FailureKind.INTERNAL
     assert "the password is ***" in first.failure.message
     assert second.answer == "9"
-    assert not any("tiger" in file.read_text() for file in mailbox.folder.iterdir())
+    assert not any(b"tiger" in file.read_bytes() for file in mailbox.folder.iterdir())
 
 
 def test_an_item_with_an_outcome_is_not_done_again(mailbox):
@@ -148,16 +220,21 @@ def test_a_dropped_item_is_stopped_and_the_next_one_done(mailbox):
     assert second.answer == "4"
 
 
-def test_a_worker_whose_driver_is_gone_ends_and_says_that_another_attempt_may_help(mailbox):
-    (outcome,) = _work(mailbox, _item(1, lose_the_driver, mailbox.folder), _item(2, square, 2))
-    assert outcome.failure.kind is FailureKind.WORKER_DIED
+def test_a_worker_whose_driver_is_gone_ends(mailbox):
+    assert _work(mailbox, _item(1, lose_the_driver, mailbox.folder), _item(2, square, 2)) == []
     assert not mailbox.folder.exists()
 
 
 def test_an_attempt_that_comes_when_everything_is_over_does_nothing(mailbox):
     mailbox.remove()
-    outcomes = _work(mailbox, _item(1, fail_with_a_secret), _item(2, fail_with_a_secret))
-    assert [outcome.failure.kind for outcome in outcomes] == [FailureKind.WORKER_DIED]
+    work_through(_cargo(mailbox), 0)
+    assert not mailbox.folder.exists()
+
+
+def test_a_worker_whose_driver_is_silent_ends_and_says_that_another_attempt_may_help(mailbox):
+    (first, *rest) = _work(mailbox, _item(1, wait_until_stopped), _item(2, square, 2), silence=0.1)
+    assert first.failure.kind is FailureKind.WORKER_DIED
+    assert rest == []
 
 
 class _Gate:
@@ -186,16 +263,16 @@ def extract_late(spec, context):
 
 def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, mailbox):
     spec = _chunk_of_a_table(tmp_path)
-    late = _cargo(mailbox, _item(1, extract_late, spec, source="shop", answer=Receipt), may_be_doubled=True)
-    answers = []
-    thread = threading.Thread(target=lambda: answers.extend(work_through(late, 0)))
-    thread.start()
+    _hand(mailbox, _item(1, extract_late, spec, source="shop", answer=Receipt))
+    late = threading.Thread(target=work_through, args=(_cargo(mailbox, may_be_doubled=True), 0))
+    late.start()
     assert _Gate.reading.wait(60)
-    cargo = _cargo(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt), may_be_doubled=True)
-    (second,) = [parse_outcome(text) for text in work_through(cargo, 0)]
+    (second,) = _work(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt), may_be_doubled=True)
+    second_attempt = {path.name for path in mailbox.folder.glob("outcome-1-*")}
     _Gate.second_is_through.set()
-    thread.join(60)
-    (first,) = [parse_outcome(text) for text in answers]
+    late.join(60)
+    (name,) = {path.name for path in mailbox.folder.glob("outcome-1-*")} - second_attempt
+    first = Outcome.from_bytes((mailbox.folder / name).read_bytes(), where=name)
     kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
     answers = {decode(Receipt, outcome.answer).attempt for outcome in (first, second)}
     assert answers == {kept.attempt}, "both say what the first receipt says"
@@ -237,8 +314,6 @@ def _chunk_of_a_table(folder):
     return ChunkSpec(
         table="shop.orders",
         run_id="run",
-        source=DuckDBSource(type="duckdb", path=str(database)),
-        login="shop",
         plan_id=plan.plan_id,
         reading=reading,
         chunk=plan.chunks[0],
