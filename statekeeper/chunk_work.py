@@ -88,7 +88,7 @@ class _ChunkWork:
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
         spec = CountSpec(self.config, self.plan.plan_id, self.plan.reading)
-        receipt = await self._retried(Job(self._key, count_rows, spec, source=self._source), attempt)
+        receipt = await self._retried(Job(self._key, count_rows, spec, source=JobSource.of(self.config)), attempt)
         save_count(self.run.disk, self.staging, receipt, attempt=uuid4().hex[:12])
         self.run.reporter.plan_ready(self._key, len(self.plan.chunks), receipt.rows)
         if receipt.null_incremental_rows:
@@ -114,7 +114,7 @@ class _ChunkWork:
             extract_chunk,
             spec,
             urgency=Urgency.CHUNK,
-            source=self._source,
+            source=JobSource.of(self.config),
             size=attempt.chunk.estimated_rows,
             answer=Receipt,
             on_start=lambda: setattr(attempt, "has_begun", True),
@@ -128,10 +128,6 @@ class _ChunkWork:
     @property
     def _key(self) -> str:
         return self.config.table.key
-
-    @property
-    def _source(self) -> JobSource:
-        return JobSource(self.config.login, self.config.source)
 
     async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
         def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:

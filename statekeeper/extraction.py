@@ -190,7 +190,7 @@ class Extraction:
             config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot, baseline
         )
         try:
-            plan = await self._retried(Job(self.key, make_plan, spec, source=self._source))
+            plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))
         except SnapshotLost as error:
             self._after_lost_snapshot(error)
             return
@@ -295,10 +295,6 @@ class Extraction:
             self.run.reporter.warning(self.key, f"planned again: {error.message}")
             return
         self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
-
-    @property
-    def _source(self) -> JobSource:
-        return JobSource(self.config.login, self.config.source)
 
     async def _retried(self, job: Job[Result]) -> Result:
         return await with_retries(

@@ -118,7 +118,7 @@ def _or_refuse(
 async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     await run.doors.enter(config)
     spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
-    source = JobSource(config.login, config.source)
+    source = JobSource.of(config)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
     return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns, notes=notes)
@@ -128,7 +128,7 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
     try:
         await run.doors.enter(config)
         spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
-        source = JobSource(config.login, config.source)
+        source = JobSource.of(config)
         compared = await run.engine.run(Job(config.table.key, compare_table, spec, source=source))
     except StatekeeperError as error:
         failure = Failure.of(error, failed_in=State.PENDING)
@@ -159,7 +159,7 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
     baseline = await asyncio.to_thread(baseline_of, run.disk, layout, config, fingerprint)
     kept = run.snapshots.kept(config)
     plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline)
-    source = JobSource(config.login, config.source)
+    source = JobSource.of(config)
     try:
         plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))
     except SnapshotLost as error:

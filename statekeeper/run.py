@@ -80,7 +80,7 @@ class SourceDoors:
             self.check(name)
             if name in self._open:
                 return
-            job = Job(name, probe_source, None, source=JobSource(name, config.source))
+            job = Job(name, probe_source, None, source=JobSource.of(config))
             try:
                 await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
             except StatekeeperError as error:

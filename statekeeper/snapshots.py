@@ -79,7 +79,7 @@ class RunSnapshots:
             if kept is not None:
                 return kept
             number = 1 + newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
-            job = Job(name, take_run_snapshot, None, source=JobSource(config.login, config.source))
+            job = Job(name, take_run_snapshot, None, source=JobSource.of(config))
             taken = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=on_retry)
             document = RunSnapshot(run_id=self.run_id, source_name=name, number=number, snapshot=taken)
             if save_run_snapshot(self.disk, self.base_path, document):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from statekeeper.config.extraction import SourceConfig
+from statekeeper.config.extraction import ExtractionConfig, SourceConfig
 from statekeeper.errors import Interrupted, LoginRefused
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
@@ -22,6 +22,11 @@ class JobSource:
 
     name: str
     config: SourceConfig
+
+    @classmethod
+    def of(cls, table: ExtractionConfig) -> JobSource:
+        """The source of a table, by the name that its sessions are counted by."""
+        return cls(table.login, table.source)
 
 
 class WorkContext(Protocol):

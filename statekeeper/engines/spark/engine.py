@@ -222,7 +222,7 @@ class SparkEngine:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _rounds(self, cluster: Cluster) -> None:
-        """Give signs of life, look what has come of work, and submit what waits."""
+        """Give signs of life, look what has come of work, and share out what waits."""
         loop = asyncio.get_running_loop()
         beats, beat_at = 0, float("-inf")
         while True:
@@ -338,9 +338,9 @@ class SparkEngine:
         for seat in ledger.idle_seats:
             seat.idle_since = seat.idle_since or now
             if is_core_wanted or now - seat.idle_since > IDLE_SECONDS:
-                seat.is_dismissed = True
-                with suppress(OSError):  # it would be told once more when everything ends
+                with suppress(OSError):  # the next round tries again
                     await self._write_load(Load(seat.number, seat.serial + 1, ()), seat.items)
+                    seat.is_dismissed = True
 
     def _submit(self, cluster: Cluster, seats: tuple[int, ...], tag: str) -> None:
         cargo = Cargo(

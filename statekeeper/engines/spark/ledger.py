@@ -110,7 +110,7 @@ class Ledger:
 
     def sessions(self) -> Counter[str]:
         """How many sessions there may be with each source, those of idle seats left out."""
-        idle = self.idle_seats
+        idle = set(self.idle_seats)
         return Counter(source for seat in self.live_seats if seat not in idle for source in seat.sources)
 
     def open_seat(self, tag: str) -> Seat:
