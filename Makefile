@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak soak-schemas
+.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak sweep soak-schemas
 .PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -64,8 +64,11 @@ test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors a
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
-soak: $(DEV_STAMP) ## Kill and resume runs at random for SOAK_SECONDS (default 600).
-	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s $(PYTEST_ARGS)
+soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600).
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
+
+sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, and resume them; an hour or more.
+	@$(PYTEST) -m sweep -s tests/crash $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \

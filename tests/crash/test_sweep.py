@@ -147,7 +147,7 @@ def test_killed_at_every_kind_of_durable_step_and_resumed(name, fast_disk, recor
     assert points > 60
 
 
-@pytest.mark.soak
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", SCENARIOS, ids=lambda name: name.replace(" ", "-"))
 def test_killed_at_every_single_durable_step_and_resumed(name, fast_disk):
     points, kills = _sweep(SCENARIOS[name], fast_disk, _all, is_twice=True, is_exhaustive=True)
