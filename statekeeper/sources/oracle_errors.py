@@ -106,7 +106,7 @@ _VALUE = frozenset(
 _WRAPPER = "DPY-6005"
 """Of a connection that was not made: why, another code says, where there is one."""
 _UNKNOWN_SIGNER = "CERTIFICATE_VERIFY_FAILED"
-_LISTENER_BUSY = re.compile(r"Similar to ORA-(\d{5})")
+_LISTENER_BUSY = re.compile(r"Similar to ORA-(\d{1,5})")
 _CODES = re.compile(r"\b(ORA-\d{5}|DPY-\d{4}|DPI-\d{4})\b")
 _HELP = re.compile(r"\n?Help: https?://\S+")
 
@@ -153,7 +153,7 @@ _HINTS = {
 def meaning_of(text: str) -> tuple[Meaning, str | None]:
     """What an error message means, and the code that says so (None where there is none)."""
     busy = _LISTENER_BUSY.search(text)
-    codes = ([f"ORA-{busy.group(1)}"] if busy else []) + _CODES.findall(text)
+    codes = ([f"ORA-{busy.group(1):0>5}"] if busy else []) + _CODES.findall(text)
     oracle_first = sorted(dict.fromkeys(codes), key=lambda code: (code == _WRAPPER, not code.startswith("ORA-")))
     for meaning, known in (
         (Meaning.SNAPSHOT_LOST, _SNAPSHOT_LOST),

@@ -6,6 +6,7 @@ A fault waits for a statement whose text (and, where asked, user, module or acti
 
 import re
 import threading
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +60,20 @@ class Faults:
         with self._lock:
             self._waiting.append(Fault(kind, **options))
 
-    def waiting(self) -> list[Fault]:
-        with self._lock:
-            return list(self._waiting)
-
     def clear(self) -> None:
         with self._lock:
             self._waiting.clear()
 
-    def take(self, kinds: set[str], sql: str, said: dict[str, str | None]) -> list[Fault]:
-        """The faults that this statement sets off; each counts as fired."""
+    def take(
+        self, kinds: set[str], sql: str, said: dict[str, str | None], *, codes: Container[int] | None = None
+    ) -> list[Fault]:
+        """The faults that this statement sets off, of certain codes if that is said; each counts as fired."""
         with self._lock:
             found = []
             for fault in list(self._waiting):
                 if fault.kind not in kinds or not fault.fits(sql, said):
+                    continue
+                if codes is not None and fault.code not in codes:
                     continue
                 if fault.skip:
                     fault.skip -= 1

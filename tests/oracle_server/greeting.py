@@ -64,11 +64,8 @@ class Greeting:
             return 12514
         if service is None and sid is not None and sid.upper() != self.database.name.upper():
             return 12505
-        faults = self.database.faults
-        waits = any(fault.kind == "refuse_login" and fault.code in LISTENER_CODES for fault in faults.waiting())
-        listener = faults.take({"refuse_login"}, "listener", {}) if waits else []
-        if listener:
-            return listener[0].code
+        for fault in self.database.faults.take({"refuse_login"}, "listener", {}, codes=LISTENER_CODES):
+            return fault.code
         limit = self.database.users.session_limit
         if limit is not None and len(self.database.sessions) >= limit and self.database.limit_code in LISTENER_CODES:
             return self.database.limit_code

@@ -28,6 +28,7 @@ from statekeeper.sources.oracle_errors import Meaning, meaning_of
         ("ORA-12541: TNS:no listener", Meaning.UNREACHABLE, "ORA-12541"),
         ("DPY-4000: cannot find alias in tnsnames.ora", Meaning.UNREACHABLE, "DPY-4000"),
         ("DPY-6000: Listener refused connection. (Similar to ORA-12516)", Meaning.TRANSIENT, "ORA-12516"),
+        ("DPY-6000: Listener refused connection. (Similar to ORA-20)", Meaning.TRANSIENT, "ORA-00020"),
         ("ORA-02391: exceeded simultaneous SESSIONS_PER_USER limit", Meaning.TRANSIENT, "ORA-02391"),
         ("DPY-4011: the database or network closed\nORA-00028: killed", Meaning.TRANSIENT, "ORA-00028"),
         ("ORA-02392: exceeded session limit on CPU usage", Meaning.TRANSIENT, "ORA-02392"),
