@@ -11,6 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 DEMO_DATABASE := data/demo/shop.duckdb
 SOAK_SECONDS ?= 600
+SOAK_SEED ?= $(shell date +%s)
 SCHEMA_MODELS ?= 20000
 SCHEMA_SEED ?= $(shell date +%s)
 # Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
@@ -64,8 +65,8 @@ test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors a
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
-soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600).
-	@SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
+soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600), from a new SOAK_SEED.
+	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
 
 sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, and resume them; an hour or more.
 	@$(PYTEST) -m sweep -s tests/crash $(PYTEST_ARGS)

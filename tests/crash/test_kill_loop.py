@@ -145,8 +145,8 @@ def _loop(folder, *, seed, lock):
 
 
 def test_fifty_kills_at_random(fast_disk, capsys):
-    seed = int(os.environ.get("KILL_LOOP_SEED") or time.time_ns() % 1_000_000)
-    print(f"repeat with KILL_LOOP_SEED={seed}")
+    seed = int(os.environ.get("SOAK_SEED") or time.time_ns() % 1_000_000)
+    print(f"repeat with SOAK_SEED={seed}")
     loop = _loop(fast_disk / "work", seed=seed, lock="auto")
     while loop.kills < ROUNDS:
         loop.story(loop.stories + 1)
@@ -158,8 +158,8 @@ def test_fifty_kills_at_random(fast_disk, capsys):
 @pytest.mark.parametrize("lock", ["flock", "lease"])
 def test_kills_at_random_for_a_long_time(tmp_path, lock):
     seconds = float(os.environ["SOAK_SECONDS"]) / 3  # the locks and the faults of databases share it
-    seed = int(os.environ.get("KILL_LOOP_SEED") or time.time_ns() % 1_000_000)
-    print(f"repeat with KILL_LOOP_SEED={seed}")
+    seed = int(os.environ.get("SOAK_SEED") or time.time_ns() % 1_000_000)
+    print(f"repeat with SOAK_SEED={seed}")
     loop = _loop(tmp_path / "work", seed=seed, lock=lock)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

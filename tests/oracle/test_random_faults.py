@@ -324,7 +324,7 @@ def test_a_run_with_faults_is_complete_and_true_or_failed_with_their_cause(serve
 
 @pytest.mark.soak
 def test_more_and_more_runs_with_faults(server, folder):
-    seed = int(time.time()) * 1000
+    seed = int(os.environ.get("SOAK_SEED") or time.time()) * 1000
     until = time.monotonic() + SOAK_SECONDS
     ends: Counter[str] = Counter()
     while time.monotonic() < until:
