@@ -37,7 +37,7 @@ in_terminal = click.make_pass_decorator(Terminal)
 
 
 def main() -> None:
-    """The entry point of the `statekeeper` program."""
+    """Run the command line of this process, and end it."""
     end(run_command(sys.argv[1:]))
 
 

@@ -1,0 +1,45 @@
+"""The `statekeeper` program: it starts the server that workers are forked from, and only then imports its own commands.
+
+That server imports Arrow and the drivers, which takes longer than all else that comes before the first row.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+_WITH_WORKERS = frozenset({"run", "resume"})
+
+
+def main() -> None:
+    """The entry point of the `statekeeper` program."""
+    start_early(sys.argv[1:])
+    from statekeeper.cli import app
+
+    app.main()
+
+
+def start_early(words: Sequence[str]) -> None:
+    """Start the fork server for a command that will need it, with the drivers that the files it names seem to ask for.
+
+    A file is not understood here, so this is a guess. Where it is wrong, workers import what they lack, or nobody
+    asks the server for any; either way it ends with this process.
+    """
+    if not words or words[0] not in _WITH_WORKERS or {"-h", "--help"} & {*words}:
+        return
+    texts = [text for word in words[1:] if (text := _text_of(Path(word))) is not None]
+    if texts:
+        from statekeeper.engines.spawning import start_fork_server
+        from statekeeper.sources import SESSION_MODULES
+
+        start_fork_server(kind for kind in SESSION_MODULES if any(kind in text for text in texts))
+
+
+def _text_of(path: Path) -> str | None:
+    """What a file says; None where there is none. What can be read only once is left to who will read it."""
+    with suppress(OSError, ValueError):
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return None
