@@ -89,7 +89,7 @@ class _Seat:
                     return None
                 sealed = self.mailbox.handed(self.number)
                 load = unseal(sealed, self.cargo.key) if sealed else None
-                if load is not None and load.serial > self.serial:
+                if load is not None and load.seat == self.number and load.serial > self.serial:
                     self.serial = load.serial
                     return load if load.items else None
             time.sleep(LOOK_EVERY_SECONDS)

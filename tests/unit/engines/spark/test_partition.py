@@ -14,7 +14,7 @@ from statekeeper.config.extraction import OutputConfig
 from statekeeper.config.sources import DuckDBSource
 from statekeeper.engines.spark.loads import Item, Load, seal, unseal
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
-from statekeeper.engines.spark.partition import Cargo, decode, work_through
+from statekeeper.engines.spark.partition import LOOK_EVERY_SECONDS, Cargo, decode, work_through
 from statekeeper.errors import FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
@@ -142,6 +142,18 @@ class _Touches:
 
     def __reduce__(self):
         return Path.touch, (self.path,)
+
+
+def test_a_load_of_another_seat_or_one_that_was_done_is_not_taken_up(mailbox):
+    outcomes = _work(mailbox, _item(1, square, 2))
+    mailbox.hand(2, mailbox.handed(1))
+    thread = threading.Thread(target=work_through, args=(_cargo(mailbox, 2), 0))
+    thread.start()
+    thread.join(4 * LOOK_EVERY_SECONDS)
+    assert thread.is_alive(), "it waits for a load of its own"
+    mailbox.stop()
+    thread.join(60)
+    assert _outcomes(mailbox, _item(1, square)) == outcomes
 
 
 def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(mailbox, monkeypatch):
