@@ -138,7 +138,7 @@ def converted(session: Session, translator: Translator, query: Query, targets: l
         )
         sql = cast.sql
         if column.type.name in ("CHAR", "NCHAR"):
-            sql = f"rpad({sql}, greatest(length({sql}), {column.type.length}), ' ')"
+            sql = f"rpad({sql}, greatest(length({sql}), {column.type.length})::INTEGER, ' ')"
         elif column.type.is_character:
             sql = f"nullif({sql}, '')"
         items.append(f"({sql})::{column.type.storage} AS v{number}")

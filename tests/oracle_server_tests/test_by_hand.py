@@ -1,5 +1,6 @@
 """The server as a person starts it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -38,3 +39,25 @@ def test_a_server_ends_with_its_handle():
     process = server._process
     server.stop()
     assert process.returncode is not None
+
+
+def test_what_is_asked_of_a_real_database_holds_here():
+    """`make test-oracle`, pointed at this server: its tests are themselves in order."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "oracle_live",
+        "-p",
+        "no:cacheprovider",
+        "tests/oracle/test_live.py",
+    ]
+    with OracleServer.start(users={"SALES": "sales-secret"}) as server:
+        login = {"ORACLE_DSN": server.dsn, "ORACLE_USER": "SALES", "ORACLE_PASSWORD": "sales-secret"}
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | login, capture_output=True, text=True, timeout=300, check=False
+        )
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"[1-9]\d* passed", done.stdout)
+    assert "failed" not in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from decimal import Decimal
 
@@ -262,6 +263,20 @@ def _hextoraw(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     value = see(arguments[0])
     length = len(value.literal) // 2 if isinstance(value.literal, str) else 2000
     return Typed(f"unhex({value.sql})", OracleType("RAW", length=max(1, length)))
+
+
+@named("TO_BLOB")
+def _to_blob(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
+    return Typed(see(arguments[0]).sql, OracleType("BLOB"))
+
+
+@named("UNISTR")
+def _unistr(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
+    """A literal in which `\\XXXX` is a unit of UTF-16."""
+    units = re.split(r"\\([0-9A-Fa-f]{4})", str(see(arguments[0]).literal))
+    parts = [chr(int(part, 16)) if number % 2 else part for number, part in enumerate(units)]
+    whole = "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16")
+    return Typed(text(whole), OracleType("NVARCHAR2", length=max(1, len(whole))))
 
 
 @named("STANDARD_HASH")
