@@ -104,8 +104,7 @@ def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkCo
         try:
             yield cast_batch(batch, spec.reading.columns)
         except DataError as error:
-            where = f"{spec.table}, chunk {spec.chunk.chunk_id}"
-            raise DataError(f"{where}: {error.message}", hint=error.hint, code=error.code) from error
+            raise error.within(f"{spec.table}, chunk {spec.chunk.chunk_id}") from error
         context.progress(batch.num_rows)
     context.check_stop()
 

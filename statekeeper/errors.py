@@ -7,7 +7,7 @@ It does not decide when to retry (`statekeeper.engines.retry`) nor how an error 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class FailureKind(StrEnum):
@@ -36,20 +36,32 @@ class FailureKind(StrEnum):
 class StatekeeperError(Exception):
     """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to
     type or do.
+
+    Values of rows may be personal data. An error that quotes one, or a text that may, also says itself `discreet`ly,
+    without it; which of the two texts is told is decided in `statekeeper.privacy`.
     """
 
     exit_code: ClassVar[int] = 1
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
 
-    def __init__(self, message: str, *, hint: str | None = None, code: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, code: str | None = None, discreet: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.discreet = message if discreet is None else discreet
+        """`message` without values of rows; the same where it quotes none."""
         self.hint = hint
         self.code = code
         """The driver's or the system's own code (`ORA-00942`, `ENOSPC`), where there is one."""
 
     def __str__(self) -> str:
         return self.message
+
+    def within(self, place: str) -> Self:
+        """The same error, whose texts begin with the place where it happened."""
+        texts = {"message": f"{place}: {self.message}", "discreet": f"{place}: {self.discreet}"}
+        return type(self)(**texts, hint=self.hint, code=self.code)
 
 
 class ConfigError(StatekeeperError):

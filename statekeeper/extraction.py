@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -39,6 +38,7 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.opening import opening_of
 from statekeeper.planning import PlanSpec, make_plan
+from statekeeper.privacy import RowValues, name_of, trace_of
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome, TableReport
 from statekeeper.run import Run
@@ -357,6 +357,7 @@ def _on_opening(trigger: Trigger) -> Change:
 def unforeseen(error: Exception, config: ExtractionConfig, run: Run) -> InternalError:
     """An error that nobody has foreseen, logged with its trace, as one that a state can tell; secrets removed."""
     without_secrets = Redactor(run.pipeline.secrets)
-    trace = without_secrets("".join(traceback.format_exception(error)))
+    values = RowValues.of(config.table.key, private=run.pipeline.private_tables)
+    trace = without_secrets(trace_of(error, values))
     _LOG.error("unforeseen error\n%s", trace, extra={"table": config.table.key})
-    return InternalError(without_secrets(f"unforeseen error: {error!r}"))
+    return InternalError(without_secrets(f"unforeseen error: {name_of(error, values)}"))

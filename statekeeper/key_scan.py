@@ -17,16 +17,16 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from statekeeper.errors import DataError, PlanError
+from statekeeper.errors import PlanError
 from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import REFERENCES, UNIQUE, Reference
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.expressions import quoted
-from statekeeper.schemas.findings import SAMPLES, KeyFindings, RowSample, Violation
+from statekeeper.schemas.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb_spill import new_spill_folder
-from statekeeper.validation import shown_text, sql_list
+from statekeeper.validation import scan_error, shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
 """The number of a row's file, its own number in the file, and of how many rows it is one that share their values."""
@@ -46,7 +46,7 @@ def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[],
         with _database(memory_limit) as connection:
             return _KeyScan(spec, connection, check_stop).findings()
     except (duckdb.Error, pa.ArrowException) as error:
-        raise DataError(f"{spec.table}: its keys cannot be checked: {error}") from error
+        raise scan_error(f"{spec.table}: its keys cannot be checked", error) from error
 
 
 @contextmanager
@@ -189,7 +189,7 @@ class _KeyScan:
         """The first offending rows, in the order of the files."""
         planned = self._spec.planned
         shown = ", ".join(shown_text(column) for column in planned)
-        first = f"SELECT * FROM {_offenders(one.number)} ORDER BY {_PART}, {_ROW} LIMIT {SAMPLES}"
+        first = f"SELECT * FROM {_offenders(one.number)} ORDER BY {_PART}, {_ROW} LIMIT {self._spec.samples}"
         samples = []
         for part, row in self._connection.sql(f"SELECT {_PART}, {_ROW} FROM ({first})").fetchall():
             numbered = f"(SELECT *, row_number() OVER () - 1 AS {_ROW} FROM {_files((self._spec.rows.files[part],))})"

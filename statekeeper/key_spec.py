@@ -7,6 +7,7 @@ from pathlib import Path
 
 from statekeeper.model.keys import Keys
 from statekeeper.model.plan import PlannedColumn
+from statekeeper.schemas.findings import SAMPLES
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,14 @@ class Rows:
 
 @dataclass(frozen=True)
 class KeyCheckSpec:
-    """A table, its keys, and the rows of the table that each reference is to, in their order."""
+    """A table, its keys, and the rows of the table that each reference is to, in their order.
+
+    Of each key that rows break, so many `samples` are told.
+    """
 
     table: str
     keys: Keys
     rows: Rows
     planned: tuple[PlannedColumn, ...]
     parents: tuple[Rows, ...]
+    samples: int = SAMPLES

@@ -101,6 +101,7 @@ class _KeyWork:
             rows=self.own.rows,
             planned=self.plan.reading.columns,
             parents=parents,
+            samples=self.config.samples,
         )
         job = Job(self.config.table.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)

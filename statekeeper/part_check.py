@@ -17,12 +17,13 @@ from statekeeper.work import WorkContext
 
 @dataclass(frozen=True)
 class PartCheckSpec:
-    """A staged part and what it has to be."""
+    """A staged part and what it has to be; of each constraint that rows break, so many `samples` are told."""
 
     path: Path
     receipt: Receipt
     columns: tuple[PlannedColumn, ...]
     model: ShippedModel
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -46,4 +47,5 @@ def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     context.check_stop()
     model = spec.model.load()
     compiled = compile_checks(model, spec.columns)
-    return PartCheck(None, scan_part(spec.path, compiled, model, memory_limit=context.memory_limit))
+    found = scan_part(spec.path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples)
+    return PartCheck(None, found)

@@ -77,9 +77,9 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         )
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
     except StatekeeperError as error:
-        if config.table.key not in error.message:
-            error.message = f"{config.table.key}: {error.message}"
-        raise
+        if config.table.key in error.message:
+            raise
+        raise error.within(config.table.key) from error
     return Plan(
         plan_id=uuid4().hex,
         run_id=spec.run_id,

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 import duckdb
 import pyarrow as pa
 
-from statekeeper.errors import DataError
 from statekeeper.schemas.checks import CompiledSchema
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.fields import pair_fields
 from statekeeper.schemas.open_rows import ROW_NUMBER, OpenRows, any_of
-from statekeeper.validation import numbered, part_source, scanner
+from statekeeper.validation import numbered, part_source, scan_error, scanner
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -72,7 +71,7 @@ def broken_rows(
                 yield RowVerdict(number, tuple(reversed(once.values())))
     except (duckdb.Error, pa.ArrowException) as error:
         scanner.cache_clear()
-        raise DataError(f"{path.name} cannot be scanned: {error}") from error
+        raise scan_error(f"{path.name} cannot be scanned", error) from error
 
 
 def _by_scan(connection: duckdb.DuckDBPyConnection, source: str, compiled: CompiledSchema) -> Iterator[RowVerdict]:

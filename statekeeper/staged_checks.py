@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 from statekeeper import __version__
@@ -114,7 +114,7 @@ async def check_staged(
     scanned = await checks.scanned()
     if isinstance(scanned, DamagedPart):
         return scanned
-    findings = reduce(Findings.merged, (part.findings for part in scanned))
+    findings = reduce(partial(Findings.merged, samples=config.samples), (part.findings for part in scanned))
     treatment = Treatment.of(config, findings)
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
@@ -182,6 +182,7 @@ class _StagedChecks:
             receipt=receipt,
             columns=self.plan.reading.columns,
             model=ShippedModel.of(self.config.model, base=self.run.model_folder),
+            samples=self.config.samples,
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)

@@ -36,7 +36,13 @@ _TEXT_LENGTH = 200
 
 
 def scan_part(
-    path: Path, compiled: CompiledSchema, model: type[BaseModel] | None, *, memory_limit: str, threads: int = 1
+    path: Path,
+    compiled: CompiledSchema,
+    model: type[BaseModel] | None,
+    *,
+    memory_limit: str,
+    threads: int = 1,
+    samples: int = SAMPLES,
 ) -> Findings:
     """Which rows of a part break the schema.
 
@@ -46,6 +52,8 @@ def scan_part(
         model: the model that `compiled` was made from; it speaks for sample rows and for what was not compiled.
         memory_limit: the most that DuckDB may take, as it writes sizes (`256MB`).
         threads: threads of the scan.
+        samples: how many rows are shown of each constraint that is broken; with none, no value of a row is in the
+            findings.
 
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
@@ -53,10 +61,15 @@ def scan_part(
     source = part_source(path)
     try:
         with closing(scanner(memory_limit, threads).cursor()) as connection:
-            return _Scan(connection, source, compiled, model).findings()
+            return _Scan(connection, source, compiled, model, samples).findings()
     except (duckdb.Error, pa.ArrowException) as error:
         scanner.cache_clear()  # a fatal error makes an instance useless
-        raise DataError(f"{path.name} cannot be scanned: {error}") from error
+        raise scan_error(f"{path.name} cannot be scanned", error) from error
+
+
+def scan_error(what: str, error: duckdb.Error | pa.ArrowException) -> DataError:
+    """Our error for what DuckDB or Arrow say of files; they may quote values."""
+    return DataError(f"{what}: {error}", discreet=f"{what}: {type(error).__name__}")
 
 
 @lru_cache(maxsize=1)
@@ -149,7 +162,11 @@ class _Scan:
         source: str,
         compiled: CompiledSchema,
         model: type[BaseModel] | None,
+        samples: int,
     ) -> None:
+        self._samples = samples
+        # So many are looked at, even where none is shown: pydantic's word on them tells a defect of the scan.
+        self._looked_at = max(samples, SAMPLES)
         self._connection = connection
         self._source = source
         self._numbered = numbered(source)
@@ -214,10 +231,11 @@ class _Scan:
             for broken in rows.broken(batch):
                 found_here += not broken.is_flagged
                 for key, message in broken.messages.items():
-                    expected = reasons.get(key.column) or reasons.get(None) or message
+                    told = message if self._samples else key.constraint  # a message may quote the value
+                    expected = reasons.get(key.column) or reasons.get(None) or told
                     found = self._found.setdefault(key, _Found(expected))
                     found.count += 1
-                    if len(found.pending) < SAMPLES:
+                    if len(found.pending) < self._looked_at:
                         found.pending.append((broken.number, message))
         self._fetch_pending()
         return found_here
@@ -236,7 +254,7 @@ class _Scan:
         """Fetch a few of the rows that violate a check, with pydantic's message for each."""
         found = self._found.setdefault(Key(check.column, check.constraint), _Found(expected=check.expected))
         found.count += count
-        for row in self._rows(check.violated, SAMPLES - len(found.samples)):
+        for row in self._rows(check.violated, self._looked_at - len(found.samples)):
             message = self._message(check, row)
             if message is not None:
                 found.samples.append(RowSample(values=row.texts, message=message))
@@ -245,7 +263,7 @@ class _Scan:
                 Key(check.column, SCAN_DISAGREES), _Found(expected="a defect of statekeeper: please report it")
             )
             defect.count += 1
-            if len(defect.samples) < SAMPLES:
+            if len(defect.samples) < self._looked_at:
                 text = f"the scan says that the row violates {check.constraint} ({check.expected}); pydantic accepts it"
                 defect.samples.append(RowSample(values=row.texts, message=text))
 
@@ -293,7 +311,7 @@ class _Scan:
                 constraint=key.constraint,
                 expected_text=self._found[key].expected,
                 count=self._found[key].count,
-                samples=tuple(self._found[key].samples),
+                samples=tuple(self._found[key].samples[: self._samples]),
             )
             for key in keys
         )

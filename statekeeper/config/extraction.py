@@ -70,6 +70,8 @@ class ExtractionConfig:
     on_violation: OnViolation = OnViolation.FAIL
     max_quarantined: RowBound | None = None
     keep_violating_rows: bool = False
+    show_values: bool = True
+    sample_rows: int = 5
     on_drift: OnDrift = OnDrift.FAIL
     keys: Keys = field(default_factory=Keys)
     flashback_enabled: bool = False
@@ -77,6 +79,11 @@ class ExtractionConfig:
     extraction_date: str | None = None
     run_id: str | None = None
     declared_at: str = ""
+
+    @property
+    def samples(self) -> int:
+        """How many rows of each broken constraint are shown."""
+        return self.sample_rows if self.show_values else 0
 
     @property
     def has_run_snapshot(self) -> bool:
@@ -111,6 +118,11 @@ class Pipeline:
     tables: tuple[ExtractionConfig, ...]
     in_commands: tuple[str, ...] = field(default=(), repr=False)
     from_scopes: tuple[SecretStr, ...] = field(default=(), repr=False)
+
+    @property
+    def private_tables(self) -> frozenset[str]:
+        """The tables, by their keys, of which no value of a row may be told."""
+        return frozenset(config.table.key for config in self.tables if not config.show_values)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -203,7 +203,10 @@ def _written_tables(listed: _Listed, problems: Sequence[Problem]) -> list[Writte
 
 def _defaults(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Defaults:
     if checked.value is not None:
-        return Defaults(checked.value.defaults, checked.document)
+        written = checked.value.defaults
+        if written.show_values is None:
+            written = written.model_copy(update={"show_values": checked.value.show_values})
+        return Defaults(written, checked.document)
     wrong = _paths_in(checked.document, problems)
     section = salvage(TableDefaults, checked.document, below=("defaults",), without=wrong)
     return Defaults(section or TableDefaults(), checked.document)

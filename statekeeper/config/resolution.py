@@ -261,6 +261,8 @@ class _Table:
             on_violation=entry.on_violation or OnViolation.FAIL,
             max_quarantined=entry.max_quarantined,
             keep_violating_rows=entry.keep_violating_rows or False,
+            show_values=entry.show_values is not False,
+            sample_rows=5 if entry.sample_rows is None else entry.sample_rows,
             on_drift=entry.on_drift or OnDrift.FAIL,
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)

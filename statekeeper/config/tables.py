@@ -145,7 +145,13 @@ class TableDefaults(Section):
         default=None,
         description="write rows that break the schema to a Parquet file where on_violation is fail or warn, too",
     )
-
+    show_values: bool | None = Field(
+        default=None,
+        description="false: no value of a row in state, log, hooks, terminal or violations file; true by default",
+    )
+    sample_rows: int | None = Field(
+        default=None, ge=0, le=100, description="rows that the violations file shows of each constraint; 5 by default"
+    )
     on_drift: OnDrift | None = Field(
         default=None,
         description="of columns that are new, lost or retyped against the schema, else against the last extraction: "

@@ -47,6 +47,7 @@ def spark_engine(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -
         silence=timedelta(seconds=pipeline.output.lease_ttl.total_seconds()),
         parallelism=execution.spark.parallelism,
         secrets=pipeline.secrets,
+        private=pipeline.private_tables,
     )
     return SparkEngine(
         settings,
@@ -80,5 +81,6 @@ def _local(pipeline: Pipeline, budget: Callable[[SourceConfig], int]) -> LocalEn
         budgets={name: budget(source) for name, source in pipeline.sources.items()},
         memory_limit=f"{pipeline.execution.memory_limit}B",
         secrets=pipeline.secrets,
+        private=pipeline.private_tables,
         kinds=[source.type for source in pipeline.sources.values()],
     )

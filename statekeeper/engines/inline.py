@@ -7,14 +7,16 @@ from __future__ import annotations
 import asyncio
 
 from statekeeper.engines.protocol import Job, Result
-from statekeeper.errors import StatekeeperError
+from statekeeper.errors import StatekeeperError, error_of
+from statekeeper.privacy import RowValues, text_of
 from statekeeper.work import ProcessContext, Sessions
 
 
 class InlineEngine:
     """An engine without processes."""
 
-    def __init__(self, *, memory_limit: str = "1GiB") -> None:
+    def __init__(self, *, memory_limit: str = "1GiB", private: frozenset[str] = frozenset()) -> None:
+        self._private = private
         self._memory_limit = memory_limit
         self._sessions = Sessions(memory_limit)
 
@@ -31,10 +33,11 @@ class InlineEngine:
         )
         try:
             return job.work(job.spec, context)
-        except StatekeeperError:
+        except StatekeeperError as error:
             if job.source:
                 self._sessions.close(job.source.name)
-            raise
+            text = text_of(error, RowValues.of(job.table, private=self._private))
+            raise error_of(error.kind, text, hint=error.hint, code=error.code) from error
 
     async def close(self) -> None:
         self._sessions.close_all()

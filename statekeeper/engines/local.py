@@ -22,6 +22,7 @@ from statekeeper.engines.queue import JobQueue, Waiting
 from statekeeper.engines.spawning import WORKER_NAME, context_without_main, start_fork_server
 from statekeeper.engines.worker import Done, Order, Progress, worker_main
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
+from statekeeper.privacy import RowValues
 
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
@@ -57,8 +58,8 @@ class LocalEngine:
     """Worker processes of this machine.
 
     `budgets` is the largest number of sessions per source, over all workers. `secrets` are removed from whatever a
-    worker says. Processes are started as jobs come, up to `workers`; what sessions with sources of the types `kinds`
-    need is imported before.
+    worker says, and values of rows from what is said of `private` tables. Processes are started as jobs come, up to
+    `workers`; what sessions with sources of the types `kinds` need is imported before.
     """
 
     def __init__(
@@ -68,12 +69,14 @@ class LocalEngine:
         budgets: Mapping[str, int],
         memory_limit: str,
         secrets: tuple[str, ...] = (),
+        private: frozenset[str] = frozenset(),
         kinds: Iterable[str] = (),
     ) -> None:
         self._workers_most = workers
         self._budgets = budgets
         self._memory_limit = memory_limit
         self._secrets = secrets
+        self._private = private
         self._queue = JobQueue(workers)
         self._futures: dict[Waiting, asyncio.Future[Any]] = {}
         self._workers: list[_Worker] = []
@@ -146,8 +149,9 @@ class LocalEngine:
     def _start(self, running: _Running) -> None:
         job = running.job
         source = job.source.name if job.source else None
+        values = RowValues.of(job.table, private=self._private)
         # Before a worker is taken: what cannot be pickled costs its own job and no worker.
-        order = ForkingPickler.dumps(Order(job.work, job.spec, job.source, self._secrets))
+        order = ForkingPickler.dumps(Order(job.work, job.spec, job.source, self._secrets, values))
         for _ in range(self._workers_most + 1):
             worker = self._worker_for(source)
             worker.stop_flag.value = 0

@@ -11,7 +11,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -19,6 +18,7 @@ from typing import Any
 
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
+from statekeeper.privacy import RowValues, name_of, text_of, trace_of
 from statekeeper.work import JobSource, ProcessContext, Sessions, WorkContext
 
 PROGRESS_EVERY_SECONDS = 0.2
@@ -32,6 +32,7 @@ class Order:
     spec: object
     source: JobSource | None
     secrets: tuple[str, ...]
+    values: RowValues = RowValues.SHOWN
 
 
 @dataclass(frozen=True)
@@ -114,19 +115,21 @@ def _answer(pipe: Connection, done: Done) -> bool:
 
 
 def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
-    """Do a job; after a failure the session that it used is closed. What was raised is free of secrets."""
+    """Do a job; after a failure the session that it used is closed. What was raised is free of secrets, and of values
+    of rows where the order says so.
+    """
     raised: Raised | None = None
     result = None
+    without_secrets = Redactor(order.secrets)
     try:
         result = order.work(order.spec, context)
     except StatekeeperError as error:
-        without_secrets = Redactor(order.secrets)
         hint = without_secrets(error.hint) if error.hint else None
-        raised = Raised(error.kind, without_secrets(error.message), hint, error.code)
-    except Exception:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
-        text = Redactor(order.secrets)(traceback.format_exc())
-        last = text.strip().splitlines()[-1]
-        raised = Raised(FailureKind.INTERNAL, f"unforeseen error in a worker: {last}\n{text}", None, None)
+        raised = Raised(error.kind, without_secrets(text_of(error, order.values)), hint, error.code)
+    except Exception as error:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
+        what = f"unforeseen error in a worker: {name_of(error, order.values)}"
+        text = without_secrets(f"{what}\n{trace_of(error, order.values)}")
+        raised = Raised(FailureKind.INTERNAL, text, None, None)
     if raised and order.source:
         sessions.close(order.source.name)
     return Done(result=result, raised=raised, sessions=sessions.names)

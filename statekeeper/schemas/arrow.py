@@ -139,11 +139,15 @@ def _cast_column(batch: pa.RecordBatch, index: int, column: PlannedColumn) -> pa
     try:
         return _cast(array, target)
     except pa.ArrowInvalid as error:
-        position = _first_refused(array, target)
+        value = _text(array, _first_refused(array, target))
+        where, why = (
+            f"column {column.name} ({column.database_type})",
+            f"was read as {expected} and does not fit {target}",
+        )
         raise DataError(
-            f"column {column.name} ({column.database_type}): the value {_text(array, position)} was read as "
-            f"{expected} and does not fit {target} exactly",
+            f"{where}: the value {value} {why} exactly",
             hint=f"declare for {column.name} a type that holds it, or select the column as one",
+            discreet=f"{where}: a value {why}",
         ) from error
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
 from statekeeper.model.base import Frozen
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 SCAN_DISAGREES = "scan_disagrees"
 """The constraint that stands for a row that SQL refuses and pydantic takes: a defect of ours."""
 SAMPLES = 5
-"""Sample rows kept per constraint."""
+"""Sample rows of each constraint that are looked at, and shown unless `sample_rows` says otherwise."""
 
 
 class RowSample(Frozen):
@@ -41,12 +39,12 @@ class Violation(Frozen):
     constraint: str
     expected_text: str
     count: int
-    samples: tuple[RowSample, ...] = Field(max_length=SAMPLES)
+    samples: tuple[RowSample, ...]
 
-    def plus(self, other: Violation) -> Violation:
+    def plus(self, other: Violation, *, samples: int) -> Violation:
         """Both counts, and the first samples of both."""
-        samples = (self.samples + other.samples)[:SAMPLES]
-        return self.model_copy(update={"count": self.count + other.count, "samples": samples})
+        kept = (self.samples + other.samples)[:samples]
+        return self.model_copy(update={"count": self.count + other.count, "samples": kept})
 
 
 class KeyFindings(Frozen):
@@ -70,12 +68,12 @@ class Findings(Frozen):
     checks: int = 0
     """Constraints that were checked."""
 
-    def merged(self, other: Findings) -> Findings:
-        """The findings over both parts; the order of parts decides which samples are kept."""
+    def merged(self, other: Findings, *, samples: int = SAMPLES) -> Findings:
+        """The findings over both parts; the order of parts decides which `samples` of a constraint are kept."""
         found = {(part.column, part.constraint): part for part in self.violations}
         for part in other.violations:
             key = (part.column, part.constraint)
-            found[key] = found[key].plus(part) if key in found else part
+            found[key] = found[key].plus(part, samples=samples) if key in found else part
         return Findings(
             rows=self.rows + other.rows,
             violating_rows=self.violating_rows + other.violating_rows,

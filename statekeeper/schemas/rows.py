@@ -167,10 +167,11 @@ def _errors(attempt: Callable[[], object], row: dict[str, Any], keys: Mapping[st
     except ValidationError as error:
         return tuple(_error(part, keys) for part in error.errors(include_url=False, include_context=False))
     except Exception as error:
-        named = ", ".join(row)
+        what, where = f"the schema's own code raised {type(error).__name__}", f"(validating {', '.join(row)})"
         raise DataError(
-            f"the schema's own code raised {type(error).__name__}: {error} (validating {named})",
+            f"{what}: {error} {where}",
             hint="a validator refuses a value by raising ValueError or AssertionError",
+            discreet=f"{what} {where}",
         ) from error
     return ()
 

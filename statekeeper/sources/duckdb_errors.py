@@ -50,11 +50,14 @@ def _translation(error: Exception, what: str) -> StatekeeperError:
     text = _summary(error)
     code = _code(text)
     message = f"{what}: {text}"
+    discreet = f"{what}: {code or type(error).__name__}"
     if code in _VALUE_CLASSES:
-        return DataError(message, code=code)
+        return DataError(message, code=code, discreet=discreet)
     if _is_held(text) or (code == "IO Error" and "corrupt" not in text.lower()):
         return TransientSourceError(message, code=code)
-    return SourceError(message, hint=_hint(code), code=code)
+    hint = _hint(code)
+    # What has a hint is wrong with the statement or the system, and quotes names; anything else may quote a value.
+    return SourceError(message, hint=hint, code=code, discreet=None if hint else discreet)
 
 
 def _hint(code: str | None) -> str | None:

@@ -250,14 +250,18 @@ class OracleSession:
             except SourceError:
                 break
             if text is not None and str(text).startswith("-"):
+                where = f"column {column.name} ({column.database_type})"
+                why = "is before the year 1, which no Arrow reader's calendar has"
                 return DataError(
-                    f"column {column.name} ({column.database_type}): the value {text} is before the year 1, "
-                    "which no Arrow reader's calendar has",
+                    f"{where}: the value {text} {why}",
+                    discreet=f"{where}: a value {why}",
                     hint=f"select it as text, or leave such rows out, in a custom_query: "
                     f"CASE WHEN {quoted(column.name)} >= DATE '0001-01-01' THEN {quoted(column.name)} END",
                 )
+        what = f"{source.label}: the driver cannot represent a value"
         return DataError(
-            f"{source.label}: the driver cannot represent a value: {error}",
+            f"{what}: {error}",
+            discreet=what,
             hint="a date or timestamp is damaged: find it by DUMP, and select it as text in a custom_query",
         )
 

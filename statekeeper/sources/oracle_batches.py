@@ -129,11 +129,13 @@ def _check_guards(guards: list[pa.Array], projection: Projection) -> None:
         if array.null_count == len(array):
             continue
         value = pc.drop_null(array)[0].as_py()
-        raise DataError(
-            f"column {column.name} ({column.database_type}): the value {value} needs more than 38 digits before or "
-            "after the point, which no decimal in a file holds",
-            hint=f"declare {column.name} as a str, or round it in a custom_query",
-        )
+        why = "needs more than 38 digits before or after the point, which no decimal in a file holds"
+        raise _refused(column, value, why, hint=f"declare {column.name} as a str, or round it in a custom_query")
+
+
+def _refused(column: PlannedColumn, value: object, why: str, *, hint: str) -> DataError:
+    where = f"column {column.name} ({column.database_type})"
+    return DataError(f"{where}: the value {value} {why}", hint=hint, discreet=f"{where}: a value {why}")
 
 
 def _batches(values: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
@@ -179,10 +181,11 @@ def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid as error:
+        what = f"column {column.name} ({column.database_type}): a value is not valid in the database's character set"
         raise DataError(
-            f"column {column.name} ({column.database_type}): a value is not valid in the database's character set: "
-            f"{error}",
+            f"{what}: {error}",
             hint="find it by CONVERT or DUMP, and mend it, or select UTL_RAW.CAST_TO_RAW of it in a custom_query",
+            discreet=what,
         ) from error
     return array
 
@@ -193,10 +196,8 @@ def _dates(array: pa.Array, column: PlannedColumn) -> pa.Array:
     with_time = pc.not_equal(pc.multiply(days, _DAY), ticks)
     if pc.any(with_time).as_py():
         value = array.filter(with_time)[0]
-        raise DataError(
-            f"column {column.name} ({column.database_type}): the value {value} has a time of day, which a date has not",
-            hint=f"declare {column.name} as a datetime, or select TRUNC of it in a custom_query",
-        )
+        hint = f"declare {column.name} as a datetime, or select TRUNC of it in a custom_query"
+        raise _refused(column, value, "has a time of day, which a date has not", hint=hint)
     return days.cast(pa.int32()).view(pa.date32())
 
 
@@ -210,10 +211,8 @@ def _moments(array: pa.Array, target: pa.DataType, column: PlannedColumn) -> pa.
         return text.cast(naive).view(target)
     except pa.ArrowInvalid as error:
         value = next(one.as_py() for one in text if not _is_moment(one, naive))
-        raise DataError(
-            f"column {column.name} ({column.database_type}): the value {value} does not fit {target} exactly",
-            hint="round it in a custom_query by CAST(... AS TIMESTAMP(6)), or set fractional_seconds for the source",
-        ) from error
+        hint = "round it in a custom_query by CAST(... AS TIMESTAMP(6)), or set fractional_seconds for the source"
+        raise _refused(column, value, f"does not fit {target} exactly", hint=hint) from error
 
 
 def _is_moment(value: pa.Scalar, kind: pa.DataType) -> bool:

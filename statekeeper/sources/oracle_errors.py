@@ -186,7 +186,21 @@ def translation(error: oracledb.Error, what: str, *, user: str, table: str) -> S
     hint = _HINTS.get(_UNKNOWN_SIGNER if _UNKNOWN_SIGNER in text else code or "")
     if hint is not None:
         hint = hint.replace("{user}", user).replace("{table}", table)
-    return _CLASSES[meaning](f"{what}: {text}", hint=hint, code=code)
+    discreet = None if _quotes_names_only(meaning, code) else f"{what}: {code or 'an error of the driver'}"
+    return _CLASSES[meaning](f"{what}: {text}", hint=hint, code=code, discreet=discreet)
+
+
+def _quotes_names_only(meaning: Meaning, code: str | None) -> bool:
+    """Whether an error's text can quote no value of a row: errors of values may, as may those that code in the database
+    raises (ORA-20000), and whatever is not known here.
+    """
+    match meaning:
+        case Meaning.VALUE:
+            return False
+        case Meaning.PERMANENT:
+            return code in _HINTS
+        case _:
+            return True
 
 
 _CLASSES: dict[Meaning, type[StatekeeperError]] = {

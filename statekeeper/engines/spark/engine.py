@@ -61,7 +61,8 @@ class SparkSettings:
     asks of its file system only whole files: no rename, no link, no append. `sources`, by name, are those that
     executors read, their paths absolute, and `budgets` the largest number of sessions with each over executors (None:
     no bound but `parallelism`); a source that is missing is only read on the driver. `silence` is how long workers go
-    on without a sign of life of the driver. `secrets` are removed from whatever a worker says.
+    on without a sign of life of the driver. `secrets` are removed from whatever a worker says, and values of rows
+    from what is said of `private` tables.
     """
 
     mailbox: Path
@@ -71,6 +72,7 @@ class SparkSettings:
     silence: timedelta
     parallelism: int | None = None
     secrets: tuple[str, ...] = ()
+    private: frozenset[str] = frozenset()
 
 
 class SparkEngine:
@@ -349,6 +351,7 @@ class SparkEngine:
             key=self._key,
             sources=dict(self._settings.sources),
             secrets=self._settings.secrets,
+            private=self._settings.private,
             silence=self._settings.silence.total_seconds(),
             memory_limit=self._settings.memory_limit,
             may_be_doubled=cluster.is_speculating,

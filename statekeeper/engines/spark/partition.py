@@ -22,6 +22,7 @@ from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatRepo
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.engines.worker import Done, Order, Raised, carry_out
 from statekeeper.errors import NO_SOURCE, FailureKind
+from statekeeper.privacy import RowValues
 from statekeeper.work import JobSource, ProcessContext, Sessions
 
 REPORT_EVERY_SECONDS = 0.5
@@ -35,7 +36,7 @@ class Cargo:
 
     `silence` (seconds) is how long work goes on without a sign of life of the driver. Where `may_be_doubled`, Spark may
     run two attempts of a partition at once. `key` opens the loads. `sources`, by name, hold credentials, and `secrets`
-    are removed from whatever is said.
+    are removed from whatever is said; so are values of rows where it is about one of the `private` tables.
     """
 
     mailbox: Path
@@ -46,6 +47,7 @@ class Cargo:
     silence: float
     memory_limit: str
     may_be_doubled: bool
+    private: frozenset[str] = frozenset()
 
 
 def work_through(cargo: Cargo, index: int) -> None:
@@ -140,7 +142,8 @@ class _Seat:
             report=self._add_rows,
             source=source,
         )
-        order = Order(item.work, item.spec, source, self.cargo.secrets)
+        values = RowValues.of(item.table, private=self.cargo.private)
+        order = Order(item.work, item.spec, source, self.cargo.secrets, values)
         return self._told(item, carry_out(order, context, self.sessions))
 
     def _reason_not_to_begin(self, item: Item) -> Reason | None:
