@@ -140,12 +140,10 @@ def _cast_column(batch: pa.RecordBatch, index: int, column: PlannedColumn) -> pa
         return _cast(array, target)
     except pa.ArrowInvalid as error:
         value = _text(array, _first_refused(array, target))
-        where, why = (
-            f"column {column.name} ({column.database_type})",
-            f"was read as {expected} and does not fit {target}",
-        )
+        where = f"column {column.name} ({column.database_type})"
+        why = f"was read as {expected} and does not fit {target} exactly"
         raise DataError(
-            f"{where}: the value {value} {why} exactly",
+            f"{where}: the value {value} {why}",
             hint=f"declare for {column.name} a type that holds it, or select the column as one",
             discreet=f"{where}: a value {why}",
         ) from error
