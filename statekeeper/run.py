@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -139,7 +140,8 @@ class Hooks:
 
     async def _run(self, hook: Hook, event: HookEvent) -> None:
         result = await asyncio.get_running_loop().run_in_executor(self._threads, run_hook, hook, event)
-        if not result.is_ok:
-            without_secrets = Redactor([*self.pipeline.secrets, *self.pipeline.in_commands])
+        if result.detail:
+            passed = (os.environ.get(name, "") for name in hook.pass_env)
+            without_secrets = Redactor([*self.pipeline.secrets, *self.pipeline.in_commands, *passed])
             what = without_secrets(f"{result.hook} on entering {event.state}: {result.detail}")
             _LOG.warning("%s", what, extra={"table": event.table})

@@ -74,11 +74,18 @@ class Hook(Section):
         default=None, repr=False, description="a command; {table}, {records} and the like are filled in"
     )
     timeout: PositiveDuration = Field(default=timedelta(seconds=30), description="how long the hook may take")
+    pass_env: tuple[Name, ...] = Field(
+        default=(),
+        description="variables of the environment that a command gets beyond PATH, HOME, TMPDIR, the locale and "
+        "STATEKEEPER_*",
+    )
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
         if (self.webhook is None) == (self.command is None):
             raise refusal("either `webhook` or `command`")
+        if self.pass_env and self.command is None:
+            raise refusal("`pass_env` beside a `command`: a webhook gets no environment")
         return self
 
     @property

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.hooks import HookEvent, check_template, run_hook
+from statekeeper.hooks import HookEvent, _is_within_host, check_template, run_hook
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Hook:
     command: str | None = None
     webhook: SecretStr | None = None
     timeout_seconds: float = 10.0
+    pass_env: tuple[str, ...] = ()
 
 
 EVENT = HookEvent(
@@ -124,9 +126,31 @@ def test_every_field_may_stand_in_a_template_and_braces_may_be_escaped(tmp_path:
     assert shutil.which("echo")
 
 
+def test_command_gets_a_clean_environment_and_what_is_passed_to_it(tmp_path: Path) -> None:
+    usual = {"PATH": os.environ["PATH"], "HOME": "/home/me", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+    ours = usual | {"STATEKEEPER_DEBUG": "0", "ORACLE_PASSWORD": "hunter2", "SLACK_TOKEN": "passed", "OTHER": "x"}
+    output = tmp_path / "env"
+    hook = Hook(command=f"sh -c 'env > {output}'", pass_env=("SLACK_TOKEN", "NOT_SET"))
+    assert run_hook(hook, EVENT, environ=ours).is_ok
+    got = dict(line.partition("=")[::2] for line in output.read_text().splitlines())
+    assert {name: got.get(name) for name in ours} == ours | {"ORACLE_PASSWORD": None, "OTHER": None}
+
+
 class _Receiver(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.server.others.append(self.command)  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.end_headers()
+
     def do_POST(self) -> None:
-        self.server.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))  # type: ignore[attr-defined]
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.startswith("/redirect/"):
+            code, _, target = self.path.removeprefix("/redirect/").partition("/")
+            self.send_response(int(code))
+            self.send_header("Location", self.server.targets[target])  # type: ignore[attr-defined]
+            self.end_headers()
+            return
+        self.server.bodies.append(body)  # type: ignore[attr-defined]
         if self.path == "/slow":
             time.sleep(1)
         self.send_response(404 if self.path == "/gone" else 200)
@@ -138,7 +162,7 @@ class _Receiver(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver() -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as server:
-        server.bodies = []  # type: ignore[attr-defined]
+        server.bodies, server.others = [], []  # type: ignore[attr-defined]
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server
@@ -176,3 +200,54 @@ def test_webhook_url_is_in_no_result(url: str) -> None:
     assert not result.is_ok
     assert result.detail
     assert "s3cret" not in result.model_dump_json()
+
+
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+@pytest.mark.parametrize("code", REDIRECTS)
+def test_redirect_within_the_host_is_followed_by_the_same_post_and_told(receiver: ThreadingHTTPServer, code) -> None:
+    receiver.targets = {"here": "/new/s3cret"}  # type: ignore[attr-defined]
+    result = run_hook(Hook(webhook=_url(receiver, f"/redirect/{code}/here")), EVENT)
+    assert result.is_ok
+    assert "redirected within its host" in result.detail
+    assert "s3cret" not in result.detail
+    assert [json.loads(body)["table"] for body in receiver.bodies] == [EVENT.table]  # type: ignore[attr-defined]
+    assert receiver.others == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("code", REDIRECTS)
+@pytest.mark.parametrize("target", ["port", "name", "file", "ftp", "loop", "nothing"])
+def test_redirect_elsewhere_is_not_followed_and_the_lost_event_is_told(
+    receiver: ThreadingHTTPServer, code, target
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as other:
+        other.bodies, other.others = [], []  # type: ignore[attr-defined]
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        receiver.targets = {  # type: ignore[attr-defined]
+            "port": f"http://127.0.0.1:{other.server_port}/s3cret",
+            "name": f"http://localhost:{receiver.server_port}/s3cret",
+            "file": "file:///etc/passwd?s3cret",
+            "ftp": f"ftp://127.0.0.1:{receiver.server_port}/s3cret",
+            "loop": f"/redirect/{code}/loop?s3cret",
+            "nothing": "http://[s3cret",
+        }
+        result = run_hook(Hook(webhook=_url(receiver, f"/redirect/{code}/{target}")), EVENT)
+        other.shutdown()
+        thread.join()
+    assert not result.is_ok
+    assert result.detail
+    assert "s3cret" not in result.detail
+    assert receiver.bodies == receiver.others == other.bodies == other.others == []  # type: ignore[attr-defined]
+
+
+def test_redirect_may_lead_to_https_and_never_back() -> None:
+    def is_within(asked: str, leads_to: str) -> bool:
+        return _is_within_host(urlsplit(asked), urlsplit(leads_to))
+
+    assert is_within("http://h/a", "https://h/b")
+    assert is_within("https://H/a", "https://h:443/b")
+    assert not is_within("https://h/a", "http://h/b")
+    assert not is_within("http://h:8080/a", "https://h/b")
+    assert not is_within("https://h/a", "https://h.example.com/b")
