@@ -1,24 +1,22 @@
-"""One session with an Oracle database: how it is logged in to and set up, and how statements are sent.
+"""One session with an Oracle database: how statements are sent, and what shows of it in V$SESSION.
 
-Decides the session's settings, which make texts compare by their bytes, moments be UTC and queries run in one process;
-and what shows of it in V$SESSION. What is asked is others' matter.
+How a session is opened is `oracle_login`'s matter; what is asked, that of others.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import oracledb
 
-from statekeeper.errors import SourceError, SourceUnreachable, StatekeeperError
+from statekeeper.errors import SourceError, StatekeeperError
 from statekeeper.sources.oracle_errors import translated
+from statekeeper.sources.oracle_login import close_handle, label_of, log_in
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
 
@@ -27,12 +25,7 @@ if TYPE_CHECKING:
 
     from statekeeper.config.sources import OracleSource
 
-MODULE = "statekeeper"
 ACTION_BYTES = 32
-SETTINGS = (
-    "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_COMP = BINARY NLS_SORT = BINARY NLS_NUMERIC_CHARACTERS = '.,'",
-    "ALTER SESSION DISABLE PARALLEL QUERY",
-)
 NOT_GRANTED = frozenset({"ORA-00904", "ORA-00942", "ORA-01031", "ORA-06550", "ORA-41900"})
 """How Oracle says that something may not be used, or is not there, which it does not tell apart."""
 
@@ -53,8 +46,9 @@ class Described:
 class Connection:
     """An open session. `label` names the database in messages, `user` whoever it was logged in as."""
 
-    def __init__(self, handle: oracledb.Connection, *, label: str, user: str) -> None:
+    def __init__(self, handle: oracledb.Connection, *, label: str, user: str, close_timeout: timedelta) -> None:
         self._handle = handle
+        self._close_timeout = close_timeout
         self.label = label
         self.user = user
 
@@ -65,24 +59,12 @@ class Connection:
         Raises:
             LoginRefused, SourceUnreachable, TransientSourceError: none can be had.
         """
-        label = _label(config)
+        label = label_of(config)
         user = config.proxy_user or config.user or "the operating system's user"
         with translated(f"no session with {label}", user=user):
-            if config.thick_mode:
-                _use_client_libraries(config)
-            else:
-                _require_open_wallet(config)
-            handle = oracledb.connect(**_parameters(config))
-        connection = cls(handle, label=label, user=user)
-        try:
-            handle.call_timeout = int(config.call_timeout.total_seconds() * 1000)
-            handle.module = MODULE
-            for setting in SETTINGS:
-                connection.run(Sql(setting), f"the session with {label} cannot be set up")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            handle = log_in(config)
+        handle.call_timeout = _milliseconds(config.call_timeout)
+        return cls(handle, label=label, user=user, close_timeout=config.connect_timeout)
 
     def act(self, action: str) -> None:
         """Say in V$SESSION.ACTION what is being done, from the next statement on."""
@@ -125,11 +107,10 @@ class Connection:
             )
 
     def close(self) -> None:
-        """Never raises."""
-        try:
-            self._handle.close()
-        except oracledb.Error:  # it has ended already
-            return
+        """Log off, for as long as a login may take. Never raises."""
+        if self._handle.is_healthy():  # of one that is not, the driver cannot set it
+            self._handle.call_timeout = _milliseconds(self._close_timeout)
+        close_handle(self._handle)
 
     @contextmanager
     def _sent(self, statement: Sql, what: str, table: str) -> Iterator[None]:
@@ -163,61 +144,8 @@ def is_not_granted(error: StatekeeperError) -> bool:
     return error.code in NOT_GRANTED
 
 
-def _parameters(config: OracleSource) -> dict[str, Any]:
-    given: dict[str, Any] = {
-        "dsn": config.dsn,
-        "host": config.host,
-        "port": config.port if config.host else None,
-        "service_name": config.service,
-        "sid": config.sid,
-        "protocol": config.protocol.value if config.host else None,
-        "user": config.user,
-        "password": config.password.get_secret_value() if config.password else None,
-        "proxy_user": config.proxy_user,
-        "wallet_location": config.wallet_location,
-        "wallet_password": config.wallet_password.get_secret_value() if config.wallet_password else None,
-        # Said only where it is not the driver's default: in a dsn it would stand in for what the dsn says.
-        "ssl_server_dn_match": None if config.ssl_server_dn_match else False,
-        "ssl_server_cert_dn": config.ssl_server_cert_dn,
-        "config_dir": config.config_dir,
-        "externalauth": config.external_auth or None,
-        "tcp_connect_timeout": config.connect_timeout.total_seconds(),
-        "program": MODULE,
-        # A statement from the driver's cache is described as it was at its first parse, whatever became of the table.
-        "stmtcachesize": 0,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _use_client_libraries(config: OracleSource) -> None:
-    """Once in a process; the driver ignores a second call with the same arguments."""
-    given = {"lib_dir": config.client_lib_dir, "config_dir": config.config_dir}
-    oracledb.init_oracle_client(**{name: value for name, value in given.items() if value is not None})
-
-
-def _require_open_wallet(config: OracleSource) -> None:
-    """That the password opens the wallet's key: the driver would go on without the key, or ask for it on the terminal.
-
-    Raises:
-        SourceUnreachable: it does not.
-    """
-    wallet = Path(config.wallet_location or "") / "ewallet.pem"
-    if config.wallet_location is None or not wallet.is_file() or b"ENCRYPTED" not in wallet.read_bytes():
-        return
-    password = config.wallet_password.get_secret_value() if config.wallet_password else ""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(wallet, password=password)
-    except ssl.SSLError as error:
-        raise SourceUnreachable(
-            f"the key in {wallet} is not opened by the password of the wallet",
-            hint="check wallet_password of the source",
-        ) from error
-
-
-def _label(config: OracleSource) -> str:
-    if config.dsn is not None:
-        return config.dsn
-    return f"{config.host}:{config.port}/{config.service or config.sid}"
+def _milliseconds(limit: timedelta) -> int:
+    return max(1, int(limit.total_seconds() * 1000))
 
 
 def _described(info: oracledb.FetchInfo) -> Described:

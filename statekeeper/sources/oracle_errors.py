@@ -8,6 +8,7 @@ the most telling decides. Nothing here knows how the statement came about.
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -150,6 +151,11 @@ _HINTS = {
 }
 
 
+_WRONG_HOST = (
+    "check host of the source, or the hosts in its dsn, and the name service of this machine (getent hosts HOST)"
+)
+
+
 def meaning_of(text: str) -> tuple[Meaning, str | None]:
     """What an error message means, and the code that says so (None where there is none)."""
     busy = _LISTENER_BUSY.search(text)
@@ -175,6 +181,10 @@ def translated(what: str, *, user: str = "the user", table: str = "the table") -
         yield
     except oracledb.Error as error:
         raise translation(error, what, user=user, table=table) from error
+    except socket.gaierror as error:
+        raise SourceUnreachable(
+            f"{what}: the host's name cannot be resolved: {error.strerror}", hint=_WRONG_HOST
+        ) from error
     except (OSError, EOFError) as error:
         raise TransientSourceError(f"{what}: {error}") from error
 

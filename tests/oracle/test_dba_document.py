@@ -52,6 +52,6 @@ def test_every_kind_of_statement_is_in_the_document(tmp_path, server):
 
 
 def test_the_sessions_settings_are_the_documents(server):
-    from statekeeper.sources.oracle_connection import SETTINGS
+    from statekeeper.sources.oracle_login import SETTINGS
 
     assert all(setting in DOCUMENT for setting in SETTINGS)
