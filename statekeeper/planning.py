@@ -221,9 +221,14 @@ def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
     )
 
 
-def probe_source(_spec: None, context: WorkContext) -> None:
-    """Log in once, before anything else does: refused credentials must not be tried by every worker."""
-    context.session().identity()
+def probe_source(_spec: None, context: WorkContext) -> tuple[str, ...]:
+    """Log in once, before anything else does: refused credentials must not be tried by every worker.
+
+    Returns what the source warned of.
+    """
+    session = context.session()
+    session.identity()
+    return session.warnings
 
 
 def needs_count(config: ExtractionConfig) -> bool:

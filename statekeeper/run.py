@@ -66,6 +66,7 @@ class SourceDoors:
     """One login per source before any other; a source that refused it is not asked again in this run."""
 
     engine: Engine
+    reporter: Reporter
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _open: set[str] = field(default_factory=set)
     _closed: dict[str, StatekeeperError] = field(default_factory=dict)
@@ -83,11 +84,13 @@ class SourceDoors:
                 return
             job = Job(name, probe_source, None, source=JobSource.of(config))
             try:
-                await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
+                warnings = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
             except StatekeeperError as error:
                 self.note(name, error)
                 raise
             self._open.add(name)
+            for warning in warnings:
+                self.reporter.warning(config.table.key, f"{config.table.source_name}: {warning}")
 
     def check(self, name: str) -> None:
         """Raise again what closed a source's door."""

@@ -131,6 +131,7 @@ class Runner:
         return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
 
     def _run_over(self, engine: Engine) -> Run:
+        reporter = GuardedReporter(self.reporter)
         return Run(
             pipeline=self.pipeline,
             run_id=self.identity.run_id,
@@ -138,10 +139,10 @@ class Runner:
             engine=engine,
             disk=self.disk,
             owner=this_process(),
-            reporter=GuardedReporter(self.reporter),
+            reporter=reporter,
             clock=self.clock,
             model_folder=self.working_folder,
-            doors=SourceDoors(engine),
+            doors=SourceDoors(engine, reporter),
             snapshots=RunSnapshots(
                 engine=engine,
                 disk=self.disk,

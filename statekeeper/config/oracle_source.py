@@ -86,7 +86,9 @@ class OracleSource(SourceSection):
     thick_mode: bool = Field(default=False, description="use the Oracle Client libraries, which must be installed")
     client_lib_dir: Name | None = Field(default=None, description="where they are, if not on the library path")
     connect_timeout: PositiveDuration = Field(
-        default=timedelta(seconds=20), description="how long a connection may take to be made"
+        default=timedelta(seconds=20),
+        description="how long each address of the database may take until a session is set up: TCP, TLS, "
+        "the listener's answer and the login",
     )
     call_timeout: PositiveDuration = Field(
         default=timedelta(minutes=30),

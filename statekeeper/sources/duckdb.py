@@ -50,6 +50,10 @@ class DuckdbSession:
         self._memory_limit = memory_limit
         self._connection = Connection.open(self._path, memory_limit=memory_limit)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
     def identity(self) -> dict[str, str]:
         return {"path": self._path}
 

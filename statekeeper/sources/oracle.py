@@ -63,6 +63,11 @@ class OracleSession:
             self._connection.close()
             raise
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        warning = self._connection.warning
+        return () if warning is None else (warning,)
+
     def identity(self) -> dict[str, str]:
         return self._snapshots.identity
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import oracledb
 
 from statekeeper.errors import SourceError, StatekeeperError
-from statekeeper.sources.oracle_errors import translated
+from statekeeper.sources.oracle_errors import advice_on, translated
 from statekeeper.sources.oracle_login import close_handle, label_of, log_in
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
@@ -65,6 +65,12 @@ class Connection:
             handle = log_in(config)
         handle.call_timeout = _milliseconds(config.call_timeout)
         return cls(handle, label=label, user=user, close_timeout=config.connect_timeout)
+
+    @property
+    def warning(self) -> str | None:
+        """What the database said at the login that succeeded, and what to do about it."""
+        found = self._handle.warning
+        return None if found is None else advice_on(str(found), user=self.user)
 
     def act(self, action: str) -> None:
         """Say in V$SESSION.ACTION what is being done, from the next statement on."""

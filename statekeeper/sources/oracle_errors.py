@@ -130,6 +130,7 @@ _HINTS = {
     "ORA-22924": "a LOB's old version is gone: raise its RETENTION or PCTVERSION, or let chunks be smaller",
     "ORA-28000": "the account is locked: ALTER USER {user} ACCOUNT UNLOCK; no further login was tried",
     "ORA-28001": "the password has expired: ALTER USER {user} IDENTIFIED BY a new one",
+    "ORA-28002": "ALTER USER {user} IDENTIFIED BY a new one, before no login is possible any more",
     "ORA-28150": "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     "DPY-2018": "wallet_location must hold ewallet.pem (tcps in thin mode)",
     "DPY-2019": "a run is thin or thick: set thick_mode for every oracle source of the configuration, or for none",
@@ -191,7 +192,7 @@ def translated(what: str, *, user: str = "the user", table: str = "the table") -
 
 def translation(error: oracledb.Error, what: str, *, user: str, table: str) -> StatekeeperError:
     """Our error for one of the driver's."""
-    text = _summary(error)
+    text = _one_line(str(error))
     meaning, code = meaning_of(text)
     hint = _HINTS.get(_UNKNOWN_SIGNER if _UNKNOWN_SIGNER in text else code or "")
     if hint is not None:
@@ -213,6 +214,13 @@ def _quotes_names_only(meaning: Meaning, code: str | None) -> bool:
             return True
 
 
+def advice_on(warning: str, *, user: str) -> str:
+    """A warning of the driver on one line, with what to do about it."""
+    text = _one_line(warning)
+    hint = _HINTS.get(meaning_of(text)[1] or "")
+    return text if hint is None else f"{text}: {hint.replace('{user}', user)}"
+
+
 _CLASSES: dict[Meaning, type[StatekeeperError]] = {
     Meaning.TRANSIENT: TransientSourceError,
     Meaning.SNAPSHOT_LOST: SnapshotLost,
@@ -223,7 +231,7 @@ _CLASSES: dict[Meaning, type[StatekeeperError]] = {
 }
 
 
-def _summary(error: oracledb.Error) -> str:
-    """The message on one line, without the links at its end."""
-    text = _HELP.sub("", str(error)).strip()
+def _one_line(message: str) -> str:
+    """A message without line breaks and the links at its end."""
+    text = _HELP.sub("", message).strip()
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

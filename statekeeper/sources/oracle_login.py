@@ -1,6 +1,7 @@
 """How a session with an Oracle database is opened: what the driver is given, how long it may take, how it is set up.
 
-Decides the session's settings, which make texts compare by their bytes, moments be UTC and queries run in one process.
+Decides the session's settings, which make texts compare by their bytes, moments be UTC and of the
+Gregorian calendar, and queries run in one process.
 The driver limits the TCP connection alone: a listener, a TLS handshake or a login that goes silent would hold it for
 ever. So each address of the database has `connect_timeout` for everything until the session is set up.
 """
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
 
 MODULE = "statekeeper"
 SETTINGS = (
-    "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_COMP = BINARY NLS_SORT = BINARY NLS_NUMERIC_CHARACTERS = '.,'",
+    (
+        "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_CALENDAR = 'GREGORIAN' NLS_COMP = BINARY NLS_SORT = BINARY "
+        "NLS_NUMERIC_CHARACTERS = '.,'"
+    ),
     "ALTER SESSION DISABLE PARALLEL QUERY",
 )
 

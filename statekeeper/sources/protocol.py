@@ -57,6 +57,10 @@ class SourceCount(Frozen):
 class SourceSession(Protocol):
     """One session with a database."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the source said at the login that a person should know, a sentence each."""
+
     def identity(self) -> dict[str, str]:
         """Which database this is, as `Snapshot.identity` keeps it."""
 

@@ -19,6 +19,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sources import OracleSource
 from statekeeper.errors import LoginRefused, SourceUnreachable, StatekeeperError
+from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.model.table import Relation
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
@@ -270,3 +271,35 @@ def test_thick_mode_asks_for_the_libraries_where_they_are_said_to_be(server, tmp
     assert f"{folder}/libclntsh.so" in said
     assert "install the Oracle Client libraries and name their folder in client_lib_dir" in said
     assert len(server.logons()) == logons
+
+
+# --- what the database says of a login that succeeds, and what a session begins with
+
+
+def test_a_password_that_expires_soon_is_a_warning_of_the_run_once(server, tmp_path, caplog):
+    server.create_user("LATE", "late-secret", "all")
+    server.alter_user("LATE", grace_days=7)
+    server.create_table("SALES", "LINES", [("ID", "NUMBER(9)")], [(1,)])
+    lake = Lake(tmp_path, server)
+    tables = [{"schema_name": "SALES", "table_name": name} for name in ("ORDERS", "LINES")]
+    lake.configure(*tables, source={"user": "late", "password": "late-secret"})
+    extractor = StatefulDataExtractor.from_config(tmp_path / "ora.yml", date="2026-01-06")
+    with caplog.at_level("WARNING", "statekeeper"):
+        assert extractor.run().exit_code == 0
+    said = [record.getMessage() for record in caplog.records if "ORA-28002" in record.getMessage()]
+    assert len(said) == 1
+    assert "expire within 7 days" in said[0]
+    assert "ALTER USER late IDENTIFIED BY" in said[0]
+
+
+def test_moments_are_of_the_gregorian_calendar_whatever_the_database_prefers(server, tmp_path):
+    moment = dt.datetime(2026, 3, 29, 1, 30, 15, 123456)  # noqa: DTZ001 - a wall clock
+    server.create_table("SALES", "MOMENTS", [("AT", "TIMESTAMP(9)")], [(moment,)])
+    server.set(settings={"NLS_CALENDAR": "Thai Buddha"})
+    try:
+        lake = Lake(tmp_path, server)
+        lake.configure({"schema_name": "SALES", "table_name": "MOMENTS"}, source={"fractional_seconds": "us"})
+        assert lake.run().exit_code == 0
+    finally:
+        server.set(settings={})
+    assert lake.published("MOMENTS").column("AT").to_pylist() == [moment]

@@ -143,7 +143,11 @@ class Greeting:
         }  # fmt: skip
         body = answers.pairs([(key, value, 0) for key, value in said.items()])
         state = answers.session_state(session.number, session.serial, release)
-        self._respond([body, state, answers.closing(Outcome(), self._sequence, self.agreement)])
+        warnings = []
+        if user.grace_days is not None:
+            text = f"ORA-28002: the password will expire within {user.grace_days} days"
+            warnings.append(answers.warning(28002, text))
+        self._respond([body, state, *warnings, answers.closing(Outcome(), self._sequence, self.agreement)])
         return True
 
     def _logon_error(self, user: User | None, *, proved: bool) -> int:

@@ -26,6 +26,7 @@ DEFAULTS = {
     "NLS_DATE_FORMAT": "DD-MON-RR", "NLS_TIMESTAMP_FORMAT": "DD-MON-RR HH.MI.SSXFF AM",
     "NLS_TIMESTAMP_TZ_FORMAT": "DD-MON-RR HH.MI.SSXFF AM TZR", "NLS_NUMERIC_CHARACTERS": ".,", "NLS_COMP": "BINARY",
     "NLS_SORT": "BINARY", "NLS_LANGUAGE": "AMERICAN", "NLS_TERRITORY": "AMERICA", "NLS_LENGTH_SEMANTICS": "BYTE",
+    "NLS_CALENDAR": "GREGORIAN",
 }  # fmt: skip
 
 
@@ -44,7 +45,7 @@ class Session:
         self.program = self.machine = self.os_user = self.process = ""
         self.proxy_user: str | None = None
         self.logged_on = dt.datetime.now(dt.UTC)
-        self.settings = dict(DEFAULTS)
+        self.settings = DEFAULTS | database.settings
         self.zone_text = "+00:00"
         self.zone_minutes = 0
         self.flashback_scn: int | None = None

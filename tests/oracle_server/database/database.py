@@ -53,6 +53,8 @@ class Database:
         self.first_scn = FIRST_SCN
         self.container = "TESTPDB"
         self.character_set = "AL32UTF8"
+        self.settings: dict[str, str] = {}
+        """What sessions begin with, where it is not Oracle's default, such as NLS_CALENDAR."""
         self.release = RELEASES[release]
         self.clock = Clock()
         self.tables = Tables(self.clock, path)

@@ -32,6 +32,8 @@ class User:
     privileges: set[str] = field(default_factory=set)
     locked: bool = False
     expired: bool = False
+    grace_days: int | None = None
+    """The password has expired, and may be used for so many days more."""
     session_limit: int | None = None
     number: int = 100
     failed_logons: int = 0

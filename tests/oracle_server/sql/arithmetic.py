@@ -117,7 +117,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., object], list[str], str]] = {
     "ora_format_number": (
         lambda value, model: formats.format_number(decode_number(value), model), [NUMBER, "VARCHAR"], "VARCHAR",
     ),
-    "ora_format_moment": (formats.format_moment, ["HUGEINT", "INTEGER", "VARCHAR"], "VARCHAR"),
+    "ora_format_moment": (formats.format_moment, ["HUGEINT", "INTEGER", "VARCHAR", "INTEGER"], "VARCHAR"),
     "ora_parse_nanos": (_parsed, ["VARCHAR", "VARCHAR"], "HUGEINT"),
     "ora_parse_offset": (_parsed_offset, ["VARCHAR", "VARCHAR"], "INTEGER"),
     "ora_add_months": (_add_months, ["BIGINT", "BIGINT"], "BIGINT"),

@@ -81,7 +81,8 @@ class Conversions:
             minutes = f"({typed.sql}).minutes"
         elif typed.type.name == "TIMESTAMP WITH LOCAL TIME ZONE":
             minutes = str(self.translator.session.zone_minutes)
-        return f"ora_format_moment({unit}({self.instant(typed)})::HUGEINT{factor}, {minutes}, {text(model)})"
+        era = formats.ERAS[self.translator.session.settings["NLS_CALENDAR"].upper()]
+        return f"ora_format_moment({unit}({self.instant(typed)})::HUGEINT{factor}, {minutes}, {text(model)}, {era})"
 
     def comparable(self, left: Typed, right: Typed) -> tuple[str, str]:
         """Both sides in one form that compares as Oracle compares them."""

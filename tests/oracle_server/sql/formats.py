@@ -21,10 +21,12 @@ LONG_MONTHS = (
 )  # fmt: skip
 DAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 JULIAN_OF_1970 = 2440588
+ERAS = {"GREGORIAN": 0, "THAI BUDDHA": 543}
+"""By NLS_CALENDAR, the years between its own and the common era."""
 
 
-def format_moment(nanos: int | None, minutes: int | None, model: str) -> str | None:
-    """TO_CHAR of a date or timestamp: nanoseconds since 1970 in UTC, and the offset in minutes."""
+def format_moment(nanos: int | None, minutes: int | None, model: str, era: int = 0) -> str | None:
+    """TO_CHAR of a date or timestamp: nanoseconds since 1970 in UTC, the offset in minutes, and the calendar's era."""
     if nanos is None:
         return None
     offset = minutes or 0
@@ -35,7 +37,7 @@ def format_moment(nanos: int | None, minutes: int | None, model: str) -> str | N
     month = int(day.astype("datetime64[M]").astype(np.int64)) % 12 + 1
     of_month = int((day - day.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64)) + 1
     of_year = int((day - day.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64)) + 1
-    shown = year - 1 if year <= 0 else year
+    shown = (year - 1 if year <= 0 else year) + era
     hours, sign = second // 3600, "-" if offset < 0 else "+"
     zone_hours, zone_minutes = f"{sign}{abs(offset) // 60:02}", f"{abs(offset) % 60:02}"
     weekday = DAYS[(int(days) + 3) % 7]

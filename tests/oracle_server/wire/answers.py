@@ -68,6 +68,12 @@ def closing(outcome: Outcome, sequence: int, agreement: Agreement) -> bytes:
     return b"".join(out)
 
 
+def warning(code: int, text: str) -> bytes:
+    """Message 0F: what the client should know of a call that succeeded."""
+    said = text.encode()
+    return b"\x0f" + ub(code) + ub(len(said)) + ub(0) + clr(said)
+
+
 def describe(columns: list[ColumnForm], agreement: Agreement) -> bytes:
     """Message 10: the columns of a query."""
     now = scalars.encode_date(dt.datetime.now(dt.UTC))
