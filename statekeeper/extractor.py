@@ -29,7 +29,7 @@ from statekeeper.runner import RunIdentity, Runner
 from statekeeper.schemas.differences import DiffReport
 from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.documents import load_manifest
+from statekeeper.store.manifest import load_manifest
 from statekeeper.store.probe import disk_under
 
 

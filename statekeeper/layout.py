@@ -12,6 +12,7 @@
     <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
     .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
 <base_path>/_runs/<run_id>.json   the run manifest
+<base_path>/_runs/<run_id>.lock   its lock (with leases: <run_id>.lock.<epoch>)
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
                                   the snapshots that all tables of the run from a source read at; the newest counts
 <base_path>/_runs/.<run_id>.spark-<token>/   what driver and executors tell each other, while a run is under way
@@ -39,6 +40,11 @@ def runs_folder(base_path: Path) -> Path:
 def manifest_file(base_path: Path, run_id: str) -> Path:
     """The manifest of a run."""
     return runs_folder(base_path) / f"{safe_name(run_id)}.json"
+
+
+def manifest_lock(base_path: Path, run_id: str) -> Path:
+    """The lock of a run's manifest, which is held while it is changed."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}.lock"
 
 
 def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path:

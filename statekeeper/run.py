@@ -22,10 +22,12 @@ from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.logs import Redactor
 from statekeeper.model.record import Owner, StateRecord
+from statekeeper.next_command import RunCommands
 from statekeeper.planning import probe_source
 from statekeeper.reporting import Reporter
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk
+from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -48,8 +50,13 @@ class Run:
     snapshots: RunSnapshots
     extracted: ExtractedTables
     hooks: Hooks
+    commands: RunCommands
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+
+    def update_manifest(self, change: ManifestChange) -> None:
+        """Change the run's manifest; see `store.manifest.update_manifest`. It blocks: call it in a thread."""
+        update_manifest(self.disk, self.pipeline.output, self.run_id, change)
 
     @asynccontextmanager
     async def stepped_aside(self) -> AsyncIterator[None]:

@@ -18,20 +18,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from statekeeper import __version__
-from statekeeper.config.extraction import ExtractionConfig, Pipeline, run_id_of
+from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
-from statekeeper.errors import StateDamaged, StorageError
+from statekeeper.errors import StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.table import TableRef
+from statekeeper.next_command import RunCommands, quoted
 from statekeeper.report import Outcome, RunReport, TableReport
 from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk, LocalDisk
-from statekeeper.store.documents import load_manifest, save_last_run, save_manifest
+from statekeeper.store.documents import save_last_run
+from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.owner import this_process
 from statekeeper.turn import perform
 
@@ -148,31 +150,48 @@ class Runner:
                 disk=self.disk,
                 base_path=Path(self.pipeline.output.base_path),
                 run_id=self.identity.run_id,
-                force_command=self._force_command,
+                force_command=quoted(self.commands.force()),
             ),
             extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline),
+            commands=self.commands,
             active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
             layout_of=self.layout_of,
         )
 
     @property
-    def _force_command(self) -> str:
-        """What reads every table of this run again, to be typed."""
+    def commands(self) -> RunCommands:
+        """What a person types next about this run."""
         identity = self.identity
-        if identity.config_path is None:
-            return "force_reprocess=True for all tables of the run at once"
-        named = identity.run_id != run_id_of(self.pipeline.name, identity.extraction_date)
-        run = f" --run-id {identity.run_id}" if named else ""
-        path = self.pipeline.path or identity.config_path
-        return f"`statekeeper run {path} --date {identity.extraction_date}{run} --force-reprocess` without --table"
+        return RunCommands.of(
+            pipeline=self.pipeline.name,
+            extraction_date=identity.extraction_date,
+            run_id=identity.run_id,
+            config_path=Path(identity.config_path) if identity.config_path else None,
+            tables_path=Path(identity.tables_path) if identity.tables_path else None,
+            working_folder=Path.cwd(),
+        )
 
     def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
         base_path = Path(self.pipeline.output.base_path)
-        earlier = load_manifest(self.disk, base_path, self.identity.run_id)
         self._sweep_mailboxes(base_path)
-        manifest = RunManifest(
+        begun = self._update_manifest(lambda earlier: self._begun(earlier, tables, started))
+        assert begun is not None, "a run that begins has a manifest"
+        last_run = LastRun(
+            run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
+        )
+        try:
+            save_last_run(self.disk, self.working_folder, last_run)
+        except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
+            _LOG.warning("this run will not be known as the last one: %s", error.message)
+        return begun
+
+    def _begun(
+        self, earlier: RunManifest | None, tables: tuple[ExtractionConfig, ...], started: datetime
+    ) -> RunManifest:
+        joined = self._joined(earlier, {config.table for config in tables})
+        return RunManifest(
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
             extraction_date=self.identity.extraction_date.isoformat(),
@@ -182,18 +201,10 @@ class Runner:
             base_path=self.pipeline.output.base_path,
             engine=self.pipeline.execution.engine.value,
             statekeeper_version=__version__,
-            tables=self._joined(earlier, {config.table for config in tables}),
+            tables=joined,
             started_at=started,
+            failures=tuple(found for found in earlier.failures if found.table in joined) if earlier else (),
         )
-        save_manifest(self.disk, base_path, manifest)
-        last_run = LastRun(
-            run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
-        )
-        try:
-            save_last_run(self.disk, self.working_folder, last_run)
-        except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
-            _LOG.warning("this run will not be known as the last one: %s", error.message)
-        return manifest
 
     def _sweep_mailboxes(self, base_path: Path) -> None:
         """Remove what drivers of this run on Spark left who died, whichever engine goes on with it."""
@@ -204,14 +215,15 @@ class Runner:
             sweep_dead_mailboxes(base_path, self.identity.run_id)
 
     def _end(self, manifest: RunManifest, ended: datetime, exit_code: int) -> None:
-        """Write down how the run ended, with the tables that another process has begun in it meanwhile."""
-        base_path = Path(self.pipeline.output.base_path)
-        latest = manifest
-        with suppress(StateDamaged):
-            latest = load_manifest(self.disk, base_path, self.identity.run_id) or manifest
-        tables = self._joined(latest, set(manifest.tables))
-        changes = {"tables": tables, "ended_at": ended, "exit_code": exit_code}
-        save_manifest(self.disk, base_path, manifest.model_copy(update=changes))
+        """Write down how the run ended, in the manifest as it is now: others may have begun tables of the run since."""
+        changes = {"ended_at": ended, "exit_code": exit_code}
+        try:
+            self._update_manifest(lambda latest: (latest or manifest).model_copy(update=changes))
+        except StatekeeperError as error:  # what became of the tables is in their states, and is reported all the same
+            _LOG.warning("the end of this run could not be written down: %s", error.message)
+
+    def _update_manifest(self, change: ManifestChange) -> RunManifest | None:
+        return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
 
     def _joined(self, earlier: RunManifest | None, tables: set[TableRef]) -> tuple[TableRef, ...]:
         """The tables of a run: those that it had before, and those that it is begun with now.

@@ -18,9 +18,18 @@ from pydantic import ValidationError
 from statekeeper import layout
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
-from statekeeper.model.manifest import ChunkProgress, LastRun, RunManifest, RunStatus, TableStateFailure, TableStatus
+from statekeeper.model.manifest import (
+    ChunkProgress,
+    LastRun,
+    RunManifest,
+    RunStatus,
+    TableStateFailure,
+    TableStatus,
+    run_id_of,
+)
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
+from statekeeper.next_command import command, quoted
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document
@@ -41,15 +50,19 @@ class RunLocation:
     run_id: str
 
 
-def find_run(cwd: Path, *, config_path: Path | None, base_path: Path | None, run_id: str | None) -> RunLocation:
+def find_run(
+    cwd: Path, *, config_path: Path | None, base_path: Path | None, day: date | None = None, run_id: str | None = None
+) -> RunLocation:
     """The run that a command means.
 
     Without a config it is the one that the last run in `cwd` left word of; with one, whose base path the caller passes,
-    the newest run of that config. `run_id` names another run under the same base path.
+    the newest run of that config. With `day` it is the run of that extraction date: the one with the default run id,
+    else the newest. `run_id` names any run under the same base path.
 
     Raises:
         UsageError: there is no such run.
     """
+    known: str | None = None
     if base_path is None:
         last = last_run(cwd)
         if last is None:
@@ -57,15 +70,15 @@ def find_run(cwd: Path, *, config_path: Path | None, base_path: Path | None, run
                 f"no run is known here: {cwd / layout.LAST_RUN} does not exist",
                 hint="run `statekeeper run CONFIG` first, or name a config",
             )
-        base_path = cwd / last.base_path
-        known: str | None = last.run_id
-    else:
-        known = _newest_run(base_path, config_path)
+        base_path, known = cwd / last.base_path, last.run_id
+        config_path = Path(last.config_path) if last.config_path else None
+    if known is None or day is not None:
+        known = _newest_run(base_path, config_path, day)
     wanted = run_id or known
     if wanted is None:
-        raise UsageError(
-            f"{config_path} has no run under {base_path}", hint=f"run `statekeeper run {config_path}` first"
-        )
+        of = f"run of {day}" if day else "run"
+        first = command("run", str(config_path or "CONFIG"), *(("--date", day.isoformat()) if day else ()))
+        raise UsageError(f"{config_path or cwd} has no {of} under {base_path}", hint=f"run {quoted(first)} first")
     if not layout.manifest_file(base_path, wanted).exists():
         others = ", ".join(path.stem for path in _manifests(base_path)[:_RUNS_NAMED])
         raise UsageError(
@@ -73,6 +86,16 @@ def find_run(cwd: Path, *, config_path: Path | None, base_path: Path | None, run
             hint=f"the newest there: {others}" if others else "run `statekeeper run CONFIG` first",
         )
     return RunLocation(base_path=base_path, run_id=wanted)
+
+
+def is_of_config(manifest: RunManifest, config_path: Path | None) -> bool:
+    """Whether a run was started from this config file, by whichever path; None: from Python, without a config.
+
+    Both paths are followed now: what is at one path is one config, also where a link has been pointed elsewhere since.
+    """
+    if manifest.config_path is None or config_path is None:
+        return manifest.config_path is None and config_path is None
+    return Path(manifest.config_path).resolve() == config_path.resolve()
 
 
 def last_run(cwd: Path) -> LastRun | None:
@@ -212,16 +235,20 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
     return ChunkProgress(done=sum(bool(_RECEIPT_NAME.match(name)) for name in receipts), total=total)
 
 
-def _newest_run(base_path: Path, config_path: Path | None) -> str | None:
-    wanted = str(config_path.resolve()) if config_path else None
+def _newest_run(base_path: Path, config_path: Path | None, day: date | None) -> str | None:
+    """The newest run of a config (None: of Python); of those of a `day`, the one with the default id."""
+    newest: str | None = None
     for path in _manifests(base_path):
         try:
             manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
         except (OSError, StateDamaged):
             continue  # it can be named by --run-id, which then says what is wrong with it
-        if wanted is None or manifest.config_path == wanted:
+        if not is_of_config(manifest, config_path) or (day and manifest.extraction_date != day.isoformat()):
+            continue
+        newest = newest or manifest.run_id
+        if day is None or manifest.run_id == run_id_of(manifest.pipeline, day):
             return manifest.run_id
-    return None
+    return newest
 
 
 def _manifests(base_path: Path) -> list[Path]:

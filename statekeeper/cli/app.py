@@ -93,6 +93,7 @@ def run(
 
 @app.command()
 @options.config_argument_or_last_run
+@options.known_date
 @options.known_run_id
 @options.engine
 @options.databricks
@@ -105,6 +106,7 @@ def resume(
     terminal: Terminal,
     *,
     config: Path | None,
+    day: date | None,
     run_id: str | None,
     engine: str | None,
     is_databricks: bool,
@@ -114,7 +116,7 @@ def resume(
     no_progress: bool,
 ) -> int:
     """Go on with a run: only its tables that are not complete. Without CONFIG: the last run of this directory."""
-    again = RunRequest.again(config, run_id, engine=engine, workers=workers)
+    again = RunRequest.again(config, day, run_id, engine=engine, workers=workers)
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.resume()
@@ -123,13 +125,16 @@ def resume(
 
 @app.command()
 @options.config_argument_or_last_run
+@options.known_date
 @options.known_run_id
 @options.as_json
 @click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
 @in_terminal
-def status(terminal: Terminal, *, config: Path | None, run_id: str | None, is_json: bool, watch: bool) -> int:
+def status(
+    terminal: Terminal, *, config: Path | None, day: date | None, run_id: str | None, is_json: bool, watch: bool
+) -> int:
     """Show how a run stands, from its files alone. Without CONFIG: the last run of this directory."""
-    found = locate(config, run_id)
+    found = locate(config, day, run_id)
     while True:
         current = read_status(found.base_path, found.run_id)
         if watch and not is_json:
@@ -168,6 +173,7 @@ def plan(
 
 @app.command()
 @options.config_argument_or_last_run
+@options.known_date
 @options.known_run_id
 @options.as_json
 @options.log_format
@@ -177,13 +183,14 @@ def verify(
     terminal: Terminal,
     *,
     config: Path | None,
+    day: date | None,
     run_id: str | None,
     is_json: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
     """Check again everything that a run has published. Without CONFIG: the last run of this directory."""
-    request = RunRequest.again(config, run_id)
+    request = RunRequest.again(config, day, run_id)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         report = extractor.verify()
     return terminal.show_result(report, render.show_verification, is_json=is_json)
@@ -191,15 +198,24 @@ def verify(
 
 @app.command()
 @options.config_argument_or_last_run
+@options.known_date
 @options.known_run_id
 @click.option("--failed", is_flag=True, help="Reset every table that failed.")
 @click.option("--table", "tables", multiple=True, metavar="NAME", help="Reset this table. May be given several times.")
 @in_terminal
-def reset(terminal: Terminal, *, config: Path | None, run_id: str | None, failed: bool, tables: tuple[str, ...]) -> int:
+def reset(
+    terminal: Terminal,
+    *,
+    config: Path | None,
+    day: date | None,
+    run_id: str | None,
+    failed: bool,
+    tables: tuple[str, ...],
+) -> int:
     """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
     if failed == bool(tables):
         raise click.UsageError("say which tables: either --failed, or --table NAME (several times)")
-    with terminal.extractor(RunRequest.again(config, run_id), has_workers=False) as extractor:
+    with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False) as extractor:
         keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
     for key in keys:
         terminal.screen.line(f"{key} is reset")

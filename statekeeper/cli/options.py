@@ -57,6 +57,9 @@ new_run_id = click.option("--run-id", metavar="ID", help="The run's name. [defau
 known_run_id = click.option(
     "--run-id", metavar="ID", help="Another run. [default: the newest of CONFIG, or the last of this directory]"
 )
+known_date = click.option(
+    "--date", "day", type=_Day(), help="The run of this extraction date. [default: the newest run]"
+)
 engine = click.option(
     "--engine",
     type=click.Choice(["local", "spark"]),

@@ -25,14 +25,20 @@ class RunRequest:
 
     @classmethod
     def again(
-        cls, config: Path | None, run_id: str | None, *, engine: str | None = None, workers: int | None = None
+        cls,
+        config: Path | None,
+        day: date | None,
+        run_id: str | None,
+        *,
+        engine: str | None = None,
+        workers: int | None = None,
     ) -> RunRequest:
         """The request that a run on disk was started with: its config, its date, its file of tables.
 
         Raises:
             UsageError: there is no such run, or it was made in Python and has no config to read again.
         """
-        found = locate(config, run_id)
+        found = locate(config, day, run_id)
         manifest = read_manifest(found.base_path, found.run_id)
         known = config or (Path(manifest.config_path) if manifest.config_path else None)
         if known is None:
@@ -50,11 +56,11 @@ class RunRequest:
         )
 
 
-def locate(config: Path | None, run_id: str | None) -> RunLocation:
-    """Where the run is that CONFIG and --run-id name; without CONFIG, the last run of this directory."""
+def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:
+    """Where the run is that CONFIG, --date and --run-id name; without them, the last run of this directory."""
     base_path = None
     if config is not None:
         from statekeeper.config.base_path import base_path_of
 
         base_path = base_path_of(config, environ=os.environ)
-    return find_run(Path.cwd(), config_path=config, base_path=base_path, run_id=run_id)
+    return find_run(Path.cwd(), config_path=config, base_path=base_path, day=day, run_id=run_id)

@@ -29,6 +29,7 @@ from statekeeper.config.tables import (
 from statekeeper.errors import ConfigError
 from statekeeper.model.base import Frozen
 from statekeeper.model.keys import Keys
+from statekeeper.model.manifest import run_id_of
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Relation, TableRef
 
@@ -140,11 +141,6 @@ def _secrets_in(value: object) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _secrets_in(part)
-
-
-def run_id_of(pipeline: str, extraction_date: date) -> str:
-    """The name of a pipeline's run at a date: `<pipeline>-<yyyymmdd>`."""
-    return f"{pipeline}-{extraction_date:%Y%m%d}"
 
 
 def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:

@@ -1,13 +1,45 @@
-"""The run manifest, and the pointer that lets a bare `resume` or `status` find the last run."""
+"""The run manifest, the pointer that lets a bare `resume` or `status` find the last run, and what `status` answers.
+
+Named methods return the next manifest; `statekeeper.store.manifest` is the only one that keeps it.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import date
+from enum import StrEnum
+from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, Frozen
+from statekeeper.model.record import Failure
 from statekeeper.model.table import TableRef
+
+
+def run_id_of(pipeline: str, extraction_date: date) -> str:
+    """The name of a pipeline's run at a date: `<pipeline>-<yyyymmdd>`."""
+    return f"{pipeline}-{extraction_date:%Y%m%d}"
+
+
+class FoundBy(StrEnum):
+    """Which command found that a table failed."""
+
+    RUN = "run"
+    VERIFY = "verify"
+
+
+class TableFailure(Frozen):
+    """A table that failed although its state does not say so.
+
+    A run finds it where the state could not be read or written, or must stay as it is (a broken model file does not
+    change what is published); `verify` finds damage to what is published.
+    """
+
+    table: TableRef
+    found_by: FoundBy
+    at: AwareDatetime
+    failure: Failure
+    plan_id: str | None = Field(default=None, description="of the published data that `verify` found damaged")
 
 
 class RunManifest(Document):
@@ -28,6 +60,22 @@ class RunManifest(Document):
     started_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     exit_code: int | None = None
+    failures: tuple[TableFailure, ...] = Field(default=(), description="what the tables' states cannot say")
+
+    def failure_of(self, table: TableRef) -> TableFailure | None:
+        """What is recorded here of a table."""
+        return next((found for found in self.failures if found.table == table), None)
+
+    def with_failure(self, failure: TableFailure) -> Self:
+        """With a table's failure, in place of an earlier one of it."""
+        others = tuple(found for found in self.failures if found.table != failure.table)
+        return self.model_copy(update={"failures": (*others, failure)})
+
+    def without_failure(self, table: TableRef) -> Self:
+        """Without the failure of a table, which holds again or says itself what is wrong."""
+        if self.failure_of(table) is None:
+            return self
+        return self.model_copy(update={"failures": tuple(found for found in self.failures if found.table != table)})
 
 
 class LastRun(Frozen):

@@ -1,4 +1,4 @@
-"""The documents beside the state: plan, receipts, metadata, run manifest and snapshots, the pointer to the last run.
+"""The documents beside the state: plan, receipts, metadata, a run's snapshots, the pointer to the last run.
 
 Decides for each how it is written (created once or replaced) and what a damaged one means. Damage to a receipt costs
 its chunk: a torn one, which only a disk without link can have, must not block the chunk. Damage to anything else is an
@@ -19,9 +19,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from statekeeper.errors import StateDamaged
-from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, manifest_file, run_snapshots_folder
+from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
 from statekeeper.model.base import Document
-from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
@@ -175,7 +175,7 @@ def load_sift(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Sift
     """The receipt of a sifted part; None if there is none. What is torn or belongs elsewhere is removed."""
     path = staging.sift_receipt(chunk_id)
     try:
-        receipt = _load(disk, path, SiftReceipt)
+        receipt = load_document(disk, path, SiftReceipt)
     except StateDamaged:
         receipt = None
         _remove(disk, path, role="sift_receipt")
@@ -198,7 +198,7 @@ def save_rejects(disk: Disk, staging: Staging, receipt: RejectsReceipt) -> None:
 def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt | None:
     """The receipt of all rejected rows; None if there is none. What is torn or belongs elsewhere is removed."""
     try:
-        receipt = _load(disk, staging.rejects_receipt, RejectsReceipt)
+        receipt = load_document(disk, staging.rejects_receipt, RejectsReceipt)
     except StateDamaged:
         receipt = None
         discard_rejects(disk, staging)
@@ -229,16 +229,6 @@ def load_metadata(disk: Disk, path: Path) -> Metadata | None:
         raise StateDamaged(f"{path} is not a metadata file of statekeeper: {_first(error)}") from error
 
 
-def save_manifest(disk: Disk, base_path: Path, manifest: RunManifest) -> None:
-    """Keep the manifest of a run; of several processes in one run, the last wins."""
-    _replace_unguarded(disk, manifest_file(base_path, manifest.run_id), manifest.to_bytes(), role="manifest")
-
-
-def load_manifest(disk: Disk, base_path: Path, run_id: str) -> RunManifest | None:
-    """The manifest of a run; None if it is missing. Raises StateDamaged if it is torn or foreign."""
-    return _load(disk, manifest_file(base_path, run_id), RunManifest)
-
-
 def newest_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> int:
     """The number of the newest snapshot that a run has of a source, by the names alone; 0 where it has none."""
     names = disk.names(run_snapshots_folder(base_path, run_id, source_name))
@@ -249,7 +239,7 @@ def load_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str
     """The newest snapshot that a run has of a source; None if it has none. Raises StateDamaged if it is not one."""
     number = newest_run_snapshot(disk, base_path, run_id, source_name)
     path = _run_snapshot_file(base_path, run_id, source_name, number)
-    found = _load(disk, path, RunSnapshot)
+    found = load_document(disk, path, RunSnapshot)
     if found is not None and (found.run_id, found.source_name, found.number) != (run_id, source_name, number):
         raise StateDamaged(
             f"{path} is snapshot {found.number} of {found.source_name} in run {found.run_id}, "
@@ -293,8 +283,12 @@ def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: i
 
 def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
     """Remember the last run of a working directory."""
-    data = (last_run.model_dump_json(indent=2) + "\n").encode()
-    _replace_unguarded(disk, folder / LAST_RUN, data, role="last_run")
+    path, data = folder / LAST_RUN, (last_run.model_dump_json(indent=2) + "\n").encode()
+    with storage_errors(path, "save"):
+        disk.make_folder(path.parent, role="last_run")
+        sweep_temps(disk, path.parent, {path.name}, is_abandoned)
+        settle(disk, path, role="last_run")
+    replace(disk, path, data, role="last_run", fence=NO_FENCE)
 
 
 def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
@@ -312,14 +306,6 @@ def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
         ) from error
 
 
-def _replace_unguarded(disk: Disk, path: Path, data: bytes, *, role: str) -> None:
-    with storage_errors(path, "save"):
-        disk.make_folder(path.parent, role=role)
-        sweep_temps(disk, path.parent, {path.name}, is_abandoned)
-        settle(disk, path, role=role)
-    replace(disk, path, data, role=role, fence=NO_FENCE)
-
-
 def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:
     names = disk.names(staging.receipts)
     found = (_RECEIPT.fullmatch(name) or _OF_ATTEMPT.fullmatch(name) for name in names)
@@ -332,7 +318,7 @@ def _remove(disk: Disk, path: Path, *, role: str) -> None:
         disk.sync_folder(path.parent, role=role)
 
 
-def _load(disk: Disk, path: Path, kind: type[D]) -> D | None:
+def load_document(disk: Disk, path: Path, kind: type[D]) -> D | None:
     """A document that is replaced, or None."""
     data = _read(disk, path)
     return None if data is None else kind.from_bytes(data, where=str(path))

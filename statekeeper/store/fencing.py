@@ -13,7 +13,7 @@ from contextlib import suppress
 from statekeeper.layout import ExtractionLayout
 from statekeeper.store.disk import Disk
 from statekeeper.store.slots import settle
-from statekeeper.store.temps import older_than, sweep_temps
+from statekeeper.store.temps import left_before, older_than, sweep_temps
 
 _READY = ("publish.", "beside.")
 
@@ -28,12 +28,12 @@ def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable
 
 
 def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
-    """Take from the owners of epochs below `epoch` what they may be about to rename.
+    """Take from earlier owners what they may be about to rename: those of epochs below `epoch`; under a flock, all.
 
     A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same staging folder, and `beside.` too.
     It may hold the output that its owner exchanged for the new one, so what becomes of it is up to publication.
     """
-    sweep_documents(disk, layout, older_than(epoch))
+    sweep_documents(disk, layout, left_before(epoch))
     for plan_id in disk.names(layout.staging_root):
         plan_folder = layout.staging_root / plan_id
         if not disk.is_folder(plan_folder):

@@ -10,17 +10,16 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.errors import LockHeld, LockLost, StorageError
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.failpoints import failpoint
-from statekeeper.store.fencing import sweep_documents
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
 
@@ -60,14 +59,15 @@ class FileLock(ExtractionLock):
         failpoint("unlock", "lock", "after")
 
 
-def acquire_flock(disk: Disk, layout: ExtractionLayout, *, owner: Owner, ttl: timedelta) -> FileLock:
-    """Take the flock of an extraction, and remove what a dead owner left half written.
+def acquire_flock(
+    disk: Disk, path: Path, *, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]
+) -> FileLock:
+    """Take the flock at `path`; `take_over(0)` then removes what a dead owner left half written.
 
     Raises:
         LockHeld: another runner, in this process or another, has it.
         StorageError: the lock file cannot be made, or its file system has no flock.
     """
-    path = layout.lock
     failpoint("lock", "lock", "before")
     with storage_errors(path, "lock"):
         descriptor = _locked_descriptor(disk, path)
@@ -76,7 +76,7 @@ def acquire_flock(disk: Disk, layout: ExtractionLayout, *, owner: Owner, ttl: ti
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder.to_bytes(), 0)
             failpoint("lock", "lock", "after")
-            sweep_documents(disk, layout, lambda _token: True)
+            take_over(_EPOCH)
         except BaseException:
             os.close(descriptor)
             raise

@@ -12,17 +12,16 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.errors import LockLost, StorageError
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import create_once, replace, storage_errors
-from statekeeper.store.fencing import fence_off
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document, second_slot
@@ -136,26 +135,28 @@ _LOST_HINT = (
 )
 
 
-def acquire_lease(disk: Disk, layout: ExtractionLayout, *, owner: Owner, ttl: timedelta) -> Lease:
-    """Take the lease of an extraction, waiting for up to a ttl to see whether the present holder lives.
+def acquire_lease(disk: Disk, path: Path, *, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]) -> Lease:
+    """Take the lease at `path`, waiting for up to a ttl to see whether the present holder lives.
+
+    `take_over` is called with the epoch that it has, and takes from the holders of lower ones what they left.
 
     Raises:
         LockHeld: another runner has it and lives.
         StorageError: a lock file cannot be made.
     """
-    files = LeaseFiles(disk, layout.lock)
+    files = LeaseFiles(disk, path)
     while True:
-        with storage_errors(layout.lock, "lock"):
+        with storage_errors(path, "lock"):
             highest = files.highest()
             if highest:
                 if not _is_free(files, highest, ttl):
                     continue
             else:
-                disk.make_folder(layout.folder, role="lock")
+                disk.make_folder(path.parent, role="lock")
             holder = Holder.of(owner, epoch=highest + 1, ttl=ttl)
             # Another may have been quicker; then the next round looks at that one.
             if _made(files, holder):
-                return _taken(files, layout, holder)
+                return _taken(files, holder, take_over)
 
 
 def lease_holder(disk: Disk, lock: Path) -> Owner | None:
@@ -173,10 +174,10 @@ def lease_holder(disk: Disk, lock: Path) -> Owner | None:
     return holder.owner
 
 
-def _taken(files: LeaseFiles, layout: ExtractionLayout, holder: Holder) -> Lease:
+def _taken(files: LeaseFiles, holder: Holder, take_over: Callable[[int], None]) -> Lease:
     lease = Lease(holder, files=files)
     try:
-        fence_off(files.disk, layout, epoch=holder.epoch)
+        take_over(holder.epoch)
         files.sweep(holder.epoch)
     except BaseException:
         lease.release()

@@ -1,4 +1,4 @@
-"""One runner per extraction: which kind of lock a folder needs, and how to take it or see who has it.
+"""Which kind of lock a folder needs, and how to take it or see who has it: of an extraction, or of any one document.
 
 The kinds are `store.flock` (one machine) and `store.lease` (several). All runners of an extraction must use the same
 kind; where one sees a local disk and another its network export, the configuration has to say `lease`.
@@ -7,6 +7,7 @@ kind; where one sees a local disk and another its network export, the configurat
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from statekeeper.layout import ExtractionLayout
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Disk, Writes
 from statekeeper.store.durable import storage_errors
+from statekeeper.store.fencing import fence_off
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lease import acquire_lease, lease_holder
@@ -59,7 +61,18 @@ def filesystem_type(folder: Path, mounts: str) -> str:
 
 
 def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owner, ttl: timedelta) -> ExtractionLock:
-    """Become the one runner of an extraction, and clear away what a dead one left half written.
+    """Become the one runner of an extraction, and clear away what a dead one left half written. Raises as below."""
+
+    def take_over(epoch: int) -> None:
+        fence_off(disk, layout, epoch=epoch)
+
+    return acquire_lock(disk, layout.lock, kind=kind, owner=owner, ttl=ttl, take_over=take_over)
+
+
+def acquire_lock(
+    disk: Disk, path: Path, *, kind: LockKind, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]
+) -> ExtractionLock:
+    """Hold the lock at `path`. `take_over` is called with its epoch, and takes from earlier holders what they left.
 
     A flock is had at once or not at all; for a lease it takes up to its ttl to tell a dead holder from a living one.
 
@@ -67,9 +80,9 @@ def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owne
         LockHeld: another runner has it; the message names it.
         StorageError: the file system refused.
     """
-    if choose_kind(disk, layout.folder, kind) is LockKind.LEASE:
-        return acquire_lease(disk, layout, owner=owner, ttl=ttl)
-    return acquire_flock(disk, layout, owner=owner, ttl=ttl)
+    if choose_kind(disk, path.parent, kind) is LockKind.LEASE:
+        return acquire_lease(disk, path, owner=owner, ttl=ttl, take_over=take_over)
+    return acquire_flock(disk, path, owner=owner, ttl=ttl, take_over=take_over)
 
 
 def peek(disk: Disk, layout: ExtractionLayout) -> Owner | None:

@@ -53,6 +53,11 @@ def older_than(epoch: int) -> Callable[[str], bool]:
     return lambda token: token.isdecimal() and int(token) < epoch
 
 
+def left_before(epoch: int) -> Callable[[str], bool]:
+    """Whether a token is an earlier holder's of the lock that is held with `epoch`; with 0, a flock, every one is."""
+    return older_than(epoch) if epoch else lambda _token: True
+
+
 def process_token() -> str:
     """A token that no other living thread has."""
     return f"{_machine()}-{os.getpid()}-{threading.get_ident()}"

@@ -19,7 +19,7 @@ from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.flock import acquire_flock
+from statekeeper.store.lock import acquire
 
 from .small_shop import DAY, Heard, Shop
 
@@ -208,7 +208,7 @@ class TestCancellation:
         def slow(*arguments, **options):
             waits.set()
             time.sleep(0.3)
-            return acquire_flock(*arguments, owner=options["owner"], ttl=options["ttl"])
+            return acquire(*arguments, **options)
 
         monkeypatch.setattr(turn, "acquire", slow)
         runner = shop.runner("orders")

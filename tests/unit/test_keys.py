@@ -9,13 +9,14 @@ from datetime import timedelta
 import pytest
 
 from statekeeper.config.loader import pipeline_of
+from statekeeper.config.output import LockKind
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
 from statekeeper.maintenance import preview_tables
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.flock import acquire_flock
+from statekeeper.store.lock import acquire
 from statekeeper.store.owner import this_process
 
 from .small_shop import Heard, Shop
@@ -241,7 +242,7 @@ class TestParents:
     def test_a_parent_that_another_run_holds_fails_its_child(self, shop):
         layout = shop.layout("customers")
         layout.folder.mkdir(parents=True)
-        with acquire_flock(LocalDisk(), layout, owner=this_process(), ttl=timedelta(minutes=1)):
+        with acquire(LocalDisk(), layout, kind=LockKind.FLOCK, owner=this_process(), ttl=timedelta(minutes=1)):
             reports = shop.run(ORDERS, CUSTOMERS)
         assert outcomes(reports) == {"orders": Outcome.FAILED, "customers": Outcome.HELD}
         assert reports["orders"].failure.kind is FailureKind.PARENT_MISSING

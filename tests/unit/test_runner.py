@@ -21,7 +21,7 @@ from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store.disk import LocalDisk
-from statekeeper.store.documents import load_manifest
+from statekeeper.store.manifest import load_manifest
 
 from .small_shop import DAY, Shop
 

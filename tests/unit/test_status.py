@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from statekeeper.model.manifest import RunStatus, TableStatus
 from statekeeper.model.record import Owner, State
 from statekeeper.status import find_run, read_status
 from statekeeper.store.owner import Liveness, this_process
-from tests.unit.run_on_disk import OWNER, PLAN_ID, RunOnDisk
+from tests.unit.run_on_disk import DAY, OWNER, PLAN_ID, RunOnDisk
 
 
 @pytest.fixture
@@ -220,6 +221,54 @@ def test_newest_run_of_a_config_is_found(run: RunOnDisk) -> None:
         manifest = layout.manifest_file(run.base_path, run_id)
         os.utime(manifest, (1_000_000 - age, 1_000_000 - age))
     assert find_run(run.cwd, config_path=config, base_path=run.base_path, run_id=None).run_id == "new"
+
+
+@pytest.mark.parametrize("started_by", ["real path", "link", "dots"])
+@pytest.mark.parametrize("asked_by", ["real path", "link", "dots", "relative"])
+def test_run_of_a_config_is_found_by_whichever_path_the_config_is_named(
+    run: RunOnDisk, monkeypatch: pytest.MonkeyPatch, started_by: str, asked_by: str
+) -> None:
+    folder = run.cwd / "configs"
+    folder.mkdir()
+    (folder / "demo.yml").touch()
+    (run.cwd / "link.yml").symlink_to(folder / "demo.yml")
+    monkeypatch.chdir(folder)
+    paths = {
+        "real path": folder / "demo.yml",
+        "link": run.cwd / "link.yml",
+        "dots": folder / ".." / "configs" / "demo.yml",
+        "relative": Path("demo.yml"),
+    }
+    run.write_manifest("A", config_path=str(paths[started_by]))
+    found = find_run(run.cwd, config_path=paths[asked_by], base_path=run.base_path)
+    assert found.run_id == run.run_id
+
+
+def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOnDisk) -> None:
+    config = run.cwd / "demo.yml"
+    run_ids = ["again", "demo-20260106"]
+    for age, run_id in enumerate(run_ids):
+        RunOnDisk(run.cwd, run_id=run_id).write_manifest("A", config_path=str(config))
+        os.utime(layout.manifest_file(run.base_path, run_id), (1_000_000 - age, 1_000_000 - age))
+
+    def found(day: date | None) -> str:
+        return find_run(run.cwd, config_path=config, base_path=run.base_path, day=day).run_id
+
+    assert (found(None), found(DAY)) == ("again", "demo-20260106")
+    layout.manifest_file(run.base_path, "demo-20260106").unlink()
+    assert found(DAY) == "again"
+    with pytest.raises(UsageError, match=r"has no run of 2026-01-07") as caught:
+        found(date(2026, 1, 7))
+    assert f"`statekeeper run {config} --date 2026-01-07`" in (caught.value.hint or "")
+
+
+def test_run_of_a_date_without_a_config_is_one_of_the_last_runs_config(run: RunOnDisk) -> None:
+    RunOnDisk(run.cwd, run_id="other").write_manifest("A", config_path="/other.yml")
+    run.write_manifest("A", config_path="/demo.yml")
+    assert find_run(run.cwd, config_path=None, base_path=None, day=DAY).run_id == run.run_id
+    run.write_manifest("A")  # in Python
+    RunOnDisk(run.cwd, run_id="extract").write_manifest("A")
+    assert find_run(run.cwd, config_path=None, base_path=None, day=DAY).run_id == "demo-20260106"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Plan, receipts, metadata and manifest on a real disk."""
+"""Plan, receipts, metadata and the pointer to the last run on a real disk."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.errors import LockLost, StateDamaged, StorageError
-from statekeeper.layout import LAST_RUN, ExtractionLayout, manifest_file
-from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.layout import LAST_RUN, ExtractionLayout
+from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, TableConfigRecord, ValidationSummary
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt, Receipt
@@ -106,21 +106,6 @@ def a_metadata() -> Metadata:
         columns={"id": "int64"},
         config_fingerprint="f",
         validation=ValidationSummary(reconcile="count", counted_rows=0, model=None, checks=0),
-    )
-
-
-def a_manifest() -> RunManifest:
-    return RunManifest(
-        run_id="shop-20260102",
-        pipeline="shop",
-        extraction_date="2026-01-02",
-        config_path=None,
-        config_fingerprint="f",
-        base_path="data",
-        engine="local",
-        statekeeper_version="0",
-        tables=(TABLE,),
-        started_at=NOW,
     )
 
 
@@ -250,18 +235,6 @@ def test_metadata_of_a_lost_lock_is_not_written(disk, layout):
     with pytest.raises(LockLost):
         documents.save_metadata(disk, layout, b"x", fence=Lost())
     assert disk.names(layout.folder) == []
-
-
-def test_manifest_is_replaced_and_loaded(disk, tmp_path):
-    assert documents.load_manifest(disk, tmp_path, "shop-20260102") is None
-    documents.save_manifest(disk, tmp_path, a_manifest())
-    documents.save_manifest(disk, tmp_path, a_manifest().model_copy(update={"ended_at": NOW, "exit_code": 0}))
-    assert documents.load_manifest(disk, tmp_path, "shop-20260102").exit_code == 0
-    path = manifest_file(tmp_path, "shop-20260102")
-    assert disk.names(path.parent) == ["shop-20260102.json"]
-    path.write_bytes(b"")
-    with pytest.raises(StateDamaged):
-        documents.load_manifest(disk, tmp_path, "shop-20260102")
 
 
 def test_last_run_is_remembered_in_its_folder(disk, tmp_path):

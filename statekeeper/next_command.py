@@ -1,0 +1,122 @@
+"""The exact command that a person types next about a run, for hints and for the last line of a command's output.
+
+Decides how a run is named on the command line: its config as it can be typed from the working directory, its date, and
+its run id where that is not the default. A run that was started in Python without a config has no command; there the
+answer is what to do in Python. Pure: which command is right is up to the callers.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Self
+
+from statekeeper.model.manifest import run_id_of
+
+_PROGRAM = "statekeeper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCommands:
+    """The commands about one run. `run_id` is None where it is the default; `config` is None for a run of Python."""
+
+    config: str | None
+    tables_file: str | None
+    extraction_date: date
+    run_id: str | None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        pipeline: str,
+        extraction_date: date,
+        run_id: str,
+        config_path: Path | None,
+        tables_path: Path | None,
+        working_folder: Path,
+    ) -> Self:
+        """The commands of a run for somebody in `working_folder`; the paths are absolute."""
+        return cls(
+            config=_typed(config_path, working_folder) if config_path else None,
+            tables_file=_typed(tables_path, working_folder) if tables_path else None,
+            extraction_date=extraction_date,
+            run_id=None if run_id == run_id_of(pipeline, extraction_date) else run_id,
+        )
+
+    def run(self, *, table: str | None = None) -> str:
+        """Extracts what is not complete: of the whole config, or one table of it."""
+        if self.config is None:
+            return "make the same call again"
+        return command("run", self.config, *self._tables_option, *self._new_run, *_table_option(table))
+
+    def force(self, *, table: str | None = None) -> str:
+        """Extracts again what is complete: everything, or one table."""
+        if self.config is None:
+            of = f"for {table}" if table else "for all tables of the run at once"
+            return f"make the same call with force_reprocess=True {of}"
+        options = (*self._tables_option, *self._new_run, *_table_option(table))
+        return command("run", self.config, *options, "--force-reprocess")
+
+    def resume(self) -> str:
+        """Goes on with what is not complete."""
+        return self._again("resume", in_python="make the same call again")
+
+    def verify(self) -> str:
+        """Checks what is published."""
+        return self._again("verify", in_python="make the same call again: it verifies what is complete")
+
+    def status(self) -> str:
+        """Shows how the run stands."""
+        if self.config is None:
+            return command("status", *self._known_run)
+        return self._again("status", in_python="")
+
+    def reset(self, *, table: str | None = None) -> str:
+        """Lets a table begin anew, or every table that failed."""
+        if self.config is None:
+            return self.force(table=table)
+        return command("reset", self.config, *self._known_run, *(_table_option(table) or ("--failed",)))
+
+    def _again(self, name: str, *, in_python: str) -> str:
+        return in_python if self.config is None else command(name, self.config, *self._known_run)
+
+    @property
+    def _tables_option(self) -> tuple[str, ...]:
+        return _option("--tables", self.tables_file) if self.tables_file else ()
+
+    @property
+    def _new_run(self) -> tuple[str, ...]:
+        """What names a run that may not be on disk yet."""
+        return ("--date", self.extraction_date.isoformat(), *(_option("--run-id", self.run_id) if self.run_id else ()))
+
+    @property
+    def _known_run(self) -> tuple[str, ...]:
+        """What names a run that is on disk."""
+        return _option("--run-id", self.run_id) if self.run_id else ("--date", self.extraction_date.isoformat())
+
+
+def command(*words: str) -> str:
+    """A command line of this program, quoted for a shell."""
+    return shlex.join((_PROGRAM, *words))
+
+
+def quoted(typed: str) -> str:
+    """A command in backticks, to stand in a sentence; what to do in Python stays as it is."""
+    return f"`{typed}`" if typed.startswith(f"{_PROGRAM} ") else typed
+
+
+def _typed(path: Path, working_folder: Path) -> str:
+    """A path as it can be typed in `working_folder`, and is not taken for an option."""
+    typed = str(path.relative_to(working_folder)) if path.is_relative_to(working_folder) else str(path)
+    return f"./{typed}" if typed.startswith("-") else typed
+
+
+def _table_option(table: str | None) -> tuple[str, ...]:
+    return _option("--table", table) if table else ()
+
+
+def _option(name: str, value: str) -> tuple[str, ...]:
+    return (f"{name}={value}",) if value.startswith("-") else (name, value)

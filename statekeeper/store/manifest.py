@@ -1,0 +1,80 @@
+"""The manifest of a run: how it is read, and the one way in which it changes.
+
+Several processes may be at work in one run, each with some of its tables. So a change is a read, a change of what was
+read, and a write, all under the manifest's own lock, which is of the same kind as the locks of the run's tables.
+Nobody holds it for longer than that, so a change waits for its turn; a holder that is stopped is waited for only so
+long, and one that is dead is taken over as an extraction's is.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from statekeeper.config.output import OutputConfig
+from statekeeper.errors import LockHeld, LockLost
+from statekeeper.layout import manifest_file, manifest_lock
+from statekeeper.model.manifest import RunManifest
+from statekeeper.store.disk import Disk
+from statekeeper.store.documents import load_document
+from statekeeper.store.durable import replace
+from statekeeper.store.lock import acquire_lock
+from statekeeper.store.owner import this_process
+from statekeeper.store.slots import settle
+from statekeeper.store.temps import left_before, sweep_temps
+
+_PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 0.02
+
+ManifestChange = Callable[[RunManifest | None], RunManifest | None]
+"""The next manifest, from the one that is on disk (None: there is none). The same one, or None, writes nothing."""
+
+
+def load_manifest(disk: Disk, base_path: Path, run_id: str) -> RunManifest | None:
+    """The manifest of a run; None if it is missing. Raises StateDamaged if it is torn or foreign."""
+    return load_document(disk, manifest_file(base_path, run_id), RunManifest)
+
+
+def update_manifest(disk: Disk, output: OutputConfig, run_id: str, change: ManifestChange) -> RunManifest | None:
+    """Change the manifest of a run; returns it as it is then, durable. It blocks: never call it on an event loop.
+
+    `change` must be pure: it is made again, on what is then there, where the lock was lost before the write.
+
+    Raises:
+        LockHeld: the manifest has been locked by another process for a minute, which the message names.
+        StateDamaged: the manifest on disk is torn or foreign; it stays as it is.
+        StorageError: the file system refused; the manifest is as it was.
+    """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            return _change_once(disk, output, run_id, change)
+        except (LockHeld, LockLost):
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: ManifestChange) -> RunManifest | None:
+    base_path = Path(output.base_path)
+    path = manifest_file(base_path, run_id)
+
+    def take_over(epoch: int) -> None:
+        sweep_temps(disk, path.parent, {path.name}, left_before(epoch))
+        settle(disk, path, role="manifest")
+
+    with acquire_lock(
+        disk,
+        manifest_lock(base_path, run_id),
+        kind=output.lock,
+        owner=this_process(),
+        ttl=output.lease_ttl,
+        take_over=take_over,
+    ) as lock:
+        found = load_manifest(disk, base_path, run_id)
+        changed = change(found)
+        if changed is None or changed == found:
+            return found
+        replace(disk, path, changed.to_bytes(), role="manifest", fence=lock)
+        return changed
