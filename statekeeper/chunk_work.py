@@ -29,16 +29,22 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     Raises:
         StatekeeperError: the first failure that retries did not cure.
     """
-    done = load_receipts(run.disk, staging, plan.plan_id)
-    for receipt in done.values():
-        record_receipt(run.disk, staging, receipt)
+    done, is_counted = await run.threads.disk.do(_done, config, run, plan, staging)
     work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
     run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
     missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
     attempts = [_Attempt(work.chunk, chunk) for chunk in missing]
-    if needs_count(config) and load_count(run.disk, staging, plan.plan_id) is None:
+    if not is_counted:
         attempts.insert(0, _Attempt(work.count, None))
     await _all_or_first_failure(attempts)
+
+
+def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
+    """The receipts that there are, each the one that counts from now on; and whether nothing is left to be counted."""
+    receipts = load_receipts(run.disk, staging, plan.plan_id)
+    for receipt in receipts.values():
+        record_receipt(run.disk, staging, receipt)
+    return receipts, not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
 
 
 @dataclass
@@ -89,7 +95,8 @@ class _ChunkWork:
         attempt.has_begun = True
         spec = CountSpec(self.config, self.plan.plan_id, self.plan.reading)
         receipt = await self._retried(Job(self._key, count_rows, spec, source=JobSource.of(self.config)), attempt)
-        save_count(self.run.disk, self.staging, receipt, attempt=uuid4().hex[:12])
+        attempt_id = uuid4().hex[:12]
+        await self.run.threads.disk.do(save_count, self.run.disk, self.staging, receipt, attempt=attempt_id)
         self.run.reporter.plan_ready(self._key, len(self.plan.chunks), receipt.rows)
         if receipt.null_incremental_rows:
             self.run.reporter.warning(
@@ -121,7 +128,7 @@ class _ChunkWork:
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )
         receipt: Receipt = await self._retried(job, attempt)
-        record_receipt(self.run.disk, self.staging, receipt)
+        await self.run.threads.disk.do(record_receipt, self.run.disk, self.staging, receipt)
         self.chunks_done += 1
         self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
 

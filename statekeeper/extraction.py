@@ -1,25 +1,25 @@
 """One table's way through the states in one run.
 
 Decides what a run does in each state, and which trigger follows. The transition table is in `statekeeper.lifecycle`;
-what the first step is, in `statekeeper.opening`; what the work of a state is, in the modules it calls. Everything
-here happens in the parent process, which is the only writer of state.
+what the first step is, in `statekeeper.opening`; what the work of a state is, in the modules it calls; how it ends, in
+`statekeeper.ending`. Everything here happens in the parent process, which is the only writer of state. Whatever blocks
+is done in the run's threads, one step at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import ParamSpec, TypeVar, assert_never
 
 from statekeeper.chunk_work import run_chunks
 from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost
+from statekeeper.ending import Ending
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import (
-    InternalError,
     LockLost,
     SnapshotLost,
     StateDamaged,
@@ -33,26 +33,24 @@ from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.key_work import announce_published, announce_skipped
 from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
-from statekeeper.logs import Redactor
-from statekeeper.model.plan import Plan
-from statekeeper.model.record import Failure, State, StateRecord
+from statekeeper.model.plan import Plan, Snapshot
+from statekeeper.model.record import State, StateRecord
 from statekeeper.opening import opening_of
 from statekeeper.planning import PlanSpec, make_plan
-from statekeeper.privacy import RowValues, name_of, trace_of
 from statekeeper.publication import sweep
-from statekeeper.report import Outcome, TableReport
+from statekeeper.report import Outcome
 from statekeeper.run import Run
 from statekeeper.schemas.models import load_model
 from statekeeper.staged_checks import DamagedPart, check_staged
 from statekeeper.store.documents import load_plan, save_plan
-from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.state import LocalStateStore
 from statekeeper.store.temps import sweep_all_temps
 from statekeeper.verification import VerifySpec, verify_published
 from statekeeper.work import JobSource
 
-_LOG = logging.getLogger("statekeeper.run")
+P = ParamSpec("P")
+Value = TypeVar("Value")
 
 
 @dataclass
@@ -63,26 +61,31 @@ class Extraction:
     run: Run
     layout: ExtractionLayout
     lock: ExtractionLock
+    ending: Ending
     lifecycle: Lifecycle = field(init=False)
     fingerprint: str = field(init=False)
     redone: int = 0
 
-    async def perform(self, *, is_forced: bool) -> TableReport:
-        self._open()
+    async def perform(self, *, is_forced: bool) -> None:
+        """Bring it to `complete`, which `ending` is told; every error passes."""
+        await self._blocking(self._open)
         opening = opening_of(
             self.record,
             fingerprint=self.fingerprint,
             is_forced=is_forced,
             damage=await self._damage() if self.record.state is State.COMPLETE and not is_forced else None,
         )
-        self._tidy()
         if opening.trigger is None and self.record.state is State.COMPLETE:
-            announce_skipped(self.config, self.run, self.layout)
-            self.run.reporter.table_state(self.key, Outcome.SKIPPED, "complete and verified")
-            return self._report(Outcome.SKIPPED, "complete and verified")
+            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified")
+        await self._tidy()
+        if self.ending.is_proven:
+            await announce_skipped(self.config, self.run, self.layout)
+            return
         if opening.trigger is not None:
-            self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
-        return await self._go_through_states()
+            await self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
+        while self.record.state is not State.COMPLETE:
+            async with self._time_limit(self.record.state):
+                await self._work_of(self.record.state)
 
     @property
     def record(self) -> StateRecord:
@@ -97,18 +100,28 @@ class Extraction:
         assert self.record.plan_id is not None, "only a state with a plan has a staging folder"
         return self.layout.staging(self.record.plan_id)
 
+    async def _blocking(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
+        return await self.run.threads.disk.do(step, *arguments, **options)
+
     def _open(self) -> None:
-        """Load the state, or make and persist the first one."""
+        """Load the state, or make and persist the first one; only then look at the model, whose failure it can tell."""
         store = LocalStateStore(self.run.disk, self.layout.state, self.lock)
-        model = load_model(self.config.model, base=self.run.model_folder)
-        self.fingerprint = fingerprint_of(self.config, model)
         found = store.load()
+        try:
+            model = load_model(self.config.model, base=self.run.model_folder)
+            self.fingerprint = fingerprint_of(self.config, model)
+        except Exception:
+            self._begin(store, found, fingerprint_of(self.config, None))
+            raise
+        self._begin(store, found, self.fingerprint)
+
+    def _begin(self, store: LocalStateStore, found: StateRecord | None, fingerprint: str) -> None:
         record = found or StateRecord(
             run_id=self.run.run_id,
             pipeline=self.run.pipeline.name,
             extraction_date=self.run.extraction_date.isoformat(),
             table=self.config.table,
-            fingerprint=kept_fingerprint(self.fingerprint, policies=frozenset()),
+            fingerprint=kept_fingerprint(fingerprint, policies=frozenset()),
         )
         if (record.run_id, record.table) != (self.run.run_id, self.config.table):
             raise StateDamaged(
@@ -119,49 +132,36 @@ class Extraction:
         self.lifecycle = Lifecycle(record, save=store.save, owner=self.run.owner, clock=self.run.clock)
         if found is None:
             self.lifecycle.amend(lambda first: first)
+        self.ending.lifecycle = self.lifecycle
 
     async def _damage(self) -> str | None:
         """What is wrong with what is published, by the state that says it is complete."""
         published = self.record.published
-        if outdated := self.run.snapshots.why_outdated(self.config, published.snapshot if published else None):
+        outdated = await self._why_outdated(published.snapshot if published else None)
+        if outdated:
             return outdated
         spec = VerifySpec(self.layout, self.record.published, self.config.verify)
         return await self._retried(Job(self.key, verify_published, spec))
+
+    async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:
+        return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
 
     async def _damage_of_published(self) -> str | None:
         """What is wrong with what an earlier run may have put in place before it died."""
         spec = VerifySpec(self.layout, None, self.config.verify)
         return await self._retried(Job(self.key, verify_published, spec))
 
-    def _tidy(self) -> None:
+    async def _tidy(self) -> None:
         """Remove what earlier runs left."""
         is_complete = self.record.state is State.COMPLETE
         live = None if is_complete else self.record.plan_id
         published = self.record.published if is_complete else None
         try:
-            sweep(self.run.disk, self.layout, live_plan=live, fence=self.lock, published=published)
+            await self._blocking(
+                sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, published=published
+            )
         except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
             self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
-
-    async def _go_through_states(self) -> TableReport:
-        try:
-            while self.record.state is not State.COMPLETE:
-                async with self._time_limit(self.record.state):
-                    await self._work_of(self.record.state)
-        except LockLost:
-            raise
-        except StatekeeperError as error:
-            return self._failed(error)
-        except Exception as error:  # noqa: BLE001 - the table boundary: the state must say that nobody works on it
-            return self._failed(unforeseen(error, self.config, self.run))
-        return self._report(Outcome.COMPLETED, None)
-
-    def _failed(self, error: StatekeeperError) -> TableReport:
-        self.run.doors.note(self.config.login, error)
-        failure = Failure.of(error, failed_in=self.record.state)
-        at = self.run.clock()
-        self._fire(Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message)
-        return self._report(Outcome.FAILED, error.message)
 
     async def _work_of(self, state: State) -> None:
         match state:
@@ -180,11 +180,11 @@ class Extraction:
         config, run = self.config, self.run
         await run.doors.enter(config)
         run.extracted.withdraw(config.table)
-        sweep(run.disk, self.layout, live_plan=None, fence=self.lock)
-        scope, earlier = await asyncio.to_thread(
+        await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+        scope, earlier = await self._blocking(
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
         )
-        baseline = await asyncio.to_thread(baseline_of, run.disk, self.layout, config, self.fingerprint)
+        baseline = await self._blocking(baseline_of, run.disk, self.layout, config, self.fingerprint)
         run_snapshot = await run.snapshots.of(config, on_retry=self._warn_of_retry)
         spec = PlanSpec(
             config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot, baseline
@@ -192,16 +192,14 @@ class Extraction:
         try:
             plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))
         except SnapshotLost as error:
-            self._after_lost_snapshot(error)
+            await self._after_lost_snapshot(error)
             return
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()
-        staging = self.layout.staging(plan.plan_id)
-        self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
-        save_plan(run.disk, staging, plan)
+        await self._blocking(self._save_plan, plan)
         at = run.clock()
-        self._fire(
+        await self._fire(
             Trigger.START,
             change=lambda record: record.planned(
                 plan_id=plan.plan_id,
@@ -212,17 +210,21 @@ class Extraction:
             ),
         )
 
+    def _save_plan(self, plan: Plan) -> None:
+        self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
+        save_plan(self.run.disk, self.layout.staging(plan.plan_id), plan)
+
     async def _extract(self) -> None:
-        plan = self._load_plan()
+        plan = await self._load_plan()
         if plan is None:
             return
         await self.run.doors.enter(self.config)
         try:
             await self._run_chunks(plan)
         except SnapshotLost as error:
-            self._after_lost_snapshot(error)
+            await self._after_lost_snapshot(error)
             return
-        self._fire(Trigger.EXTRACTED)
+        await self._fire(Trigger.EXTRACTED)
 
     async def _run_chunks(self, plan: Plan) -> None:
         try:
@@ -230,71 +232,74 @@ class Extraction:
         except asyncio.CancelledError:
             # A worker that had to be killed leaves the part that it was writing.
             with suppress(LockLost, OSError):
-                self.lock.check()
-                sweep_all_temps(self.run.disk, self.staging.parts)
+                await self._blocking(self._sweep_parts)
             raise
 
+    def _sweep_parts(self) -> None:
+        self.lock.check()
+        sweep_all_temps(self.run.disk, self.staging.parts)
+
     async def _validate(self) -> None:
-        plan = self._load_plan()
+        plan = await self._load_plan()
         if plan is None:
             return
         publication = publication_on(self.run.disk, self.layout, self.staging, self.lock)
         checked = await check_staged(self.config, self.run, plan, self.staging, publication, self.record)
         if isinstance(checked, DamagedPart):
-            self._redo(checked)
+            await self._redo(checked)
             return
         intent, was_intended = checked.intent, self.record.intent == checked.intent
         if not was_intended:
-            self.lifecycle.amend(lambda record: record.intending(intent))
-        publication.put_in_place(intent)
-        metadata_md5 = publication.commit(intent.metadata)
+            await self._blocking(self.lifecycle.amend, lambda record: record.intending(intent))
+        await self._blocking(publication.put_in_place, intent)
+        metadata_md5 = await self._blocking(publication.commit, intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
-            self._fire(Trigger.RESTART, change=_given_up, reason=damage)
+            await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
             return
         published = checked.published(metadata_md5=metadata_md5)
         at = self.run.clock()
-        self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
+        await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         announce_published(self.config, self.run, self.layout, intent.metadata)
-        self._tidy()
+        await self._tidy()
         # What was about to be published when the run got a newer snapshot is published first, then read again.
-        if outdated := self.run.snapshots.why_outdated(self.config, published.snapshot):
-            self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
+        if outdated := await self._why_outdated(published.snapshot):
+            await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
-    def _redo(self, part: DamagedPart) -> None:
+    async def _redo(self, part: DamagedPart) -> None:
         self.redone += 1
         if self.redone > self.config.retry.attempts:
             raise StateDamaged(
                 f"{self.key}: staged parts are damaged again and again, last {part.damage}",
                 hint="look at the disk under base_path, then run again",
             )
-        part.discard(self.run.disk, self.staging)
-        self._fire(Trigger.REDO, reason=part.damage)
+        await self._blocking(part.discard, self.run.disk, self.staging)
+        await self._fire(Trigger.REDO, reason=part.damage)
 
-    def _load_plan(self) -> Plan | None:
+    async def _load_plan(self) -> Plan | None:
         """The live plan; without one on disk that is good, and of the run's snapshot, the extraction restarts."""
         reason: str | None = "its plan is missing"
         try:
-            plan = load_plan(self.run.disk, self.staging)
+            plan = await self._blocking(load_plan, self.run.disk, self.staging)
         except StateDamaged as error:
             plan, reason = None, error.message
         if plan is not None and self.record.intent is None:
-            reason = self.run.snapshots.why_outdated(self.config, plan.reading.snapshot)
+            reason = await self._why_outdated(plan.reading.snapshot)
             plan = None if reason else plan
         if plan is None:
-            self._fire(Trigger.RESTART, change=_given_up, reason=reason)
+            await self._fire(Trigger.RESTART, change=_given_up, reason=reason)
         return plan
 
-    def _after_lost_snapshot(self, error: SnapshotLost) -> None:
+    async def _after_lost_snapshot(self, error: SnapshotLost) -> None:
         if self.config.has_run_snapshot:
             raise self.run.snapshots.lost(self.config, error) from error
         most = self.config.max_snapshot_restarts
         if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
             raise error
         if self.record.state is State.PENDING:  # it was lost while the plan was made, which is just made again
-            self.lifecycle.amend(_without_its_snapshot)
+            await self._blocking(self.lifecycle.amend, _without_its_snapshot)
             self.run.reporter.warning(self.key, f"planned again: {error.message}")
             return
-        self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
+        await self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
 
     async def _retried(self, job: Job[Result]) -> Result:
         return await with_retries(
@@ -306,12 +311,15 @@ class Extraction:
     def _warn_of_retry(self, error: StatekeeperError, number: int, seconds: float) -> None:
         self.run.reporter.warning(self.key, f"attempt {number} failed ({error.message}); again in {seconds:.1f} s")
 
-    def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
-        failpoint("transition", trigger, "before")
-        record = self.lifecycle.fire(trigger, change=change, reason=reason)
-        failpoint("transition", trigger, "after")
-        self.run.reporter.table_state(self.key, record.state, reason)
-        self.run.hooks.entered(record, reason)
+    async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
+        """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""
+        try:
+            await self.run.fire(self.lifecycle, trigger, change=change, reason=reason)
+        finally:  # it may have happened though we were cancelled meanwhile
+            if self.record.state is not State.COMPLETE:
+                self.ending.withdraw()
+            elif trigger is Trigger.PASSED:
+                self.ending.prove_complete(Outcome.COMPLETED)
 
     @asynccontextmanager
     async def _time_limit(self, state: State) -> AsyncIterator[None]:
@@ -328,19 +336,6 @@ class Extraction:
                 hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
             ) from error
 
-    def _report(self, outcome: Outcome, reason: str | None) -> TableReport:
-        published = self.record.published
-        return TableReport(
-            table=self.config.table,
-            outcome=outcome,
-            reason=reason,
-            records=published.records if published else None,
-            bytes=published.bytes if published else None,
-            output_path=published.output_path if published else None,
-            failure=self.record.failure if outcome is Outcome.FAILED else None,
-            remarks=published.remarks if published else (),
-        )
-
 
 def _given_up(record: StateRecord) -> StateRecord:
     return record.given_up_plan(is_snapshot_lost=False)
@@ -352,12 +347,3 @@ def _without_its_snapshot(record: StateRecord) -> StateRecord:
 
 def _on_opening(trigger: Trigger) -> Change:
     return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again
-
-
-def unforeseen(error: Exception, config: ExtractionConfig, run: Run) -> InternalError:
-    """An error that nobody has foreseen, logged with its trace, as one that a state can tell; secrets removed."""
-    without_secrets = Redactor(run.pipeline.secrets)
-    values = RowValues.of(config.table.key, private=run.pipeline.private_tables)
-    trace = without_secrets(trace_of(error, values))
-    _LOG.error("unforeseen error\n%s", trace, extra={"table": config.table.key})
-    return InternalError(without_secrets(f"unforeseen error: {name_of(error, values)}"))

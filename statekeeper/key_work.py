@@ -51,13 +51,15 @@ async def keys_checked(
     return await _KeyWork(config, run, plan, own, size=sum(receipt.rows for receipt in receipts)).findings()
 
 
-def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
+async def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
     """Let the tables that refer to a complete and verified one read what it has published.
 
     Raises:
         StateDamaged: its metadata cannot be read.
     """
-    metadata = load_metadata(run.disk, layout.metadata) if run.extracted.is_wanted(config.table) else None
+    if not run.extracted.is_wanted(config.table):
+        return
+    metadata = await run.threads.disk.do(load_metadata, run.disk, layout.metadata)
     if metadata is not None:
         announce_published(config, run, layout, metadata)
 
@@ -114,22 +116,25 @@ class _KeyWork:
             async with self.run.stepped_aside():
                 await self.run.extracted.wait_for(table)
         found = self.run.extracted.now(table) or await self._on_disk(reference)
-        if outdated := self.run.snapshots.why_outdated(self._parent(reference), found.snapshot):
+        outdated = await self.run.threads.disk.do(
+            self.run.snapshots.why_outdated, self._parent(reference), found.snapshot
+        )
+        if outdated:
             raise self._missing(reference, outdated)
         return found
 
     async def _on_disk(self, reference: Reference) -> ExtractedTable:
         """The rows of a table that this process has not extracted, if they are published."""
         parent = self._parent(reference)
-        layout = self.run.layout_of(parent)
+        layout, do = self.run.layout_of(parent), self.run.threads.disk.do
         try:
-            record = LocalStateStore(self.run.disk, layout.state, NO_FENCE).load()
+            record = await do(LocalStateStore(self.run.disk, layout.state, NO_FENCE).load)
             if record is None or record.state is not State.COMPLETE:
                 raise self._missing(reference, _state_of(record))
             spec = VerifySpec(layout, record.published, parent.verify)
             if damage := await self.run.engine.run(Job(parent.table.key, verify_published, spec)):
                 raise self._missing(reference, f"what it has published is damaged: {damage}")
-            metadata = load_metadata(self.run.disk, layout.metadata)
+            metadata = await do(load_metadata, self.run.disk, layout.metadata)
         except ParentMissing:
             raise
         except StatekeeperError as error:

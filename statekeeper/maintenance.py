@@ -137,27 +137,28 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
 
 
 async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
-    layout = run.layout_of(config)
-    holder = peek(run.disk, layout)
+    layout, do = run.layout_of(config), run.threads.disk.do
+    holder = await do(peek, run.disk, layout)
     if holder is not None:
         return TablePlan(table=config.table, verdict=Verdict.HELD, reason=f"held by {holder}")
-    record = LocalStateStore(run.disk, layout.state, NO_FENCE).load()
+    record = await do(LocalStateStore(run.disk, layout.state, NO_FENCE).load)
     verdict, reason = Verdict.START, None
-    fingerprint = fingerprint_of(config, load_model(config.model, base=run.model_folder))
+    fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
     if record is not None:
         damage = None
         if record.state is State.COMPLETE:
             spec = VerifySpec(layout, record.published, config.verify)
-            damage = run.snapshots.why_outdated(config, record.published.snapshot if record.published else None)
+            published = record.published
+            damage = await do(run.snapshots.why_outdated, config, published.snapshot if published else None)
             damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
         opening = opening_of(record, fingerprint=fingerprint, is_forced=False, damage=damage)
         verdict, reason = _verdict(record, opening.trigger), opening.reason
     if verdict is Verdict.SKIP:
         return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
     await run.doors.enter(config)
-    scope, earlier = await asyncio.to_thread(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
-    baseline = await asyncio.to_thread(baseline_of, run.disk, layout, config, fingerprint)
-    kept = run.snapshots.kept(config)
+    scope, earlier = await do(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
+    baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
+    kept = await do(run.snapshots.kept, config)
     plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline)
     source = JobSource.of(config)
     try:
@@ -195,11 +196,12 @@ async def _verify(config: ExtractionConfig, run: Run) -> TableReport:
     layout = run.layout_of(config)
     report = TableReport(table=config.table, outcome=Outcome.SKIPPED, reason="verified")
     try:
-        record = LocalStateStore(run.disk, layout.state, NO_FENCE).load()
+        do = run.threads.disk.do
+        record = await do(LocalStateStore(run.disk, layout.state, NO_FENCE).load)
         if record is None or record.published is None:
             raise DataError(f"{config.table.key} is not complete: nothing is published", hint="run or resume it")
         spec = VerifySpec(layout, record.published, Verify.FULL)
-        damage = run.snapshots.why_outdated(config, record.published.snapshot)
+        damage = await do(run.snapshots.why_outdated, config, record.published.snapshot)
         damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
         if damage:
             raise DataError(f"{config.table.key}: {damage}", hint="the next run extracts this table anew")

@@ -1,4 +1,4 @@
-"""What all extractions of a run share: its identity, the engine, the disk, and the doors of the sources."""
+"""What all extractions of a run share: its identity, engine, disk and threads, hooks, and the doors of the sources."""
 
 from __future__ import annotations
 
@@ -20,14 +20,18 @@ from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
 from statekeeper.extracted import ExtractedTables
 from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
+from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.logs import Redactor
-from statekeeper.model.record import Owner, StateRecord
+from statekeeper.model.record import Failure, Owner, Published, State, StateRecord
+from statekeeper.model.table import TableRef
 from statekeeper.next_command import RunCommands
 from statekeeper.planning import probe_source
 from statekeeper.reporting import Reporter
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk
+from statekeeper.store.failpoints import failpoint
 from statekeeper.store.manifest import ManifestChange, update_manifest
+from statekeeper.threads import Threads
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -42,6 +46,7 @@ class Run:
     extraction_date: date
     engine: Engine
     disk: Disk
+    threads: Threads
     owner: Owner
     reporter: Reporter
     clock: Callable[[], datetime]
@@ -53,6 +58,29 @@ class Run:
     commands: RunCommands
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+
+    async def fire(
+        self, lifecycle: Lifecycle, trigger: Trigger, *, change: Change | None = None, reason: str | None = None
+    ) -> None:
+        """Follow a transition of a table, durably, then tell reporter and hooks of the state that it has entered.
+
+        Raises:
+            StorageError, LockLost, IllegalTransition: nothing has changed, and nobody was told.
+        """
+
+        def follow() -> None:
+            failpoint("transition", trigger, "before")
+            lifecycle.fire(trigger, change=change, reason=reason)
+            failpoint("transition", trigger, "after")
+
+        before = lifecycle.record
+        try:
+            await self.threads.disk.do(follow)
+        finally:  # also if we were cancelled meanwhile: it has happened
+            record = lifecycle.record
+            if record is not before:
+                self.reporter.table_state(record.table.key, record.state, reason)
+                self.hooks.entered(record, reason)
 
     def update_manifest(self, change: ManifestChange) -> None:
         """Change the run's manifest; see `store.manifest.update_manifest`. It blocks: call it in a thread."""
@@ -116,37 +144,50 @@ class Hooks:
     """Runs the hooks of states beside everything else; their failures are logged and change nothing."""
 
     pipeline: Pipeline
+    run_id: str
+    extraction_date: date
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     # Threads of their own: slow hooks must not take those that wait for locks.
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "statekeeper-hook"))
 
     def entered(self, record: StateRecord, reason: str | None) -> None:
         """Start the hooks of the state that an extraction has entered."""
-        hooks = self.pipeline.states.hooks(record.state)
+        self._start(record.table, record.state, reason, record.failure, record.published)
+
+    def failed(self, table: TableRef, failure: Failure, published: Published | None) -> None:
+        """Start the hooks of `failed` for a table whose own state does not say that it failed."""
+        self._start(table, State.FAILED, failure.message, failure, published)
+
+    def _start(
+        self, table: TableRef, state: State, reason: str | None, failure: Failure | None, published: Published | None
+    ) -> None:
         event = HookEvent(
-            table=record.table.key,
-            run_id=record.run_id,
-            pipeline=record.pipeline,
-            extraction_date=record.extraction_date,
-            state=record.state,
+            table=table.key,
+            run_id=self.run_id,
+            pipeline=self.pipeline.name,
+            extraction_date=self.extraction_date.isoformat(),
+            state=state,
             reason=reason,
-            records=record.published.records if record.published else None,
-            bytes=record.published.bytes if record.published else None,
-            output_path=record.published.output_path if record.published else None,
-            failure=record.failure.message if record.failure else None,
-            failure_kind=record.failure.kind if record.failure else None,
+            records=published.records if published else None,
+            bytes=published.bytes if published else None,
+            output_path=published.output_path if published else None,
+            failure=failure.message if failure else None,
+            failure_kind=failure.kind if failure else None,
         )
-        for hook in hooks:
+        for hook in self.pipeline.states.hooks(state):
             task = asyncio.get_running_loop().create_task(self._run(hook, event))
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
+            task.add_done_callback(self._ended)
 
     async def drain(self) -> None:
         """Wait until every hook has ended; each has its own timeout."""
-        for failure in await asyncio.gather(*self._running, return_exceptions=True):
-            if failure is not None:
-                _LOG.warning("a hook could not be run: %r", failure)
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._threads.shutdown(wait=False)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _LOG.warning("a hook could not be run: %r", failure)
 
     async def _run(self, hook: Hook, event: HookEvent) -> None:
         result = await asyncio.get_running_loop().run_in_executor(self._threads, run_hook, hook, event)

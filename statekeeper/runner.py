@@ -25,6 +25,7 @@ from statekeeper.errors import StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
 from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import RunCommands, quoted
 from statekeeper.report import Outcome, RunReport, TableReport
@@ -35,6 +36,7 @@ from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import save_last_run
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.owner import this_process
+from statekeeper.threads import Threads
 from statekeeper.turn import perform
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -77,7 +79,8 @@ class Runner:
         manifest = self._begin(tables, started)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
-            run.snapshots.give_up(_read_anew(manifest, tables) if is_forced else ())
+            if is_forced:
+                await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
             run.extracted.begin(config.table for config in tables)
             tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
             interruption.cancels(tasks)
@@ -107,16 +110,20 @@ class Runner:
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
     ) -> Value:
         """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
+        owner, threads = this_process(), Threads.of(self.pipeline.execution.most_active_tables)
 
         async def supervised() -> Value:
             engine = self._engine()
             with interruption.watched(engine):
                 try:
-                    return await work(self._run_over(engine), interruption)
+                    return await work(self._run_over(engine, threads, owner), interruption)
                 finally:
                     await engine.close()
 
-        return _run_to_end(supervised, interruption)
+        try:
+            return _run_to_end(supervised, interruption)
+        finally:
+            threads.close()
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """Where the files of a table lie in this run."""
@@ -132,7 +139,7 @@ class Runner:
             return self.make_engine(self.pipeline)
         return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
 
-    def _run_over(self, engine: Engine) -> Run:
+    def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
         reporter = GuardedReporter(self.reporter)
         return Run(
             pipeline=self.pipeline,
@@ -140,7 +147,8 @@ class Runner:
             extraction_date=self.identity.extraction_date,
             engine=engine,
             disk=self.disk,
-            owner=this_process(),
+            threads=threads,
+            owner=owner,
             reporter=reporter,
             clock=self.clock,
             model_folder=self.working_folder,
@@ -148,12 +156,13 @@ class Runner:
             snapshots=RunSnapshots(
                 engine=engine,
                 disk=self.disk,
+                threads=threads.disk,
                 base_path=Path(self.pipeline.output.base_path),
                 run_id=self.identity.run_id,
                 force_command=quoted(self.commands.force()),
             ),
             extracted=ExtractedTables.of(self.pipeline.tables),
-            hooks=Hooks(self.pipeline),
+            hooks=Hooks(self.pipeline, self.identity.run_id, self.identity.extraction_date),
             commands=self.commands,
             active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
             layout_of=self.layout_of,

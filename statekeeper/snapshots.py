@@ -27,6 +27,7 @@ from statekeeper.store.documents import (
     save_run_snapshot,
     tidy_run_snapshots,
 )
+from statekeeper.threads import BlockingPool
 from statekeeper.work import JobSource
 
 _NEW_PLAN = "a new plan is needed"
@@ -34,10 +35,14 @@ _NEW_PLAN = "a new plan is needed"
 
 @dataclass
 class RunSnapshots:
-    """The snapshots of one run, as this process sees them. `force_command` is what takes new ones, to be typed."""
+    """The snapshots of one run, as this process sees them. `force_command` is what takes new ones, to be typed.
+
+    `give_up`, `kept` and `why_outdated` read files: they are called in a thread.
+    """
 
     engine: Engine
     disk: Disk
+    threads: BlockingPool
     base_path: Path
     run_id: str
     force_command: str
@@ -74,20 +79,24 @@ class RunSnapshots:
             return None
         name = config.table.source_name
         async with self._locks[name]:
-            tidy_run_snapshots(self.disk, self.base_path, self.run_id, name)
-            kept = self.kept(config)
+            kept, newest = await self.threads.do(self._tidied, config)
             if kept is not None:
                 return kept
-            number = 1 + newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
             job = Job(name, take_run_snapshot, None, source=JobSource.of(config))
             taken = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=on_retry)
-            document = RunSnapshot(run_id=self.run_id, source_name=name, number=number, snapshot=taken)
-            if save_run_snapshot(self.disk, self.base_path, document):
+            document = RunSnapshot(run_id=self.run_id, source_name=name, number=newest + 1, snapshot=taken)
+            if await self.threads.do(save_run_snapshot, self.disk, self.base_path, document):
                 return taken
-            kept = self.kept(config)  # another process was first
+            kept = await self.threads.do(self.kept, config)  # another process was first
             if kept is None:
                 raise StateDamaged(f"the snapshot of {name} that another process has kept for this run is gone")
             return kept
+
+    def _tidied(self, config: ExtractionConfig) -> tuple[Snapshot | None, int]:
+        """What is kept, and the number of the newest snapshot; what a process that died has left is removed."""
+        name = config.table.source_name
+        tidy_run_snapshots(self.disk, self.base_path, self.run_id, name)
+        return self.kept(config), newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
 
     def why_outdated(self, config: ExtractionConfig, snapshot: Snapshot | None) -> str | None:
         """Why what was read at `snapshot` must be read again, in words; None where it need not."""

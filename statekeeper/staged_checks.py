@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
+from typing import Self
 
 from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconcile
@@ -98,17 +99,14 @@ async def check_staged(
             too many are to be put apart, or a key is broken.
         ParentMissing: a table that is referred to is not extracted in this run.
     """
+    do = run.threads.disk.do
     intent = record.intent if record.intent and record.intent.plan_id == plan.plan_id else None
-    if intent is not None and publication.is_in_place(intent):
+    if intent is not None and await do(publication.is_in_place, intent):
         return Checked(intent)
-    receipts = load_receipts(run.disk, staging, plan.plan_id)
-    for chunk in plan.chunks:
-        if chunk.chunk_id not in receipts:
-            return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
-    ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
-    output, quarantine = publication.output_for(plan.plan_id, intent), publication.quarantine_for(plan.plan_id, intent)
-    checks = _StagedChecks(config, run, plan, staging, ordered, output, quarantine)
-    counted = checks.reconciled()
+    checks = await do(_StagedChecks.opened, config, run, plan, staging, publication, intent)
+    if isinstance(checks, DamagedPart):
+        return checks
+    counted = await do(checks.reconciled)
     if isinstance(counted, DamagedPart):
         return counted
     scanned = await checks.scanned()
@@ -119,10 +117,11 @@ async def check_staged(
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
     findings = findings.with_keys(await keys_checked(config, run, plan, staging, separated.parts))
-    checks.judge(findings, treatment, separated, publication)
+    if warning := await do(checks.judge, findings, treatment, separated, publication):
+        run.reporter.warning(config.table.key, warning)
     made = checks.intent(separated, treatment, counted, findings, record)
     rejects = separated.rejects if made.metadata.validation.quarantine else None
-    publication.make_ready(separated.parts, made.metadata.files, rejects=rejects)
+    await do(publication.make_ready, separated.parts, made.metadata.files, rejects=rejects)
     if intent is not None and _is_of_same_files(intent, made):
         return Checked(intent)
     # None was persisted yet, or a part was damaged after it was: the chunk, done again, may have made other bytes.
@@ -144,6 +143,25 @@ class _StagedChecks:
     output: Path
     quarantine: Path
 
+    @classmethod
+    def opened(
+        cls,
+        config: ExtractionConfig,
+        run: Run,
+        plan: Plan,
+        staging: Staging,
+        publication: Publication,
+        intent: PublishIntent | None,
+    ) -> Self | DamagedPart:
+        """The checks of all staged parts, or the first part whose receipt is not there."""
+        receipts = load_receipts(run.disk, staging, plan.plan_id)
+        for chunk in plan.chunks:
+            if chunk.chunk_id not in receipts:
+                return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
+        ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
+        output = publication.output_for(plan.plan_id, intent)
+        return cls(config, run, plan, staging, ordered, output, publication.quarantine_for(plan.plan_id, intent))
+
     def reconciled(self) -> CountReceipt | DamagedPart | None:
         """The source's count, which equals the rows of all receipts; None where none was asked for."""
         if self.config.reconcile is Reconcile.NONE:
@@ -162,7 +180,8 @@ class _StagedChecks:
 
     async def scanned(self) -> tuple[CheckedPart, ...] | DamagedPart:
         """Every part with what was found in it, or the first part that is damaged."""
-        checks = [asyncio.create_task(self._check(receipt)) for receipt in self.receipts]
+        model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
+        checks = [asyncio.create_task(self._check(receipt, model)) for receipt in self.receipts]
         try:
             results = await asyncio.gather(*checks)
         finally:  # after a failure nobody asks about the others
@@ -176,35 +195,36 @@ class _StagedChecks:
             parts.append(CheckedPart(receipt, self._published_name(receipt), result.findings))
         return tuple(parts)
 
-    async def _check(self, receipt: Receipt) -> PartCheck:
+    async def _check(self, receipt: Receipt, model: ShippedModel) -> PartCheck:
         spec = PartCheckSpec(
             path=(self.staging.parts / receipt.part).absolute(),
             receipt=receipt,
             columns=self.plan.reading.columns,
-            model=ShippedModel.of(self.config.model, base=self.run.model_folder),
+            model=model,
             samples=self.config.samples,
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
 
-    def judge(self, findings: Findings, treatment: Treatment, separated: Separated, publication: Publication) -> None:
-        """Write what was found where a person finds it, and fail if the policy says so."""
+    def judge(
+        self, findings: Findings, treatment: Treatment, separated: Separated, publication: Publication
+    ) -> str | None:
+        """Write what was found where a person finds it; a warning if the policy lets it pass, an error if not."""
         layout, key = publication.layout, self.config.table.key
         copied = separated.rejects if treatment is not Treatment.APART else None
         publication.lay_beside(copied, layout.violating_rows)
         if not findings.violations:
             publication.disk.unlink(layout.violations, role="violations")
-            return
+            return None
         document = Violations.of(findings, run_id=self.run.run_id, table=self.config.table, model=self.config.model)
         replace(publication.disk, layout.violations, document.to_bytes(), role="violations", fence=publication.fence)
         message = f"{key}: {findings.summary()}; see {layout.violations}"
         if treatment is Treatment.APART and not findings.key_violating_rows:
-            self.run.reporter.warning(key, f"{message}; they are kept apart in {self.quarantine}")
-        elif self.config.on_violation is OnViolation.WARN:
-            self.run.reporter.warning(key, message)
-        else:
-            raise _validation_failed(message, self.config, findings)
+            return f"{message}; they are kept apart in {self.quarantine}"
+        if self.config.on_violation is OnViolation.WARN:
+            return message
+        raise _validation_failed(message, self.config, findings)
 
     def _published_name(self, receipt: Receipt) -> str:
         if len(self.receipts) == 1:

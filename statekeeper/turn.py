@@ -1,28 +1,31 @@
 """A table's turn in a run: a place among the active ones, its lock, and one report, whatever happens.
 
-What is done while the lock is held is decided in `statekeeper.extraction`. Here ends every error of a table: one
-table's failure never stops another.
+What is done while the lock is held is decided in `statekeeper.extraction`; how a turn ends, in `statekeeper.ending`.
+One table's failure never stops another.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from statekeeper.config.extraction import ExtractionConfig
-from statekeeper.errors import LockHeld, LockLost, StatekeeperError
-from statekeeper.extraction import Extraction, unforeseen
+from statekeeper.ending import Ending
+from statekeeper.extraction import Extraction
 from statekeeper.layout import ExtractionLayout
-from statekeeper.model.record import Failure, State
-from statekeeper.report import Outcome, TableReport
+from statekeeper.report import TableReport
 from statekeeper.run import Run
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lock import acquire
 
+_LOG = logging.getLogger("statekeeper.run")
+
 
 async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
-    """Bring one extraction to `complete`, or to a failure that its state tells; only cancellation passes."""
+    """Bring one extraction to `complete`, or to a failure that state or run record tell; only cancellation passes."""
     try:
         async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
             started = run.clock()
@@ -33,49 +36,51 @@ async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Tab
 
 
 async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
-    layout = run.layout_of(config)
-    report = TableReport(table=config.table, outcome=Outcome.FAILED)
+    layout, ending = run.layout_of(config), Ending(config, run)
+    async with AsyncExitStack() as held:
+        try:
+            lock = await held.enter_async_context(_lock(run, layout))
+            await Extraction(config, run, layout, lock, ending).perform(is_forced=is_forced)
+            return ending.complete()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
+            return await ending.after(error)  # while the lock is held: it may write the state
+
+
+@asynccontextmanager
+async def _lock(run: Run, layout: ExtractionLayout) -> AsyncIterator[ExtractionLock]:
+    """The extraction's lock, held while the block runs."""
+    await run.threads.disk.do(_make_folder, run, layout)
+    lock = await _acquired(run, layout)
     try:
-        with storage_errors(layout.folder, "make"):
-            run.disk.make_folder(layout.folder, role="mkdir")
-        with await _acquired(run, layout) as lock:
-            return await Extraction(config, run, layout, lock).perform(is_forced=is_forced)
-    except (LockHeld, LockLost) as error:
-        run.reporter.table_state(config.table.key, Outcome.HELD, error.message)
-        return report.model_copy(update={"outcome": Outcome.HELD, "reason": error.message})
-    except StatekeeperError as error:
-        return _unsaved_failure(report, error, run)
-    except Exception as error:  # noqa: BLE001 - the table boundary: one table's failure never stops another
-        return _unsaved_failure(report, unforeseen(error, config, run), run)
+        yield lock
+    finally:
+        await run.threads.disk.do(_release, lock)
+
+
+def _make_folder(run: Run, layout: ExtractionLayout) -> None:
+    with storage_errors(layout.folder, "make"):
+        run.disk.make_folder(layout.folder, role="mkdir")
+
+
+def _release(lock: ExtractionLock) -> None:
+    try:
+        lock.release()
+    except OSError as error:  # what the table came to is decided: it ends with this process at the latest
+        _LOG.warning("a lock could not be released: %s", error)
 
 
 async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
     """The extraction's lock. A waiting thread cannot be stopped: a lock that it takes for a cancelled run is let go."""
-    acquiring = asyncio.ensure_future(
-        asyncio.to_thread(
-            acquire,
-            run.disk,
-            layout,
-            kind=run.pipeline.output.lock,
-            owner=run.owner,
-            ttl=run.pipeline.output.lease_ttl,
-        )
-    )
+    taken: list[ExtractionLock] = []
+
+    def take() -> None:
+        output = run.pipeline.output
+        taken.append(acquire(run.disk, layout, kind=output.lock, owner=run.owner, ttl=output.lease_ttl))
+
     try:
-        return await asyncio.shield(acquiring)
+        await run.threads.locks.do(take)
     except asyncio.CancelledError:
-        with suppress(StatekeeperError):
-            (await acquiring).release()
+        for lock in taken:
+            await run.threads.disk.do(_release, lock)
         raise
-
-
-def _unsaved_failure(report: TableReport, error: StatekeeperError, run: Run) -> TableReport:
-    """The report of a failure that the state file could not or must not tell."""
-    run.reporter.table_state(report.table.key, State.FAILED, error.message)
-    return report.model_copy(
-        update={
-            "outcome": Outcome.FAILED,
-            "failure": Failure.of(error, failed_in=State.PENDING),
-            "reason": error.message,
-        }
-    )
+    return taken[0]
