@@ -140,6 +140,10 @@ class StateDamaged(StatekeeperError):
     kind = FailureKind.STATE_DAMAGED
 
 
+class NewerVersion(StateDamaged):
+    """A document is of a higher version than this statekeeper reads. It is whole: nothing of it may be given up."""
+
+
 class StorageError(StatekeeperError):
     """The file system refused (no space, no permission); what was durable before still is."""
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, datetime
 from itertools import groupby, islice
 from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, WindowKind
-from statekeeper.errors import StateDamaged
+from statekeeper.errors import NewerVersion, StateDamaged
 from statekeeper.fingerprint import changed_aspects
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.drift import Baseline
@@ -59,10 +58,14 @@ def _kept_scope(record: StateRecord, fingerprint: str) -> Scope | None:
 
 def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> Scope | None:
     """The scope of what this extraction has published, where its state was lost."""
-    with suppress(StateDamaged):  # a commit record that cannot be read is about to be replaced, and says nothing
+    try:
         metadata = load_metadata(disk, layout.metadata)
-        if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
-            return metadata.table_config.scope
+    except NewerVersion:
+        raise
+    except StateDamaged:  # it is about to be replaced, and says nothing
+        return None
+    if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
+        return metadata.table_config.scope
     return None
 
 
@@ -100,6 +103,8 @@ def _comparable(
 ) -> Metadata | None:
     try:
         metadata = load_metadata(disk, path)
+    except NewerVersion:
+        raise
     except StateDamaged:
         if path == layout.metadata or config.model.is_declared:
             return None

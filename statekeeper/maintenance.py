@@ -9,7 +9,15 @@ from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.protocol import Job
-from statekeeper.errors import DataError, Interrupted, SnapshotLost, StateDamaged, StatekeeperError, Terminated
+from statekeeper.errors import (
+    DataError,
+    Interrupted,
+    NewerVersion,
+    SnapshotLost,
+    StateDamaged,
+    StatekeeperError,
+    Terminated,
+)
 from statekeeper.fingerprint import fingerprint_of
 from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
@@ -224,6 +232,8 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         store = LocalStateStore(disk, layout.state, lock)
         try:
             record = store.load()
+        except NewerVersion:
+            raise
         except StateDamaged:
             if only is not None:
                 return False

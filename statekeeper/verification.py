@@ -9,9 +9,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from statekeeper.config.extraction import Verify
+from statekeeper.errors import NewerVersion, StateDamaged
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
@@ -40,9 +39,11 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
     if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
         return f"{spec.layout.metadata.name} is not what was written at completion"
     try:
-        metadata = parse_metadata(data)
-    except ValidationError as error:
-        return f"{spec.layout.metadata.name} cannot be read: {error.errors()[0]['msg']}"
+        metadata = parse_metadata(data, where=spec.layout.metadata.name)
+    except NewerVersion:
+        raise
+    except StateDamaged as error:
+        return error.message
     if not metadata.extraction_complete:
         return f"{spec.layout.metadata.name} does not say that the extraction is complete"
     if not spec.layout.is_dataset_name(metadata.output_name):

@@ -2,6 +2,9 @@
 
 A `Document` is a JSON file that names its format and version and carries its own checksum, so that a torn, foreign or
 newer file is told apart from a good one by its bytes alone. Nothing here touches the disk.
+
+Documents outlive versions. A key that this version does not know is kept, at any depth, and written back; only a higher
+`version` is refused. So a later version may add keys without raising it, and an earlier one still works with the file.
 """
 
 from __future__ import annotations
@@ -12,7 +15,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from statekeeper.errors import StateDamaged
+from statekeeper import __version__
+from statekeeper.errors import NewerVersion, StateDamaged
+
+_LONGEST_FORMAT = 80
+"""So much is quoted of the format that a foreign document names."""
 
 
 class Frozen(BaseModel):
@@ -21,7 +28,19 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Document(Frozen):
+class StoredValue(Frozen):
+    """A value that is kept in a document. Keys that this version does not know are kept; they make no difference."""
+
+    model_config = ConfigDict(extra="allow")
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((type(self), *self.__dict__.values()))
+
+
+class Document(StoredValue):
     """A value that is kept as one JSON file with `format`, `version` and `checksum`.
 
     `checksum` is `sha256:` and the SHA-256 of the document's other keys as canonical JSON (sorted keys, no spaces,
@@ -44,29 +63,46 @@ class Document(Frozen):
         """The document in `data`; `where` names the file in errors.
 
         Raises:
-            StateDamaged: the bytes are torn, of another format, of a newer version, or do not match their checksum.
+            StateDamaged: the bytes are torn, of another format, or do not match their checksum.
+            NewerVersion: a later version of statekeeper wrote them, in a form that this one does not know.
         """
-        try:
-            body = json.loads(data)
-        except ValueError as error:
-            raise _damaged(where, f"is not whole JSON ({len(data)} bytes; {error})") from error
+        body, checksum = _parsed(data, where)
         own_format, newest = cls.model_fields["format"].default, cls.model_fields["version"].default
         if not isinstance(body, dict) or body.get("format") != own_format:
-            found = body.get("format") if isinstance(body, dict) else type(body).__name__
-            raise _damaged(where, f"is not a {own_format} document (its format is {found!r})")
-        version = body.get("version")
-        if not isinstance(version, int) or version > newest:
-            raise _damaged(
-                where,
-                f"has version {version!r}, and this statekeeper reads up to version {newest}",
-                hint="run it with the newer statekeeper that wrote it",
-            )
-        if body.get("checksum") != _checksum(body):
+            found = repr(body.get("format")) if isinstance(body, dict) else type(body).__name__
+            raise _damaged(where, f"is not a {own_format} document (its format is {found[:_LONGEST_FORMAT]})")
+        refuse_newer(body.get("version"), newest, where=where)
+        if body.get("checksum") != checksum:
             raise _damaged(where, "does not match its own checksum: it was torn or edited")
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            raise _damaged(where, f"does not have the expected content: {error}") from error
+            raise _damaged(where, f"does not have the expected content: {first_problem(error)}") from error
+
+
+def refuse_newer(version: object, newest: int, *, where: str) -> None:
+    """Raise NewerVersion for a document of a higher version than this statekeeper reads."""
+    if isinstance(version, int) and version > newest:
+        raise NewerVersion(
+            f"{where} has version {version}, and statekeeper {__version__} reads up to version {newest}",
+            hint="use the newer statekeeper that wrote it; this one leaves the file, and what belongs to it, as it is",
+        )
+
+
+def first_problem(error: ValidationError) -> str:
+    """Where a document is not as it must be, and what is wrong there."""
+    problem = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
+
+
+def _parsed(data: bytes, where: str) -> tuple[Any, str]:
+    """The JSON in `data`, and the checksum that it must carry. Raises StateDamaged for bytes that are no JSON."""
+    try:
+        body = json.loads(data)
+        return body, _checksum(body) if isinstance(body, dict) else ""
+    except (ValueError, RecursionError) as error:  # not text, not JSON, half a surrogate pair, or nested without end
+        raise _damaged(where, f"is not whole JSON ({len(data)} bytes; {error})") from error
 
 
 def _checksum(body: dict[str, Any]) -> str:

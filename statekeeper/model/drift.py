@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from statekeeper.model.base import Frozen
+from statekeeper.model.base import Frozen, StoredValue
 
 
 class ChangeKind(StrEnum):
@@ -30,7 +30,7 @@ class ChangeOutcome(StrEnum):
     """No policy was asked: the model takes both types, or both are the same in the file."""
 
 
-class ColumnChange(Frozen):
+class ColumnChange(StoredValue):
     """One column that is not as expected, and that did not stop the extraction."""
 
     column: str

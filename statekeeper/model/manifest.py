@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.model.base import Document, Frozen
+from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.record import Failure
 from statekeeper.model.table import TableRef
 
@@ -28,7 +28,7 @@ class FoundBy(StrEnum):
     VERIFY = "verify"
 
 
-class TableFailure(Frozen):
+class TableFailure(StoredValue):
     """A table that failed although its state does not say so.
 
     A run finds it where the state could not be read or written, or must stay as it is (a broken model file does not
@@ -78,7 +78,7 @@ class RunManifest(Document):
         return self.model_copy(update={"failures": tuple(found for found in self.failures if found.table != table)})
 
 
-class LastRun(Frozen):
+class LastRun(StoredValue):
     """`.statekeeper/last-run.json` in the working directory."""
 
     run_id: str

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import PurePath
 from typing import Literal
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, ValidationError
 
-from statekeeper.model.base import Frozen
+from statekeeper.errors import StateDamaged
+from statekeeper.model.base import StoredValue, first_problem, refuse_newer
 from statekeeper.model.drift import ColumnChange
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope
 
 
-class PublishedFile(Frozen):
+class PublishedFile(StoredValue):
     """One part: its name in the dataset, rows, bytes and md5."""
 
     name: str
@@ -23,7 +25,7 @@ class PublishedFile(Frozen):
     md5: str
 
 
-class ValidationSummary(Frozen):
+class ValidationSummary(StoredValue):
     """Which checks the published rows passed."""
 
     reconcile: Literal["count", "none"]
@@ -59,7 +61,7 @@ class ValidationSummary(Frozen):
         return tuple(told)
 
 
-class TableConfigRecord(Frozen):
+class TableConfigRecord(StoredValue):
     """The table's configuration as it was extracted: the seed keys, then statekeeper's own. No hosts, no secrets."""
 
     source_name: str
@@ -79,7 +81,7 @@ class TableConfigRecord(Frozen):
     scope: Scope
 
 
-class Metadata(Frozen):
+class Metadata(StoredValue):
     """What a dataset is, as its readers and the next run need to know it. The first nine keys are the long-standing
     ones.
     """
@@ -133,6 +135,20 @@ def dataset_checksum(files: tuple[PublishedFile, ...], *, is_folder: bool) -> st
     return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
 
 
-def parse_metadata(data: bytes) -> Metadata:
-    """Read a metadata file. Raises pydantic.ValidationError for bytes that are not one."""
-    return Metadata.model_validate_json(data)
+def parse_metadata(data: bytes, *, where: str = "the metadata file") -> Metadata:
+    """Read a metadata file; `where` names it in errors.
+
+    Raises:
+        StateDamaged: the bytes are not one.
+        NewerVersion: a later version of statekeeper wrote it, in a form that this one does not know.
+    """
+    try:
+        return Metadata.model_validate_json(data)
+    except ValidationError as error:
+        with suppress(ValueError):
+            refuse_newer(_SchemaVersion.model_validate_json(data).schema_version, 1, where=where)
+        raise StateDamaged(f"{where} cannot be read as metadata of statekeeper: {first_problem(error)}") from error
+
+
+class _SchemaVersion(StoredValue):
+    schema_version: int

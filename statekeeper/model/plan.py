@@ -9,12 +9,12 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.model.base import Document, Frozen
+from statekeeper.model.base import Document, StoredValue
 from statekeeper.model.drift import ColumnChange
 from statekeeper.model.table import Relation, Scope, TableRef
 
 
-class Snapshot(Frozen):
+class Snapshot(StoredValue):
     """The one point in time at which every chunk of a plan reads.
 
     `token` is the source's own name of it (an SCN; for DuckDB a digest of the file's identity). `identity` says which
@@ -31,7 +31,7 @@ class Snapshot(Frozen):
         return (self.token, self.identity) == (other.token, other.identity)
 
 
-class PlannedColumn(Frozen):
+class PlannedColumn(StoredValue):
     """A column as the database declares it and as the file will hold it.
 
     `arrow_type` is what the file holds (`schemas.arrow.parse_type` reads it); `read_type` is what the source delivers,
@@ -45,14 +45,14 @@ class PlannedColumn(Frozen):
     is_nullable: bool = True
 
 
-class UnreadColumn(Frozen):
+class UnreadColumn(StoredValue):
     """A column of the table that is not in the file, by the table's `on_drift`; conditions may still be about it."""
 
     name: str
     database_type: str
 
 
-class Reading(Frozen):
+class Reading(StoredValue):
     """All that is needed to read any chunk of a plan, and the same for each of them."""
 
     relation: Relation
@@ -80,7 +80,7 @@ class ChunkKind(StrEnum):
     PARTITION = "partition"
 
 
-class Bound(Frozen):
+class Bound(StoredValue):
     """A boundary value with its type, so that it is bound as what it was: `type` is a Python type's name, `text` its
     value.
     """
@@ -89,7 +89,7 @@ class Bound(Frozen):
     text: str
 
 
-class Chunk(Frozen):
+class Chunk(StoredValue):
     """A disjoint piece of the table: rows with `lower <= column < upper`.
 
     None is unbounded; the chunk without a lower bound also takes the rows whose key is NULL.

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.model.base import Document, Frozen
+from statekeeper.model.base import Document, StoredValue
 
 
 class Receipt(Document):
@@ -41,7 +41,7 @@ class CountReceipt(Document):
     ended_at: AwareDatetime
 
 
-class StagedFile(Frozen):
+class StagedFile(StoredValue):
     """A Parquet file in the folder of staged parts."""
 
     part: str = Field(description="the file's name there")

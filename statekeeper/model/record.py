@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field
 
 from statekeeper.errors import FailureKind, StatekeeperError
-from statekeeper.model.base import Document, Frozen
+from statekeeper.model.base import Document, StoredValue
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope, TableRef
@@ -29,7 +29,7 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class Owner(Frozen):
+class Owner(StoredValue):
     """A runner: enough to tell whether its process still lives. `started` is the process's start, in seconds after
     boot.
     """
@@ -43,7 +43,7 @@ class Owner(Frozen):
         return f"process {self.pid} on {self.host}"
 
 
-class Failure(Frozen):
+class Failure(StoredValue):
     """Why and where an extraction failed. Secrets are removed before this is made."""
 
     kind: FailureKind
@@ -58,7 +58,7 @@ class Failure(Frozen):
         return cls(kind=error.kind, code=error.code, message=error.message, hint=error.hint, failed_in=failed_in)
 
 
-class HistoryEntry(Frozen):
+class HistoryEntry(StoredValue):
     """One transition that happened."""
 
     trigger: str
@@ -69,7 +69,7 @@ class HistoryEntry(Frozen):
     reason: str | None = None
 
 
-class PublishIntent(Frozen):
+class PublishIntent(StoredValue):
     """What publication is about to put in place, persisted before it touches anything a reader sees.
 
     `aside_name` is where, in the table's folder, output that is in the way is moved. `metadata` is the commit record
@@ -81,7 +81,7 @@ class PublishIntent(Frozen):
     metadata: Metadata
 
 
-class Published(Frozen):
+class Published(StoredValue):
     """What this extraction has published, as its last completion left it."""
 
     plan_id: str

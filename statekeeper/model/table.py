@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, PlainSerializer
 
-from statekeeper.model.base import Frozen
+from statekeeper.model.base import StoredValue
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
 
@@ -25,7 +25,7 @@ def safe_name(name: str) -> str:
     return escaped
 
 
-class TableRef(Frozen):
+class TableRef(StoredValue):
     """A table by name, and the folder name under which its files lie."""
 
     source_name: str
@@ -46,7 +46,7 @@ class TableRef(Frozen):
         return names | {f"{self.schema_name}.{self.table_name}"} if self.schema_name else names
 
 
-class Relation(Frozen):
+class Relation(StoredValue):
     """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is
     set.
     """
@@ -73,7 +73,7 @@ class ExtractionMode(StrEnum):
 ZonedDatetime = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 
 
-class Window(Frozen):
+class Window(StoredValue):
     """The half-open interval `[start, end)` of an incremental extraction, in the column `column`.
 
     `start` and `end` are aware; `timezone` (IANA) is the zone in which a column without a zone keeps its wall-clock
@@ -86,7 +86,7 @@ class Window(Frozen):
     timezone: str
 
 
-class Scope(Frozen):
+class Scope(StoredValue):
     """Mode and bounds of an extraction, decided at its first plan and kept by every later plan of the same extraction.
 
     `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end, or for

@@ -18,9 +18,9 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from statekeeper.errors import StateDamaged
+from statekeeper.errors import NewerVersion, StateDamaged
 from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
-from statekeeper.model.base import Document
+from statekeeper.model.base import Document, first_problem
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
@@ -114,6 +114,8 @@ def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receip
         receipt = _load_once(disk, path, Receipt)
         if receipt is None or (receipt.plan_id, receipt.chunk_id) == (plan_id, chunk_id):
             return receipt
+    except NewerVersion:
+        raise
     except StateDamaged:
         pass
     # Removed only after it was seen: one that was missing may have been made since.
@@ -155,6 +157,8 @@ def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | Non
     path = staging.count_receipt
     try:
         receipt = _load_once(disk, path, CountReceipt)
+    except NewerVersion:
+        raise
     except StateDamaged:
         _remove(disk, path, role="count")
         return None
@@ -176,6 +180,8 @@ def load_sift(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Sift
     path = staging.sift_receipt(chunk_id)
     try:
         receipt = load_document(disk, path, SiftReceipt)
+    except NewerVersion:
+        raise
     except StateDamaged:
         receipt = None
         _remove(disk, path, role="sift_receipt")
@@ -199,6 +205,8 @@ def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt |
     """The receipt of all rejected rows; None if there is none. What is torn or belongs elsewhere is removed."""
     try:
         receipt = load_document(disk, staging.rejects_receipt, RejectsReceipt)
+    except NewerVersion:
+        raise
     except StateDamaged:
         receipt = None
         discard_rejects(disk, staging)
@@ -219,14 +227,11 @@ def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: F
 
 
 def load_metadata(disk: Disk, path: Path) -> Metadata | None:
-    """The commit record in a file; None if it is missing. Raises StateDamaged if it is not one."""
+    """The commit record in a file; None if it is missing. Raises StateDamaged if it is not one that can be read."""
     data = _read(disk, path)
     if data is None:
         return None
-    try:
-        return parse_metadata(data)
-    except ValidationError as error:
-        raise StateDamaged(f"{path} is not a metadata file of statekeeper: {_first(error)}") from error
+    return parse_metadata(data, where=str(path))
 
 
 def newest_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> int:
@@ -301,7 +306,7 @@ def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
         return LastRun.model_validate_json(data)
     except ValidationError as error:
         raise StateDamaged(
-            f"{path} does not name a run: {_first(error)}",
+            f"{path} does not name a run: {first_problem(error)}",
             hint="remove it, and name the config: `statekeeper status CONFIG`",
         ) from error
 
@@ -340,8 +345,3 @@ def _read(disk: Disk, path: Path) -> bytes | None:
             return read_document(disk, path)
         except FileNotFoundError:
             return None
-
-
-def _first(error: ValidationError) -> str:
-    problem = error.errors(include_input=False, include_url=False)[0]
-    return f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"

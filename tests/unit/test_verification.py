@@ -53,7 +53,7 @@ def test_nothing_is_wrong_with_what_was_just_published(shop, table, verify):
         ({"record_count": 1}, "record_count"),
         ({"checksum": "0" * 32}, "checksum"),
         ({"extraction_complete": False}, "does not say"),
-        ({"unknown": 1}, "cannot be read"),
+        ({"record_count": "seven"}, "cannot be read"),
         ({"plan_id": "0" * 32}, "does not belong to plan"),
     ],
 )
