@@ -82,7 +82,6 @@ class Lifecycle:
         self._save = save
         self._owner = owner
         self._clock = clock
-        _machine().add_model(self, initial=record.state)
 
     @property
     def record(self) -> StateRecord:
@@ -152,6 +151,7 @@ def _entered_name(event: EventData) -> str:
 
 @cache
 def _machine() -> Machine:
+    """The machine of all extractions. None is added to it as a model: it would keep each for as long as we live."""
     return Machine(model=None, initial=State.PENDING, **_SETTINGS)
 
 

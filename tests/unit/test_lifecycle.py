@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+import weakref
 from datetime import UTC, datetime
 
 import pytest
@@ -118,3 +120,12 @@ def test_the_diagram_has_every_transition_of_the_table():
     for transition in TRANSITIONS:
         assert str(transition["trigger"]) in diagram
     assert "COMPLETE --> PENDING: restart" in diagram
+
+
+def test_a_lifecycle_that_is_over_is_kept_by_nobody():
+    lifecycle = _lifecycle(_record())
+    lifecycle.fire(Trigger.START)
+    kept = weakref.ref(lifecycle)
+    del lifecycle
+    gc.collect()
+    assert kept() is None
