@@ -1,4 +1,4 @@
-"""Set-up for all tests: a fork server with everything imported, so that processes for tests start in milliseconds."""
+"""Set-up for all tests: fork servers with everything imported, so that processes for tests start in milliseconds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from multiprocessing import forkserver
 
 import pytest
 
-from statekeeper.engines.spawning import preloaded
+from statekeeper.engines.spawning import fork_server, preloaded
 
+fork_server().prepare(preloaded(["duckdb", "oracle"]))
 multiprocessing.set_forkserver_preload([*preloaded(["duckdb", "oracle"]), "tests.crash.world"])
 forkserver.ensure_running()
 

@@ -3,48 +3,68 @@
 Decides which worker does which job within each source's session budget, and notices workers that die. Processes
 rather than threads, because decoding rows holds Python's global lock. A ready-made pool would not do: they lose every
 running job when one worker is killed, and cannot send a job to the worker that already has the session it needs.
+
+The event loop only decides. What may block (starting a process, sending it a job, hearing its answer, waiting for its
+end) is done by `engines.worker_link`, in a thread for each worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
+import logging
+import pickle
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import ForkingPickler
-from multiprocessing.util import Finalize
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, assert_never, cast
 
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue, Waiting
-from statekeeper.engines.spawning import WORKER_NAME, context_without_main, start_fork_server
-from statekeeper.engines.worker import Done, Order, Progress, worker_main
+from statekeeper.engines.spawning import start_fork_server
+from statekeeper.engines.worker import LIMITS, Begun, Done, Order, Progress
+from statekeeper.engines.worker_link import Ended, News, NotStarted, WorkerLink
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 from statekeeper.privacy import RowValues
 
+_LOG = logging.getLogger("statekeeper.run")
+
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
+_LAST_SECONDS = 2.0
+"""How long one that was killed is waited for."""
 _MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
 
 
 @dataclass(eq=False)
 class _Running:
-    job: Job[Any]
+    """A job that a worker was given; `lost_before` is how many died before they had begun with it."""
+
+    waiting: Waiting
     future: asyncio.Future[Any]
+    lost_before: int = 0
+    has_begun: bool = False
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def job(self) -> Job[Any]:
+        return self.waiting.job
+
+    def end(self, result: object) -> None:
+        """Settle it with its result, or with its error."""
+        self.is_over.set()
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
 
 
 @dataclass(eq=False)
 class _Worker:
-    process: BaseProcess
-    pipe: Connection
-    stop_flag: Any
-    at_exit: Finalize
+    link: WorkerLink
     sessions: frozenset[str] = frozenset()
     running: _Running | None = None
-    is_gone: bool = False
-    """It is dead or dying, and gets no job any more; `_mourn` follows."""
 
     @property
     def holds(self) -> frozenset[str]:
@@ -78,63 +98,58 @@ class LocalEngine:
         self._secrets = secrets
         self._private = private
         self._queue = JobQueue(workers)
-        self._futures: dict[Waiting, asyncio.Future[Any]] = {}
+        self._queued: dict[Waiting, _Running] = {}
         self._workers: list[_Worker] = []
-        start_fork_server(kinds)
-        self._context = context_without_main()
+        self._all_gone = asyncio.Event()
+        self._all_gone.set()
         self._is_closed = False
+        start_fork_server(kinds)
 
     async def run(self, job: Job[Result]) -> Result:
         if self._is_closed:
             raise Interrupted("the engine is closed")
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        waiting = self._queue.add(job)
-        self._futures[waiting] = future
+        running = _Running(self._queue.add(job), asyncio.get_running_loop().create_future())
+        self._queued[running.waiting] = running
         self._dispatch()
         try:
-            return cast("Result", await future)
+            return cast("Result", await running.future)
         except asyncio.CancelledError:
-            await self._give_up(waiting, future)
+            await self._give_up(running)
             raise
 
     async def close(self) -> None:
         self._is_closed = True
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(Interrupted("the engine was closed before the work was begun"))
-        self._futures.clear()
-        for worker in self._workers:
-            worker.stop_flag.value = 1
-            if worker.running is None:
-                self._dismiss(worker)
-        deadline = asyncio.get_running_loop().time() + GRACE_SECONDS
-        pause = 0.001
-        while any(worker.process.is_alive() for worker in self._workers):
-            if asyncio.get_running_loop().time() > deadline:
-                self.kill()
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, 0.02)
-        for worker in list(self._workers):
-            self._bury(worker)
+        for running in self._queued.values():
+            running.end(Interrupted("the engine was closed before the work was begun"))
+        self._queued.clear()
+        links = [worker.link for worker in self._workers]
+        for link in links:
+            link.dismiss()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_gone.wait(), GRACE_SECONDS)
+        self.kill()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._all_gone.wait(), _LAST_SECONDS)
+        for link in links:
+            link.join(0.1)  # it has told its last news
 
     def kill(self) -> None:
         """End every worker at once."""
         for worker in self._workers:
-            worker.process.kill()
+            worker.link.kill()
 
     @property
     def pids(self) -> tuple[int, ...]:
         """The processes of this engine."""
-        return tuple(worker.process.pid or 0 for worker in self._workers)
+        return tuple(pid for worker in self._workers if (pid := worker.link.pid) is not None)
 
     def _dispatch(self) -> None:
         while not self._is_closed and (waiting := self._take()) is not None:
-            running = _Running(waiting.job, self._futures.pop(waiting))
+            running = self._queued.pop(waiting)
             try:
                 self._start(running)
             except Exception as error:  # noqa: BLE001 - its caller waits for this future and hears of nothing else
-                if not running.future.done():
-                    running.future.set_exception(_not_started(running.job, error))
+                running.end(_not_started(running.job, error))
 
     def _take(self) -> Waiting | None:
         idle = self._idle
@@ -148,33 +163,20 @@ class LocalEngine:
 
     def _start(self, running: _Running) -> None:
         job = running.job
-        source = job.source.name if job.source else None
-        values = RowValues.of(job.table, private=self._private)
         # Before a worker is taken: what cannot be pickled costs its own job and no worker.
-        order = ForkingPickler.dumps(Order(job.work, job.spec, job.source, self._secrets, values))
-        for _ in range(self._workers_most + 1):
-            worker = self._worker_for(source)
-            worker.stop_flag.value = 0
-            try:
-                worker.is_gone = not worker.process.is_alive()
-                worker.pipe.send_bytes(order)
-            except OSError:
-                worker.is_gone = True
-            if worker.is_gone:  # it died while idle, and `_mourn` is still to hear of it: the job has not begun
-                continue
-            worker.running = running
-            if job.on_start:
-                job.on_start()
-            return
-        raise WorkerDied(f"every worker process died before it could begin with {job.table}", hint=_MEMORY_HINT)
+        values = RowValues.of(job.table, private=self._private)
+        order = pickle.dumps(Order(job.work, job.spec, job.source, self._secrets, values))
+        worker = self._worker_for(job.source.name if job.source else None)
+        worker.running = running
+        worker.link.assign(order)
 
     @property
     def _idle(self) -> list[_Worker]:
-        return [worker for worker in self._workers if worker.running is None and not worker.is_gone]
+        return [worker for worker in self._workers if worker.running is None]
 
     @property
     def _may_grow(self) -> bool:
-        return sum(not worker.is_gone for worker in self._workers) < self._workers_most
+        return len(self._workers) < self._workers_most
 
     def _sessions(self, source: str) -> int:
         return sum(source in worker.holds for worker in self._workers)
@@ -189,114 +191,110 @@ class LocalEngine:
         return self._hire()
 
     def _hire(self) -> _Worker:
-        ours, theirs = self._context.Pipe(duplex=True)
-        # Not multiprocessing.Event: a worker killed while it holds the event's lock would block everybody.
-        stop_flag = self._context.RawValue(ctypes.c_byte, 0)
-        process = self._context.Process(
-            target=worker_main, args=(theirs, stop_flag, self._memory_limit), name=WORKER_NAME, daemon=True
-        )
-        try:
-            process.start()
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        # At its exit Python asks daemons to end, which ours do not hear, and waits: so they are killed before.
-        worker = _Worker(process, ours, stop_flag, Finalize(None, process.kill, exitpriority=10))
         loop = asyncio.get_running_loop()
-        loop.add_reader(ours.fileno(), self._hear, worker)
-        loop.add_reader(process.sentinel, self._mourn, worker)
+
+        def tell(_link: WorkerLink, news: News) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._hear, worker, news)
+
+        worker = _Worker(WorkerLink(self._memory_limit, tell))
+        worker.link.start()
         self._workers.append(worker)
+        self._all_gone.clear()
         return worker
 
-    def _hear(self, worker: _Worker) -> bool:
-        """Take one message; False where the worker can say no more."""
-        try:
-            message: Progress | Done = worker.pipe.recv()
-        except (EOFError, OSError):
-            asyncio.get_running_loop().remove_reader(worker.pipe.fileno())
-            return False
-        except Exception:  # noqa: BLE001 - an answer that cannot be read, of whatever kind: nothing good follows it
-            worker.process.kill()
-            return False
-        match message:
+    def _hear(self, worker: _Worker, news: News) -> None:
+        running = worker.running
+        match news:
+            case Begun():
+                if running and not running.future.done():
+                    running.has_begun = True
+                    if running.job.on_start:
+                        running.job.on_start()
             case Progress(rows=rows):
-                if worker.running and worker.running.job.on_rows:
-                    worker.running.job.on_rows(rows)
+                if running and running.job.on_rows:
+                    running.job.on_rows(rows)
             case Done():
-                self._settle(worker, message)
+                self._settle(worker, news)
+            case NotStarted(error=error):
+                self._bury(worker)
+                self._go_without(worker, error)
+            case Ended(exit_code=code):
+                self._bury(worker)
+                self._mourn(worker, code)
             case _ as never:
                 assert_never(never)
-        return True
 
     def _settle(self, worker: _Worker, done: Done) -> None:
         running, worker.running, worker.sessions = worker.running, None, done.sessions
-        if running and not running.future.done():
-            if done.raised:
-                running.future.set_exception(done.raised.as_error())
-            else:
-                running.future.set_result(done.result)
-        if self._is_closed:
-            self._dismiss(worker)
+        if running:
+            running.end(done.raised.as_error() if done.raised else done.result)
         self._dispatch()
-
-    def _mourn(self, worker: _Worker) -> None:
-        worker.is_gone = True
-        while worker.running and worker.pipe.poll() and self._hear(worker):
-            pass  # what it said before it died still counts
-        running, worker.running = worker.running, None
-        code = worker.process.exitcode
-        self._bury(worker)
-        if running and not running.future.done():
-            how = f"by signal {-code}" if code is not None and code < 0 else f"with exit code {code}"
-            running.future.set_exception(
-                WorkerDied(f"a worker process ended {how} during {running.job.table}", hint=_MEMORY_HINT)
-            )
-        self._dispatch()
-
-    def _dismiss(self, worker: _Worker) -> None:
-        try:
-            worker.pipe.send(None)
-        except OSError:
-            return
 
     def _bury(self, worker: _Worker) -> None:
-        if worker not in self._workers:
-            return
         self._workers.remove(worker)
-        worker.at_exit.cancel()
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(worker.pipe.fileno())
-        loop.remove_reader(worker.process.sentinel)
-        worker.pipe.close()
-        worker.process.join()
-        worker.process.close()
+        if not self._workers:
+            self._all_gone.set()
 
-    async def _give_up(self, waiting: Waiting, future: asyncio.Future[Any]) -> None:
-        if waiting in self._futures:
-            self._queue.remove(waiting)
-            del self._futures[waiting]
+    def _go_without(self, worker: _Worker, error: OSError) -> None:
+        """A worker could not be started: those that are there go on without it; without any, its job fails."""
+        if self._workers and worker.running:
+            _LOG.warning("going on with %d worker processes; a further one cannot be started: %s",
+                         len(self._workers), error)  # fmt: skip
+            self._workers_most = len(self._workers)
+            self._put_back(worker.running)
+        elif worker.running:
+            worker.running.end(_not_started(worker.running.job, error))
+        self._dispatch()
+
+    def _mourn(self, worker: _Worker, code: int | None) -> None:
+        """A worker has ended: a job that it had not begun goes to another, one that it had is lost."""
+        running = worker.running
+        if running is None or running.future.done():
+            if running:
+                running.is_over.set()
+        elif running.has_begun or self._is_closed:
+            running.end(
+                WorkerDied(f"a worker process ended {_how(code)} during {running.job.table}", hint=_MEMORY_HINT)
+            )
+        elif running.lost_before >= self._workers_most:
+            message = f"every worker process died before it could begin with {running.job.table}, the last {_how(code)}"
+            running.end(WorkerDied(message, hint=_MEMORY_HINT))
+        else:
+            running.lost_before += 1
+            self._put_back(running)
+        self._dispatch()
+
+    def _put_back(self, running: _Running) -> None:
+        if running.future.done():
+            running.is_over.set()
             return
-        worker = next((each for each in self._workers if each.running and each.running.future is future), None)
+        self._queue.put_back(running.waiting)
+        self._queued[running.waiting] = running
+
+    async def _give_up(self, running: _Running) -> None:
+        if self._queued.pop(running.waiting, None):
+            self._queue.remove(running.waiting)
+            return
+        worker = next((each for each in self._workers if each.running is running), None)
         if worker is None:
             return
-        worker.stop_flag.value = 1
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + GRACE_SECONDS
-        while worker.running is not None and worker.running.future is future:
-            if loop.time() > deadline:
-                worker.process.kill()
-                return
-            await asyncio.sleep(0.02)
+        worker.link.stop()
+        try:
+            await asyncio.wait_for(running.is_over.wait(), GRACE_SECONDS)
+        except TimeoutError:
+            worker.link.kill()
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "with the process that it was forked from"
+    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
 
 
 def _not_started(job: Job[Any], error: Exception) -> StatekeeperError:
     if isinstance(error, StatekeeperError):
         return error
-    if isinstance(error, OSError | EOFError):
-        return WorkerDied(
-            f"no worker process could be started for {job.table}: {error!r}",
-            hint="look at the limits of processes and open files (ulimit -u, ulimit -n), or lower execution.workers",
-        )
+    if isinstance(error, OSError | EOFError | RuntimeError):  # a thread that cannot be started is a RuntimeError
+        return WorkerDied(f"no worker process could be started for {job.table}: {error}", hint=LIMITS)
     return InternalError(f"the work for {job.table} cannot be sent to a worker: {error!r}")

@@ -1,14 +1,13 @@
 """A local worker process: receives jobs over a pipe, does them one at a time, sends results back.
 
 It has no locks in common with any other process, so it can be killed at any instant without harm to others. It ends
-when its parent does, however the parent ended.
+when its parent does, however the parent ended: then its reins, a second pipe that tells it to stop, are let go.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
+import pickle
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from statekeeper.engines.fork_server import NUMBER
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
 from statekeeper.privacy import RowValues, name_of, text_of, trace_of
@@ -64,41 +64,79 @@ class Done:
     sessions: frozenset[str]
 
 
-def worker_main(pipe: Connection, stop_flag: Any, memory_limit: str) -> None:
-    """The life of a worker: until the parent closes the pipe or dies.
+@dataclass(frozen=True)
+class Begun:
+    """The worker has taken up the job that it was sent."""
 
-    `stop_flag` is a lock-free shared byte that the parent sets to stop the present job.
+
+Message = Begun | Progress | Done
+
+
+def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
+    """The life of a worker: until the parent says so, closes the pipe or dies.
+
+    Over `reins`, a descriptor, comes the number of an order that is to be stopped; the first is 1.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the parent decides; a terminal sends Ctrl-C to every process
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    watch = _Reins(reins)
+    try:
+        threading.Thread(target=watch.hold, daemon=True).start()
+    except RuntimeError as error:  # no more processes or threads are allowed
+        failure = Raised(FailureKind.WORKER_DIED, f"a worker process cannot start a thread: {error}", LIMITS, None)
+        _answer(pipe, Done(None, failure, frozenset()))
+        return
     sessions = Sessions(memory_limit)
-    while (order := _receive(pipe)) is not None:
-        reporter = _ProgressPipe(pipe)
-        context = ProcessContext(
-            sessions,
-            memory_limit=memory_limit,
-            is_stopping=lambda: bool(stop_flag.value),
-            report=reporter.add,
-            source=order.source,
-        )
-        if not _answer(pipe, carry_out(order, context, sessions)):
+    while isinstance(received := _receive(pipe), Order | Raised):
+        watch.taken += 1
+        if isinstance(received, Raised):
+            done = Done(None, received, sessions.names)
+        else:
+            pipe.send(Begun())
+            context = ProcessContext(
+                sessions,
+                memory_limit=memory_limit,
+                is_stopping=lambda: watch.is_stopping,
+                report=_ProgressPipe(pipe).add,
+                source=received.source,
+            )
+            done = carry_out(received, context, sessions)
+        if not _answer(pipe, done):
             break
     sessions.close_all()
 
 
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "a worker is started by multiprocessing"
-    parent.join()
-    os._exit(1)
+LIMITS = "look at the limits of processes and open files (ulimit -u, ulimit -n), or lower execution.workers"
 
 
-def _receive(pipe: Connection) -> Order | None:
+class _Reins:
+    """What the parent says while an order is at work: which one is to stop; and whether the parent lives."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._stopped = 0
+        self.taken = 0
+        """How many orders the worker has taken up."""
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopped >= self.taken
+
+    def hold(self) -> None:
+        """Listen, in a thread, for as long as the parent lives; then end the process."""
+        while told := os.read(self._descriptor, NUMBER.size):
+            (self._stopped,) = NUMBER.unpack(told)
+        os._exit(1)
+
+
+def _receive(pipe: Connection) -> Order | Raised | None:
+    """The next order, or why it cannot be read; None where there will be none."""
     try:
-        order: Order | None = pipe.recv()
+        sent = pipe.recv_bytes()
     except (EOFError, OSError):
         return None
+    try:
+        order: Order | None = pickle.loads(sent)  # noqa: S301 - from the process that started this one
+    except Exception as error:  # noqa: BLE001 - unpickling imports modules, and runs code of every class in the spec
+        return Raised(FailureKind.INTERNAL, f"a worker cannot read what it is to do: {error!r}", None, None)
     return order
 
 

@@ -11,12 +11,12 @@ import pytest
 
 _PROGRAM = """
 import json, sys
-from multiprocessing import forkserver
 from statekeeper.cli.entry import start_early
 start_early(sys.argv[1:])
-server = forkserver._forkserver
+from statekeeper.engines.spawning import fork_server
+server = fork_server()
 early = not {"click", "pydantic"} & set(sys.modules)
-print(json.dumps([server._forkserver_pid is not None, sorted(server._preload_modules), early]))
+print(json.dumps([server.pid is not None, sorted(server._modules), early]))
 """
 
 

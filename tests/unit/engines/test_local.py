@@ -8,9 +8,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from datetime import timedelta
-from multiprocessing import connection
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import duckdb
@@ -19,10 +20,11 @@ import pytest
 
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.sources import DuckDBSource
-from statekeeper.engines import local
+from statekeeper.engines import local, spawning
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
+from statekeeper.engines.worker import Begun
 from statekeeper.errors import DataError, InternalError, Interrupted, WorkerDied
 from statekeeper.work import JobSource
 
@@ -69,7 +71,10 @@ def _sleep_deaf(seconds):
 
 def _wait_for_death(engine):
     """Return when the engine could know that its only worker died."""
-    assert connection.wait([engine._workers[0].process.sentinel], 10)
+    deadline = time.monotonic() + 10
+    while _lives(engine.pids[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 async def _pid_in(path):
@@ -177,7 +182,7 @@ def test_a_worker_that_dies_right_after_its_answer_costs_no_job():
         waiting = [asyncio.create_task(engine.run(Job("t", jobs.echo, n))) for n in range(3)]
         await _until(lambda: engine.pids)
         (pid,) = engine.pids
-        _sleep_deaf(1)  # its answer lies in the pipe, unread
+        _sleep_deaf(1)  # its answer is heard by nobody yet
         os.kill(pid, signal.SIGKILL)
         _wait_for_death(engine)
         return await asyncio.gather(first, *waiting)
@@ -186,15 +191,30 @@ def test_a_worker_that_dies_right_after_its_answer_costs_no_job():
     assert (pid > 0, others) == (True, [0, 1, 2])
 
 
-def test_a_worker_that_dies_in_the_middle_of_a_big_answer_costs_its_job():
+def test_a_worker_that_dies_in_the_middle_of_a_big_answer_costs_its_job(monkeypatch):
+    has_begun, is_dead = threading.Event(), threading.Event()
+    receive = Connection.recv
+
+    def receive_late(pipe):
+        if not has_begun.is_set():
+            message = receive(pipe)
+            assert isinstance(message, Begun)
+            has_begun.set()
+            return message
+        assert is_dead.wait(20)  # it is in the middle of writing: the pipe is full and nobody reads
+        return receive(pipe)
+
     async def main(engine):
-        task = asyncio.create_task(engine.run(Job("t", jobs.echo, b"x" * 50_000_000)))
-        await _until(lambda: engine.pids)
-        (pid,) = engine.pids
-        _sleep_deaf(1)  # it is in the middle of writing: the pipe is full and nobody reads
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(WorkerDied):
-            await task
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "recv", receive_late)
+            task = asyncio.create_task(engine.run(Job("t", jobs.echo, b"x" * 50_000_000)))
+            await _until(has_begun.is_set)
+            (pid,) = engine.pids
+            await _until(lambda: psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+            os.kill(pid, signal.SIGKILL)
+            is_dead.set()
+            with pytest.raises(WorkerDied):
+                await task
         return await engine.run(Job("t", jobs.echo, 1))
 
     assert _run(main, workers=1) == 1
@@ -249,7 +269,7 @@ def test_an_answer_that_cannot_be_read_ends_its_worker_and_not_the_engine():
 def test_a_worker_that_cannot_be_started_is_an_error_that_a_retry_may_cure(monkeypatch):
     async def main(engine):
         with monkeypatch.context() as patch:
-            patch.setattr(engine._context, "Pipe", _no_more_files)
+            patch.setattr(spawning, "Pipe", _no_more_files)
             with pytest.raises(WorkerDied, match="no worker process could be started") as caught:
                 await engine.run(Job("t", jobs.echo, 1))
         assert "ulimit" in caught.value.hint
