@@ -50,7 +50,9 @@ def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
         return None
     file, name = _file_and_name(ref.path, base)
     with _importing:
-        return _class_of(_module(file, ref.path), name, ref.path)
+        module = _module(file, ref.path)
+        with _registered(module):
+            return _class_of(module, name, ref.path)
 
 
 def files_of_model(ref: SchemaRef, *, base: Path) -> tuple[Path, ...]:
@@ -117,11 +119,10 @@ def _import(file: Path, path: str) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ConfigError(f"schema {path!r}: {file} is not a Python file", hint="name a file that ends in .py")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic resolves postponed annotations through it
     try:
-        spec.loader.exec_module(module)
+        with _registered(module):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
-        del sys.modules[name]
         raise ConfigError(
             f"schema {path!r}: importing {file} failed: {type(error).__name__}: {error}",
             hint=f"try: python {file}",
@@ -159,6 +160,16 @@ def _class_of(module: ModuleType, name: str, path: str) -> type[BaseModel]:
 
 def _is_model(value: object) -> bool:
     return isinstance(value, type) and issubclass(value, BaseModel) and value is not BaseModel
+
+
+@contextmanager
+def _registered(module: ModuleType) -> Iterator[None]:
+    """Have pydantic find the module by its name, through which it resolves postponed annotations; then forget it."""
+    sys.modules[module.__name__] = module
+    try:
+        yield
+    finally:
+        sys.modules.pop(module.__name__, None)
 
 
 @contextmanager
