@@ -59,15 +59,19 @@ class Fork:
     environ: dict[str, str]
 
 
-def send(control: socket.socket, request: Preload | Fork, descriptors: Iterable[int] = ()) -> None:
-    """Send a request to the server, from the host."""
+def send(control: int, request: Preload | Fork, descriptors: Iterable[int] = ()) -> None:
+    """Send a request to the server, from the host, over the socket of this number."""
     body = pickle.dumps(request)
-    header = _SIZE.pack(len(body))
-    if descriptors:
-        socket.send_fds(control, [header], list(descriptors))
-        control.sendall(body)
-    else:
-        control.sendall(header + body)
+    header, given = _SIZE.pack(len(body)), list(descriptors)
+    connection = socket.socket(fileno=control)
+    try:
+        if given:
+            socket.send_fds(connection, [header], given)
+        else:
+            connection.sendall(header)
+        connection.sendall(body)
+    finally:
+        connection.detach()
 
 
 def serve(host: int, modules: Iterable[str]) -> NoReturn:

@@ -76,7 +76,7 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._control: socket.socket | None = None
+        self._control: int | None = None  # no socket object: at its exit Python would complain of it
         self._pid = 0
         self._modules: set[str] = set()
 
@@ -119,7 +119,7 @@ class ForkServer:
     def forget(self) -> None:
         """Leave a server that is another process's, whose fork we are."""
         if self._control is not None:
-            self._control.close()
+            os.close(self._control)
 
     def _fork(self, request: Fork) -> WorkerProcess | None:
         with ExitStack() as if_it_fails:
@@ -145,7 +145,7 @@ class ForkServer:
             if_it_fails.pop_all()
             return WorkerProcess(pid, ours, reins, status)
 
-    def _use(self, modules: Iterable[str]) -> socket.socket:
+    def _use(self, modules: Iterable[str]) -> int:
         """The socket of a server that lives and has, or will have, these modules."""
         wanted = tuple(module for module in modules if module not in self._modules)
         if self._control is not None and _has_ended(self._control):
@@ -160,7 +160,7 @@ class ForkServer:
 
     def _bury(self) -> None:
         if self._control is not None:
-            self._control.close()
+            os.close(self._control)
         self._control = None
         with suppress(ChildProcessError):  # the host does not ask how its children end
             os.waitpid(self._pid, 0)
@@ -190,7 +190,7 @@ def start_fork_server(kinds: Iterable[str]) -> None:
         fork_server().prepare(preloaded(kinds))
 
 
-def _started(modules: tuple[str, ...]) -> tuple[socket.socket, int]:
+def _started(modules: tuple[str, ...]) -> tuple[int, int]:
     ours, theirs = socket.socketpair()
     # What it may import from is told before anything of ours is imported there.
     program = (
@@ -210,7 +210,7 @@ def _started(modules: tuple[str, ...]) -> tuple[socket.socket, int]:
         except BaseException:
             ours.close()
             raise
-    return ours, pid
+    return ours.detach(), pid
 
 
 def _search_path() -> tuple[str, ...]:
@@ -218,7 +218,7 @@ def _search_path() -> tuple[str, ...]:
     return tuple(entry or str(Path.cwd()) for entry in sys.path)
 
 
-def _has_ended(control: socket.socket) -> bool:
+def _has_ended(control: int) -> bool:
     """Whether the server is gone; it never says a word over its socket."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
