@@ -25,7 +25,7 @@ from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
-from statekeeper.sources.duckdb_spill import new_spill_folder
+from statekeeper.sources.duckdb_spill import SpillFolder
 from statekeeper.validation import scan_error, shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
@@ -51,17 +51,18 @@ def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[],
 
 @contextmanager
 def _database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": memory_limit,
-        "threads": 1,  # the engine's other processes have the other cores
-        "temp_directory": str(new_spill_folder()),
-        "enable_external_file_cache": False,
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-    }
-    with duckdb.connect(":memory:", config=settings) as connection:
-        connection.execute(_SETTINGS)
-        yield connection
+    with SpillFolder() as spill:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": memory_limit,
+            "threads": 1,  # the engine's other processes have the other cores
+            "temp_directory": str(spill.path),
+            "enable_external_file_cache": False,
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+        }
+        with duckdb.connect(":memory:", config=settings) as connection:
+            connection.execute(_SETTINGS)
+            yield connection
 
 
 @dataclass(frozen=True)

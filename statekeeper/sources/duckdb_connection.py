@@ -23,7 +23,7 @@ import duckdb
 from statekeeper.errors import SourceUnreachable, TransientSourceError
 from statekeeper.sources.duckdb_errors import opening_error, translated
 from statekeeper.sources.duckdb_file import FileState, WatchedFile
-from statekeeper.sources.duckdb_spill import new_spill_folder
+from statekeeper.sources.duckdb_spill import SpillFolder
 from statekeeper.sources.sql import Sql, quoted
 from statekeeper.sources.statement_log import record_statement
 
@@ -44,6 +44,7 @@ class Connection:
     instance: Any
     catalog: str
     memory_limit: str
+    spill: SpillFolder
 
     @classmethod
     def open(cls, path: str, *, memory_limit: str) -> Self:
@@ -57,10 +58,12 @@ class Connection:
         try:
             for _ in range(_OPENING_ATTEMPTS):
                 before = file.state()
-                instance, catalog = _attached(path, memory_limit=memory_limit)
+                spill = SpillFolder()
+                instance, catalog = _attached(path, memory_limit=memory_limit, spill=spill)
                 if before is not None and file.state() == before:
-                    return cls(file, before, instance, catalog, memory_limit)
+                    return cls(file, before, instance, catalog, memory_limit, spill)
                 instance.close()
+                spill.remove()
                 file.close()
                 file = _watched(path)
         except BaseException:
@@ -106,6 +109,7 @@ class Connection:
         except duckdb.Error:  # pragma: no cover - nothing is left to be lost
             pass
         finally:
+            self.spill.remove()
             self.file.close()
 
     def _forget_blocks(self) -> None:
@@ -144,7 +148,7 @@ def _watched(path: str) -> WatchedFile:
         ) from error
 
 
-def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
+def _attached(path: str, *, memory_limit: str, spill: SpillFolder) -> tuple[Any, str]:
     """An instance with the database attached as it would be called if it were opened by itself."""
     stem = Path(path).name.lstrip(".").split(".", 1)[0]
     catalog = "source" if not stem or stem.lower() in _RESERVED_CATALOGS else stem
@@ -153,7 +157,7 @@ def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
         config={
             "threads": 1,
             "memory_limit": memory_limit,
-            "temp_directory": str(new_spill_folder()),
+            "temp_directory": str(spill.path),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
@@ -165,5 +169,6 @@ def _attached(path: str, *, memory_limit: str) -> tuple[Any, str]:
         instance.execute("SET GLOBAL enable_external_access = false")
     except duckdb.Error as error:
         instance.close()
+        spill.remove()
         raise opening_error(error, path) from error
     return instance, catalog
