@@ -20,6 +20,7 @@ from statekeeper.model.record import Failure, Published, State, StateRecord
 from statekeeper.privacy import RowValues, name_of, trace_of
 from statekeeper.report import Outcome, TableReport
 from statekeeper.run import Run
+from statekeeper.system_errors import recognised
 
 _LOG = logging.getLogger("statekeeper.run")
 
@@ -135,8 +136,9 @@ class Ending:
 
     def _as_ours(self, error: Exception) -> StatekeeperError:
         """The error as one of ours; one that nobody has foreseen is logged with its trace, secrets removed."""
-        if isinstance(error, StatekeeperError):
-            return error
+        known = error if isinstance(error, StatekeeperError) else recognised(error)
+        if known is not None:
+            return known
         without_secrets = Redactor(self.run.pipeline.secrets)
         values = RowValues.of(self._key, private=self.run.pipeline.private_tables)
         trace = without_secrets(trace_of(error, values))

@@ -24,6 +24,7 @@ class FailureKind(StrEnum):
     PARENT_MISSING = "parent_missing"
     STATE_DAMAGED = "state_damaged"
     STORAGE = "storage"
+    MEMORY = "memory"
     WORKER_DIED = "worker_died"
     TIMEOUT = "timeout"
     CONFIG = "config"
@@ -150,6 +151,12 @@ class StorageError(StatekeeperError):
     kind = FailureKind.STORAGE
 
 
+class OutOfMemory(StatekeeperError):
+    """A process used up the memory that the system, or a limit, gives it."""
+
+    kind = FailureKind.MEMORY
+
+
 class WorkerDied(StatekeeperError):
     """A worker process ended without an answer, killed by the system or by a crash in native code."""
 
@@ -217,6 +224,7 @@ _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
         ParentMissing,
         StateDamaged,
         StorageError,
+        OutOfMemory,
         WorkerDied,
         StateTimeout,
         ConfigError,

@@ -9,6 +9,7 @@ import asyncio
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.errors import StatekeeperError, error_of
 from statekeeper.privacy import RowValues, text_of
+from statekeeper.system_errors import recognised
 from statekeeper.work import ProcessContext, Sessions
 
 
@@ -33,11 +34,14 @@ class InlineEngine:
         )
         try:
             return job.work(job.spec, context)
-        except StatekeeperError as error:
+        except Exception as error:
+            known = error if isinstance(error, StatekeeperError) else recognised(error)
+            if known is None:
+                raise
             if job.source:
                 self._sessions.close(job.source.name)
-            text = text_of(error, RowValues.of(job.table, private=self._private))
-            raise error_of(error.kind, text, hint=error.hint, code=error.code) from error
+            text = text_of(known, RowValues.of(job.table, private=self._private))
+            raise error_of(known.kind, text, hint=known.hint, code=known.code) from error
 
     async def close(self) -> None:
         self._sessions.close_all()

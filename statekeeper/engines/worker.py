@@ -19,6 +19,7 @@ from statekeeper.engines.fork_server import NUMBER
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
 from statekeeper.privacy import RowValues, name_of, text_of, trace_of
+from statekeeper.system_errors import recognised
 from statekeeper.work import JobSource, ProcessContext, Sessions, WorkContext
 
 PROGRESS_EVERY_SECONDS = 0.2
@@ -158,19 +159,25 @@ def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
     """
     raised: Raised | None = None
     result = None
-    without_secrets = Redactor(order.secrets)
     try:
         result = order.work(order.spec, context)
-    except StatekeeperError as error:
-        hint = without_secrets(error.hint) if error.hint else None
-        raised = Raised(error.kind, without_secrets(text_of(error, order.values)), hint, error.code)
     except Exception as error:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
-        what = f"unforeseen error in a worker: {name_of(error, order.values)}"
-        text = without_secrets(f"{what}\n{trace_of(error, order.values)}")
-        raised = Raised(FailureKind.INTERNAL, text, None, None)
+        raised = _raised(error, order)
     if raised and order.source:
         sessions.close(order.source.name)
     return Done(result=result, raised=raised, sessions=sessions.names)
+
+
+def _raised(error: Exception, order: Order) -> Raised:
+    without_secrets = Redactor(order.secrets)
+    known = error if isinstance(error, StatekeeperError) else recognised(error)
+    if known is None:
+        what = f"unforeseen error in a worker: {name_of(error, order.values)}"
+        return Raised(
+            FailureKind.INTERNAL, without_secrets(f"{what}\n{trace_of(error, order.values)}"), hint=None, code=None
+        )
+    hint = without_secrets(known.hint) if known.hint else None
+    return Raised(known.kind, without_secrets(text_of(known, order.values)), hint, known.code)
 
 
 class _ProgressPipe:

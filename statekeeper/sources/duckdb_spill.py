@@ -17,8 +17,6 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
-from statekeeper.store.durable import storage_errors
-
 _NAME = re.compile(r"statekeeper-spill-(\d+)-(\d+)-\w+")
 _NAMESPACE = Path("/proc/self/ns/pid")
 
@@ -27,11 +25,10 @@ class SpillFolder:
     """A new private folder; whoever forgets to `remove` it loses it with the object."""
 
     def __init__(self) -> None:
-        """Raises StorageError where the system's temporary folder takes none."""
+        """Raises OSError, with the folder's name, where the system's temporary folder takes none."""
         temp = tempfile.gettempdir()
         _sweep(temp)
-        with storage_errors(Path(temp), "make a folder in"):
-            self.path = Path(tempfile.mkdtemp(prefix=f"statekeeper-spill-{_namespace()}-{os.getpid()}-", dir=temp))
+        self.path = Path(tempfile.mkdtemp(prefix=f"statekeeper-spill-{_namespace()}-{os.getpid()}-", dir=temp))
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def remove(self) -> None:

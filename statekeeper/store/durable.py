@@ -15,31 +15,16 @@ It leaves the meaning of documents to `store.state` and `store.documents`.
 
 from __future__ import annotations
 
-import errno
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from statekeeper.errors import StorageError
 from statekeeper.store.disk import Disk, Writes
 from statekeeper.store.slots import settle, write_through_slots
 from statekeeper.store.temps import process_token, temp_file
-
-_HINTS = {
-    errno.ENOSPC: "free some space there and run again: what was saved before is intact",
-    errno.EDQUOT: "the quota is used up; free some space there and run again: what was saved before is intact",
-    errno.EACCES: "let this user write to {folder}",
-    errno.EPERM: "let this user write to {folder}; some file systems also refuse links",
-    errno.EROFS: "the file system is mounted read-only; remount it or choose another output.base_path",
-    errno.EIO: "the device reports an error; look at the system log, then run again",
-    errno.ENOENT: "{folder} was removed while it was in use; run again",
-    errno.EMFILE: "raise the limit of open files (ulimit -n) or lower the number of workers",
-    errno.EFBIG: "raise the limit of the file size (ulimit -f)",
-    errno.ENAMETOOLONG: "shorten the run id, the pipeline's name or the table's path_name",
-    errno.ESTALE: "the network file system lost the file; run again",
-}
+from statekeeper.system_errors import storage_error
 
 
 class Fence(Protocol):
@@ -155,10 +140,7 @@ def storage_errors(path: Path, action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        code = errno.errorcode.get(error.errno or 0, type(error).__name__)
-        hint = _HINTS.get(error.errno or 0, "look at the file system, then run again").format(folder=path.parent)
-        reason = error.strerror or str(error)
-        raise StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code) from error
+        raise storage_error(error, path, action) from error
 
 
 def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool:

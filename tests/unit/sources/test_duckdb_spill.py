@@ -8,7 +8,6 @@ import sys
 import duckdb
 import pytest
 
-from statekeeper.errors import StorageError
 from statekeeper.sources import duckdb_spill
 from statekeeper.sources.duckdb import DuckdbSession
 from statekeeper.sources.duckdb_spill import SpillFolder
@@ -101,5 +100,5 @@ def test_sweep_follows_no_link_that_bears_such_a_name(temp, tmp_path, gone):
 
 def test_temporary_folder_that_takes_nothing_is_named(temp):
     temp.rmdir()
-    with pytest.raises(StorageError, match=f"cannot make a folder in {temp}"):
+    with pytest.raises(FileNotFoundError, match=str(temp)):
         SpillFolder()

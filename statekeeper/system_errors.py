@@ -1,0 +1,55 @@
+"""What the operating system refuses, as errors of ours: a file that cannot be read or written, memory that is used up.
+
+Where a file is touched, `store.durable.storage_errors` says which one. What comes out of a library without that is
+recognised at the boundary of a piece of work and of a table, so that nothing the system refuses is ever "unforeseen".
+"""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+from statekeeper.errors import OutOfMemory, StatekeeperError, StorageError
+
+MEMORY_HINT = (
+    "lower execution.workers, or give the process more memory; of a table with large values (LOBs) less is held at "
+    "once with a lower execution.memory_limit"
+)
+_HINTS = {
+    errno.ENOSPC: "free some space there and run again: what was saved before is intact",
+    errno.EDQUOT: "the quota is used up; free some space there and run again: what was saved before is intact",
+    errno.EACCES: "let this user read and write {folder} and what is in it",
+    errno.EPERM: "let this user write to {folder}; some file systems also refuse links",
+    errno.EROFS: "the file system is mounted read-only; remount it or choose another output.base_path",
+    errno.EIO: "the device reports an error; look at the system log, then run again",
+    errno.ENOENT: "{folder} was removed while it was in use; run again",
+    errno.EMFILE: "raise the limit of open files (ulimit -n) or lower the number of workers",
+    errno.EFBIG: "raise the limit of the file size (ulimit -f)",
+    errno.ENAMETOOLONG: "shorten the run id, the pipeline's name or the table's path_name",
+    errno.ESTALE: "the network file system lost the file; run again",
+}
+
+
+def storage_error(error: OSError, path: Path, action: str) -> StorageError:
+    """The system's refusal of `action`, a verb, on `path`; its code is the error's name."""
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    hint = _HINTS.get(error.errno or 0, "look at the file system, then run again").format(folder=path.parent)
+    reason = error.strerror or str(error)
+    return StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code)
+
+
+def recognised(error: Exception) -> StatekeeperError | None:
+    """What the system refused, where that is what the error says; None for every other error."""
+    if isinstance(error, MemoryError):
+        return OutOfMemory("a process of statekeeper ran out of memory", hint=MEMORY_HINT)
+    if not isinstance(error, OSError):
+        return None
+    if isinstance(error.filename, str | bytes):
+        name = error.filename if isinstance(error.filename, str) else error.filename.decode(errors="backslashreplace")
+        return storage_error(error, Path(name), "use")
+    code = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return StorageError(
+        f"the system refused: {error.strerror or error} ({code})",
+        hint="look at the system log and the limits of the process (ulimit -a), then run again",
+        code=code,
+    )
