@@ -90,7 +90,7 @@ class TestFailures:
     def test_a_time_out_of_the_system_is_not_that_of_the_state(self, shop):
         failing = {"extract_chunk": _raising(TimeoutError(110, "Connection timed out"))}
         shop.run("orders", make_engine=_engine(**failing))
-        assert shop.state().failure.kind is FailureKind.INTERNAL
+        assert shop.state().failure.kind is FailureKind.STORAGE
 
     def test_a_state_that_lasts_too_long_fails_and_is_gone_on_with(self, shop):
         slow = {"extract_chunk": lambda: asyncio.sleep(60)}
