@@ -162,7 +162,7 @@ def _converted(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Arra
     if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
         array = _narrowed(array, target)
     if array.type == target:
-        return _whole_text(array, column) if pa.types.is_string(target) else array
+        return _text(array, column, how) if pa.types.is_string(target) else array
     if pa.types.is_string(array.type):
         return _moments(array, target, column)
     if pa.types.is_date32(target):
@@ -174,6 +174,11 @@ def _narrowed(array: pa.Array, target: pa.DataType) -> pa.Array:
     if array.nbytes >= LARGEST_ARRAY and len(array) > 1:
         raise _TooLarge
     return array.cast(pa.string() if pa.types.is_large_string(array.type) else target)
+
+
+def _text(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
+    text = _whole_text(array, column)
+    return pc.utf8_rtrim(text, " ") if how.is_trimmed else text
 
 
 def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:

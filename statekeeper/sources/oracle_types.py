@@ -33,12 +33,14 @@ class Delivery:
 
     `wire` is the type that the driver is asked for; `oracle_batches` leads from it to `arrow`. `guard`, where there is
     one, is an expression that is the text of a value that `sql` cannot deliver (and makes NULL), else NULL.
+    `is_trimmed` says that the text's padding is cut off here: RTRIM in SQL would make NULL of a text of blanks.
     """
 
     arrow: str
     wire: str
     sql: str = "{0}"
     guard: str | None = None
+    is_trimmed: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class TypeChoices:
 KeyType = Literal["Decimal", "datetime", "str"]
 
 _TEXT = Delivery("string", "string")
+_TRIMMED_TEXT = Delivery("string", "string", is_trimmed=True)
 _NUMBER_TEXT = Delivery("string", "string", "TO_CHAR({0}, 'TM9')")
 _CLOB_TEXT = Delivery("string", "large_string")
 _BINARY = Delivery("binary", "large_binary")
@@ -116,8 +119,8 @@ _FIXED: dict[str, TypeRule] = {
     ),
     "JSON": TypeRule(
         None,
-        (Delivery("string", "large_string", "JSON_SERIALIZE({0} RETURNING CLOB)"),),
-        _AS_TEXT.format("JSON_SERIALIZE({0} RETURNING CLOB)"),
+        (Delivery("string", "large_string", "JSON_SERIALIZE({0} RETURNING CLOB ERROR ON ERROR)"),),
+        _AS_TEXT.format("JSON_SERIALIZE({0} RETURNING CLOB ERROR ON ERROR)"),
     ),
     "XMLTYPE": TypeRule(
         None,
@@ -148,7 +151,7 @@ def type_rule(database_type: str, choices: TypeChoices) -> TypeRule:
         return _decimal(int(digits.group(1)), int(digits.group(2) or 0))
     if _CHARACTERS.fullmatch(database_type):
         is_padded = "VARCHAR" not in database_type
-        return TypeRule(Delivery("string", "string", "RTRIM({0})") if is_padded and choices.trim_char else _TEXT)
+        return TypeRule(_TRIMMED_TEXT if is_padded and choices.trim_char else _TEXT)
     if database_type.startswith("RAW("):
         return TypeRule(Delivery("binary", "binary"))
     if (moment := _POINT_IN_TIME.fullmatch(database_type)) is not None:

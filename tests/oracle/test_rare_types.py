@@ -15,7 +15,7 @@ DAY_TO_SECOND = timedelta(days=-3, hours=4, microseconds=5)
 REFUSED = {
     "DS": ("INTERVAL DAY TO SECOND", "INTERVAL DAY(2) TO SECOND(6)", 'declare a str, which makes it TO_CHAR("DS")'),
     "YM": ("INTERVAL YEAR TO MONTH", "INTERVAL YEAR(2) TO MONTH", 'declare a str, which makes it TO_CHAR("YM")'),
-    "J": ("JSON", "JSON", 'declare a str, which makes it JSON_SERIALIZE("J" RETURNING CLOB)'),
+    "J": ("JSON", "JSON", 'declare a str, which makes it JSON_SERIALIZE("J" RETURNING CLOB ERROR ON ERROR)'),
     "X": ("XMLTYPE", "XMLTYPE", 'declare a str, which makes it XMLSERIALIZE(CONTENT "X" AS CLOB)'),
     "V": ("VECTOR", "VECTOR", 'declare a str, which makes it VECTOR_SERIALIZE("V" RETURNING CLOB)'),
     "F": ("BFILE", "BFILE", "read it in a function that returns a BLOB"),

@@ -136,6 +136,29 @@ def test_an_empty_string_is_null_and_padding_can_be_cut(lake):
     assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == ["ab", "abcde"]
 
 
+@pytest.mark.parametrize("database_type", ["CHAR(5)", "NCHAR(5)"])
+def test_a_text_of_blanks_is_trimmed_to_an_empty_one_and_never_to_null(lake, database_type):
+    name = f"BLANKS_{database_type[0]}"
+    lake.server.create_table("T", name, [("N", "NUMBER(9)"), ("C", database_type, "NOT NULL")], [(0, " "), (1, " x")])
+    rules = {"N": {"type": "int"}, "C": {"type": "str"}}  # str: NULL would break the schema
+    entry = {"schema_name": "T", "table_name": name, "columns": rules}
+    assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == ["", " x"]
+
+
+def test_null_stays_null_where_padding_is_cut(lake):
+    entry = table(lake.server, "NOTHING", "CHAR(3)", [None, " "])
+    assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == [None, ""]
+
+
+def test_an_empty_lob_arrives_from_the_driver_as_null(lake, bare):
+    """docs/oracle.md says so. The server knows the difference."""
+    lake.server.sql("CREATE TABLE T.EMPTYLOB (N NUMBER(9), C CLOB)")
+    lake.server.sql("INSERT INTO T.EMPTYLOB VALUES (1, EMPTY_CLOB())")
+    assert lake.server.sql("SELECT COUNT(C), SUM(DBMS_LOB.GETLENGTH(C)) FROM T.EMPTYLOB") == [(1, 0)]
+    assert by_driver(bare, "SELECT C FROM T.EMPTYLOB", pa.large_string()).to_pylist() == [None]
+    assert extracted(lake, {"schema_name": "T", "table_name": "EMPTYLOB"}).to_pylist() == [None]
+
+
 def test_a_moment_before_the_year_1_is_refused_by_name(lake):
     lake.server.sql("CREATE TABLE T.BC (N NUMBER(9), C DATE)")
     lake.server.sql("INSERT INTO T.BC VALUES (1, TO_DATE('-0044-03-15', 'SYYYY-MM-DD'))")
@@ -163,7 +186,7 @@ def test_the_bare_driver_loses_nanoseconds(lake, bare):
 
 
 def by_driver(bare, query: str, kind: pa.DataType) -> pa.Array:
-    (frame,) = bare.fetch_df_batches(query, size=100, requested_schema=pa.schema([pa.field("C", kind)]))
+    frame = bare.fetch_df_all(query, requested_schema=pa.schema([pa.field("C", kind)]))
     return pa.array(frame.column_arrays()[0])
 
 

@@ -139,7 +139,7 @@ def converted(session: Session, translator: Translator, query: Query, targets: l
         sql = cast.sql
         if column.type.name in ("CHAR", "NCHAR"):
             sql = f"rpad({sql}, greatest(length({sql}), {column.type.length})::INTEGER, ' ')"
-        elif column.type.is_character:
+        elif column.type.is_character and not output.typed.type.is_lob:  # an empty LOB is not NULL
             sql = f"nullif({sql}, '')"
         items.append(f"({sql})::{column.type.storage} AS v{number}")
     return con.sql(f"SELECT {', '.join(items)} FROM ({query.sql})").to_arrow_table()

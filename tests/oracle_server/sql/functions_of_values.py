@@ -227,6 +227,13 @@ def _substr(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
     return Typed(f"nullif(substr({see.as_text(value)}, {', '.join(rest)}), '')", kind)
 
 
+@named("EMPTY_CLOB", "EMPTY_BLOB")
+def _empty_lob(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
+    """A value without characters or bytes, which is not NULL."""
+    kind = OracleType(self.name.removeprefix("EMPTY_"))
+    return Typed(f"''::{kind.storage}", kind)
+
+
 @named("INSTR")
 def _instr(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     return Typed(f"instr({see.as_text(see(arguments[0]))}, {see(arguments[1]).sql})", INTEGER)

@@ -23,7 +23,7 @@ _PIECES = re.compile(
 )
 _SERIALIZED = re.compile(
     r"\b(?:(?:JSON|VECTOR)_SERIALIZE|XMLSERIALIZE)\s*\(\s*(?:CONTENT\s+)?"
-    r"((?:\w+\.)?(?:\"[^\"]*\"|\w+))\s+(?:RETURNING|AS)\s+CLOB\s*\)",
+    r"((?:\w+\.)?(?:\"[^\"]*\"|\w+))\s+(?:RETURNING|AS)\s+CLOB(?:\s+ERROR\s+ON\s+ERROR)?\s*\)",
     re.IGNORECASE,
 )
 """What sqlglot has no grammar for; such values are kept as their texts here."""

@@ -76,7 +76,7 @@ def test_a_type_is_delivered_as_one_that_holds_all_its_values(database_type, arr
         ("TIMESTAMP(9) WITH TIME ZONE", "fractional_seconds", None),
         ("INTERVAL DAY(2) TO SECOND(6)", "TO_CHAR", "TO_CHAR({0})"),
         ("INTERVAL YEAR(2) TO MONTH", "TO_CHAR", "TO_CHAR({0})"),
-        ("JSON", "JSON_SERIALIZE", "JSON_SERIALIZE({0} RETURNING CLOB)"),
+        ("JSON", "JSON_SERIALIZE", "JSON_SERIALIZE({0} RETURNING CLOB ERROR ON ERROR)"),
         ("XMLTYPE", "XMLSERIALIZE", "XMLSERIALIZE(CONTENT {0} AS CLOB)"),
         ("VECTOR", "VECTOR_SERIALIZE", "VECTOR_SERIALIZE({0} RETURNING CLOB)"),
         ("BFILE", "custom_query", None),
@@ -134,13 +134,16 @@ def test_fractional_seconds_are_what_the_configuration_says():
 
 
 def test_padding_is_kept_unless_it_is_to_be_trimmed():
-    def sql(database_type: str, choices: TypeChoices) -> str:
-        return delivery(database_type=database_type, read_type="string", column="C", choices=choices).sql
+    def is_trimmed(database_type: str, choices: TypeChoices) -> bool:
+        how = delivery(database_type=database_type, read_type="string", column="C", choices=choices)
+        assert how.sql == "{0}", "RTRIM in SQL makes NULL of blanks"
+        return how.is_trimmed
 
     trimming = TypeChoices(trim_char=True)
-    assert sql("CHAR(3)", PLAIN) == "{0}"
-    assert sql("CHAR(3)", trimming) == sql("NCHAR(3)", trimming) == "RTRIM({0})"
-    assert sql("VARCHAR2(3)", trimming) == "{0}"
+    assert not is_trimmed("CHAR(3)", PLAIN)
+    assert is_trimmed("CHAR(3)", trimming)
+    assert is_trimmed("NCHAR(3)", trimming)
+    assert not is_trimmed("VARCHAR2(3)", trimming)
 
 
 def test_an_offset_column_stands_for_its_zoned_column():
