@@ -16,10 +16,12 @@ from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.errors import InternalError, LockHeld, LockLost, StatekeeperError
 from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.logs import Redactor
+from statekeeper.model.manifest import FoundBy, TableFailure
 from statekeeper.model.record import Failure, Published, State, StateRecord
 from statekeeper.privacy import RowValues, name_of, trace_of
 from statekeeper.report import Outcome, TableReport
 from statekeeper.run import Run
+from statekeeper.store.manifest import ManifestChange
 from statekeeper.system_errors import recognised
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -47,9 +49,10 @@ class Ending:
         """Say that the table is to be extracted again after all."""
         self._proven = None
 
-    def complete(self) -> TableReport:
+    async def complete(self) -> TableReport:
         """End the turn of a table whose data is proven complete."""
         assert self._proven is not None, "only a table that is proven complete ends well"
+        await self._clear_record()
         if self._proven is Outcome.SKIPPED:
             self.run.reporter.table_state(self._key, Outcome.SKIPPED, self._reason)
         return self._report(self._proven, self._reason)
@@ -64,7 +67,7 @@ class Ending:
             if not isinstance(error, asyncio.CancelledError):
                 ours = self._as_ours(error)
                 self.run.reporter.warning(self._key, f"it is complete; afterwards: {ours.message}")
-            return self.complete()
+            return await self.complete()
         match error:
             case asyncio.CancelledError():
                 raise error
@@ -91,11 +94,34 @@ class Ending:
             failure = await self._saved(error)
         except LockLost as lost:
             return self._held(lost)
-        if failure is None:
+        if failure is not None:
+            await self._clear_record()
+        else:
             failure = Failure.of(error, failed_in=self.lifecycle.state if self.lifecycle else State.PENDING)
-            self.run.reporter.table_state(self._key, State.FAILED, error.message)
-            self.run.hooks.failed(self.config.table, failure, self._published)
+            try:
+                await self._record(failure)
+            finally:
+                self.run.reporter.table_state(self._key, State.FAILED, error.message)
+                self.run.hooks.failed(self.config.table, failure, self._published)
         return self._report(Outcome.FAILED, error.message, failure)
+
+    async def _record(self, failure: Failure) -> None:
+        """Have the run's record say that the table failed, since its state does not."""
+        found = TableFailure(table=self.config.table, found_by=FoundBy.RUN, at=self.run.clock(), failure=failure)
+        self.run.recorded[self.config.table] = found
+        await self._update_manifest(lambda manifest: manifest.with_failure(found) if manifest else None)
+
+    async def _clear_record(self) -> None:
+        """Take back what the run's record says of the table: it is complete, or its state says why not."""
+        table = self.config.table
+        if self.run.recorded.pop(table, None) is not None:
+            await self._update_manifest(lambda manifest: manifest.without_failure(table) if manifest else None)
+
+    async def _update_manifest(self, change: ManifestChange) -> None:
+        try:
+            await self.run.threads.locks.do(self.run.update_manifest, change)
+        except StatekeeperError as error:
+            self.run.reporter.warning(self._key, f"the run's record cannot be brought up to date: {error.message}")
 
     async def _saved(self, error: StatekeeperError) -> Failure | None:
         """The failure as the state tells it; None where the state cannot, or is `complete` and stays so.

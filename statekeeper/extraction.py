@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar, assert_never
 
 from statekeeper.chunk_work import run_chunks
-from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost
+from statekeeper.config.extraction import ExtractionConfig, OnSnapshotLost, Verify
 from statekeeper.ending import Ending
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.retry import with_retries
@@ -141,7 +141,9 @@ class Extraction:
         outdated = await self._why_outdated(published.snapshot if published else None)
         if outdated:
             return outdated
-        spec = VerifySpec(self.layout, self.record.published, self.config.verify)
+        # What `verify` found may be more than a quick look sees.
+        verify = Verify.FULL if self.config.table in self.run.recorded else self.config.verify
+        spec = VerifySpec(self.layout, self.record.published, verify)
         return await self._retried(Job(self.key, verify_published, spec))
 
     async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:

@@ -22,6 +22,7 @@ from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.logs import Redactor
+from statekeeper.model.manifest import TableFailure
 from statekeeper.model.record import Failure, Owner, Published, State, StateRecord
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import RunCommands
@@ -58,6 +59,8 @@ class Run:
     commands: RunCommands
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+    recorded: dict[TableRef, TableFailure]
+    """What the run's manifest says of tables whose own states cannot say it, as far as this process knows."""
 
     async def fire(
         self, lifecycle: Lifecycle, trigger: Trigger, *, change: Change | None = None, reason: str | None = None

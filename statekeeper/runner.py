@@ -79,6 +79,7 @@ class Runner:
         manifest = self._begin(tables, started)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
+            run.recorded.update((found.table, found) for found in manifest.failures)
             if is_forced:
                 await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
             run.extracted.begin(config.table for config in tables)
@@ -166,6 +167,7 @@ class Runner:
             commands=self.commands,
             active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
             layout_of=self.layout_of,
+            recorded={},
         )
 
     @property

@@ -41,7 +41,7 @@ async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Ta
         try:
             lock = await held.enter_async_context(_lock(run, layout))
             await Extraction(config, run, layout, lock, ending).perform(is_forced=is_forced)
-            return ending.complete()
+            return await ending.complete()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
             return await ending.after(error)  # while the lock is held: it may write the state
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LockLost, StateDamaged
 from statekeeper.hooks import HookResult
-from statekeeper.model.record import State
+from statekeeper.model.manifest import FoundBy, TableFailure
+from statekeeper.model.record import Failure, State
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.flock import FileLock
+from statekeeper.store.manifest import load_manifest, update_manifest
 
-from .small_shop import Heard, Shop
+from .small_shop import DAY, Heard, Shop
 
 MODEL = "from pydantic import BaseModel\nclass Orders(BaseModel):\n    id: int\n"
 BROKEN = "import no_such_module\n"
@@ -54,6 +58,13 @@ def _run(shop, *, is_forced=False, **choices):
     return report.tables[0], report.exit_code
 
 
+def _recorded(shop):
+    """The kind of failure that the run's record tells of the table, None where it tells of none."""
+    manifest = load_manifest(LocalDisk(), shop.folder / "data", f"shop-{DAY:%Y%m%d}")
+    found = next(iter(manifest.failures), None)
+    return found and found.failure.kind
+
+
 def _write(shop, text):
     (shop.folder / "orders.py").write_text(text)
 
@@ -76,7 +87,7 @@ class TestBrokenModel:
         report, code = _run(shop)
         assert (report.outcome, code) == (Outcome.FAILED, 1)
         assert (shop.state().state, shop.state().failure.kind) == (State.FAILED, FailureKind.CONFIG)
-        assert hooked == [("shop.orders", "failed", "config")]
+        assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "config")], None)
 
     def test_is_told_again_by_every_run_until_it_is_mended(self, shop, hooked):
         for _ in range(2):
@@ -112,7 +123,10 @@ class TestBrokenModel:
         report, code = _run(shop, is_forced=is_forced)
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.CONFIG, 1)
         assert (shop.state().state, shop.layout().output.stat().st_ino) == (State.COMPLETE, before)
-        assert hooked == [("shop.orders", "failed", "config")]
+        assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "config")], FailureKind.CONFIG)
+        _write(shop, MODEL)
+        assert _run(shop)[0].outcome is Outcome.SKIPPED
+        assert _recorded(shop) is None
 
 
 class TestStateThatCannotTell:
@@ -122,7 +136,7 @@ class TestStateThatCannotTell:
         report, code = _run(shop)
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.STATE_DAMAGED, 1)
         assert shop.layout().state.read_bytes() == b"{"
-        assert hooked == [("shop.orders", "failed", "state_damaged")]
+        assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "state_damaged")], FailureKind.STATE_DAMAGED)
 
     def test_a_disk_that_refuses_it_does_not_hide_why_the_table_failed(self, shop, hooked):
         heard = Heard()
@@ -137,14 +151,17 @@ class TestStateThatCannotTell:
         disk = Refusing()
         report, code = _run(shop, disk=disk, make_engine=lambda _p: Failing(memory_limit="100MB"), reporter=heard)
         assert (report.outcome, report.reason, code) == (Outcome.FAILED, "the first cause", 1)
-        assert hooked == [("shop.orders", "failed", "state_damaged")]
+        assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "state_damaged")], FailureKind.STATE_DAMAGED)
         assert any("cannot be recorded in its state" in warning for warning in heard.warnings)
 
     def test_a_lock_that_cannot_be_made_is_a_failure_that_hooks_hear(self, shop, hooked):
         shop.layout().lock.mkdir(parents=True)
         report, code = _run(shop)
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.STORAGE, 1)
-        assert hooked == [("shop.orders", "failed", "storage")]
+        assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "storage")], FailureKind.STORAGE)
+        shop.layout().lock.rmdir()
+        assert _run(shop)[0].outcome is Outcome.COMPLETED
+        assert _recorded(shop) is None
 
 
 AFTERWARDS = [
@@ -198,3 +215,35 @@ class TestErrorsAfterPublication:
         monkeypatch.setattr(extraction, "sweep", sweep_interrupted)
         report, code = _run(shop)
         assert (report.outcome, code, shop.state().state) == (Outcome.COMPLETED, 0, State.COMPLETE)
+
+
+def test_a_quick_look_does_not_take_back_what_verify_has_found(shop):
+    quick = {"table": {"verify": "quick"}}
+    _run(shop, **quick)
+    data = bytearray(shop.layout().output.read_bytes())
+    data[6] ^= 1  # of a value: sizes and footer are as they were
+    shop.layout().output.write_bytes(bytes(data))
+    assert _run(shop, **quick)[0].outcome is Outcome.SKIPPED
+    runner = shop.runner({"table_name": "orders", "schema": f"{shop.folder}/orders.py:Orders"})
+    failure = Failure(kind=FailureKind.DATA, message="found by verify", failed_in=State.COMPLETE)
+    found = TableFailure(
+        table=runner.pipeline.tables[0].table, found_by=FoundBy.VERIFY, at=datetime.now(UTC), failure=failure
+    )
+    update_manifest(
+        LocalDisk(), runner.pipeline.output, runner.identity.run_id, lambda manifest: manifest.with_failure(found)
+    )
+    assert _run(shop, **quick)[0].outcome is Outcome.COMPLETED
+    assert _recorded(shop) is None
+
+
+def test_a_manifest_that_cannot_be_written_at_the_end_does_not_hide_what_the_tables_came_to(shop):
+    disk = Refusing()
+
+    class Late(InlineEngine):
+        async def close(self):
+            disk.roles = ("manifest",)
+            await super().close()
+
+    report, code = _run(shop, disk=disk, make_engine=lambda _p: Late(memory_limit="100MB"))
+    assert (report.outcome, code) == (Outcome.COMPLETED, 0)
+    assert Path(report.output_path).exists()
