@@ -18,6 +18,7 @@ from typing import Any, Self
 from statekeeper.config.databricks_paths import VOLUMES, file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.databricks_runtime import Compute, Runtime
 from statekeeper.config.extraction import EngineKind, Pipeline
+from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 from statekeeper.reporting import Reporter
@@ -45,28 +46,28 @@ class Place:
             )
         return cls(Runtime.of(environ), spark, use_existing_spark)
 
-    def folder(self, volume: str | None, path: str | None) -> str:
-        """The output folder: in `volume`, at `path`, or at `path` in `volume`.
+    def folder(self, volume: str | None, path: str | None, *, root: Path) -> str:
+        """The output folder: in `volume`, at `path`, or at `path` in `volume`; elsewhere a path may start at `root`.
 
         Raises:
             UsageError: it cannot work; the message says why, and the hint what can.
         """
-        place = PurePosixPath(file_path(path)) if path else None
+        place = PurePosixPath(expanded(file_path(path))) if path else None
         if volume is not None:
-            root = PurePosixPath(volume_folder(volume))
-            if place is not None and place.is_absolute() and not place.is_relative_to(root):
+            top = PurePosixPath(volume_folder(volume))
+            if place is not None and place.is_absolute() and not place.is_relative_to(top):
                 raise UsageError(
-                    f"unity_catalog_volume is {root}, and the output path {place} is not in it",
+                    f"unity_catalog_volume is {top}, and the output path {place} is not in it",
                     hint="leave one of the two out, or give the path within the volume",
                 )
-            place = root / place if place else root
+            place = top / place if place else top
         if place is None:
             raise UsageError(
                 "expected unity_catalog_volume or a path for the output; found neither",
                 hint="unity_catalog_volume='catalog/schema/volume'",
             )
         if self.runtime.compute is Compute.ELSEWHERE:
-            return str(Path(place).absolute())
+            return str(root / place)
         self._check(str(place))
         return str(place)
 
@@ -129,8 +130,9 @@ class DatabricksDataExtractor(DataExtractor):
         asked = dict(execution or {})
         asked["engine"] = place.engine(EngineKind(asked["engine"]) if "engine" in asked else None).value
         asked.setdefault("workers", place.workers)
+        path = str(output_base_path) if output_base_path else None
         super().__init__(
-            output_base_path=place.folder(unity_catalog_volume, str(output_base_path) if output_base_path else None),
+            output_base_path=place.folder(unity_catalog_volume, path, root=Path.cwd()),
             execution=asked,
             spark=spark,
             **others,
@@ -198,18 +200,19 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
 
 
 def _fitted(pipeline: Pipeline, place: Place, volume: str | None) -> Pipeline:
-    execution, output = pipeline.execution, pipeline.output
+    execution, output = pipeline.execution, pipeline.written_output
     chosen: dict[str, object] = {
         "engine": place.engine(execution.engine if "engine" in execution.model_fields_set else None)
     }
     if "workers" not in execution.model_fields_set:
         chosen["workers"] = place.workers
     is_named = "base_path" in output.model_fields_set
-    folder = place.folder(volume, output.base_path if is_named or volume is None else None)
+    path = output.base_path if is_named or volume is None else None
+    folder = place.folder(volume, path, root=pipeline.root)
     return dataclasses.replace(
         pipeline,
         execution=execution.model_copy(update=chosen),
-        output=output.model_copy(update={"base_path": folder}),
+        written_output=output.model_copy(update={"base_path": folder}),
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from statekeeper.config.extraction import EngineKind, ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.config.root import expanded
 from statekeeper.config.selection import select_tables
 from statekeeper.errors import UsageError
 from statekeeper.maintenance import compare_tables, look_at_tables, preview_tables, reset_tables, verify_tables
@@ -67,6 +68,7 @@ class DataExtractor:
         self._sources = GivenSources.of(sources, login)
         output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
         self._settings: dict[str, Any] = {"output": output, **sections}
+        self._root: Path | None = None
         self._reporter = reporter or LogReporter()
         self._spark = spark
 
@@ -132,7 +134,8 @@ class DataExtractor:
 
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]
-        pipeline = pipeline_of({**self._settings, "sources": self._sources.for_entries(entries), "tables": entries})
+        sections = {**self._settings, "sources": self._sources.for_entries(entries), "tables": entries}
+        pipeline = pipeline_of(sections, root=self._root)
         identity = _identity(pipeline, day=day, run_id=run_id)
         return Runner(pipeline=pipeline, identity=identity, reporter=self._reporter, spark=self._spark)
 
@@ -150,12 +153,13 @@ class StatefulDataExtractor(DataExtractor):
     ) -> None:
         self.pipeline = pipeline
         self.identity = identity
+        self._root = pipeline.root
         self._reporter = reporter or LogReporter()
         self._spark = spark
         # Single tables (`extract_table`) are the pipeline's in all but their entries: its sources, output and defaults.
         self._sources = GivenSources.of_sections(pipeline.sources)
         sections = {
-            "output": pipeline.output,
+            "output": pipeline.written_output,
             "execution": pipeline.execution,
             "states": pipeline.states,
             "defaults": pipeline.defaults,
@@ -224,15 +228,15 @@ class StatefulDataExtractor(DataExtractor):
             pipeline,
             day=str(date) if date else pipeline.extraction_date,
             run_id=run_id,
-            config_path=str(Path(path).absolute()),
-            tables_path=str(Path(tables_path).absolute()) if tables_path else None,
+            config_path=str(Path(expanded(str(path))).absolute()),
+            tables_path=str(Path(expanded(str(tables_path))).absolute()) if tables_path else None,
         )
         return cls(pipeline, identity, reporter=reporter, spark=spark)
 
     @property
     def base_path(self) -> Path:
         """The folder under which all output lies."""
-        return Path(self.pipeline.output.base_path)
+        return self.pipeline.base_path
 
     def run(self, *, tables: Iterable[str] = (), force_reprocess: bool = False) -> RunReport:
         """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
@@ -313,8 +317,8 @@ class StatefulDataExtractor(DataExtractor):
 
 def _on_its_disk(runner: Runner) -> Runner:
     """The runner, able to write: with the disk that the output folder proves to be."""
-    output = runner.pipeline.output
-    return dataclasses.replace(runner, disk=disk_under(Path(output.base_path), output.writes))
+    pipeline = runner.pipeline
+    return dataclasses.replace(runner, disk=disk_under(pipeline.base_path, pipeline.output.writes))
 
 
 def _identity(

@@ -64,7 +64,7 @@ def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunRe
         run_id=runner.identity.run_id,
         pipeline=runner.pipeline.name,
         extraction_date=runner.identity.extraction_date.isoformat(),
-        base_path=runner.pipeline.output.base_path,
+        base_path=str(runner.pipeline.base_path),
         tables=_each(runner, tables, _verify),
         duration_seconds=0.0,
     )
@@ -104,7 +104,7 @@ def _each(
 def _plan_report(runner: Runner, plans: tuple[TablePlan, ...]) -> PlanReport:
     return PlanReport(
         run_id=runner.identity.run_id,
-        base_path=runner.pipeline.output.base_path,
+        base_path=str(runner.pipeline.base_path),
         extraction_date=runner.identity.extraction_date.isoformat(),
         tables=plans,
     )

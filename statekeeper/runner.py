@@ -66,7 +66,6 @@ class Runner:
     disk: Disk = field(default_factory=LocalDisk)
     make_engine: Callable[[Pipeline], Engine] | None = None
     spark: object | None = None
-    working_folder: Path = field(default_factory=Path.cwd)
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(self, tables: tuple[ExtractionConfig, ...], *, is_forced: bool) -> RunReport:
@@ -98,7 +97,7 @@ class Runner:
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
             extraction_date=self.identity.extraction_date.isoformat(),
-            base_path=self.pipeline.output.base_path,
+            base_path=str(self.pipeline.base_path),
             tables=reports,
             duration_seconds=(ended - started).total_seconds(),
             # A signal that came when everything was done has interrupted nothing.
@@ -129,7 +128,7 @@ class Runner:
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """Where the files of a table lie in this run."""
         return ExtractionLayout.of(
-            base_path=Path(self.pipeline.output.base_path),
+            base_path=self.pipeline.base_path,
             table=config.table,
             extraction_date=self.identity.extraction_date,
             run_id=self.identity.run_id,
@@ -152,13 +151,13 @@ class Runner:
             owner=owner,
             reporter=reporter,
             clock=self.clock,
-            model_folder=self.working_folder,
+            model_folder=self.pipeline.root,
             doors=SourceDoors(engine, reporter),
             snapshots=RunSnapshots(
                 engine=engine,
                 disk=self.disk,
                 threads=threads.disk,
-                base_path=Path(self.pipeline.output.base_path),
+                base_path=self.pipeline.base_path,
                 run_id=self.identity.run_id,
                 force_command=quoted(self.commands.force()),
             ),
@@ -185,7 +184,7 @@ class Runner:
 
     def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
-        base_path = Path(self.pipeline.output.base_path)
+        base_path = self.pipeline.base_path
         self._sweep_mailboxes(base_path)
         begun = self._update_manifest(lambda earlier: self._begun(earlier, tables, started))
         assert begun is not None, "a run that begins has a manifest"
@@ -193,7 +192,7 @@ class Runner:
             run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
         )
         try:
-            save_last_run(self.disk, self.working_folder, last_run)
+            save_last_run(self.disk, self.pipeline.root, last_run)
         except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
             _LOG.warning("this run will not be known as the last one: %s", error.message)
         return begun
@@ -209,7 +208,7 @@ class Runner:
             config_path=self.identity.config_path,
             tables_path=self.identity.tables_path,
             config_fingerprint=self.pipeline.fingerprint,
-            base_path=self.pipeline.output.base_path,
+            base_path=str(self.pipeline.base_path),
             engine=self.pipeline.execution.engine.value,
             statekeeper_version=__version__,
             tables=joined,

@@ -67,7 +67,7 @@ def find_run(
         last = last_run(cwd)
         if last is None:
             raise UsageError(
-                f"no run is known here: {cwd / layout.LAST_RUN} does not exist",
+                f"no run is known here: there is no {layout.LAST_RUN} in {cwd}, nor above it",
                 hint="run `statekeeper run CONFIG` first, or name a config",
             )
         base_path, known = cwd / last.base_path, last.run_id
@@ -99,14 +99,20 @@ def is_of_config(manifest: RunManifest, config_path: Path | None) -> bool:
 
 
 def last_run(cwd: Path) -> LastRun | None:
-    """The run that was last started in `cwd`, None where none was. Raises UsageError for an unreadable pointer."""
-    path = cwd / layout.LAST_RUN
-    try:
-        return LastRun.model_validate_json(read_document(_DISK, path))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise UsageError(f"{path} cannot be read", hint=f"remove it and name a config; {error}") from error
+    """The run that was last started in the nearest root, from `cwd` upward; None where there is none.
+
+    Raises:
+        UsageError: the pointer to it cannot be read.
+    """
+    for folder in (cwd, *cwd.parents):
+        path = folder / layout.LAST_RUN
+        try:
+            return LastRun.model_validate_json(read_document(_DISK, path))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValidationError) as error:
+            raise UsageError(f"{path} cannot be read", hint=f"remove it and name a config; {error}") from error
+    return None
 
 
 def read_manifest(base_path: Path, run_id: str) -> RunManifest:

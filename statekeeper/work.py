@@ -26,7 +26,7 @@ class JobSource:
     @classmethod
     def of(cls, table: ExtractionConfig) -> JobSource:
         """The source of a table, by the name that its sessions are counted by."""
-        return cls(table.login, table.source)
+        return cls(table.login, table.source_here)
 
 
 class WorkContext(Protocol):

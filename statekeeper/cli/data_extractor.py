@@ -62,7 +62,7 @@ def run_command(arguments: Sequence[str]) -> int:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_FORMS)
 @click.version_option(__version__, prog_name="data-extractor")
-@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), help="A configuration file.")
+@click.option("--config", type=options.FILE, help="A configuration file.")
 @options.tables_file
 @click.option("--host", envvar="ORACLE_HOST", help="Where the database's listener is. [env: ORACLE_HOST]")
 @click.option("--port", envvar="ORACLE_PORT", type=int, help="Its port. [env: ORACLE_PORT; default: 1521]")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from statekeeper.cli.screen import Screen
     from statekeeper.drafting.draft import DraftReport
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
-
 
 @click.command()
 @database_options
@@ -28,8 +26,10 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
     help="Only this table or view: NAME (of the one --schema) or SCHEMA.NAME. May be given several times.",
 )
 @click.option("--source-name", help="The source's name in the config. [default: the file's or the kind's]")
-@click.option("--out", type=_FILE, required=True, help="The config to write.")
-@click.option("--schemas-out", type=_FILE, help="The models to write. [default: schemas/ and the config's name, .py]")
+@click.option("--out", type=options.FILE, required=True, help="The config to write.")
+@click.option(
+    "--schemas-out", type=options.FILE, help="The models to write. [default: schemas/ and the config's name, .py]"
+)
 @options.as_json
 @click.pass_context
 def init(

@@ -18,18 +18,14 @@ Schemas = Mapping[str, dict[str, Any]]
 """A JSON Schema for each table, by its key."""
 
 
-def schemas_of(tables: Sequence[ExtractionConfig], *, base: Path) -> Schemas:
+def schemas_of(tables: Sequence[ExtractionConfig]) -> Schemas:
     """The schemas of the tables that have a model.
-
-    Args:
-        tables: those that were asked for.
-        base: the folder that the models' paths start from.
 
     Raises:
         ConfigError: a model cannot be imported, or has no JSON Schema.
         UsageError: none of the tables has a model.
     """
-    models = {config.table.key: load_model(config.model, base=base) for config in tables}
+    models = {config.table.key: load_model(config.model, base=config.root) for config in tables}
     found = {key: json_schema(model, table=key) for key, model in models.items() if model is not None}
     if not found:
         raise UsageError("no schema is declared for any of these tables", hint="`statekeeper schemas infer` drafts one")

@@ -9,11 +9,21 @@ from typing import Any, TypeVar
 
 import click
 
+from statekeeper.config.root import expanded
 from statekeeper.logs import LogFormat
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+
+class _UserPath(click.Path):
+    """A path that starts at the working directory; `~` is the home folder, also where no shell has seen to that."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(expanded(str(value)), param, ctx)
+
+
+FILE = _UserPath(path_type=Path, dir_okay=False)
+FOLDER = _UserPath(path_type=Path, file_okay=False)
 
 
 class _Day(click.ParamType[date]):
@@ -32,16 +42,16 @@ class _Day(click.ParamType[date]):
 
 def config_argument(command: Command) -> Command:
     """CONFIG, which must be given."""
-    return click.argument("config", type=_FILE)(command)
+    return click.argument("config", type=FILE)(command)
 
 
 def config_argument_or_last_run(command: Command) -> Command:
     """CONFIG, which may be left out where a run was started in this directory."""
-    return click.argument("config", type=_FILE, required=False)(command)
+    return click.argument("config", type=FILE, required=False)(command)
 
 
 tables_file = click.option(
-    "--tables", "tables_path", type=_FILE, metavar="FILE", help="Take the tables from this JSON or YAML file."
+    "--tables", "tables_path", type=FILE, metavar="FILE", help="Take the tables from this JSON or YAML file."
 )
 table_names = click.option(
     "--table",

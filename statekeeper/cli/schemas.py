@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from statekeeper.drafting.inference import Inference
     from statekeeper.drafting.tables import TableDraft
 
-_FOLDER = click.Path(path_type=Path, file_okay=False)
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _check = click.option(
     "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
 )
@@ -40,7 +38,7 @@ def schemas() -> None:
 
 
 @schemas.command()
-@click.argument("config", type=_FILE, required=False)
+@click.argument("config", type=options.FILE, required=False)
 @database_options
 @click.option(
     "--table",
@@ -50,7 +48,7 @@ def schemas() -> None:
     help="Only this table: by its name in CONFIG, or NAME or SCHEMA.NAME of the database. May be given several times.",
 )
 @click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
-@click.option("--out", type=_FILE, help="The file to write. [default: standard output]")
+@click.option("--out", type=options.FILE, help="The file to write. [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace the file of --out where it is there already.")
 @options.as_json
 @click.pass_context
@@ -160,7 +158,10 @@ def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_o
 @options.config_argument
 @options.table_names
 @click.option(
-    "--out", type=_FOLDER, metavar="DIR", help="A file for each table, in this folder. [default: standard output]"
+    "--out",
+    type=options.FOLDER,
+    metavar="DIR",
+    help="A file for each table, in this folder. [default: standard output]",
 )
 @_check
 @options.as_json
@@ -177,7 +178,7 @@ def export(
     if is_check and out is None:
         raise click.UsageError("--check compares the files of a folder: add --out DIR")
     _, selected = _tables_of(terminal, config, tables)
-    exported = schemas_of(selected, base=Path.cwd())
+    exported = schemas_of(selected)
     if out is None:
         terminal.screen.line(as_object(exported))
         return 0
@@ -189,7 +190,7 @@ def export(
 @schemas.command("json")
 @click.option(
     "--out",
-    type=_FOLDER,
+    type=options.FOLDER,
     default=Path("schemas/json"),
     show_default=True,
     help="The folder that they are written to.",

@@ -60,7 +60,7 @@ def refusal_on_databricks(path: str) -> tuple[str, str] | None:
     """Why output cannot lie at a normalised path on Databricks, and what to use; None where it can."""
     place = PurePosixPath(path)
     if not place.is_absolute():
-        return f"{path} is relative: driver and executors each have a working directory of their own", _USE_A_VOLUME
+        return f"{path} is relative: driver and executors do not share the folder that it would start at", _USE_A_VOLUME
     if place.is_relative_to("/Workspace"):
         return f"{path} is a workspace path, which executors cannot write", _USE_A_VOLUME
     if place.is_relative_to(VOLUMES) and len(place.parts) < 2 + _PARTS_OF_A_VOLUME:

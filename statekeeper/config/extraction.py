@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 
 from pydantic import BaseModel, SecretStr
 
@@ -15,6 +16,7 @@ from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
+from statekeeper.config.root import from_here
 from statekeeper.config.row_bound import RowBound
 from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
 from statekeeper.config.tables import (
@@ -51,11 +53,12 @@ class ExtractionConfig:
     `incremental` is set wherever an incremental column is; `is_full_extract` says that the whole relation is taken all
     the same. `login` is the name by which sessions, their budget and the login are counted: the first of the sources
     with the very same settings, so that one database under several names is one. `extraction_date` and `run_id` are the
-    entry's own, to be compared with the run's by `check_run`.
+    entry's own, to be compared with the run's by `check_run`. `root` is the folder that relative paths start at.
     `declared_at` is where the entry stands, for messages.
     """
 
     table: TableRef
+    root: Path
     source: SourceConfig
     login: str
     relation: Relation
@@ -92,6 +95,11 @@ class ExtractionConfig:
         return self.source.snapshot_scope is SnapshotScope.RUN
 
     @property
+    def source_here(self) -> SourceConfig:
+        """The source, its paths as this process opens them."""
+        return self.source.anchored(from_here(self.root))
+
+    @property
     def custom_query(self) -> str | None:
         """The query that is read instead of the table."""
         return self.relation.query
@@ -101,17 +109,19 @@ class ExtractionConfig:
 class Pipeline:
     """A whole configuration.
 
-    `path` and `tables_path` are the files it came from, as they were named (None without one); `fingerprint` is the
-    SHA-256 of their text, before references are filled in. `in_commands` is what came from the environment into hooks:
-    it may be secret, and what a hook says of itself is shown without it. `from_scopes` is what came from secret scopes.
+    `path` and `tables_path` are the files it came from, as they were named (None without one); `root` is the folder
+    that relative paths start at, also that of `written_output`. `fingerprint` is the SHA-256 of the files' text, before
+    references are filled in. `in_commands` is what came from the environment into hooks: it may be secret, and what a
+    hook says of itself is shown without it. `from_scopes` is what came from secret scopes.
     """
 
     name: str
     path: str | None
     tables_path: str | None
+    root: Path
     fingerprint: str
     sources: Mapping[str, SourceConfig]
-    output: OutputConfig
+    written_output: OutputConfig
     execution: ExecutionConfig
     states: StatePolicies
     defaults: TableDefaults
@@ -124,6 +134,17 @@ class Pipeline:
     def private_tables(self) -> frozenset[str]:
         """The tables, by their keys, of which no value of a row may be told."""
         return frozenset(config.table.key for config in self.tables if not config.show_values)
+
+    @property
+    def output(self) -> OutputConfig:
+        """Where and how Parquet is written, its folder as this process opens it."""
+        written = self.written_output
+        return written.model_copy(update={"base_path": str(from_here(self.root, written.base_path))})
+
+    @property
+    def base_path(self) -> Path:
+        """The folder under which all output lies, as this process opens it."""
+        return Path(self.output.base_path)
 
     @property
     def secrets(self) -> tuple[str, ...]:

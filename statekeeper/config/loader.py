@@ -22,6 +22,7 @@ from statekeeper.config.plain_source import read_mapping
 from statekeeper.config.problems import Problem, config_error, found
 from statekeeper.config.references import Secrets, fill_references
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
+from statekeeper.config.root import expanded, root_of
 from statekeeper.config.shape import purpose
 from statekeeper.config.sources import SourceConfig
 from statekeeper.config.tables import TableDefaults, TableEntry
@@ -39,30 +40,38 @@ def load_pipeline(path: Path, *, environ: Mapping[str, str], tables_path: Path |
         ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
     """
     secrets = SecretScopes()
+    path = Path(expanded(str(path)))
     config = _read(path, environ, secrets)
     if not isinstance(config.document.data, dict):
         raise config_error([*config.problems, config.not_a("mapping with pipeline, sources and tables")])
-    tables = None if tables_path is None else _read(tables_path, environ, secrets).with_list_below("tables")
+    tables = None
+    if tables_path is not None:
+        tables = _read(Path(expanded(str(tables_path))), environ, secrets).with_list_below("tables")
     if tables is not None and not isinstance(tables.document.data, dict):
         raise config_error([*config.problems, *tables.problems, tables.not_a("list of tables")])
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
+    root, problems = root_of(config.document, path)
     return _pipeline(
-        config,
+        replace(config, problems=(*config.problems, *problems)),
         tables,
+        root=root,
         path=str(path),
         tables_path=str(tables_path) if tables_path else None,
         fingerprint=digest.hexdigest(),
     )
 
 
-def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract") -> Pipeline:
+def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract", root: Path | None = None) -> Pipeline:
     """The pipeline that a mapping with the keys of a configuration file describes; `name` serves where it has none.
+
+    Relative paths start at `root`, by default the working directory.
 
     Raises:
         ConfigError: every problem is a line of its message, `key: what is wrong`.
     """
     document, problems = read_mapping({"pipeline": name, **mapping})
-    return _pipeline(_File(document, tuple(problems), b""), None, path=None, tables_path=None, fingerprint=None)
+    file = _File(document, tuple(problems), b"")
+    return _pipeline(file, None, root=root or Path.cwd(), path=None, tables_path=None, fingerprint=None)
 
 
 def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str, str]) -> SourceConfig:
@@ -74,7 +83,7 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
     document, problems = read_mapping({"pipeline": "source", "sources": {name: section}, "tables": [_ANY_TABLE]})
     filled, unset = fill_references(document, environ)
     file = _File(filled, (*problems, *unset), b"")
-    return _pipeline(file, None, path=None, tables_path=None, fingerprint=None).sources[name]
+    return _pipeline(file, None, root=Path.cwd(), path=None, tables_path=None, fingerprint=None).sources[name]
 
 
 @dataclass(frozen=True)
@@ -118,7 +127,13 @@ def _read(path: Path, environ: Mapping[str, str], secrets: Secrets) -> _File:
 
 
 def _pipeline(
-    config: _File, tables: _File | None, *, path: str | None, tables_path: str | None, fingerprint: str | None
+    config: _File,
+    tables: _File | None,
+    *,
+    root: Path,
+    path: str | None,
+    tables_path: str | None,
+    fingerprint: str | None,
 ) -> Pipeline:
     checked = check(ConfigFile, config.document)
     listed = checked if tables is None else check(TablesFile, tables.document)
@@ -126,7 +141,10 @@ def _pipeline(
     problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
     problems += _no_tables(listed.document, problems)
     resolved = resolve(
-        _written_tables(listed, problems), defaults=_defaults(checked, problems), sources=_sources(checked, problems)
+        _written_tables(listed, problems),
+        defaults=_defaults(checked, problems),
+        sources=_sources(checked, problems),
+        root=root,
     )
     problems += resolved.problems
     if problems or checked.value is None:
@@ -136,9 +154,10 @@ def _pipeline(
         name=written.pipeline,
         path=path,
         tables_path=tables_path,
+        root=root,
         fingerprint=fingerprint or hashlib.sha256(written.model_dump_json().encode()).hexdigest(),
         sources=written.sources,
-        output=written.output,
+        written_output=written.output,
         execution=written.execution,
         states=written.states,
         defaults=written.defaults,

@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 from statekeeper.config.dates import ExtractionDate
 from statekeeper.config.output import ExecutionConfig, OutputConfig
 from statekeeper.config.policies import StatePolicies
-from statekeeper.config.section import Name, Section
+from statekeeper.config.section import FilePath, Name, Section
 from statekeeper.config.sources import SourceConfig
 from statekeeper.config.tables import TableDefaults, TableEntry
 
@@ -23,6 +23,11 @@ class ConfigFile(Section):
     """A pipeline's configuration."""
 
     pipeline: Name = Field(description="the pipeline's name; runs are named after it")
+    root: FilePath | None = Field(
+        default=None,
+        description="the folder that relative paths start at, seen from this file; by default the nearest folder, from "
+        "this file's upward, that has .statekeeper/, pyproject.toml or .git, else this file's own",
+    )
     sources: dict[Name, SourceConfig] = Field(min_length=1, description="databases, by the name that tables use")
     output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")

@@ -15,7 +15,8 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.quantities import PositiveDuration
-from statekeeper.config.section import Name, refusal
+from statekeeper.config.root import expanded
+from statekeeper.config.section import FilePath, Name, refusal
 from statekeeper.config.source_section import SnapshotScope, SourceSection
 
 _SERVICE = re.compile(r"\b(SERVICE_NAME|SID)\s*=\s*([^)\s]+)", re.IGNORECASE)
@@ -73,7 +74,7 @@ class OracleSource(SourceSection):
     protocol: Annotated[Protocol, Field(strict=False)] = Field(
         default=Protocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
     )
-    wallet_location: Name | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
+    wallet_location: FilePath | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
     wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")
     ssl_server_dn_match: bool = Field(
         default=True, description="with TLS, whether the server's certificate must be of the host that was asked for"
@@ -82,9 +83,9 @@ class OracleSource(SourceSection):
         default=None,
         description="the distinguished name that the server's certificate must have, instead of the host's",
     )
-    config_dir: Name | None = Field(default=None, description="the folder of tnsnames.ora")
+    config_dir: FilePath | None = Field(default=None, description="the folder of tnsnames.ora")
     thick_mode: bool = Field(default=False, description="use the Oracle Client libraries, which must be installed")
-    client_lib_dir: Name | None = Field(default=None, description="where they are, if not on the library path")
+    client_lib_dir: FilePath | None = Field(default=None, description="where they are, if not on the library path")
     connect_timeout: PositiveDuration = Field(
         default=timedelta(seconds=20),
         description="how long each address of the database may take until a session is set up: TCP, TLS, "
@@ -173,10 +174,9 @@ class OracleSource(SourceSection):
         return chosen | ({"proxy_user": self.proxy_user} if self.proxy_user else {})
 
     def anchored(self, folder: Path) -> Self:
-        """Wallet and tnsnames.ora are looked for where the program was started."""
         given = {name: getattr(self, name) for name in ("wallet_location", "config_dir", "client_lib_dir")}
-        found = {name: folder / path for name, path in given.items() if path is not None and (folder / path).exists()}
-        return self.model_copy(update={name: str(path) for name, path in found.items()})
+        found = {name: str(folder / expanded(path)) for name, path in given.items() if path is not None}
+        return self.model_copy(update=found)
 
     def session_budget(self, *, workers: int) -> int:
         if self.snapshot is SnapshotMode.TRANSACTION:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from statekeeper.config.databricks_paths import file_path
 from statekeeper.config.quantities import PositiveDuration, Size
-from statekeeper.config.section import Name, Section, refusal
+from statekeeper.config.section import FilePath, Section, refusal
 from statekeeper.config.spark import SparkConfig
 from statekeeper.errors import UsageError
 
@@ -62,8 +62,9 @@ def _file_path(path: str) -> str:
 class OutputConfig(Section):
     """Where and how Parquet is written."""
 
-    base_path: Annotated[Name, AfterValidator(_file_path)] = Field(
-        default="data", description="the folder under which all output lies"
+    base_path: Annotated[FilePath, AfterValidator(_file_path)] = Field(
+        default="data",
+        description="the folder under which all output lies; a relative path starts at the root of the configuration",
     )
     compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")

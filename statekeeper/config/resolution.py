@@ -14,6 +14,7 @@ from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
 from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import Problem, location, nearest
+from statekeeper.config.root import expanded
 from statekeeper.config.section import Section
 from statekeeper.config.sources import SnapshotScope, SourceConfig
 from statekeeper.config.tables import (
@@ -70,10 +71,13 @@ class Resolved:
 
 
 def resolve(
-    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceConfig | None]
+    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceConfig | None], root: Path
 ) -> Resolved:
-    """Resolve every entry. `sources` has None for a source whose own section could not be read."""
-    tables = [_Table(entry, defaults, sources) for entry in written]
+    """Resolve every entry. `sources` has None for a source whose own section could not be read.
+
+    Relative paths start at `root`.
+    """
+    tables = [_Table(entry, defaults, sources, root) for entry in written]
     problems = [problem for table in tables for problem in table.problems()]
     problems += _shared_folders(tables)
     problems += _references(tables)
@@ -95,10 +99,13 @@ def overlaid(top: Part, base: Part) -> Part:
 class _Table:
     """One entry over the defaults."""
 
-    def __init__(self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceConfig | None]) -> None:
+    def __init__(
+        self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceConfig | None], root: Path
+    ) -> None:
         self.written = written
         self.defaults = defaults
         self.sources = sources
+        self.root = root
         self.entry = _over_defaults(written.entry, defaults.section)
 
     @property
@@ -197,8 +204,8 @@ class _Table:
         path = self.entry.schema_model
         if path is not None and self.entry.columns is not None:
             found.append(self.problem("columns", text="expected either `schema` or `columns`; found both"))
-        if path is not None and not _is_file(path.rpartition(":")[0]):
-            hint = "the path is relative to the working directory"
+        if path is not None and not _is_file(self.root / expanded(path.rpartition(":")[0])):
+            hint = f"relative paths start at {self.root}"
             text = f"expected the path of a Python file that exists; found {self.shown('schema', path)}"
             found.append(self.problem("schema", text=text, hint=hint))
         return found
@@ -246,6 +253,7 @@ class _Table:
         assert source is not None
         return ExtractionConfig(
             table=self.ref,
+            root=self.root,
             source=source,
             login=next(name for name, other in self.sources.items() if other == source),
             relation=self.relation,
@@ -321,8 +329,8 @@ def _references(tables: list[_Table]) -> list[Problem]:
     ]
 
 
-def _is_file(path: str) -> bool:
+def _is_file(path: Path) -> bool:
     try:
-        return Path(path).is_file()
+        return path.is_file()
     except OSError:
         return False

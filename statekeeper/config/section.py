@@ -11,6 +11,9 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from statekeeper.config.root import expanded
+from statekeeper.errors import UsageError
+
 
 class Section(BaseModel):
     """A mapping of the configuration: strict, frozen, without unknown keys."""
@@ -29,5 +32,16 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _with_known_home(path: str) -> str:
+    try:
+        expanded(path)
+    except UsageError as error:
+        raise refusal("a path whose home folder is known", hint=error.hint or "") from error
+    return path
+
+
 Name = Annotated[str, AfterValidator(_not_blank)]
 """Text with something in it."""
+
+FilePath = Annotated[Name, AfterValidator(_with_known_home)]
+"""A path as it is written: a relative one starts at the root of the configuration, `~` is the home folder."""

@@ -45,7 +45,7 @@ class SourceSection(Section):
         raise NotImplementedError
 
     def anchored(self, folder: Path) -> Self:
-        """The same source, its relative paths made absolute from `folder`: for processes that work elsewhere."""
+        """The same source, its paths as a process opens them: relative ones from `folder`, `~` the home folder."""
         del folder  # of paths there are none
         return self
 

@@ -12,7 +12,8 @@ from pydantic import Field
 
 from statekeeper.config.chunking import ChunkingStrategy
 from statekeeper.config.oracle_source import FractionUnit, OracleSource, SnapshotMode
-from statekeeper.config.section import Name
+from statekeeper.config.root import expanded
+from statekeeper.config.section import FilePath
 from statekeeper.config.source_section import SnapshotScope, SourceSection
 
 
@@ -22,13 +23,13 @@ class DuckDBSource(SourceSection):
     CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset(ChunkingStrategy) - {ChunkingStrategy.PARTITION}
 
     type: Literal["duckdb"] = Field(description="the kind of source")
-    path: Name = Field(description="the database file, relative to the working directory")
+    path: FilePath = Field(description="the database file; a relative path starts at the root of the configuration")
 
     def identity_settings(self) -> dict[str, str]:
         return {"path": self.path}
 
     def anchored(self, folder: Path) -> Self:
-        return self.model_copy(update={"path": str(folder / self.path)})
+        return self.model_copy(update={"path": str(folder / expanded(self.path))})
 
 
 SourceConfig: TypeAlias = Annotated[DuckDBSource | OracleSource, Field(discriminator="type")]

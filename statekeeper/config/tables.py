@@ -19,7 +19,7 @@ from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import nearest
 from statekeeper.config.quantities import Duration
 from statekeeper.config.row_bound import MaxRows
-from statekeeper.config.section import Name, Section, refusal
+from statekeeper.config.section import FilePath, Name, Section, refusal
 from statekeeper.model.schema import ColumnRule
 
 
@@ -84,7 +84,7 @@ def _model_path(path: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
-ModelPath = Annotated[str, AfterValidator(_model_path)]
+ModelPath = Annotated[FilePath, AfterValidator(_model_path)]
 
 
 class TableDefaults(Section):

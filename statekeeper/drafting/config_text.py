@@ -14,10 +14,12 @@ class ConfigDraft:
     """What a configuration is written from.
 
     `source` holds the source's keys as they are written, references such as `${ORACLE_PASSWORD}` among them; `models`
-    the schema of each table that is extracted, `schemas/new.py:Class`, by its place in `tables`.
+    the schema of each table that is extracted, `schemas/new.py:Class`, by its place in `tables`; `root` where relative
+    paths start, if that must be said.
     """
 
     path: str
+    root: str | None
     pipeline: str
     source_name: str
     source: Mapping[str, str | int]
@@ -34,9 +36,10 @@ class ConfigDraft:
             f"#\n"
             f"# docs/configuration.md has every key.\n"
         )
+        root = "" if self.root is None else f"root: {scalar(self.root)}\n"
         source = "".join(f"    {key}: {_written(value)}\n" for key, value in self.source.items())
         return (
-            f"{head}\npipeline: {scalar(self.pipeline)}\n\nsources:\n  {scalar(self.source_name)}:\n{source}\n"
+            f"{head}\npipeline: {scalar(self.pipeline)}\n{root}\nsources:\n  {scalar(self.source_name)}:\n{source}\n"
             f"output:\n  base_path: data\n\ntables:\n{self._entries()}"
         )
 

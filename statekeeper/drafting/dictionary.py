@@ -46,7 +46,7 @@ def describe_configured(tables: Sequence[ExtractionConfig]) -> tuple[TableDraft,
     drafts: dict[TableRef, TableDraft] = {}
     for name in dict.fromkeys(config.table.source_name for config in tables):
         of_source = [config for config in tables if config.table.source_name == name]
-        with closing(open_session(of_source[0].source)) as session:
+        with closing(open_session(of_source[0].source_here)) as session:
             for config in of_source:
                 drafts[config.table] = replace(_described(session, config.relation), configured=config.table)
     return tuple(drafts[config.table] for config in tables)

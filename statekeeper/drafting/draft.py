@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from statekeeper.config.root import find_root
 from statekeeper.drafting.config_text import ConfigDraft
 from statekeeper.drafting.files import write_new
 from statekeeper.drafting.models import classes_of, models_text
@@ -20,6 +22,12 @@ class Destination:
 
     config: Path
     models: Path
+
+    @property
+    def root(self) -> str | None:
+        """Where the paths that were given start, seen from the configuration; None where it finds that by itself."""
+        here = Path.cwd()
+        return None if find_root(self.config) == here else os.path.relpath(here, self.config.resolve().parent)
 
     def require_free(self) -> None:
         """Raise UsageError where a file is there already: nothing is ever overwritten."""
@@ -68,6 +76,7 @@ def write_draft(
     models = classes_of(tables)
     config = ConfigDraft(
         path=str(destination.config),
+        root=destination.root,
         pipeline=destination.config.stem,
         source_name=source_name,
         source=source,

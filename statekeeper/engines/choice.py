@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -40,8 +39,8 @@ def spark_engine(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -
     execution, workers = pipeline.execution, pipeline.execution.workers
     shared = {name: source for name, source in pipeline.sources.items() if can_be_shared(source)}
     settings = SparkSettings(
-        mailbox=spark_mailbox(Path(pipeline.output.base_path).absolute(), run_id, uuid4().hex[:12]),
-        sources={name: JobSource(name, source.anchored(Path.cwd())) for name, source in shared.items()},
+        mailbox=spark_mailbox(pipeline.base_path.absolute(), run_id, uuid4().hex[:12]),
+        sources={name: JobSource(name, source.anchored(pipeline.root)) for name, source in shared.items()},
         budgets={name: on_executors(source) for name, source in shared.items()},
         memory_limit=f"{execution.memory_limit}B",
         silence=timedelta(seconds=pipeline.output.lease_ttl.total_seconds()),

@@ -79,7 +79,7 @@ class RunManifest(Document):
 
 
 class LastRun(StoredValue):
-    """`.statekeeper/last-run.json` in the working directory."""
+    """`.statekeeper/last-run.json` in the root of the configuration; of a run made in Python, where it was started."""
 
     run_id: str
     base_path: str

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
+from statekeeper.config.root import expanded
 from statekeeper.errors import ConfigError
 from statekeeper.schemas.fingerprint import model_fingerprint
 from statekeeper.schemas.inline import inline_model
@@ -73,7 +74,7 @@ def _file_and_name(path: str, base: Path) -> tuple[Path, str]:
     file_text, colon, name = path.rpartition(":")
     if not colon or not file_text or not name.isidentifier():
         raise ConfigError(f"schema {path!r} is not of the form file.py:Class", hint="write schemas/hr.py:Employee")
-    file = (base / file_text).resolve()
+    file = (base / expanded(file_text)).resolve()
     if not file.is_file():
         raise ConfigError(f"schema {path!r}: there is no file {file}", hint=f"paths are relative to {base}")
     return file, name

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from statekeeper.config.root import expanded
 from statekeeper.model.schema import SchemaRef
 from statekeeper.schemas.models import files_of_model, load_model
 
@@ -48,7 +49,7 @@ class ShippedModel:
         return _unpacked[key]
 
     def _is_here(self, path: str) -> bool:
-        folder = (self.base / path.rpartition(":")[0]).resolve().parent
+        folder = (self.base / expanded(path.rpartition(":")[0])).resolve().parent
         try:
             return all((folder / name).read_bytes() == content for name, content in self.files)
         except OSError:

@@ -138,7 +138,7 @@ def _watched(path: str) -> WatchedFile:
     except FileNotFoundError as error:
         raise SourceUnreachable(
             f"the DuckDB database {path} does not exist",
-            hint="check `path` of the source; a relative path starts at the working directory",
+            hint="check `path` of the source; a relative path starts at the root of the configuration",
             code="ENOENT",
         ) from error
     except OSError as error:

@@ -35,7 +35,7 @@ def opening_error(error: Exception, path: str) -> StatekeeperError:
     if "does not exist" in text:
         return SourceUnreachable(
             f"the DuckDB database {path} does not exist",
-            hint="check `path` of the source; a relative path starts at the working directory",
+            hint="check `path` of the source; a relative path starts at the root of the configuration",
             code=_code(text),
         )
     hint = "check that `path` names a database file that this user may read"

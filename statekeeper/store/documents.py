@@ -287,7 +287,7 @@ def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: i
 
 
 def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
-    """Remember the last run of a working directory."""
+    """Remember the last run of a root."""
     path, data = folder / LAST_RUN, (last_run.model_dump_json(indent=2) + "\n").encode()
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="last_run")
@@ -297,7 +297,7 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
 
 
 def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
-    """The last run of a working directory; None if there was none. Raises StateDamaged if the file is not ours."""
+    """The last run of a root; None if there was none. Raises StateDamaged if the file is not ours."""
     path = folder / LAST_RUN
     data = _read(disk, path)
     if data is None:

@@ -53,14 +53,14 @@ class Database(ABC):
                 "output": {"base_path": str(self.folder / "data")},
                 "tables": tables,
                 **sections,
-            }
+            },
+            root=self.folder,
         )
         return Runner(
             pipeline=pipeline,
             identity=RunIdentity(f"p-{day:%Y%m%d}", day),
             reporter=reporter or NullReporter(),
             make_engine=lambda _pipeline: InlineEngine(memory_limit="100MB"),
-            working_folder=self.folder,
         )
 
     def run(self, tables, *, is_forced=False, **choices):

@@ -232,8 +232,8 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
     pipeline = pipeline_of(
         {
             "pipeline": "crash",
-            "sources": {"shop": {"type": "duckdb", "path": "source.duckdb", "snapshot_scope": killing.scope}},
-            "output": {"base_path": "out/data", "lock": killing.lock, "lease_ttl": "300ms"},
+            "sources": {"shop": {"type": "duckdb", "path": "../source.duckdb", "snapshot_scope": killing.scope}},
+            "output": {"base_path": "data", "lock": killing.lock, "lease_ttl": "300ms"},
             "defaults": {"chunking": {"strategy": "rowid", "target_rows": killing.chunk_rows}},
             "tables": [
                 {
@@ -253,6 +253,7 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
             ],
         },
         name="crash",
+        root=out,
     )
     runner = Runner(
         pipeline=pipeline,
@@ -260,7 +261,6 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
         reporter=NullReporter(),
         disk=disk,
         make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),
-        working_folder=out,
     )
     report = runner.run(pipeline.tables, is_forced=killing.is_forced)
     failpoints.install(None)

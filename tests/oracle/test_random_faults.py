@@ -420,7 +420,6 @@ def run(lake: Lake, workers: int, acts: list[tuple[int, Act]]) -> TableReport:
         identity=extractor.identity,
         reporter=NullReporter(),
         make_engine=lambda _pipeline: Threads(workers, acts),
-        working_folder=lake.cwd,
     )
     (table,) = runner.run(extractor.pipeline.tables, is_forced=False).tables
     return table

@@ -163,7 +163,6 @@ def extracted(lake: Lake, table: Drawn) -> pa.Table:
         identity=extractor.identity,
         reporter=NullReporter(),
         make_engine=lambda _pipeline: InlineEngine(memory_limit="64MiB"),
-        working_folder=lake.cwd,
     )
     (report,) = runner.run(extractor.pipeline.tables, is_forced=False).tables
     assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)

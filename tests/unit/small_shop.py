@@ -53,7 +53,8 @@ class Shop:
                 "output": {"base_path": str(self.folder / "data")},
                 "tables": [{"table_name": table} if isinstance(table, str) else table for table in tables],
                 **sections,
-            }
+            },
+            root=self.folder,
         )
         return Runner(
             pipeline=pipeline,
@@ -61,7 +62,6 @@ class Shop:
             reporter=reporter or NullReporter(),
             disk=disk or LocalDisk(),
             make_engine=make_engine or (lambda _pipeline: InlineEngine(memory_limit="100MB")),
-            working_folder=self.folder,
             clock=lambda: datetime.now(UTC),
         )
 

@@ -121,7 +121,7 @@ def test_where_values_are_written_none_may_stand(asked, config):
 
 
 def test_looking_at_a_run_asks_for_none(asked, config):
-    assert str(base_path_of(config, environ={})) == "data"
+    assert base_path_of(config, environ={}) == config.parent / "data"
     assert asked == []
 
 

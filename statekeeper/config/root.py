@@ -1,0 +1,57 @@
+"""Where the relative paths of a configuration start, and what `~` is.
+
+The root of a configuration is the nearest folder, from the file's own upward, that is marked as a project's; without
+one, the file's own folder; or what its key `root` says. So one file is one pipeline, from wherever it is run.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from statekeeper.config.document import Document
+from statekeeper.config.problems import Problem, found
+from statekeeper.errors import UsageError
+
+_MARKS = (".statekeeper", "pyproject.toml", ".git")
+_KEY = ("root",)
+
+
+def expanded(path: str) -> str:
+    """A path with `~` or `~user` at its start replaced by that home folder.
+
+    Raises:
+        UsageError: there is no such home folder.
+    """
+    with_home = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where this can be asked
+    if path.startswith("~") and with_home == path:
+        home = path.partition("/")[0]
+        raise UsageError(f"{path}: the home folder {home} is not known", hint=f"a folder of that name is ./{home}")
+    return with_home
+
+
+def find_root(config: Path) -> Path:
+    """The root of a configuration file that does not name one."""
+    folder = config.resolve().parent
+    marked = (each for each in (folder, *folder.parents) if any(os.path.exists(each / mark) for mark in _MARKS))  # noqa: PTH110 - Path.exists raises where a folder may not be searched
+    return next(marked, folder)
+
+
+def root_of(document: Document, config: Path) -> tuple[Path, list[Problem]]:
+    """The root of a configuration file with this content, and what is wrong with its key `root`."""
+    written = document.at(_KEY) if document.has(_KEY) else None
+    if not isinstance(written, str) or not written.strip():
+        return find_root(config), []
+    try:
+        folder = config.resolve().parent / expanded(written)
+    except UsageError:
+        return find_root(config), []  # what is wrong with a path is told with every other key
+    if folder.is_dir():
+        return folder.resolve(), []
+    text = f"expected a folder that exists; found {found(document, _KEY)}"
+    return find_root(config), [Problem(document, _KEY, text, hint="a relative root starts at the folder of this file")]
+
+
+def from_here(root: Path, path: str = "") -> Path:
+    """A path of a configuration as this process opens it: absolute, unless `root` is the working directory."""
+    return (Path() if root == Path.cwd() else root) / expanded(path)
