@@ -171,6 +171,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         *,
         environ: Mapping[str, str] | None = None,
         tables_path: str | Path | None = None,
+        root: str | Path | None = None,
         date: date | str | None = None,
         run_id: str | None = None,
         engine: EngineKind | str | None = None,
@@ -186,7 +187,14 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
             ConfigError: the file cannot be used. UsageError: the output cannot lie where it says.
         """
         plain = StatefulDataExtractor.from_config(
-            path, environ=environ, tables_path=tables_path, date=date, run_id=run_id, engine=engine, workers=workers
+            path,
+            environ=environ,
+            tables_path=tables_path,
+            root=root,
+            date=date,
+            run_id=run_id,
+            engine=engine,
+            workers=workers,
         )
         return cls(
             plain.pipeline,

@@ -134,6 +134,7 @@ def run_job(parameters: JobParameters, *, spark: object | None = None) -> RunRep
             parameters.config,
             environ=os.environ,
             tables_path=parameters.tables_file or None,
+            root="." if parameters.folder else None,
             date=parameters.date or None,
             run_id=parameters.run_id or None,
             engine=parameters.engine or None,

@@ -175,6 +175,7 @@ class StatefulDataExtractor(DataExtractor):
         *,
         environ: Mapping[str, str] | None = None,
         tables_path: str | Path | None = None,
+        root: str | Path | None = None,
         date: date | str | None = None,
         run_id: str | None = None,
         engine: EngineKind | str | None = None,
@@ -184,7 +185,8 @@ class StatefulDataExtractor(DataExtractor):
     ) -> Self:
         """The extractor of a configuration file, for the run at `date` (default: the configuration's own).
 
-        `engine` and `workers` stand for those of `execution:`; `spark` is a Spark session for `engine: spark`.
+        `engine` and `workers` stand for those of `execution:`; `spark` is a Spark session for `engine: spark`. `root`
+        is the folder that relative paths of the configuration start at, where it does not say that itself.
 
         Raises:
             ConfigError: the file cannot be used; every problem is named with its place.
@@ -193,6 +195,7 @@ class StatefulDataExtractor(DataExtractor):
             Path(path),
             environ=os.environ if environ is None else environ,
             tables_path=Path(tables_path) if tables_path else None,
+            root=Path(root) if root else None,
         )
         return cls.of_pipeline(
             pipeline,

@@ -33,8 +33,12 @@ _ANY_TABLE = {"table_name": "any"}
 _Listed: TypeAlias = Checked[ConfigFile] | Checked[TablesFile]
 
 
-def load_pipeline(path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None) -> Pipeline:
+def load_pipeline(
+    path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None, root: Path | None = None
+) -> Pipeline:
     """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
+
+    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found.
 
     Raises:
         ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
@@ -50,7 +54,7 @@ def load_pipeline(path: Path, *, environ: Mapping[str, str], tables_path: Path |
     if tables is not None and not isinstance(tables.document.data, dict):
         raise config_error([*config.problems, *tables.problems, tables.not_a("list of tables")])
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
-    root, problems = root_of(config.document, path)
+    root, problems = root_of(config.document, path, otherwise=root)
     return _pipeline(
         replace(config, problems=(*config.problems, *problems)),
         tables,

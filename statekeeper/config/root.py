@@ -37,11 +37,14 @@ def find_root(config: Path) -> Path:
     return next(marked, folder)
 
 
-def root_of(document: Document, config: Path) -> tuple[Path, list[Problem]]:
-    """The root of a configuration file with this content, and what is wrong with its key `root`."""
+def root_of(document: Document, config: Path, *, otherwise: Path | None = None) -> tuple[Path, list[Problem]]:
+    """The root of a configuration file with this content, and what is wrong with its key `root`.
+
+    Without that key it is `otherwise`, or is looked for.
+    """
     written = document.at(_KEY) if document.has(_KEY) else None
     if not isinstance(written, str) or not written.strip():
-        return find_root(config), []
+        return otherwise.resolve() if otherwise else find_root(config), []
     try:
         folder = config.resolve().parent / expanded(written)
     except UsageError:

@@ -88,6 +88,14 @@ class TestRoot:
         with pytest.raises(ConfigError, match=r"shop\.yml:1:7: root: expected a folder that exists; found '\.\./now"):
             load_pipeline(config, environ={})
 
+    def test_may_be_given_by_the_caller_where_the_config_says_none(self, project: Path) -> None:
+        config = project / "configs" / "shop.yml"
+        (project / ".git").rmdir()
+        given = load_pipeline(config, environ={}, root=project)
+        assert (given.root, given.tables[0].root) == (project, project)
+        config.write_text("root: ..\n" + CONFIG)
+        assert load_pipeline(config, environ={}, root=project / "elsewhere").root == project
+
     def test_of_a_mapping_is_the_working_directory(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(tmp_path)
         pipeline = pipeline_of({"sources": {"a": {"type": "duckdb", "path": "a"}}, "tables": [{"table_name": "t"}]})
