@@ -12,7 +12,7 @@ import duckdb
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
-from tests.oracle_server.rows import Feed, Lie, encoded, encoder, lied, remembered
+from tests.oracle_server.rows import Feed, Lie, encoded, encoder, garble, lied, remembered
 from tests.oracle_server.sql.parsing import number_binds, parse
 from tests.oracle_server.sql.queries import Query, Translator
 from tests.oracle_server.sql.typed import Typed, bind
@@ -111,7 +111,7 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
     return cursor.query
 
 
-def open_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie]) -> None:
+def open_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie], garbled: set[str]) -> None:
     """Start the query: rows can be taken from `cursor.feed` afterwards."""
     query = cursor.query
     assert query is not None
@@ -122,7 +122,7 @@ def open_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie]) -> 
     sql = f"SELECT {', '.join(columns)} FROM ({query.sql})"
     defines = cursor.defines or [None] * len(query.columns)
     encoders = [
-        encoder(
+        garble(output.typed.type) if output.name in garbled else encoder(
             output.typed.type, define, lobs.keep,
             always_null=output.typed.is_null and output.typed.type.name == "VARCHAR2",
         )
@@ -138,7 +138,7 @@ def open_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie]) -> 
     has_locators = any(define is not None and define.kind in (112, 113) for define in defines)
     kinds = tuple(output.typed.type for output in query.columns)
     defined = tuple((define.kind, define.form) if define else None for define in defines)
-    key = None if session.is_dirty or has_locators else (sql, kinds, defined, database.bit_vectors)
+    key = None if session.is_dirty or has_locators or garbled else (sql, kinds, defined, database.bit_vectors)
     kept = database.cache.get(key) if key is not None else None
     if kept is not None:
         cursor.feed = Feed(iter(kept))

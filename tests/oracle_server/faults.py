@@ -16,6 +16,7 @@ KINDS = {
     "error",  # answer a matching statement with ORA-`code`, after `after_rows` rows where given
     "omit_row",  # leave row number `row` (from 0) out of a matching query
     "repeat_row",  # send it twice
+    "garble",  # send bytes that are no text in each value of `column`
     "refuse_login",  # answer a logon of `user` with ORA-`code`: 12516 and other 125xx by the listener
 }
 
@@ -33,6 +34,7 @@ class Fault:
     code: int = 0
     after_rows: int | None = None
     row: int = 0
+    column: str = ""
     seconds: float = 0.0
     each_fetch: bool = False
     skip: int = 0  # matching statements that pass before it fires

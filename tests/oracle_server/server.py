@@ -305,7 +305,8 @@ class Connection(Greeting):
             lies = [
                 Lie(fault.row, fault.kind == "repeat_row") for fault in self._faults(cursor, {"omit_row", "repeat_row"})
             ]
-            open_rows(self.session, cursor, self.lobs, lies)
+            garbled = {fault.column for fault in self._faults(cursor, {"garble"})}
+            open_rows(self.session, cursor, self.lobs, lies, garbled)
         feed = cursor.feed
         assert feed is not None
         if cursor.fail_after is not None and feed.served + wanted > cursor.fail_after[0]:

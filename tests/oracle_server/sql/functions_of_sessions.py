@@ -95,7 +95,10 @@ def _sys_extract_utc(_: Functions, see: Expressions, arguments: Arguments) -> Ty
     value = see(arguments[0])
     if not value.type.name.endswith("ZONE"):
         value = see.cast(value, types.TIMESTAMP_TZ)
-    return Typed(see.instant(value), OracleType("TIMESTAMP", scale=value.type.scale or 6))
+    instant, last = see.instant(value), "TIMESTAMP '9999-12-31 23:59:59.999999'"
+    beyond = "error('ORA-01841: (full) year must be between -4713 and +9999, and not be 0')"
+    checked = f"CASE WHEN {instant} > {last} THEN {beyond} ELSE {instant} END"
+    return Typed(checked, OracleType("TIMESTAMP", scale=value.type.scale or 6))
 
 
 @named("FROM_TZ")
