@@ -8,6 +8,7 @@ table is still the one that was planned. Snapshots are `oracle_snapshot`'s matte
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -21,6 +22,7 @@ from statekeeper.sources.oracle_advice import advise
 from statekeeper.sources.oracle_batches import Projection, delivered
 from statekeeper.sources.oracle_chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle_connection import Connection, Described
+from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_relation import Source, find_source
 from statekeeper.sources.oracle_snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
 from statekeeper.sources.oracle_types import (
@@ -28,6 +30,7 @@ from statekeeper.sources.oracle_types import (
     OFFSET_SUFFIX,
     TypeChoices,
     database_type_of,
+    expression,
     has_zone_offset,
     type_rule,
 )
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from statekeeper.config.chunking import ChunkingPolicy
     from statekeeper.config.sources import OracleSource
 
+_SEARCHED_ROWS = 1_000
 _LAST_DDL = "last_ddl"
 _DATA_OBJECTS = "data_objects"
 
@@ -126,21 +130,12 @@ class OracleSession:
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
         self._require_same_table(source, reading)
-        projection = Projection.of(reading.columns, self._choices)
         piece = _piece(source, reading, chunk)
-        frames = self._connection.batches(
-            Sql(f"SELECT {projection.sql}") + piece,
-            projection.schema,
-            f"{source.label} cannot be read",
-            batch_rows=projection.batch_rows(batch_rows),
-            table=source.text,
-        )
         with self._looking_at(reading.snapshot):
             try:
-                for frame in frames:
-                    yield from delivered(frame.column_arrays(), projection)
-            except (ValueError, OverflowError) as error:  # the driver's dates are Python's, from the year 1 on
-                raise self._impossible_moment(source, reading, piece, error) from error
+                yield from self._batches(reading.columns, piece, source, batch_rows=batch_rows)
+            except UnreadableValue as error:
+                raise self._with_column(reading, piece, source, error) from error
 
     def advise(self, relation: Relation) -> tuple[str, ...]:
         self._connection.act(f"{relation.label} advice")
@@ -241,33 +236,52 @@ class OracleSession:
                 f"{source.label} was altered since the plan was made: columns {names}", hint="a new plan is needed"
             )
 
-    def _impossible_moment(self, source: Source, reading: Reading, piece: Sql, error: Exception) -> StatekeeperError:
-        """Which column holds a moment before the year 1; asked in a new session, since the old one broke in a row."""
-        self._connection.close()
-        self._connection = Connection.open(self._config)
-        for column in reading.columns:
-            if not column.database_type.startswith(("DATE", "TIMESTAMP")):
-                continue
-            name = f"q.{quoted(column.name)}"
-            least = Sql(f"SELECT TO_CHAR(MIN({name}), 'SYYYY-MM-DD HH24:MI:SS')") + piece
+    def _batches(
+        self, columns: tuple[PlannedColumn, ...], piece: Sql, source: Source, *, batch_rows: int
+    ) -> Iterator[pa.RecordBatch]:
+        projection = Projection.of(columns, self._choices)
+        frames = self._connection.batches(
+            Sql(f"SELECT {projection.sql}") + piece,
+            projection.schema,
+            f"{source.label} cannot be read",
+            batch_rows=projection.batch_rows(batch_rows),
+            table=source.text,
+        )
+        for frame in frames:
+            yield from delivered(frame.column_arrays(), projection)
+
+    def _with_column(self, reading: Reading, piece: Sql, source: Source, error: UnreadableValue) -> StatekeeperError:
+        """The error with the column that it is about, which is found by reading each alone."""
+        is_text = isinstance(error.__cause__, UnicodeDecodeError)
+        likely = sorted(reading.columns, key=lambda column: column.read_type.endswith("string") is not is_text)
+        for column in likely:
             try:
-                ((text,),) = self._connection.rows(least, f"{source.label} cannot be searched")
-            except SourceError:
-                break
-            if text is not None and str(text).startswith("-"):
+                deque(self._batches((column,), piece, source, batch_rows=_SEARCHED_ROWS), maxlen=0)
+            except UnreadableValue as found:
                 where = f"column {column.name} ({column.database_type})"
-                why = "is before the year 1, which no Arrow reader's calendar has"
-                return DataError(
-                    f"{where}: the value {text} {why}",
-                    discreet=f"{where}: a value {why}",
-                    hint=f"select it as text, or leave such rows out, in a custom_query: "
-                    f"CASE WHEN {quoted(column.name)} >= DATE '0001-01-01' THEN {quoted(column.name)} END",
-                )
-        what = f"{source.label}: the driver cannot represent a value"
+                return self._before_year_1(column, piece, where) or found.within(where)
+            except StatekeeperError:  # what cannot be searched is told without its column
+                break
+        return error
+
+    def _before_year_1(self, column: PlannedColumn, piece: Sql, where: str) -> DataError | None:
+        if not column.database_type.startswith(("DATE", "TIMESTAMP")):
+            return None
+        has_zone = column.database_type.endswith("ZONE")
+        moment, zone = ("SYS_EXTRACT_UTC({0})", " +00:00") if has_zone else ("{0}", "")
+        least = expression(f"TO_CHAR(MIN({moment}), 'SYYYY-MM-DD HH24:MI:SS')", column.name, column.database_type)
+        try:
+            ((text,),) = self._connection.rows(Sql(f"SELECT {least}") + piece, f"{where} cannot be searched")
+        except SourceError:
+            return None
+        if text is None or not str(text).startswith("-"):
+            return None
+        why = "is before the year 1 in UTC" if has_zone else "is before the year 1"
         return DataError(
-            f"{what}: {error}",
-            discreet=what,
-            hint="a date or timestamp is damaged: find it by DUMP, and select it as text in a custom_query",
+            f"{where}: the value {text} {why}, which no Arrow reader's calendar has",
+            discreet=f"{where}: a value {why}, which no Arrow reader's calendar has",
+            hint=f"select it as text, or leave such rows out, in a custom_query: "
+            f"CASE WHEN {quoted(column.name)} >= TIMESTAMP '0001-01-01 00:00:00{zone}' THEN {quoted(column.name)} END",
         )
 
 

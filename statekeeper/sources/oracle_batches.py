@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from statekeeper.errors import DataError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import parse_type
+from statekeeper.sources.oracle_errors import NO_TEXT
 from statekeeper.sources.oracle_types import Delivery, TypeChoices, delivery, expression
 from statekeeper.sources.sql import quoted
 
@@ -141,7 +142,7 @@ def _refused(column: PlannedColumn, value: object, why: str, *, hint: str) -> Da
 def _batches(values: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
     try:
         arrays = [
-            _converted(array, column, how)
+            _exactly(array, column, how)
             for array, column, how in zip(values, projection.columns, projection.deliveries, strict=True)
         ]
     except _TooLarge:
@@ -155,6 +156,16 @@ def _batches(values: list[pa.Array], projection: Projection) -> Iterator[pa.Reco
 
 class _TooLarge(Exception):
     """More than 2 GiB of texts in one batch."""
+
+
+def _exactly(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
+    try:
+        return _converted(array, column, how)
+    except pa.ArrowException as error:
+        what = f"column {column.name} ({column.database_type}): a value does not fit {how.arrow}"
+        raise DataError(
+            f"{what}: {error}", discreet=what, hint="select it in parts, or leave it out, in a custom_query"
+        ) from error
 
 
 def _converted(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
@@ -189,7 +200,7 @@ def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
         what = f"column {column.name} ({column.database_type}): a value is not valid in the database's character set"
         raise DataError(
             f"{what}: {error}",
-            hint="find it by CONVERT or DUMP, and mend it, or select UTL_RAW.CAST_TO_RAW of it in a custom_query",
+            hint=NO_TEXT,
             discreet=what,
         ) from error
     return array

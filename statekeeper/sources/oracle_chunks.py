@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.errors import PlanError
+from statekeeper.errors import DataError, PlanError
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle_connection import Connection
+from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_extents import MOST_PIECES, extents_of, gathered_pieces
 from statekeeper.sources.oracle_relation import RelationKind, Source
 from statekeeper.sources.oracle_types import key_type
@@ -256,7 +257,16 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
     if wanted == 1:
         return _one(rows)
     name = f"q.{quoted(key.name)}"
-    splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
+    try:
+        splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
+    except UnreadableValue as error:
+        where = f"chunking key {key.name} ({key.database_type})"
+        raise DataError(
+            f"{where}: {error.message}",
+            hint=f"chunk by another column, or by rowid (chunking.strategy); to read the value, {error.hint}",
+            code=error.code,
+            discreet=f"{where}: {error.discreet}",
+        ) from error
     if not splits:
         return _one(rows, f"one chunk, since {key.name} has too few different values")
     return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))

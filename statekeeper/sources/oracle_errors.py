@@ -37,6 +37,12 @@ class Meaning(Enum):
     PERMANENT = auto()
 
 
+class UnreadableValue(DataError):
+    """A value that the driver cannot represent, or that a conversion in the statement refused; its column is not known
+    yet.
+    """
+
+
 _SNAPSHOT_LOST = frozenset(
     f"ORA-{number:05}"
     for number in (
@@ -152,6 +158,7 @@ _HINTS = {
 }
 
 
+NO_TEXT = "find it by CONVERT or DUMP, and mend it, or select UTL_RAW.CAST_TO_RAW of it in a custom_query"
 _WRONG_HOST = (
     "check host of the source, or the hosts in its dsn, and the name service of this machine (getent hosts HOST)"
 )
@@ -185,6 +192,18 @@ def translated(what: str, *, user: str = "the user", table: str = "the table") -
     except socket.gaierror as error:
         raise SourceUnreachable(
             f"{what}: the host's name cannot be resolved: {error.strerror}", hint=_WRONG_HOST
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UnreadableValue(
+            f"{what}: the bytes of a text are not valid in its character set: {error}",
+            hint=NO_TEXT,
+            discreet=f"{what}: the bytes of a text are not valid in its character set",
+        ) from error
+    except (ValueError, OverflowError) as error:  # the driver's dates are Python's, of the years 1 to 9999
+        raise UnreadableValue(
+            f"{what}: the driver cannot represent a value: {error}",
+            hint="find it by DUMP, and select it as text in a custom_query",
+            discreet=f"{what}: the driver cannot represent a value",
         ) from error
     except (OSError, EOFError) as error:
         raise TransientSourceError(f"{what}: {error}") from error
@@ -226,7 +245,7 @@ _CLASSES: dict[Meaning, type[StatekeeperError]] = {
     Meaning.SNAPSHOT_LOST: SnapshotLost,
     Meaning.LOGIN_REFUSED: LoginRefused,
     Meaning.UNREACHABLE: SourceUnreachable,
-    Meaning.VALUE: DataError,
+    Meaning.VALUE: UnreadableValue,
     Meaning.PERMANENT: SourceError,
 }
 

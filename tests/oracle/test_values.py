@@ -167,6 +167,61 @@ def test_a_moment_before_the_year_1_is_refused_by_name(lake):
     assert "custom_query" in said
 
 
+@pytest.mark.parametrize("database_type", ["NVARCHAR2(10)", "NCLOB", "VARCHAR2(10)"])
+def test_bytes_that_are_no_text_are_named_and_not_called_a_date(lake, database_type):
+    name = f"NOTEXT_{database_type[:4]}"
+    rows = [(1, FIRST, "fine", "bad")]
+    columns = [("N", "NUMBER(9)"), ("D", "DATE"), ("A", "NVARCHAR2(10)"), ("C", database_type)]
+    lake.server.create_table("T", name, columns, rows)
+    lake.server.fault("garble", match=f'"{name}"', column="C", times=None)
+    try:
+        said = refusal(lake, {"schema_name": "T", "table_name": name})
+    finally:
+        lake.server.clear_faults()
+    assert f"column C ({database_type})" in said
+    assert "valid" in said.partition(" | ")[0]
+    assert "DUMP" in said.partition(" | ")[2]
+    assert "date" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("LAST", "9999-12-31 23:59:59 -08:00", "ORA-01841"),
+        ("FIRST", "0001-01-01 00:00:00 +05:00", "the value -0001-12-31 19:00:00 is before the year 1 in UTC"),
+    ],
+)
+def test_a_zoned_moment_that_utc_puts_beyond_the_calendar_names_its_column(lake, name, value, expected):
+    zoned = "TIMESTAMP(6) WITH TIME ZONE"
+    lake.server.sql(f"CREATE TABLE T.{name} (N NUMBER(9), A DATE, B {zoned}, C {zoned})")
+    moment = f"TO_TIMESTAMP_TZ('{value}', 'YYYY-MM-DD HH24:MI:SS TZH:TZM')"
+    fine = "TO_TIMESTAMP_TZ('2026-01-05 00:00:00 +00:00', 'YYYY-MM-DD HH24:MI:SS TZH:TZM')"
+    lake.server.sql(f"INSERT INTO T.{name} VALUES (1, DATE '2026-01-05', {fine}, {moment})")
+    said = refusal(lake, {"schema_name": "T", "table_name": name})
+    assert f"column C ({zoned})" in said
+    assert expected in said
+    assert "custom_query" in said
+
+
+def test_a_chunking_key_that_the_driver_cannot_read_is_named(lake):
+    lake.server.sql("CREATE TABLE T.KEYED (N NUMBER(9), D DATE, A NVARCHAR2(10))")
+    lake.server.sql("INSERT INTO T.KEYED VALUES (1, TO_DATE('-0044-03-15', 'SYYYY-MM-DD'), 'a')")
+    lake.server.sql("INSERT INTO T.KEYED VALUES (2, DATE '2026-01-05', 'b')")
+    entry = {"schema_name": "T", "table_name": "KEYED"}
+    by_date = {**entry, "chunking": {"strategy": "key", "column": "D", "target_rows": 1}}
+    said = refusal(lake, by_date)
+    assert "chunking key D (DATE)" in said
+    assert "year -44" in said
+    assert "chunking.strategy" in said
+    lake.server.fault("garble", match="NTILE", column="MIN(K)", times=None)
+    try:
+        said = refusal(lake, {**entry, "chunking": {"strategy": "key", "column": "A", "target_rows": 1}})
+    finally:
+        lake.server.clear_faults()
+    assert "chunking key A (NVARCHAR2(10))" in said
+    assert "not valid in its character set" in said
+
+
 def test_nanoseconds_are_refused_until_the_configuration_says_how(lake):
     lake.server.sql("CREATE TABLE T.NANO (N NUMBER(9), C TIMESTAMP(9))")
     lake.server.sql("INSERT INTO T.NANO VALUES (1, TIMESTAMP '2026-01-05 01:02:03.123456789')")

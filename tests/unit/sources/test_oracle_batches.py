@@ -127,3 +127,18 @@ def test_lobs_come_in_small_batches_and_are_split_where_one_array_could_not_hold
     parts = list(delivered(rows, lobs))
     assert [batch.num_rows for batch in parts] == [2, 2, 2, 2]
     assert [value for batch in parts for value in batch.column("A").to_pylist()] == list(range(8))
+
+
+def test_what_arrow_refuses_is_told_with_its_column(monkeypatch):
+    """Such as a CLOB of 2 GiB, which no string of a file holds."""
+
+    def refuse(*_):
+        raise pa.ArrowInvalid("input array too large")
+
+    monkeypatch.setattr(oracle_batches, "_narrowed", refuse)
+    rows = [pa.array(["x"], pa.large_string()), pa.array([1])]
+    with pytest.raises(
+        DataError, match=r"column L \(CLOB\): a value does not fit string: input array too large"
+    ) as found:
+        list(delivered(rows, projection(("L", "CLOB", "string"), INT)))
+    assert "custom_query" in (found.value.hint or "")
