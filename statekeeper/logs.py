@@ -87,18 +87,21 @@ class RedactingFilter(logging.Filter):
 
 
 class HumanFormatter(logging.Formatter):
-    """`18:03:11 INFO  demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows`, in local time."""
+    """`2026-01-06 18:03:11+01:00 INFO    demo-20260106 shop.orders: chunk 3/12 done, 100,000 rows`, in local time."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and a traceback under it where there is one."""
         at = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
         about = " ".join(str(part) for part in (_field(record, "run"), _field(record, "table")) if part)
-        line = f"{at:%H:%M:%S} {record.levelname:<5} {about + ': ' if about else ''}{record.getMessage()}"
+        moment = at.isoformat(sep=" ", timespec="seconds")
+        line = f"{moment} {record.levelname:<7} {about + ': ' if about else ''}{record.getMessage()}"
         return f"{line}\n{record.exc_text}" if record.exc_text else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time` (UTC), `level`, `run`, `table`, `message`, and `exception` where there is one."""
+    """One JSON object a line: `time` (UTC), `level`, `run`, `table`, `message`, the facts of the event as fields (their
+    names are in `statekeeper.reporting`), and `exception` where there is one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -108,6 +111,7 @@ class JsonFormatter(logging.Formatter):
             "run": _field(record, "run"),
             "table": _field(record, "table"),
             "message": record.getMessage(),
+            **(getattr(record, "facts", None) or {}),
         }
         if record.exc_text:
             fields["exception"] = record.exc_text

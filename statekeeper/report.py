@@ -8,8 +8,9 @@ from pydantic import computed_field
 
 from statekeeper.errors import NO_SOURCE
 from statekeeper.model.base import Frozen
-from statekeeper.model.record import Failure
+from statekeeper.model.record import Failure, State
 from statekeeper.model.table import TableRef
+from statekeeper.reporting import TableEnd
 
 
 class Outcome(StrEnum):
@@ -35,6 +36,19 @@ class TableReport(Frozen):
     failure: Failure | None = None
     remarks: tuple[str, ...] = ()
     """What a person should know of what is published, a sentence each."""
+
+    @property
+    def end(self) -> TableEnd:
+        """The same as a reporter hears it."""
+        return TableEnd(
+            state=State.COMPLETE if self.outcome is Outcome.COMPLETED else self.outcome,
+            reason=self.failure.message if self.failure else self.reason,
+            rows=self.records,
+            bytes=self.bytes,
+            seconds=round(self.duration_seconds, 3),
+            error_kind=self.failure.kind if self.failure else None,
+            error_code=self.failure.code if self.failure else None,
+        )
 
     @property
     def is_good(self) -> bool:

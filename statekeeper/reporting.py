@@ -8,15 +8,53 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
+
+from statekeeper.amounts import duration, plural, size
 
 _LOG = logging.getLogger("statekeeper.run")
 _ROWS_LOGGED_EVERY_SECONDS = 30.0
 
 
+ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
+"""The states that `table_ended` tells of; `table_state` may have told them before, without the facts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEnd:
+    """What became of a table in a run: `state` is one of `ENDS`. `rows` and `bytes` are of what is published."""
+
+    state: str
+    reason: str | None = None
+    rows: int | None = None
+    bytes: int | None = None
+    seconds: float | None = None
+    error_kind: str | None = None
+    error_code: str | None = None
+
+    def sentence(self, key: str) -> str:
+        """The end of the table `key` for a person, who reads its name beside it."""
+        if self.reason:
+            return without_name(key, self.reason)
+        rows = "" if self.rows is None else plural(self.rows, "row")
+        amounts = [text for text in (rows, size(self.bytes)) if text]
+        took = f" in {duration(self.seconds)}" if self.seconds else ""
+        return ", ".join(amounts) + took
+
+    @property
+    def facts(self) -> dict[str, object]:
+        """What is known of it, for machines."""
+        amounts = {"rows": self.rows, "bytes": self.bytes, "seconds": self.seconds}
+        return {"state": self.state, **amounts, "error_kind": self.error_kind, "error_code": self.error_code}
+
+
 class Reporter(Protocol):
     """Hears what happens to the tables of a run; `key` is `TableRef.key`."""
+
+    def run_began(self, tables: int) -> None:
+        """The run has so many tables to look at."""
 
     def table_state(self, key: str, state: str, reason: str | None) -> None:
         """The table entered a state, or was given a verdict (`skipped`, `held`); `reason` says why."""
@@ -30,12 +68,17 @@ class Reporter(Protocol):
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
         """`done` of `total` chunks have receipts; the last of them has `rows` rows."""
 
+    def table_ended(self, key: str, end: TableEnd) -> None:
+        """The run is through with the table."""
+
     def warning(self, key: str, message: str) -> None:
         """Something a person should know, that does not stop the table."""
 
 
 class NullReporter:
     """Says nothing."""
+
+    def run_began(self, tables: int) -> None: ...
 
     def table_state(self, key: str, state: str, reason: str | None) -> None: ...
 
@@ -44,6 +87,8 @@ class NullReporter:
     def rows_read(self, key: str, rows: int) -> None: ...
 
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None: ...
+
+    def table_ended(self, key: str, end: TableEnd) -> None: ...
 
     def warning(self, key: str, message: str) -> None: ...
 
@@ -54,6 +99,9 @@ class GuardedReporter:
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
         self._has_failed = False
+
+    def run_began(self, tables: int) -> None:
+        self._tell(lambda: self._reporter.run_began(tables))
 
     def table_state(self, key: str, state: str, reason: str | None) -> None:
         self._tell(lambda: self._reporter.table_state(key, state, reason))
@@ -66,6 +114,9 @@ class GuardedReporter:
 
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
         self._tell(lambda: self._reporter.chunk_done(key, done, total, rows))
+
+    def table_ended(self, key: str, end: TableEnd) -> None:
+        self._tell(lambda: self._reporter.table_ended(key, end))
 
     def warning(self, key: str, message: str) -> None:
         self._tell(lambda: self._reporter.warning(key, message))
@@ -80,7 +131,11 @@ class GuardedReporter:
 
 
 class LogReporter:
-    """A log line for every event; rows that were read, at most every half minute per table."""
+    """A log line for every event; rows that were read, at most every half minute per table.
+
+    For machines each line has its facts as fields: `state`, `chunk` of `chunks`, `rows`, `bytes`, `seconds`,
+    `error_kind`, `error_code`.
+    """
 
     def __init__(self, logger: logging.Logger | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._logger = logger or logging.getLogger("statekeeper.run")
@@ -89,9 +144,11 @@ class LogReporter:
         self._rows: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
 
+    def run_began(self, tables: int) -> None: ...
+
     def table_state(self, key: str, state: str, reason: str | None) -> None:
-        level = logging.ERROR if state == "failed" else logging.INFO
-        self._log(key, f"{state}: {reason}" if reason else state, level=level)
+        if state not in ENDS:
+            self._log(key, f"{state}: {without_name(key, reason)}" if reason else state, {"state": state})
 
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
         self._rows[key] = 0
@@ -100,20 +157,41 @@ class LogReporter:
             return  # the source's count has confirmed what was expected
         self._planned[key] = (chunks, rows)
         about = "" if rows is None else f", {rows:,} rows"
-        self._log(key, f"planned {chunks:,} {'chunk' if chunks == 1 else 'chunks'}{about}")
+        facts = {"chunks": chunks, "planned_rows": rows}
+        self._log(key, f"planned {plural(chunks, 'chunk')}{about}", facts)
 
     def rows_read(self, key: str, rows: int) -> None:
         self._rows[key] = self._rows.get(key, 0) + rows
         now = self._clock()
         if now - self._logged_at.setdefault(key, now) >= _ROWS_LOGGED_EVERY_SECONDS:
             self._logged_at[key] = now
-            self._log(key, f"{self._rows[key]:,} rows read")
+            self._log(key, f"{self._rows[key]:,} rows read", {"rows": self._rows[key]})
 
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
-        self._log(key, f"chunk {done}/{total} done, {rows:,} rows")
+        self._log(key, f"chunk {done}/{total} done, {rows:,} rows", {"chunk": done, "chunks": total, "rows": rows})
+
+    def table_ended(self, key: str, end: TableEnd) -> None:
+        sentence = end.sentence(key)
+        level = logging.ERROR if end.state == "failed" else logging.INFO
+        self._log(key, f"{end.state}: {sentence}" if sentence else end.state, end.facts, level=level)
 
     def warning(self, key: str, message: str) -> None:
-        self._log(key, message, level=logging.WARNING)
+        self._log(key, without_name(key, message), level=logging.WARNING)
 
-    def _log(self, key: str, message: str, *, level: int = logging.INFO) -> None:
-        self._logger.log(level, "%s", message, extra={"table": key})
+    def _log(
+        self, key: str, message: str, facts: Mapping[str, object] | None = None, *, level: int = logging.INFO
+    ) -> None:
+        known = {name: value for name, value in (facts or {}).items() if value is not None}
+        self._logger.log(level, "%s", message, extra={"table": key, "facts": known})
+
+
+def without_name(key: str, text: str) -> str:
+    """A text about the table `key` without the name at its beginning: where it is shown, the name stands before it.
+
+    A text may also begin with how the database calls the table: `schema.table`, or `table`.
+    """
+    for name in (key, key.partition(".")[2], key.rpartition(".")[2]):
+        rest = text.removeprefix(name)
+        if rest != text and rest.startswith((": ", ", ", " cannot ")):
+            return rest.lstrip(":, ")
+    return text

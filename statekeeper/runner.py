@@ -82,6 +82,7 @@ class Runner:
             if is_forced:
                 await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
             run.extracted.begin(config.table for config in tables)
+            run.reporter.run_began(len(tables))
             tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
             interruption.cancels(tasks)
             if tasks:

@@ -30,7 +30,9 @@ async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Tab
         async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
             started = run.clock()
             report = await _perform(config, run, is_forced=is_forced)
-            return report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+            report = report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+            run.reporter.table_ended(config.table.key, report.end)
+            return report
     finally:
         run.extracted.end(config.table)
 

@@ -1,7 +1,8 @@
 """A live display of a run on a terminal: a line per table at work, with rows, rows/s, chunks and time left.
 
-Decides the look only. Tables that end are told in one line above the display. Elsewhere than on a terminal, and where
-log lines are asked for, `statekeeper.reporting.LogReporter` is used instead.
+Decides the look only. Tables that end are told in one line above the display, which never has more lines than the
+terminal: what does not fit is counted in its last line. Elsewhere than on a terminal, and where log lines are asked
+for, `statekeeper.reporting.LogReporter` is used instead.
 """
 
 from __future__ import annotations
@@ -10,96 +11,151 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from statekeeper.reporting import LogReporter, Reporter
+from statekeeper.amounts import count, duration, plural
+from statekeeper.reporting import ENDS, LogReporter, Reporter, TableEnd, without_name
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import Progress, TaskID
+    from rich.live import Live
+    from rich.text import Text
 
-_ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
 _STYLES = {"complete": "green", "skipped": "dim", "failed": "bold red", "held": "yellow", "interrupted": "yellow"}
+_WIDTHS = {"state": 10, "rows": 13, "rate": 11, "chunks": 11, "left": 7}
+"""Of the columns beside the name, which gets what is left; two blanks stand between two columns."""
+_NARROW = ("state", "rows", "rate", "left")
+"""The columns where the terminal is narrow, and names would be cut too short."""
+_SHORTEST_NAME = 24
+_AT_WORK = frozenset({"extracting", "validating"})
 
 
 @dataclass
 class _Line:
-    """One table in the display. `counts_rows`: the bar moves by rows, since their number is known; else by chunks."""
+    """One table in the display. `total` is how many rows it has, where that is known."""
 
-    task: TaskID
-    counts_rows: bool = False
+    key: str
+    began: float
+    state: str = ""
+    done: int = 0
+    chunks: int = 0
+    total: int | None = None
     rows: int = 0
     rows_in_chunks: int = 0
-    began: float = 0.0
+
+    def cells(self, now: float) -> dict[str, str]:
+        seconds = now - self.began
+        rate = self.rows / seconds if seconds > 0 else 0.0
+        return {
+            "state": self.state,
+            "rows": count(self.rows or None),
+            "rate": f"{rate:,.0f}/s" if rate else "",
+            "chunks": f"{self.done}/{self.chunks}" if self.chunks else "",
+            "left": self._left(seconds),
+        }
+
+    def _left(self, seconds: float) -> str:
+        """How long it takes still, by what is done; how long it has taken where that cannot be told."""
+        share = self.rows / self.total if self.total else self.done / self.chunks if self.chunks else 0.0
+        if not 0 < share < 1:
+            return duration(seconds)
+        return f"-{duration(seconds / share - seconds)}"
 
 
+@dataclass
 class LiveReporter:
-    """Draws events into a rich progress display."""
+    """Keeps what is drawn: `lines` is the display as it is now, and `say` prints a line above it."""
 
-    def __init__(self, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._progress = progress
-        self._clock = clock
-        self._lines: dict[str, _Line] = {}
+    say: Callable[[Text], object]
+    clock: Callable[[], float] = time.monotonic
+    _lines: dict[str, _Line] = field(default_factory=dict)
+    _tables: int = 0
+    _ended: int = 0
+    _failed: int = 0
+    _rows: int = 0
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def run_began(self, tables: int) -> None:
+        self._tables = tables
 
     def table_state(self, key: str, state: str, reason: str | None) -> None:
-        if state in _ENDS:
-            self._end(key, state, reason)
-        else:
-            self._progress.update(self._line(key).task, state=state)
+        if state in ENDS:
+            return
+        self._line(key).state = state
+        if reason:
+            self._say(key, state, without_name(key, reason), style="yellow")
 
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
         line = self._line(key)
-        line.counts_rows = rows is not None
+        line.began = self.clock()
+        line.done, line.chunks, line.total = 0, chunks, rows
         line.rows = line.rows_in_chunks = 0
-        line.began = self._clock()
-        # An empty table has nothing to be counted down, and a bar of total 0 never fills.
-        total = max(1, chunks if rows is None else rows)
-        self._progress.reset(line.task, total=total)
-        self._progress.update(line.task, chunks=f"0/{chunks}", rows="", speed="")
 
     def rows_read(self, key: str, rows: int) -> None:
         line = self._line(key)
-        self._show_rows(line, line.rows + rows)
+        self._rows += rows
+        line.rows += rows
 
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
         line = self._line(key)
+        line.done, line.chunks = done, total
         line.rows_in_chunks += rows
-        self._progress.update(line.task, chunks=f"{done}/{total}")
-        if not line.counts_rows:
-            self._progress.update(line.task, completed=done)
         # Rows are told as they are read only every now and then: a short chunk may be done before any were.
-        self._show_rows(line, max(line.rows, line.rows_in_chunks))
+        untold = max(0, line.rows_in_chunks - line.rows)
+        line.rows += untold
+        self._rows += untold
+
+    def table_ended(self, key: str, end: TableEnd) -> None:
+        self._lines.pop(key, None)
+        self._ended += 1
+        self._failed += end.state == "failed"
+        self._say(key, end.state, end.sentence(key), style=_STYLES[end.state])
 
     def warning(self, key: str, message: str) -> None:
-        self._say(key, "warning", message, style="yellow")
+        self._say(key, "warning", without_name(key, message), style="yellow")
 
-    def _show_rows(self, line: _Line, rows: int) -> None:
-        line.rows = rows
-        seconds = self._clock() - line.began
-        speed = f"{rows / seconds:,.0f} rows/s" if seconds > 0 else ""
-        self._progress.update(line.task, rows=f"{rows:,}", speed=speed)
-        if line.counts_rows:
-            self._progress.update(line.task, completed=rows)
+    def lines(self, *, width: int, height: int) -> list[str]:
+        """The display for a terminal of such a size: tables at work, first begun first, those that wait, the whole."""
+        now, lines = self.clock(), sorted(self._lines.values(), key=lambda line: line.state not in _AT_WORK)
+        shown = lines[: max(1, height - 2)]
+        columns = tuple(_WIDTHS) if _name_width(width, tuple(_WIDTHS)) >= _SHORTEST_NAME else _NARROW
+        drawn = [_drawn(line.key, line.cells(now), columns, width) for line in shown]
+        return [*drawn, self._summary(now, hidden=len(lines) - len(shown))[:width]]
+
+    def _summary(self, now: float, *, hidden: int) -> str:
+        seconds = now - self._began
+        parts = [f"{self._ended}/{plural(max(self._tables, self._ended), 'table')} done"]
+        parts += [f"{self._failed} failed"] if self._failed else []
+        parts += [f"{len(self._lines)} at work" + (f" ({hidden} not shown)" if hidden else "")]
+        parts += [f"{count(self._rows)} rows", f"{self._rows / seconds:,.0f} rows/s"] if self._rows and seconds else []
+        return ", ".join([*parts, duration(seconds)])
 
     def _line(self, key: str) -> _Line:
-        if key not in self._lines:
-            task = self._progress.add_task(key, total=None, state="", chunks="", rows="", speed="")
-            self._lines[key] = _Line(task, began=self._clock())
-        return self._lines[key]
+        return self._lines.setdefault(key, _Line(key, began=self.clock()))
 
-    def _end(self, key: str, state: str, reason: str | None) -> None:
-        line = self._lines.pop(key, None)
-        if line is not None:
-            self._progress.remove_task(line.task)
-        rows = f"{line.rows:,} rows" if line is not None and line.rows else None
-        self._say(key, state, reason or rows, style=_STYLES[state])
-
-    def _say(self, key: str, what: str, more: str | None, *, style: str) -> None:
+    def _say(self, key: str, what: str, more: str, *, style: str) -> None:
         from rich.text import Text
 
-        text = Text.assemble((what, style), f" {key}", f": {more}" if more else "")
-        self._progress.console.print(text)
+        self.say(Text.assemble((what, style), f" {key}", f": {more}" if more else ""))
+
+
+def _name_width(width: int, columns: tuple[str, ...]) -> int:
+    return width - sum(2 + _WIDTHS[column] for column in columns)
+
+
+def _drawn(name: str, cells: dict[str, str], columns: tuple[str, ...], width: int) -> str:
+    most = max(1, _name_width(width, columns))
+    # Of a name that is too long the end tells more: tables of one source and schema stand below each other.
+    named = name if len(name) <= most else f"…{name[len(name) - most + 1 :]}"
+    texts = [
+        cells[column].ljust(_WIDTHS[column]) if column == "state" else cells[column].rjust(_WIDTHS[column])
+        for column in columns
+    ]
+    return "  ".join([named.ljust(most), *texts])[:width].rstrip()
 
 
 class StandardError:
@@ -120,21 +176,19 @@ def live_or_log(stream: TextIO, *, is_live: bool) -> Iterator[Reporter]:
         return
     from rich.console import Console
 
-    with display(Console(file=stream)) as progress:
-        yield LiveReporter(progress)
+    console = Console(file=stream)
+    reporter = LiveReporter(console.print)
+    with display(console, reporter):
+        yield reporter
 
 
-def display(console: Console) -> Progress:
-    """The display that a `LiveReporter` draws into; it vanishes when it is stopped."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+def display(console: Console, reporter: LiveReporter) -> Live:
+    """The display of what a reporter keeps; it vanishes when it is stopped."""
+    from rich.live import Live
+    from rich.text import Text
 
-    columns = (
-        TextColumn("{task.description}"),
-        TextColumn("{task.fields[state]}", style="cyan"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[rows]}", justify="right"),
-        TextColumn("{task.fields[speed]}", justify="right"),
-        TextColumn("{task.fields[chunks]}", justify="right"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, expand=True, transient=True)
+    def drawn() -> Text:
+        size = console.size
+        return Text("\n".join(reporter.lines(width=size.width, height=size.height)), no_wrap=True)
+
+    return Live(console=console, get_renderable=drawn, refresh_per_second=8, transient=True)

@@ -9,14 +9,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from statekeeper.cli.screen import Column, Grid, Screen
+from statekeeper.amounts import count, duration, plural, size
+from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.model.manifest import RunStatus, TableStatus
 from statekeeper.model.preview import PlanReport, TablePlan
 from statekeeper.report import Outcome, RunReport
-
-_KILO = 1000.0
-_MINUTE = 60
-_HOUR = 3600
 
 
 @dataclass(frozen=True)
@@ -47,12 +44,12 @@ def _show_outcomes(
     report: RunReport, screen: Screen, words: Mapping[Outcome, str], *, again: str = "`statekeeper resume`"
 ) -> None:
     columns = (
-        Column("table"),
+        Column("table", fit=Fit.SHORTEN),
         Column("result"),
         Column("rows", "right"),
         Column("size", "right"),
         Column("time", "right"),
-        Column("where"),
+        Column("where", fit=Fit.DROP),
     )
     rows = tuple(
         (
@@ -96,14 +93,14 @@ def run_json(report: RunReport) -> str:
 def show_status(status: RunStatus, screen: Screen) -> None:
     """How a run stands: a row per table, failures with hints, and the state of the whole."""
     columns = (
-        Column("table"),
+        Column("table", fit=Fit.SHORTEN),
         Column("state"),
         Column("chunks", "right"),
         Column("rows", "right"),
         Column("size", "right"),
         Column("attempts", "right"),
         Column("time", "right"),
-        Column("where"),
+        Column("where", fit=Fit.DROP),
     )
     rows = tuple(
         (
@@ -146,7 +143,7 @@ def show_connections(report: PlanReport, screen: Screen) -> None:
     """What `check --connect` found: per table whether it can be read, and why not."""
     for table in report.tables:
         if table.failure is None:
-            screen.line(f"{table.table.key}: readable, {_plural(len(table.columns), 'column')}, each of an exact type")
+            screen.line(f"{table.table.key}: readable, {plural(len(table.columns), 'column')}, each of an exact type")
             for note in table.notes:
                 screen.line(f"  note: {note}")
         else:
@@ -167,11 +164,16 @@ def _show_table_plan(table: TablePlan, screen: Screen) -> None:
             start = window.start.isoformat() if window.start else "the beginning"
             facts.append(f"{window.column} from {start} to before {window.end.isoformat()}")
     if table.chunks is not None:
-        facts.append(_plural(table.chunks, "chunk"))
+        facts.append(plural(table.chunks, "chunk"))
     if table.estimated_rows is not None:
-        facts.append(f"about {_plural(table.estimated_rows, 'row')}")
+        facts.append(f"about {plural(table.estimated_rows, 'row')}")
     screen.line(f"{table.table.key}: {', '.join(facts)}" + (f" ({table.reason})" if table.reason else ""))
-    columns = (Column("column"), Column("database type"), Column("file type"), Column("null"))
+    columns = (
+        Column("column", fit=Fit.SHORTEN),
+        Column("database type", fit=Fit.SHORTEN),
+        Column("file type"),
+        Column("null"),
+    )
     rows = tuple(
         (column.name, column.database_type, column.arrow_type, "yes" if column.is_nullable else "no")
         for column in table.columns
@@ -203,36 +205,6 @@ def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
         screen.line(f"  hint: {trouble.hint}")
 
 
-def count(number: int | None) -> str:
-    """`1,234,567`; empty for None."""
-    return "" if number is None else f"{number:,}"
-
-
-def size(number: int | None) -> str:
-    """Bytes as `1.2 MB`, in powers of 1000; empty for None."""
-    if number is None:
-        return ""
-    if number < _KILO:
-        return f"{number} B"
-    value, units = number / _KILO, ["TB", "GB", "MB", "kB"]
-    while value >= _KILO and len(units) > 1:
-        value /= _KILO
-        units.pop()
-    return f"{value:,.1f} {units[-1]}"
-
-
-def duration(seconds: float | None) -> str:
-    """`1.2 s`, `3m 05s` or `2h 04m`; empty for None."""
-    if seconds is None:
-        return ""
-    if round(seconds, 1) < _MINUTE:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < _HOUR:
-        return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
-    return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
-
-
 def _key(table: TableStatus) -> str:
     return ".".join(part for part in (table.source_name, table.schema_name, table.table_name) if part)
 
@@ -240,7 +212,3 @@ def _key(table: TableStatus) -> str:
 def _counted(words: Iterable[str]) -> str:
     """`5 complete, 1 failed`, the most frequent first."""
     return ", ".join(f"{number} {word}" for word, number in Counter(words).most_common()) or "no tables"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

@@ -1,20 +1,18 @@
-"""Where and how output appears: a grid becomes a rich table on a terminal and aligned text elsewhere.
+"""Where and how output appears: a grid is aligned text, on a terminal coloured and no wider than the screen.
 
-Decides nothing about content. rich is imported only to draw on a terminal.
+Decides nothing about content. Elsewhere than on a terminal a grid is whole, however wide: it is for pipes and files.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TextIO
+import shutil
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import Literal, TextIO
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-_LONGEST_RICH_TABLE = 200
-"""Rows; drawing more takes rich longer than reading them all took us."""
-_WIDEST = 10_000
-
+_NARROWEST = 10
+"""How far a column that may be shortened is shortened at most."""
+_CODES = {"bold": "1", "bold red": "1;31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"}
 _STYLES = {
     "complete": "green",
     "completed": "green",
@@ -35,12 +33,23 @@ _STYLES = {
 }
 
 
+class Fit(Enum):
+    """What becomes of a column where its grid is wider than the terminal."""
+
+    KEEP = auto()
+    SHORTEN = auto()
+    """Its longest texts lose their beginning, which tables of one source and schema have in common."""
+    DROP = auto()
+    """It is left out, first of all."""
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of a grid."""
 
     name: str
     align: Literal["left", "right"] = "left"
+    fit: Fit = Fit.KEEP
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,29 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
     indent: int = field(default=0)
 
+    def without(self, index: int) -> Grid:
+        """The grid without one of its columns."""
+        columns = (*self.columns[:index], *self.columns[index + 1 :])
+        return replace(self, columns=columns, rows=tuple((*row[:index], *row[index + 1 :]) for row in self.rows))
+
+    def with_texts(self, index: int, texts: list[str]) -> Grid:
+        """The grid with other texts in one of its columns."""
+        rows = zip(self.rows, texts, strict=True)
+        return replace(self, rows=tuple((*row[:index], text, *row[index + 1 :]) for row, text in rows))
+
 
 class Screen:
-    """A text stream that knows whether a person looks at it."""
+    """A text stream that knows whether a person looks at it, and how wide it is then."""
 
-    def __init__(self, stream: TextIO, *, is_terminal: bool | None = None) -> None:
+    def __init__(self, stream: TextIO, *, is_terminal: bool | None = None, width: int | None = None) -> None:
         self._stream = stream
         self.is_terminal = stream.isatty() if is_terminal is None else is_terminal
+        self._width = width
+
+    @property
+    def width(self) -> int:
+        """How many columns the terminal has."""
+        return self._width or shutil.get_terminal_size().columns
 
     def line(self, text: str = "") -> None:
         """One line as it is."""
@@ -67,11 +92,15 @@ class Screen:
         """A grid; nothing where it has no rows."""
         if not grid.rows:
             return
-        if self.is_terminal and len(grid.rows) <= _LONGEST_RICH_TABLE:
-            self._draw(grid)
-        else:
-            for text in _aligned(grid):
-                self.line(text)
+        if not self.is_terminal:
+            for row in _aligned(grid):
+                self.line("  ".join(row).rstrip())
+            return
+        header, *rows = _aligned(_fitted(grid, self.width))
+        self.line(_styled("  ".join(header).rstrip(), "bold"))
+        for row in rows:
+            *before, last = [_styled(cell, _STYLES.get(cell.strip(), "")) for cell in row]
+            self.line("  ".join([*before, last.rstrip()]).rstrip())
 
     def clear(self) -> None:
         """An empty screen, on a terminal."""
@@ -81,26 +110,38 @@ class Screen:
     def flush(self) -> None:
         self._stream.flush()
 
-    def _draw(self, grid: Grid) -> None:
-        from rich.padding import Padding
-        from rich.table import Table
-        from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-        for column in grid.columns:
-            table.add_column(column.name, justify=column.align, no_wrap=True)
-        for row in grid.rows:
-            table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-        self._console().print(Padding(table, (0, 0, 0, grid.indent), expand=False))
-
-    def _console(self) -> Console:
-        from rich.console import Console
-
-        # Wider than any terminal: a path that the terminal itself wraps can still be copied whole.
-        return Console(file=self._stream, width=_WIDEST, highlight=False, force_terminal=True)
+def _styled(text: str, style: str) -> str:
+    return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if style else text
 
 
-def _aligned(grid: Grid) -> list[str]:
+def _fitted(grid: Grid, width: int) -> Grid:
+    """The grid without what is wider than the terminal, as its columns say."""
+    for index in reversed(range(len(grid.columns))):
+        if _width(grid) > width and grid.columns[index].fit is Fit.DROP:
+            grid = grid.without(index)
+    too_much = _width(grid) - width
+    for index, column in enumerate(grid.columns):
+        if too_much <= 0 or column.fit is not Fit.SHORTEN:
+            continue
+        longest = max(len(row[index]) for row in grid.rows)
+        most = max(_NARROWEST, longest - too_much)
+        too_much -= max(0, longest - most)
+        grid = grid.with_texts(index, [_shortened(row[index], most) for row in grid.rows])
+    return grid
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"…{text[len(text) - most + 1 :]}"
+
+
+def _width(grid: Grid) -> int:
+    cells = _aligned(grid)[0]
+    return sum(map(len, cells)) + 2 * (len(cells) - 1)
+
+
+def _aligned(grid: Grid) -> list[list[str]]:
+    """The names of the columns, then every row; the cells of a column are equally long."""
     cells = [tuple(column.name for column in grid.columns), *grid.rows]
     widths = [max(len(row[index]) for row in cells) for index in range(len(grid.columns))]
     lines = []
@@ -109,5 +150,6 @@ def _aligned(grid: Grid) -> list[str]:
             cell.rjust(width) if column.align == "right" else cell.ljust(width)
             for cell, width, column in zip(row, widths, grid.columns, strict=True)
         ]
-        lines.append((" " * grid.indent + "  ".join(parts)).rstrip())
+        parts[0] = " " * grid.indent + parts[0]
+        lines.append(parts)
     return lines

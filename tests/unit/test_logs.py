@@ -1,14 +1,16 @@
 import io
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
 from statekeeper.logs import LogFormat, Redactor, secret_values, set_up_logging
-from statekeeper.reporting import LogReporter
+from statekeeper.reporting import LogReporter, TableEnd, without_name
 
 SECRET = 'tiger"\\ü/pass'
 
@@ -30,9 +32,9 @@ def _log(log_format: LogFormat) -> io.StringIO:
 def test_human_line_names_run_and_table() -> None:
     stream = _log(LogFormat.HUMAN)
     LogReporter().chunk_done("shop.shop.orders", 3, 12, 100_000)
-    clock, rest = stream.getvalue().split(" ", 1)
-    assert len(clock) == 8
-    assert rest == "INFO  demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows\n"
+    moment, rest = stream.getvalue().split(" INFO", 1)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(moment)) < timedelta(minutes=1)
+    assert rest == "    demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows\n"
 
 
 def test_json_line_has_run_and_table_as_fields() -> None:
@@ -113,8 +115,52 @@ def test_failure_is_logged_as_an_error_and_a_confirmed_plan_once() -> None:
     reporter.plan_ready("t", 12, 1000)
     reporter.plan_ready("t", 12, 1000)
     reporter.table_state("t", "failed", "no space")
-    lines = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
+    reporter.table_ended("t", TableEnd(state="failed", reason="no space"))
+    lines = [re.split(r"[+-]\d\d:\d\d ", line)[1] for line in stream.getvalue().splitlines()]
     assert lines == [
-        "INFO  demo-20260106 t: planned 12 chunks, 1,000 rows",
-        "ERROR demo-20260106 t: failed: no space",
+        "INFO    demo-20260106 t: planned 12 chunks, 1,000 rows",
+        "ERROR   demo-20260106 t: failed: no space",
     ]
+
+
+def test_json_lines_carry_what_happened_as_fields() -> None:
+    stream = _log(LogFormat.JSON)
+    reporter = LogReporter()
+    reporter.table_state("t", "extracting", None)
+    reporter.plan_ready("t", 12, None)
+    reporter.chunk_done("t", 3, 12, 500)
+    reporter.table_ended("t", TableEnd(state="complete", rows=6000, bytes=70_000, seconds=1.5))
+    reporter.table_ended("u", TableEnd(state="failed", reason="no", seconds=0.5, error_kind="source", error_code="X-1"))
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    for line in told:
+        del line["time"], line["level"], line["run"], line["message"]
+    assert told == [
+        {"table": "t", "state": "extracting"},
+        {"table": "t", "chunks": 12},
+        {"table": "t", "chunk": 3, "chunks": 12, "rows": 500},
+        {"table": "t", "state": "complete", "rows": 6000, "bytes": 70_000, "seconds": 1.5},
+        {"table": "u", "state": "failed", "seconds": 0.5, "error_kind": "source", "error_code": "X-1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("erp.HR.JOBS: 2 rows break the schema", "2 rows break the schema"),
+        ("erp.HR.JOBS, chunk 3: a value does not fit", "chunk 3: a value does not fit"),
+        ("HR.JOBS cannot be read: ORA-00942", "cannot be read: ORA-00942"),
+        ("JOBS cannot be read: ORA-00942", "cannot be read: ORA-00942"),
+        ("JOBS_2 cannot be read", "JOBS_2 cannot be read"),
+        ("no space", "no space"),
+        ("", ""),
+    ],
+)
+def test_line_says_a_tables_name_once(text: str, told: str) -> None:
+    stream = _log(LogFormat.HUMAN)
+    assert without_name("erp.HR.JOBS", text) == told
+    LogReporter().warning("erp.HR.JOBS", text)
+    LogReporter().table_ended("erp.HR.JOBS", TableEnd(state="failed", reason=text))
+    LogReporter().table_state("erp.HR.JOBS", "pending", text)
+    for line in stream.getvalue().splitlines():
+        assert line.split("demo-20260106 ")[1].startswith("erp.HR.JOBS: ")
+        assert line.count("JOBS") == 1 + told.count("JOBS")

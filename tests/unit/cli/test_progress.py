@@ -1,62 +1,56 @@
 import io
+import os
+import pty
+import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
-from rich.console import Console
 
-from statekeeper.cli.progress import LiveReporter, StandardError, display, live_or_log
-from statekeeper.reporting import LogReporter
+from statekeeper.cli.progress import LiveReporter, StandardError, live_or_log
+from statekeeper.reporting import LogReporter, TableEnd
 
 
 class _Display:
-    """A progress display that is read instead of looked at."""
+    """A live display that is read instead of looked at."""
 
     def __init__(self) -> None:
-        self.stream = io.StringIO()
         self.now = 0.0
-        self.progress = display(Console(file=self.stream, width=120))
-        self.reporter = LiveReporter(self.progress, clock=lambda: self.now)
+        self.said: list[str] = []
+        self.reporter = LiveReporter(lambda text: self.said.append(text.plain), clock=lambda: self.now)
+
+    def lines(self, *, width: int = 120, height: int = 24) -> list[str]:
+        return self.reporter.lines(width=width, height=height)
 
     @property
-    def lines(self) -> list[tuple[str, str, str, str]]:
-        return [
-            (task.description, task.fields["rows"], task.fields["speed"], task.fields["chunks"])
-            for task in self.progress.tasks
-        ]
+    def cells(self) -> list[list[str]]:
+        """The words of the tables at work."""
+        return [line.split() for line in self.lines()[:-1]]
 
 
-def test_table_at_work_shows_rows_speed_and_chunks() -> None:
+def test_table_at_work_shows_rows_speed_chunks_and_time_left() -> None:
     display = _Display()
     display.reporter.table_state("shop.A", "extracting", None)
     display.reporter.plan_ready("shop.A", 4, 1000)
     display.now = 2.0
     display.reporter.rows_read("shop.A", 500)
     display.reporter.chunk_done("shop.A", 2, 4, 250)
-    assert display.lines == [("shop.A", "500", "250 rows/s", "2/4")]
-    assert display.progress.tasks[0].percentage == 50
+    assert display.cells == [["shop.A", "extracting", "500", "250/s", "2/4", "-2.0", "s"]]
 
 
 def test_every_moment_of_a_table_can_be_drawn() -> None:
     display = _Display()
-
-    def drawn() -> str:
-        console = Console(file=io.StringIO(), width=120)
-        with console.capture() as capture:
-            console.print(display.progress.get_renderable())
-        return capture.get()
-
     display.reporter.table_state("shop.A", "pending", None)
-    assert "pending" in drawn()
+    assert display.cells == [["shop.A", "pending", "0.0", "s"]]
     display.reporter.table_state("shop.A", "extracting", None)
     display.reporter.plan_ready("shop.A", 4, 1000)
-    assert "extracting" in drawn()
-    assert "0/4" in drawn()
+    assert display.cells == [["shop.A", "extracting", "0/4", "0.0", "s"]]
+    display.now = 75.0
     display.reporter.rows_read("shop.A", 500)
     display.reporter.chunk_done("shop.A", 4, 4, 500)
     display.reporter.table_state("shop.A", "validating", None)
-    assert "validating" in drawn()
-    assert "4/4" in drawn()
-    assert "500" in drawn()
+    assert display.cells == [["shop.A", "validating", "500", "7/s", "4/4", "-1m", "15s"]]
 
 
 def test_rows_of_chunks_count_even_where_none_were_told_as_they_were_read() -> None:
@@ -64,50 +58,109 @@ def test_rows_of_chunks_count_even_where_none_were_told_as_they_were_read() -> N
     display.reporter.plan_ready("shop.A", 2, 1000)
     display.now = 1.0
     display.reporter.chunk_done("shop.A", 1, 2, 600)
-    assert display.lines == [("shop.A", "600", "600 rows/s", "1/2")]
+    assert display.cells[0][1:4] == ["600", "600/s", "1/2"]
     display.reporter.rows_read("shop.A", 100)
     display.reporter.chunk_done("shop.A", 2, 2, 400)
-    assert display.lines == [("shop.A", "1,000", "1,000 rows/s", "2/2")]
+    assert display.cells[0][1:4] == ["1,000", "1,000/s", "2/2"]
 
 
-def test_table_of_unknown_size_moves_by_chunks() -> None:
+def test_time_left_of_a_table_of_unknown_size_follows_from_its_chunks() -> None:
     display = _Display()
     display.reporter.plan_ready("shop.A", 4, None)
+    display.now = 3.0
     display.reporter.rows_read("shop.A", 500)
-    assert display.progress.tasks[0].percentage == 0
+    assert display.cells[0][-2:] == ["3.0", "s"]
     display.reporter.chunk_done("shop.A", 1, 4, 500)
-    assert display.progress.tasks[0].percentage == 25
+    assert display.cells[0][-2:] == ["-9.0", "s"]
 
 
 @pytest.mark.parametrize("rows", [0, None])
 def test_empty_table_is_drawn(rows: int | None) -> None:
     display = _Display()
     display.reporter.plan_ready("shop.A", 0 if rows is None else 1, rows)
-    assert display.progress.tasks[0].percentage == 0
+    assert display.cells[0][0] == "shop.A"
 
 
 def test_new_plan_starts_its_line_anew() -> None:
     display = _Display()
     display.reporter.plan_ready("shop.A", 4, 1000)
+    display.now = 5.0
     display.reporter.rows_read("shop.A", 900)
     display.reporter.plan_ready("shop.A", 2, 500)
-    assert display.lines == [("shop.A", "", "", "0/2")]
-    assert display.progress.tasks[0].percentage == 0
+    assert display.cells == [["shop.A", "0/2", "0.0", "s"]]
 
 
 def test_table_that_ends_leaves_the_display_and_one_line() -> None:
     display = _Display()
+    display.reporter.run_began(4)
     display.reporter.plan_ready("shop.A", 1, 10)
     display.reporter.rows_read("shop.A", 10)
     display.reporter.table_state("shop.A", "complete", None)
-    display.reporter.table_state("shop.B", "skipped", "complete and verified")
+    display.reporter.table_ended("shop.A", TableEnd(state="complete", rows=10, bytes=2000, seconds=1.25))
+    display.reporter.table_ended("shop.B", TableEnd(state="skipped", reason="complete and verified", rows=5))
+    display.reporter.table_ended("shop.D", TableEnd(state="failed", reason="shop.D: 2 rows break the schema"))
     display.reporter.warning("shop.C", "[bold]7 rows[/bold] have no date")
-    assert display.lines == []
-    assert display.stream.getvalue().splitlines() == [
-        "complete shop.A: 10 rows",
+    display.reporter.table_state("shop.E", "pending", "its plan is missing")
+    assert display.said == [
+        "complete shop.A: 10 rows, 2.0 kB in 1.2 s",
         "skipped shop.B: complete and verified",
+        "failed shop.D: 2 rows break the schema",
         "warning shop.C: [bold]7 rows[/bold] have no date",
+        "pending shop.E: its plan is missing",
     ]
+    display.now = 10.0
+    assert display.lines()[-1] == "3/4 tables done, 1 failed, 1 at work, 10 rows, 1 rows/s, 10.0 s"
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_sixty_tables_fit_twenty_four_lines_and_show_what_runs(width: int) -> None:
+    display = _Display()
+    display.reporter.run_began(60)
+    names = [f"warehouse.ACCOUNTING_ARCHIVE.TRANSACTIONS_OF_{number:02}" for number in range(60)]
+    for name in names:
+        display.reporter.table_state(name, "pending", None)
+    for number in (7, 31, 59):
+        display.reporter.table_state(names[number], "extracting", None)
+        display.reporter.plan_ready(names[number], 16_000, 10_000_000_000)
+        display.reporter.rows_read(names[number], 1_234_567_890)
+    display.now = 3723.0
+    lines = display.lines(width=width)
+    assert len(lines) <= 23
+    assert max(map(len, lines)) <= width
+    if width >= 80:
+        assert [line.split()[0][-5:] for line in lines[:3]] == ["OF_07", "OF_31", "OF_59"]
+        assert all("1,234,567,890    331,606/s" in line for line in lines[:3])
+        assert all(line.endswith("-7h 20m") for line in lines[:3])
+    assert lines[-1].startswith("0/60 tables done, 60 at work (38 not sh")
+
+
+def test_display_is_drawn_on_a_terminal_and_is_no_larger(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "80"), ("LINES", "24")):
+        monkeypatch.setenv(name, value)
+    ours, theirs = pty.openpty()
+    with ThreadPoolExecutor(1) as pool, os.fdopen(theirs, "w") as stream:
+        seen = pool.submit(_all_of, ours)
+        with live_or_log(stream, is_live=True) as reporter:
+            reporter.run_began(60)
+            for number in range(60):
+                reporter.table_state(f"shop.TABLE_{number}", "extracting", None)
+            reporter.warning("shop.TABLE_1", "look")
+        stream.close()
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "\n", seen.result()).replace("\r", "\n")
+    os.close(ours)
+    assert "shop.TABLE_21" in plain
+    assert "0/60 tables done, 60 at work (38 not shown)" in plain
+    assert "shop.TABLE_22" not in plain
+    assert max(map(len, plain.split("\n"))) <= 80
+
+
+def _all_of(terminal: int) -> str:
+    """What is written to a pseudo-terminal until its other end is closed."""
+    found = b""
+    with suppress(OSError):
+        while text := os.read(terminal, 10_000):
+            found += text
+    return found.decode()
 
 
 def test_live_display_is_drawn_where_a_person_looks_and_logged_elsewhere() -> None:
