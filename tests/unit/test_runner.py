@@ -180,9 +180,13 @@ class TestReporters:
         assert len([record for record in caplog.records if "the reporter failed" in record.message]) == 1
 
 
+def _refused():
+    raise OSError("no room")
+
+
 class TestHooks:
     def test_that_cannot_even_be_tried_stop_nothing(self, shop, caplog, monkeypatch):
-        monkeypatch.setattr("tempfile.tempdir", str(shop.folder / "not there"))
+        monkeypatch.setattr("statekeeper.hooks.tempfile.TemporaryFile", _refused)
         states = {"on_enter": {"complete": [{"command": "true"}]}}
         shop.run("orders", states=states)
         assert "a hook could not be run" in caplog.text
