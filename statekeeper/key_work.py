@@ -28,6 +28,7 @@ from statekeeper.store.documents import load_metadata
 from statekeeper.store.durable import NO_FENCE
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.waiting import WaitKind
 
 
 async def keys_checked(
@@ -113,8 +114,9 @@ class _KeyWork:
         if table == self.config.table:
             return self.own
         if self.run.extracted.is_awaited(table):
-            async with self.run.stepped_aside():
-                await self.run.extracted.wait_for(table)
+            with self.run.waits.on(self.config.table.key, WaitKind.TABLE, f"the rows of {table.key}"):
+                async with self.run.stepped_aside():
+                    await self.run.extracted.wait_for(table)
         found = self.run.extracted.now(table) or await self._on_disk(reference)
         outdated = await self.run.threads.disk.do(
             self.run.snapshots.why_outdated, self._parent(reference), found.snapshot

@@ -15,6 +15,7 @@
 <base_path>/_runs/<run_id>.lock   its lock (with leases: <run_id>.lock.<epoch>)
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
                                   the snapshots that all tables of the run from a source read at; the newest counts
+<base_path>/_runs/.<run_id>.activity/<host>-<pid>.json   what tables wait for, while something takes long
 <base_path>/_runs/.<run_id>.spark-<token>/   what driver and executors tell each other, while a run is under way
 ```
 """
@@ -50,6 +51,11 @@ def manifest_lock(base_path: Path, run_id: str) -> Path:
 def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path:
     """The folder of the snapshots that a run has taken of a source for all its tables."""
     return runs_folder(base_path) / f"{safe_name(run_id)}_snapshots" / safe_name(source_name)
+
+
+def activity_folder(base_path: Path, run_id: str) -> Path:
+    """Where the processes of a run write down what its tables wait for."""
+    return runs_folder(base_path) / f".{safe_name(run_id)}.activity"
 
 
 def spark_mailbox(base_path: Path, run_id: str, token: str) -> Path:

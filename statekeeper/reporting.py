@@ -16,6 +16,7 @@ from statekeeper.amounts import duration, plural, size
 
 _LOG = logging.getLogger("statekeeper.run")
 _ROWS_LOGGED_EVERY_SECONDS = 30.0
+_WAIT_LOGGED_AFTER_SECONDS = 30.0
 
 
 ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
@@ -71,6 +72,9 @@ class Reporter(Protocol):
     def table_ended(self, key: str, end: TableEnd) -> None:
         """The run is through with the table."""
 
+    def waiting(self, key: str, what: str | None, seconds: float) -> None:
+        """For so long the table has waited for something ("a login to hr"); told every second, at last with None."""
+
     def warning(self, key: str, message: str) -> None:
         """Something a person should know, that does not stop the table."""
 
@@ -89,6 +93,8 @@ class NullReporter:
     def chunk_done(self, key: str, done: int, total: int, rows: int) -> None: ...
 
     def table_ended(self, key: str, end: TableEnd) -> None: ...
+
+    def waiting(self, key: str, what: str | None, seconds: float) -> None: ...
 
     def warning(self, key: str, message: str) -> None: ...
 
@@ -118,6 +124,9 @@ class GuardedReporter:
     def table_ended(self, key: str, end: TableEnd) -> None:
         self._tell(lambda: self._reporter.table_ended(key, end))
 
+    def waiting(self, key: str, what: str | None, seconds: float) -> None:
+        self._tell(lambda: self._reporter.waiting(key, what, seconds))
+
     def warning(self, key: str, message: str) -> None:
         self._tell(lambda: self._reporter.warning(key, message))
 
@@ -131,7 +140,8 @@ class GuardedReporter:
 
 
 class LogReporter:
-    """A log line for every event; rows that were read, at most every half minute per table.
+    """A log line for every event; rows that were read, at most every half minute per table. A wait, after half a
+    minute, then each time that it has become twice as long.
 
     For machines each line has its facts as fields: `state`, `chunk` of `chunks`, `rows`, `bytes`, `seconds`,
     `error_kind`, `error_code`.
@@ -143,6 +153,7 @@ class LogReporter:
         self._planned: dict[str, tuple[int, int | None]] = {}
         self._rows: dict[str, int] = {}
         self._logged_at: dict[str, float] = {}
+        self._next_wait: dict[str, float] = {}
 
     def run_began(self, tables: int) -> None: ...
 
@@ -174,6 +185,13 @@ class LogReporter:
         sentence = end.sentence(key)
         level = logging.ERROR if end.state == "failed" else logging.INFO
         self._log(key, f"{end.state}: {sentence}" if sentence else end.state, end.facts, level=level)
+
+    def waiting(self, key: str, what: str | None, seconds: float) -> None:
+        if what is None or seconds < _WAIT_LOGGED_AFTER_SECONDS:
+            self._next_wait.pop(key, None)
+        elif seconds >= self._next_wait.get(key, 0.0):
+            self._next_wait[key] = 2 * seconds
+            self._log(key, f"has waited {duration(seconds)} for {what}", {"seconds": seconds})
 
     def warning(self, key: str, message: str) -> None:
         self._log(key, without_name(key, message), level=logging.WARNING)

@@ -33,6 +33,7 @@ from statekeeper.store.disk import Disk
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.threads import Threads
+from statekeeper.waiting import WaitKind, Waits
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -59,6 +60,7 @@ class Run:
     commands: RunCommands
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
+    waits: Waits
     recorded: dict[TableRef, TableFailure]
     """What the run's manifest says of tables whose own states cannot say it, as far as this process knows."""
 
@@ -105,6 +107,7 @@ class SourceDoors:
 
     engine: Engine
     reporter: Reporter
+    waits: Waits
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _open: set[str] = field(default_factory=set)
     _closed: dict[str, StatekeeperError] = field(default_factory=dict)
@@ -116,6 +119,10 @@ class SourceDoors:
             LoginRefused, SourceUnreachable: at the first login, and then at once.
         """
         name = config.login
+        with self.waits.on(config.table.key, WaitKind.LOGIN, f"a login to {config.table.source_name}"):
+            await self._enter(config, name)
+
+    async def _enter(self, config: ExtractionConfig, name: str) -> None:
         async with self._locks[name]:
             self.check(name)
             if name in self._open:

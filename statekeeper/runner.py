@@ -9,9 +9,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
+from statekeeper.engines.watched import WatchedEngine
 from statekeeper.errors import StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
@@ -38,6 +39,8 @@ from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.owner import this_process
 from statekeeper.threads import Threads
 from statekeeper.turn import perform
+from statekeeper.wait_watch import WaitWatch
+from statekeeper.waiting import Waits
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
@@ -117,7 +120,9 @@ class Runner:
             engine = self._engine()
             with interruption.watched(engine):
                 try:
-                    return await work(self._run_over(engine, threads, owner), interruption)
+                    run = self._run_over(engine, threads, owner)
+                    async with self._watched(run):
+                        return await work(run, interruption)
                 finally:
                     await engine.close()
 
@@ -125,6 +130,25 @@ class Runner:
             return _run_to_end(supervised, interruption)
         finally:
             threads.close()
+
+    @asynccontextmanager
+    async def _watched(self, run: Run) -> AsyncIterator[None]:
+        """Tell what tables wait for while the block runs."""
+        watch = WaitWatch(
+            waits=run.waits,
+            reporter=run.reporter,
+            disk=run.disk,
+            threads=run.threads.disk,
+            base_path=run.pipeline.base_path,
+            run_id=run.run_id,
+            owner=run.owner,
+        )
+        watching = asyncio.create_task(watch.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """Where the files of a table lie in this run."""
@@ -141,23 +165,24 @@ class Runner:
         return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
 
     def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
-        reporter = GuardedReporter(self.reporter)
+        reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
         return Run(
             pipeline=self.pipeline,
             run_id=self.identity.run_id,
             extraction_date=self.identity.extraction_date,
-            engine=engine,
+            engine=WatchedEngine(engine, waits),
             disk=self.disk,
             threads=threads,
             owner=owner,
             reporter=reporter,
             clock=self.clock,
             model_folder=self.pipeline.root,
-            doors=SourceDoors(engine, reporter),
+            doors=SourceDoors(engine, reporter, waits),
             snapshots=RunSnapshots(
                 engine=engine,
                 disk=self.disk,
                 threads=threads.disk,
+                waits=waits,
                 base_path=self.pipeline.base_path,
                 run_id=self.identity.run_id,
                 force_command=quoted(self.commands.force()),
@@ -168,6 +193,7 @@ class Runner:
             active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
             layout_of=self.layout_of,
             recorded={},
+            waits=waits,
         )
 
     @property

@@ -28,6 +28,7 @@ from statekeeper.store.documents import (
     tidy_run_snapshots,
 )
 from statekeeper.threads import BlockingPool
+from statekeeper.waiting import WaitKind, Waits
 from statekeeper.work import JobSource
 
 _NEW_PLAN = "a new plan is needed"
@@ -43,6 +44,7 @@ class RunSnapshots:
     engine: Engine
     disk: Disk
     threads: BlockingPool
+    waits: Waits
     base_path: Path
     run_id: str
     force_command: str
@@ -77,6 +79,11 @@ class RunSnapshots:
         """
         if not config.has_run_snapshot:
             return None
+        what = f"the run's snapshot of {config.table.source_name}"
+        with self.waits.on(config.table.key, WaitKind.SNAPSHOT, what):
+            return await self._of(config, on_retry)
+
+    async def _of(self, config: ExtractionConfig, on_retry: OnRetry) -> Snapshot:
         name = config.table.source_name
         async with self._locks[name]:
             kept, newest = await self.threads.do(self._tidied, config)

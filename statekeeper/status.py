@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from statekeeper import layout
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
+from statekeeper.model.activity import WaitStatus
 from statekeeper.model.manifest import (
     ChunkProgress,
     LastRun,
@@ -30,6 +31,7 @@ from statekeeper.model.manifest import (
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import command, quoted
+from statekeeper.store.activity import load_activities
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document
@@ -131,13 +133,15 @@ def read_status(base_path: Path, run_id: str, *, liveness_of: Callable[[Owner], 
         UsageError, StateDamaged: there is no manifest, or it is damaged. A table's damaged state is part of the answer.
     """
     manifest = read_manifest(base_path, run_id)
+    waits = _waits(base_path, run_id, liveness_of)
     day = date.fromisoformat(manifest.extraction_date)
     tables: list[TableStatus] = []
     owners: dict[Owner, bool] = {}
     for table in manifest.tables:
         files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
         record, failure = _read_record(files, table, run_id)
-        tables.append(_table_status(table, record, failure, files))
+        told = _table_status(table, record, failure, files)
+        tables.append(told.model_copy(update={"waiting": waits.get(table.key)}))
         if record is not None and record.owner is not None:
             is_unfinished = record.state not in _FINISHED
             owners[record.owner] = owners.get(record.owner, False) or is_unfinished
@@ -151,6 +155,17 @@ def read_status(base_path: Path, run_id: str, *, liveness_of: Callable[[Owner], 
         state=_run_state({table.state for table in tables}, is_running=is_running),
         tables=tuple(tables),
     )
+
+
+def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness]) -> dict[str, WaitStatus]:
+    """What tables wait for, by their keys, as the processes that work on the run have written it down."""
+    activities = load_activities(_DISK, base_path, run_id)
+    return {
+        wait.table: WaitStatus(kind=wait.kind, what=wait.what, since=wait.since)
+        for activity in activities
+        if liveness_of(activity.owner) is not Liveness.DEAD
+        for wait in activity.waits
+    }
 
 
 def _run_state(states: set[str], *, is_running: bool) -> RunState:

@@ -20,6 +20,7 @@ from statekeeper.run import Run
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lock import acquire
+from statekeeper.waiting import WaitKind
 
 _LOG = logging.getLogger("statekeeper.run")
 
@@ -41,7 +42,7 @@ async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Ta
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
-            lock = await held.enter_async_context(_lock(run, layout))
+            lock = await held.enter_async_context(_lock(config.table.key, run, layout))
             await Extraction(config, run, layout, lock, ending).perform(is_forced=is_forced)
             return await ending.complete()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
@@ -49,10 +50,10 @@ async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Ta
 
 
 @asynccontextmanager
-async def _lock(run: Run, layout: ExtractionLayout) -> AsyncIterator[ExtractionLock]:
+async def _lock(key: str, run: Run, layout: ExtractionLayout) -> AsyncIterator[ExtractionLock]:
     """The extraction's lock, held while the block runs."""
     await run.threads.disk.do(_make_folder, run, layout)
-    lock = await _acquired(run, layout)
+    lock = await _acquired(key, run, layout)
     try:
         yield lock
     finally:
@@ -71,7 +72,7 @@ def _release(lock: ExtractionLock) -> None:
         _LOG.warning("a lock could not be released: %s", error)
 
 
-async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
+async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionLock:
     """The extraction's lock. A waiting thread cannot be stopped: a lock that it takes for a cancelled run is let go."""
     taken: list[ExtractionLock] = []
 
@@ -80,7 +81,8 @@ async def _acquired(run: Run, layout: ExtractionLayout) -> ExtractionLock:
         taken.append(acquire(run.disk, layout, kind=output.lock, owner=run.owner, ttl=output.lease_ttl))
 
     try:
-        await run.threads.locks.do(take)
+        with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}"):
+            await run.threads.locks.do(take)
     except asyncio.CancelledError:
         for lock in taken:
             await run.threads.disk.do(_release, lock)

@@ -43,6 +43,7 @@ class _Line:
     total: int | None = None
     rows: int = 0
     rows_in_chunks: int = 0
+    waiting: str = ""
 
     def cells(self, now: float) -> dict[str, str]:
         seconds = now - self.began
@@ -115,6 +116,12 @@ class LiveReporter:
         self._failed += end.state == "failed"
         self._say(key, end.state, end.sentence(key), style=_STYLES[end.state])
 
+    def waiting(self, key: str, what: str | None, seconds: float) -> None:
+        if what is not None:
+            self._line(key).waiting = f"waits {duration(seconds)} for {what}"
+        elif key in self._lines:
+            self._lines[key].waiting = ""
+
     def warning(self, key: str, message: str) -> None:
         self._say(key, "warning", without_name(key, message), style="yellow")
 
@@ -123,7 +130,7 @@ class LiveReporter:
         now, lines = self.clock(), sorted(self._lines.values(), key=lambda line: line.state not in _AT_WORK)
         shown = lines[: max(1, height - 2)]
         columns = tuple(_WIDTHS) if _name_width(width, tuple(_WIDTHS)) >= _SHORTEST_NAME else _NARROW
-        drawn = [_drawn(line.key, line.cells(now), columns, width) for line in shown]
+        drawn = [_drawn(line, now, columns, width) for line in shown]
         return [*drawn, self._summary(now, hidden=len(lines) - len(shown))[:width]]
 
     def _summary(self, now: float, *, hidden: int) -> str:
@@ -147,15 +154,19 @@ def _name_width(width: int, columns: tuple[str, ...]) -> int:
     return width - sum(2 + _WIDTHS[column] for column in columns)
 
 
-def _drawn(name: str, cells: dict[str, str], columns: tuple[str, ...], width: int) -> str:
+def _drawn(line: _Line, now: float, columns: tuple[str, ...], width: int) -> str:
+    name, cells = line.key, line.cells(now)
     most = max(1, _name_width(width, columns))
     # Of a name that is too long the end tells more: tables of one source and schema stand below each other.
-    named = name if len(name) <= most else f"…{name[len(name) - most + 1 :]}"
+    named = (name if len(name) <= most else f"…{name[len(name) - most + 1 :]}").ljust(most)
+    if line.waiting:  # in the place of numbers that do not move
+        state = (line.state or "pending").ljust(_WIDTHS["state"])
+        return f"{named}  {state}  {line.waiting}"[:width].rstrip()
     texts = [
         cells[column].ljust(_WIDTHS[column]) if column == "state" else cells[column].rjust(_WIDTHS[column])
         for column in columns
     ]
-    return "  ".join([named.ljust(most), *texts])[:width].rstrip()
+    return "  ".join([named, *texts])[:width].rstrip()
 
 
 class StandardError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from statekeeper.amounts import count, duration, plural, size
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
@@ -121,9 +122,17 @@ def show_status(status: RunStatus, screen: Screen) -> None:
         [_Trouble(_key(table), table.failure.message, table.failure.hint) for table in status.tables if table.failure],
         screen,
     )
+    _show_waits(status, screen, now=datetime.now(UTC))
     screen.line()
     counted = _counted(table.state for table in status.tables)
     screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {counted}")
+
+
+def _show_waits(status: RunStatus, screen: Screen, *, now: datetime) -> None:
+    for table in status.tables:
+        if table.waiting:
+            waited = duration((now - table.waiting.since).total_seconds())
+            screen.line(f"{_key(table)} has waited {waited} for {table.waiting.what}")
 
 
 def status_json(status: RunStatus) -> str:

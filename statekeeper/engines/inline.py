@@ -10,6 +10,7 @@ from statekeeper.engines.protocol import Job, Result
 from statekeeper.errors import StatekeeperError, error_of
 from statekeeper.privacy import RowValues, text_of
 from statekeeper.system_errors import recognised
+from statekeeper.waiting import WaitKind
 from statekeeper.work import ProcessContext, Sessions
 
 
@@ -42,6 +43,10 @@ class InlineEngine:
                 self._sessions.close(job.source.name)
             text = text_of(known, RowValues.of(job.table, private=self._private))
             raise error_of(known.kind, text, hint=known.hint, code=known.code) from error
+
+    def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
+        del job
+        return WaitKind.WORKER, "its turn in this process"
 
     async def close(self) -> None:
         self._sessions.close_all()

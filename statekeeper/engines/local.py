@@ -25,6 +25,7 @@ from statekeeper.engines.worker import LIMITS, Begun, Done, Order, Progress
 from statekeeper.engines.worker_link import Ended, News, NotStarted, WorkerLink
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 from statekeeper.privacy import RowValues
+from statekeeper.waiting import WaitKind
 
 _LOG = logging.getLogger("statekeeper.run")
 
@@ -116,6 +117,14 @@ class LocalEngine:
         except asyncio.CancelledError:
             await self._give_up(running)
             raise
+
+    def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
+        name = job.source.name if job.source else None
+        budget = self._budgets.get(name) if name else None
+        is_idle = any(name in worker.sessions for worker in self._idle)
+        if name and budget is not None and not is_idle and self._sessions(name) >= budget:
+            return WaitKind.SESSION, f"a session with {name} ({budget} allowed, all in use)"
+        return WaitKind.WORKER, f"a worker process ({self._workers_most} allowed)"
 
     async def close(self) -> None:
         self._is_closed = True

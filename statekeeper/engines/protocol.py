@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
+from statekeeper.waiting import WaitKind
 from statekeeper.work import JobSource, WorkContext
 
 Result = TypeVar("Result")
@@ -55,6 +56,9 @@ class Engine(Protocol):
         Raises:
             StatekeeperError: whatever the work raised, or WorkerDied.
         """
+
+    def why_waiting(self, job: Job[Any]) -> tuple[WaitKind, str]:
+        """What the job, which is about to be run, has to wait for first; see `statekeeper.waiting.Wait`."""
 
     async def close(self) -> None:
         """Stop everything; no process is left when this returns."""

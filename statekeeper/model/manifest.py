@@ -11,6 +11,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
+from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.record import Failure
 from statekeeper.model.table import TableRef
@@ -119,6 +120,7 @@ class TableStatus(Frozen):
     output_path: str | None
     failure: TableStateFailure | None
     remarks: tuple[str, ...] = Field(default=(), description="what a person should know of what is published")
+    waiting: WaitStatus | None = Field(default=None, description="what a table of a running run waits for")
 
 
 class RunStatus(Frozen):

@@ -35,6 +35,7 @@ from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, StorageError, WorkerDied
 from statekeeper.logs import Redactor
 from statekeeper.store.owner import this_process
+from statekeeper.waiting import WaitKind
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.spark")
@@ -104,7 +105,7 @@ class SparkEngine:
     async def run(self, job: Job[Result]) -> Result:
         if self._is_closed:
             raise Interrupted("the engine is closed")
-        if job.answer is None or (job.source is not None and job.source.name not in self._settings.sources):
+        if self._is_control(job):
             self._controlling += 1
             try:
                 return await self._control.run(job)
@@ -117,6 +118,13 @@ class SparkEngine:
         except asyncio.CancelledError:
             await self._give_up(posted)
             raise
+
+    def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
+        if self._is_control(job):
+            return self._control.why_waiting(job)
+        if self._held is None:
+            return WaitKind.WORKER, "the Spark session"
+        return WaitKind.WORKER, "a place on a Spark executor"
 
     async def close(self) -> None:
         self._is_closed = True
@@ -136,6 +144,10 @@ class SparkEngine:
     def pids(self) -> tuple[int, ...]:
         """The driver's worker processes."""
         return self._control.pids
+
+    def _is_control(self, job: Job[Result]) -> bool:
+        """Whether the job is done on the driver's machine."""
+        return job.answer is None or (job.source is not None and job.source.name not in self._settings.sources)
 
     def _start_spark(self) -> None:
         if self._opening is None:

@@ -1,0 +1,46 @@
+"""An engine whose jobs say what their tables wait for: to be begun, then for the source's answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from statekeeper.engines.protocol import Engine, Job, Result
+from statekeeper.waiting import WaitKind, Waits
+
+
+class WatchedEngine:
+    """`engine`, which keeps `waits` up to date for the tables whose jobs it runs."""
+
+    def __init__(self, engine: Engine, waits: Waits) -> None:
+        self._engine = engine
+        self._waits = waits
+
+    async def run(self, job: Job[Result]) -> Result:
+        with self._waits.on(job.table, *self._engine.why_waiting(job)) as wait:
+
+            def at_work() -> None:
+                if job.source:
+                    self._waits.change(wait, WaitKind.ANSWER, f"an answer of {job.source.name}")
+                else:  # it works, and waits for nobody
+                    self._waits.end(job.table, wait)
+
+            def on_start() -> None:
+                at_work()
+                if job.on_start:
+                    job.on_start()
+
+            def on_rows(rows: int) -> None:
+                at_work()
+                if job.on_rows:
+                    job.on_rows(rows)
+
+            return await self._engine.run(replace(job, on_start=on_start, on_rows=on_rows))
+
+    def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
+        return self._engine.why_waiting(job)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    def kill(self) -> None:
+        self._engine.kill()

@@ -1,0 +1,40 @@
+"""What the tables of a run wait for, as a process that works on the run last wrote it down for `status`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from statekeeper.model.base import Document, Frozen, StoredValue
+from statekeeper.model.record import Owner
+
+
+class TableWait(StoredValue):
+    """One table that waits."""
+
+    table: str
+    """`TableRef.key`."""
+    kind: str
+    what: str
+    """The rest of a sentence that begins "waits for"."""
+    since: AwareDatetime
+
+
+class RunActivity(Document):
+    """`<base_path>/_runs/.<run_id>.activity/<process>.json`, there while something takes long."""
+
+    format: Literal["statekeeper.activity"] = "statekeeper.activity"
+
+    run_id: str
+    owner: Owner
+    written_at: AwareDatetime
+    waits: tuple[TableWait, ...]
+
+
+class WaitStatus(Frozen):
+    """What a table waits for, in `status --json`."""
+
+    kind: str
+    what: str
+    since: AwareDatetime

@@ -1,0 +1,62 @@
+"""Where the processes of a run write down what its tables wait for; of a process that is gone, nothing counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from statekeeper.errors import StateDamaged
+from statekeeper.layout import activity_folder
+from statekeeper.model.activity import RunActivity
+from statekeeper.model.record import Owner
+from statekeeper.model.table import safe_name
+from statekeeper.store.disk import Disk
+from statekeeper.store.durable import NO_FENCE, replace, storage_errors
+from statekeeper.store.owner import Liveness, liveness
+from statekeeper.store.slots import read_document, second_slot
+from statekeeper.store.temps import is_abandoned, sweep_temps
+
+
+def save_activity(disk: Disk, base_path: Path, activity: RunActivity) -> None:
+    """Keep what a process knows now, in place of what it knew before. Raises StorageError."""
+    path = _file(base_path, activity.run_id, activity.owner)
+    with storage_errors(path, "save"):
+        disk.make_folder(path.parent, role="activity")
+    replace(disk, path, activity.to_bytes(), role="activity", fence=NO_FENCE)
+
+
+def remove_activity(disk: Disk, base_path: Path, run_id: str, owner: Owner) -> None:
+    """Forget what a process knew, and what others left that are gone. Raises StorageError."""
+    folder = activity_folder(base_path, run_id)
+    with storage_errors(folder, "tidy"):
+        names = [name for name in disk.names(folder) if name.endswith(".json")]
+        own = _file(base_path, run_id, owner).name
+        gone = [name for name in names if name == own or _is_dead(disk, folder / name)]
+        for name in gone:
+            disk.unlink(folder / name, role="activity")
+            disk.unlink(second_slot(folder / name), role="activity")
+        sweep_temps(disk, folder, set(names), is_abandoned)
+        if len(gone) == len(names):
+            disk.remove_folder(folder, role="activity")
+
+
+def load_activities(disk: Disk, base_path: Path, run_id: str) -> tuple[RunActivity, ...]:
+    """What the processes of a run last wrote, the dead ones too; what cannot be read is left out."""
+    folder = activity_folder(base_path, run_id)
+    names = [name for name in disk.names(folder) if name.endswith(".json") and not name.startswith(".")]
+    return tuple(activity for name in names if (activity := _read(disk, folder / name)) is not None)
+
+
+def _is_dead(disk: Disk, path: Path) -> bool:
+    activity = _read(disk, path)
+    return activity is not None and liveness(activity.owner) is Liveness.DEAD
+
+
+def _read(disk: Disk, path: Path) -> RunActivity | None:
+    try:
+        return RunActivity.from_bytes(read_document(disk, path), where=str(path))
+    except (OSError, StateDamaged):
+        return None
+
+
+def _file(base_path: Path, run_id: str, owner: Owner) -> Path:
+    return activity_folder(base_path, run_id) / f"{safe_name(owner.host)}-{owner.pid}.json"
