@@ -149,7 +149,7 @@ def test_reporter_and_status_say_what_a_table_waits_for_while_a_source_is_frozen
         def waiting(self, key, what, seconds):
             told.append((key, what))
             status = read_status(tmp_path / "data", runner.identity.run_id)
-            if status.tables[0].waiting:
+            if status.tables[0].waiting and status.tables[0].waiting.kind == "login":
                 stood.append(status)
                 has_answer.set()
 
