@@ -182,7 +182,7 @@ def test_log_lines_follow_standard_error_when_it_is_replaced(monkeypatch: pytest
 def test_a_table_that_waits_says_for_what_and_how_long_until_it_goes_on() -> None:
     display = _Display()
     display.reporter.waiting("shop.A", "a login to shop", 45.0)
-    assert display.lines()[0].split() == "shop.A pending waits 45.0 s for a login to shop".split()
+    assert display.lines()[0].split() == ["shop.A", "pending", "waits", "45.0", "s", "for", "a", "login", "to", "shop"]
     assert all(len(line) <= 40 for line in display.lines(width=40))
     display.reporter.table_state("shop.A", "extracting", None)
     display.reporter.waiting("shop.A", None, 0.0)
