@@ -21,6 +21,9 @@ from statekeeper.config.source_section import SnapshotScope, SourceSection
 
 _SERVICE = re.compile(r"\b(SERVICE_NAME|SID)\s*=\s*([^)\s]+)", re.IGNORECASE)
 _PROXY = re.compile(r"([^\[\]]+)\[([^\[\]]+)\]")
+_JDBC = re.compile(r"jdbc:oracle:\w+:(?P<login>[^@]*)@", re.IGNORECASE)
+_OF_SID = re.compile(r"(?://)?[\w.-]+:\d+:[\w$#.]+")
+_WITHOUT_SERVICE = re.compile(r"(?:\w+:)?(?://)?[\w.-]+:\d+/?")
 _EASY = re.compile(r"^(?:[a-z]+://)?[^/]+/([^/:?]+)", re.IGNORECASE)
 
 
@@ -131,9 +134,25 @@ class OracleSource(SourceSection):
 
     @field_validator("dsn")
     @classmethod
-    def _without_credentials(cls, dsn: str | None) -> str | None:
-        if dsn is not None and "@" in dsn:
+    def _as_oracle_takes_it(cls, dsn: str | None) -> str | None:
+        if dsn is None:
+            return None
+        jdbc = _JDBC.match(dsn)
+        place = dsn[jdbc.end() :] if jdbc else dsn
+        if "@" in place or (jdbc and jdbc.group("login")):
             raise refusal("a dsn without user and password, which have keys of their own")
+        if _OF_SID.fullmatch(place):
+            raise refusal(
+                "a service behind a slash, where host:port:SID stands, which only JDBC understands",
+                hint="write host: HOST, port: PORT and sid: SID in place of the dsn",
+            )
+        if jdbc or dsn.casefold().startswith("jdbc:"):
+            raise refusal(
+                "a dsn as Oracle's own tools take it, without the prefix of a JDBC URL",
+                hint="write what stands behind the @: dsn: //HOST:PORT/SERVICE, or a descriptor, or an alias",
+            )
+        if _WITHOUT_SERVICE.fullmatch(dsn):
+            raise refusal("a service behind host and port", hint="write dsn: HOST:PORT/SERVICE")
         return dsn
 
     @model_validator(mode="after")

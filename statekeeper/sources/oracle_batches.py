@@ -18,11 +18,11 @@ from statekeeper.errors import DataError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.sources.oracle_errors import NO_TEXT
-from statekeeper.sources.oracle_types import Delivery, TypeChoices, delivery, expression
+from statekeeper.sources.oracle_types import OFFSET_OF, Delivery, TypeChoices, delivery, expression
 from statekeeper.sources.sql import quoted
 
 _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
-_GUARD = "_GUARD"
+_GUARD, _OFFSET = "_GUARD", "_OFFSET"
 _DAY = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer((86_400_000_000).to_bytes(8, sys.byteorder))])[0]
 """Microseconds; of bytes, since Arrow begins every conversion from Python's values with an import of pandas."""
 _LARGE_BATCH_ROWS = 500
@@ -56,11 +56,19 @@ class Projection:
         return tuple((column, how.guard) for column, how in pairs if how.guard is not None)
 
     @property
+    def _aliases(self) -> list[str]:
+        """The columns' names in the statement: with its suffix, that of an offset may be longer than Oracle takes."""
+        return [
+            f"{_OFFSET}{number}" if column.database_type.startswith(OFFSET_OF) else column.name
+            for number, column in enumerate(self.columns)
+        ]
+
+    @property
     def sql(self) -> str:
         """The list behind SELECT."""
         parts = [
-            f"{expression(how.sql, column.name, column.database_type)} AS {quoted(column.name)}"
-            for column, how in zip(self.columns, self.deliveries, strict=True)
+            f"{expression(how.sql, column.name, column.database_type)} AS {quoted(alias)}"
+            for column, how, alias in zip(self.columns, self.deliveries, self._aliases, strict=True)
         ]
         parts += [
             f'{expression(guard, column.name, column.database_type)} AS "{_GUARD}{number}"'
@@ -71,9 +79,7 @@ class Projection:
     @property
     def schema(self) -> pa.Schema:
         """What the driver is asked for."""
-        fields = [
-            pa.field(column.name, wire_type(how)) for column, how in zip(self.columns, self.deliveries, strict=True)
-        ]
+        fields = [pa.field(alias, wire_type(how)) for alias, how in zip(self._aliases, self.deliveries, strict=True)]
         fields += [pa.field(f"{_GUARD}{number}", pa.string()) for number in range(len(self.guarded))]
         return pa.schema(fields)
 

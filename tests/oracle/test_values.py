@@ -124,6 +124,22 @@ def test_zoned_moments_become_instants_and_keep_their_offset_on_request(lake):
     assert offsets == ["+05:30", "+00:00", None]
 
 
+@pytest.mark.parametrize("limit", [128, 30])
+def test_the_offset_of_a_column_whose_name_is_as_long_as_oracle_takes_is_read(lake, limit):
+    name = "\u00dc" * 10 + "X" * (limit - 20)
+    value = MOMENT.replace(tzinfo=HALF_PAST_FIVE)
+    columns = [("N", "NUMBER(9)"), (name, "TIMESTAMP(6) WITH TIME ZONE")]
+    lake.server.create_table("T", f"LONG_{limit}", columns, [(1, value)])
+    lake.server.set(identifier_bytes=limit)
+    try:
+        lake.configure({"schema_name": "T", "table_name": f"LONG_{limit}"}, source={"zone_offsets": True})
+        assert lake.run().exit_code == 0
+    finally:
+        lake.server.set(identifier_bytes=128)
+    (row,) = lake.published(f"LONG_{limit}").to_pylist()
+    assert (row[name], row[f"{name}_OFFSET"]) == (value, "+05:30")
+
+
 def test_nan_and_minus_zero_stay_what_they_are(lake):
     found = extracted(lake, table(lake.server, "NANS", "BINARY_DOUBLE", [nan, -0.0])).to_pylist()
     assert isnan(found[0])

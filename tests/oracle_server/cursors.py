@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from sqlglot import exp
 
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
@@ -102,7 +103,11 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
         return bind(binds[place], size)
 
     translator = Translator(session, value, session.reading_scn())
-    cursor.query = translator.query(parse(cursor.text))
+    tree = parse(cursor.text)
+    for name in tree.find_all(exp.Identifier):
+        if len(name.this.encode()) > session.database.identifier_bytes:
+            raise OracleError(972, name.this[:40])
+    cursor.query = translator.query(tree)
     cursor.scn = translator.first_scn
     if cursor.served is not None:
         asked = translator.scns or [scn for scn in (session.flashback_scn, session.read_only_scn) if scn is not None]

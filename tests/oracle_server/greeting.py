@@ -139,7 +139,7 @@ class Greeting:
             "AUTH_SC_SERVER_HOST": "testserver", "AUTH_SC_DBUNIQUE_NAME": self.database.name,
             "AUTH_SC_INSTANCE_NAME": self.database.name, "AUTH_SC_SERVICE_NAME": self.database.service,
             "AUTH_INSTANCENAME": self.database.name, "AUTH_SVR_RESPONSE": proof, "AUTH_MAX_OPEN_CURSORS": "300",
-            "AUTH_MAX_IDEN_LENGTH": "128",
+            "AUTH_MAX_IDEN_LENGTH": str(self.database.identifier_bytes),
         }  # fmt: skip
         body = answers.pairs([(key, value, 0) for key, value in said.items()])
         state = answers.session_state(session.number, session.serial, release)

@@ -55,6 +55,8 @@ class Database:
         self.character_set = "AL32UTF8"
         self.settings: dict[str, str] = {}
         """What sessions begin with, where it is not Oracle's default, such as NLS_CALENDAR."""
+        self.identifier_bytes = 128
+        """How long a name may be: 30 up to release 12.1."""
         self.release = RELEASES[release]
         self.clock = Clock()
         self.tables = Tables(self.clock, path)

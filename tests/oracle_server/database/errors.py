@@ -12,6 +12,7 @@ TEXTS = {
     933: "SQL command not properly ended",
     942: "table or view {} does not exist",
     955: "name is already used by an existing object",
+    972: "identifier {} is too long",
     1001: "invalid cursor",
     1003: "no statement parsed",
     1008: "not all variables bound",

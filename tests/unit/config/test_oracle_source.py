@@ -47,6 +47,48 @@ def test_what_does_not_fit_is_said(keys, words):
     assert "hunter2" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("dsn", "words"),
+    [
+        ("jdbc:oracle:thin:@//h:1521/s", "write what stands behind the @: dsn: //HOST:PORT/SERVICE"),
+        ("jdbc:oracle:thin:@tcps://h:1521/s", "write what stands behind the @"),
+        ("jdbc:oracle:thin:@(DESCRIPTION=(ADDRESS=(HOST=h)(PORT=1)))", "write what stands behind the @"),
+        ("jdbc:oracle:oci:@alias", "write what stands behind the @"),
+        ("JDBC:oracle:thin:@h:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
+        ("jdbc:oracle:thin:scott/tiger@//h:1521/s", "a dsn without user and password"),
+        ("jdbc:postgresql://h/s", "without the prefix of a JDBC URL"),
+        ("h.example.com:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
+        ("//h:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
+        ("h:1521", "write dsn: HOST:PORT/SERVICE"),
+        ("tcps://h:2484/", "write dsn: HOST:PORT/SERVICE"),
+    ],
+)
+def test_a_dsn_in_the_form_of_another_tool_is_answered_with_what_to_write(dsn, words):
+    with pytest.raises(ConfigError) as caught:
+        pipeline(dsn=dsn, **LOGIN)
+    assert words in caught.value.message
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "h/s",
+        "h:1521/s",
+        "//h:1521/s",
+        "tcps://h:2484/s?wallet_location=x",
+        "h1,h2:1521/s",
+        "[::1]:1521/s",
+        "h:1521/s:dedicated/instance",
+        "alias",
+        "alias.world",
+        "(DESCRIPTION=(ADDRESS=(PROTOCOL=tcp)(HOST=h)(PORT=1)))",
+    ],
+)
+def test_a_dsn_as_oracle_takes_it_is_taken(dsn):
+    assert source(dsn=dsn).dsn == dsn
+
+
 def test_secrets_are_known_and_never_shown():
     made = pipeline(host="h", service="s", wallet_password="wallet-secret", **LOGIN)
     assert set(made.secrets) == {"hunter2-secret", "wallet-secret"}
