@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from statekeeper.config.text_file import read_text_file
+from statekeeper.errors import ConfigError
+
 _WITH_WORKERS = frozenset({"run", "resume"})
+_SUFFIXES = (".yml", ".yaml", ".json")
 
 
 def main() -> None:
@@ -29,7 +33,7 @@ def start_early(words: Sequence[str]) -> None:
     """
     if not words or words[0] not in _WITH_WORKERS or {"-h", "--help"} & {*words}:
         return
-    texts = [text for word in words[1:] if (text := _text_of(Path(word))) is not None]
+    texts = [text for word in words[1:] if word.endswith(_SUFFIXES) and (text := _text_of(Path(word))) is not None]
     if texts:
         from statekeeper.engines.spawning import start_fork_server
         from statekeeper.sources import SESSION_MODULES
@@ -38,8 +42,7 @@ def start_early(words: Sequence[str]) -> None:
 
 
 def _text_of(path: Path) -> str | None:
-    """What a file says; None where there is none. What can be read only once is left to who will read it."""
-    with suppress(OSError, ValueError):
-        if path.is_file():
-            return path.read_text(encoding="utf-8")
+    """What a config says; None where there is none. What is wrong with it is told by the command that reads it."""
+    with suppress(ConfigError, ValueError):
+        return read_text_file(path).decode()
     return None

@@ -14,6 +14,7 @@ from statekeeper.config.loader import load_pipeline
 from statekeeper.config.output import OutputConfig
 from statekeeper.config.references import fill_references
 from statekeeper.config.root import expanded, from_here, root_of
+from statekeeper.config.text_file import read_text_file
 from statekeeper.config.yaml_source import read_yaml
 
 _KEY = ("output", "base_path")
@@ -28,8 +29,8 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
     """
     path = Path(expanded(str(path)))
     try:
-        document, _ = read_yaml(path.read_bytes().decode("utf-8-sig"), name=str(path))
-    except (OSError, ValueError):
+        document, _ = read_yaml(read_text_file(path).decode("utf-8-sig"), name=str(path))
+    except ValueError:
         return load_pipeline(path, environ=environ).base_path
     filled, problems = fill_references(document, environ)
     root, wrong = root_of(filled, path)

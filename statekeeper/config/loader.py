@@ -26,6 +26,7 @@ from statekeeper.config.root import expanded, root_of
 from statekeeper.config.shape import purpose
 from statekeeper.config.sources import SourceConfig
 from statekeeper.config.tables import TableDefaults, TableEntry
+from statekeeper.config.text_file import read_text_file
 from statekeeper.config.yaml_source import read_json, read_yaml
 from statekeeper.errors import ConfigError
 
@@ -111,20 +112,15 @@ class _File:
 
 def _read(path: Path, environ: Mapping[str, str], secrets: Secrets) -> _File:
     name = str(path)
+    content = read_text_file(path)
     try:
-        content = path.read_bytes()
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
+        before = content[: error.start].decode("utf-8-sig", errors="replace")
+        place = f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
         raise ConfigError(
-            f"{name}:{line}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
+            f"{name}:{place}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
         ) from None
-    except FileNotFoundError:
-        raise ConfigError(f"{name}: there is no such file", hint="`statekeeper init` writes an example") from None
-    except IsADirectoryError:
-        raise ConfigError(f"{name}: expected a file; found a folder") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{name}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
     filled, unset = fill_references(document, environ, secrets=secrets)
     return _File(filled, (*duplicates, *unset), content)

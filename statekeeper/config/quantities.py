@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
@@ -19,9 +20,9 @@ _UNITS = {
     "ms": timedelta(milliseconds=1),
     "us": timedelta(microseconds=1),
 }
-_PIECE = re.compile(r"([0-9]{1,15})(d|h|ms|us|m|s)")
-_DURATION = re.compile(r"(?:[0-9]{1,15}(?:d|h|ms|us|m|s))+")
-_DURATION_PATTERN = r"^([0-9]+(d|h|ms|us|m|s))+$|\$\{"
+_PIECE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)(d|h|ms|us|m|s)")
+_DURATION = re.compile(rf"(?:{_PIECE.pattern})+")
+_DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(d|h|ms|us|m|s))+$|\$\{"
 
 _BYTES = {
     unit.lower(): base**power
@@ -33,15 +34,19 @@ _SIZE = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,9}))? ?([KMGT]?i?B)?", re.IGNORE
 
 
 def parse_duration(text: str) -> timedelta:
-    """The duration in `text`: whole numbers with a unit (`d`, `h`, `m`, `s`, `ms`, `us`), one or several in a row.
+    """The duration in `text`: numbers with a unit (`d`, `h`, `m`, `s`, `ms`, `us`), one or several in a row: `1.5h`.
 
     Raises:
-        ValueError: the text is not a duration, or is one longer than a timedelta holds.
+        ValueError: the text is not a duration of whole microseconds, or is one longer than a timedelta holds.
     """
     if not _DURATION.fullmatch(text):
         raise ValueError("not a duration")
+    pieces = (Fraction(count) * (_UNITS[unit] // _UNITS["us"]) for count, unit in _PIECE.findall(text))
+    microseconds = sum(pieces, Fraction())
+    if microseconds.denominator != 1:
+        raise ValueError("a duration of parts of a microsecond")
     try:
-        return sum((int(count) * _UNITS[unit] for count, unit in _PIECE.findall(text)), timedelta())
+        return timedelta(microseconds=int(microseconds))
     except OverflowError as error:
         raise ValueError("a duration too long") from error
 
@@ -79,7 +84,7 @@ def _duration(value: object) -> timedelta:
         except ValueError:
             pass
     hint = f"write {value}s for seconds" if isinstance(value, int) and not isinstance(value, bool) else ""
-    raise refusal("a duration such as 500ms, 30s, 5m, 6h or 1d", hint=hint)
+    raise refusal("a duration such as 500ms, 30s, 1.5h or 1d", hint=hint)
 
 
 def _longer_than_nothing(duration: timedelta) -> timedelta:

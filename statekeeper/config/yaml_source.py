@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 import yaml
 
@@ -23,9 +25,11 @@ _DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)")
 _MOST_DIGITS = 1000
 _DEEPEST = 50
-_MOST_NODES = 1_000_000
+_MOST_VALUES = 500_000
+_MOST_STEPS = 2 * _MOST_VALUES
 _TOO_DEEP = f"this is nested deeper than {_DEEPEST} levels"
-_TOO_LARGE = "this has too many values: aliases repeat one another"
+_TOO_LARGE = f"the file is too large: it has more than {_MOST_VALUES:,} values"
+_TOO_REPETITIVE = "this has too many values: aliases repeat one another"
 _EMPTY_HINT = "`statekeeper init` writes an example"
 
 
@@ -35,7 +39,8 @@ def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
     Raises:
         ConfigError: the text is not one YAML document that could be a configuration.
     """
-    blank = Document(name=name, data=None)
+    blank = Document(name=name, data=None, values={(): Position(1, 1)})
+    _require_few_values(text, blank)
     try:
         node = _compose(text)
     except yaml.YAMLError as error:
@@ -58,6 +63,8 @@ def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
 
 def read_json(text: str, *, name: str) -> tuple[Document, list[Problem]]:
     """The same of JSON text."""
+    blank = Document(name=name, data=None, values={(): Position(1, 1)})
+    _require_few_values(text, blank)
     try:
         json.loads(text, parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
@@ -65,7 +72,7 @@ def read_json(text: str, *, name: str) -> tuple[Document, list[Problem]]:
         what = f"this is not JSON: {error.msg}" if text.strip() else "the file is empty"
         raise config_error([Problem(place, (), what)]) from None
     except RecursionError:
-        raise config_error([Problem(Document(name=name, data=None), (), _TOO_DEEP)]) from None
+        raise config_error([Problem(blank, (), _TOO_DEEP)]) from None
     # What YAML lacks of JSON: tabs between tokens (in strings JSON has none), and pairs of surrogates.
     return read_yaml(_ESCAPE.sub(_one_escape, text.replace("\t", " ")), name=name)
 
@@ -75,6 +82,19 @@ def _one_escape(escape: re.Match[str]) -> str:
     if high is None:
         return escape.group()
     return f"\\U{0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF):08x}"
+
+
+def _require_few_values(text: str, blank: Document) -> None:
+    """Refuse a text before it becomes a tree of nodes, each of which takes half a kilobyte."""
+    if len(text) <= _MOST_VALUES:  # a value takes a character
+        return
+    count = 0
+    with suppress(yaml.YAMLError):  # which is told when the text is read
+        for event in yaml.parse(text, Loader=_LOADER):
+            count += isinstance(event, yaml.NodeEvent)
+            if count > _MOST_VALUES:
+                place = replace(blank, values={(): _place(event.start_mark)})
+                raise config_error([Problem(place, (), _TOO_LARGE)])
 
 
 def _compose(text: str) -> yaml.Node | None:
@@ -177,8 +197,8 @@ class _Reading:
         self.steps += 1
         if depth > _DEEPEST:
             raise _Unreadable(path[:1], node, _TOO_DEEP)
-        if self.steps > _MOST_NODES:
-            raise _Unreadable(path[:1], node, _TOO_LARGE)
+        if self.steps > _MOST_STEPS:
+            raise _Unreadable(path[:1], node, _TOO_REPETITIVE)
 
 
 def _number(text: str) -> int | float | str:
@@ -189,7 +209,7 @@ def _number(text: str) -> int | float | str:
     return float(text) if exact == Decimal(repr(float(text))) else text
 
 
-def _place(mark: yaml.Mark) -> Position:
+def _place(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from statekeeper.config.root import expanded
+from statekeeper.config.text_file import require_text_file
 from statekeeper.errors import ConfigError
 from statekeeper.schemas.fingerprint import model_fingerprint
 from statekeeper.schemas.inline import inline_model
@@ -75,8 +76,12 @@ def _file_and_name(path: str, base: Path) -> tuple[Path, str]:
     if not colon or not file_text or not name.isidentifier():
         raise ConfigError(f"schema {path!r} is not of the form file.py:Class", hint="write schemas/hr.py:Employee")
     file = (base / expanded(file_text)).resolve()
-    if not file.is_file():
+    if not file.exists():
         raise ConfigError(f"schema {path!r}: there is no file {file}", hint=f"paths are relative to {base}")
+    try:
+        require_text_file(file)
+    except ConfigError as error:
+        raise ConfigError(f"schema {path!r}: {error.message}") from None
     return file, name
 
 

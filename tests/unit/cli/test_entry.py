@@ -66,3 +66,10 @@ def test_what_is_no_text_and_what_can_be_read_only_once_is_left_alone(ask, tmp_p
     (tmp_path / "prod.yml").write_bytes(b"\xff\xfe")
     os.mkfifo(tmp_path / "pipe.yml")
     assert ask("run", "prod.yml", "--tables-file", "pipe.yml") == (False, [])
+
+
+def test_a_large_file_and_what_is_not_named_like_a_config_are_not_read(ask, tmp_path):
+    with (tmp_path / "large.yml").open("wb") as file:
+        file.truncate(256 << 20)
+    (tmp_path / "orders").write_text("oracle")
+    assert ask("run", "large.yml", "--table", "orders") == (False, [])

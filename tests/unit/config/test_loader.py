@@ -194,7 +194,7 @@ tables:
         ),
         "c.yml:4:10: output.compresion: unknown key. hint: did you mean 'compression'?",
         (
-            "c.yml:6:26: defaults.retry.initial_delay: expected a duration such as 500ms, 30s, 5m, 6h or 1d; "
+            "c.yml:6:26: defaults.retry.initial_delay: expected a duration such as 500ms, 30s, 1.5h or 1d; "
             "found '2 seconds'"
         ),
         (
@@ -436,7 +436,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
     for name, words in [
         ("none.yml", "there is no such file"),
         (".", "found a folder"),
-        ("latin.yml", "latin.yml:2: expected text in UTF-8; found the byte 0xe9"),
+        ("latin.yml", "latin.yml:2:4: expected text in UTF-8; found the byte 0xe9"),
         ("a\0b", "cannot be read"),
         ("x" * 5000, "cannot be read"),
         ("hr.py/c.yml", "cannot be read"),

@@ -22,13 +22,17 @@ def test_a_duration_written_is_the_duration_read(duration):
         ("1d", timedelta(days=1)),
         ("1h30m", timedelta(minutes=90)),
         ("0s", timedelta()),
+        ("0.1s", timedelta(milliseconds=100)),
+        ("1.5h", timedelta(minutes=90)),
+        ("1.5h0.5m", timedelta(minutes=90, seconds=30)),
+        ("0.000001s", timedelta(microseconds=1)),
     ],
 )
 def test_a_duration_is_a_count_and_a_unit(text, duration):
     assert parse_duration(text) == duration
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5 m", "-1s", "1.5h", "5M", "6 hours", "99999999999d", "\u0665s"])
+@pytest.mark.parametrize("text", ["", "5", "s", "5 m", "-1s", "1.h", ".5h", "0.0000001s", "0.5us", "5M", "6 hours", "99999999999d", "\u0665s"])
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)

@@ -89,8 +89,8 @@ def test_a_duplicate_key_is_a_problem_where_it_stands(loader):
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
-        ("", "c.yml", "empty"),
-        ("# nothing\n", "c.yml", "empty"),
+        ("", "c.yml:1:1", "empty"),
+        ("# nothing\n", "c.yml:1:1", "empty"),
         ("a: 1\n\tb: 2\n", "c.yml:2:1", "tabs"),
         ("a: b: c", "c.yml:1:5", "colon"),
         ("a: @x", "c.yml:1:4", "quote text that begins with @"),
@@ -105,7 +105,7 @@ def test_a_duplicate_key_is_a_problem_where_it_stands(loader):
         ('a: "\\UFFFFFFFF"', "c.yml", "not YAML"),
         ("a: &x [*x]", "c.yml:1:4", "nested deeper"),
         ("a: &x {<<: *x}", "c.yml:1:4", "nested deeper"),
-        ("[" * 5000, "c.yml", "nested deeper"),
+        ("[" * 5000, "c.yml:1:1", "nested deeper"),
     ],
 )
 def test_what_cannot_be_read_is_located(loader, text, place, words):
