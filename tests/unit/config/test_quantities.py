@@ -32,7 +32,13 @@ def test_a_duration_is_a_count_and_a_unit(text, duration):
     assert parse_duration(text) == duration
 
 
-@pytest.mark.parametrize("text", ["", "5", "s", "5 m", "-1s", "1.h", ".5h", "0.0000001s", "0.5us", "5M", "6 hours", "99999999999d", "\u0665s"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "5", "s", "5 m", "-1s", "5M", "6 hours", "99999999999d", "\u0665s"),
+        *("1.h", ".5h", "0.0000001s", "0.5us"),
+    ],
+)
 def test_what_is_no_duration_is_refused(text):
     with pytest.raises(ValueError, match="duration"):
         parse_duration(text)
