@@ -7,14 +7,13 @@ table is still the one that was planned. Snapshots are `oracle_snapshot`'s matte
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from statekeeper.errors import DataError, PlanError, SnapshotLost, SourceError, StatekeeperError
+from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot, UnreadColumn
 from statekeeper.model.table import Relation, Scope
 from statekeeper.sources.columns import described_column, named_column
@@ -25,6 +24,7 @@ from statekeeper.sources.oracle_connection import Connection, Described
 from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_relation import Source, find_source
 from statekeeper.sources.oracle_snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
+from statekeeper.sources.oracle_table_state import require_same_table, table_state
 from statekeeper.sources.oracle_types import (
     OFFSET_OF,
     OFFSET_SUFFIX,
@@ -36,7 +36,7 @@ from statekeeper.sources.oracle_types import (
 )
 from statekeeper.sources.oracle_window import window_condition
 from statekeeper.sources.protocol import ChunkPlan, SourceColumn, SourceCount
-from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+from statekeeper.sources.sql import Sql, all_of, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from statekeeper.config.sources import OracleSource
 
 _SEARCHED_ROWS = 1_000
-_LAST_DDL = "last_ddl"
-_DATA_OBJECTS = "data_objects"
 
 
 class OracleSession:
@@ -106,7 +104,7 @@ class OracleSession:
         )
         with self._looking_at(snapshot):
             plan = plan_chunks(cut, policy)
-        return plan.model_copy(update={"relation_state": self._state(source)})
+        return plan.model_copy(update={"relation_state": table_state(self._connection, source)})
 
     def count(self, reading: Reading) -> SourceCount:
         self._connection.act(f"{reading.relation.label} count")
@@ -129,7 +127,7 @@ class OracleSession:
         self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
-        self._require_same_table(source, reading)
+        require_same_table(self._connection, source, reading, columns=lambda: self._describe(source))
         piece = _piece(source, reading, chunk)
         with self._looking_at(reading.snapshot):
             try:
@@ -193,49 +191,6 @@ class OracleSession:
             except StatekeeperError:  # whatever broke the session is what has to be told, and it is not used again
                 self._connection.close()
 
-    def _state(self, source: Source) -> dict[str, str]:
-        """What tells one incarnation of a table from another: when it was last altered, and its segments' numbers."""
-        if not source.is_table:
-            return {}
-        last_ddl = self._last_ddl(source)
-        return {_LAST_DDL: last_ddl, _DATA_OBJECTS: self._data_objects(source)} if last_ddl else {}
-
-    def _last_ddl(self, source: Source) -> str:
-        statement = Sql(
-            "SELECT TO_CHAR(LAST_DDL_TIME, 'YYYY-MM-DD HH24:MI:SS') FROM ALL_OBJECTS "
-            "WHERE OWNER = :owner AND OBJECT_NAME = :name AND OBJECT_TYPE = 'TABLE'",
-            _named(source),
-        )
-        rows = self._connection.rows(statement, f"{source.label} cannot be looked up")
-        return str(rows[0][0]) if rows else ""
-
-    def _data_objects(self, source: Source) -> str:
-        statement = Sql(
-            "SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
-            "AND DATA_OBJECT_ID IS NOT NULL ORDER BY DATA_OBJECT_ID",
-            _named(source),
-        )
-        rows = self._connection.rows(statement, f"{source.label} cannot be looked up")
-        return hashlib.sha256(",".join(str(number) for (number,) in rows).encode()).hexdigest()[:16]
-
-    def _require_same_table(self, source: Source, reading: Reading) -> None:
-        """That no DDL since the plan changed what is read. Raises SnapshotLost. (A GRANT is also a DDL.)"""
-        planned = reading.relation_state
-        if not planned or planned.get(_LAST_DDL) == self._last_ddl(source):
-            return
-        if planned.get(_DATA_OBJECTS) != self._data_objects(source):
-            raise SnapshotLost(
-                f"{source.label} was truncated, moved or rebuilt since the plan was made: its segments are others",
-                hint="a new plan is needed",
-            )
-        now = {one.name: one.database_type for one in self._describe(source)}
-        changed = [one.name for one in reading.all_columns if now.pop(one.name, None) != one.database_type]
-        if changed or now:
-            names = ", ".join([*changed, *now])
-            raise SnapshotLost(
-                f"{source.label} was altered since the plan was made: columns {names}", hint="a new plan is needed"
-            )
-
     def _batches(
         self, columns: tuple[PlannedColumn, ...], piece: Sql, source: Source, *, batch_rows: int
     ) -> Iterator[pa.RecordBatch]:
@@ -298,10 +253,6 @@ def _refuse_doubles(names: list[str], source: Source) -> None:
             f"{source.label}: several columns are called {', '.join(doubles)}",
             hint="give each its own alias in the custom_query, or set zone_offsets: false for the source",
         )
-
-
-def _named(source: Source) -> tuple[Bind, Bind]:
-    return Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)
 
 
 def _scope_conditions(

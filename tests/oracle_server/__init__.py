@@ -22,7 +22,8 @@ preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and `.revok
 `.set(character_set=..., links={...}, linger=seconds)`, the last for sessions of clients that vanish.
 
 Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name,
-moved=False)` for ORA-01466. Every version of every row is kept: reading AS OF SCN reads the past.
+moved=False)` for ORA-01466, `.add_partition(schema, name, partition, bound)` as an interval does. Every version of
+every row is kept: reading AS OF SCN reads the past.
 
 Faults: `.fault(kind, match=regex, user=, module=, action=, times=1, skip=0, ...)` with the kinds of `faults.KINDS`:
 drop (after_rows), delay (seconds, each_fetch), error (code, after_rows), omit_row and repeat_row (row), refuse_login

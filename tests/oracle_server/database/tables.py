@@ -106,6 +106,10 @@ class Table:
                 return column
         raise OracleError(904, f'"{name}"')
 
+    def alter(self) -> None:
+        """Let LAST_DDL_TIME, which shows whole seconds, be another one."""
+        self.ddl_time = max(dt.datetime.now(dt.UTC), self.ddl_time + dt.timedelta(seconds=1))
+
     def version(self, scn: int) -> int:
         """The last change that a reader at this SCN sees: every SCN up to the next one reads the same."""
         at = bisect.bisect_right(self.changes, scn) - 1
@@ -191,11 +195,20 @@ class Tables:
         """What ALTER TABLE does to readers of the past: their snapshots of this table are lost."""
         with self.clock.lock:
             table.ddl_scn = self.clock.tick()
-            table.ddl_time = dt.datetime.now(dt.UTC)
+            table.alter()
             if new_segments:  # MOVE: every row gets a new place
                 for segment in table.segments:
                     segment.data_object = self.new_object()
                 self._move(table)
+
+    def add_partition(self, table: Table, name: str, bound: Any) -> None:
+        """What an INSERT does to an interval-partitioned table: a DDL that takes no snapshot away."""
+        with self.clock.lock:
+            assert table.partitioning is not None, "only a partitioned table gets partitions"
+            bounds = (*table.partitioning.bounds, (name, bound))
+            table.partitioning = Partitioning(table.partitioning.column, bounds)
+            table.segments.append(Segment(name, self.new_object()))
+            table.alter()
 
     def _move(self, table: Table) -> None:
         con = self.duck.cursor()
