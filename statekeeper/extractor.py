@@ -20,7 +20,14 @@ from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.config.root import expanded
 from statekeeper.config.selection import select_tables
 from statekeeper.errors import UsageError
-from statekeeper.maintenance import compare_tables, look_at_tables, preview_tables, reset_tables, verify_tables
+from statekeeper.maintenance import (
+    PreviewWish,
+    compare_tables,
+    look_at_tables,
+    preview_tables,
+    reset_tables,
+    verify_tables,
+)
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
@@ -241,15 +248,18 @@ class StatefulDataExtractor(DataExtractor):
         """The folder under which all output lies."""
         return self.pipeline.base_path
 
-    def run(self, *, tables: Iterable[str] = (), force_reprocess: bool = False) -> RunReport:
+    def run(
+        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), force_reprocess: bool = False
+    ) -> RunReport:
         """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
 
-        With `force_reprocess` complete tables are extracted again; readers see the old data until the new is valid.
+        `tables` and `exclude`, here and elsewhere, are names or patterns such as `fin.*`. With `force_reprocess`
+        complete tables are extracted again; readers see the old data until the new is valid.
 
         Raises:
             UsageError: a name is not a table of the pipeline.
         """
-        selected = self._selected(tables)
+        selected = self._selected(tables, exclude)
         return _on_its_disk(self._runner).run(selected, is_forced=force_reprocess)
 
     def resume(self) -> RunReport:
@@ -264,33 +274,46 @@ class StatefulDataExtractor(DataExtractor):
         """
         return read_status(self.base_path, self.identity.run_id)
 
-    def preview(self, *, tables: Iterable[str] = ()) -> PlanReport:
-        """What `run` would do, per table, with each column's types; nothing is written."""
-        return preview_tables(self._runner, self._selected(tables))
+    def preview(
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        all_types: bool = False,
+    ) -> PlanReport:
+        """What `run` would do, per table, with each column's types; nothing is written.
 
-    def check_connections(self) -> PlanReport:
+        Types of complete tables are looked up with `all_types` only.
+        """
+        wish = PreviewWish(is_forced=force_reprocess, has_all_types=all_types)
+        return preview_tables(self._runner, self._selected(tables, exclude), wish)
+
+    def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
         """Log in to each source and look at each table's columns; nothing is read or written."""
-        return look_at_tables(self._runner, self.pipeline.tables)
+        return look_at_tables(self._runner, self._selected(tables, exclude))
 
-    def diff_schemas(self, *, tables: Iterable[str] = ()) -> DiffReport:
+    def diff_schemas(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> DiffReport:
         """How each table's model differs from the live table; nothing is read or written.
 
         Raises:
             UsageError: a name is not a table of the pipeline.
         """
-        return compare_tables(self._runner, self._selected(tables))
+        return compare_tables(self._runner, self._selected(tables, exclude))
 
-    def verify(self, *, tables: Iterable[str] = ()) -> RunReport:
+    def verify(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> RunReport:
         """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
-        names = tuple(tables)
-        return verify_tables(self._runner, self._selected(names) if names else self._of_this_run())
+        names, selected = tuple(tables), self._selected(tables, exclude)
+        if not names:
+            selected = tuple(config for config in self._of_this_run() if config in selected)
+        return verify_tables(self._runner, selected)
 
-    def reset(self, *, tables: Iterable[str]) -> tuple[str, ...]:
+    def reset(self, *, tables: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
         """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
 
         A state file that cannot be read is moved aside and kept. Returns the keys of the tables that were reset.
         """
-        selected = self._selected(tables)
+        selected = self._selected(tables, exclude)
         return reset_tables(_on_its_disk(self._runner), selected, only=None)
 
     def reset_failed(self) -> tuple[str, ...]:
@@ -314,8 +337,8 @@ class StatefulDataExtractor(DataExtractor):
             if table not in configured:
                 self._reporter.warning(table.key, "is no longer in the configuration and is left as it is")
 
-    def _selected(self, names: Iterable[str]) -> tuple[ExtractionConfig, ...]:
-        return select_tables(self.pipeline, names)
+    def _selected(self, names: Iterable[str], exclude: Iterable[str] = ()) -> tuple[ExtractionConfig, ...]:
+        return select_tables(self.pipeline, names, exclude=exclude)
 
 
 def _on_its_disk(runner: Runner) -> Runner:

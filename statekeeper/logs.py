@@ -118,7 +118,9 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(fields, ensure_ascii=False)
 
 
-def set_up_logging(stream: LogStream, *, log_format: LogFormat, redactor: Redactor) -> RedactingFilter:
+def set_up_logging(
+    stream: LogStream, *, log_format: LogFormat, redactor: Redactor, level: int = logging.INFO
+) -> RedactingFilter:
     """Write statekeeper's log to `stream`, and nowhere else; the filter's `run` may be set later."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else HumanFormatter())
@@ -126,7 +128,7 @@ def set_up_logging(stream: LogStream, *, log_format: LogFormat, redactor: Redact
     handler.addFilter(redacting)
     logger = logging.getLogger(_ROOT)
     logger.handlers[:] = [handler]
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     logger.propagate = False
     return redacting
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
@@ -43,9 +45,18 @@ from statekeeper.work import JobSource
 Value = TypeVar("Value")
 
 
-def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
+@dataclass(frozen=True, kw_only=True)
+class PreviewWish:
+    """Of which run a preview is, and whether types are looked up that no plan needs: those of complete tables."""
+
+    is_forced: bool = False
+    has_all_types: bool = False
+
+
+def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: PreviewWish | None = None) -> PlanReport:
     """What a run would do with each table. Nothing is locked or written."""
-    return _plan_report(runner, _each(runner, tables, _or_refuse(_preview)))
+    preview = partial(_preview, wish=wish or PreviewWish())
+    return _plan_report(runner, _each(runner, tables, _or_refuse(preview)))
 
 
 def look_at_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
@@ -144,7 +155,7 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
     return TableDiff.of(config.table, config.model, compared)
 
 
-async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
+async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> TablePlan:
     layout, do = run.layout_of(config), run.threads.disk.do
     holder = await do(peek, run.disk, layout)
     if holder is not None:
@@ -154,15 +165,16 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
     fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
     if record is not None:
         damage = None
-        if record.state is State.COMPLETE:
+        if record.state is State.COMPLETE and not wish.is_forced:
             spec = VerifySpec(layout, record.published, config.verify)
             published = record.published
             damage = await do(run.snapshots.why_outdated, config, published.snapshot if published else None)
             damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
-        opening = opening_of(record, fingerprint=fingerprint, is_forced=False, damage=damage)
+        opening = opening_of(record, fingerprint=fingerprint, is_forced=wish.is_forced, damage=damage)
         verdict, reason = _verdict(record, opening.trigger), opening.reason
     if verdict is Verdict.SKIP:
-        return TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
+        skipped = TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
+        return await _with_types(skipped, config, run) if wish.has_all_types else skipped
     await run.doors.enter(config)
     scope, earlier = await do(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
     baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
@@ -185,6 +197,15 @@ async def _preview(config: ExtractionConfig, run: Run) -> TablePlan:
         estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
         notes=(*_note_on_snapshot(config, kept), *config.keys.notes, *plan.notes),
     )
+
+
+async def _with_types(plan: TablePlan, config: ExtractionConfig, run: Run) -> TablePlan:
+    """The plan of a complete table with the types that it has now, if its source can be asked."""
+    try:
+        looked_at = await _look(config, run)
+    except StatekeeperError as error:
+        return plan.model_copy(update={"notes": (f"its types cannot be looked up: {error.message}",)})
+    return plan.model_copy(update={"columns": looked_at.columns})
 
 
 def _note_on_snapshot(config: ExtractionConfig, kept: Snapshot | None) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pathlib import Path
 import click
 
 from statekeeper import __version__
+from statekeeper.amounts import plural
 from statekeeper.cli import options, render
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
@@ -55,9 +56,10 @@ def app() -> None:
 @app.command()
 @options.config_argument
 @options.tables_file
-@options.table_names
+@options.table_selection
 @options.extraction_date
 @options.new_run_id
+@click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be done, as `plan` does, and write nothing.")
 @click.option(
     "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
 )
@@ -65,6 +67,7 @@ def app() -> None:
 @options.databricks
 @options.workers
 @options.as_json
+@options.quiet
 @options.log_format
 @options.no_progress
 @in_terminal
@@ -74,8 +77,10 @@ def run(
     config: Path,
     tables_path: Path | None,
     tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
+    is_dry: bool,
     force_reprocess: bool,
     engine: str | None,
     is_databricks: bool,
@@ -86,8 +91,11 @@ def run(
 ) -> int:
     """Extract every table of CONFIG that is not complete yet."""
     request = RunRequest(config, tables_path, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
-    with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
-        report = extractor.run(tables=tables, force_reprocess=force_reprocess)
+    with terminal.extractor(request, log_format=log_format, is_live=not (no_progress or is_dry)) as extractor:
+        if is_dry:
+            plans = extractor.preview(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
+            return terminal.show_result(plans, render.show_plan, is_json=is_json)
+        report = extractor.run(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
@@ -99,6 +107,7 @@ def run(
 @options.databricks
 @options.workers
 @options.as_json
+@options.quiet
 @options.log_format
 @options.no_progress
 @in_terminal
@@ -149,10 +158,12 @@ def status(
 @app.command()
 @options.config_argument
 @options.tables_file
-@options.table_names
+@options.table_selection
 @options.extraction_date
 @options.new_run_id
+@click.option("--types", "has_types", is_flag=True, help="Show the types of tables that are complete, too.")
 @options.as_json
+@options.quiet
 @in_terminal
 def plan(
     terminal: Terminal,
@@ -160,22 +171,26 @@ def plan(
     config: Path,
     tables_path: Path | None,
     tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
+    has_types: bool,
     is_json: bool,
 ) -> int:
     """Show what a run of CONFIG would do, per table, and each column's exact type; writes nothing."""
     request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id)
     with terminal.extractor(request) as extractor:
-        report = extractor.preview(tables=tables)
+        report = extractor.preview(tables=tables, exclude=exclude, all_types=has_types)
     return terminal.show_result(report, render.show_plan, is_json=is_json)
 
 
 @app.command()
 @options.config_argument_or_last_run
+@options.table_selection
 @options.known_date
 @options.known_run_id
 @options.as_json
+@options.quiet
 @options.log_format
 @options.no_progress
 @in_terminal
@@ -183,6 +198,8 @@ def verify(
     terminal: Terminal,
     *,
     config: Path | None,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
     is_json: bool,
@@ -192,7 +209,7 @@ def verify(
     """Check again everything that a run has published. Without CONFIG: the last run of this directory."""
     request = RunRequest.again(config, day, run_id)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
-        report = extractor.verify()
+        report = extractor.verify(tables=tables, exclude=exclude)
     return terminal.show_result(report, render.show_verification, is_json=is_json)
 
 
@@ -228,23 +245,35 @@ def reset(
 @app.command()
 @options.config_argument
 @options.tables_file
+@options.table_selection
 @click.option("--connect", "is_connecting", is_flag=True, help="Also log in to each source and look at each table.")
 @options.as_json
+@options.quiet
 @in_terminal
-def check(terminal: Terminal, *, config: Path, tables_path: Path | None, is_connecting: bool, is_json: bool) -> int:
+def check(
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables_path: Path | None,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
+    is_connecting: bool,
+    is_json: bool,
+) -> int:
     """Check CONFIG alone: every mistake with its place. Connects to nothing, unless --connect."""
     from statekeeper.config.loader import load_pipeline
+    from statekeeper.config.selection import select_tables
 
     if is_connecting:
         with terminal.extractor(RunRequest(config, tables_path=tables_path)) as extractor:
-            report = extractor.check_connections()
+            report = extractor.check_connections(tables=tables, exclude=exclude)
         return terminal.show_result(report, render.show_connections, is_json=is_json)
     pipeline = load_pipeline(config, environ=os.environ, tables_path=tables_path)
-    keys = [table.table.key for table in pipeline.tables]
+    keys = [table.table.key for table in select_tables(pipeline, tables, exclude=exclude)]
     if is_json:
         terminal.screen.line(json.dumps({"pipeline": pipeline.name, "tables": keys}, indent=2))
     else:
-        terminal.screen.line(f"{config} is valid: pipeline {pipeline.name}, {len(keys)} tables")
+        terminal.say(f"{config} is valid: pipeline {pipeline.name}, {plural(len(keys), 'table')}")
     return 0
 
 

@@ -123,17 +123,28 @@ def named_database(kind: str | None, duckdb: str | None, login: LoginOptions) ->
     return Database("oracle", login.written())
 
 
-def describe(config: SourceConfig, schemas: tuple[str, ...], tables: tuple[str, ...]) -> tuple[TableDraft, ...]:
-    """What the database says of the named tables, or of all tables of the schemas.
+def describe(
+    config: SourceConfig, schemas: tuple[str, ...], tables: tuple[str, ...], exclude: tuple[str, ...]
+) -> tuple[TableDraft, ...]:
+    """What the database says of the named tables, or of those of the schemas that no pattern rules out.
 
     Raises:
-        UsageError: it is open whose table a name is.
+        UsageError: it is open whose table a name is, or no table is named by a pattern.
         SourceError: and its subclasses; the database cannot be reached, or has no such table.
     """
+    from statekeeper.config.selection import is_meant, is_pattern
     from statekeeper.drafting.dictionary import describe_all, describe_named
 
-    if not tables:
-        return describe_all(config, schemas)
+    def is_chosen(relation: Relation) -> bool:
+        names = (str(relation.table_name), relation.label)
+        is_wanted = not tables or any(is_meant(names, name) for name in tables)
+        return is_wanted and not any(is_meant(names, name) for name in exclude)
+
+    if not tables or exclude or any(map(is_pattern, tables)):
+        found = describe_all(config, schemas, is_chosen)
+        if not found:
+            raise UsageError("no table is named by --table and --exclude", hint="--schema NAME says in which schema")
+        return found
     if len(schemas) > 1:
         raise UsageError("--table with several --schema leaves open whose table it is", hint="--table SCHEMA.NAME")
     schema = schemas[0] if schemas else None

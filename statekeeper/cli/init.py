@@ -9,7 +9,7 @@ import click
 
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, module_name, named_database
-from statekeeper.cli.terminal import Terminal
+from statekeeper.cli.terminal import Terminal, Voice
 
 if TYPE_CHECKING:
     from statekeeper.cli.screen import Screen
@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     "tables",
     multiple=True,
     metavar="NAME",
-    help="Only this table or view: NAME (of the one --schema) or SCHEMA.NAME. May be given several times.",
+    help="Only this table or view: NAME (of the one --schema), SCHEMA.NAME, or a pattern. May be given several times.",
 )
+@options.excluded_names
 @click.option("--source-name", help="The source's name in the config. [default: the file's or the kind's]")
 @click.option("--out", type=options.FILE, required=True, help="The config to write.")
 @click.option(
     "--schemas-out", type=options.FILE, help="The models to write. [default: schemas/ and the config's name, .py]"
 )
 @options.as_json
+@options.quiet
 @click.pass_context
 def init(
     ctx: click.Context,
@@ -40,6 +42,7 @@ def init(
     duckdb: str | None,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     source_name: str | None,
     out: Path,
     schemas_out: Path | None,
@@ -53,7 +56,7 @@ def init(
     database = named_database(kind, duckdb, LoginOptions.of(ctx, login))
     destination = Destination(out, schemas_out or Path("schemas") / f"{module_name(out.stem)}.py")
     destination.require_free()
-    described = describe(database.config(terminal.redactor), schemas, tables)
+    described = describe(database.config(terminal.redactor), schemas, tables, exclude)
     report = write_draft(
         described,
         source_name=source_name or database.name,
@@ -61,7 +64,8 @@ def init(
         database=database.name,
         destination=destination,
     )
-    terminal.show(report, _show, is_json=is_json)
+    if is_json or terminal.voice is Voice.NORMAL or report.left_out:
+        terminal.show(report, _show, is_json=is_json)
     return 0
 
 

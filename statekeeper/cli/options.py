@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.config.dates import resolve_date
 from statekeeper.config.root import expanded
 from statekeeper.logs import LogFormat
 
@@ -27,7 +30,7 @@ FOLDER = _UserPath(path_type=Path, file_okay=False)
 
 
 class _Day(click.ParamType[date]):
-    """A date as `YYYY-MM-DD`."""
+    """A date as `YYYY-MM-DD`, or the word for the present one or the one before, in UTC as in a config."""
 
     name = "YYYY-MM-DD"
 
@@ -35,9 +38,10 @@ class _Day(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return datetime.strptime(value, "%Y-%m-%d").date()  # noqa: DTZ007 - a day, not a moment
+            return resolve_date(value, today=datetime.now(UTC).date())
         except ValueError:
-            self.fail(f"{value!r} is not a date: expected YYYY-MM-DD, such as 2026-01-06", param, ctx)
+            expected = "expected YYYY-MM-DD, such as 2026-01-06, or today or yesterday"
+            self.fail(f"{value!r} is not a date: {expected}", param, ctx)
 
 
 def config_argument(command: Command) -> Command:
@@ -57,8 +61,15 @@ table_names = click.option(
     "--table",
     "tables",
     multiple=True,
-    metavar="NAME",
-    help="Only this table: NAME, SCHEMA.NAME or SOURCE.SCHEMA.NAME. May be given several times.",
+    metavar="PATTERN",
+    help="Only this table: NAME, SCHEMA.NAME or SOURCE.SCHEMA.NAME, or all that a pattern such as 'fin.*' names. May "
+    "be given several times.",
+)
+excluded_names = click.option(
+    "--exclude",
+    metavar="PATTERN",
+    multiple=True,
+    help="Not this table, or those of a pattern, as in --table. May be given several times.",
 )
 extraction_date = click.option(
     "--date", "day", type=_Day(), help="The extraction date. [default: the config's extraction_date, which is today]"
@@ -86,6 +97,26 @@ workers = click.option(
     type=click.IntRange(min=1),
     metavar="N",
     help="How many processes read at once. [default: the config's execution.workers]",
+)
+
+
+def table_selection(command: Command) -> Command:
+    """--table and --exclude, which say the same wherever tables can be chosen."""
+    return table_names(excluded_names(command))
+
+
+def _hush(ctx: click.Context, _param: click.Parameter, is_quiet: bool) -> None:  # noqa: FBT001 - click's signature
+    if is_quiet:
+        ctx.obj = replace(ctx.ensure_object(Terminal), voice=Voice.QUIET)
+
+
+quiet = click.option(
+    "--quiet",
+    "-q",
+    is_flag=True,
+    expose_value=False,
+    callback=_hush,
+    help="Say only what went wrong; nothing where all is well.",
 )
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 log_format = click.option(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from statekeeper.amounts import plural
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
 from statekeeper.cli.request import RunRequest
@@ -45,12 +46,15 @@ def schemas() -> None:
     "tables",
     multiple=True,
     metavar="NAME",
-    help="Only this table: by its name in CONFIG, or NAME or SCHEMA.NAME of the database. May be given several times.",
+    help="Only this table: by a name of CONFIG, or NAME or SCHEMA.NAME of the database, or a pattern of such "
+    "names. May be given several times.",
 )
+@options.excluded_names
 @click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
 @click.option("--out", type=options.FILE, help="The file to write. [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace the file of --out where it is there already.")
 @options.as_json
+@options.quiet
 @click.pass_context
 def infer(
     ctx: click.Context,
@@ -61,6 +65,7 @@ def infer(
     duckdb: str | None,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     inline: bool,
     out: Path | None,
     force: bool,
@@ -81,31 +86,35 @@ def infer(
     wanted = LoginOptions.of(ctx, login)
     if config is None:
         database = named_database(kind, duckdb, wanted)
-        name, described = database.name, describe(database.config(terminal.redactor), schemas, tables)
+        name, described = database.name, describe(database.config(terminal.redactor), schemas, tables, exclude)
     elif is_database_named(kind, duckdb, wanted) or schemas:
         raise UsageError("CONFIG names the sources already; found options of a database beside it")
     else:
-        name, described = _configured(terminal, config, tables)
+        name, described = _configured(terminal, config, tables, exclude)
     inference = infer_schemas(described, database=name, form=SchemaForm.COLUMNS if inline else SchemaForm.MODELS)
     return _hand_over(terminal, inference, out, is_forced=force, is_json=is_json)
 
 
-def _configured(terminal: Terminal, config: Path, names: tuple[str, ...]) -> tuple[str, tuple[TableDraft, ...]]:
+def _configured(
+    terminal: Terminal, config: Path, names: tuple[str, ...], exclude: tuple[str, ...]
+) -> tuple[str, tuple[TableDraft, ...]]:
     """A pipeline's name, and what its sources say of its tables."""
     from statekeeper.drafting.dictionary import describe_configured
 
-    name, selected = _tables_of(terminal, config, names)
+    name, selected = _tables_of(terminal, config, names, exclude)
     return name, describe_configured(selected)
 
 
-def _tables_of(terminal: Terminal, config: Path, names: tuple[str, ...]) -> tuple[str, tuple[ExtractionConfig, ...]]:
+def _tables_of(
+    terminal: Terminal, config: Path, names: tuple[str, ...], exclude: tuple[str, ...]
+) -> tuple[str, tuple[ExtractionConfig, ...]]:
     from statekeeper.config.loader import load_pipeline
     from statekeeper.config.selection import select_tables
     from statekeeper.logs import secret_values
 
     pipeline = load_pipeline(config, environ=os.environ)
     terminal.redactor.add(secret_values(pipeline))
-    return pipeline.name, select_tables(pipeline, names)
+    return pipeline.name, select_tables(pipeline, names, exclude=exclude)
 
 
 def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is_forced: bool, is_json: bool) -> int:
@@ -123,7 +132,7 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
     if out is None:
         terminal.screen.line(inference.text.rstrip("\n"))
     else:
-        terminal.screen.line(f"{out}: {len(inference.tables)} tables")
+        terminal.say(f"{out}: {plural(len(inference.tables), 'table')}")
     for left in inference.left_out:
         sys.stderr.write(terminal.redactor(f"{left.table} cannot be extracted as it is:\n"))
         sys.stderr.writelines(terminal.redactor(f"  {reason}\n") for reason in left.reasons)
@@ -132,15 +141,24 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
 
 @schemas.command()
 @options.config_argument
-@options.table_names
+@options.table_selection
 @click.option(
     "--refused-only",
     is_flag=True,
     help="Only what a run would refuse: leave out columns that only one side lets be NULL.",
 )
 @options.as_json
+@options.quiet
 @in_terminal
-def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_only: bool, is_json: bool) -> int:
+def diff(
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
+    refused_only: bool,
+    is_json: bool,
+) -> int:
     """Compare each table's model with the live table: new, lost and retyped columns, and who allows NULL.
 
     Exits with 0 where they say the same and with 1 where they differ; reads no row.
@@ -148,7 +166,7 @@ def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_o
     from statekeeper.cli.differences import show_differences
 
     with terminal.extractor(RunRequest(config)) as extractor:
-        report = extractor.diff_schemas(tables=tables)
+        report = extractor.diff_schemas(tables=tables, exclude=exclude)
     if refused_only:
         report = report.only_refused()
     return terminal.show_result(report, show_differences, is_json=is_json)
@@ -156,7 +174,7 @@ def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_o
 
 @schemas.command()
 @options.config_argument
-@options.table_names
+@options.table_selection
 @click.option(
     "--out",
     type=options.FOLDER,
@@ -165,9 +183,17 @@ def diff(terminal: Terminal, *, config: Path, tables: tuple[str, ...], refused_o
 )
 @_check
 @options.as_json
+@options.quiet
 @in_terminal
 def export(
-    terminal: Terminal, *, config: Path, tables: tuple[str, ...], out: Path | None, is_check: bool, is_json: bool
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
+    out: Path | None,
+    is_check: bool,
+    is_json: bool,
 ) -> int:
     """Write the models of CONFIG's tables as JSON Schema (draft 2020-12), each column by its name.
 
@@ -177,12 +203,12 @@ def export(
 
     if is_check and out is None:
         raise click.UsageError("--check compares the files of a folder: add --out DIR")
-    _, selected = _tables_of(terminal, config, tables)
+    _, selected = _tables_of(terminal, config, tables, exclude)
     exported = schemas_of(selected)
     if out is None:
         terminal.screen.line(as_object(exported))
         return 0
-    files = as_files(exported, out, is_all=not tables)
+    files = as_files(exported, out, is_all=not (tables or exclude))
     again = f"statekeeper schemas export {config} --out {out}"
     return _write_or_check(terminal, files, is_check=is_check, is_json=is_json, again=again)
 
@@ -197,6 +223,7 @@ def export(
 )
 @_check
 @options.as_json
+@options.quiet
 @in_terminal
 def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool) -> int:
     """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
@@ -213,7 +240,10 @@ def _write_or_check(terminal: Terminal, files: GeneratedFiles, *, is_check: bool
         terminal.screen.line(json.dumps({"stale" if is_check else "written": [str(path) for path in paths]}, indent=2))
         return int(is_check and bool(paths))
     for path in paths:
-        terminal.screen.line(f"{path} is not up to date" if is_check else str(path))
+        if is_check:
+            terminal.screen.line(f"{path} is not up to date")
+        else:
+            terminal.say(str(path))
     if is_check and paths:
         terminal.screen.line(f"write them anew: {again}")
     return int(is_check and bool(paths))

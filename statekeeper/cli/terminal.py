@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from statekeeper.cli.progress import StandardError, live_or_log
@@ -36,11 +38,20 @@ AnyReport = TypeVar("AnyReport", bound=Report)
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
+class Voice(Enum):
+    """How much is said."""
+
+    NORMAL = auto()
+    QUIET = auto()
+    """Only what went wrong. JSON that is asked for is printed all the same: it is the result, and no talk."""
+
+
 @dataclass(frozen=True)
 class Terminal:
     """One invocation of the program."""
 
     redactor: Redactor = field(default_factory=Redactor)
+    voice: Voice = Voice.NORMAL
 
     @property
     def screen(self) -> Screen:
@@ -55,17 +66,25 @@ class Terminal:
             render(report, self.screen)
 
     def show_result(self, result: AnyResult, render: Callable[[AnyResult, Screen], None], *, is_json: bool) -> int:
-        """Print a result; returns its exit code."""
-        self.show(result, render, is_json=is_json)
+        """Print a result; returns its exit code. A quiet program prints none where all is well."""
+        if is_json or result.exit_code or self.voice is Voice.NORMAL:
+            self.show(result, render, is_json=is_json)
         return result.exit_code
+
+    def say(self, text: str) -> None:
+        """Print a line of a command that has no report, unless nothing but trouble is to be said."""
+        if self.voice is Voice.NORMAL:
+            self.screen.line(text)
 
     @contextmanager
     def reporter(
         self, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
     ) -> Iterator[tuple[RedactingFilter, Reporter]]:
         """What is told while work is done, on standard error: a live display on a terminal, else log lines."""
-        log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor)
-        is_display = is_live and log_format is LogFormat.HUMAN and sys.stderr.isatty()
+        is_quiet = self.voice is Voice.QUIET
+        level = logging.ERROR if is_quiet else logging.INFO
+        log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor, level=level)
+        is_display = is_live and not is_quiet and log_format is LogFormat.HUMAN and sys.stderr.isatty()
         with live_or_log(sys.stderr, is_live=is_display) as reporter:
             yield log, reporter
 

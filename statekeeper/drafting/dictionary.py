@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -26,13 +26,15 @@ def describe_named(config: SourceConfig, relations: Sequence[Relation]) -> tuple
         return tuple(TableDraft(relation, session.describe(relation)) for relation in relations)
 
 
-def describe_all(config: SourceConfig, schemas: tuple[str, ...]) -> tuple[TableDraft, ...]:
-    """Every table of the named schemas, or of the source's own; one that cannot be described says why.
+def describe_all(
+    config: SourceConfig, schemas: tuple[str, ...], choose: Callable[[Relation], bool]
+) -> tuple[TableDraft, ...]:
+    """Every table of the named schemas, or of the source's own, that is chosen; one that cannot be described says why.
 
     Raises:
         SourceError: and its subclasses; the source cannot be reached, or has no tables there.
     """
-    relations = list_tables(config, schemas)
+    relations = [relation for relation in list_tables(config, schemas) if choose(relation)]
     with closing(open_session(config)) as session:
         return tuple(_described(session, relation) for relation in relations)
 

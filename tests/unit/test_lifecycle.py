@@ -119,7 +119,7 @@ def test_the_diagram_has_every_transition_of_the_table():
     diagram = mermaid()
     for transition in TRANSITIONS:
         assert str(transition["trigger"]) in diagram
-    assert "COMPLETE --> PENDING: restart" in diagram
+    assert "complete --> pending: restart" in diagram
 
 
 def test_a_lifecycle_that_is_over_is_kept_by_nobody():

@@ -1,0 +1,155 @@
+"""One vocabulary of options: every command that an option suits has it, and it means the same everywhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import click
+import duckdb
+import pytest
+
+from statekeeper.cli import app
+from statekeeper.cli.options import extraction_date
+
+CONFIG = """
+pipeline: demo
+extraction_date: 2026-01-06
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+output: {base_path: data}
+execution: {workers: 1}
+tables:
+  - {schema_name: fin, table_name: accounts}
+  - {schema_name: fin, table_name: ledger}
+  - {schema_name: hr, table_name: jobs}
+"""
+SCHEMAS = {f"schemas {name}": command for name, command in app.app.commands["schemas"].commands.items()}
+COMMANDS = {**app.app.commands, **SCHEMAS}
+OF_RUNS = {"run", "plan", "verify", "resume", "status", "reset"}
+OF_TABLES = {"run", "plan", "verify", "check", "init", "schemas infer", "schemas diff", "schemas export"}
+HAVE = {
+    "--table": {*OF_TABLES, "reset"},
+    "--exclude": OF_TABLES,
+    "--date": OF_RUNS,
+    "--run-id": OF_RUNS,
+    "--json": set(COMMANDS) - {"graph", "schemas", "reset"},
+    "--quiet": {*OF_TABLES, "schemas json", "resume"},
+}
+
+
+def options(name: str) -> set[str]:
+    return {option for parameter in COMMANDS[name].params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("option", HAVE)
+def test_every_command_that_an_option_suits_has_it(option: str) -> None:
+    assert {name for name in COMMANDS if option in options(name)} == HAVE[option]
+
+
+@pytest.mark.parametrize(("text", "ago"), [("today", 0), ("yesterday", 1)])
+def test_date_takes_the_words_of_a_config(text: str, ago: int) -> None:
+    @click.command()
+    @extraction_date
+    def command(*, day: date) -> None:
+        days.append(day)
+
+    days: list[date] = []
+    before = datetime.now(UTC).date()
+    command.main(["--date", text], standalone_mode=False)
+    assert days[0] + timedelta(days=ago) in {before, datetime.now(UTC).date()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo.yml").write_text(CONFIG)
+    with duckdb.connect(tmp_path / "shop.duckdb") as connection:
+        for table in ("fin.accounts", "fin.ledger", "hr.jobs"):
+            connection.execute(f"create schema if not exists {table.split('.')[0]}")
+            connection.execute(f"create table {table} as select 1::int as id")
+    return tmp_path
+
+
+def tables(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
+    """What a command chooses, by `check --json`."""
+    assert app.run_command(["check", "demo.yml", "--json", *arguments]) == 0
+    return json.loads(capsys.readouterr().out)["tables"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_tables_are_chosen_by_name_and_pattern_and_left_out_by_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    both, jobs = ["shop.fin.accounts", "shop.fin.ledger"], ["shop.hr.jobs"]
+    assert tables(capsys, "--table", "fin.*") == both
+    assert tables(capsys, "--table", "fin.*", "--table", "jobs") == [*both, *jobs]
+    assert tables(capsys, "--table", "shop.*", "--exclude", "*.ledger") == [both[0], *jobs]
+    assert tables(capsys, "--exclude", "fin.*") == jobs
+    assert tables(capsys, "--table", "[aj]*") == [both[0], *jobs]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--table", "sales.*"], "no table 'sales.*' in the pipeline"),
+        (["--exclude", "job"], "did you mean shop.hr.jobs?"),
+        (["--table", "jobs", "--exclude", "hr.*"], "no table is left"),
+        (["--table", "JOBS"], "no table 'JOBS'"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_name_of_no_table_is_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
+    for command in ("run", "plan", "check"):
+        assert app.run_command([command, "demo.yml", *arguments]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+def test_dry_run_is_plan_and_a_quiet_run_says_only_what_went_wrong(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert app.run_command(["plan", "demo.yml", "--table", "fin.*"]) == 0
+    planned = capsys.readouterr().out
+    assert app.run_command(["run", "demo.yml", "--table", "fin.*", "--dry-run"]) == 0
+    assert capsys.readouterr().out == planned
+    assert "shop.fin.ledger: start" in planned
+    assert not (folder / "data").exists()
+
+    assert app.run_command(["run", "demo.yml", "--quiet", "--table", "fin.*"]) == 0
+    assert app.run_command(["verify", "demo.yml", "--quiet"]) == 0
+    assert app.run_command(["check", "demo.yml", "-q"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+    assert app.run_command(["plan", "demo.yml"]) == 0
+    assert "BIGINT" not in (text := capsys.readouterr().out)
+    assert "shop.fin.ledger: skip" in text
+    assert app.run_command(["plan", "demo.yml", "--types", "--table", "ledger"]) == 0
+    assert "id      INTEGER        int32      yes" in capsys.readouterr().out
+    assert app.run_command(["run", "demo.yml", "--dry-run", "--force-reprocess", "--table", "ledger"]) == 0
+    assert "shop.fin.ledger: restart" in capsys.readouterr().out
+
+    with duckdb.connect(folder / "shop.duckdb") as connection:
+        connection.execute("drop table hr.jobs")
+    assert app.run_command(["run", "demo.yml", "--quiet", "--table", "jobs"]) == 1
+    captured = capsys.readouterr()
+    assert "shop.hr.jobs: failed" in captured.err
+    assert "hr.jobs" in captured.out
+    assert "INFO" not in captured.err
+
+
+def test_package_is_a_program(folder: Path) -> None:
+    command = [sys.executable, "-m", "statekeeper", "run", "demo.yml", "--table", "jobs"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, "1 completed" in done.stdout) == (0, True), done.stderr
+
+
+def test_tables_of_a_database_are_chosen_alike(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["schemas", "infer", "--duckdb", "shop.duckdb", "--json"]
+    chosen = {}
+    for choice in (("--table", "fin.*"), ("--exclude", "fin.a*"), ("--table", "hr.jobs")):
+        assert app.run_command([*arguments, *choice]) == 0
+        chosen[choice] = [table["table"] for table in json.loads(capsys.readouterr().out)["tables"]]
+    assert list(chosen.values()) == [["fin.accounts", "fin.ledger"], ["fin.ledger", "hr.jobs"], ["hr.jobs"]]
+    assert app.run_command([*arguments, "--table", "sales.*"]) == 2
+    assert "no table is named" in capsys.readouterr().err
