@@ -97,7 +97,7 @@ def test_is_as_its_schema_says(documents, name):
     kind, document = documents[name]
     assert _violations_of(kind, document) == []
     # The schema is not one that anything satisfies.
-    assert _violations_of(kind, {**document, "somebody": "else's"})
+    assert _violations_of(kind, dict.fromkeys(document))
     key = next(iter(document))
     assert _violations_of(kind, {**document, key: {"of": "another kind"}})
 
