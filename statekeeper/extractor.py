@@ -31,6 +31,7 @@ from statekeeper.maintenance import (
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
+from statekeeper.next_command import RunCommands
 from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
 from statekeeper.runner import RunIdentity, Runner
@@ -244,6 +245,11 @@ class StatefulDataExtractor(DataExtractor):
         return cls(pipeline, identity, reporter=reporter, spark=spark)
 
     @property
+    def commands(self) -> RunCommands:
+        """What a person types next about this run."""
+        return self._runner.commands
+
+    @property
     def base_path(self) -> Path:
         """The folder under which all output lies."""
         return self.pipeline.base_path
@@ -263,8 +269,15 @@ class StatefulDataExtractor(DataExtractor):
         return _on_its_disk(self._runner).run(selected, is_forced=force_reprocess)
 
     def resume(self) -> RunReport:
-        """Go on with the tables that this run has and that are not complete."""
-        return _on_its_disk(self._runner).run(self._of_this_run(), is_forced=False)
+        """Bring every table of the configuration to `complete`, also those that this run was not asked for before."""
+        self._warn_of_lost_tables(self._manifest)
+        return _on_its_disk(self._runner).run(self.pipeline.tables, is_forced=False)
+
+    def resume_begun(self) -> RunReport:
+        """Go on with the tables that this run has; the report names those that the configuration has besides."""
+        begun = self._of_this_run()
+        others = tuple(config.table for config in self.pipeline.tables if config not in begun)
+        return _on_its_disk(self._runner).run(begun, is_forced=False).with_unbegun(others)
 
     def status(self) -> RunStatus:
         """How the tables of this run are, read from their files alone.
@@ -325,15 +338,19 @@ class StatefulDataExtractor(DataExtractor):
         return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter, spark=self._spark)
 
     def _of_this_run(self) -> tuple[ExtractionConfig, ...]:
-        manifest = load_manifest(LocalDisk(), self.base_path, self.identity.run_id)
+        manifest = self._manifest
         if manifest is None:
             return self.pipeline.tables
         self._warn_of_lost_tables(manifest)
         return tuple(config for config in self.pipeline.tables if config.table in manifest.tables)
 
-    def _warn_of_lost_tables(self, manifest: RunManifest) -> None:
+    @property
+    def _manifest(self) -> RunManifest | None:
+        return load_manifest(LocalDisk(), self.base_path, self.identity.run_id)
+
+    def _warn_of_lost_tables(self, manifest: RunManifest | None) -> None:
         configured = {config.table for config in self.pipeline.tables}
-        for table in manifest.tables:
+        for table in manifest.tables if manifest else ():
             if table not in configured:
                 self._reporter.warning(table.key, "is no longer in the configuration and is left as it is")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from datetime import datetime
+from functools import partial, reduce
 from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Verify
@@ -23,13 +25,17 @@ from statekeeper.errors import (
 from statekeeper.fingerprint import fingerprint_of
 from statekeeper.history import baseline_of, scope_or_watermarks
 from statekeeper.lifecycle import Lifecycle, Trigger
+from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
+from statekeeper.model.table import TableRef
+from statekeeper.next_command import quoted
+from statekeeper.next_steps import next_steps
 from statekeeper.opening import opening_of
 from statekeeper.planning import PlanSpec, advise_on_table, compare_table, describe_table, make_plan
 from statekeeper.publication import sweep
-from statekeeper.report import Outcome, RunReport, TableReport
+from statekeeper.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run import Run
 from statekeeper.runner import Interruption, Runner
 from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
@@ -37,11 +43,14 @@ from statekeeper.schemas.models import load_model
 from statekeeper.snapshots import described
 from statekeeper.store.durable import NO_FENCE, move, storage_errors
 from statekeeper.store.lock import acquire, peek
+from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.owner import this_process
+from statekeeper.store.probe import disk_under
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verification import VerifySpec, verify_published
 from statekeeper.work import JobSource
 
+_LOG = logging.getLogger("statekeeper.verify")
 Value = TypeVar("Value")
 
 
@@ -70,24 +79,45 @@ def compare_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> Diff
 
 
 def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunReport:
-    """Check in full what each table has published. A table that is not complete counts as failed."""
+    """Check in full what each table has published. A table that is not complete counts as failed.
+
+    What is found is recorded in the run's manifest, so that `status` shows it until it is mended.
+    """
+    verified = _each(runner, tables, _verify)
+    _record_found(runner, verified)
+    reports = tuple(each.report for each in verified)
     return RunReport(
         run_id=runner.identity.run_id,
         pipeline=runner.pipeline.name,
         extraction_date=runner.identity.extraction_date.isoformat(),
         base_path=str(runner.pipeline.base_path),
-        tables=_each(runner, tables, _verify),
+        tables=reports,
         duration_seconds=0.0,
+        next_steps=next_steps(map(standing_of, reports), runner.commands),
     )
 
 
 def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: State | None) -> tuple[str, ...]:
     """Put the tables that are in state `only` (None: in any) back to `pending`; returns their keys.
 
+    Failed, too, is what the run's manifest says has failed.
+
     Raises:
         LockHeld: a run is at work on one of them; those before it were reset.
     """
-    return tuple(config.table.key for config in tables if _reset(runner, config, only=only))
+    recorded: set[TableRef] = set()
+    if only is State.FAILED:
+        manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
+        recorded = {found.table for found in manifest.failures} if manifest else set()
+    done = tuple(
+        config.table for config in tables if _reset(runner, config, only=None if config.table in recorded else only)
+    )
+
+    def change(manifest: RunManifest | None) -> RunManifest | None:
+        return reduce(RunManifest.without_failure, done, manifest) if manifest else None
+
+    update_manifest(runner.disk, runner.pipeline.output, runner.identity.run_id, change)
+    return tuple(table.key for table in done)
 
 
 def _each(
@@ -221,26 +251,66 @@ def _verdict(record: StateRecord, trigger: Trigger | None) -> Verdict:
     return Verdict.RESTART if trigger is Trigger.RESTART else Verdict.RESUME
 
 
-async def _verify(config: ExtractionConfig, run: Run) -> TableReport:
+@dataclass(frozen=True)
+class _Verified:
+    """What came of verifying a table; `plan_id` is that of the published data that was looked at."""
+
+    report: TableReport
+    plan_id: str | None
+
+    def found_in(self, manifest: RunManifest, *, at: datetime) -> RunManifest:
+        """The manifest with what was found here. What a run found wrong is not mended by data that holds."""
+        table, failure = self.report.table, self.report.failure
+        if self.plan_id is None:
+            return manifest
+        if failure is not None:
+            found = TableFailure(table=table, found_by=FoundBy.VERIFY, at=at, failure=failure, plan_id=self.plan_id)
+            return manifest.with_failure(found)
+        earlier = manifest.failure_of(table)
+        return manifest.without_failure(table) if earlier and earlier.found_by is FoundBy.VERIFY else manifest
+
+
+def _record_found(runner: Runner, verified: tuple[_Verified, ...]) -> None:
+    output, run_id = runner.pipeline.output, runner.identity.run_id
+    base_path, at = runner.pipeline.base_path, runner.clock()
+
+    def change(manifest: RunManifest | None) -> RunManifest | None:
+        if manifest is None:
+            return None
+        return reduce(lambda known, each: each.found_in(known, at=at), verified, manifest)
+
+    try:
+        manifest = load_manifest(runner.disk, base_path, run_id)
+        if change(manifest) != manifest:  # else there is nothing to write, perhaps where nothing may be written
+            update_manifest(disk_under(base_path, output.writes), output, run_id, change)
+    except StatekeeperError as error:
+        _LOG.warning("what was found could not be recorded, so `status` does not show it: %s", error.message)
+
+
+async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
     layout = run.layout_of(config)
     report = TableReport(table=config.table, outcome=Outcome.SKIPPED, reason="verified")
+    plan_id = None
     try:
         do = run.threads.disk.do
         record = await do(LocalStateStore(run.disk, layout.state, NO_FENCE).load)
         if record is None or record.published is None:
-            raise DataError(f"{config.table.key} is not complete: nothing is published", hint="run or resume it")
+            resume = quoted(run.commands.resume())
+            raise DataError(f"{config.table.key} is not complete: nothing is published", hint=f"extract it: {resume}")
+        plan_id = record.published.plan_id if record.state is State.COMPLETE else None
         spec = VerifySpec(layout, record.published, Verify.FULL)
         damage = await do(run.snapshots.why_outdated, config, record.published.snapshot)
         damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
         if damage:
-            raise DataError(f"{config.table.key}: {damage}", hint="the next run extracts this table anew")
+            again = quoted(run.commands.run(table=config.table.key))
+            raise DataError(f"{config.table.key}: {damage}", hint=f"extract it anew: {again}")
     except StatekeeperError as error:
         failure = Failure.of(error, failed_in=State.COMPLETE)
-        return report.model_copy(update={"outcome": Outcome.FAILED, "failure": failure, "reason": error.message})
+        failed = {"outcome": Outcome.FAILED, "failure": failure, "reason": error.message}
+        return _Verified(report.model_copy(update=failed), plan_id)
     published = record.published
-    return report.model_copy(
-        update={"records": published.records, "bytes": published.bytes, "output_path": published.output_path}
-    )
+    holds = {"records": published.records, "bytes": published.bytes, "output_path": published.output_path}
+    return _Verified(report.model_copy(update=holds), plan_id)
 
 
 def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> bool:

@@ -49,24 +49,24 @@ class RunCommands:
     def run(self, *, table: str | None = None) -> str:
         """Extracts what is not complete: of the whole config, or one table of it."""
         if self.config is None:
-            return "make the same call again"
+            return "repeat the same call or command"
         return command("run", self.config, *self._tables_option, *self._new_run, *_table_option(table))
 
     def force(self, *, table: str | None = None) -> str:
         """Extracts again what is complete: everything, or one table."""
         if self.config is None:
             of = f"for {table}" if table else "for all tables of the run at once"
-            return f"make the same call with force_reprocess=True {of}"
+            return f"repeat the same call with force_reprocess=True {of}"
         options = (*self._tables_option, *self._new_run, *_table_option(table))
         return command("run", self.config, *options, "--force-reprocess")
 
     def resume(self) -> str:
         """Goes on with what is not complete."""
-        return self._again("resume", in_python="make the same call again")
+        return self._again("resume", in_python="repeat the same call or command")
 
     def verify(self) -> str:
         """Checks what is published."""
-        return self._again("verify", in_python="make the same call again: it verifies what is complete")
+        return self._again("verify", in_python="repeat the same call or command: it verifies what is complete")
 
     def status(self) -> str:
         """Shows how the run stands."""

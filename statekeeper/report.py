@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from pydantic import computed_field
 
 from statekeeper.errors import NO_SOURCE
 from statekeeper.model.base import Frozen
+from statekeeper.model.manifest import NextStep
 from statekeeper.model.record import Failure, State
 from statekeeper.model.table import TableRef
+from statekeeper.next_steps import Standing
 from statekeeper.reporting import TableEnd
+
+_BY_WEIGHT = (0, 3, 1, 4)
+
+
+def worst_exit_code(*codes: int) -> int:
+    """The one that counts of several exit codes: interrupted over 4 over 1 over 3 over 0."""
+    return max(codes, key=lambda code: _BY_WEIGHT.index(code) if code in _BY_WEIGHT else code)
 
 
 class Outcome(StrEnum):
@@ -21,6 +31,8 @@ class Outcome(StrEnum):
     FAILED = "failed"
     HELD = "held"
     INTERRUPTED = "interrupted"
+    PENDING = "pending"
+    """The configuration has it, and the run was not asked for it."""
 
 
 class TableReport(Frozen):
@@ -56,6 +68,11 @@ class TableReport(Frozen):
         return self.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}
 
 
+def standing_of(table: TableReport) -> Standing:
+    """How a table stands after its turn."""
+    return Standing(table.table.key, table.is_good, table.failure.kind if table.failure else None)
+
+
 class RunReport(Frozen):
     """A run's outcomes. `interrupted_by` is the number of the signal that ended it early."""
 
@@ -66,18 +83,25 @@ class RunReport(Frozen):
     tables: tuple[TableReport, ...]
     duration_seconds: float
     interrupted_by: int | None = None
+    next_steps: tuple[NextStep, ...] = ()
+
+    def with_unbegun(self, tables: tuple[TableRef, ...]) -> Self:
+        """With tables that the configuration has and the run was not asked for, so that it is not called complete."""
+        reason = "the config has it, and this run was not asked for it"
+        unbegun = (TableReport(table=table, outcome=Outcome.PENDING, reason=reason) for table in tables)
+        return self.model_copy(update={"tables": (*self.tables, *unbegun)})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
-        """0 all complete; 130/143 interrupted, over 4 a source not reached, over 1 failed, over 3 held by another
-        runner.
+        """0 all complete; 130/143 interrupted, over 4 a source not reached, over 1 failed or never begun, over 3 held
+        by another runner.
         """
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         failures = [table.failure for table in self.tables if table.outcome is Outcome.FAILED]
         if any(failure and failure.kind in NO_SOURCE for failure in failures):
             return 4
-        if failures:
+        if failures or any(table.outcome is Outcome.PENDING for table in self.tables):
             return 1
         return 3 if any(table.outcome is Outcome.HELD for table in self.tables) else 0

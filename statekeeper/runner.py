@@ -17,7 +17,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
@@ -25,18 +24,20 @@ from statekeeper.engines.watched import WatchedEngine
 from statekeeper.errors import StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
-from statekeeper.model.manifest import LastRun, RunManifest
+from statekeeper.model.manifest import LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import RunCommands, quoted
-from statekeeper.report import Outcome, RunReport, TableReport
+from statekeeper.next_steps import Standing, next_steps
+from statekeeper.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
+from statekeeper.run_start import RunStart
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import save_last_run
 from statekeeper.store.manifest import ManifestChange, update_manifest
-from statekeeper.store.owner import this_process
+from statekeeper.store.owner import Liveness, liveness, this_process
 from statekeeper.threads import Threads
 from statekeeper.turn import perform
 from statekeeper.wait_watch import WaitWatch
@@ -78,7 +79,8 @@ class Runner:
             StorageError: the run's manifest could not be written; no table was begun.
         """
         started = self.clock()
-        manifest = self._begin(tables, started)
+        start = self._start(tables, started)
+        manifest = self._begin(start)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
             run.recorded.update((found.table, found) for found in manifest.failures)
@@ -107,8 +109,8 @@ class Runner:
             # A signal that came when everything was done has interrupted nothing.
             interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
         )
-        self._end(manifest, ended, report.exit_code)
-        return report
+        manifest = self._end(start, ended, report.exit_code) or manifest
+        return report.model_copy(update={"next_steps": self._next_steps(reports, manifest.unbegun)})
 
     def within_engine(
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
@@ -209,11 +211,26 @@ class Runner:
             working_folder=Path.cwd(),
         )
 
-    def _begin(self, tables: tuple[ExtractionConfig, ...], started: datetime) -> RunManifest:
+    def _start(self, tables: tuple[ExtractionConfig, ...], at: datetime) -> RunStart:
+        identity = self.identity
+        return RunStart(
+            pipeline=self.pipeline,
+            run_id=identity.run_id,
+            extraction_date=identity.extraction_date,
+            config_path=identity.config_path,
+            tables_path=identity.tables_path,
+            tables=frozenset(config.table for config in tables),
+            owner=this_process(),
+            at=at,
+            commands=self.commands,
+            is_gone=lambda owner: liveness(owner) is Liveness.DEAD,
+        )
+
+    def _begin(self, start: RunStart) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
         base_path = self.pipeline.base_path
         self._sweep_mailboxes(base_path)
-        begun = self._update_manifest(lambda earlier: self._begun(earlier, tables, started))
+        begun = self._update_manifest(start.begun)
         assert begun is not None, "a run that begins has a manifest"
         last_run = LastRun(
             run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
@@ -224,25 +241,6 @@ class Runner:
             _LOG.warning("this run will not be known as the last one: %s", error.message)
         return begun
 
-    def _begun(
-        self, earlier: RunManifest | None, tables: tuple[ExtractionConfig, ...], started: datetime
-    ) -> RunManifest:
-        joined = self._joined(earlier, {config.table for config in tables})
-        return RunManifest(
-            run_id=self.identity.run_id,
-            pipeline=self.pipeline.name,
-            extraction_date=self.identity.extraction_date.isoformat(),
-            config_path=self.identity.config_path,
-            tables_path=self.identity.tables_path,
-            config_fingerprint=self.pipeline.fingerprint,
-            base_path=str(self.pipeline.base_path),
-            engine=self.pipeline.execution.engine.value,
-            statekeeper_version=__version__,
-            tables=joined,
-            started_at=started,
-            failures=tuple(found for found in earlier.failures if found.table in joined) if earlier else (),
-        )
-
     def _sweep_mailboxes(self, base_path: Path) -> None:
         """Remove what drivers of this run on Spark left who died, whichever engine goes on with it."""
         any_of_run = spark_mailbox(base_path, self.identity.run_id, "").name
@@ -251,26 +249,20 @@ class Runner:
 
             sweep_dead_mailboxes(base_path, self.identity.run_id)
 
-    def _end(self, manifest: RunManifest, ended: datetime, exit_code: int) -> None:
-        """Write down how the run ended, in the manifest as it is now: others may have begun tables of the run since."""
-        changes = {"ended_at": ended, "exit_code": exit_code}
+    def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
+        left = (Standing(table.key, is_complete=False) for table in unbegun)
+        return next_steps((*map(standing_of, reports), *left), self.commands)
+
+    def _end(self, start: RunStart, ended: datetime, exit_code: int) -> RunManifest | None:
+        """Write down how the run ended, in the manifest as it is now; None where that cannot be written."""
         try:
-            self._update_manifest(lambda latest: (latest or manifest).model_copy(update=changes))
+            return self._update_manifest(lambda latest: start.ended(latest, at=ended, exit_code=exit_code))
         except StatekeeperError as error:  # what became of the tables is in their states, and is reported all the same
             _LOG.warning("the end of this run could not be written down: %s", error.message)
+            return None
 
     def _update_manifest(self, change: ManifestChange) -> RunManifest | None:
         return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
-
-    def _joined(self, earlier: RunManifest | None, tables: set[TableRef]) -> tuple[TableRef, ...]:
-        """The tables of a run: those that it had before, and those that it is begun with now.
-
-        What a configuration no longer has is left out; without one, every call brings tables of its own.
-        """
-        before = earlier.tables if earlier else ()
-        configured = tuple(config.table for config in self.pipeline.tables)
-        gone = [table for table in before if table not in configured] if self.identity.config_path is None else []
-        return (*gone, *(table for table in configured if table in tables or table in before))
 
 
 def _read_anew(manifest: RunManifest, tables: tuple[ExtractionConfig, ...]) -> set[str]:

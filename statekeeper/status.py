@@ -6,31 +6,39 @@ and changes nothing; it must never import Arrow or a database driver (a lint hol
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from statekeeper import layout
+from statekeeper.config.identity import ConfigIdentity
+from statekeeper.config.outline import outline_of
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.manifest import (
     ChunkProgress,
+    FoundBy,
     LastRun,
+    ProcessStatus,
     RunManifest,
     RunStatus,
+    TableFailure,
     TableStateFailure,
     TableStatus,
     run_id_of,
 )
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
-from statekeeper.next_command import command, quoted
+from statekeeper.next_command import RunCommands, command, quoted
+from statekeeper.next_steps import Standing, next_steps
 from statekeeper.store.activity import load_activities
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.owner import Liveness, liveness
@@ -53,7 +61,12 @@ class RunLocation:
 
 
 def find_run(
-    cwd: Path, *, config_path: Path | None, base_path: Path | None, day: date | None = None, run_id: str | None = None
+    cwd: Path,
+    *,
+    config: ConfigIdentity | None,
+    base_path: Path | None,
+    day: date | None = None,
+    run_id: str | None = None,
 ) -> RunLocation:
     """The run that a command means.
 
@@ -73,14 +86,17 @@ def find_run(
                 hint="run `statekeeper run CONFIG` first, or name a config",
             )
         base_path, known = cwd / last.base_path, last.run_id
-        config_path = Path(last.config_path) if last.config_path else None
+        if day is not None and last.config_path is not None:
+            config = ConfigIdentity.of(Path(last.config_path), environ=os.environ)
     if known is None or day is not None:
-        known = _newest_run(base_path, config_path, day)
+        known = _newest_run(base_path, config, day)
     wanted = run_id or known
     if wanted is None:
         of = f"run of {day}" if day else "run"
-        first = command("run", str(config_path or "CONFIG"), *(("--date", day.isoformat()) if day else ()))
-        raise UsageError(f"{config_path or cwd} has no {of} under {base_path}", hint=f"run {quoted(first)} first")
+        first = command("run", str(config.path if config else "CONFIG"), *(("--date", day.isoformat()) if day else ()))
+        raise UsageError(
+            f"{config.path if config else cwd} has no {of} under {base_path}", hint=f"run {quoted(first)} first"
+        )
     if not layout.manifest_file(base_path, wanted).exists():
         others = ", ".join(path.stem for path in _manifests(base_path)[:_RUNS_NAMED])
         raise UsageError(
@@ -88,16 +104,6 @@ def find_run(
             hint=f"the newest there: {others}" if others else "run `statekeeper run CONFIG` first",
         )
     return RunLocation(base_path=base_path, run_id=wanted)
-
-
-def is_of_config(manifest: RunManifest, config_path: Path | None) -> bool:
-    """Whether a run was started from this config file, by whichever path; None: from Python, without a config.
-
-    Both paths are followed now: what is at one path is one config, also where a link has been pointed elsewhere since.
-    """
-    if manifest.config_path is None or config_path is None:
-        return manifest.config_path is None and config_path is None
-    return Path(manifest.config_path).resolve() == config_path.resolve()
 
 
 def last_run(cwd: Path) -> LastRun | None:
@@ -126,34 +132,53 @@ def read_manifest(base_path: Path, run_id: str) -> RunManifest:
         raise UsageError(f"the run {run_id!r} cannot be read: {error}") from error
 
 
-def read_status(base_path: Path, run_id: str, *, liveness_of: Callable[[Owner], Liveness] = liveness) -> RunStatus:
-    """How the run `run_id` stands now.
+def read_status(
+    base_path: Path,
+    run_id: str,
+    *,
+    working_folder: Path | None = None,
+    liveness_of: Callable[[Owner], Liveness] = liveness,
+) -> RunStatus:
+    """How the run `run_id` stands now, also as to tables of its config that it was never asked to extract.
+
+    `working_folder` is where the next steps are typed.
 
     Raises:
         UsageError, StateDamaged: there is no manifest, or it is damaged. A table's damaged state is part of the answer.
     """
-    manifest = read_manifest(base_path, run_id)
-    waits = _waits(base_path, run_id, liveness_of)
+    manifest, looked_up = read_manifest(base_path, run_id), functools.cache(liveness_of)
+    waits = _waits(base_path, run_id, looked_up)
     day = date.fromisoformat(manifest.extraction_date)
     tables: list[TableStatus] = []
     owners: dict[Owner, bool] = {}
-    for table in manifest.tables:
+    for table in dict.fromkeys((*manifest.tables, *_listed_now(manifest))):
         files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
-        record, failure = _read_record(files, table, run_id)
-        told = _table_status(table, record, failure, files)
-        tables.append(told.model_copy(update={"waiting": waits.get(table.key)}))
+        record, damage = _read_record(files, table, run_id)
+        status = _table_status(table, record, damage, files).model_copy(update={"waiting": waits.get(table.key)})
+        is_at_work = record is not None and record.owner is not None and record.state not in _FINISHED
         if record is not None and record.owner is not None:
-            is_unfinished = record.state not in _FINISHED
-            owners[record.owner] = owners.get(record.owner, False) or is_unfinished
+            owners[record.owner] = owners.get(record.owner, False) or is_at_work
+            is_at_work = is_at_work and looked_up(record.owner) is Liveness.ALIVE
+        tables.append(status if is_at_work else _with_found(status, record, manifest.failure_of(table)))
     # The owner of a finished table alone says nothing after the run's end: it may be a notebook that lives on.
-    workers = [owner for owner, has_unfinished in owners.items() if has_unfinished or manifest.ended_at is None]
-    is_running = any(liveness_of(owner) is Liveness.ALIVE for owner in workers)
+    at_work = [owner for owner, has_unfinished in owners.items() if has_unfinished or manifest.ended_at is None]
+    since = {process.owner: process.since for process in manifest.processes}
+    processes = tuple(
+        _process(owner, since.get(owner), looked_up(owner)) for owner in {**since, **dict.fromkeys(at_work)}
+    )
+    state = _run_state({table.state for table in tables}, is_running=any(one.liveness == "alive" for one in processes))
     return RunStatus(
         run_id=run_id,
         pipeline=manifest.pipeline,
         extraction_date=manifest.extraction_date,
-        state=_run_state({table.state for table in tables}, is_running=is_running),
+        state=state,
         tables=tuple(tables),
+        processes=processes,
+        next_steps=next_steps(
+            map(_standing, tables),
+            commands_of(manifest, working_folder or Path.cwd()),
+            is_running=state == "running",
+        ),
     )
 
 
@@ -166,6 +191,54 @@ def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness
         if liveness_of(activity.owner) is not Liveness.DEAD
         for wait in activity.waits
     }
+
+
+def _listed_now(manifest: RunManifest) -> tuple[TableRef, ...]:
+    """The tables that the run is to have: what its config says now or, where it cannot be read, what it said last."""
+    if manifest.config_path is None:
+        return manifest.listed
+    tables_path = Path(manifest.tables_path) if manifest.tables_path else None
+    outline = outline_of(Path(manifest.config_path), environ=os.environ, tables_path=tables_path)
+    if outline is None or outline.tables is None:
+        return manifest.listed
+    others = (each for each in manifest.lists if each.tables_path != manifest.tables_path)
+    return (*outline.tables, *(table for each in others for table in each.tables))
+
+
+def commands_of(manifest: RunManifest, working_folder: Path) -> RunCommands:
+    """The commands about a run on disk, as they are typed in `working_folder`."""
+    return RunCommands.of(
+        pipeline=manifest.pipeline,
+        extraction_date=date.fromisoformat(manifest.extraction_date),
+        run_id=manifest.run_id,
+        config_path=Path(manifest.config_path) if manifest.config_path else None,
+        tables_path=Path(manifest.tables_path) if manifest.tables_path else None,
+        working_folder=working_folder,
+    )
+
+
+def _process(owner: Owner, since: datetime | None, found: Liveness) -> ProcessStatus:
+    return ProcessStatus(host=owner.host, pid=owner.pid, since=since, liveness=found.value)
+
+
+def _standing(table: TableStatus) -> Standing:
+    kind = FailureKind(table.failure.kind) if table.failure else None
+    return Standing(
+        table.key, table.state == "complete", FailureKind.STATE_DAMAGED if table.state == "damaged" else kind
+    )
+
+
+def _with_found(status: TableStatus, record: StateRecord | None, found: TableFailure | None) -> TableStatus:
+    """The status with the failure that the manifest has of the table, if it still says something of it.
+
+    What `verify` found is of the data that was published then.
+    """
+    if found is None or status.state == "damaged":
+        return status
+    published = record.published if record is not None and record.state is State.COMPLETE else None
+    if found.found_by is FoundBy.VERIFY and (published is None or published.plan_id != found.plan_id):
+        return status
+    return status.model_copy(update={"state": State.FAILED.value, "failure": _failure(found.failure)})
 
 
 def _run_state(states: set[str], *, is_running: bool) -> RunState:
@@ -256,7 +329,7 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
     return ChunkProgress(done=sum(bool(_RECEIPT_NAME.match(name)) for name in receipts), total=total)
 
 
-def _newest_run(base_path: Path, config_path: Path | None, day: date | None) -> str | None:
+def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None) -> str | None:
     """The newest run of a config (None: of Python); of those of a `day`, the one with the default id."""
     newest: str | None = None
     for path in _manifests(base_path):
@@ -264,7 +337,8 @@ def _newest_run(base_path: Path, config_path: Path | None, day: date | None) -> 
             manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
         except (OSError, StateDamaged):
             continue  # it can be named by --run-id, which then says what is wrong with it
-        if not is_of_config(manifest, config_path) or (day and manifest.extraction_date != day.isoformat()):
+        is_meant = manifest.config_path is None if config is None else config.owns(manifest)
+        if not is_meant or (day and manifest.extraction_date != day.isoformat()):
             continue
         newest = newest or manifest.run_id
         if day is None or manifest.run_id == run_id_of(manifest.pipeline, day):

@@ -27,6 +27,7 @@ from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal
 from statekeeper.logs import LogFormat
+from statekeeper.model.manifest import NextStep
 from statekeeper.status import read_status
 
 _WATCH_SECONDS = 1.0
@@ -124,11 +125,11 @@ def resume(
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
-    """Go on with a run: only its tables that are not complete. Without CONFIG: the last run of this directory."""
+    """Go on with a run of CONFIG: every table that is not complete. Without CONFIG: the tables of the last run here."""
     again = RunRequest.again(config, day, run_id, engine=engine, workers=workers)
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
-        report = extractor.resume()
+        report = extractor.resume() if config is not None else extractor.resume_begun()
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
@@ -137,10 +138,25 @@ def resume(
 @options.known_date
 @options.known_run_id
 @options.as_json
+@click.option("--failed", "is_failed_only", is_flag=True, help="Only the tables that failed.")
+@click.option(
+    "--exit-code",
+    "has_exit_code",
+    is_flag=True,
+    help="End with 0 if all is complete, 3 while it runs, 1 or 4 if not: a table failed, or is not begun or finished.",
+)
 @click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
 @in_terminal
 def status(
-    terminal: Terminal, *, config: Path | None, day: date | None, run_id: str | None, is_json: bool, watch: bool
+    terminal: Terminal,
+    *,
+    config: Path | None,
+    day: date | None,
+    run_id: str | None,
+    is_json: bool,
+    is_failed_only: bool,
+    has_exit_code: bool,
+    watch: bool,
 ) -> int:
     """Show how a run stands, from its files alone. Without CONFIG: the last run of this directory."""
     found = locate(config, day, run_id)
@@ -148,9 +164,10 @@ def status(
         current = read_status(found.base_path, found.run_id)
         if watch and not is_json:
             terminal.screen.clear()
-        terminal.show(current, render.show_status, is_json=is_json)
+        shown = current.only_failed() if is_failed_only else current
+        terminal.show(shown, render.show_status, is_json=is_json)
         if not watch or current.state != "running":
-            return 0
+            return current.exit_code if has_exit_code else 0
         sys.stdout.flush()
         time.sleep(_WATCH_SECONDS)
 
@@ -234,11 +251,13 @@ def reset(
         raise click.UsageError("say which tables: either --failed, or --table NAME (several times)")
     with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False) as extractor:
         keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
+        step = NextStep(command=extractor.commands.resume(), when="to extract what was reset")
     for key in keys:
         terminal.screen.line(f"{key} is reset")
-    terminal.screen.line(
-        "`statekeeper resume` extracts what was reset" if keys else "no table failed: nothing to reset"
-    )
+    if keys:
+        render.show_next((step,), terminal.screen)
+    else:
+        terminal.screen.line("no table failed: nothing to reset" if failed else "nothing to reset: not begun yet")
     return 0
 
 

@@ -95,8 +95,7 @@ def app(
         click.echo(_WARNING, err=True)
     given = _Given(**named, is_databricks=is_databricks)  # type: ignore[arg-type]  # click has made each value of its option's type
     report = given.checked(typed).run(terminal, is_forced=force_reprocess)
-    show = render.show_run_without_config if given.config is None else render.show_run
-    return terminal.show_result(report, show, is_json=is_json)
+    return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,12 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import assert_never
 
 from statekeeper.amounts import count, duration, plural, size
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
-from statekeeper.model.manifest import RunStatus, TableStatus
+from statekeeper.model.manifest import NextStep, ProcessStatus, RunStatus
 from statekeeper.model.preview import PlanReport, TablePlan
 from statekeeper.report import Outcome, RunReport
+
+_AT_WORK = ("extracting", "validating")
+_ORDER = ("failed", "damaged", *_AT_WORK, "pending", "complete")
+_AROUND_TABLES = 8
+"""Lines of a terminal for what stands above and below the rows of tables."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +37,12 @@ def show_run(report: RunReport, screen: Screen) -> None:
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome})
 
 
-def show_run_without_config(report: RunReport, screen: Screen) -> None:
-    """The same of a run that no configuration describes: it cannot be resumed by its name alone."""
-    _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome}, again="the same command")
-
-
 def show_verification(report: RunReport, screen: Screen) -> None:
     """The same of a verification, which extracts nothing: what a run would skip is verified."""
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome} | {Outcome.SKIPPED: "verified"})
 
 
-def _show_outcomes(
-    report: RunReport, screen: Screen, words: Mapping[Outcome, str], *, again: str = "`statekeeper resume`"
-) -> None:
+def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, str]) -> None:
     columns = (
         Column("table", fit=Fit.SHORTEN),
         Column("result"),
@@ -82,8 +81,7 @@ def _show_outcomes(
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
     screen.line(f"{report.run_id}: {counted}{took}")
     screen.line(f"files: {report.base_path}")
-    if report.exit_code != 0:
-        screen.line(f"next: {again} goes on from here; `statekeeper status` shows it again")
+    show_next(report.next_steps, screen)
 
 
 def run_json(report: RunReport) -> str:
@@ -92,7 +90,13 @@ def run_json(report: RunReport) -> str:
 
 
 def show_status(status: RunStatus, screen: Screen) -> None:
-    """How a run stands: a row per table, failures with hints, and the state of the whole."""
+    """How a run stands: failures first, then what is at work, then the rest; why, the whole, and what to type next.
+
+    On a terminal the rest is left to the count of the whole where there are more tables than lines.
+    """
+    tables = sorted(status.tables, key=lambda table: _ORDER.index(table.state))
+    if screen.is_terminal and len(tables) > screen.height - _AROUND_TABLES:
+        tables = [table for table in tables if table.has_failed or table.state in _AT_WORK]
     columns = (
         Column("table", fit=Fit.SHORTEN),
         Column("state"),
@@ -105,7 +109,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
     )
     rows = tuple(
         (
-            _key(table),
+            table.key,
             table.state,
             f"{table.chunks.done}/{table.chunks.total}" if table.chunks.total else "",
             count(table.records),
@@ -114,25 +118,52 @@ def show_status(status: RunStatus, screen: Screen) -> None:
             duration(table.duration_seconds),
             table.output_path or "",
         )
-        for table in status.tables
+        for table in tables
     )
     screen.grid(Grid(columns, rows))
-    _show_remarks(((_key(table), table.remarks) for table in status.tables), screen)
+    _show_remarks(((table.key, table.remarks) for table in tables), screen)
     _show_troubles(
-        [_Trouble(_key(table), table.failure.message, table.failure.hint) for table in status.tables if table.failure],
+        [_Trouble(table.key, table.failure.message, table.failure.hint) for table in tables if table.failure],
         screen,
     )
     _show_waits(status, screen, now=datetime.now(UTC))
-    screen.line()
+    if rows:
+        screen.line()
     counted = _counted(table.state for table in status.tables)
     screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {counted}")
+    for process in status.processes:
+        screen.line(_process(process))
+    show_next(status.next_steps, screen)
+
+
+def show_next(steps: Iterable[NextStep], screen: Screen) -> None:
+    """What to type next, a line each."""
+    for step in steps:
+        screen.line(f"next: {step.command}" if step.when is None else f"next, {step.when}: {step.command}")
+
+
+def _process(process: ProcessStatus) -> str:
+    where = f"process {process.pid} on {process.host}"
+    match process.liveness:
+        case "alive":
+            return f"{where} is at work on it" + (f" since {_moment(process.since)}" if process.since else "")
+        case "dead":
+            return f"{where} is gone: it ended without a word"
+        case "unknown":
+            return f"{where} may be at work on it: it is on another machine, and cannot be seen from here"
+        case _ as never:
+            assert_never(never)
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show_waits(status: RunStatus, screen: Screen, *, now: datetime) -> None:
     for table in status.tables:
         if table.waiting:
             waited = duration((now - table.waiting.since).total_seconds())
-            screen.line(f"{_key(table)} has waited {waited} for {table.waiting.what}")
+            screen.line(f"{table.key} has waited {waited} for {table.waiting.what}")
 
 
 def status_json(status: RunStatus) -> str:
@@ -212,10 +243,6 @@ def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
     screen.line(trouble.message if is_named else f"{trouble.table}: {trouble.message}")
     if trouble.hint:
         screen.line(f"  hint: {trouble.hint}")
-
-
-def _key(table: TableStatus) -> str:
-    return ".".join(part for part in (table.source_name, table.schema_name, table.table_name) if part)
 
 
 def _counted(words: Iterable[str]) -> str:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from statekeeper.config.base_path import base_path_of
+from statekeeper.config.identity import ConfigIdentity
+from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
 from statekeeper.status import RunLocation, find_run, read_manifest
 
@@ -58,9 +61,8 @@ class RunRequest:
 
 def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:
     """Where the run is that CONFIG, --date and --run-id name; without them, the last run of this directory."""
-    base_path = None
-    if config is not None:
-        from statekeeper.config.base_path import base_path_of
-
-        base_path = base_path_of(config, environ=os.environ)
-    return find_run(Path.cwd(), config_path=config, base_path=base_path, day=day, run_id=run_id)
+    if config is None:
+        return find_run(Path.cwd(), config=None, base_path=None, day=day, run_id=run_id)
+    base_path = base_path_of(config, environ=os.environ)
+    identity = ConfigIdentity.of(Path(expanded(str(config))), environ=os.environ)
+    return find_run(Path.cwd(), config=identity, base_path=base_path, day=day, run_id=run_id)

@@ -102,6 +102,11 @@ class Screen:
             *before, last = [_styled(cell, _STYLES.get(cell.strip(), "")) for cell in row]
             self.line("  ".join([*before, last.rstrip()]).rstrip())
 
+    @property
+    def height(self) -> int:
+        """How many lines a person sees at once."""
+        return shutil.get_terminal_size().lines
+
     def clear(self) -> None:
         """An empty screen, on a terminal."""
         if self.is_terminal:

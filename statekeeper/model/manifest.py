@@ -11,9 +11,10 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
+from statekeeper.errors import NO_SOURCE
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
-from statekeeper.model.record import Failure
+from statekeeper.model.record import Failure, Owner
 from statekeeper.model.table import TableRef
 
 
@@ -43,6 +44,20 @@ class TableFailure(StoredValue):
     plan_id: str | None = Field(default=None, description="of the published data that `verify` found damaged")
 
 
+class TableList(StoredValue):
+    """The tables that a run was started with: all of a config, or of one `--tables` file of it."""
+
+    tables_path: str | None
+    tables: tuple[TableRef, ...]
+
+
+class RunProcess(StoredValue):
+    """A process that works on a run."""
+
+    owner: Owner
+    since: AwareDatetime
+
+
 class RunManifest(Document):
     """`<base_path>/_runs/<run_id>.json`: which tables a run has, and how it was started."""
 
@@ -62,6 +77,20 @@ class RunManifest(Document):
     ended_at: AwareDatetime | None = None
     exit_code: int | None = None
     failures: tuple[TableFailure, ...] = Field(default=(), description="what the tables' states cannot say")
+    lists: tuple[TableList, ...] = Field(
+        default=(), description="every table that the config, and each --tables file, had when the run was last started"
+    )
+    processes: tuple[RunProcess, ...] = Field(default=(), description="that have begun and not said that they ended")
+
+    @property
+    def listed(self) -> tuple[TableRef, ...]:
+        """Every table that the run is to have, also those that it was never asked to extract."""
+        return tuple(dict.fromkeys(table for listed in self.lists for table in listed.tables))
+
+    @property
+    def unbegun(self) -> tuple[TableRef, ...]:
+        """The tables that the run is to have and was never asked to extract."""
+        return tuple(table for table in self.listed if table not in self.tables)
 
     def failure_of(self, table: TableRef) -> TableFailure | None:
         """What is recorded here of a table."""
@@ -87,6 +116,13 @@ class LastRun(StoredValue):
     config_path: str | None
 
 
+class NextStep(Frozen):
+    """What a person types next; `when` says in which case, or what for."""
+
+    command: str
+    when: str | None = None
+
+
 class TableStateFailure(Frozen):
     """Why a table failed, as `status` shows it."""
 
@@ -101,6 +137,15 @@ class ChunkProgress(Frozen):
 
     done: int
     total: int
+
+
+class ProcessStatus(Frozen):
+    """A process that works on the run, or that ended without saying so."""
+
+    host: str
+    pid: int
+    since: AwareDatetime | None
+    liveness: Literal["alive", "dead", "unknown"] = Field(description="unknown: it runs on another machine")
 
 
 class TableStatus(Frozen):
@@ -122,6 +167,15 @@ class TableStatus(Frozen):
     remarks: tuple[str, ...] = Field(default=(), description="what a person should know of what is published")
     waiting: WaitStatus | None = Field(default=None, description="what a table of a running run waits for")
 
+    @property
+    def key(self) -> str:
+        """`source.schema.table`, or `source.table` without a schema."""
+        return ".".join(part for part in (self.source_name, self.schema_name, self.table_name) if part)
+
+    @property
+    def has_failed(self) -> bool:
+        return self.state in {"failed", "damaged"}
+
 
 class RunStatus(Frozen):
     """`status --json`."""
@@ -131,3 +185,18 @@ class RunStatus(Frozen):
     extraction_date: str
     state: Literal["pending", "running", "complete", "failed", "incomplete"]
     tables: tuple[TableStatus, ...]
+    processes: tuple[ProcessStatus, ...] = ()
+    next_steps: tuple[NextStep, ...] = ()
+
+    def only_failed(self) -> Self:
+        """The same with its failed tables alone; `state` stays that of the whole."""
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.has_failed)})
+
+    @property
+    def exit_code(self) -> int:
+        """What `status --exit-code` ends with: 0 complete, 3 running; else 4 a source was not reached, and 1."""
+        if self.state == "complete":
+            return 0
+        if self.state == "running":
+            return 3
+        return 4 if any(table.failure and table.failure.kind in NO_SOURCE for table in self.tables) else 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from statekeeper import layout
+from statekeeper.config.identity import ConfigIdentity
 from statekeeper.errors import StateDamaged, UsageError
 from statekeeper.model.manifest import RunStatus, TableStatus
 from statekeeper.model.record import Owner, State
@@ -201,16 +202,20 @@ def test_damaged_manifest_is_an_error(run: RunOnDisk) -> None:
         _status(run)
 
 
+def _identity(path: Path) -> ConfigIdentity:
+    return ConfigIdentity.of(path, environ={})
+
+
 def test_last_run_of_the_directory_is_found(run: RunOnDisk) -> None:
     run.write_manifest("A")
-    found = find_run(run.cwd, config_path=None, base_path=None, run_id=None)
+    found = find_run(run.cwd, config=None, base_path=None, run_id=None)
     assert (found.base_path, found.run_id) == (run.base_path, run.run_id)
 
 
 def test_another_run_under_the_same_base_path_is_found_by_its_id(run: RunOnDisk) -> None:
     RunOnDisk(run.cwd, run_id="demo-20260105").write_manifest("A")
     run.write_manifest("A")
-    found = find_run(run.cwd, config_path=None, base_path=None, run_id="demo-20260105")
+    found = find_run(run.cwd, config=None, base_path=None, run_id="demo-20260105")
     assert found.run_id == "demo-20260105"
 
 
@@ -220,7 +225,7 @@ def test_newest_run_of_a_config_is_found(run: RunOnDisk) -> None:
         RunOnDisk(run.cwd, run_id=run_id).write_manifest("A", config_path=path)
         manifest = layout.manifest_file(run.base_path, run_id)
         os.utime(manifest, (1_000_000 - age, 1_000_000 - age))
-    assert find_run(run.cwd, config_path=config, base_path=run.base_path, run_id=None).run_id == "new"
+    assert find_run(run.cwd, config=_identity(config), base_path=run.base_path, run_id=None).run_id == "new"
 
 
 @pytest.mark.parametrize("started_by", ["real path", "link", "dots"])
@@ -240,7 +245,7 @@ def test_run_of_a_config_is_found_by_whichever_path_the_config_is_named(
         "relative": Path("demo.yml"),
     }
     run.write_manifest("A", config_path=str(paths[started_by]))
-    found = find_run(run.cwd, config_path=paths[asked_by], base_path=run.base_path)
+    found = find_run(run.cwd, config=_identity(paths[asked_by]), base_path=run.base_path)
     assert found.run_id == run.run_id
 
 
@@ -252,7 +257,7 @@ def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOn
         os.utime(layout.manifest_file(run.base_path, run_id), (1_000_000 - age, 1_000_000 - age))
 
     def found(day: date | None) -> str:
-        return find_run(run.cwd, config_path=config, base_path=run.base_path, day=day).run_id
+        return find_run(run.cwd, config=_identity(config), base_path=run.base_path, day=day).run_id
 
     assert (found(None), found(DAY)) == ("again", "demo-20260106")
     layout.manifest_file(run.base_path, "demo-20260106").unlink()
@@ -265,10 +270,10 @@ def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOn
 def test_run_of_a_date_without_a_config_is_one_of_the_last_runs_config(run: RunOnDisk) -> None:
     RunOnDisk(run.cwd, run_id="other").write_manifest("A", config_path="/other.yml")
     run.write_manifest("A", config_path="/demo.yml")
-    assert find_run(run.cwd, config_path=None, base_path=None, day=DAY).run_id == run.run_id
+    assert find_run(run.cwd, config=None, base_path=None, day=DAY).run_id == run.run_id
     run.write_manifest("A")  # in Python
     RunOnDisk(run.cwd, run_id="extract").write_manifest("A")
-    assert find_run(run.cwd, config_path=None, base_path=None, day=DAY).run_id == "demo-20260106"
+    assert find_run(run.cwd, config=None, base_path=None, day=DAY).run_id == "demo-20260106"
 
 
 @pytest.mark.parametrize(
@@ -284,13 +289,18 @@ def test_unknown_run_is_a_usage_error_that_names_others(
     run.write_manifest("A")
     config_path = run.cwd / config if config else None
     with pytest.raises(UsageError, match=message) as caught:
-        find_run(run.cwd, config_path=config_path, base_path=run.base_path if config else None, run_id=run_id)
+        find_run(
+            run.cwd,
+            config=_identity(config_path) if config_path else None,
+            base_path=run.base_path if config else None,
+            run_id=run_id,
+        )
     assert hint in (caught.value.hint or "")
 
 
 def test_directory_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run is known here") as caught:
-        find_run(tmp_path, config_path=None, base_path=None, run_id=None)
+        find_run(tmp_path, config=None, base_path=None, run_id=None)
     assert caught.value.hint == "run `statekeeper run CONFIG` first, or name a config"
 
 
@@ -298,7 +308,7 @@ def test_unreadable_pointer_is_a_usage_error(run: RunOnDisk) -> None:
     run.write_manifest("A")
     (run.cwd / layout.LAST_RUN).write_text("{")
     with pytest.raises(UsageError, match="cannot be read"):
-        find_run(run.cwd, config_path=None, base_path=None, run_id=None)
+        find_run(run.cwd, config=None, base_path=None, run_id=None)
 
 
 _PROGRAM = """

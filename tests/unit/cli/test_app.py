@@ -101,10 +101,11 @@ def test_status_shows_tables_failures_and_hints(
     assert app.run_command(["status", *arguments]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["table", "state", "chunks", "rows", "size", "attempts", "time", "where"]
-    assert lines[1].split()[:6] == ["shop.HR.A", "complete", "12/12", "107", "4.1", "kB"]
-    assert lines[2].split() == ["shop.HR.B", "failed", "0/12", "2"]
+    assert lines[1].split() == ["shop.HR.B", "failed", "0/12", "2"]
+    assert lines[2].split()[:6] == ["shop.HR.A", "complete", "12/12", "107", "4.1", "kB"]
     assert lines[4:6] == ["shop.HR.B: no such table", "  hint: make it"]
-    assert lines[-1] == "demo-20260106 of 2026-01-06 is failed: 1 complete, 1 failed"
+    assert lines[7] == "demo-20260106 of 2026-01-06 is failed: 1 complete, 1 failed"
+    assert lines[-1] == "next: statekeeper resume demo.yml --date 2026-01-06"
 
 
 def test_status_json_satisfies_its_schema(run: RunOnDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,7 +120,8 @@ def test_status_json_satisfies_its_schema(run: RunOnDisk, tmp_path: Path, capsys
     Draft202012Validator(schema).validate(document)
     assert document["state"] == "failed"
     assert [table["state"] for table in document["tables"]] == ["complete", "failed", "extracting", "pending"]
-    assert set(document) == {"run_id", "pipeline", "extraction_date", "state", "tables"}
+    expected = {"run_id", "pipeline", "extraction_date", "state", "tables", "processes", "next_steps"}
+    assert set(document) == expected
     assert document["tables"][1]["failure"] == {
         "kind": "source",
         "code": "ORA-00942",

@@ -77,7 +77,7 @@ def test_an_unreachable_database_ends_with_4_and_a_warned_password_is_not_shown(
     assert data_extractor.run_command(words) == 4
     out, err = capsys.readouterr()
     assert "warning: --password shows the password" in err
-    assert "next: the same command goes on from here" in out
+    assert "next: repeat the same call or command" in out
     assert "s3cr3t-word" not in out + err
     assert not [path for path in here.rglob("*") if path.is_file() and b"s3cr3t-word" in path.read_bytes()]
 

@@ -7,6 +7,7 @@ import pytest
 from statekeeper.cli import render
 from statekeeper.cli.screen import Column, Grid, Screen
 from statekeeper.errors import FailureKind
+from statekeeper.model.manifest import NextStep
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State
@@ -20,6 +21,9 @@ def _table(name: str) -> TableRef:
     return TableRef(source_name="shop", table_name=name, path_name=name)
 
 
+RESUME = "statekeeper resume demo.yml --date 2026-01-06"
+
+
 def _report(*tables: TableReport) -> RunReport:
     return RunReport(
         run_id="demo-20260106",
@@ -28,6 +32,7 @@ def _report(*tables: TableReport) -> RunReport:
         base_path="data",
         tables=tables,
         duration_seconds=75.0,
+        next_steps=(NextStep(command=RESUME),) if any(not table.is_good for table in tables) else (),
     )
 
 
@@ -83,8 +88,8 @@ def test_run_shows_every_table_its_failure_and_where_the_files_are() -> None:
     assert "shop.B: no table B\n  hint: make it" in text
     assert "process 4711 on db1" in text
     assert "1 completed, 1 failed, 1 held, 1 skipped" in text
-    assert "data" in lines[-2]
-    assert "statekeeper resume" in lines[-1]
+    assert lines[-2] == "files: data"
+    assert lines[-1] == f"next: {RESUME}"
 
 
 def test_run_without_trouble_ends_with_where_the_files_are() -> None:

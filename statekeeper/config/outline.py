@@ -1,0 +1,75 @@
+"""The outline of a configuration: its pipeline's name and its tables, without asking for the rest of it.
+
+`status` compares it with what a run has. It must be quick, must not fail for want of a password, and connects to
+nothing, so it takes what is plainly written and leaves every check to the loader.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from statekeeper.config.document import Plain
+from statekeeper.config.references import fill_references
+from statekeeper.config.yaml_source import read_json, read_yaml
+from statekeeper.errors import ConfigError
+from statekeeper.model.table import TableRef
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a config plainly says.
+
+    `tables` is None where an entry is not plain; `fingerprint` is that of `Pipeline`.
+    """
+
+    pipeline: str | None
+    tables: tuple[TableRef, ...] | None
+    fingerprint: str
+
+
+def outline_of(path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None) -> Outline | None:
+    """The outline of a configuration file, with the tables of `tables_path` instead of its own; None if unreadable."""
+    try:
+        content = path.read_bytes()
+        listed = None if tables_path is None else tables_path.read_bytes()
+        config = _data(path, content, environ)
+        tables = config if tables_path is None or listed is None else _data(tables_path, listed, environ)
+    except (OSError, ValueError, ConfigError):
+        return None
+    if not isinstance(config, dict):
+        return None
+    entries = tables.get("tables") if isinstance(tables, dict) else tables
+    name = config.get("pipeline")
+    digest = hashlib.sha256(content + (b"" if listed is None else b"\0" + listed))
+    return Outline(name if isinstance(name, str) else None, _tables(entries, config), digest.hexdigest())
+
+
+def _data(path: Path, content: bytes, environ: Mapping[str, str]) -> Plain:
+    read = read_json if path.suffix == ".json" else read_yaml
+    document, _ = read(content.decode("utf-8-sig"), name=str(path))
+    return fill_references(document, environ)[0].data
+
+
+def _tables(entries: Any, config: Mapping[str, Any]) -> tuple[TableRef, ...] | None:
+    defaults, sources = config.get("defaults"), config.get("sources")
+    shared = defaults if isinstance(defaults, dict) else {}
+    only = {"source_name": next(iter(sources))} if isinstance(sources, dict) and len(sources) == 1 else {}
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        return None
+    tables = [_table({**only, **shared, **entry}) for entry in entries]
+    plain = tuple(table for table in tables if table is not None)
+    return plain if len(plain) == len(tables) else None
+
+
+def _table(entry: Mapping[str, Any]) -> TableRef | None:
+    table, source, schema = entry.get("table_name"), entry.get("source_name"), entry.get("schema_name")
+    path = entry.get("path_name") or table
+    if not (isinstance(table, str) and isinstance(source, str) and isinstance(path, str)):
+        return None
+    if not isinstance(schema, str | None) or any("${" in name for name in (table, source, path, schema or "")):
+        return None
+    return TableRef(source_name=source, schema_name=schema, table_name=table, path_name=path)

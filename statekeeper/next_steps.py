@@ -1,0 +1,47 @@
+"""Which commands come next, by how the tables of a run stand.
+
+Decides what mends what: a retry goes on from what is staged, so rows that broke the schema need an extraction of their
+own, and a state file that cannot be read must be reset first. How a command is spelt is `statekeeper.next_command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from statekeeper.errors import FailureKind
+from statekeeper.model.manifest import NextStep
+from statekeeper.next_command import RunCommands
+
+_MOST_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One table: complete, or why not; `failure` is None where it is only unfinished."""
+
+    key: str
+    is_complete: bool
+    failure: FailureKind | None = None
+
+
+def next_steps(
+    standings: Iterable[Standing], commands: RunCommands, *, is_running: bool = False
+) -> tuple[NextStep, ...]:
+    """What to type next, the first thing first."""
+    left = [standing for standing in standings if not standing.is_complete]
+    if not left:
+        return (NextStep(command=commands.verify(), when="to check again what is published"),)
+    if is_running:
+        return (NextStep(command=commands.status(), when="to see how it goes on"),)
+    damaged = [standing.key for standing in left if standing.failure is FailureKind.STATE_DAMAGED]
+    invalid = [standing.key for standing in left if standing.failure is FailureKind.VALIDATION]
+    steps = [NextStep(command=commands.reset(table=key), when="to give up its damaged state") for key in damaged]
+    if len(invalid) < len(left):
+        steps.append(NextStep(command=commands.resume()))
+    if len(invalid) > _MOST_NAMED:
+        steps.append(NextStep(command=commands.reset(), when="once rows and models agree, to read the tables again"))
+        steps.append(NextStep(command=commands.resume(), when="after that"))
+    else:
+        steps += [NextStep(command=commands.force(table=key), when="once rows and model agree") for key in invalid]
+    return tuple(steps)
