@@ -2,7 +2,7 @@
 
 A wheel task calls `main`, whose parameters are `--name=value` arguments; a notebook calls `run_notebook`, whose
 parameters are widgets. Both raise where a table is not complete, so that the task fails and its retries begin, which go
-on from there; neither ends the interpreter.
+on from there; neither ends the interpreter, unless a signal asks for it.
 """
 
 from __future__ import annotations

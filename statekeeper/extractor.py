@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -19,7 +20,7 @@ from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.config.root import expanded
 from statekeeper.config.selection import select_tables
-from statekeeper.errors import UsageError
+from statekeeper.errors import Interrupted, UsageError
 from statekeeper.maintenance import (
     PreviewWish,
     compare_tables,
@@ -34,7 +35,7 @@ from statekeeper.model.record import State
 from statekeeper.next_command import RunCommands
 from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
-from statekeeper.runner import RunIdentity, Runner
+from statekeeper.runner import Interruption, RunIdentity, Runner, hand_on
 from statekeeper.schemas.differences import DiffReport
 from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
@@ -52,6 +53,9 @@ class DataExtractor:
 
     Further keyword arguments are top-level sections of a configuration (`output`, `execution`, `defaults`, `states`).
     Every table is extracted once per run id: a further call verifies what is published and returns at once.
+    A signal that comes during a call ends it with the state saved and then does what it does otherwise: SIGINT (Ctrl-C)
+    raises KeyboardInterrupt, SIGTERM raises SystemExit(143), and a handler of the program's own is called. With
+    `report_interrupt=True`, where there is a report, it is returned instead, and says what was interrupted.
     `spark` is a Spark session for `engine: spark`; without it the active one is used, or one is made.
 
     Raises:
@@ -120,7 +124,7 @@ class DataExtractor:
         runners = [self._runner_of(entries, *run) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
         for runner in runners:
-            for table in _on_its_disk(runner).run(runner.pipeline.tables, is_forced=force_reprocess).tables:
+            for table in _ended(runner, runner.pipeline.tables, is_forced=force_reprocess).tables:
                 results[table.table.key] = results.get(table.table.key, True) and table.is_good
         return results
 
@@ -131,14 +135,16 @@ class DataExtractor:
         extraction_date: date | str = "today",
         run_id: str | None = None,
         force_reprocess: bool = False,
+        report_interrupt: bool = False,
     ) -> RunReport:
         """Extract tables at once, as one run; the report says what came of each, and why.
 
         Raises:
             ConfigError: an entry cannot be used; nothing was begun.
         """
-        runner = _on_its_disk(self._runner_of(table_configs, str(extraction_date), run_id))
-        return runner.run(runner.pipeline.tables, is_forced=force_reprocess)
+        runner = self._runner_of(table_configs, str(extraction_date), run_id)
+        tables = runner.pipeline.tables
+        return _ended(runner, tables, is_forced=force_reprocess, report_interrupt=report_interrupt)
 
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]
@@ -255,7 +261,12 @@ class StatefulDataExtractor(DataExtractor):
         return self.pipeline.base_path
 
     def run(
-        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), force_reprocess: bool = False
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
     ) -> RunReport:
         """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
 
@@ -266,18 +277,19 @@ class StatefulDataExtractor(DataExtractor):
             UsageError: a name is not a table of the pipeline.
         """
         selected = self._selected(tables, exclude)
-        return _on_its_disk(self._runner).run(selected, is_forced=force_reprocess)
+        return _ended(self._runner, selected, is_forced=force_reprocess, report_interrupt=report_interrupt)
 
-    def resume(self) -> RunReport:
+    def resume(self, *, report_interrupt: bool = False) -> RunReport:
         """Bring every table of the configuration to `complete`, also those that this run was not asked for before."""
         self._warn_of_lost_tables(self._manifest)
-        return _on_its_disk(self._runner).run(self.pipeline.tables, is_forced=False)
+        return _ended(self._runner, self.pipeline.tables, is_forced=False, report_interrupt=report_interrupt)
 
-    def resume_begun(self) -> RunReport:
+    def resume_begun(self, *, report_interrupt: bool = False) -> RunReport:
         """Go on with the tables that this run has; the report names those that the configuration has besides."""
         begun = self._of_this_run()
         others = tuple(config.table for config in self.pipeline.tables if config not in begun)
-        return _on_its_disk(self._runner).run(begun, is_forced=False).with_unbegun(others)
+        report = _ended(self._runner, begun, is_forced=False, report_interrupt=report_interrupt)
+        return report.with_unbegun(others)
 
     def status(self) -> RunStatus:
         """How the tables of this run are, read from their files alone.
@@ -300,11 +312,13 @@ class StatefulDataExtractor(DataExtractor):
         Types of complete tables are looked up with `all_types` only.
         """
         wish = PreviewWish(is_forced=force_reprocess, has_all_types=all_types)
-        return preview_tables(self._runner, self._selected(tables, exclude), wish)
+        with _handing_on():
+            return preview_tables(self._runner, self._selected(tables, exclude), wish)
 
     def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
         """Log in to each source and look at each table's columns; nothing is read or written."""
-        return look_at_tables(self._runner, self._selected(tables, exclude))
+        with _handing_on():
+            return look_at_tables(self._runner, self._selected(tables, exclude))
 
     def diff_schemas(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> DiffReport:
         """How each table's model differs from the live table; nothing is read or written.
@@ -312,14 +326,16 @@ class StatefulDataExtractor(DataExtractor):
         Raises:
             UsageError: a name is not a table of the pipeline.
         """
-        return compare_tables(self._runner, self._selected(tables, exclude))
+        with _handing_on():
+            return compare_tables(self._runner, self._selected(tables, exclude))
 
     def verify(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> RunReport:
         """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
         names, selected = tuple(tables), self._selected(tables, exclude)
         if not names:
             selected = tuple(config for config in self._of_this_run() if config in selected)
-        return verify_tables(self._runner, selected)
+        with _handing_on():
+            return verify_tables(self._runner, selected)
 
     def reset(self, *, tables: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
         """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
@@ -356,6 +372,27 @@ class StatefulDataExtractor(DataExtractor):
 
     def _selected(self, names: Iterable[str], exclude: Iterable[str] = ()) -> tuple[ExtractionConfig, ...]:
         return select_tables(self.pipeline, names, exclude=exclude)
+
+
+def _ended(
+    runner: Runner, tables: tuple[ExtractionConfig, ...], *, is_forced: bool, report_interrupt: bool = False
+) -> RunReport:
+    """The report of a run that has come to its end; if a signal ended it, only where the caller asks for that."""
+    interruption = Interruption()
+    report = _on_its_disk(runner).run(tables, is_forced=is_forced, interruption=interruption)
+    if not report_interrupt:
+        interruption.hand_on()
+    return report
+
+
+@contextmanager
+def _handing_on() -> Iterator[None]:
+    """Let a signal that interrupts the block do what it does otherwise."""
+    try:
+        yield
+    except Interrupted as error:
+        hand_on(error.exit_code - 128)
+        raise
 
 
 def _on_its_disk(runner: Runner) -> Runner:

@@ -72,8 +72,10 @@ class Runner:
     spark: object | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
-    def run(self, tables: tuple[ExtractionConfig, ...], *, is_forced: bool) -> RunReport:
-        """Bring every table to its outcome.
+    def run(
+        self, tables: tuple[ExtractionConfig, ...], *, is_forced: bool, interruption: Interruption | None = None
+    ) -> RunReport:
+        """Bring every table to its outcome. `interruption` then says which signal came, be it too late for the report.
 
         Raises:
             StorageError: the run's manifest could not be written; no table was begun.
@@ -96,7 +98,7 @@ class Runner:
             await run.hooks.drain()
             return reports
 
-        interruption = Interruption()
+        interruption = interruption or Interruption()
         reports = self.within_engine(work, interruption)
         ended, outcomes = self.clock(), {table.outcome for table in reports}
         report = RunReport(
@@ -310,6 +312,18 @@ class Interruption:
         """Interrupt from another thread than the run's: the second time, its processes are killed, not this one."""
         self._ask()
 
+    def hand_on(self) -> None:
+        """Let the signal that came do, now that the run has ended, what it does without us.
+
+        A handler of the program around us is called; if it returns, so does this.
+
+        Raises:
+            KeyboardInterrupt: it was SIGINT.
+            SystemExit: it was SIGTERM; the code is 143.
+        """
+        if self.signal_number is not None:
+            hand_on(self.signal_number)
+
     def _hear(self, number: signal.Signals, engine: Engine) -> None:
         if self.signal_number is not None:
             engine.kill()
@@ -330,6 +344,17 @@ class Interruption:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def hand_on(number: int) -> None:
+    """Do what a signal does to a program that is in no run; see `Interruption.hand_on`."""
+    handler = signal.getsignal(number)
+    if callable(handler):
+        handler(number, None)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)
 
 
 def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:

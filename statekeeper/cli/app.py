@@ -96,7 +96,7 @@ def run(
         if is_dry:
             plans = extractor.preview(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
             return terminal.show_result(plans, render.show_plan, is_json=is_json)
-        report = extractor.run(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
+        report = extractor.run(tables=tables, exclude=exclude, force_reprocess=force_reprocess, report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
@@ -129,7 +129,8 @@ def resume(
     again = RunRequest.again(config, day, run_id, engine=engine, workers=workers)
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
-        report = extractor.resume() if config is not None else extractor.resume_begun()
+        resume_run = extractor.resume if config is not None else extractor.resume_begun
+        report = resume_run(report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 

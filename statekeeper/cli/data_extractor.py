@@ -140,7 +140,7 @@ class _Given:
             return self._run_table(terminal, is_forced=is_forced)
         request = RunRequest(self.config, tables_path=self.tables_path, is_databricks=self.is_databricks)
         with terminal.extractor(request, is_live=True) as extractor:
-            return extractor.run(force_reprocess=is_forced)
+            return extractor.run(force_reprocess=is_forced, report_interrupt=True)
 
     def _run_table(self, terminal: Terminal, *, is_forced: bool) -> RunReport:
         assert self.password is not None
@@ -158,7 +158,7 @@ class _Given:
                 output_base_path=self.output or "data",
                 reporter=reporter,
             )
-            return extractor.extract_run([entry], force_reprocess=is_forced)
+            return extractor.extract_run([entry], force_reprocess=is_forced, report_interrupt=True)
 
     def _class(self) -> type[DataExtractor]:
         if self.is_databricks:

@@ -17,6 +17,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 from statekeeper.maintenance import verify_tables
+from statekeeper.model.record import State
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
@@ -295,3 +296,65 @@ def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(sh
     StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
     assert "ended with 3; its output: ***" in caplog.text
     assert "hunter2-token" not in caplog.text
+
+
+class TestSignalsFromPython:
+    """Once the state is saved a signal does what it does to a program that is in no run."""
+
+    @pytest.fixture
+    def call(self, shop, monkeypatch):
+        """A run of two tables that is signalled at its first chunk, given the number of the signal."""
+
+        def extract(number, **options):
+            monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Slow(_signal(number)))
+            return StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(**options)
+
+        return extract
+
+    @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+    def test_end_the_callers_loop(self, shop, call, number, error):
+        with pytest.raises(error) as caught:
+            call(number)
+        assert _manifest(shop).exit_code == 128 + number
+        assert error is KeyboardInterrupt or caught.value.code == 143
+        assert shop.state().state is State.EXTRACTING
+
+    def test_are_in_the_report_where_the_caller_asks_for_it(self, call):
+        report = call(signal.SIGINT, report_interrupt=True)
+        assert (report.interrupted_by, report.exit_code) == (signal.SIGINT, 130)
+
+    def test_reach_the_programs_own_handler(self, call):
+        heard = []
+        before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
+        try:
+            assert call(signal.SIGTERM).exit_code == 143
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        assert heard == [signal.SIGTERM]
+
+    def test_that_come_when_everything_is_done_are_not_lost(self, shop, monkeypatch):
+        class Late(InlineEngine):
+            async def close(self):
+                os.kill(os.getpid(), signal.SIGINT)
+                await asyncio.sleep(0.05)
+                await super().close()
+
+        monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Late(memory_limit="100MB"))
+        with pytest.raises(KeyboardInterrupt):
+            StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run()
+        assert _manifest(shop).exit_code == 0
+
+    def test_end_a_single_table_and_several_and_a_verification_too(self, shop, monkeypatch):
+        calls = {
+            "one": lambda extractor: extractor.extract_table(source_name="shop", table_name="orders"),
+            "several": lambda extractor: extractor.extract_tables_parallel(
+                [{"source_name": "shop", "table_name": "orders", "run_id": run_id} for run_id in ("first", "second")]
+            ),
+            "verification": lambda extractor: extractor.verify(),
+        }
+        shop.run("orders")
+        monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Slow(_signal(signal.SIGINT)))
+        for call in calls.values():
+            with pytest.raises(KeyboardInterrupt):
+                call(StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()))
+        assert not list(Path("data").rglob("second*"))
