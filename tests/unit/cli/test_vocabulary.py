@@ -153,3 +153,18 @@ def test_tables_of_a_database_are_chosen_alike(folder: Path, capsys: pytest.Capt
     assert list(chosen.values()) == [["fin.accounts", "fin.ledger"], ["fin.ledger", "hr.jobs"], ["hr.jobs"]]
     assert app.run_command([*arguments, "--table", "sales.*"]) == 2
     assert "no table is named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shell_completes_commands_and_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shell: str
+) -> None:
+    monkeypatch.setenv("_STATEKEEPER_COMPLETE", f"{shell}_source")
+    assert app.run_command([]) == 0
+    assert "statekeeper" in capsys.readouterr().out
+    monkeypatch.setenv("_STATEKEEPER_COMPLETE", f"{shell}_complete")
+    for words, last, expected in (("statekeeper re", "1", "resume"), ("statekeeper run --ex", "2", "--exclude")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", words.split()[-1] if shell == "fish" else last)
+        assert app.run_command([]) == 0
+        assert expected in capsys.readouterr().out
