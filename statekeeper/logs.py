@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
@@ -37,10 +38,14 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+_GRANTEE = re.compile(r'(\bGRANT [^;\n]*? TO |\bALTER USER )([\w$#."-]+)')
+
+
 class Redactor:
     """Replaces secret values in text, as they are and as they stand in a URL, a `repr` or JSON.
 
-    Values of fewer than four characters are left: they would hit ordinary text, and so give themselves away.
+    Values of fewer than four characters are left: they would hit ordinary text, and so give themselves away. So is the
+    user that a GRANT names, who is no secret: his password may be the same word, and the statement is to be copied.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -59,6 +64,10 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """`text` without the secrets."""
+        parts = _GRANTEE.split(text)  # in threes: what stands between, what leads to a user, and the user
+        return "".join(part if number % 3 == 2 else self._redacted(part) for number, part in enumerate(parts))
+
+    def _redacted(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, REDACTED)
         return text

@@ -120,7 +120,9 @@ class OracleSession:
             counts = Sql(f"SELECT COUNT({name}), COUNT(*) - COUNT({name})")
             statement = counts + from_clause + Sql(" WHERE (") + inside + Sql(f") OR {name} IS NULL")
         with self._looking_at(reading.snapshot):
-            ((rows, nulls),) = self._connection.rows(statement, f"{source.label} cannot be counted", table=source.text)
+            ((rows, nulls),) = self._connection.rows(
+                statement, f"{source.label} cannot be counted", table=source.grant_object
+            )
         return SourceCount(rows=int(rows), null_incremental_rows=None if nulls is None else int(nulls))
 
     def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
@@ -156,7 +158,7 @@ class OracleSession:
     def _describe(self, source: Source) -> tuple[SourceColumn, ...]:
         statement = Sql("SELECT *") + source.from_clause(None)
         described, binds = self._connection.describe(
-            statement, f"{source.label} cannot be described", table=source.text
+            statement, f"{source.label} cannot be described", table=source.grant_object
         )
         if binds:
             names = ", ".join(f":{name}" for name in binds)
@@ -200,7 +202,7 @@ class OracleSession:
             projection.schema,
             f"{source.label} cannot be read",
             batch_rows=projection.batch_rows(batch_rows),
-            table=source.text,
+            table=source.grant_object,
         )
         for frame in frames:
             yield from delivered(frame.column_arrays(), projection)

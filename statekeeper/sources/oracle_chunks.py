@@ -47,7 +47,7 @@ class Cut:
 
     def rows(self, statement: Sql) -> list[tuple[object, ...]]:
         what = f"{self.source.label} cannot be cut into chunks"
-        return self.connection.rows(statement, what, table=self.source.text)
+        return self.connection.rows(statement, what, table=self.source.grant_object)
 
     @property
     def named(self) -> tuple[Bind, Bind]:

@@ -119,7 +119,8 @@ _HELP = re.compile(r"\n?Help: https?://\S+")
 
 _HINTS = {
     "ORA-00904": "check the column names of custom_query, incremental_column and chunking.column",
-    "ORA-00942": "check schema_name and table_name; where the table exists, GRANT SELECT ON {table} TO {user}",
+    "ORA-00942": "check schema_name and table_name, or the names in custom_query; where the table exists, "
+    "GRANT SELECT ON {table} TO {user}",
     "ORA-01017": "check user and password of the source; no further login was tried, since accounts lock",
     "ORA-01031": "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
     "ORA-01045": "GRANT CREATE SESSION TO {user}",

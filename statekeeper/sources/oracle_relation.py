@@ -61,6 +61,11 @@ class Source:
         return self.kind in {RelationKind.HEAP, RelationKind.INDEX_ORGANIZED}
 
     @property
+    def grant_object(self) -> str:
+        """What a GRANT that lets it be read is on."""
+        return "<each table of the query>" if self.kind is RelationKind.QUERY else self.text
+
+    @property
     def takes_as_of(self) -> bool:
         """Whether a snapshot can be named in its text: a query must have a place for it."""
         return self.kind is not RelationKind.QUERY or AS_OF in self.text

@@ -225,16 +225,15 @@ class Snapshots:
     def _try_as_of(self, source: Source, snapshot: Snapshot) -> None:
         statement = Sql("SELECT COUNT(*)") + source.from_clause(snapshot) + Sql(" WHERE 1 = 0")
         try:
-            self._connection.rows(statement, f"{source.label} cannot be read at a snapshot", table=source.text)
+            self._connection.rows(statement, f"{source.label} cannot be read at a snapshot", table=source.grant_object)
         except SourceError as error:
             if error.code != "ORA-01031":
                 raise
-            what = source.text if source.name else "each table of the query"
             is_alone = self._config.snapshot_scope is SnapshotScope.TABLE
             otherwise = "; or set snapshot: transaction" if is_alone else ""
             raise SourceError(
                 error.message,
-                hint=f"GRANT FLASHBACK ON {what} TO {self._connection.user}{otherwise}",
+                hint=f"GRANT FLASHBACK ON {source.grant_object} TO {self._connection.user}{otherwise}",
                 code=error.code,
             ) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import pyarrow.parquet as pq
@@ -89,3 +90,30 @@ def test_what_is_missing_is_said_with_the_statement_that_gives_it(ran, name):
     assert report.failure is not None
     assert f'{USERS[name].missing} "T"."ORDERS" TO {name}' in (report.failure.hint or "")
     assert not [one for one in served[name] if " chunk " in str(one["action"])]
+
+
+def test_no_hint_takes_a_query_for_a_table_and_a_grant_names_the_user_whatever_the_password(tmp_path):
+    with OracleServer.start(users={"T": "t"}) as server:
+        server.create_table("T", "ORDERS", [("ID", "NUMBER(9)")], [(1,)])
+        server.create_table("T", "SECRETS", [("ID", "NUMBER(9)")], [(1,)])
+        server.create_user("EXTRACTOR", "EXTRACTOR")
+        server.revoke("SELECT ANY TABLE", "EXTRACTOR")
+        server.grant("SELECT ON T.ORDERS", "EXTRACTOR")
+        server.grant("EXECUTE ON SYS.DBMS_FLASHBACK", "EXTRACTOR")
+        lake = Lake(tmp_path, server)
+        query = "select o.id from {table} {{as_of}} o where o.id > 0"
+        lake.configure(
+            {"table_name": "unseen", "custom_query": query.format(table="t.secrets")},
+            {"table_name": "no_past", "custom_query": query.format(table="t.orders")},
+            {"schema_name": "T", "table_name": "ORDERS"},
+            source={"user": "EXTRACTOR", "password": "EXTRACTOR"},
+        )
+        ran = lake.command("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
+        status = lake.command("status", "--json")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    hints = {one["table_name"]: one["failure"]["hint"] for one in json.loads(status.stdout)["tables"]}
+    assert not [hint for hint in hints.values() if "select o.id" in hint]
+    assert "GRANT SELECT ON <each table of the query> TO EXTRACTOR" in hints["unseen"]
+    assert "GRANT FLASHBACK ON <each table of the query> TO EXTRACTOR" in hints["no_past"]
+    assert 'GRANT FLASHBACK ON "T"."ORDERS" TO EXTRACTOR' in hints["ORDERS"]
+    assert 'GRANT FLASHBACK ON "T"."ORDERS" TO EXTRACTOR' in " ".join((ran.stdout + ran.stderr).split())

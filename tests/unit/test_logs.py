@@ -164,3 +164,13 @@ def test_line_says_a_tables_name_once(text: str, told: str) -> None:
     for line in stream.getvalue().splitlines():
         assert line.split("demo-20260106 ")[1].startswith("erp.HR.JOBS: ")
         assert line.count("JOBS") == 1 + told.count("JOBS")
+
+
+def test_the_user_that_a_grant_names_can_be_copied_although_the_password_is_the_same_word() -> None:
+    redacted = Redactor(["reader", "hunter2"])
+    assert redacted("reader may not: GRANT SELECT ON HR.T TO reader; or reader") == (
+        "*** may not: GRANT SELECT ON HR.T TO reader; or ***"
+    )
+    assert redacted("GRANT FLASHBACK ON hunter2.T TO app_reader") == "GRANT FLASHBACK ON ***.T TO app_reader"
+    assert redacted("ALTER USER reader ACCOUNT UNLOCK") == "ALTER USER reader ACCOUNT UNLOCK"
+    assert redacted("GRANT CREATE SESSION\nTO reader") == "GRANT CREATE SESSION\nTO ***"
