@@ -37,6 +37,7 @@ from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import State, StateRecord
 from statekeeper.opening import opening_of
+from statekeeper.ownership import Ownership
 from statekeeper.planning import PlanSpec, make_plan
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome
@@ -95,6 +96,10 @@ class Extraction:
     @property
     def key(self) -> str:
         return self.config.table.key
+
+    @property
+    def _ownership(self) -> Ownership:
+        return Ownership(self.run.disk, self.layout, self.record)
 
     @property
     def staging(self) -> Staging:
@@ -158,10 +163,10 @@ class Extraction:
         """Remove what earlier runs left."""
         is_complete = self.record.state is State.COMPLETE
         live = None if is_complete else self.record.plan_id
-        published = self.record.published if is_complete else None
+        ownership = self._ownership if is_complete else None
         try:
             await self._blocking(
-                sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, published=published
+                sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, ownership=ownership
             )
         except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
             self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
@@ -184,6 +189,7 @@ class Extraction:
         await run.doors.enter(config)
         run.extracted.withdraw(config.table)
         await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+        await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
         scope, earlier = await self._blocking(
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
         )
@@ -246,7 +252,7 @@ class Extraction:
         plan = await self._load_plan()
         if plan is None:
             return
-        publication = publication_on(self.run.disk, self.layout, self.staging, self.lock)
+        publication = publication_on(self.run.disk, self.layout, self.staging, self.lock, self._ownership)
         checked = await check_staged(self.config, self.run, plan, self.staging, publication, self.record)
         if isinstance(checked, DamagedPart):
             await self._redo(checked)

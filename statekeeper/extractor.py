@@ -21,6 +21,7 @@ from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.config.root import expanded
 from statekeeper.config.selection import select_tables
 from statekeeper.errors import Interrupted, UsageError
+from statekeeper.layout import check_run_id
 from statekeeper.maintenance import (
     PreviewWish,
     compare_tables,
@@ -415,6 +416,7 @@ def _identity(
     except ValueError as error:
         raise UsageError(f"the extraction date is {day!r}; {error}") from error
     name = run_id or run_id_of(pipeline.name, extraction_date)
+    check_run_id(name)
     check_run(pipeline, extraction_date=extraction_date, run_id=name, today=today)
     return RunIdentity(name, extraction_date, config_path, tables_path)
 

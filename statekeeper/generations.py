@@ -2,12 +2,12 @@
 
 Parts cannot appear all at once under a name that readers know already. So they are copied, after every check passed and
 the intent is persisted, to a name that no commit record names: `<run_id>.parquet` where nothing is there, else a
-generation of it, `<run_id>.<plan8>.parquet`; rows that were put apart likewise. Writing the metadata, whose
-`output_path` names the new dataset, is what publishes it; then rows that an earlier extraction has put apart go, and
-its dataset after the state says `complete`.
+generation of it, `<run_id>.generation-<plan8>.parquet`; quarantined rows bear their plan in any case. Writing the
+metadata, whose `output_path` names the new dataset, is what publishes it; then quarantined rows of an earlier
+extraction go, and its dataset after the state says `complete`.
 
 What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
-copied in, or two generations at once.
+copied in, or two generations at once, since both need names under base_path that end in `.parquet`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from pathlib import Path
 
 from statekeeper.errors import StorageError
 from statekeeper.layout import ExtractionLayout, Staging
-from statekeeper.model.metadata import Metadata, PublishedFile
+from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
+from statekeeper.ownership import Ownership
 from statekeeper.publication import Publication
-from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.verification import md5_of
 
 
-def publication_on(disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence) -> Publication:
+def publication_on(
+    disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence, ownership: Ownership
+) -> Publication:
     """The publication that a disk allows."""
     kind = CopiedPublication if disk.writes is Writes.WHOLE else Publication
-    return kind(disk, layout, staging, fence)
+    return kind(disk, layout, staging, fence, ownership)
 
 
 @dataclass(frozen=True)
@@ -46,13 +49,6 @@ class CopiedPublication(Publication):
         is_free = not self.disk.exists(self.layout.output)
         return self.layout.output if is_free else self.layout.generation(plan_id)
 
-    def quarantine_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
-        file = intent.metadata.validation.quarantine if intent else None
-        if file is not None and self.layout.is_quarantine_name(file.name):
-            return self.layout.folder / file.name
-        is_free = not self.disk.exists(self.layout.quarantine)
-        return self.layout.quarantine if is_free else self.layout.quarantine_of(plan_id)
-
     def make_ready(
         self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
     ) -> None:
@@ -62,20 +58,10 @@ class CopiedPublication(Publication):
         if rejects is not None:
             self._staged[rejects.md5] = self.staging.parts / rejects.part
 
-    def lay_beside(self, rejects: StagedFile | None, final: Path) -> None:
-        """Write a copy of rows over an earlier one, or take that away; a crash may leave it torn.
-
-        Raises:
-            StorageError, LockLost: it may be torn.
-        """
-        if rejects is None:
-            super().lay_beside(rejects, final)
-            return
-        with storage_errors(final, "write"):
-            self.fence.check()
-            with (self.staging.parts / rejects.part).open("rb") as content:
-                self.disk.write_over(final, content, role="violating_rows")
-            self.disk.sync_folder(final.parent, role="violating_rows")
+    def _put_rows(self, rows: StagedFile, final: Path) -> None:
+        self.fence.check()
+        with (self.staging.parts / rows.part).open("rb") as content:
+            self.disk.write_over(final, content, role="violating_rows")
 
     def put_in_place(self, intent: PublishIntent) -> None:
         """Copy every file that is not in place yet; the old dataset stays what the metadata names.
@@ -85,13 +71,19 @@ class CopiedPublication(Publication):
         """
         final = self.output_for(intent.plan_id, intent)
         failpoint("publish", "publish", "before")
+        quarantine = intent.metadata.validation.quarantine
+        self.ownership.check(final, *([self.layout.folder / quarantine.name] if quarantine else []))
         with storage_errors(final, "publish"):
             self.fence.check()
+            if quarantine is not None:
+                self.disk.make_folder(self.layout.quarantine_folder, role="quarantine", access=Access.PRIVATE)
             if intent.metadata.is_folder:
                 self.disk.make_folder(final, role="publish")
-            for path, file in self._places(intent):
+            for path, file in self._copies(intent):
                 if not self._is_there(path, file):
                     self._copy(self._staged.get(file.md5), path, file)
+            if quarantine is not None:
+                self.disk.sync_folder(self.layout.quarantine_folder, role="quarantine")
             if intent.metadata.is_folder:
                 self.disk.sync_folder(final, role="publish")
             self.disk.sync_folder(final.parent, role="publish")
@@ -99,21 +91,10 @@ class CopiedPublication(Publication):
 
     def is_in_place(self, intent: PublishIntent) -> bool:
         """Whether every file that is to be published is at its place with its bytes; takes its time."""
-        return all(self._is_there(path, file) for path, file in self._places(intent))
+        return all(self._is_there(path, file) for path, file in self._copies(intent))
 
-    def commit(self, metadata: Metadata) -> str:
-        """Write the commit record, then take away rows that it does not name; returns its md5."""
-        digest = super().commit(metadata)
-        quarantine = metadata.validation.quarantine
-        with storage_errors(self.layout.quarantine, "tidy"):
-            for name in self.disk.names(self.layout.folder):
-                if self.layout.is_quarantine_name(name) and (quarantine is None or name != quarantine.name):
-                    self.fence.check()
-                    self.disk.unlink(self.layout.folder / name, role="quarantine")
-        return digest
-
-    def _places(self, intent: PublishIntent) -> list[tuple[Path, PublishedFile]]:
-        """Every file with its place: rows that were put apart first, so that no row is ever in neither."""
+    def _copies(self, intent: PublishIntent) -> list[tuple[Path, PublishedFile]]:
+        """Every file with its place: quarantined rows first, so that no row is ever in neither."""
         metadata, final = intent.metadata, self.output_for(intent.plan_id, intent)
         folder = final if metadata.is_folder else final.parent
         apart = metadata.validation.quarantine
@@ -125,7 +106,7 @@ class CopiedPublication(Publication):
             raise StorageError(f"{dest} cannot be published: no staged part has its md5", hint="run again")
         self.fence.check()
         with part.open("rb") as content:
-            self.disk.write_over(dest, content, role="publish")
+            self.disk.write_over(dest, content, role="publish", access=Access.PUBLISHED)
         if not self._is_there(dest, file):  # the part was checked; what readers will see is its copy
             raise StorageError(
                 f"{dest} does not have the md5 of the part that was copied to it",

@@ -2,42 +2,49 @@
 
 The order, each step safe to do again after a crash:
 
-1. `make_ready`: link the parts into the staging folder's `publish.<epoch>/`, rows that were put apart into
-   `beside.<epoch>/`;
+1. `make_ready`: link the parts into `publish.<epoch>/`, quarantined rows into `beside.<epoch>/` of the staging folder;
 2. the caller persists the publish intent;
-3. `put_in_place`: rename, or exchange with what is there: rows that were put apart first, so that a row which the new
-   dataset lacks is there before the old one goes; then the dataset; then away with rows that an earlier extraction put
-   apart, where this one has none;
-4. `commit`: write the metadata, which is the commit record;
+3. `put_in_place`: rename, or exchange with what is there: quarantined rows first, so that a row which the new dataset
+   lacks is there before the old one goes; then the dataset;
+4. `commit`: write the metadata, which is the commit record; then remove quarantined rows that it does not name;
 5. the caller persists `complete`;
 6. `sweep`: remove what is no longer named by anything.
 
-`publish.<epoch>` bears the epoch of the lock: whoever takes an extraction over takes those of earlier epochs away first
-(`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
+`publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
+(`statekeeper.swap`). It bears the epoch of the lock: whoever takes an extraction over takes those of earlier epochs
+away first (`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
+
+What is replaced or removed was proven to be this extraction's own before (`statekeeper.ownership`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from statekeeper.errors import LockLost
-from statekeeper.layout import PART_NAME, ExtractionLayout, Staging
+from statekeeper.layout import PART_NAME, UNPUBLISHED, ExtractionLayout, Staging
 from statekeeper.model.metadata import Metadata, PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
-from statekeeper.model.record import Published, PublishIntent
-from statekeeper.store.disk import Disk
+from statekeeper.model.record import PublishIntent
+from statekeeper.ownership import Ownership
+from statekeeper.store.disk import Access, Disk
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.durable import Fence, move, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.fencing import sweep_documents
-from statekeeper.store.temps import older_than, temp_file
+from statekeeper.store.temps import older_than
+from statekeeper.swap import conceal, concealed, is_concealed, moved_beside, remove_empty, reveal
 from statekeeper.verification import md5_of
 
 _READY = ("publish.", "beside.", "fenced-")
 """How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
+_DATASET, _QUARANTINE, _VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
+"""The names of single files while they are ready."""
 
 
 @dataclass(frozen=True)
@@ -48,58 +55,70 @@ class Publication:
     layout: ExtractionLayout
     staging: Staging
     fence: Fence
+    ownership: Ownership
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         """Where the dataset of a plan will be; `intent` is what is persisted already of its publication."""
         del plan_id, intent
         return self.layout.output
 
-    def quarantine_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
-        """Where rows that a plan puts apart will be."""
-        del plan_id, intent
-        return self.layout.quarantine
-
     def make_ready(
         self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
     ) -> None:
-        """Link every part, under its published name, into this epoch's publish folder.
+        """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
 
-        `receipts` and `files` agree in order; `rejects` are the rows that were put apart.
+        `receipts` and `files` agree in order.
 
         Raises:
             StorageError, LockLost: nothing was published.
         """
-        with storage_errors(self._ready, "make ready"):
-            _sweep_ready(self.disk, self.layout, self.staging.folder)
-            self.disk.make_folder(self._ready, role="publish")
-            for receipt, file in zip(receipts, files, strict=True):
-                self.disk.link_or_copy(self.staging.parts / receipt.part, self._ready / file.name, role="publish")
-            self.disk.sync_folder(self._ready, role="publish")
+        parts = {file.name: self.staging.parts / receipt.part for receipt, file in zip(receipts, files, strict=True)}
+        with storage_errors(self.staging.folder, "make ready"):
+            for folder in self._places:
+                _sweep_ready(self.disk, self.layout, folder)
+            self._link_ready(parts)
             if rejects is not None:
-                self.disk.make_folder(self._ready_rejects.parent, role="quarantine")
-                self.disk.link_or_copy(self.staging.parts / rejects.part, self._ready_rejects, role="quarantine")
-                self.disk.sync_folder(self._ready_rejects.parent, role="quarantine")
+                self._link_beside(rejects, _QUARANTINE, role="quarantine")
 
-    def lay_beside(self, rejects: StagedFile | None, final: Path) -> None:
-        """Put a copy of rows, which is no part of what is published, in place of an earlier one; or take that away.
+    def _link_ready(self, parts: dict[str, Path]) -> None:
+        ready, is_folder = self.staging.publish(self.fence.epoch), self.layout.output.name not in parts
+        self.disk.make_folder(ready, role="publish")
+        if is_folder or self.disk.is_folder(self.layout.output):
+            ready = moved_beside(self.disk, self.layout, ready)
+        is_under_base_path = ready.parent == self.staging.folder
+        for name, part in parts.items():
+            visible = concealed(name) if is_under_base_path else name
+            self.disk.link_or_copy(part, ready / (visible if is_folder else _DATASET), role="publish")
+        self.disk.sync_folder(ready, role="publish")
+
+    def _link_beside(self, rows: StagedFile, name: str, *, role: str) -> Path:
+        folder = self.staging.beside(self.fence.epoch)
+        self.disk.make_folder(folder, role=role)
+        self.disk.unlink(folder / name, role=role)  # one of our own that was not finished
+        self.disk.link_or_copy(self.staging.parts / rows.part, folder / name, role=role)
+        self.disk.sync_folder(folder, role=role)
+        return folder / name
+
+    def write_violating_rows(self, rows: StagedFile | None) -> None:
+        """Put a copy of rows that break the schema in place of an earlier one; or take that away.
 
         Raises:
-            StorageError, LockLost: what lay there is whole.
+            StorageError, LockLost: an earlier copy is whole.
         """
+        final = self.layout.violating_rows(self.staging.folder.name)
         with storage_errors(final, "write"):
-            if rejects is not None:
-                ready = temp_file(final, str(self.fence.epoch))
-                self.disk.unlink(ready, role="violating_rows")  # one of our own that was not finished
-                self.disk.link_or_copy(self.staging.parts / rejects.part, ready, role="violating_rows")
-                self.fence.check()
-                self.disk.rename(ready, final, role="violating_rows")
-                self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
-            elif self.disk.exists(final):
-                self.fence.check()
-                self.disk.unlink(final, role="violating_rows")
-            else:
-                return
-            self.disk.sync_folder(final.parent, role="violating_rows")
+            if rows is not None:
+                self.disk.make_folder(final.parent, role="violating_rows", access=Access.PRIVATE)
+                self._put_rows(rows, final)
+                self.disk.sync_folder(final.parent, role="violating_rows")
+            kept = final.relative_to(self.layout.folder).as_posix() if rows else None
+            self._remove_rows(final.parent, [self.layout.violating_rows_of_0_1], kept=kept, role="violating_rows")
+
+    def _put_rows(self, rows: StagedFile, final: Path) -> None:
+        ready = self._link_beside(rows, _VIOLATING, role="violating_rows")
+        self.fence.check()
+        self.disk.rename(ready, final, role="violating_rows")
+        self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
 
     def put_in_place(self, intent: PublishIntent) -> None:
         """Make the ready files the dataset that readers see; does nothing where they are it already.
@@ -107,32 +126,27 @@ class Publication:
         Raises:
             StorageError, LockLost: readers see the old or the new dataset, whole; it can be done again.
         """
-        final, ready = self.layout.output, self._ready
-        if not intent.metadata.is_folder:
-            ready /= final.name
+        final = self.layout.output
         failpoint("publish", "publish", "before")
+        self.ownership.check(final)
         with storage_errors(final, "publish"):
             if not self._is_quarantine_in_place(intent):
-                self._replace_file(self._ready_rejects, self.layout.quarantine)
+                self._put_quarantine(intent)
             if not self._is_dataset_in_place(intent):
-                self._replace(final, ready, aside=self.layout.folder / intent.aside_name)
-            if intent.metadata.validation.quarantine is None:
-                self.fence.check()
-                self.disk.unlink(self.layout.quarantine, role="quarantine")
+                self._replace(final, intent)
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
 
     def is_in_place(self, intent: PublishIntent) -> bool:
-        """Whether nothing needs to be ready any more: the dataset and the rows put apart are the intended ones."""
+        """Whether nothing needs to be ready any more: dataset and quarantined rows are the intended ones."""
         return self._is_quarantine_in_place(intent) and self._is_dataset_in_place(intent)
 
     def _is_quarantine_in_place(self, intent: PublishIntent) -> bool:
-        """True, too, where nothing was put apart: what an earlier extraction has left goes last."""
-        file, final = intent.metadata.validation.quarantine, self.layout.quarantine
-        return file is None or (file.name == final.name and self._is_file_in_place(final, self._ready_rejects, file))
+        file = intent.metadata.validation.quarantine
+        return file is None or self._is_file_in_place(self.layout.folder / file.name, self._ready_rejects, file)
 
     def _is_dataset_in_place(self, intent: PublishIntent) -> bool:
-        """Parts in a folder bear their plan in their names, and rows that were put apart change their sizes."""
+        """Parts in a folder bear their plan in their names, and quarantined rows change their sizes."""
         final, files = self.layout.output, intent.metadata.files
         if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
             return False
@@ -141,7 +155,7 @@ class Publication:
         if intent.metadata.is_folder:
             names = {name for name in self.disk.names(final) if name[0] not in "._"}
             return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
-        return self._is_file_in_place(final, self._ready / final.name, files[0])
+        return self._is_file_in_place(final, self._ready / _DATASET, files[0])
 
     def _is_file_in_place(self, final: Path, ready: Path, file: PublishedFile) -> bool:
         """A file is told by its md5, which takes its time where it is large; but not while it still lies ready."""
@@ -152,35 +166,85 @@ class Publication:
         return self.disk.size(final) == file.bytes and md5_of(final) == file.md5
 
     def commit(self, metadata: Metadata) -> str:
-        """Write the commit record; returns its md5."""
+        """Write the commit record, then remove quarantined rows that it does not name; returns its md5."""
         data = metadata.to_bytes()
         save_metadata(self.disk, self.layout, data, fence=self.fence)
+        quarantine = metadata.validation.quarantine
+        with storage_errors(self.layout.quarantine_folder, "tidy"):
+            earlier = filter(self.layout.is_quarantine_name, self.disk.names(self.layout.folder))
+            paths = [self.layout.folder / name for name in earlier]
+            kept = quarantine.name if quarantine else None
+            self._remove_rows(self.layout.quarantine_folder, paths, kept=kept, role="quarantine")
         return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def _remove_rows(self, folder: Path, earlier: list[Path], *, kept: str | None, role: str) -> None:
+        """Remove what of our own is in `folder`, and at the places of version 0.1, but the file `kept`."""
+        paths = [*(folder / name for name in self.disk.names(folder)), *filter(self.disk.exists, earlier)]
+        paths = [path for path in paths if path.relative_to(self.layout.folder).as_posix() != kept]
+        for path in filter(self.ownership.owns, paths):
+            self.fence.check()
+            self.disk.unlink(path, role=role)
+        if paths:
+            self.disk.sync_folder(self.layout.folder, role=role)
+        self.disk.remove_if_empty(folder)
+
+    @property
+    def _places(self) -> list[Path]:
+        """The folders in which this plan's dataset, or an earlier one, may lie ready."""
+        return [self.staging.folder, *([self.layout.swap] if self.layout.swap else [])]
 
     @property
     def _ready(self) -> Path:
-        return self.staging.publish(self.fence.epoch)
+        """Where the dataset lies ready: `make_ready` leaves it in one of these places alone."""
+        ready = self.staging.publish(self.fence.epoch)
+        beside = self.layout.swap / ready.name if self.layout.swap else ready
+        return beside if self.disk.exists(beside) else ready
 
     @property
     def _ready_rejects(self) -> Path:
-        return self.staging.beside(self.fence.epoch) / self.layout.quarantine.name
+        return self.staging.beside(self.fence.epoch) / _QUARANTINE
 
-    def _replace_file(self, ready: Path, final: Path) -> None:
+    def _put_quarantine(self, intent: PublishIntent) -> None:
+        file = intent.metadata.validation.quarantine
+        assert file is not None, "only what there is is put in place"
+        final = self.layout.folder / file.name
+        self.ownership.check(final)
+        self.disk.make_folder(final.parent, role="quarantine", access=Access.PRIVATE)
         self.fence.check()
-        try:
-            self.disk.rename(ready, final, role="quarantine")
-        except FileNotFoundError as error:
-            self.fence.check()
-            raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
+        with self._lost_if_missing(final):
+            self.disk.rename(self._ready_rejects, final, role="quarantine")
+        self.disk.sync_folder(final.parent, role="quarantine")
 
-    def _replace(self, final: Path, ready: Path, *, aside: Path) -> None:
+    def _replace(self, final: Path, intent: PublishIntent) -> None:
+        ready, is_folder = self._ready, intent.metadata.is_folder
+        is_under_base_path = ready.parent == self.staging.folder
+        aside = self.layout.folder if is_under_base_path else ready.parent
+        self.fence.check()
+        with self._lost_if_missing(final):
+            if is_folder and is_under_base_path:
+                reveal(self.disk, ready)
+            dataset = ready if is_folder else ready / _DATASET
+            replaced = self._swapped_in(dataset, final, aside=aside / intent.aside_name)
+        if replaced is not None and is_under_base_path and self.disk.is_folder(replaced):
+            conceal(self.disk, replaced)
+        if not is_under_base_path:
+            self.disk.sync_folder(ready.parent, role="publish")
+
+    def _swapped_in(self, ready: Path, final: Path, *, aside: Path) -> Path | None:
+        """Put `ready` in place of `final`; returns where what was there lies now, if it lies anywhere."""
         is_file_by_file = self.disk.exists(final) and not self.disk.is_folder(final) and not self.disk.is_folder(ready)
-        self.fence.check()
+        if not self.disk.exists(final) or is_file_by_file:
+            self.disk.rename(ready, final, role="publish")
+            return None
+        if self.disk.exchange(ready, final, role="publish"):
+            return ready
+        self._move_aside_and_rename(final, ready, aside=aside)
+        return aside
+
+    @contextmanager
+    def _lost_if_missing(self, final: Path) -> Iterator[None]:
         try:
-            if not self.disk.exists(final) or is_file_by_file:
-                self.disk.rename(ready, final, role="publish")
-            elif not self.disk.exchange(ready, final, role="publish"):
-                self._move_aside_and_rename(final, ready, aside=aside)
+            yield
         except FileNotFoundError as error:
             self.fence.check()
             raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
@@ -200,10 +264,10 @@ class Publication:
 
 
 def sweep(
-    disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, published: Published | None = None
+    disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, ownership: Ownership | None = None
 ) -> None:
     """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
-    temps; and, where it is said what is `published`, every other generation of the dataset.
+    temps; and, where `ownership` is given, which says what is published, every other generation of the dataset.
 
     Raises:
         LockLost: what lies there is another runner's.
@@ -214,24 +278,26 @@ def sweep(
         for name in disk.names(layout.folder):
             if name.startswith(f".{layout.run_id}.replaced-"):
                 _sweep_replaced(disk, layout, layout.folder / name)
-        if published is not None:
-            _sweep_generations(disk, layout, PurePath(published.output_path).name)
+        if ownership is not None:
+            _sweep_generations(disk, layout, ownership)
         for name in disk.names(layout.staging_root):
             if name != live_plan:
                 _sweep_plan(disk, layout, layout.staging_root / name)
         if live_plan is None:
             disk.remove_folder(layout.staging_root, role="sweep")
+        if layout.swap is not None:
+            for name in disk.names(layout.swap):
+                _sweep_replaced(disk, layout, layout.swap / name)
+            remove_empty(disk, layout)
         # The lock's own epoch too: between two documents its owner has no temporary file.
         sweep_documents(disk, layout, older_than(fence.epoch + 1))
 
 
-def _sweep_generations(disk: Disk, layout: ExtractionLayout, live: str) -> None:
-    for name in disk.names(layout.folder):
-        # That of a run whose id looks like our generation has its state beside it.
-        is_another_run = name != layout.output.name and disk.exists(
-            layout.state.with_name(f"{name.removesuffix('.parquet')}_state.json")
-        )
-        if layout.is_dataset_name(name) and name != live and not is_another_run:
+def _sweep_generations(disk: Disk, layout: ExtractionLayout, ownership: Ownership) -> None:
+    published = ownership.record.published
+    live = PurePath(published.output_path).name if published else None
+    for name in filter(layout.is_dataset_name, disk.names(layout.folder)):
+        if name != live and ownership.owns(layout.folder / name):
             _sweep_replaced(disk, layout, layout.folder / name)
 
 
@@ -253,12 +319,13 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
         disk.unlink(path, role="sweep")
         return
     for name in disk.names(path):
-        # A single file made ready, or the folder that was exchanged for it; or rows that were put apart.
-        if name in {layout.output.name, layout.quarantine.name}:
+        # A single file made ready, or the folder that was exchanged for it; or rows beside the dataset.
+        if name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name):
             _sweep_replaced(disk, layout, path / name)
-        elif not PART_NAME.match(name):
+        elif not PART_NAME.match(name) and not is_concealed(name):
             disk.make_folder(layout.strangers, role="sweep")
-            move(disk, path / name, _free_name(disk, layout.strangers / name), role="sweep")
+            kept = f"{name}{UNPUBLISHED}" if name.endswith(".parquet") else name
+            move(disk, path / name, _free_name(disk, layout.strangers / kept), role="sweep")
     disk.remove_folder(path, role="sweep")
 
 

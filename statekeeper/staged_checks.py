@@ -160,7 +160,7 @@ class _StagedChecks:
                 return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
         ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
         output = publication.output_for(plan.plan_id, intent)
-        return cls(config, run, plan, staging, ordered, output, publication.quarantine_for(plan.plan_id, intent))
+        return cls(config, run, plan, staging, ordered, output, publication.layout.quarantine(plan.plan_id))
 
     def reconciled(self) -> CountReceipt | DamagedPart | None:
         """The source's count, which equals the rows of all receipts; None where none was asked for."""
@@ -213,7 +213,8 @@ class _StagedChecks:
         """Write what was found where a person finds it; a warning if the policy lets it pass, an error if not."""
         layout, key = publication.layout, self.config.table.key
         copied = separated.rejects if treatment is not Treatment.APART else None
-        publication.lay_beside(copied, layout.violating_rows)
+        publication.ownership.check_findings()
+        publication.write_violating_rows(copied)
         if not findings.violations:
             publication.disk.unlink(layout.violations, role="violations")
             return None
@@ -249,7 +250,8 @@ class _StagedChecks:
             )
         if file is None:
             return None
-        return PublishedFile(name=self.quarantine.name, rows=file.rows, bytes=file.bytes, md5=file.md5)
+        name = f"{self.quarantine.parent.name}/{self.quarantine.name}"  # relative to the metadata that names it
+        return PublishedFile(name=name, rows=file.rows, bytes=file.bytes, md5=file.md5)
 
     def intent(
         self,

@@ -26,6 +26,7 @@ _HINTS = {
     errno.EMFILE: "raise the limit of open files (ulimit -n) or lower the number of workers",
     errno.EFBIG: "raise the limit of the file size (ulimit -f)",
     errno.ENAMETOOLONG: "shorten the run id, the pipeline's name or the table's path_name",
+    errno.ELOOP: "remove the link, or put in its place what it leads to; then run again",
     errno.ESTALE: "the network file system lost the file; run again",
 }
 

@@ -17,7 +17,6 @@ from statekeeper.extraction import Extraction
 from statekeeper.layout import ExtractionLayout
 from statekeeper.report import TableReport
 from statekeeper.run import Run
-from statekeeper.store.durable import storage_errors
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lock import acquire
 from statekeeper.waiting import WaitKind
@@ -52,17 +51,11 @@ async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Ta
 @asynccontextmanager
 async def _lock(key: str, run: Run, layout: ExtractionLayout) -> AsyncIterator[ExtractionLock]:
     """The extraction's lock, held while the block runs."""
-    await run.threads.disk.do(_make_folder, run, layout)
     lock = await _acquired(key, run, layout)
     try:
         yield lock
     finally:
         await run.threads.disk.do(_release, lock)
-
-
-def _make_folder(run: Run, layout: ExtractionLayout) -> None:
-    with storage_errors(layout.folder, "make"):
-        run.disk.make_folder(layout.folder, role="mkdir")
 
 
 def _release(lock: ExtractionLock) -> None:

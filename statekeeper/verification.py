@@ -114,7 +114,14 @@ def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Veri
 
 def _wrong_with_quarantine(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> str | None:
     expected = metadata.validation.quarantine
-    if expected is not None:
-        return wrong_with_part(layout.folder / expected.name, expected, plan_id=metadata.plan_id, verify=verify)
-    stranger = layout.quarantine
-    return f"{stranger.name} is not of this extraction, which has put no rows apart" if stranger.exists() else None
+    try:
+        found = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
+    except FileNotFoundError:
+        found = set()
+    if extra := {name for name in found if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
+        return f"{min(extra)} is not what this extraction has quarantined"
+    if expected is None:
+        return None
+    if not layout.is_quarantine_name(expected.name):
+        return f"{layout.metadata.name} names {expected.name}, which is no quarantine of this extraction"
+    return wrong_with_part(layout.folder / expected.name, expected, plan_id=metadata.plan_id, verify=verify)

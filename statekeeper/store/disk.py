@@ -4,6 +4,10 @@ A method does what its name says and no more: only `make_folder` and `write_new`
 `rename`, `exchange`, `link`, `link_or_copy`, `unlink` and `remove_folder` it is the caller who syncs the folder.
 Which order of steps is safe is decided in `store.durable`. Errors are the system's own; `role` says what kind of file
 it is and is only for failpoints.
+
+No file is opened, and no folder listed or removed, through a symbolic link of its name: we make none, so whoever made
+it means another file. (Links among the folders above are `store.links`' matter.) What is made is `Access.PRIVATE`
+unless readers need it.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +30,7 @@ NOT_OFFERED = frozenset(
 """How a file system says that it does not do such a thing at all: a link, or a rename."""
 _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
 
 
@@ -35,6 +41,23 @@ class Writes(StrEnum):
     """It is written under another name, then renamed or linked into place in one step."""
     WHOLE = "whole"
     """There is no rename and no link: it is written under its own name, from beginning to end."""
+
+
+class Access(StrEnum):
+    """For whom a file or a folder is made."""
+
+    PRIVATE = "private"
+    """For this user alone."""
+    PUBLISHED = "published"
+    """For readers, as far as the umask allows."""
+
+    @property
+    def file_mode(self) -> int:
+        return 0o600 if self is Access.PRIVATE else 0o666
+
+    @property
+    def folder_mode(self) -> int:
+        return 0o700 if self is Access.PRIVATE else 0o777
 
 
 class Disk(Protocol):
@@ -48,15 +71,18 @@ class Disk(Protocol):
         """The whole content. Raises FileNotFoundError."""
 
     def create(self, path: Path, *, role: str) -> BinaryIO:
-        """A new file, open for writing in a stream; end it with `sync_file`. Raises FileExistsError."""
+        """A new file that may be published, open for writing in a stream; end it with `sync_file`.
+
+        Raises FileExistsError.
+        """
 
     def sync_file(self, file: BinaryIO, *, role: str) -> None:
         """Make what was written to an open file durable."""
 
-    def write_new(self, path: Path, data: bytes, *, role: str) -> None:
+    def write_new(self, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
         """Create a file with this content, and make the content durable (its name is not). Raises FileExistsError."""
 
-    def write_over(self, path: Path, content: BinaryIO, *, role: str) -> None:
+    def write_over(self, path: Path, content: BinaryIO, *, role: str, access: Access = Access.PRIVATE) -> None:
         """Write all of `content` to a file, new or over what it was, in one stream, and make it durable.
 
         Nothing is promised of the time until this returns: the file may be the old one, a torn one or the new one.
@@ -80,7 +106,13 @@ class Disk(Protocol):
     def remove_folder(self, path: Path, *, role: str) -> None:
         """Remove a folder with all that is in it; a missing one is fine."""
 
-    def make_folder(self, path: Path, *, role: str) -> None:
+    def remove_if_empty(self, path: Path) -> None:
+        """Remove a folder in which there is nothing; any other, and a missing one, is fine.
+
+        Neither durable, nor a failpoint.
+        """
+
+    def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
         """Make a folder and its parents, each durable in its own parent; an existing one is fine."""
 
     def sync_folder(self, path: Path, *, role: str) -> None:
@@ -92,9 +124,11 @@ class Disk(Protocol):
     def names(self, path: Path) -> list[str]:
         """The sorted names in a folder; none if it is missing."""
 
-    def exists(self, path: Path) -> bool: ...
+    def exists(self, path: Path) -> bool:
+        """Whether anything has this name, be it a link that leads nowhere."""
 
-    def is_folder(self, path: Path) -> bool: ...
+    def is_folder(self, path: Path) -> bool:
+        """Whether it is a folder itself; a link to one is not."""
 
     def size(self, path: Path) -> int:
         """The size of a file in bytes. Raises FileNotFoundError."""
@@ -106,11 +140,12 @@ class LocalDisk:
     writes = Writes.RENAME
 
     def read(self, path: Path) -> bytes:
-        return path.read_bytes()
+        with open(_open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            return file.read()
 
     def create(self, path: Path, *, role: str) -> BinaryIO:
         failpoint("create", role, "before")
-        file = path.open("xb")
+        file = _create_file(path, Access.PUBLISHED)
         failpoint("create", role, "after")
         return file
 
@@ -120,10 +155,10 @@ class LocalDisk:
         self._fsync(file.fileno())
         failpoint("fsync", role, "after")
 
-    def write_new(self, path: Path, data: bytes, *, role: str) -> None:
+    def write_new(self, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
         failpoint("write", role, "before")
         half = len(data) // 2
-        with path.open("xb") as file:
+        with _create_file(path, access) as file:
             file.write(data[:half])
             file.flush()
             failpoint("write", role, "middle")
@@ -132,11 +167,12 @@ class LocalDisk:
             failpoint("write", role, "after")
             self.sync_file(file, role=role)
 
-    def write_over(self, path: Path, content: BinaryIO, *, role: str) -> None:
+    def write_over(self, path: Path, content: BinaryIO, *, role: str, access: Access = Access.PRIVATE) -> None:
         failpoint("write_over", role, "before")
         block = content.read(_BLOCK)
         half = len(block) // 2
-        with path.open("wb") as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with open(_open_file(path, flags, access.file_mode), "wb") as file:
             file.write(block[:half])
             file.flush()
             failpoint("write_over", role, "middle")
@@ -187,7 +223,16 @@ class LocalDisk:
         self._remove_tree(path, role)
         failpoint("remove_folder", role, "after")
 
-    def make_folder(self, path: Path, *, role: str) -> None:
+    def remove_if_empty(self, path: Path) -> None:
+        try:
+            path.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno not in _NOT_EMPTY:
+                raise
+
+    def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
         missing: list[Path] = []
         while not path.is_dir():
             missing.append(path)
@@ -198,7 +243,7 @@ class LocalDisk:
             self.sync_folder(path.parent, role=role)
         for folder in reversed(missing):
             failpoint("mkdir", role, "before")
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(mode=access.folder_mode, exist_ok=True)
             failpoint("mkdir", role, "after")
             self.sync_folder(folder.parent, role=role)
 
@@ -215,22 +260,29 @@ class LocalDisk:
         failpoint("fsync_folder", role, "after")
 
     def touch(self, path: Path) -> None:
-        os.utime(path)
+        os.utime(path, follow_symlinks=False)
 
     def names(self, path: Path) -> list[str]:
         try:
-            return sorted(child.name for child in path.iterdir())
+            descriptor = _open_folder(path)
         except FileNotFoundError:
             return []
+        try:
+            return sorted(os.listdir(descriptor))  # noqa: PTH208 - of the very folder that was opened
+        finally:
+            os.close(descriptor)
 
     def exists(self, path: Path) -> bool:
-        return path.exists()
+        return os.path.lexists(path)
 
     def is_folder(self, path: Path) -> bool:
-        return path.is_dir()
+        try:
+            return stat.S_ISDIR(path.lstat().st_mode)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def size(self, path: Path) -> int:
-        return path.stat().st_size
+        return path.lstat().st_size
 
     def _fsync(self, descriptor: int) -> None:
         """Everything that becomes durable does so through this call, be it a file or a folder."""
@@ -238,16 +290,25 @@ class LocalDisk:
 
     def _copy(self, source: Path, dest: Path, *, role: str) -> None:
         failpoint("copy", role, "before")
-        with source.open("rb") as original, self.create(dest, role=role) as copy:
+        original = open(_open_file(source, os.O_RDONLY), "rb")  # noqa: SIM115 - a descriptor; closed below
+        with original, self.create(dest, role=role) as copy:
             shutil.copyfileobj(original, copy, _BLOCK)
             self.sync_file(copy, role=role)
         failpoint("copy", role, "after")
 
-    def _remove_tree(self, path: Path, role: str) -> None:
+    def _remove_tree(self, path: Path, role: str, *, within: int | None = None) -> None:
+        """Remove a folder by its name in the open folder `within`, so that a link on the way leads nowhere else."""
         for is_last in (False, False, True):
-            self._empty(path, role)
             try:
-                path.rmdir()
+                descriptor = _open_folder(path, within=within)
+            except FileNotFoundError:
+                return
+            try:
+                self._empty(descriptor, role)
+            finally:
+                os.close(descriptor)
+            try:
+                os.rmdir(path, dir_fd=within)
             except FileNotFoundError:
                 return
             except OSError as error:
@@ -257,16 +318,16 @@ class LocalDisk:
             else:
                 return
 
-    def _empty(self, path: Path, role: str) -> None:
-        names = self.names(path)
+    def _empty(self, folder: int, role: str) -> None:
+        names = sorted(os.listdir(folder))
         for position, name in enumerate(names):
             if position == len(names) // 2:
                 failpoint("remove_folder", role, "middle")
-            child = path / name
-            if child.is_dir() and not child.is_symlink():
-                self._remove_tree(child, role)
-            else:
-                child.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+                    self._remove_tree(Path(name), role, within=folder)
+                else:
+                    os.unlink(name, dir_fd=folder)
 
 
 class WholeFileDisk(LocalDisk):
@@ -283,8 +344,53 @@ class WholeFileDisk(LocalDisk):
         except OSError as error:
             if error.errno not in NOT_OFFERED:
                 raise
-            content = path.read_bytes()
-            path.write_bytes(content)
+            content = self.read(path)
+            with open(_open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+                file.write(content)
+
+
+def link_error(path: Path) -> OSError:
+    """The error for a symbolic link where a file or a folder of ours belongs."""
+    return OSError(errno.ELOOP, "it is a symbolic link, and statekeeper follows none under base_path", os.fspath(path))
+
+
+def _open_file(path: Path, flags: int, mode: int = 0o600) -> int:
+    """A descriptor of the file of this name itself. Raises OSError for a link, a folder, a pipe or a device."""
+    try:
+        found = path.lstat().st_mode
+        if stat.S_ISLNK(found):
+            raise link_error(path)
+        if not stat.S_ISREG(found):
+            raise _not_a_file(path, found)
+    except FileNotFoundError:
+        if not flags & os.O_CREAT:
+            raise
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise link_error(path) from error
+        raise
+
+
+def _not_a_file(path: Path, mode: int) -> OSError:
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError(errno.EISDIR, "it is a folder, and a file belongs there", os.fspath(path))
+    return OSError(errno.EINVAL, "it is a pipe, a socket or a device, and a file belongs there", os.fspath(path))
+
+
+def _create_file(path: Path, access: Access) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    return open(os.open(path, flags, access.file_mode), "wb")  # noqa: PTH123 - a descriptor; the caller closes
+
+
+def _open_folder(path: Path, *, within: int | None = None) -> int:
+    try:
+        return os.open(path, _FOLDER, dir_fd=within)
+    except OSError as error:
+        if error.errno in {errno.ENOTDIR, errno.ELOOP} and within is None and path.is_symlink():
+            raise link_error(path) from error
+        raise
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

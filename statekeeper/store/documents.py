@@ -26,7 +26,7 @@ from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
 from statekeeper.store.slots import read_document, settle
 from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
@@ -48,8 +48,8 @@ def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
         StorageError: the file system refused.
     """
     with storage_errors(staging.folder, "make"):
-        disk.make_folder(staging.parts, role="plan")
-        disk.make_folder(staging.receipts, role="plan")
+        disk.make_folder(staging.parts, role="plan", access=Access.PRIVATE)
+        disk.make_folder(staging.receipts, role="plan", access=Access.PRIVATE)
     if not create_once(disk, staging.plan, plan.to_bytes(), role="plan", unique=process_token()):
         found = load_plan(disk, staging)
         if found != plan.model_copy(update={"checksum": found.checksum if found else ""}):
@@ -223,7 +223,7 @@ def discard_rejects(disk: Disk, staging: Staging) -> None:
 
 def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: Fence) -> None:
     """Put the commit record in place; `data` is its bytes, whose md5 the state keeps."""
-    replace(disk, layout.metadata, data, role="metadata", fence=fence)
+    replace(disk, layout.metadata, data, role="metadata", fence=fence, access=Access.PUBLISHED)
 
 
 def load_metadata(disk: Disk, path: Path) -> Metadata | None:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.slots import settle, write_through_slots
 from statekeeper.store.temps import process_token, temp_file
 from statekeeper.system_errors import storage_error
@@ -49,7 +49,7 @@ NO_FENCE: Final[Fence] = _NoFence()
 """For documents that no lock guards: several processes may write them at once, and the last one wins."""
 
 
-def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence) -> None:
+def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, access: Access = Access.PRIVATE) -> None:
     """Put `data` in place of the document at `path`, durable when this returns.
 
     Raises:
@@ -60,12 +60,12 @@ def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence) -> 
     temp = temp_file(path, process_token() if fence is NO_FENCE else str(fence.epoch))
     with storage_errors(path, "save"):
         if disk.writes is Writes.WHOLE:
-            settle(disk, path, role=role)
+            settle(disk, path, role=role, access=access)
             fence.check()
-            write_through_slots(disk, path, data, role=role)
+            write_through_slots(disk, path, data, role=role, access=access)
             return
         try:
-            _write_temp(disk, temp, data, role=role)
+            _write_temp(disk, temp, data, role=role, access=access)
             fence.check()
             _rename(disk, temp, path, role=role, fence=fence)
         except Exception:
@@ -91,7 +91,7 @@ def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) 
         if disk.writes is Writes.WHOLE:
             return _created_in_place(disk, path, data, role=role)
         try:
-            _write_temp(disk, temp, data, role=role)
+            _write_temp(disk, temp, data, role=role, access=Access.PRIVATE)
             is_first = _link(disk, temp, path, role=role)
         except Exception:
             with suppress(OSError):
@@ -167,12 +167,12 @@ def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
     disk.unlink(source, role=role)
 
 
-def _write_temp(disk: Disk, temp: Path, data: bytes, *, role: str) -> None:
+def _write_temp(disk: Disk, temp: Path, data: bytes, *, role: str, access: Access) -> None:
     try:
-        disk.write_new(temp, data, role=role)
+        disk.write_new(temp, data, role=role, access=access)
     except FileExistsError:  # left by a process that died; only one with our token could have made it
         disk.unlink(temp, role=role)
-        disk.write_new(temp, data, role=role)
+        disk.write_new(temp, data, role=role, access=access)
 
 
 def _rename(disk: Disk, temp: Path, path: Path, *, role: str, fence: Fence) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from statekeeper.layout import ExtractionLayout
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Access, Disk
 from statekeeper.store.slots import settle
 from statekeeper.store.temps import left_before, older_than, sweep_temps
 
@@ -21,24 +21,25 @@ _READY = ("publish.", "beside.")
 def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable[[str], bool]) -> None:
     """Remove left-over temporary files of an extraction's documents, and finish replacements left in their middle."""
     documents = (layout.state, layout.metadata, layout.violations)
-    names = {path.name for path in (*documents, layout.violating_rows)}
+    names = {path.name for path in (*documents, layout.violating_rows_of_0_1)}
     sweep_temps(disk, layout.folder, names, is_left_over)
     for path in documents:
-        settle(disk, path, role="sweep")
+        is_published = path == layout.metadata
+        settle(disk, path, role="sweep", access=Access.PUBLISHED if is_published else Access.PRIVATE)
 
 
 def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
     """Take from earlier owners what they may be about to rename: those of epochs below `epoch`; under a flock, all.
 
-    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same staging folder, and `beside.` too.
-    It may hold the output that its owner exchanged for the new one, so what becomes of it is up to publication.
+    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same folder, and `beside.` too. It may hold the
+    output that its owner exchanged for the new one, so what becomes of it is up to publication.
     """
     sweep_documents(disk, layout, left_before(epoch))
-    for plan_id in disk.names(layout.staging_root):
-        plan_folder = layout.staging_root / plan_id
-        if not disk.is_folder(plan_folder):
-            continue
-        for name in disk.names(plan_folder):
+    folders = [layout.staging_root / plan_id for plan_id in disk.names(layout.staging_root)]
+    if layout.swap is not None:
+        folders.append(layout.swap)
+    for folder in filter(disk.is_folder, folders):
+        for name in disk.names(folder):
             if name.startswith(_READY) and older_than(epoch)(name.partition(".")[2]):
                 with suppress(FileNotFoundError):  # published a moment ago, which is as good
-                    disk.rename(plan_folder / name, plan_folder / f"fenced-{epoch}.{name}", role="lock")
+                    disk.rename(folder / name, folder / f"fenced-{epoch}.{name}", role="lock")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,13 +18,16 @@ from pathlib import Path
 
 from statekeeper.errors import LockHeld, LockLost, StorageError
 from statekeeper.model.record import Owner
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Access, Disk
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
 
 _EPOCH = 0
+_LONGEST_HOLDER = 1 << 16
+_STARTS = (b"{", b"\0")
+"""How a lock file begins that was torn: by its owner's death, or by that of the machine."""
 _PATIENCE_SECONDS = 0.25
 _PAUSE_SECONDS = 0.01
 
@@ -72,6 +76,7 @@ def acquire_flock(
     with storage_errors(path, "lock"):
         descriptor = _locked_descriptor(disk, path)
         try:
+            _check_ours(descriptor, path)
             holder = Holder.of(owner, epoch=_EPOCH, ttl=ttl)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, holder.to_bytes(), 0)
@@ -125,13 +130,26 @@ def _locked_descriptor(disk: Disk, path: Path) -> int:
 
 
 def _open(disk: Disk, path: Path) -> int:
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    mode = Access.PRIVATE.file_mode
     try:
-        return os.open(path, flags, 0o666)
+        return os.open(path, flags, mode)
     except FileNotFoundError:
         # Made only when it is missing: that a lock file exists shows that its folder was made durable before.
         disk.make_folder(path.parent, role="lock")
-        return os.open(path, flags, 0o666)
+        return os.open(path, flags, mode)
+
+
+def _check_ours(descriptor: int, path: Path) -> None:
+    """Refuse a file that no runner has written: its content is about to be replaced."""
+    found = os.fstat(descriptor)
+    start = os.pread(descriptor, _LONGEST_HOLDER, 0) if stat.S_ISREG(found.st_mode) else b"?"
+    is_torn = start.startswith(_STARTS) and found.st_nlink == 1
+    if start and not is_torn and parse_holder(start, path) is None:
+        raise StorageError(
+            f"{path} is not a lock file of statekeeper: it was not touched",
+            hint=f"move {path} away, or choose another --run-id; then run again",
+        )
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -149,13 +167,13 @@ def _lock(descriptor: int, path: Path) -> None:
 
 def _is_named(descriptor: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
 
 
 def _is_locked(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

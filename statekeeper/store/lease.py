@@ -233,5 +233,8 @@ def _is_free(files: LeaseFiles, epoch: int, ttl: timedelta) -> bool:
 
 def _pulse(path: Path) -> int:
     """The file's time, read through an open file: over NFS, opening it is what asks the server."""
-    with path.open("rb") as file:
-        return os.fstat(file.fileno()).st_mtime_ns
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.fstat(descriptor).st_mtime_ns
+    finally:
+        os.close(descriptor)

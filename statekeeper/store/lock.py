@@ -20,6 +20,7 @@ from statekeeper.store.fencing import fence_off
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lease import acquire_lease, lease_holder
+from statekeeper.store.links import refuse_links
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _SHARED = frozenset(
@@ -61,7 +62,12 @@ def filesystem_type(folder: Path, mounts: str) -> str:
 
 
 def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owner, ttl: timedelta) -> ExtractionLock:
-    """Become the one runner of an extraction, and clear away what a dead one left half written. Raises as below."""
+    """Become the one runner of an extraction, and clear away what a dead one left half written.
+
+    Raises:
+        StorageError: a name of the extraction is a symbolic link; else as below.
+    """
+    refuse_links(layout)
 
     def take_over(epoch: int) -> None:
         fence_off(disk, layout, epoch=epoch)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from statekeeper.config.output import WritesKind
 from statekeeper.layout import runs_folder
-from statekeeper.store.disk import NOT_OFFERED, Disk, LocalDisk, WholeFileDisk, Writes
+from statekeeper.store.disk import NOT_OFFERED, Access, Disk, LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.temps import is_abandoned, process_token
 
@@ -53,7 +53,7 @@ def _tried(base_path: Path) -> Writes:
 
 def writes_in(disk: Disk, place: Path) -> Writes:
     """What `disk` offers, tried in the folder `place`, which is made for it. Raises OSError."""
-    disk.make_folder(place / "folder", role="probe")
+    disk.make_folder(place / "folder", role="probe", access=Access.PRIVATE)
     for name in ("first", "second"):
         disk.write_over(place / name, io.BytesIO(name.encode()), role="probe")
     try:

@@ -19,7 +19,7 @@ import io
 from contextlib import suppress
 from pathlib import Path
 
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Access, Disk
 
 _MAGIC = b"statekeeper.next "
 _LOOKS = 10
@@ -46,25 +46,25 @@ def read_document(disk: Disk, path: Path) -> bytes:
     return disk.read(path)
 
 
-def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str) -> None:
+def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
     """Replace a document on a disk without rename. The caller has settled it, and looked at its fence."""
     slot = second_slot(path)
     disk.write_over(slot, io.BytesIO(_framed(data)), role=role)
     disk.sync_folder(path.parent, role=role)
-    _finish(disk, path, data, role=role)
+    _finish(disk, path, data, role=role, access=access)
 
 
-def settle(disk: Disk, path: Path, *, role: str) -> None:
+def settle(disk: Disk, path: Path, *, role: str, access: Access = Access.PRIVATE) -> None:
     """Finish, or undo, a replacement that was left in its middle; does nothing where there was none."""
     following = _following(disk, path)
     if following is not None:
-        _finish(disk, path, following, role=role)
+        _finish(disk, path, following, role=role, access=access)
     elif disk.exists(second_slot(path)):
         disk.unlink(second_slot(path), role=role)
 
 
-def _finish(disk: Disk, path: Path, data: bytes, *, role: str) -> None:
-    disk.write_over(path, io.BytesIO(data), role=role)
+def _finish(disk: Disk, path: Path, data: bytes, *, role: str, access: Access) -> None:
+    disk.write_over(path, io.BytesIO(data), role=role, access=access)
     disk.sync_folder(path.parent, role=role)
     disk.unlink(second_slot(path), role=role)
 

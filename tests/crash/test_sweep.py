@@ -192,12 +192,14 @@ def _assert_readers_see_one_version(world, scenario):
         # Parts may be there under the dataset's own name: only the commit record says that they are all of it.
         assert scenario.before is None
         return
+    if "nameless" not in scenario.disk:  # where nothing is renamed, what is copied in has its name from the beginning
+        world.assert_globs_see_only_what_is_published()
     version = world.readable_version(amounts_below=scenario.amounts_below)
     if scenario.before is None:
         assert version in {None, 1}
     elif scenario.disk == "no-exchange" and version is None:
         # The one short window without output: the old is moved aside, and not yet replaced.
-        assert list(world.dataset.parent.glob(".*.replaced-*"))
+        assert list(world.swap.glob("*/.*.replaced-*"))
     else:
         assert version in {1, 2}
 

@@ -136,19 +136,28 @@ class World:
         return StateRecord.from_bytes(path.read_bytes(), where=str(path))
 
     @property
-    def quarantine(self) -> Path:
-        """The rows put apart, as readers find them: by the metadata."""
-        with suppress(FileNotFoundError):
-            metadata = parse_metadata(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
-            if metadata.validation.quarantine is not None:
-                return self.folder / DAY / metadata.validation.quarantine.name
-        return self.folder / DAY / f"{RUN_ID}_quarantine.parquet"
+    def quarantine(self) -> list[str]:
+        """The files of quarantined rows."""
+        return [str(path) for path in sorted((self.folder / DAY / f"_{RUN_ID}.quarantine").glob("*.unpublished"))]
+
+    @property
+    def swap(self) -> Path:
+        """Where datasets of several parts wait, beside base_path."""
+        return self.folder / "out/.data.swap"
+
+    def assert_globs_see_only_what_is_published(self) -> None:
+        """No `*.parquet` under base_path, however deep and hidden, is anything but a part of the dataset itself."""
+        base_path = self.folder / "out/data"
+        found = {Path(folder) / name for folder, _, names in os.walk(base_path) for name in names}
+        seen = {path for path in found if path.name.endswith(".parquet")}
+        published = {Path(file) for file in (self._files() if self.dataset.exists() else [])}
+        assert not seen ^ published, f"{seen} are matched, {published} are published"
 
     def readable_version(self, *, amounts_below: dict[int, int]) -> int | None:
         """Which version readers see: every good row of it and nothing else; None where there is no dataset at all.
 
-        `amounts_below` says, per version, which rows are good. The others are in the quarantine; while the old dataset
-        is still there, it may be the new one, which has all that the new dataset lacks.
+        `amounts_below` says, per version, which rows are good. The others are in the quarantine, which may be that of
+        the old dataset, of the new one, or both.
         """
         if not self.dataset.exists():
             return None
@@ -158,7 +167,7 @@ class World:
         version = int(versions.pop().removeprefix("version "))
         good = [number for number in range(ROWS) if number * 7 % 100 < amounts_below[version]]
         assert [number for number, _ in rows] == good, "rows are missing or doubled"
-        apart = self._rows([str(self.quarantine)]) if self.quarantine.exists() else []
+        apart = self._rows(self.quarantine) if self.quarantine else []
         neither = set(range(ROWS)) - {number for number, _ in (*rows, *apart)}
         assert all(version == 1 and number * 7 % 100 < amounts_below[2] for number in neither), "rows are in no file"
         return version
@@ -171,7 +180,8 @@ class World:
 
     def assert_equals_source(self, *, has_quarantine: bool) -> None:
         """The dataset and the rows that were put apart are the source table together, by EXCEPT ALL both ways."""
-        files = [*self._files(), *([str(self.quarantine)] if has_quarantine else [])]
+        files = [*self._files(), *self.quarantine]
+        assert len(self.quarantine) == has_quarantine
         with duckdb.connect() as connection:
             connection.execute(f"attach '{self.folder / 'source.duckdb'}' as source (read_only)")
             connection.execute(
@@ -187,8 +197,9 @@ class World:
         names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
         expected = {self.dataset.name, f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
         if has_quarantine:
-            expected |= {self.quarantine.name, f"{RUN_ID}_violations.json"}
+            expected |= {f"_{RUN_ID}.quarantine", f"{RUN_ID}_violations.json"}
         assert names == expected
+        assert not self.swap.exists()
         snapshots = self.folder / f"out/data/_runs/{RUN_ID}_snapshots/shop"
         assert not snapshots.exists() or {path.suffix for path in snapshots.iterdir()} == {".json"}
 

@@ -71,8 +71,9 @@ class Shop:
         return {each.table.table_name: each for each in runner.run(runner.pipeline.tables, is_forced=is_forced).tables}
 
     def layout(self, table="orders", *, day=DAY):
-        folder = self.folder / "data" / "shop" / table / f"{day:%Y%m}" / f"{day:%d}"
-        return ExtractionLayout(folder=folder, run_id=f"shop-{day:%Y%m%d}")
+        base_path = self.folder / "data"
+        folder = base_path / "shop" / table / f"{day:%Y%m}" / f"{day:%d}"
+        return ExtractionLayout(folder=folder, run_id=f"shop-{day:%Y%m%d}", base_path=base_path)
 
     def state(self, table="orders", *, day=DAY):
         path = self.layout(table, day=day).state
@@ -80,6 +81,14 @@ class Shop:
 
     def metadata(self, table="orders", *, day=DAY):
         return parse_metadata(self.layout(table, day=day).metadata.read_bytes())
+
+    def quarantine(self, table="orders", *, day=DAY):
+        """The file of quarantined rows; None where there is none."""
+        return next(self.layout(table, day=day).quarantine_folder.glob("*"), None)
+
+    def violating_rows(self, table="orders", *, day=DAY):
+        """The file of rows that break the schema, which are no part of what is published; None where there is none."""
+        return next(self.layout(table, day=day).violating_rows_folder.glob("*"), None)
 
     def rows(self, table="orders", *, day=DAY):
         """How many rows readers see."""

@@ -17,6 +17,7 @@ from statekeeper.store.disk import LocalDisk
 from statekeeper.store.slots import second_slot
 from tests.crash.nameless_disk import NamelessDisk
 
+from .dying_disk import Died
 from .small_shop import DAY, Shop
 
 FOLDER = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
@@ -100,16 +101,26 @@ def test_the_dataset_of_a_run_with_such_a_name_is_left_alone(shop, disk):
     layout = shop.layout()
     other = layout.folder / f"{layout.run_id}.0123abcd.parquet"
     other.write_bytes(b"of another run")
-    (layout.folder / f"{layout.run_id}.0123abcd_state.json").write_bytes(b"{}")
     shop.run(FOLDER, disk=disk, is_forced=True)
     assert other.read_bytes() == b"of another run"
 
 
-def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the_dataset(shop, disk):
-    left = shop.layout().output
-    left.mkdir(parents=True)
-    (left / "part-00000-00000000.parquet").write_bytes(b"half")
-    shop.run(FOLDER, disk=disk)
+@pytest.mark.parametrize("parts_copied", [0, 1])
+def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the_dataset(shop, disk, parts_copied):
+    class Dying(NamelessDisk):
+        copied = 0
+
+        def write_over(self, path, content, *, role, **access):
+            if role == "publish" and self.copied == parts_copied:
+                path.write_bytes(b"half")
+                raise Died
+            self.copied += role == "publish"
+            super().write_over(path, content, role=role, **access)
+
+    with pytest.raises(Died):
+        shop.run(FOLDER, disk=Dying())
+    assert shop.layout().output.exists()
+    shop.run(FOLDER, disk=disk, is_forced=True)
     assert _output(shop) == shop.layout().generation(shop.state().published.plan_id)
     assert _datasets(shop) == [_output(shop).name]
 
@@ -126,8 +137,8 @@ def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
 
 def test_a_copy_that_came_out_otherwise_is_not_published(shop):
     class Corrupting(NamelessDisk):
-        def write_over(self, path, content, *, role):
-            super().write_over(path, content, role=role)
+        def write_over(self, path, content, *, role, **access):
+            super().write_over(path, content, role=role, **access)
             if role == "publish":
                 path.write_bytes(path.read_bytes()[:-1] + b"?")
 

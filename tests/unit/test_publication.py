@@ -19,11 +19,13 @@ from statekeeper.model.metadata import (
 )
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.receipt import Receipt
-from statekeeper.model.record import PublishIntent
-from statekeeper.model.table import ExtractionMode, Scope
+from statekeeper.model.record import PublishIntent, StateRecord
+from statekeeper.model.table import ExtractionMode, Scope, TableRef
+from statekeeper.ownership import Ownership
 from statekeeper.publication import Publication, sweep
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.durable import NO_FENCE
+from statekeeper.store.fencing import fence_off
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 OLD, NEW = "0" * 32, "1" * 32
@@ -68,7 +70,8 @@ class Dataset:
         )
 
     def publication(self, disk, fence):
-        return Publication(disk, self.layout, self.staging, fence)
+        record = _record(self.layout).intending(self.intent)
+        return Publication(disk, self.layout, self.staging, fence, Ownership(disk, self.layout, record))
 
     def publish(self, disk, fence):
         """All of it, as `validating` does it, from wherever it was left."""
@@ -101,6 +104,12 @@ def _receipt(plan_id, number, md5, size):
         started_at=NOON,
         ended_at=NOON,
     )
+
+
+def _record(layout):
+    """A state that says nothing: what is published is known by its metadata."""
+    table = TableRef(source_name="shop", table_name="orders", path_name="orders")
+    return StateRecord(run_id=layout.run_id, pipeline="shop", extraction_date="2026-01-06", table=table, fingerprint="")
 
 
 def _metadata(layout, plan_id, files):
@@ -149,7 +158,7 @@ def disk(request):
 
 @pytest.fixture
 def layout(tmp_path):
-    return ExtractionLayout(folder=tmp_path / "06", run_id="shop-20260106")
+    return ExtractionLayout(folder=tmp_path / "data/06", run_id="shop-20260106", base_path=tmp_path / "data")
 
 
 SHAPES = [(None, 1), (None, 3), (1, 1), (3, 3), (1, 3), (3, 1)]
@@ -245,7 +254,7 @@ def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
 def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
     before = _seen(new.layout.output)
     _until_ready(new, disk, Epoch(1))
-    new.staging.publish(1).rename(new.staging.folder / "fenced-2.publish.1")
+    fence_off(disk, new.layout, epoch=2)
     with pytest.raises(LockLost):
         new.publication(disk, Epoch(1)).put_in_place(new.intent)
     assert _seen(new.layout.output) == before

@@ -71,7 +71,7 @@ def _published_ids(shop):
 
 
 def _apart(shop):
-    return pq.read_table(shop.layout().quarantine).to_pylist()
+    return pq.read_table(shop.quarantine()).to_pylist()
 
 
 def _assert_adds_up(shop, bad):
@@ -81,7 +81,7 @@ def _assert_adds_up(shop, bad):
     assert (metadata.record_count, told.quarantined_rows) == (ROWS - len(bad), len(bad))
     assert told.extracted_rows == told.counted_rows == ROWS
     assert [row["id"] for row in _apart(shop)] == sorted(bad)
-    path = shop.layout().quarantine
+    path = shop.quarantine()
     assert told.quarantine.md5 == md5_of(path)
     assert {file.name: file.md5 for file in metadata.files} == {
         path.name: md5_of(path) for path in shop.layout().output.iterdir()
@@ -110,7 +110,8 @@ def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_the
     violations = json.loads(shop.layout().violations.read_text())
     assert violations["violating_rows"] == len(BAD)
     assert any("3 of 400 rows break the schema: amount ge (3)" in told for told in heard.warnings)
-    assert report.remarks == ("rows kept apart in shop-20260106_quarantine.parquet, since they break the schema: 3",)
+    file = f"_shop-20260106.quarantine/{plan8}.unpublished"
+    assert report.remarks == (f"rows kept apart in {file}, since they break the schema: 3",)
     assert not shop.layout().staging_root.exists()
 
 
@@ -157,7 +158,7 @@ def test_a_later_extraction_without_bad_rows_takes_the_quarantine_away(shop):
     shop.run(_entry())
     _fill(shop, bad=())
     assert shop.run(_entry(), is_forced=True)["orders"].outcome is Outcome.COMPLETED
-    assert not shop.layout().quarantine.exists()
+    assert shop.quarantine() is None
     assert not shop.layout().violations.exists()
     assert (shop.metadata().validation.quarantine, shop.rows()) == (None, ROWS)
     assert shop.run(_entry())["orders"].outcome is Outcome.SKIPPED
@@ -174,7 +175,7 @@ def test_a_later_extraction_with_other_bad_rows_replaces_it(shop):
 def test_a_damaged_quarantine_is_found_before_a_skip_and_made_again(shop, damage):
     shop.run(_entry())
     assert shop.run(_entry())["orders"].outcome is Outcome.SKIPPED
-    path = shop.layout().quarantine
+    path = shop.quarantine()
     data = path.read_bytes()
     match damage:
         case "gone":
@@ -186,16 +187,18 @@ def test_a_damaged_quarantine_is_found_before_a_skip_and_made_again(shop, damage
         case "other":
             path.write_bytes(next(shop.layout().output.iterdir()).read_bytes())
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
-    assert "quarantine.parquet" in shop.state().history[-4].reason
+    assert ".unpublished" in shop.state().history[-4].reason
     _assert_adds_up(shop, BAD)
 
 
 def test_a_quarantine_that_nobody_made_is_damage(shop):
     _fill(shop, bad=())
     shop.run(_entry())
-    shop.layout().quarantine.write_bytes(b"?")
+    nobodys = shop.layout().quarantine("0" * 32)
+    nobodys.parent.mkdir()
+    nobodys.write_bytes(b"?")
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
-    assert not shop.layout().quarantine.exists()
+    assert shop.quarantine() is None
 
 
 def test_another_policy_extracts_anew_what_had_bad_rows_and_nothing_else(shop):
@@ -246,23 +249,22 @@ def test_more_than_the_bound_fails_and_publishes_nothing(shop, bad, bound, said)
     assert said in report.failure.message
     assert f"raise max_quarantined, if {len(bad)} rows" in report.failure.hint
     assert not shop.layout().output.exists()
-    assert not shop.layout().quarantine.exists()
+    assert shop.quarantine() is None
 
 
 @pytest.mark.parametrize("policy", ["fail", "warn"])
 def test_rows_are_copied_on_request_where_they_are_not_put_apart(shop, policy):
-    path = shop.layout().violating_rows
     shop.run(_entry(policy))
-    assert not path.exists()
+    assert shop.violating_rows() is None
     shop.run(_entry(policy, keep_violating_rows=True))
-    assert [row["id"] for row in pq.read_table(path).to_pylist()] == list(BAD)
+    assert [row["id"] for row in pq.read_table(shop.violating_rows()).to_pylist()] == list(BAD)
     assert shop.layout().output.exists() is (policy == "warn")
-    assert not shop.layout().quarantine.exists()
+    assert shop.quarantine() is None
     if policy == "warn":
         assert (shop.rows(), shop.metadata().validation.quarantined_rows) == (ROWS, 0)
     _fill(shop, bad=())
     shop.run(_entry(policy, keep_violating_rows=True), is_forced=True)
-    assert not path.exists()
+    assert shop.violating_rows() is None
     assert shop.run(_entry(policy, keep_violating_rows=True))["orders"].outcome is Outcome.SKIPPED
 
 
@@ -297,17 +299,17 @@ def test_rows_put_apart_before_a_crash_are_published_after_all_where_they_are_no
     again = shop.run(_entry("warn", keep_violating_rows=True))["orders"]
     assert again.outcome is Outcome.COMPLETED, again.failure
     assert shop.rows() == ROWS
-    assert [row["id"] for row in pq.read_table(shop.layout().violating_rows).to_pylist()] == list(BAD)
-    assert not shop.layout().quarantine.exists()
+    assert [row["id"] for row in pq.read_table(shop.violating_rows()).to_pylist()] == list(BAD)
+    assert shop.quarantine() is None
 
 
 def test_another_policy_after_a_crash_never_mixes(shop):
     """The parts of both policies have the same names; the first publication was about to happen."""
     with pytest.raises(Died):
         shop.run(_entry(), disk=DyingDisk("publish"))
-    assert shop.layout().quarantine.exists()
+    assert shop.quarantine() is not None
     assert shop.run(_entry("warn"))["orders"].outcome is Outcome.COMPLETED
-    assert not shop.layout().quarantine.exists()
+    assert shop.quarantine() is None
     assert (shop.rows(), shop.metadata().validation.violations) == (ROWS, len(BAD))
     assert len(list(shop.layout().output.iterdir())) == len(shop.metadata().files)
     assert shop.run(_entry("warn"))["orders"].outcome is Outcome.SKIPPED

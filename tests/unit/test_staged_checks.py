@@ -38,7 +38,7 @@ def _staging(shop):
 
 
 def _staged_parts(shop):
-    return sorted(_staging(shop).parts.glob("chunk-*.parquet"))
+    return sorted(_staging(shop).parts.glob("chunk-*.unpublished"))
 
 
 def _assert_published_truly(shop):
