@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from pydantic import ValidationError
-
-from statekeeper.errors import StorageError
+from statekeeper.errors import NewerVersion, StateDamaged, StorageError
 from statekeeper.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
 from statekeeper.lifecycle import Trigger
-from statekeeper.model.metadata import Metadata, TableConfigRecord, parse_metadata
+from statekeeper.model.metadata import Metadata, TableConfigRecord
 from statekeeper.model.record import StateRecord
 from statekeeper.model.table import TableRef, safe_name
 from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.documents import load_metadata
 from statekeeper.store.durable import storage_errors
 from statekeeper.store.slots import read_document
 
@@ -61,7 +60,7 @@ class Ownership:
                 found = json.loads(read_document(self.disk, path))
             except FileNotFoundError:
                 return
-            except ValueError:
+            except (ValueError, RecursionError):
                 found = None
         if not isinstance(found, dict) or found.get("run_id") != self.record.run_id:
             raise self._stranger(path)
@@ -162,8 +161,10 @@ class Ownership:
     @cached_property
     def _metadata(self) -> Metadata | None:
         try:
-            return parse_metadata(read_document(self.disk, self.layout.metadata))
-        except (FileNotFoundError, ValidationError):
+            return load_metadata(self.disk, self.layout.metadata)
+        except NewerVersion:
+            raise
+        except StateDamaged:
             return None
 
     def _is_of_this_extraction(self, metadata: Metadata) -> bool:
