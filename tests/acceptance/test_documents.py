@@ -112,7 +112,7 @@ def test_the_status_has_every_key_that_is_promised(documents):
     promised = {"run_id", "pipeline", "extraction_date", "state", "tables", "processes", "next_steps"}
     assert set(status) == promised
     keys = "source_name schema_name table_name state records bytes chunks attempts started_at ended_at"
-    keys += " duration_seconds output_path failure remarks"
+    keys += " duration_seconds output_path failure remarks waiting"
     assert [set(table) for table in status["tables"]] == [set(keys.split())] * 5
     tables = {table["table_name"]: table for table in status["tables"]}
     assert set(tables["broken"]["failure"]) == {"kind", "code", "message", "hint"}
