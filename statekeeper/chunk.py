@@ -28,6 +28,7 @@ from statekeeper.work import WorkContext
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from statekeeper.batch_size import MemoryBudget
     from statekeeper.part_file import WrittenPart
 
 
@@ -87,22 +88,29 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
 
 
 def _write_part(spec: ChunkSpec, context: WorkContext, *, file: BinaryIO) -> WrittenPart:
-    from statekeeper.part_file import batch_rows, write_part
+    from statekeeper.batch_size import MemoryBudget
+    from statekeeper.part_file import write_part
 
-    columns = spec.reading.columns
-    session = context.session()
-    read = session.read(spec.reading, spec.chunk, batch_rows=batch_rows(columns))
-    batches = _checked(read, spec, context)
-    return write_part(file, batches, columns=columns, output=spec.output, lineage=_lineage(spec))
+    budget = MemoryBudget.of(context.memory_limit)
+    read = context.session().read(spec.reading, spec.chunk, batch_bytes=budget.batch)
+    batches = _checked(read, spec, context, budget)
+    columns, lineage = spec.reading.columns, _lineage(spec)
+    return write_part(file, batches, columns=columns, output=spec.output, budget=budget, lineage=lineage)
 
 
-def _checked(batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext) -> Iterator[pa.RecordBatch]:
+def _checked(
+    batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext, budget: MemoryBudget
+) -> Iterator[pa.RecordBatch]:
+    from statekeeper.batch_size import check_values_fit, pieces
     from statekeeper.schemas.arrow import cast_batch
 
+    columns = spec.reading.columns
     for batch in batches:
         context.check_stop()
         try:
-            yield cast_batch(batch, spec.reading.columns)
+            check_values_fit(batch, columns, budget)
+            for piece in pieces(batch, budget.batch):
+                yield cast_batch(piece, columns)
         except DataError as error:
             raise error.within(f"{spec.table}, chunk {spec.chunk.chunk_id}") from error
         context.progress(batch.num_rows)

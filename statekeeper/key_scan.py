@@ -21,12 +21,13 @@ from statekeeper.errors import PlanError
 from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import REFERENCES, UNIQUE, Reference
 from statekeeper.model.plan import PlannedColumn
+from statekeeper.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.expressions import quoted
 from statekeeper.schemas.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb_spill import SpillFolder
-from statekeeper.validation import scan_error, shown_text, sql_list
+from statekeeper.validation import shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
 """The number of a row's file, its own number in the file, and of how many rows it is one that share their values."""
@@ -40,12 +41,13 @@ def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[],
 
     Raises:
         PlanError: the columns of a reference cannot be compared.
-        DataError: a file cannot be read; it may have been moved since.
+        DataError, StorageError: a file cannot be read; it may have been moved since.
+        OutOfMemory: not even with the spill folder is there room.
     """
     try:
         with _database(memory_limit) as connection:
             return _KeyScan(spec, connection, check_stop).findings()
-    except (duckdb.Error, pa.ArrowException) as error:
+    except SCAN_ERRORS as error:
         raise scan_error(f"{spec.table}: its keys cannot be checked", error) from error
 
 

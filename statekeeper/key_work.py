@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
-from statekeeper.errors import DataError, ParentMissing, StatekeeperError
+from statekeeper.errors import DataError, ParentMissing, StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTable
 from statekeeper.key_check import check_keys
 from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
@@ -91,7 +91,7 @@ class _KeyWork:
             parents = [await self._rows_of(reference) for reference in self.config.keys.references]
             try:
                 return await self._checked(tuple(parent.rows for parent in parents))
-            except DataError:
+            except (DataError, StorageError):
                 # Staged parts are swept once they are published: then they are read there.
                 references = self.config.keys.references
                 if not any(self._has_moved(*pair) for pair in zip(references, parents, strict=True)):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -16,17 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from statekeeper.batch_size import pieces
 from statekeeper.schemas.arrow import arrow_schema, schema_digest
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
+    from statekeeper.batch_size import MemoryBudget
     from statekeeper.config.extraction import OutputConfig
     from statekeeper.model.plan import PlannedColumn
 
-BATCH_ROWS = 16_384
-LARGE_VALUE_BATCH_ROWS = 2_048
-"""Rows a batch where a column may hold values of many megabytes."""
+_DICTIONARY_ROWS = 16_384
+"""How many of the first rows tell which columns get dictionaries."""
+_DICTIONARY_BYTES = 4096
+"""Bytes of a value from which on a dictionary, which is bounded, would hold too few."""
+_PAGE_BYTES, _PAGE_ROWS = 1 << 20, 1024
+"""Parquet's writer looks at the size of a page only every so many rows."""
 
 
 @dataclass(frozen=True)
@@ -45,61 +51,94 @@ def write_part(
     *,
     columns: tuple[PlannedColumn, ...],
     output: OutputConfig,
+    budget: MemoryBudget,
     lineage: Mapping[str, str],
 ) -> WrittenPart:
     """Write all batches, each of the columns' types in the file; `lineage` becomes the footer's metadata."""
     schema = arrow_schema(columns)
+    gathered = RowGroups(schema, output, budget)
+    groups = chain.from_iterable(gathered.add(batch) for batch in batches)
+    groups = chain(groups, iter(gathered.rest, None))
+    first = next(groups, None)
     sink = Md5Sink(file)
     rows = 0
-    repeating, batches = _repeating_columns(batches)
-    with pq.ParquetWriter(
-        sink,
-        schema.with_metadata(dict(lineage)),
-        compression=output.compression,
-        version="2.6",
-        use_dictionary=repeating,
-    ) as writer:
-        for group in _row_groups(batches, output, schema):
-            writer.write_table(group, row_group_size=max(group.num_rows, 1))
+    row_bytes = first.nbytes // first.num_rows if first else 0
+    described = schema.with_metadata(dict(lineage))
+    with parquet_writer(sink, described, output, dictionaries=_repeating_columns(first), row_bytes=row_bytes) as writer:
+        for group in chain([first] if first else [], groups):
+            writer.write_table(group, row_group_size=group.num_rows)
             rows += group.num_rows
     return WrittenPart(rows=rows, bytes=sink.written, md5=sink.md5, schema=schema_digest(schema))
 
 
-def batch_rows(columns: tuple[PlannedColumn, ...]) -> int:
-    """How many rows a batch may have, so that memory stays bounded."""
-    has_large_values = any(pa.types.is_binary(field.type) for field in arrow_schema(columns))
-    return LARGE_VALUE_BATCH_ROWS if has_large_values else BATCH_ROWS
+@contextmanager
+def parquet_writer(
+    sink: Md5Sink, schema: pa.Schema, output: OutputConfig, *, dictionaries: list[str] | bool, row_bytes: int
+) -> Iterator[pq.ParquetWriter]:
+    """A writer of our files. What a row weighs, `row_bytes`, says after how many of them a page may end."""
+    writer = pq.ParquetWriter(
+        sink,
+        schema,
+        compression=output.compression,
+        version="2.6",
+        use_dictionary=dictionaries,
+        write_batch_size=max(1, min(_PAGE_ROWS, _PAGE_BYTES // max(1, row_bytes))),
+    )
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        # It would write the footer of a file that is given up when it is collected, and fail where nobody hears of it.
+        writer.is_open = False
+        sink.give_up()
+        raise
 
 
-def _repeating_columns(batches: Iterator[pa.RecordBatch]) -> tuple[list[str], Iterator[pa.RecordBatch]]:
-    """The columns whose values come back within the first batch, and all batches, that one too.
+def _repeating_columns(first: pa.Table | None) -> list[str]:
+    """The columns whose values come back within the first rows.
 
     Only these get dictionaries: of values that hardly repeat, one is built in vain and makes the file larger.
     """
-    first = next(batches, None)
     if first is None:
-        return [], batches
-    repeating = [
+        return []
+    sample = first.slice(0, _DICTIONARY_ROWS)
+    return [
         name
-        for name, values in zip(first.schema.names, first.columns, strict=True)
-        if 2 * pc.count_distinct(values).as_py() <= first.num_rows
+        for name, values in zip(sample.schema.names, sample.columns, strict=True)
+        if values.nbytes < _DICTIONARY_BYTES * sample.num_rows
+        and 2 * pc.count_distinct(values).as_py() <= sample.num_rows
     ]
-    return repeating, chain([first], batches)
 
 
-def _row_groups(batches: Iterator[pa.RecordBatch], output: OutputConfig, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Batches gathered until a row group is full by rows or by bytes in memory."""
-    gathered: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        if gathered and (rows + batch.num_rows > output.row_group_rows or size + batch.nbytes > output.row_group_bytes):
-            yield pa.Table.from_batches(gathered, schema)
-            gathered, rows, size = [], 0, 0
-        gathered.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-    if rows:
-        yield pa.Table.from_batches(gathered, schema)
+class RowGroups:
+    """Gathers batches until a row group is full, by rows or by bytes in memory."""
+
+    def __init__(self, schema: pa.Schema, output: OutputConfig, budget: MemoryBudget) -> None:
+        self._schema = schema
+        self._most_rows = output.row_group_rows
+        self._most_bytes = min(output.row_group_bytes, budget.row_group)
+        self._gathered: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
+        """Take the rows; the row groups that are full by now."""
+        for piece in pieces(batch, self._most_bytes):
+            rows, size = self._rows + piece.num_rows, self._bytes + piece.nbytes
+            if self._gathered and (rows > self._most_rows or size > self._most_bytes):
+                yield self._taken()
+            if piece.num_rows:
+                self._gathered.append(piece)
+                self._rows += piece.num_rows
+                self._bytes += piece.nbytes
+
+    def rest(self) -> pa.Table | None:
+        """What is not full; None where nothing is left."""
+        return self._taken() if self._gathered else None
+
+    def _taken(self) -> pa.Table:
+        table = pa.Table.from_batches(self._gathered, self._schema)
+        self._gathered, self._rows, self._bytes = [], 0, 0
+        return table
 
 
 class Md5Sink(io.RawIOBase):
@@ -110,6 +149,11 @@ class Md5Sink(io.RawIOBase):
         self._file = file
         self._md5: _Hash = hashlib.md5(usedforsecurity=False)
         self.written = 0
+        self._is_given_up = False
+
+    def give_up(self) -> None:
+        """Take no notice of what is still written."""
+        self._is_given_up = True
 
     @property
     def md5(self) -> str:
@@ -123,6 +167,8 @@ class Md5Sink(io.RawIOBase):
 
     def write(self, data: object) -> int:
         view = memoryview(cast("bytes", data)).cast("B")
+        if self._is_given_up:
+            return len(view)
         self._file.write(view)
         self._md5.update(view)
         self.written += len(view)

@@ -7,21 +7,21 @@ them is `statekeeper.sifting`'s matter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from statekeeper.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.layout import Staging, kept_part_name, rejected_part_name, rejects_name
 from statekeeper.model.receipt import Receipt, StagedFile, Wanted
-from statekeeper.part_file import BATCH_ROWS, Md5Sink
+from statekeeper.part_file import Md5Sink, RowGroups, parquet_writer
 from statekeeper.store.durable import storage_errors, streamed_once
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
     from statekeeper.config.extraction import OutputConfig
     from statekeeper.row_verdicts import RowVerdict
     from statekeeper.store.disk import Disk
@@ -30,6 +30,7 @@ _BROKEN = pa.list_(pa.struct([("column", pa.string()), ("constraint", pa.string(
 _ADDED = (("statekeeper_violations", _BROKEN), ("statekeeper_part", pa.string()), ("statekeeper_row", pa.int64()))
 """What a rejected row has beside its own columns: the constraints it breaks, the part that it was read for, by the name
 that readers know, and its place among the rows that were read for that part, from 0."""
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Outlet:
     output: OutputConfig
     attempt: str
     check_stop: Callable[[], None]
+    budget: MemoryBudget
 
 
 def sift(
@@ -56,22 +58,27 @@ def sift(
         wanted: whether the other rows are written too.
 
     Raises:
-        StorageError: a file could not be written.
+        StorageError: a file could not be read or written.
         Interrupted: it was asked to stop; no file is left under its name without being whole.
     """
     ahead = _Verdicts(verdicts)
+    part = outlet.staging.parts / receipt.part
     with ExitStack() as stack:
-        file = stack.enter_context(pq.ParquetFile(outlet.staging.parts / receipt.part))
+        stack.enter_context(storage_errors(part, "read"))  # what writes says so itself
+        file = stack.enter_context(_opened(part))
+        rows_at_once = rows_within(file.metadata, outlet.budget)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
-            _StagedWriter(outlet, rejected_part_name(receipt.chunk_id, outlet.attempt), schema)
+            _StagedWriter(outlet, rejected_part_name(receipt.chunk_id, outlet.attempt), schema, like=file)
         )
         kept = None
         if wanted is Wanted.BOTH:
             name = kept_part_name(receipt.chunk_id, outlet.attempt)
-            kept = stack.enter_context(_StagedWriter(outlet, name, file.schema_arrow, dictionaries=_dictionaries(file)))
+            kept = stack.enter_context(
+                _StagedWriter(outlet, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
+            )
         start = 0
-        for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+        for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
             outlet.check_stop()
             found = ahead.before(start + batch.num_rows)
             broken = pa.array([verdict.number - start for verdict in found], pa.int64())
@@ -87,14 +94,25 @@ def sift(
 
 def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
     """One file of the rejected rows of several, in this order. Raises as `sift`."""
-    schema = pq.read_schema(outlet.staging.parts / files[0].part)
-    with _StagedWriter(outlet, rejects_name(outlet.attempt), schema) as writer:
+    with ExitStack() as stack:
+        first = outlet.staging.parts / files[0].part
+        with storage_errors(first, "read"):
+            like = stack.enter_context(_opened(first))
+        schema = like.schema_arrow
+        writer = stack.enter_context(_StagedWriter(outlet, rejects_name(outlet.attempt), schema, like=like))
         for each in files:
-            with pq.ParquetFile(outlet.staging.parts / each.part) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+            part = outlet.staging.parts / each.part
+            with storage_errors(part, "read"), _opened(part) as file:
+                rows_at_once = rows_within(file.metadata, outlet.budget)
+                for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
                     outlet.check_stop()
                     writer.add(batch.replace_schema_metadata(schema.metadata))
         return writer.finished()
+
+
+def _opened(part: Path) -> pq.ParquetFile:
+    """A part to be read in a stream: no column of a row group is in memory as a whole."""
+    return pq.ParquetFile(part, buffer_size=_READ_BYTES, pre_buffer=False)
 
 
 @dataclass
@@ -162,68 +180,54 @@ class _Unfinished(Exception):
 
 @dataclass
 class _StagedWriter:
-    """A staged Parquet file under way: `finished` puts it, whole and durable, under its name."""
+    """A staged Parquet file under way: `finished` puts it, whole and durable, under its name.
+
+    `like` is a part whose rows are as heavy as those that will be written.
+    """
 
     outlet: Outlet
     name: str
     schema: pa.Schema
+    like: pq.ParquetFile
     dictionaries: list[str] | bool = True
     rows: int = 0
-    _gathered: list[pa.RecordBatch] = field(default_factory=list)
-    _size: int = 0
 
     def __enter__(self) -> Self:
-        self._path = self.outlet.staging.parts / self.name
-        self._stream: AbstractContextManager[BinaryIO] | None = streamed_once(
-            self.outlet.disk, self._path, role="sifted", unique=self.outlet.attempt
-        )
-        file = self._stream.__enter__()
-        with storage_errors(self._path, "write"):
-            self._sink = Md5Sink(file)
-            self._writer = pq.ParquetWriter(
-                self._sink,
-                self.schema,
-                compression=self.outlet.output.compression,
-                version="2.6",
-                use_dictionary=self.dictionaries,
+        outlet = self.outlet
+        self._path = outlet.staging.parts / self.name
+        self._groups = RowGroups(self.schema, outlet.output, outlet.budget)
+        with ExitStack() as opening:
+            stream = streamed_once(outlet.disk, self._path, role="sifted", unique=outlet.attempt)
+            self._sink = Md5Sink(opening.enter_context(stream))
+            row_bytes = heaviest_row_of(self.like.metadata)
+            writer = parquet_writer(
+                self._sink, self.schema, outlet.output, dictionaries=self.dictionaries, row_bytes=row_bytes
             )
+            self._writer = opening.enter_context(writer)
+            self._open = opening.pop_all()
         return self
 
     def add(self, batch: pa.RecordBatch) -> None:
         """Write rows, a row group at a time."""
-        output = self.outlet.output
-        gathered = sum(each.num_rows for each in self._gathered)
-        is_full = (
-            gathered + batch.num_rows > output.row_group_rows or self._size + batch.nbytes > output.row_group_bytes
-        )
-        if self._gathered and is_full:
-            self._flush()
-        if batch.num_rows:
-            self._gathered.append(batch)
-            self._size += batch.nbytes
-            self.rows += batch.num_rows
+        self.rows += batch.num_rows
+        for group in self._groups.add(batch):
+            self._write(group)
 
     def note(self, key: str, value: str) -> None:
         """Say something in the footer."""
         self._writer.add_key_value_metadata({key: value})
 
     def finished(self) -> StagedFile:
-        with storage_errors(self._path, "write"):
-            self._flush()
-            self._writer.close()
-        stream, self._stream = self._stream, None
-        assert stream is not None, "a file is finished once"
-        stream.__exit__(None, None, None)
+        rest = self._groups.rest()
+        if rest is not None:
+            self._write(rest)
+        self._open.close()
         return StagedFile(part=self.name, rows=self.rows, bytes=self._sink.written, md5=self._sink.md5)
 
-    def _flush(self) -> None:
-        if self._gathered:
-            table = pa.Table.from_batches(self._gathered, self.schema)
-            with storage_errors(self._path, "write"):
-                self._writer.write_table(table, row_group_size=table.num_rows)
-            self._gathered, self._size = [], 0
+    def _write(self, group: pa.Table) -> None:
+        with storage_errors(self._path, "write"):
+            self._writer.write_table(group, row_group_size=group.num_rows)
 
     def __exit__(self, *_: object) -> None:
         """What was not finished is taken away; what cannot be is swept with its plan."""
-        if self._stream is not None:
-            self._stream.__exit__(_Unfinished, _Unfinished(), None)
+        self._open.__exit__(_Unfinished, _Unfinished(), None)

@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow as pa
+import pyarrow.parquet as pq
 
+from statekeeper.batch_size import MemoryBudget, rows_within
+from statekeeper.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.checks import CompiledSchema
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.fields import pair_fields
 from statekeeper.schemas.open_rows import ROW_NUMBER, OpenRows, any_of
-from statekeeper.validation import numbered, part_source, scan_error, scanner
+from statekeeper.validation import numbered, part_source, scanner
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_BATCH_ROWS = 10_000
+_FLAGS_ROWS = 10_000
+"""Rows a batch of what has a number and flags, and no value of the table."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ def broken_rows(
 
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
+        StorageError, OutOfMemory: the system does not give the file, or the memory.
     """
     source = numbered(part_source(path))
     try:
@@ -62,16 +66,17 @@ def broken_rows(
             instance = scanner(memory_limit, threads)
             # A cursor each: on one, the second result would end the first.
             flagged, asked = (open_cursors.enter_context(closing(instance.cursor())) for _ in range(2))
-            streams = [_by_scan(flagged, source, compiled), _by_pydantic(asked, source, compiled, model)]
+            batch_rows = rows_within(pq.read_metadata(path), MemoryBudget.of(memory_limit))
+            streams = [_by_scan(flagged, source, compiled), _by_pydantic(asked, source, compiled, model, batch_rows)]
             merged = heapq.merge(*streams, key=lambda verdict: verdict.number)
             for number, verdicts in groupby(merged, key=lambda verdict: verdict.number):
                 broken = [part for verdict in verdicts for part in verdict.broken]
                 # A constraint that SQL and pydantic both found is one.
                 once = {(part.column, part.constraint): part for part in reversed(broken)}
                 yield RowVerdict(number, tuple(reversed(once.values())))
-    except (duckdb.Error, pa.ArrowException) as error:
+    except SCAN_ERRORS as error:
         scanner.cache_clear()
-        raise scan_error(f"{path.name} cannot be scanned", error) from error
+        raise scan_error(f"{path} cannot be scanned", error) from error
 
 
 def _by_scan(connection: duckdb.DuckDBPyConnection, source: str, compiled: CompiledSchema) -> Iterator[RowVerdict]:
@@ -83,7 +88,7 @@ def _by_scan(connection: duckdb.DuckDBPyConnection, source: str, compiled: Compi
     flags = ", ".join(f"coalesce({check.violated}, FALSE) AS f{index}" for index, check in enumerate(checks))
     where = any_of([check.violated for check in checks])
     query = f"SELECT {ROW_NUMBER} AS number, {flags} FROM {source} WHERE {where}"
-    for batch in connection.sql(query).to_arrow_reader(_BATCH_ROWS):
+    for batch in connection.sql(query).to_arrow_reader(_FLAGS_ROWS):
         numbers, *columns = (column.to_pylist() for column in batch.columns)
         for number, *row in zip(numbers, *columns, strict=True):
             key = tuple(row)
@@ -93,7 +98,11 @@ def _by_scan(connection: duckdb.DuckDBPyConnection, source: str, compiled: Compi
 
 
 def _by_pydantic(
-    connection: duckdb.DuckDBPyConnection, source: str, compiled: CompiledSchema, model: type[BaseModel] | None
+    connection: duckdb.DuckDBPyConnection,
+    source: str,
+    compiled: CompiledSchema,
+    model: type[BaseModel] | None,
+    batch_rows: int,
 ) -> Iterator[RowVerdict]:
     is_open = compiled.row_by_row or any(check.undecided is not None for check in compiled.checks)
     if model is None or not is_open:
@@ -102,7 +111,7 @@ def _by_pydantic(
     fields = pair_fields(tuple(column.name for column in compiled.columns), shape.fields)
     rows = OpenRows.of(compiled, fields, model, shape)
     violated = any_of([check.violated for check in compiled.checks])
-    for batch in connection.sql(rows.query(source, violated)).to_arrow_reader(_BATCH_ROWS):
+    for batch in connection.sql(rows.query(source, violated)).to_arrow_reader(batch_rows):
         for row in rows.broken(batch):
             yield RowVerdict(
                 row.number,

@@ -67,6 +67,7 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
         return earlier
     if earlier is not None:
         discard_sift(spec.disk, spec.staging, chunk_id)
+    from statekeeper.batch_size import MemoryBudget
     from statekeeper.part_sieve import Outlet, sift  # only here: the parent process just sends the work away
     from statekeeper.row_verdicts import broken_rows
     from statekeeper.schemas.checks import compile_checks
@@ -75,7 +76,8 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
     part = spec.staging.parts / spec.receipt.part
     model = load_model(spec.model, base=spec.model_folder)
     verdicts = broken_rows(part, compile_checks(model, spec.columns), model, memory_limit=context.memory_limit)
-    outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop)
+    budget = MemoryBudget.of(context.memory_limit)
+    outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
     kept, rejected = sift(spec.receipt, verdicts, outlet, published_name=spec.published_name, wanted=spec.wanted)
     _check_sum(spec, kept, rejected)
     save_sift(
@@ -148,10 +150,12 @@ def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
         if earlier.sources == sources and _is_whole(spec.staging, earlier.file, plan_id=spec.plan_id):
             return earlier.file
         discard_rejects(spec.disk, spec.staging)
+    from statekeeper.batch_size import MemoryBudget
     from statekeeper.part_sieve import Outlet, joined
 
     attempt = uuid4().hex[:12]
-    made = joined(spec.files, Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop))
+    budget = MemoryBudget.of(context.memory_limit)
+    made = joined(spec.files, Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget))
     save_rejects(
         spec.disk,
         spec.staging,

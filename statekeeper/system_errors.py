@@ -34,9 +34,14 @@ _HINTS = {
 def storage_error(error: OSError, path: Path, action: str) -> StorageError:
     """The system's refusal of `action`, a verb, on `path`; its code is the error's name."""
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    hint = _HINTS.get(error.errno or 0, "look at the file system, then run again").format(folder=path.parent)
     reason = error.strerror or str(error)
+    hint = hint_for(error.errno or 0, str(path.parent))
     return StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code)
+
+
+def hint_for(number: int, folder: str) -> str:
+    """What to do about the system's error of a number, on a file in `folder`."""
+    return _HINTS.get(number, "look at the file system, then run again").format(folder=folder)
 
 
 def recognised(error: Exception) -> StatekeeperError | None:

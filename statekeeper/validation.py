@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from statekeeper.errors import DataError
+from statekeeper.batch_size import MemoryBudget, rows_within
+from statekeeper.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.expressions import quoted
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from statekeeper.model.plan import PlannedColumn
 
-_BATCH_ROWS = 10_000
 _TEXT_LENGTH = 200
 
 
@@ -57,19 +58,16 @@ def scan_part(
 
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
+        StorageError, OutOfMemory: the system does not give the file, or the memory.
     """
     source = part_source(path)
     try:
+        batch_rows = rows_within(pq.read_metadata(path), MemoryBudget.of(memory_limit))
         with closing(scanner(memory_limit, threads).cursor()) as connection:
-            return _Scan(connection, source, compiled, model, samples).findings()
-    except (duckdb.Error, pa.ArrowException) as error:
+            return _Scan(connection, source, compiled, model, samples, batch_rows).findings()
+    except SCAN_ERRORS as error:
         scanner.cache_clear()  # a fatal error makes an instance useless
-        raise scan_error(f"{path.name} cannot be scanned", error) from error
-
-
-def scan_error(what: str, error: duckdb.Error | pa.ArrowException) -> DataError:
-    """Our error for what DuckDB or Arrow say of files; they may quote values."""
-    return DataError(f"{what}: {error}", discreet=f"{what}: {type(error).__name__}")
+        raise scan_error(f"{path} cannot be scanned", error) from error
 
 
 @lru_cache(maxsize=1)
@@ -163,7 +161,9 @@ class _Scan:
         compiled: CompiledSchema,
         model: type[BaseModel] | None,
         samples: int,
+        batch_rows: int,
     ) -> None:
+        self._batch_rows = batch_rows
         self._samples = samples
         # So many are looked at, even where none is shown: pydantic's word on them tells a defect of the scan.
         self._looked_at = max(samples, SAMPLES)
@@ -299,7 +299,7 @@ class _Scan:
         return rows
 
     def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        yield from self._connection.sql(query).to_arrow_reader(_BATCH_ROWS)
+        yield from self._connection.sql(query).to_arrow_reader(self._batch_rows)
 
     def _violations(self) -> tuple[Violation, ...]:
         """In the order of the columns, what concerns the whole row last."""

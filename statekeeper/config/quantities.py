@@ -75,6 +75,12 @@ def parse_size(text: str) -> int:
     return int(Decimal(f"{whole}.{decimals or 0}") * _BYTES[(unit or "b").lower()])
 
 
+def format_size(number: int) -> str:
+    """The bytes as `parse_size` reads them, rounded up to whole MiB, or to KiB below one."""
+    kib = -(-number // 1024)
+    return f"{kib}KiB" if kib < 1024 else f"{-(-kib // 1024)}MiB"
+
+
 def _duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value

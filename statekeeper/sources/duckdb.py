@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from statekeeper.errors import DataError, PlanError, SnapshotLost, StatekeeperError
+from statekeeper.batch_size import BatchSize
+from statekeeper.errors import DataError, OutOfMemory, PlanError, SnapshotLost, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.sources.columns import described_column, named_column
@@ -22,7 +23,7 @@ from statekeeper.sources.duckdb_relation import Source, column, find_source
 from statekeeper.sources.duckdb_types import delivery, type_rule
 from statekeeper.sources.duckdb_values import check_values
 from statekeeper.sources.duckdb_window import window_condition
-from statekeeper.sources.protocol import ChunkPlan, SourceColumn, SourceCount
+from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
 from statekeeper.sources.sql import Bind, Sql, all_of, quoted
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from statekeeper.config.chunking import ChunkingPolicy
 
 SNAPSHOT_KIND = "duckdb-file"
+_VECTOR_ROWS = 2048
+"""Rows that DuckDB handles at once, and of which it holds every value that is asked for."""
 
 
 class DuckdbSession:
@@ -109,21 +112,25 @@ class DuckdbSession:
         self._require(reading.snapshot)
         return SourceCount(rows=rows, null_incremental_rows=nulls)
 
-    def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+    ) -> Iterator[pa.RecordBatch]:
         self._require(reading.snapshot)
         source = find_source(self._connection, reading.relation)
         statement = self._chunk_statement(source, reading, chunk)
         what = f"{source.label} cannot be read"
+        rows = _rows_at_once(reading.columns, most_rows=batch_rows, most_bytes=batch_bytes)
         try:
-            with self._connection.reader(statement, what, batch_rows=batch_rows) as reader:
+            with self._connection.reader(statement, what, batch_rows=rows) as reader:
                 _require_schema(reader.schema, reading.columns)
                 for batch in reader:
                     check_values(batch)
                     yield batch
-        except StatekeeperError:
-            self._require(
-                reading.snapshot
-            )  # a file written under the reader may fail in any way: say what is behind it
+        except StatekeeperError as error:
+            # A file written under the reader may fail in any way: say what is behind it.
+            self._require(reading.snapshot)
+            if isinstance(error, OutOfMemory):
+                raise _too_much_at_once(error, reading.columns) from error
             raise
         self._require(reading.snapshot)
 
@@ -204,6 +211,30 @@ def _scope_conditions(scope: Scope, columns: tuple[SourceColumn, ...], source: S
 def _delivered(planned: PlannedColumn) -> str:
     how = delivery(database_type=planned.database_type, read_type=planned.read_type, column=planned.name)
     return f"{how.sql.replace('{0}', column(planned.name).text)} AS {quoted(planned.name)}"
+
+
+def _rows_at_once(columns: tuple[PlannedColumn, ...], *, most_rows: int, most_bytes: int) -> int:
+    """The rows of every batch, which cannot change in mid-stream.
+
+    What they weigh is bounded all the same: DuckDB itself holds a vector of rows at a time, within its memory limit.
+    """
+    kinds = {one.read_type for one in columns}
+    if "binary" in kinds:
+        return BatchSize(widest_row=None, most_rows=min(most_rows, _VECTOR_ROWS), most_bytes=most_bytes).steady
+    return min(most_rows, _VECTOR_ROWS) if "string" in kinds else most_rows
+
+
+def _too_much_at_once(error: OutOfMemory, columns: tuple[PlannedColumn, ...]) -> OutOfMemory:
+    unbounded = [f"{one.name} ({one.database_type})" for one in columns if one.read_type in {"binary", "string"}]
+    if not unbounded:
+        return error
+    return OutOfMemory(
+        error.message,
+        discreet=error.discreet,
+        code=error.code,
+        hint=f"raise execution.memory_limit: DuckDB reads up to {_VECTOR_ROWS:,} rows at once, whatever they weigh; "
+        f"of these columns a value may have any size: {', '.join(unbounded)}. Or leave them out of a custom_query",
+    )
 
 
 def _require_schema(schema: pa.Schema, columns: tuple[PlannedColumn, ...]) -> None:

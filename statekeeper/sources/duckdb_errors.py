@@ -11,7 +11,14 @@ from contextlib import contextmanager
 
 import duckdb
 
-from statekeeper.errors import DataError, SourceError, SourceUnreachable, StatekeeperError, TransientSourceError
+from statekeeper.errors import (
+    DataError,
+    OutOfMemory,
+    SourceError,
+    SourceUnreachable,
+    StatekeeperError,
+    TransientSourceError,
+)
 
 _CLASS = re.compile(r"^([A-Z][A-Za-z ]*? Error): ")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
@@ -53,6 +60,8 @@ def _translation(error: Exception, what: str) -> StatekeeperError:
     discreet = f"{what}: {code or type(error).__name__}"
     if code in _VALUE_CLASSES:
         return DataError(message, code=code, discreet=discreet)
+    if code == "Out of Memory Error":
+        return OutOfMemory(message, hint=_hint(code), code=code)
     if _is_held(text) or (code == "IO Error" and "corrupt" not in text.lower()):
         return TransientSourceError(message, code=code)
     hint = _hint(code)
@@ -68,7 +77,7 @@ def _hint(code: str | None) -> str | None:
                 "load the other data into the database first"
             )
         case "Out of Memory Error":
-            return "raise `memory_limit`, or make the query lighter (sorts, joins and window functions take memory)"
+            return "raise execution.memory_limit, or make the query lighter: sorts, joins and windows take memory"
         case "Catalog Error" | "Binder Error" | "Parser Error":
             return "run the statement in the DuckDB shell to see where it is wrong"
         case _:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from statekeeper.batch_size import BatchSize
 from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot, UnreadColumn
 from statekeeper.model.table import Relation, Scope
@@ -35,7 +36,7 @@ from statekeeper.sources.oracle_types import (
     type_rule,
 )
 from statekeeper.sources.oracle_window import window_condition
-from statekeeper.sources.protocol import ChunkPlan, SourceColumn, SourceCount
+from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
 from statekeeper.sources.sql import Sql, all_of, quoted
 
 if TYPE_CHECKING:
@@ -125,7 +126,9 @@ class OracleSession:
             )
         return SourceCount(rows=int(rows), null_incremental_rows=None if nulls is None else int(nulls))
 
-    def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+    ) -> Iterator[pa.RecordBatch]:
         self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
@@ -133,7 +136,7 @@ class OracleSession:
         piece = _piece(source, reading, chunk)
         with self._looking_at(reading.snapshot):
             try:
-                yield from self._batches(reading.columns, piece, source, batch_rows=batch_rows)
+                yield from self._batches(reading.columns, piece, source, batch_rows=batch_rows, batch_bytes=batch_bytes)
             except UnreadableValue as error:
                 raise self._with_column(reading, piece, source, error) from error
 
@@ -194,18 +197,24 @@ class OracleSession:
                 self._connection.close()
 
     def _batches(
-        self, columns: tuple[PlannedColumn, ...], piece: Sql, source: Source, *, batch_rows: int
+        self,
+        columns: tuple[PlannedColumn, ...],
+        piece: Sql,
+        source: Source,
+        *,
+        batch_rows: int,
+        batch_bytes: int = USUAL_BYTES,
     ) -> Iterator[pa.RecordBatch]:
         projection = Projection.of(columns, self._choices)
         frames = self._connection.batches(
             Sql(f"SELECT {projection.sql}") + piece,
             projection.schema,
             f"{source.label} cannot be read",
-            batch_rows=projection.batch_rows(batch_rows),
+            size=BatchSize(widest_row=projection.widest_row, most_rows=batch_rows, most_bytes=batch_bytes),
             table=source.grant_object,
         )
-        for frame in frames:
-            yield from delivered(frame.column_arrays(), projection)
+        for arrays in frames:
+            yield from delivered(arrays, projection)
 
     def _with_column(self, reading: Reading, piece: Sql, source: Source, error: UnreadableValue) -> StatekeeperError:
         """The error with the column that it is about, which is found by reading each alone."""

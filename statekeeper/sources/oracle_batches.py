@@ -6,10 +6,10 @@ the wire to its `read_type`, exactly or with an error that names column and valu
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,8 +25,10 @@ _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
 _GUARD, _OFFSET = "_GUARD", "_OFFSET"
 _DAY = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer((86_400_000_000).to_bytes(8, sys.byteorder))])[0]
 """Microseconds; of bytes, since Arrow begins every conversion from Python's values with an import of pandas."""
-_LARGE_BATCH_ROWS = 500
-"""Rows a batch where a column holds LOBs or LONGs."""
+_DECLARED_LENGTH = re.compile(r"(?:N?(?:VAR)?CHAR2?|RAW)\((\d+)\)")
+_BYTES_OF_CHARACTER = 4
+_OTHER_TEXTS, _NUMBER_TEXT = {"UROWID": 4000}, 200
+"""Bytes of texts whose type declares no length: those of numbers and moments are short."""
 LARGEST_ARRAY = 2**31
 """Bytes that the arrays of a file's types cannot hold: their offsets have 32 bits."""
 
@@ -83,10 +85,20 @@ class Projection:
         fields += [pa.field(f"{_GUARD}{number}", pa.string()) for number in range(len(self.guarded))]
         return pa.schema(fields)
 
-    def batch_rows(self, most: int) -> int:
-        """How many rows a batch may have, so that memory stays bounded."""
-        has_large = any(how.wire in _WIRE for how in self.deliveries)
-        return min(most, _LARGE_BATCH_ROWS) if has_large else most
+    @property
+    def widest_row(self) -> int | None:
+        """The most bytes that a row may have by its declared types; None where there are LOBs or LONGs."""
+        if any(how.wire in _WIRE for how in self.deliveries):
+            return None
+        return sum(_width(column, how) for column, how in zip(self.columns, self.deliveries, strict=True))
+
+
+def _width(column: PlannedColumn, how: Delivery) -> int:
+    kind = wire_type(how)
+    if not (pa.types.is_string(kind) or pa.types.is_binary(kind)):
+        return int(kind.bit_width + 7) // 8
+    declared = _DECLARED_LENGTH.match(column.database_type)
+    return _BYTES_OF_CHARACTER * int(declared[1]) if declared else _OTHER_TEXTS.get(column.database_type, _NUMBER_TEXT)
 
 
 def wire_type(how: Delivery) -> pa.DataType:
@@ -94,19 +106,18 @@ def wire_type(how: Delivery) -> pa.DataType:
     return _WIRE.get(how.wire) or parse_type(how.wire)
 
 
-def delivered(arrays: Sequence[Any], projection: Projection) -> Iterator[pa.RecordBatch]:
+def delivered(arrays: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
     """The planned columns of one data frame, each of its `read_type`; several batches where one would be too large.
 
     Args:
-        arrays: the driver's Arrow arrays, one for each column of `projection.schema`.
+        arrays: what the driver delivered, one for each column of `projection.schema`.
         projection: what was asked for.
 
     Raises:
         DataError: lengths or types are not what was asked for, a guard found a value, or one does not fit exactly.
     """
-    columns = [pa.array(array) for array in arrays]
-    _check_shape(columns, projection.schema)
-    values, guards = columns[: len(projection.columns)], columns[len(projection.columns) :]
+    _check_shape(arrays, projection.schema)
+    values, guards = arrays[: len(projection.columns)], arrays[len(projection.columns) :]
     _check_guards(guards, projection)
     yield from _batches(values, projection)
 

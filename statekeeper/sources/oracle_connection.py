@@ -13,16 +13,16 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 
 import oracledb
+import pyarrow as pa
 
 from statekeeper.errors import SourceError, StatekeeperError
 from statekeeper.sources.oracle_errors import advice_on, translated
-from statekeeper.sources.oracle_login import close_handle, label_of, log_in
+from statekeeper.sources.oracle_login import Handle, close_handle, label_of, log_in
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from statekeeper.batch_size import BatchSize
     from statekeeper.config.sources import OracleSource
 
 ACTION_BYTES = 32
@@ -46,7 +46,7 @@ class Described:
 class Connection:
     """An open session. `label` names the database in messages, `user` whoever it was logged in as."""
 
-    def __init__(self, handle: oracledb.Connection, *, label: str, user: str, close_timeout: timedelta) -> None:
+    def __init__(self, handle: Handle, *, label: str, user: str, close_timeout: timedelta) -> None:
         self._handle = handle
         self._close_timeout = close_timeout
         self.label = label
@@ -104,13 +104,19 @@ class Connection:
             return [_described(info) for info in cursor.description or ()], list(cursor.bindnames())
 
     def batches(
-        self, statement: Sql, schema: pa.Schema, what: str, *, batch_rows: int, table: str
-    ) -> Iterator[oracledb.DataFrame]:
-        """The result in data frames of the requested schema."""
+        self, statement: Sql, schema: pa.Schema, what: str, *, size: BatchSize, table: str
+    ) -> Iterator[list[pa.Array]]:
+        """The result in batches of the requested schema, column by column; each weighs in on the next one's size."""
+        rows = size.rows if self._handle.thin else size.steady  # the client libraries keep to the first batch's rows
         with self._sent(statement, what, table):
-            yield from self._handle.fetch_df_batches(
-                statement.text, self._values(statement), size=batch_rows, requested_schema=schema
+            frames = self._handle.fetch_df_batches(
+                statement.text, self._values(statement), size=rows, requested_schema=schema
             )
+            for frame in frames:
+                arrays = [pa.array(array) for array in frame.column_arrays()]
+                size.weigh(arrays)
+                self._handle.newest_cursor.arraysize = size.rows
+                yield arrays
 
     def close(self) -> None:
         """Log off, for as long as a login may take. Never raises."""

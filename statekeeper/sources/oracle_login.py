@@ -11,7 +11,7 @@ from __future__ import annotations
 import socket
 import ssl
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import oracledb
 
@@ -33,7 +33,20 @@ SETTINGS = (
 )
 
 
-def log_in(config: OracleSource) -> oracledb.Connection:
+class Handle(oracledb.Connection):
+    """A connection of the driver's that knows its newest cursor.
+
+    `fetch_df_batches` keeps its cursor to itself, and it is the cursor's `arraysize` that says how many rows come next.
+    """
+
+    newest_cursor: oracledb.Cursor
+
+    def cursor(self, scrollable: bool = False, handle: Any = None) -> oracledb.Cursor:  # noqa: FBT001, FBT002 - the driver's signature
+        self.newest_cursor = super().cursor(scrollable=scrollable, handle=handle)
+        return self.newest_cursor
+
+
+def log_in(config: OracleSource) -> Handle:
     """A new session.
 
     Raises:
@@ -84,8 +97,8 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _connected(config: OracleSource) -> oracledb.Connection:
-    handle = oracledb.connect(**_parameters(config))
+def _connected(config: OracleSource) -> Handle:
+    handle = cast("Handle", oracledb.connect(conn_class=Handle, **_parameters(config)))
     try:
         handle.module = MODULE
         with handle.cursor() as cursor:

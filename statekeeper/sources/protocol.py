@@ -21,6 +21,9 @@ from statekeeper.model.table import Relation, Scope
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST_ROWS, USUAL_BYTES = 16_384, 32 * 1024 * 1024
+"""Of a batch, however light rows are and whatever they weigh."""
+
 
 class SourceColumn(Frozen):
     """A column as the database describes it.
@@ -89,8 +92,12 @@ class SourceSession(Protocol):
     def count(self, reading: Reading) -> SourceCount:
         """`COUNT(*)` of the reading's scope at its snapshot, and of the rows whose incremental column is NULL."""
 
-    def read(self, reading: Reading, chunk: Chunk, *, batch_rows: int) -> Iterator[pa.RecordBatch]:
+    def read(
+        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+    ) -> Iterator[pa.RecordBatch]:
         """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column of its `read_type`.
+
+        How many rows a batch has follows from what rows weigh, so that it has about `batch_bytes` at most.
 
         Text is valid UTF-8: that is found here, since the scan of a part looks at some texts' lengths alone.
 

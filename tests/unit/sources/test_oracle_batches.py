@@ -117,10 +117,10 @@ def test_text_that_is_not_text_is_refused():
         one(broken, "VARCHAR2(5)", "string")
 
 
-def test_lobs_come_in_small_batches_and_are_split_where_one_array_could_not_hold_them(monkeypatch):
+def test_lobs_have_no_widest_row_and_are_split_where_one_array_could_not_hold_them(monkeypatch):
     lobs = projection(("L", "CLOB", "string"), INT)
-    assert lobs.batch_rows(16_384) == 500
-    assert projection(INT).batch_rows(16_384) == 16_384
+    assert lobs.widest_row is None
+    assert projection(INT).widest_row == 8
     rows = [pa.array(["x" * 100] * 8, pa.large_string()), pa.array(range(8))]
     assert [batch.num_rows for batch in delivered(rows, lobs)] == [8]
     monkeypatch.setattr(oracle_batches, "LARGEST_ARRAY", 300)

@@ -1,0 +1,125 @@
+"""What a process holds of LOBs is bounded by bytes: from the wire to the file, in the scan and where rows are split."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from pydantic import SecretStr
+
+from statekeeper.config.sources import OracleSource
+from statekeeper.errors import FailureKind
+from statekeeper.model.plan import Chunk, PlannedColumn, Reading
+from statekeeper.model.table import ExtractionMode, Relation, Scope
+from statekeeper.sources import open_session
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+MIB = 2**20
+COLUMNS = [("ID", "NUMBER(9)"), ("DOC", "BLOB")]
+MEASURED = """
+import json, sys
+from statekeeper import runner
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.reporting import NullReporter
+import duckdb, pyarrow.parquet, statekeeper.part_sieve, statekeeper.validation, statekeeper.sources.oracle
+
+def peak():
+    (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+runner.engine_of = lambda pipeline, **_: InlineEngine(memory_limit=f"{pipeline.execution.memory_limit}B")
+extractor = StatefulDataExtractor.from_config(sys.argv[1], date="2026-01-06", reporter=NullReporter())
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+before = peak()
+(table,) = extractor.run().tables
+print(json.dumps({"outcome": table.outcome, "reason": table.reason, "held": peak() - before}))
+"""
+"""Runs a pipeline in one process, and tells by how much its memory has grown at most."""
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"DMS": "dms-secret"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        yield server
+
+
+@pytest.fixture
+def lake(tmp_path, server):
+    return Lake(tmp_path, server)
+
+
+def _documents(server, name, values):
+    server.create_table("DMS", name, COLUMNS, list(enumerate(values)), primary_key=["ID"])
+    return {"schema_name": "DMS", "table_name": name}
+
+
+def _measured(lake, entry, *, memory_limit):
+    config = lake.configure(entry, execution={"memory_limit": memory_limit})
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(config)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["outcome"] == "completed", told
+    return told["held"]
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak can be measured on Linux only")
+def test_rows_of_megabytes_are_read_written_checked_and_split_within_the_memory_limit(lake):
+    schema = {"ID": {"type": "int", "ge": 3}, "DOC": {"type": "bytes", "max_length": 10 * MIB}}
+    entry = _documents(lake.server, "SCANS", [os.urandom(4 * MIB) for _ in range(24)])
+    entry |= {"columns": schema, "on_violation": "quarantine"}
+    held = _measured(lake, entry, memory_limit="64MB")
+    assert lake.published("SCANS").num_rows == 21
+    assert held < 5 * 64_000_000  # of 96 MiB; it was ten times the limit
+
+
+@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the peak can be measured on Linux only")
+def test_rows_heavier_than_a_batch_are_held_one_by_one(lake):
+    entry = _documents(lake.server, "FILMS", [os.urandom(20 * MIB) for _ in range(8)])
+    held = _measured(lake, entry, memory_limit="64MB")
+    assert held < 4 * 5 * 20 * MIB, "four batches, of each of which the driver alone holds five copies"
+
+
+def test_batches_follow_from_what_the_last_one_weighed(server):
+    sizes = [10] * 70 + [2 * MIB] * 6 + [10] * 70
+    _documents(server, "MIXED", [b"x" * size for size in sizes])
+    source = OracleSource(
+        type="oracle",
+        host=server.host,
+        port=server.port,
+        service=server.service,
+        user="READER",
+        password=SecretStr("reader-secret"),
+    )
+    session = open_session(source)
+    relation = Relation(label="DMS.MIXED", schema_name="DMS", table_name="MIXED")
+    columns = tuple(
+        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
+        for one in session.describe(relation)
+    )
+    scope, snapshot = Scope(mode=ExtractionMode.FULL), session.take_snapshot(relation)
+    reading = Reading(relation=relation, snapshot=snapshot, scope=scope, columns=columns)
+    batches = list(session.read(reading, Chunk(chunk_id=0), batch_bytes=4 * MIB))
+    session.close()
+    assert [len(value) for batch in batches for value in batch.column("DOC").to_pylist()] == sizes
+    rows = [batch.num_rows for batch in batches]
+    assert rows[:5] in ([0, 2, 4, 8, 16], [1, 2, 4, 8, 16])  # where there are LOBs the driver fetches none at first
+    assert max(rows) == 16, "more would not fit if one that is still unseen has 256 KiB"
+    assert 1 in rows[5:], "after rows of half a batch each, one is asked for"
+    assert rows[-2] > 4, "and more again once they are light"
+
+
+def test_value_larger_than_the_memory_limit_is_named(lake):
+    lake.configure(_documents(lake.server, "HUGE", [b"x", b"x" * 9 * MIB]), execution={"memory_limit": "8MiB"})
+    (report,) = lake.run().tables
+    assert report.failure.kind is FailureKind.DATA
+    assert "column DOC (BLOB): a value has 9MiB, and execution.memory_limit is 8MiB" in report.failure.message
+    assert "memory_limit to 18MiB" in report.failure.hint
