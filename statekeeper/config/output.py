@@ -107,7 +107,9 @@ class ExecutionConfig(Section):
         ge=1,
         description="how many tables are between plan and publication at once; by default 8, and 100 on Spark",
     )
-    memory_limit: Size = Field(default=512 * _MIB, description="DuckDB's memory limit in each process, such as 1GiB")
+    memory_limit: Size = Field(
+        default=512 * _MIB, description="what DuckDB, and the rows that a process holds, may take, such as 1GiB"
+    )
     spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")
 
     @property

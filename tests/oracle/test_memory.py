@@ -100,7 +100,7 @@ def test_batches_follow_from_what_the_last_one_weighed(server):
         password=SecretStr("reader-secret"),
     )
     session = open_session(source)
-    relation = Relation(label="DMS.MIXED", schema_name="DMS", table_name="MIXED")
+    relation = Relation(schema_name="DMS", table_name="MIXED")
     columns = tuple(
         PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
         for one in session.describe(relation)

@@ -113,7 +113,7 @@ def test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound(
             "CREATE TABLE docs AS SELECT i AS id, repeat(md5(i::VARCHAR), 65536) AS doc FROM range(40) r(i)"
         )
     session = DuckdbSession(str(tmp_path / "shop.duckdb"), memory_limit="32MiB")
-    relation = Relation(label="docs", table_name="docs")
+    relation = Relation(table_name="docs")
     columns = tuple(
         PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
         for one in session.describe(relation)
