@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.oracle_server import OracleServer
+    from tests.oracle_server.control import Controller
 
 ROOT = Path(__file__).parent.parent.parent
 SCHEMAS = ("HR", "SALES", "FINANCE", "FLEET", "LEGAL", "CRM")
@@ -68,7 +69,7 @@ def statements() -> list[str]:
     return [one.strip() for one in text.split(";") if one.strip()]
 
 
-def fill(server: OracleServer) -> None:
+def fill(server: OracleServer | Controller) -> None:
     """Make the tables and their rows."""
     for name in SCHEMAS:
         server.create_user(name, "unused", "owner")
@@ -79,7 +80,8 @@ def fill(server: OracleServer) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Put the configuration and its models where a run begins."""
+    """Put the configuration and its models where a run begins, in a folder that relative paths start at."""
+    (folder / ".statekeeper").mkdir(exist_ok=True)
     for name in ("configs/prod.yml", "schemas/erp.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

@@ -1,73 +1,42 @@
-"""Start the server by hand, or for a handle."""
+"""`python -m tests.oracle_server`: the server by hand, or for a handle; says what to install where that is missing."""
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import ssl
+import importlib
 import sys
-import threading
-from multiprocessing.connection import Listener as PipeListener
+import tomllib
 
-from tests.oracle_server.control import Controller, answer
-from tests.oracle_server.database.database import Database
-from tests.oracle_server.handle import KEY_VARIABLE
-from tests.oracle_server.server import Listener
+from tests.oracle_server.handle import ROOT
+
+NEEDED = ("numpy", "sqlglot")
+"""What the server imports and the project itself does not, so that `make run` installs none of it."""
 
 
 def main() -> None:
-    """Parse the command line and serve until the end of standard input, or until interrupted."""
-    parser = argparse.ArgumentParser(prog="python -m tests.oracle_server", description=__doc__)
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=1521, help="0 takes any that is free")
-    parser.add_argument("--service", default="TESTDB")
-    parser.add_argument("--release", type=int, default=23, choices=(18, 21, 23))
-    parser.add_argument("--database", default=":memory:", help="a DuckDB file to keep the rows in")
-    parser.add_argument("--demo", action="store_true", help="fill it with a few tables and the user demo/demo")
-    parser.add_argument("--controlled", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--tls", metavar="PEM", help="speak TLS with the certificate and the key of this file")
-    parser.add_argument("--tls-clients", metavar="PEM", help="and only with clients whose certificate this one signed")
-    options = parser.parse_args()
-    sys.setswitchinterval(0.001)  # many short answers: let no thread keep the others waiting
-    database = Database(service=options.service, release=options.release, path=options.database)
-    listener = Listener(database, options.host, options.port, tls=_tls(options.tls, options.tls_clients))
-    controller = Controller(database, listener)
-    if options.demo:
-        controller.demo()
-    if options.controlled:
-        _serve_handle(listener, controller)
-        return
-    if not options.demo:
-        controller.create_user("APP", "app", "owner")
-    user = "demo/demo" if options.demo else "app/app"
-    print(f"listening on {listener.host}:{listener.port}, service {options.service}, user {user}")
-    print(f"  oracledb.connect(user=..., password=..., dsn='{listener.host}:{listener.port}/{options.service}')")
+    """Start the program, if everything is there that it imports."""
+    if missing := [name for name in NEEDED if not _is_there(name)]:
+        print(
+            f"the test server needs {' and '.join(missing)}, which `make run` does not install. Type:", file=sys.stderr
+        )
+        print(f"  {sys.executable} -m pip install {' '.join(map(_required, missing))}", file=sys.stderr)
+        sys.exit(2)
+    from tests.oracle_server.program import main as run
+
+    run()
+
+
+def _is_there(name: str) -> bool:
     try:
-        listener.serve_forever()
-    except KeyboardInterrupt:
-        listener.close()
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
-def _tls(certificate: str | None, clients: str | None) -> ssl.SSLContext | None:
-    if certificate is None:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=clients)
-    context.load_cert_chain(certificate)
-    if clients is not None:
-        context.verify_mode = ssl.CERT_REQUIRED
-    return context
+def _required(name: str) -> str:
+    """The requirement as pyproject.toml has it for the tests, quoted for a shell."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    return next(f"'{one}'" for one in groups["dev"] if one.startswith(name))
 
 
-def _serve_handle(listener: Listener, controller: Controller) -> None:
-    pipes = PipeListener(("127.0.0.1", 0), authkey=os.environ[KEY_VARIABLE].encode())
-    threading.Thread(target=answer, args=(controller, pipes), daemon=True).start()
-    threading.Thread(target=listener.serve_forever, daemon=True).start()
-    told = {"host": listener.host, "port": listener.port, "service": controller.database.service}
-    print(json.dumps(told | {"control": pipes.address}), flush=True)
-    sys.stdin.read()  # ends when the handle does, however it ends
-    os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
+main()

@@ -1,44 +1,50 @@
-"""Demo: a few tables to try a client on."""
+"""Demo: the database of configs/prod.yml to try statekeeper on, and what to type."""
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from tests.oracle import prod
 
 if TYPE_CHECKING:
     from tests.oracle_server.control import Controller
 
+USER, PASSWORD = "demo", "demo_secret"
+MORE = {
+    ("HR", "EMPLOYEES"): (
+        "SELECT 200 + i, 'Ann', 'Name ' || i, 'ANN.' || i, TIMESTAMP '2020-01-01' + to_days(i::INTEGER), 'CLERK', "
+        "1000 + i * 1.25, NULL, 100 FROM range(496) t(i)"
+    ),
+    ("SALES", "ORDERS"): (
+        "SELECT 10 + i, i % 7 + 1, ['NEW', 'PAID', 'SHIPPED', 'CANCELLED'][i % 4 + 1], 'EUR', i / 4, "
+        "TIMESTAMP '2025-01-01' + to_minutes(i), TIMESTAMP '2025-01-02' + to_minutes(i) FROM range(19991) t(i)"
+    ),
+    ("SALES", "ORDER_LINES"): (
+        "SELECT 10 + i // 2, i % 2 + 1, 'SKU-' || i % 100, 1.125, 9.99, TIMESTAMP '2025-06-01' + to_minutes(i * 10) "
+        "FROM range(39982) t(i)"
+    ),
+}
+"""Rows beside those of `prod.ROWS`, as DuckDB queries."""
+
 
 def fill(server: Controller) -> None:
-    """A user DEMO with the password demo, HR.EMPLOYEES and a partitioned SALES.ORDERS."""
-    server.create_user("DEMO", "demo", "all")
-    server.create_table(
-        "HR",
-        "EMPLOYEES",
-        [
-            ("EMPLOYEE_ID", "NUMBER(6)", "NOT NULL"), ("LAST_NAME", "VARCHAR2(25)"), ("HIRE_DATE", "DATE"),
-            ("SALARY", "NUMBER(8,2)"), ("CV", "CLOB"),
-        ],
-        primary_key=["EMPLOYEE_ID"],
-    )  # fmt: skip
-    server.load(
-        "HR", "EMPLOYEES",
-        "SELECT 100 + i, 'Name ' || i, TIMESTAMP '2020-01-01' + to_days(i::INTEGER), 1000 + i * 1.25, "
-        "repeat('cv ', i::INTEGER % 50) "
-        "FROM range(500) t(i)",
-    )  # fmt: skip
-    server.create_table(
-        "SALES",
-        "ORDERS",
-        [
-            ("ORDER_ID", "NUMBER(12)", "NOT NULL"),
-            ("REGION", "NUMBER(3)"),
-            ("AMOUNT", "NUMBER"),
-            ("UPDATED_AT", "TIMESTAMP(6)"),
-        ],
-        partitions=("REGION", [("P1", 10), ("P2", 20), ("PMAX", None)]),
-        primary_key=["ORDER_ID"],
-    )
-    server.load(
-        "SALES", "ORDERS",
-        "SELECT i, i % 30, ora_num((i * 1.1)::VARCHAR), TIMESTAMP '2024-01-01' + to_seconds(i) FROM range(20000) t(i)",
-    )  # fmt: skip
+    """The tables of configs/prod.sql with some ten thousand rows, and a user who may read them at a snapshot."""
+    server.create_user(USER.upper(), PASSWORD, "all")
+    prod.fill(server)
+    for (schema, table), query in MORE.items():
+        server.load(schema, table, query)
+
+
+def commands(host: str, port: int, service: str) -> list[str]:
+    """What to type, line by line, to extract every table of configs/prod.yml from this server."""
+    program = os.path.relpath(Path(sys.executable).with_name("statekeeper"))
+    values = {"HOST": host, "PORT": port, "SERVICE": service, "USER": USER, "PASSWORD": PASSWORD}
+    return [
+        "export " + " ".join(f"ORACLE_{name}={value}" for name, value in values.items()),
+        f"{program} check --connect configs/prod.yml",
+        f"{program} run configs/prod.yml",
+        f"{program} status configs/prod.yml",
+    ]

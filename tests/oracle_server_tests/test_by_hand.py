@@ -5,26 +5,43 @@ import re
 import subprocess
 import sys
 
-import oracledb
 import pytest
 
+from tests.oracle import prod
 from tests.oracle_server import OracleServer, ServerError
 from tests.oracle_server.handle import ROOT
 
 
-def test_the_demo_says_how_to_connect_and_serves_its_tables():
-    command = [sys.executable, "-u", "-m", "tests.oracle_server", "--port", "0", "--demo"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as started:
+def test_the_demo_serves_configs_prod_by_the_commands_that_it_prints(tmp_path):
+    """A person types them; here they are run by a shell, in a folder that holds the config and its models."""
+    prod.settle(tmp_path)
+    command = [sys.executable, "-m", "tests.oracle_server", "--port", "0", "--demo"]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=subprocess.PIPE, text=True) as started:
         assert started.stdout is not None
-        said = re.search(r"listening on ([^,]+), service (\w+), user (\w+)/(\w+)", started.stdout.readline())
-        assert said
-        with oracledb.connect(user=said[3], password=said[4], dsn=f"{said[1]}/{said[2]}") as connection:
-            counts = [
-                connection.cursor().execute(f"select count(*) from {table}").fetchone()[0]
-                for table in ("hr.employees", "sales.orders", "sales.orders partition (p1)")
-            ]
+        said = [started.stdout.readline() for _ in range(6)]
+        assert said[0].startswith("listening on 127.0.0.1:")
+        lines = [line.strip() for line in said if line.startswith("  ")]
+        assert [line.split()[0] for line in lines] == ["export", *[lines[1].split()[0]] * 3]
+        script = "set -e\n" + "\n".join(lines)
+        typed = subprocess.run(
+            ["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False
+        )
         started.terminate()
-    assert counts == [500, 20_000, 6_670]
+    assert typed.returncode == 0, typed.stdout + typed.stderr
+    written = {path.parent.parent.parent.name for path in (tmp_path / "data/oracle_db").glob("*/*/*/*_metadata.json")}
+    assert written == {table for schema, table in prod.ROWS if schema != "CRM"} | {"big_customers"}
+
+
+def test_without_what_it_imports_the_server_says_what_to_type():
+    """As after `make run`, which installs what statekeeper imports and nothing of what tests do."""
+    hidden = "import sys, runpy; sys.modules.update(numpy=None, sqlglot=None); "
+    run = f"{hidden} sys.argv[1:] = ['--demo']; runpy.run_module('tests.oracle_server', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", run], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "numpy and sqlglot" in done.stderr
+    assert f"{sys.executable} -m pip install 'numpy>=" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_handle_tells_what_its_server_refuses(server):
