@@ -280,15 +280,23 @@ class StatefulDataExtractor(DataExtractor):
         selected = self._selected(tables, exclude)
         return _ended(self._runner, selected, is_forced=force_reprocess, report_interrupt=report_interrupt)
 
-    def resume(self, *, report_interrupt: bool = False) -> RunReport:
-        """Bring every table of the configuration to `complete`, also those that this run was not asked for before."""
+    def resume(
+        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), report_interrupt: bool = False
+    ) -> RunReport:
+        """Bring every table of the configuration (or those named) to `complete`, also those that this run was not asked
+        for before.
+        """
         self._warn_of_lost_tables(self._manifest)
-        return _ended(self._runner, self.pipeline.tables, is_forced=False, report_interrupt=report_interrupt)
+        selected = self._selected(tables, exclude)
+        return _ended(self._runner, selected, is_forced=False, report_interrupt=report_interrupt)
 
-    def resume_begun(self, *, report_interrupt: bool = False) -> RunReport:
-        """Go on with the tables that this run has; the report names those that the configuration has besides."""
-        begun = self._of_this_run()
-        others = tuple(config.table for config in self.pipeline.tables if config not in begun)
+    def resume_begun(
+        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), report_interrupt: bool = False
+    ) -> RunReport:
+        """Go on with the tables that this run has (or those named); the report names others of the configuration."""
+        selected, of_run = self._selected(tables, exclude), self._of_this_run()
+        begun = tuple(config for config in selected if config in of_run)
+        others = tuple(config.table for config in selected if config not in of_run)
         report = _ended(self._runner, begun, is_forced=False, report_interrupt=report_interrupt)
         return report.with_unbegun(others)
 
@@ -346,9 +354,9 @@ class StatefulDataExtractor(DataExtractor):
         selected = self._selected(tables, exclude)
         return reset_tables(_on_its_disk(self._runner), selected, only=None)
 
-    def reset_failed(self) -> tuple[str, ...]:
+    def reset_failed(self, *, exclude: Iterable[str] = ()) -> tuple[str, ...]:
         """Put every failed table back to `pending`; returns their keys."""
-        return reset_tables(_on_its_disk(self._runner), self.pipeline.tables, only=State.FAILED)
+        return reset_tables(_on_its_disk(self._runner), self._selected((), exclude), only=State.FAILED)
 
     @property
     def _runner(self) -> Runner:

@@ -8,8 +8,10 @@ answer is what to do in Python. Pure: which command is right is up to the caller
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Self
 
@@ -51,6 +53,15 @@ class RunCommands:
         if self.config is None:
             return "repeat the same call or command"
         return command("run", self.config, *self._tables_option, *self._new_run, *_table_option(table))
+
+    def run_chosen(self, tables: Sequence[str], exclude: Sequence[str], *, is_forced: bool = False) -> str:
+        """Extracts the tables that names and patterns choose; what is complete again only where `is_forced`."""
+        if self.config is None:
+            return self.force() if is_forced else self.run()
+        chosen = [*(_option("--table", name) for name in tables), *(_option("--exclude", name) for name in exclude)]
+        forced = ("--force-reprocess",) if is_forced else ()
+        options = (*self._tables_option, *self._new_run, *chain.from_iterable(chosen), *forced)
+        return command("run", self.config, *options)
 
     def force(self, *, table: str | None = None) -> str:
         """Extracts again what is complete: everything, or one table."""

@@ -25,9 +25,11 @@ from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
-from statekeeper.cli.terminal import Terminal
+from statekeeper.cli.terminal import Terminal, Voice
 from statekeeper.logs import LogFormat
-from statekeeper.model.manifest import NextStep
+from statekeeper.model.manifest import NextStep, RunStatus
+from statekeeper.model.preview import PlanReport
+from statekeeper.next_command import command
 from statekeeper.status import read_status
 
 _WATCH_SECONDS = 1.0
@@ -95,13 +97,15 @@ def run(
     with terminal.extractor(request, log_format=log_format, is_live=not (no_progress or is_dry)) as extractor:
         if is_dry:
             plans = extractor.preview(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
-            return terminal.show_result(plans, render.show_plan, is_json=is_json)
+            step = NextStep(command=extractor.commands.run_chosen(tables, exclude, is_forced=force_reprocess))
+            return _show_plan(terminal, plans, step, is_json=is_json)
         report = extractor.run(tables=tables, exclude=exclude, force_reprocess=force_reprocess, report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
 @app.command()
 @options.config_argument_or_last_run
+@options.table_selection
 @options.known_date
 @options.known_run_id
 @options.engine
@@ -116,6 +120,8 @@ def resume(
     terminal: Terminal,
     *,
     config: Path | None,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
     engine: str | None,
@@ -130,15 +136,17 @@ def resume(
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         resume_run = extractor.resume if config is not None else extractor.resume_begun
-        report = resume_run(report_interrupt=True)
+        report = resume_run(tables=tables, exclude=exclude, report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
 @app.command()
 @options.config_argument_or_last_run
+@options.table_selection
 @options.known_date
 @options.known_run_id
 @options.as_json
+@options.quiet
 @click.option("--failed", "is_failed_only", is_flag=True, help="Only the tables that failed.")
 @click.option(
     "--exit-code",
@@ -152,6 +160,8 @@ def status(
     terminal: Terminal,
     *,
     config: Path | None,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
     is_json: bool,
@@ -162,15 +172,25 @@ def status(
     """Show how a run stands, from its files alone. Without CONFIG: the last run of this directory."""
     found = locate(config, day, run_id)
     while True:
-        current = read_status(found.base_path, found.run_id)
+        current = _chosen(read_status(found.base_path, found.run_id), tables, exclude)
         if watch and not is_json:
             terminal.screen.clear()
-        shown = current.only_failed() if is_failed_only else current
-        terminal.show(shown, render.show_status, is_json=is_json)
+        shown = current.only_failed() if is_failed_only or terminal.voice is Voice.QUIET else current
+        if is_json or terminal.voice is Voice.NORMAL or shown.tables:
+            terminal.show(shown, render.show_status, is_json=is_json)
         if not watch or current.state != "running":
             return current.exit_code if has_exit_code else 0
         sys.stdout.flush()
         time.sleep(_WATCH_SECONDS)
+
+
+def _chosen(status: RunStatus, names: tuple[str, ...], exclude: tuple[str, ...]) -> RunStatus:
+    """The status of the tables that --table and --exclude choose; `state` stays that of the whole."""
+    if not (names or exclude):
+        return status
+    from statekeeper.config.selection import select
+
+    return status.only(select(status.tables, names, exclude=exclude, names_of=lambda table: table.names))
 
 
 @app.command()
@@ -199,7 +219,15 @@ def plan(
     request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id)
     with terminal.extractor(request) as extractor:
         report = extractor.preview(tables=tables, exclude=exclude, all_types=has_types)
-    return terminal.show_result(report, render.show_plan, is_json=is_json)
+        step = NextStep(command=extractor.commands.run_chosen(tables, exclude))
+    return _show_plan(terminal, report, step, is_json=is_json)
+
+
+def _show_plan(terminal: Terminal, report: PlanReport, step: NextStep, *, is_json: bool) -> int:
+    code = terminal.show_result(report, render.show_plan, is_json=is_json)
+    if not (is_json or code):
+        terminal.say_next(step)
+    return code
 
 
 @app.command()
@@ -233,32 +261,39 @@ def verify(
 
 @app.command()
 @options.config_argument_or_last_run
+@options.table_selection
 @options.known_date
 @options.known_run_id
 @click.option("--failed", is_flag=True, help="Reset every table that failed.")
-@click.option("--table", "tables", multiple=True, metavar="NAME", help="Reset this table. May be given several times.")
+@options.as_json
+@options.quiet
 @in_terminal
 def reset(
     terminal: Terminal,
     *,
     config: Path | None,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
     day: date | None,
     run_id: str | None,
     failed: bool,
-    tables: tuple[str, ...],
+    is_json: bool,
 ) -> int:
     """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
     if failed == bool(tables):
-        raise click.UsageError("say which tables: either --failed, or --table NAME (several times)")
+        raise click.UsageError("say which tables: either --failed, or --table PATTERN (several times)")
     with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False) as extractor:
-        keys = extractor.reset_failed() if failed else extractor.reset(tables=tables)
+        keys = extractor.reset_failed(exclude=exclude) if failed else extractor.reset(tables=tables, exclude=exclude)
         step = NextStep(command=extractor.commands.resume(), when="to extract what was reset")
+    if is_json:
+        terminal.screen.line(json.dumps({"run_id": extractor.identity.run_id, "reset": keys}, indent=2))
+        return 0
     for key in keys:
-        terminal.screen.line(f"{key} is reset")
+        terminal.say(f"{key} is reset")
     if keys:
-        render.show_next((step,), terminal.screen)
+        terminal.say_next(step)
     else:
-        terminal.screen.line("no table failed: nothing to reset" if failed else "nothing to reset: not begun yet")
+        terminal.say("no table failed: nothing to reset" if failed else "nothing to reset: not begun yet")
     return 0
 
 
@@ -284,16 +319,21 @@ def check(
     from statekeeper.config.loader import load_pipeline
     from statekeeper.config.selection import select_tables
 
+    named = (str(config), *(("--tables", str(tables_path)) if tables_path else ()))
     if is_connecting:
         with terminal.extractor(RunRequest(config, tables_path=tables_path)) as extractor:
             report = extractor.check_connections(tables=tables, exclude=exclude)
-        return terminal.show_result(report, render.show_connections, is_json=is_json)
+        code = terminal.show_result(report, render.show_connections, is_json=is_json)
+        if not (is_json or code):
+            terminal.say_next(NextStep(command=command("plan", *named)))
+        return code
     pipeline = load_pipeline(config, environ=os.environ, tables_path=tables_path)
     keys = [table.table.key for table in select_tables(pipeline, tables, exclude=exclude)]
     if is_json:
         terminal.screen.line(json.dumps({"pipeline": pipeline.name, "tables": keys}, indent=2))
     else:
         terminal.say(f"{config} is valid: pipeline {pipeline.name}, {plural(len(keys), 'table')}")
+        terminal.say_next(NextStep(command=command("check", "--connect", *named)))
     return 0
 
 

@@ -9,7 +9,10 @@ import click
 
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, module_name, named_database
+from statekeeper.cli.render import show_next
 from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.model.manifest import NextStep
+from statekeeper.next_command import command
 
 if TYPE_CHECKING:
     from statekeeper.cli.screen import Screen
@@ -76,4 +79,5 @@ def _show(report: DraftReport, screen: Screen) -> None:
             screen.line(f"  {reason}")
     screen.line(f"{report.schemas}: {len(report.tables)} models")
     screen.line(f"{report.config}: {len(report.tables)} tables")
-    screen.line(f"next: `statekeeper check --connect {report.config}`, then `statekeeper run {report.config}`")
+    steps = (command("check", "--connect", report.config), command("run", report.config))
+    show_next((NextStep(command=steps[0]), NextStep(command=steps[1], when="then")), screen)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from statekeeper.amounts import plural
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
 from statekeeper.cli.request import RunRequest
@@ -132,7 +131,7 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
     if out is None:
         terminal.screen.line(inference.text.rstrip("\n"))
     else:
-        terminal.say(f"{out}: {plural(len(inference.tables), 'table')}")
+        terminal.say(f"{out}: {len(inference.tables)} tables")
     for left in inference.left_out:
         sys.stderr.write(terminal.redactor(f"{left.table} cannot be extracted as it is:\n"))
         sys.stderr.writelines(terminal.redactor(f"  {reason}\n") for reason in left.reasons)

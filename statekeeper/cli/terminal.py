@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from statekeeper.cli.progress import StandardError, live_or_log
+from statekeeper.cli.render import show_next
 from statekeeper.cli.screen import Screen
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, secret_values, set_up_logging
 from statekeeper.reporting import Reporter
@@ -19,6 +20,7 @@ from statekeeper.reporting import Reporter
 if TYPE_CHECKING:
     from statekeeper.cli.request import RunRequest
     from statekeeper.extractor import StatefulDataExtractor
+    from statekeeper.model.manifest import NextStep
 
 
 class Report(Protocol):
@@ -75,6 +77,11 @@ class Terminal:
         """Print a line of a command that has no report, unless nothing but trouble is to be said."""
         if self.voice is Voice.NORMAL:
             self.screen.line(text)
+
+    def say_next(self, *steps: NextStep) -> None:
+        """Print what to type next."""
+        if self.voice is Voice.NORMAL:
+            show_next(steps, self.screen)
 
     @contextmanager
     def reporter(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
+from typing import TypeVar
 
 from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.errors import UsageError
 
+Table = TypeVar("Table")
 _WILD = frozenset("*?[")
 
 
@@ -23,19 +25,32 @@ def select_tables(
     Raises:
         UsageError: a name or pattern is of no table of the pipeline, or no table is left.
     """
+    return select(
+        pipeline.tables, names, exclude=exclude, names_of=lambda config: (config.table.key, *config.table.names)
+    )
+
+
+def select(
+    tables: Sequence[Table],
+    names: Iterable[str],
+    *,
+    exclude: Iterable[str],
+    names_of: Callable[[Table], Sequence[str]],
+) -> tuple[Table, ...]:
+    """The same of anything that has the names of a table; the first of `names_of` is its key."""
+
+    def is_one_of(table: Table, given: tuple[str, ...]) -> bool:
+        return any(is_meant(names_of(table), name) for name in given)
+
     wanted, unwanted = tuple(names), tuple(exclude)
     for name in (*wanted, *unwanted):
-        if not any(_is_named(config, name) for config in pipeline.tables):
-            raise UsageError(f"no table {name!r} in the pipeline", hint=_near(pipeline, name))
-    selected = tuple(
-        config
-        for config in pipeline.tables
-        if (not wanted or any(_is_named(config, name) for name in wanted))
-        and not any(_is_named(config, name) for name in unwanted)
-    )
-    if not selected:
+        if not any(is_one_of(table, (name,)) for table in tables):
+            raise UsageError(f"no table {name!r} in the pipeline", hint=_near(tuple(map(names_of, tables)), name))
+    chosen = (table for table in tables if not wanted or is_one_of(table, wanted))
+    left = tuple(table for table in chosen if not is_one_of(table, unwanted))
+    if not left:
         raise UsageError("no table is left of those that --table names", hint="leave out an --exclude")
-    return selected
+    return left
 
 
 def is_pattern(name: str) -> bool:
@@ -48,12 +63,7 @@ def is_meant(names: Iterable[str], name: str) -> bool:
     return any(each == name or (is_pattern(name) and fnmatchcase(each, name)) for each in names)
 
 
-def _is_named(config: ExtractionConfig, name: str) -> bool:
-    return is_meant(config.table.names, name)
-
-
-def _near(pipeline: Pipeline, name: str) -> str:
-    keys = [config.table.key for config in pipeline.tables]
-    known = {each: config.table.key for config in pipeline.tables for each in config.table.names}
+def _near(tables: Sequence[Sequence[str]], name: str) -> str:
+    known = {each: names[0] for names in tables for each in names}
     near = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {known[near[0]]}?" if near else f"its tables are {', '.join(keys)}"
+    return f"did you mean {known[near[0]]}?" if near else f"its tables are {', '.join(names[0] for names in tables)}"

@@ -173,6 +173,12 @@ class TableStatus(Frozen):
         return ".".join(part for part in (self.source_name, self.schema_name, self.table_name) if part)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that a person may call it by, `key` first."""
+        schema = f"{self.schema_name}." if self.schema_name else ""
+        return self.key, f"{schema}{self.table_name}", self.table_name
+
+    @property
     def has_failed(self) -> bool:
         return self.state in {"failed", "damaged"}
 
@@ -188,9 +194,13 @@ class RunStatus(Frozen):
     processes: tuple[ProcessStatus, ...] = ()
     next_steps: tuple[NextStep, ...] = ()
 
+    def only(self, tables: tuple[TableStatus, ...]) -> Self:
+        """The same with some of its tables alone; `state` stays that of the whole."""
+        return self.model_copy(update={"tables": tables})
+
     def only_failed(self) -> Self:
-        """The same with its failed tables alone; `state` stays that of the whole."""
-        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.has_failed)})
+        """The same with its failed tables alone."""
+        return self.only(tuple(table for table in self.tables if table.has_failed))
 
     @property
     def exit_code(self) -> int:

@@ -157,7 +157,9 @@ def test_status_into_a_closed_pipe_is_no_defect(run: RunOnDisk) -> None:
 @pytest.mark.usefixtures("run")
 def test_check_of_a_valid_config_counts_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run_command(["check", "demo.yml"]) == 0
-    assert capsys.readouterr().out == "demo.yml is valid: pipeline demo, 2 tables\n"
+    said, step = capsys.readouterr().out.splitlines()
+    assert said == "demo.yml is valid: pipeline demo, 2 tables"
+    assert step == "next: statekeeper check --connect demo.yml"
     assert app.run_command(["check", "demo.yml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"pipeline": "demo", "tables": ["shop.HR.A", "shop.HR.B"]}
 

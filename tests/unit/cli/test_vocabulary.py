@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -29,15 +30,18 @@ tables:
 SCHEMAS = {f"schemas {name}": command for name, command in app.app.commands["schemas"].commands.items()}
 COMMANDS = {**app.app.commands, **SCHEMAS}
 OF_RUNS = {"run", "plan", "verify", "resume", "status", "reset"}
-OF_TABLES = {"run", "plan", "verify", "check", "init", "schemas infer", "schemas diff", "schemas export"}
+OF_TABLES = {*OF_RUNS, "check", "init", "schemas infer", "schemas diff", "schemas export"}
 HAVE = {
-    "--table": {*OF_TABLES, "reset"},
+    "--table": OF_TABLES,
     "--exclude": OF_TABLES,
     "--date": OF_RUNS,
     "--run-id": OF_RUNS,
-    "--json": set(COMMANDS) - {"graph", "schemas", "reset"},
-    "--quiet": {*OF_TABLES, "schemas json", "resume"},
+    "--json": {*OF_TABLES, "schemas json"},
+    "--quiet": {*OF_TABLES, "schemas json"},
 }
+
+
+RUN = "statekeeper run demo.yml --date 2026-01-06"
 
 
 def options(name: str) -> set[str]:
@@ -136,6 +140,51 @@ def test_dry_run_is_plan_and_a_quiet_run_says_only_what_went_wrong(
     assert "shop.hr.jobs: failed" in captured.err
     assert "hr.jobs" in captured.out
     assert "INFO" not in captured.err
+
+
+def test_run_is_resumed_shown_and_reset_by_pattern(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def states(*arguments: str) -> dict[str, str]:
+        assert app.run_command(["status", "--json", *arguments]) == 0
+        return {table["table_name"]: table["state"] for table in json.loads(capsys.readouterr().out)["tables"]}
+
+    assert app.run_command(["run", "demo.yml", "--quiet", "--table", "hr.*"]) == 0
+    assert app.run_command(["resume", "demo.yml", "--quiet", "--table", "fin.*", "--exclude", "ledger"]) == 0
+    assert states() == {"accounts": "complete", "ledger": "pending", "jobs": "complete"}
+    assert states("--table", "fin.*") == {"accounts": "complete", "ledger": "pending"}
+    assert states("--exclude", "fin.*") == {"jobs": "complete"}
+    assert app.run_command(["status", "--table", "sales.*"]) == 2
+    capsys.readouterr()
+    assert app.run_command(["reset", "--table", "*", "--exclude", "hr.*", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"run_id": "demo-20260106", "reset": ["shop.fin.accounts"]}
+    assert states() == {"accounts": "pending", "ledger": "pending", "jobs": "complete"}
+    assert app.run_command(["status", "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert app.run_command(["resume", "--quiet"]) == 1  # it was never asked for the ledger
+    assert app.run_command(["run", "demo.yml", "--quiet"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed"),
+    [
+        (["check", "demo.yml"], "statekeeper check --connect demo.yml"),
+        (["check", "demo.yml", "--connect"], "statekeeper plan demo.yml"),
+        (["plan", "demo.yml", "--table", "fin.*"], f"{RUN} --table 'fin.*'"),
+        (
+            ["run", "demo.yml", "--table", "jobs", "--dry-run"],
+            "statekeeper run demo.yml --date 2026-01-06 --table jobs",
+        ),
+        (["init", "--duckdb", "shop.duckdb", "--out", "new.yml"], "statekeeper check --connect new.yml"),
+    ],
+)
+@pytest.mark.usefixtures("folder")
+def test_end_of_a_command_says_what_to_type_next_and_it_works(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], typed: str
+) -> None:
+    assert app.run_command(arguments) == 0
+    told = [line.partition(": ")[2] for line in capsys.readouterr().out.splitlines() if line.startswith("next")]
+    assert told[0] == typed
+    for command in told:
+        assert app.run_command(shlex.split(command)[1:]) == 0
 
 
 def test_package_is_a_program(folder: Path) -> None:
