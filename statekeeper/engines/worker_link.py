@@ -10,10 +10,13 @@ import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from statekeeper.engines.spawning import WorkerProcess, fork_server
 from statekeeper.engines.worker import Done, Message, worker_main
+
+_LOOK_EVERY_SECONDS = 0.5
+"""How soon the death of a worker without work is noticed."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class WorkerLink:
 
     def _talk(self, process: WorkerProcess) -> None:
         try:
-            while (order := self._orders.get()) is not None:
+            while (order := self._next_order(process)) is not None:
                 process.pipe.send_bytes(order)
                 while not isinstance(message := process.pipe.recv(), Done):
                     self._tell(self, message)
@@ -110,3 +113,12 @@ class WorkerLink:
             return
         except Exception:  # noqa: BLE001 - an answer that cannot be read, of whatever kind: nothing good follows it
             process.kill()
+
+    def _next_order(self, process: WorkerProcess) -> bytes | None:
+        """Raises EOFError where the process ends before there is one."""
+        while True:
+            try:
+                return self._orders.get(timeout=_LOOK_EVERY_SECONDS)
+            except Empty:
+                if process.pipe.poll():  # without work it says nothing
+                    raise EOFError from None
