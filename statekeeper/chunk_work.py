@@ -33,10 +33,11 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
     run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
     missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
+    missing.sort(key=lambda chunk: -chunk.estimated_rows)  # the queue, which does the same, does not see all of them
     attempts = [_Attempt(work.chunk, chunk) for chunk in missing]
     if not is_counted:
         attempts.insert(0, _Attempt(work.count, None))
-    await _all_or_first_failure(attempts)
+    await _all_or_first_failure(attempts, at_once=run.engine.in_flight)
 
 
 def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
@@ -57,24 +58,35 @@ class _Attempt:
     is_last: bool = False
 
 
-async def _all_or_first_failure(attempts: list[_Attempt]) -> None:
-    """Do all of it; after the first failure, which is raised, only what has begun is still waited for."""
-    tasks = {asyncio.create_task(attempt.work(attempt)): attempt for attempt in attempts}
-    failures: list[BaseException] = []
+async def _all_or_first_failure(attempts: list[_Attempt], *, at_once: int) -> None:
+    """Do all of it, so many at once; after the first failure, which is raised, only what has begun is waited for."""
+    left = iter(attempts)
+    under_way: dict[asyncio.Task[None], _Attempt] = {}
+    failures: list[Exception] = []
 
-    def note(task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        failures.append(error)
-        if len(failures) == 1:
-            for other, attempt in tasks.items():
-                attempt.is_last = True
-                if not attempt.has_begun:
-                    other.cancel()
+    def stop_others() -> None:
+        for task, attempt in under_way.items():
+            attempt.is_last = True
+            if not attempt.has_begun:
+                task.cancel()
 
-    for task in tasks:
-        task.add_done_callback(note)
+    async def go_on() -> None:
+        task = asyncio.current_task()
+        assert task is not None, "it is a task's"
+        for attempt in left:
+            if failures:
+                return
+            under_way[task] = attempt
+            try:
+                await attempt.work(attempt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised when nothing is under way
+                failures.append(error)
+            finally:
+                del under_way[task]
+            if len(failures) == 1:
+                stop_others()
+
+    tasks = [asyncio.create_task(go_on()) for _ in range(min(at_once, len(attempts)))]
     try:
         await asyncio.gather(*tasks, return_exceptions=True)  # which, cancelled, cancels them all
     finally:

@@ -6,11 +6,11 @@ Only parts with such rows are written anew; the others are published as they are
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from statekeeper.config.extraction import ExtractionConfig, OnViolation
+from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.layout import Staging
@@ -115,14 +115,8 @@ class _Work:
     staging: Staging
     wanted: Wanted
 
-    async def sifted(self, parts: list[CheckedPart]) -> list[SiftReceipt]:
-        tasks = [asyncio.create_task(self._sift(part)) for part in parts]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:  # after a failure nobody asks about the others
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+    async def sifted(self, parts: list[CheckedPart]) -> tuple[SiftReceipt, ...]:
+        return await all_done(parts, self._sift, at_once=self.run.engine.in_flight)
 
     async def _sift(self, part: CheckedPart) -> SiftReceipt:
         spec = SiftSpec(

@@ -5,7 +5,6 @@ Ends with the publish intent, the parts linked and ready. It publishes nothing.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from functools import partial, reduce
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Self
 
 from statekeeper import __version__
 from statekeeper.config.extraction import ExtractionConfig, OnViolation, Reconcile
+from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ValidationFailed
@@ -181,13 +181,9 @@ class _StagedChecks:
     async def scanned(self) -> tuple[CheckedPart, ...] | DamagedPart:
         """Every part with what was found in it, or the first part that is damaged."""
         model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
-        checks = [asyncio.create_task(self._check(receipt, model)) for receipt in self.receipts]
-        try:
-            results = await asyncio.gather(*checks)
-        finally:  # after a failure nobody asks about the others
-            for check in checks:
-                check.cancel()
-            await asyncio.gather(*checks, return_exceptions=True)
+        results = await all_done(
+            self.receipts, lambda receipt: self._check(receipt, model), at_once=self.run.engine.in_flight
+        )
         parts = []
         for receipt, result in zip(self.receipts, results, strict=True):
             if result.findings is None:

@@ -44,6 +44,10 @@ class InlineEngine:
             text = text_of(known, RowValues.of(job.table, private=self._private))
             raise error_of(known.kind, text, hint=known.hint, code=known.code) from error
 
+    @property
+    def in_flight(self) -> int:
+        return 16
+
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         del job
         return WaitKind.WORKER, "its turn in this process"

@@ -33,6 +33,8 @@ GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
 _LAST_SECONDS = 2.0
 """How long one that was killed is waited for."""
+_LEAST_IN_FLIGHT = 64
+"""So many of a table's jobs are in the queue, if there are as many: enough to see which table has the least left."""
 _MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
 
 
@@ -117,6 +119,10 @@ class LocalEngine:
         except asyncio.CancelledError:
             await self._give_up(running)
             raise
+
+    @property
+    def in_flight(self) -> int:
+        return _LEAST_IN_FLIGHT + 4 * self._workers_most
 
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         name = job.source.name if job.source else None

@@ -57,6 +57,10 @@ class Engine(Protocol):
             StatekeeperError: whatever the work raised, or WorkerDied.
         """
 
+    @property
+    def in_flight(self) -> int:
+        """How many jobs of one table are worth being under way or in the queue; more only cost."""
+
     def why_waiting(self, job: Job[Any]) -> tuple[WaitKind, str]:
         """What the job, which is about to be run, has to wait for first; see `statekeeper.waiting.Wait`."""
 

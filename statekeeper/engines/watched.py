@@ -36,6 +36,10 @@ class WatchedEngine:
 
             return await self._engine.run(replace(job, on_start=on_start, on_rows=on_rows))
 
+    @property
+    def in_flight(self) -> int:
+        return self._engine.in_flight
+
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         return self._engine.why_waiting(job)
 

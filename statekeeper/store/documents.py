@@ -96,17 +96,12 @@ def record_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> None:
 
 
 def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
-    """The receipt of a chunk; None if it is not done.
+    """The receipt that counts for a chunk; None if there is none (yet).
 
-    What is torn or belongs elsewhere is removed; where each attempt has one it is passed over, for it may be in the
-    writing.
+    What is torn or belongs elsewhere is removed. Where each attempt leaves one, only the one that the parent process
+    has recorded counts here.
     """
-    receipt = _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
-    if receipt is not None or disk.writes is Writes.RENAME:
-        return receipt
-    names = [name for name in disk.names(staging.receipts) if name.startswith(f"chunk-{chunk_id:05d}.")]
-    found = (_load_receipt(disk, staging.receipts / name, plan_id, chunk_id) for name in names)
-    return min((each for each in found if each), key=lambda each: (each.ended_at, each.attempt), default=None)
+    return _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
 
 
 def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receipt | None:
@@ -125,12 +120,24 @@ def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receip
 
 
 def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
-    """The receipts of a plan by chunk id.
+    """The receipts of a plan by chunk id; where each attempt leaves one, the recorded one, else the first finished.
 
-    What is torn or belongs to another plan or chunk is removed: that chunk is not done.
+    What is torn or belongs to another plan or chunk is removed: that chunk is not done. Where it is an attempt's it is
+    passed over, for it may be in the writing.
     """
-    loaded = ((chunk_id, load_receipt(disk, staging, plan_id, chunk_id)) for chunk_id in _receipt_ids(disk, staging))
-    return {chunk_id: receipt for chunk_id, receipt in loaded if receipt is not None}
+    receipts: dict[int, Receipt] = {}
+    of_attempts: dict[int, list[str]] = {}
+    for name in disk.names(staging.receipts):
+        if match := _RECEIPT.fullmatch(name):
+            receipt = _load_receipt(disk, staging.receipts / name, plan_id, int(match[1]))
+            receipts.update({} if receipt is None else {receipt.chunk_id: receipt})
+        elif disk.writes is Writes.WHOLE and (match := _OF_ATTEMPT.fullmatch(name)):
+            of_attempts.setdefault(int(match[1]), []).append(name)
+    for chunk_id in of_attempts.keys() - receipts.keys():
+        found = (_load_receipt(disk, staging.receipts / name, plan_id, chunk_id) for name in of_attempts[chunk_id])
+        finished = sorted((each for each in found if each), key=lambda each: (each.ended_at, each.attempt))
+        receipts.update({receipt.chunk_id: receipt for receipt in finished[:1]})
+    return receipts
 
 
 def count_receipts(disk: Disk, staging: Staging) -> int:

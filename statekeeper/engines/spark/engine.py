@@ -50,6 +50,10 @@ LOOK_EVERY_SECONDS = 0.05
 BEAT_EVERY_SECONDS = 1.0
 GRACE_SECONDS = 4.0
 """How long work that was told to stop may take before Spark is told to end it."""
+_LEAST_IN_FLIGHT = 1000
+"""So many of a table's jobs wait, if there are as many: before Spark has said how many seats there are, and so that a
+seat can be given many small ones at once.
+"""
 _LAST_SECONDS = 2.0
 """How long jobs that Spark was told to end are waited for."""
 
@@ -118,6 +122,10 @@ class SparkEngine:
         except asyncio.CancelledError:
             await self._give_up(posted)
             raise
+
+    @property
+    def in_flight(self) -> int:
+        return max(_LEAST_IN_FLIGHT, 4 * self._ledger.queue.workers)
 
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         if self._is_control(job):
