@@ -13,16 +13,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import ParamSpec, TypeVar, cast
 
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue
+from statekeeper.engines.spark.heartbeat import Heartbeat
 from statekeeper.engines.spark.jobs import cancel, submit
 from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
 from statekeeper.engines.spark.loads import Item, Load, seal
@@ -39,6 +43,8 @@ from statekeeper.waiting import WaitKind
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.spark")
+P = ParamSpec("P")
+Value = TypeVar("Value")
 
 PATIENCE_SECONDS = 3.0
 """How long chunks wait for others that the driver is still planning, if there is not one for each free seat already."""
@@ -47,13 +53,15 @@ IDLE_SECONDS = 5.0
 _SLOT_SECONDS = 2.0
 """After so long, a seat that has not begun waits for a core that another seat has: those that are idle go at once."""
 LOOK_EVERY_SECONDS = 0.05
-BEAT_EVERY_SECONDS = 1.0
 GRACE_SECONDS = 4.0
 """How long work that was told to stop may take before Spark is told to end it."""
 _LEAST_IN_FLIGHT = 1000
 """So many of a table's jobs wait, if there are as many: before Spark has said how many seats there are, and so that a
 seat can be given many small ones at once.
 """
+_STOP_SECONDS = 0.2
+"""How long it may take to tell executors that everything ends at once."""
+_FILE_THREADS = 8
 _LAST_SECONDS = 2.0
 """How long jobs that Spark was told to end are waited for."""
 
@@ -98,6 +106,9 @@ class SparkEngine:
         self._without_secrets = Redactor(settings.secrets)
         self._ledger = Ledger(JobQueue(settings.parallelism or 1))
         self._ends: dict[str, asyncio.Future[None]] = {}
+        self._endings: set[asyncio.Task[None]] = set()
+        self._files = ThreadPoolExecutor(_FILE_THREADS, "statekeeper-mailbox")
+        self._heartbeat = Heartbeat(self._mailbox)
         self._controlling = 0
         self._held: HeldSession | None = None
         self._opening: asyncio.Task[Cluster] | None = None
@@ -136,7 +147,9 @@ class SparkEngine:
 
     async def close(self) -> None:
         self._is_closed = True
-        self._ledger.settle_all(self._ledger.waiting, Interrupted("the engine was closed before the work was begun"))
+        self._ledger.settle_all(
+            self._ledger.waiting.values(), Interrupted("the engine was closed before the work was begun")
+        )
         try:
             await self._end_spark()
         finally:
@@ -145,6 +158,12 @@ class SparkEngine:
     def kill(self) -> None:
         """End the driver's processes at once; executors end as soon as they look."""
         self._control.kill()
+        # The file system may be what hangs, and whoever kills does not wait for it.
+        stopping = threading.Thread(target=self._stop_mailbox, daemon=True)
+        stopping.start()
+        stopping.join(_STOP_SECONDS)
+
+    def _stop_mailbox(self) -> None:
         with suppress(OSError):
             self._mailbox.stop()
 
@@ -166,10 +185,11 @@ class SparkEngine:
         """Make the mailbox and the session, and look whether executors can do the work."""
         folder = self._settings.mailbox
         try:
-            await asyncio.to_thread(self._mailbox.make, this_process())
+            await self._on_files(self._mailbox.make, this_process())
         except OSError as error:
             hint = f"let this user write to {folder.parent}"
             raise StorageError(f"cannot make {folder}: {error}", hint=hint) from error
+        self._heartbeat.start()
         self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_mailboxes, folder, self._settings.silence))
         self._held = await asyncio.to_thread(self._open_session)
         cluster = await asyncio.to_thread(inspect, self._held, folder, parallelism=self._settings.parallelism)
@@ -190,11 +210,14 @@ class SparkEngine:
         self._tending.cancel()
         await asyncio.wait([self._tending])
         self._ledger.settle_all(self._ledger.posted.values(), Interrupted("the engine was closed"))
-        await asyncio.to_thread(self._mailbox.remove)
+        await asyncio.to_thread(self._heartbeat.stop)
+        await self._on_files(self._mailbox.remove)
+        self._files.shutdown(wait=False)
         if self._sweeping is not None:
             await asyncio.wait([self._sweeping])
         if self._held is not None:
             await asyncio.to_thread(self._held.stop)
+        self._opening = None
 
     async def _end_jobs(self) -> None:
         """Let the Spark jobs that are under way end by themselves for a while, then by force."""
@@ -202,7 +225,7 @@ class SparkEngine:
         if not ends:
             return
         with suppress(OSError):
-            await asyncio.to_thread(self._mailbox.stop)
+            await self._on_files(self._mailbox.stop)
         await asyncio.wait(ends, timeout=GRACE_SECONDS)
         for tag in list(self._ends):
             await self._cancel(tag)
@@ -216,7 +239,7 @@ class SparkEngine:
             ledger.settle(posted, Interrupted("given up"))
             return
         with suppress(OSError):
-            await asyncio.to_thread(self._mailbox.drop, posted.number)
+            await self._on_files(self._mailbox.drop, posted.number)
         if not posted.has_begun:  # the worker sees that before it begins with it, or soon after
             return
         with suppress(TimeoutError):
@@ -244,28 +267,23 @@ class SparkEngine:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _rounds(self, cluster: Cluster) -> None:
-        """Give signs of life, look what has come of work, and share out what waits."""
-        loop = asyncio.get_running_loop()
-        beats, beat_at = 0, float("-inf")
+        """Look what has come of work, and share out what waits."""
         while True:
-            if loop.time() - beat_at >= BEAT_EVERY_SECONDS:
-                beats, beat_at = beats + 1, loop.time()
-                with suppress(OSError):  # if it lasts, workers end, and say so
-                    await asyncio.to_thread(self._mailbox.beat, beats)
             if self._ends:
                 await self._look()
             if self._lost is not None:
-                self._ledger.settle_all(self._ledger.waiting, self._lost)
+                self._ledger.settle_all(self._ledger.waiting.values(), self._lost)
             elif not self._is_closed:
-                await self._share_out(cluster)
-                await self._dismiss_idle()
+                idle = self._ledger.idle_seats
+                given = await self._share_out(cluster, idle)
+                await self._dismiss([seat for seat in idle if seat.number not in given])
             await asyncio.sleep(LOOK_EVERY_SECONDS)
 
     async def _look(self) -> None:
         ledger = self._ledger
         over = [seat for seat in ledger.seats.values() if seat.is_over]  # all that they did was left before this look
         seats = [seat.number for seat in ledger.live_seats]
-        news = await asyncio.to_thread(self._mailbox.news, seats=seats, items=ledger.seated)
+        news = await self._on_files(self._mailbox.news, seats, set(ledger.seated))
         for report in news.seats:
             ledger.hear(report)
         for outcome in news.outcomes:
@@ -273,12 +291,15 @@ class SparkEngine:
         for seat in over:
             ledger.lose(seat, why="its worker found no sign of life of the driver")
 
-    async def _share_out(self, cluster: Cluster) -> None:
-        """Give what waits to idle seats, and to new ones if it is time, as far as sessions are to be had."""
+    async def _share_out(self, cluster: Cluster, idle: list[Seat]) -> set[int]:
+        """Give what waits to idle seats, and to new ones if it is time, as far as sessions are to be had.
+
+        Returns the numbers of the seats that were given something.
+        """
         ledger = self._ledger
-        packed = self._packed(cluster)
+        packed = self._packed(cluster, idle)
         if not packed:
-            return
+            return set()
         tag = f"statekeeper-{self._settings.mailbox.name.rpartition('-')[2]}-{secrets.token_hex(4)}"
         given = []
         for each in packed:
@@ -286,40 +307,42 @@ class SparkEngine:
             done, jobs = seat.items, [ledger.posted[number] for number in each.items]
             ledger.seat_work(seat, jobs)
             given.append((seat, jobs, done))
-        handed = [seat for seat, jobs, done in given if await self._hand(seat, jobs, done)]
+        are_handed = await asyncio.gather(*(self._hand(seat, jobs, done) for seat, jobs, done in given))
+        handed = [seat for (seat, _, _), is_handed in zip(given, are_handed, strict=True) if is_handed]
         opened = tuple(seat.number for seat in handed if seat.tag == tag)
         if opened and not self._is_closed:
             self._submit(cluster, opened, tag)
+        return {seat.number for seat, _, _ in given}
 
-    def _packed(self, cluster: Cluster) -> list[PackedSeat]:
+    def _packed(self, cluster: Cluster, idle: list[Seat]) -> list[PackedSeat]:
         """What waits, shared out over seats; no seat is there yet that is new."""
-        ledger, idle = self._ledger, self._ledger.idle_seats
-        waiting = {posted.waiting: posted for posted in ledger.waiting}
-        if not waiting:
+        ledger = self._ledger
+        if not ledger.waiting:
             return []
-        used = ledger.sessions()
+        used = ledger.sessions(idle)
         packing = Packing(
-            seats=len(idle) + self._seats_to_open(cluster, len(waiting)),
+            seats=len(idle) + self._seats_to_open(cluster, idle),
             room={name: most - used[name] for name, most in self._settings.budgets.items() if most is not None},
-            share_rows=share(sum(posted.job.size for posted in waiting.values()), cluster.parallelism),
+            share_rows=share(ledger.waiting_rows, cluster.parallelism),
             packed=[PackedSeat(seat.number, set(seat.sources)) for seat in idle],
         )
-        sources = {posted.source for posted in waiting.values() if posted.source}
+        sources = ledger.queue.sources
         while packing.has_space:
             taken = ledger.queue.take({name: packing.takes(name) for name in sources})
             if taken is None:
                 break
-            packing.put(waiting[taken].number, source=waiting[taken].source, rows=taken.job.size)
+            posted = ledger.waiting[taken]
+            packing.put(posted.number, source=posted.source, rows=taken.job.size)
         return [seat for seat in packing.packed if seat.items]
 
-    def _seats_to_open(self, cluster: Cluster, waiting: int) -> int:
-        """How many seats more there may be, now."""
+    def _seats_to_open(self, cluster: Cluster, idle: list[Seat]) -> int:
+        """How many seats more there may be, now; something waits."""
         ledger = self._ledger
         free = cluster.parallelism - len(ledger.live_seats)
-        oldest = min(posted.at for posted in ledger.waiting)
+        oldest = next(iter(ledger.waiting.values())).at
         is_time = (
             not self._controlling
-            or waiting >= free + len(ledger.idle_seats)
+            or len(ledger.waiting) >= free + len(idle)
             or asyncio.get_running_loop().time() - oldest >= PATIENCE_SECONDS
         )
         return free if is_time else 0
@@ -351,18 +374,23 @@ class SparkEngine:
             with suppress(OSError):
                 self._mailbox.forget(done)
 
-        await asyncio.to_thread(write)
+        await self._on_files(write)
 
-    async def _dismiss_idle(self) -> None:
+    async def _dismiss(self, idle: list[Seat]) -> None:
         """Let seats go for which there has been nothing for a while, or whose cores others wait for."""
-        ledger, now = self._ledger, asyncio.get_running_loop().time()
-        is_core_wanted = any(not seat.has_begun and now - seat.opened_at > _SLOT_SECONDS for seat in ledger.live_seats)
-        for seat in ledger.idle_seats:
+        now = asyncio.get_running_loop().time()
+        live = self._ledger.live_seats
+        is_core_wanted = any(not seat.has_begun and now - seat.opened_at > _SLOT_SECONDS for seat in live)
+
+        async def let_go(seat: Seat) -> None:
+            with suppress(OSError):  # the next round tries again
+                await self._write_load(Load(seat.number, seat.serial + 1, ()), seat.items)
+                seat.is_dismissed = True
+
+        for seat in idle:
             seat.idle_since = seat.idle_since or now
-            if is_core_wanted or now - seat.idle_since > IDLE_SECONDS:
-                with suppress(OSError):  # the next round tries again
-                    await self._write_load(Load(seat.number, seat.serial + 1, ()), seat.items)
-                    seat.is_dismissed = True
+        gone = [seat for seat in idle if is_core_wanted or now - (seat.idle_since or now) > IDLE_SECONDS]
+        await asyncio.gather(*(let_go(seat) for seat in gone))
 
     def _submit(self, cluster: Cluster, seats: tuple[int, ...], tag: str) -> None:
         cargo = Cargo(
@@ -379,25 +407,35 @@ class SparkEngine:
         loop = asyncio.get_running_loop()
         self._ends[tag] = loop.create_future()
 
+        def ended(error: Exception | None) -> None:
+            self._endings.add(ending := loop.create_task(self._ended(tag, error)))
+            ending.add_done_callback(self._endings.discard)
+
         def on_end(error: Exception | None) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._ended, tag, error)
+                loop.call_soon_threadsafe(ended, error)
 
         submit(cluster.held, cargo, tag=tag, on_end=on_end)
 
-    def _ended(self, tag: str, error: Exception | None) -> None:
+    async def _ended(self, tag: str, error: Exception | None) -> None:
         """A Spark job has ended: first what it left; what is missing then was lost."""
         items = self._ledger.items_of(tag)
         with suppress(OSError):
-            for outcome in self._mailbox.news(seats=[], items=items & self._ledger.posted.keys()).outcomes:
+            left = await self._on_files(self._mailbox.news, (), items & self._ledger.posted.keys())
+            for outcome in left.outcomes:
                 self._ledger.take(outcome)
         why = self._without_secrets(first_line(error)) if error else "without an answer"
         self._ledger.close(tag, why=why)
         with suppress(OSError):
-            self._mailbox.forget(items)
+            await self._on_files(self._mailbox.forget, items)
         self._ends.pop(tag).set_result(None)
         if error is not None and is_session_lost(error):
             self._lost = WorkerDied(
                 self._without_secrets(f"the Spark session is lost: {first_line(error)}"),
                 hint="see that Spark runs, then `statekeeper resume`",
             )
+
+    async def _on_files(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
+        """A step that reads or writes the mailbox, in one of the threads that do nothing else."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._files, partial(step, *arguments, **options))

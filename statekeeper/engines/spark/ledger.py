@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +76,12 @@ class Ledger:
 
     queue: JobQueue
     posted: dict[int, Posted] = field(default_factory=dict)
+    waiting: dict[Waiting, Posted] = field(default_factory=dict)
+    """Of `posted`, the jobs that have no seat yet, the oldest first, by their places in the queue."""
+    seated: dict[int, Posted] = field(default_factory=dict)
+    """Of `posted`, the jobs that have a seat and no outcome yet."""
     seats: dict[int, Seat] = field(default_factory=dict)
+    waiting_rows: int = 0
     _jobs: int = 0
     _seats: int = 0
 
@@ -86,18 +90,9 @@ class Ledger:
         self._jobs += 1
         loop = asyncio.get_running_loop()
         posted = Posted(self._jobs, job, loop.create_future(), self.queue.add(job), loop.time())
-        self.posted[posted.number] = posted
+        self.posted[posted.number] = self.waiting[posted.waiting] = posted
+        self.waiting_rows += job.size
         return posted
-
-    @property
-    def waiting(self) -> list[Posted]:
-        """The jobs that have no seat yet."""
-        return [posted for posted in self.posted.values() if posted.seat is None]
-
-    @property
-    def seated(self) -> list[int]:
-        """The jobs that have a seat and no outcome yet."""
-        return [posted.number for posted in self.posted.values() if posted.seat is not None]
 
     @property
     def live_seats(self) -> list[Seat]:
@@ -106,12 +101,15 @@ class Ledger:
     @property
     def idle_seats(self) -> list[Seat]:
         """The seats that have done all they were given, and can be given more."""
-        return [seat for seat in self.live_seats if not seat.is_dismissed and seat.items.isdisjoint(self.posted)]
+        return [seat for seat in self.live_seats if not seat.is_dismissed and not self._has_work(seat)]
 
-    def sessions(self) -> Counter[str]:
+    def _has_work(self, seat: Seat) -> bool:
+        return any(item in self.seated for item in seat.items)
+
+    def sessions(self, idle: Iterable[Seat]) -> Counter[str]:
         """How many sessions there may be with each source, those of idle seats left out."""
-        idle = set(self.idle_seats)
-        return Counter(source for seat in self.live_seats if seat not in idle for source in seat.sources)
+        left_out = set(idle)
+        return Counter(source for seat in self.live_seats if seat not in left_out for source in seat.sources)
 
     def open_seat(self, tag: str) -> Seat:
         """A new seat of a Spark job that is about to be submitted."""
@@ -123,6 +121,8 @@ class Ledger:
         """Give jobs that wait to a seat that is new or idle."""
         for posted in jobs:
             posted.seat = seat.number
+            self.seated[posted.number] = self.waiting.pop(posted.waiting)
+            self.waiting_rows -= posted.job.size
         seat.serial += 1
         seat.idle_since = None
         seat.items = frozenset(posted.number for posted in jobs)
@@ -139,10 +139,11 @@ class Ledger:
     def settle(self, posted: Posted, result: object) -> None:
         """End a job with its result, or with its error."""
         self.posted.pop(posted.number, None)
+        self.seated.pop(posted.number, None)
+        if self.waiting.pop(posted.waiting, None):
+            self.waiting_rows -= posted.job.size
+            self.queue.remove(posted.waiting)
         posted.settled.set()
-        if posted.seat is None:
-            with suppress(KeyError, ValueError):
-                self.queue.remove(posted.waiting)
         if posted.future.done():
             return
         if isinstance(result, StatekeeperError):

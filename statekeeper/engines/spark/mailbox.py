@@ -166,7 +166,7 @@ class Mailbox:
     def report(self, report: SeatReport, *, attempt: str) -> None:
         (self.folder / f"seat-{report.seat}-{attempt}.json").write_bytes(report.to_bytes())
 
-    def news(self, *, seats: Iterable[int], items: Iterable[int]) -> News:
+    def news(self, seats: Iterable[int], items: Iterable[int]) -> News:
         """The reports of seats, and the outcomes of items (one of each); what is torn is not there yet."""
         wanted_seats, wanted_items = set(seats), set(items)
         reports: list[SeatReport] = []
