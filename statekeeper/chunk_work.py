@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from uuid import uuid4
 
 from statekeeper.chunk import ChunkSpec, extract_chunk
@@ -34,10 +35,9 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
     missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
     missing.sort(key=lambda chunk: -chunk.estimated_rows)  # the queue, which does the same, does not see all of them
-    attempts = [_Attempt(work.chunk, chunk) for chunk in missing]
-    if not is_counted:
-        attempts.insert(0, _Attempt(work.count, None))
-    await _all_or_first_failure(attempts, at_once=run.engine.in_flight)
+    count = [] if is_counted else [_Attempt(work.count, None)]
+    attempts = chain(count, (_Attempt(work.chunk, chunk) for chunk in missing))
+    await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(missing)))
 
 
 def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
@@ -58,9 +58,8 @@ class _Attempt:
     is_last: bool = False
 
 
-async def _all_or_first_failure(attempts: list[_Attempt], *, at_once: int) -> None:
+async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> None:
     """Do all of it, so many at once; after the first failure, which is raised, only what has begun is waited for."""
-    left = iter(attempts)
     under_way: dict[asyncio.Task[None], _Attempt] = {}
     failures: list[Exception] = []
 
@@ -86,7 +85,7 @@ async def _all_or_first_failure(attempts: list[_Attempt], *, at_once: int) -> No
             if len(failures) == 1:
                 stop_others()
 
-    tasks = [asyncio.create_task(go_on()) for _ in range(min(at_once, len(attempts)))]
+    tasks = [asyncio.create_task(go_on()) for _ in range(at_once)]
     try:
         await asyncio.gather(*tasks, return_exceptions=True)  # which, cancelled, cancels them all
     finally:
