@@ -37,6 +37,7 @@ from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import State, StateRecord
 from statekeeper.opening import opening_of
+from statekeeper.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.ownership import Ownership
 from statekeeper.planning import PlanSpec, make_plan
 from statekeeper.publication import sweep
@@ -335,15 +336,12 @@ class Extraction:
     @asynccontextmanager
     async def _time_limit(self, state: State) -> AsyncIterator[None]:
         limit = self.run.pipeline.states.timeout(state)
-        scope = asyncio.timeout(limit.total_seconds() if limit else None)
         try:
-            async with scope:
+            async with own_time_limit(limit, waits=self.run.waits, key=self.key):
                 yield
-        except TimeoutError as error:
-            if not scope.expired():  # a time-out of the system's, in the work itself
-                raise
+        except OwnTimeExceeded as error:
             raise StateTimeout(
-                f"{self.key}: {state} took longer than {limit}",
+                f"{self.key}: {state} took longer than {limit}, without the time that it waited for others",
                 hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
             ) from error
 

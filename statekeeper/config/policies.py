@@ -38,7 +38,9 @@ class StatePolicy(Section):
     """The policy of one state."""
 
     timeout: PositiveDuration | None = Field(
-        default=None, description="how long an extraction may stay in the state before it fails, such as 6h"
+        default=None,
+        description="how long an extraction may work in the state before it fails, such as 6h; the time that it waits "
+        "for a worker, a session, a login or another table is not counted",
     )
 
 
@@ -104,7 +106,7 @@ class StatePolicies(Section):
     )
 
     def timeout(self, state: State) -> timedelta | None:
-        """How long an extraction may stay in `state`; None is forever."""
+        """How long an extraction may work in `state`; None is forever."""
         policies = {State.PENDING: self.pending, State.EXTRACTING: self.extracting, State.VALIDATING: self.validating}
         return policies[state].timeout if state in policies else None
 

@@ -20,9 +20,9 @@ class WatchedEngine:
 
             def at_work() -> None:
                 if job.source:
-                    self._waits.change(wait, WaitKind.ANSWER, f"an answer of {job.source.name}")
-                else:  # it works, and waits for nobody
-                    self._waits.end(job.table, wait)
+                    self._waits.change(job.table, wait, WaitKind.ANSWER, f"an answer of {job.source.name}")
+                else:
+                    self._waits.change(job.table, wait, WaitKind.RESULT, "the result of its work")
 
             def on_start() -> None:
                 at_work()

@@ -49,6 +49,8 @@ class Engine(InlineEngine):
         name = job.work.__name__
         self.done.append(name)
         if name in self.before:
+            if job.on_start:
+                job.on_start()  # it is work, and no waiting for it
             result = self.before[name]()
             if asyncio.iscoroutine(result):
                 await result
@@ -100,6 +102,26 @@ class TestFailures:
         plan = shop.state().plan_id
         shop.run("orders")
         assert (shop.state().state, shop.state().published.plan_id) == (State.COMPLETE, plan)
+
+    def test_a_state_does_not_fail_for_the_time_that_its_table_waits_for_others(self, shop):
+        names = [f"t{number}" for number in range(6)]
+        shop.execute(*(f"create table {name} as select 1 as id" for name in names))
+
+        class OneWorker(InlineEngine):
+            def __init__(self):
+                super().__init__(memory_limit="100MB")
+                self.worker = asyncio.Lock()
+
+            async def run(self, job):
+                async with self.worker:
+                    if job.work.__name__ == "extract_chunk":
+                        job.on_start()
+                        await asyncio.sleep(0.5)
+                    return await super().run(job)
+
+        states = {"extracting": {"timeout": "2s"}}  # of its own a table takes half a second, with the others three
+        reports = shop.run(*names, make_engine=lambda _p: OneWorker(), states=states)
+        assert {report.outcome for report in reports.values()} == {Outcome.COMPLETED}
 
     def test_a_model_that_cannot_be_imported_fails_its_own_table(self, shop):
         (shop.folder / "broken.py").write_text("import no_such_module")
