@@ -16,7 +16,7 @@ from pathlib import Path
 
 from statekeeper import __version__
 from statekeeper.config.extraction import Pipeline
-from statekeeper.config.identity import ConfigIdentity
+from statekeeper.config.identity import Claim, ConfigIdentity, is_abandoned
 from statekeeper.errors import UsageError
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
@@ -46,7 +46,7 @@ class RunStart:
         Raises:
             UsageError: the run is that of another config.
         """
-        self._check_config(earlier)
+        claim = self._claim(earlier)
         lists = self._lists(earlier)
         tables = self._tables(earlier, lists)
         others = self._others(earlier)
@@ -69,7 +69,8 @@ class RunStart:
             return first
         changes = {name: getattr(first, name) for name in ("engine", "statekeeper_version", "tables", "lists")}
         if self.config_path is not None:  # a call in Python that joins a config's run does not make it its own
-            files = ("config_path", "tables_path", "config_fingerprint", "base_path", "pipeline")
+            files = ["tables_path", "config_fingerprint", "base_path", "pipeline"]
+            files += [] if claim is Claim.COPY else ["config_path"]
             changes |= {name: getattr(first, name) for name in files}
         return earlier.model_copy(
             update={
@@ -94,12 +95,13 @@ class RunStart:
             }
         )
 
-    def _check_config(self, earlier: RunManifest | None) -> None:
+    def _claim(self, earlier: RunManifest | None) -> Claim:
         if earlier is None or self.config_path is None:
-            return
+            return Claim.NONE
         mine = ConfigIdentity(Path(self.config_path), self.pipeline.name, self.pipeline.fingerprint)
-        if mine.may_take_over(earlier, self.pipeline.base_path, environ=os.environ):
-            return
+        claim = mine.claim(earlier)
+        if claim is not Claim.NONE or is_abandoned(earlier, self.pipeline.base_path, environ=os.environ):
+            return claim
         apart = hashlib.sha256(str(mine.path.resolve()).encode()).hexdigest()[:6]
         commands = replace(self.commands, run_id=f"{self.run_id}-{apart}")
         raise UsageError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -173,6 +174,7 @@ def read_status(
         extraction_date=manifest.extraction_date,
         state=state,
         tables=tuple(tables),
+        counts=dict(Counter(table.state for table in tables).most_common()),
         processes=processes,
         next_steps=next_steps(
             map(_standing, tables),

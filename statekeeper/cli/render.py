@@ -77,7 +77,7 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     ]
     _show_troubles([*failed, *others], screen)
     screen.line()
-    counted = _counted(words[table.outcome] for table in report.tables)
+    counted = _counted(Counter(words[table.outcome] for table in report.tables))
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
     screen.line(f"{report.run_id}: {counted}{took}")
     screen.line(f"files: {report.base_path}")
@@ -129,7 +129,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
     _show_waits(status, screen, now=datetime.now(UTC))
     if rows:
         screen.line()
-    counted = _counted(table.state for table in status.tables)
+    counted = _counted(status.counts)
     screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {counted}")
     for process in status.processes:
         screen.line(_process(process))
@@ -175,7 +175,7 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
     """What a run would do: per table the verdict and why, then each column's database type and the file's type."""
     for table in report.tables:
         _show_table_plan(table, screen)
-    screen.line(f"{report.run_id} would: {_counted(table.verdict.value for table in report.tables)}")
+    screen.line(f"{report.run_id} would: {_counted(Counter(table.verdict.value for table in report.tables))}")
     screen.line(f"files: {report.base_path}")
 
 
@@ -245,6 +245,6 @@ def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
         screen.line(f"  hint: {trouble.hint}")
 
 
-def _counted(words: Iterable[str]) -> str:
+def _counted(words: Mapping[str, int]) -> str:
     """`5 complete, 1 failed`, the most frequent first."""
     return ", ".join(f"{number} {word}" for word, number in Counter(words).most_common()) or "no tables"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,16 @@ from statekeeper.config.base_path import base_path_of
 from statekeeper.config.outline import outline_of
 from statekeeper.errors import ConfigError
 from statekeeper.model.manifest import RunManifest
+
+
+class Claim(StrEnum):
+    """What a run on disk is to a config."""
+
+    OWN = "own"
+    """It was started from this file, under this path or one that is gone."""
+    COPY = "copy"
+    """It was started from another file that is still there, with the same text."""
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -34,28 +45,35 @@ class ConfigIdentity:
         outline = outline_of(path, environ=environ)
         return cls(path, outline.pipeline if outline else None, outline.fingerprint if outline else None)
 
-    def owns(self, manifest: RunManifest) -> bool:
-        """Whether a run was started from this config."""
+    def claim(self, manifest: RunManifest) -> Claim:
+        """What the run of a manifest is to this config."""
         if manifest.config_path is None:
-            return False
+            return Claim.NONE
         earlier = Path(manifest.config_path)
         # Both paths are followed now: where a link has been pointed elsewhere since, what it leads to is the config.
         if earlier.resolve() == self.path.resolve():
-            return True
+            return Claim.OWN
         if self.pipeline is None or manifest.pipeline != self.pipeline:
-            return False
-        return not earlier.exists() or manifest.config_fingerprint == self.fingerprint
+            return Claim.NONE
+        if not earlier.exists():
+            return Claim.OWN
+        return Claim.COPY if manifest.config_fingerprint == self.fingerprint else Claim.NONE
 
-    def may_take_over(self, manifest: RunManifest, base_path: Path, *, environ: Mapping[str, str]) -> bool:
-        """Whether a run under `base_path` can go on from this config: it is its own, or no other claims it any more."""
-        if manifest.config_path is None or self.owns(manifest):
-            return True
-        other = Path(manifest.config_path)
-        outline = outline_of(other, environ=environ)
-        if outline is None or outline.pipeline is None:
-            return False
-        if outline.pipeline != manifest.pipeline:
-            return True
-        with suppress(ConfigError):
-            return base_path_of(other, environ=environ).resolve() != base_path.resolve()
+    def owns(self, manifest: RunManifest) -> bool:
+        """Whether the run of a manifest is this config's."""
+        return self.claim(manifest) is not Claim.NONE
+
+
+def is_abandoned(manifest: RunManifest, base_path: Path, *, environ: Mapping[str, str]) -> bool:
+    """Whether the config that a run under `base_path` was started from has another pipeline name or base path now."""
+    if manifest.config_path is None:
+        return True
+    config = Path(manifest.config_path)
+    outline = outline_of(config, environ=environ)
+    if outline is None or outline.pipeline is None:
         return False
+    if outline.pipeline != manifest.pipeline:
+        return True
+    with suppress(ConfigError):
+        return base_path_of(config, environ=environ).resolve() != base_path.resolve()
+    return False

@@ -191,6 +191,7 @@ class RunStatus(Frozen):
     extraction_date: str
     state: Literal["pending", "running", "complete", "failed", "incomplete"]
     tables: tuple[TableStatus, ...]
+    counts: dict[str, int] = Field(default_factory=dict, description="how many tables are in each state")
     processes: tuple[ProcessStatus, ...] = ()
     next_steps: tuple[NextStep, ...] = ()
 

@@ -109,7 +109,7 @@ def test_every_schema_has_a_document_here(documents):
 
 def test_the_status_has_every_key_that_is_promised(documents):
     _, status = documents["the status"]
-    promised = {"run_id", "pipeline", "extraction_date", "state", "tables", "processes", "next_steps"}
+    promised = {"run_id", "pipeline", "extraction_date", "state", "tables", "counts", "processes", "next_steps"}
     assert set(status) == promised
     keys = "source_name schema_name table_name state records bytes chunks attempts started_at ended_at"
     keys += " duration_seconds output_path failure remarks waiting"

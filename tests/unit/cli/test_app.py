@@ -120,7 +120,7 @@ def test_status_json_satisfies_its_schema(run: RunOnDisk, tmp_path: Path, capsys
     Draft202012Validator(schema).validate(document)
     assert document["state"] == "failed"
     assert [table["state"] for table in document["tables"]] == ["complete", "failed", "extracting", "pending"]
-    expected = {"run_id", "pipeline", "extraction_date", "state", "tables", "processes", "next_steps"}
+    expected = {"run_id", "pipeline", "extraction_date", "state", "tables", "counts", "processes", "next_steps"}
     assert set(document) == expected
     assert document["tables"][1]["failure"] == {
         "kind": "source",
