@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -77,15 +78,19 @@ def _cli(capsys, line):
 
 class TestSeveralProcesses:
     def test_a_run_of_another_table_between_the_reading_and_the_writing_of_the_manifest_is_kept(self, shop):
-        """The first stops just before it writes; the second has until then to begin and end, or waits its turn."""
+        """The first stops just before it writes, until the second has ended or is seen to wait its turn."""
         second = threading.Thread(target=lambda: _extractor().run(tables=["customers"]))
-        main = threading.get_ident()
+        main, attempts = threading.get_ident(), itertools.count(1)
+        is_waiting = threading.Event()
 
         def at_point(step, role, when):
-            is_write = (step, role, when) == ("write", "manifest", "before")
-            if is_write and threading.get_ident() == main and not second.is_alive() and second.ident is None:
-                second.start()
-                second.join(1.0)
+            if (step, when) == ("lock", "before") and threading.get_ident() == second.ident and next(attempts) > 5:
+                is_waiting.set()
+            if (step, role, when) == ("write", "manifest", "before") and threading.get_ident() == main:
+                if second.ident is None:
+                    second.start()
+                while second.is_alive() and not is_waiting.wait(0.01):
+                    pass
 
         failpoints.install(at_point)
         try:
