@@ -22,6 +22,7 @@ from statekeeper.model.record import StateRecord
 from statekeeper.model.table import Scope
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_metadata
+from statekeeper.store.durable import storage_errors
 
 _MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 
@@ -118,10 +119,15 @@ def _comparable(
 def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, str]]:
     """Every commit record of the table, with its date as yyyymmdd; the newest dates first."""
     table_folder = layout.folder.parent.parent
-    for month in reversed(disk.names(table_folder)):
-        for day in reversed(disk.names(table_folder / month) if _MONTH.fullmatch(month) else []):
+    for month in reversed(_names(disk, table_folder)):
+        for day in reversed(_names(disk, table_folder / month) if _MONTH.fullmatch(month) else []):
             if not _DAY.fullmatch(day):
                 continue
-            for name in disk.names(table_folder / month / day):
+            for name in _names(disk, table_folder / month / day):
                 if name.endswith("_metadata.json"):
                     yield table_folder / month / day / name, f"{month}{day}"
+
+
+def _names(disk: Disk, folder: Path) -> list[str]:
+    with storage_errors(folder, "list"):
+        return disk.names(folder)

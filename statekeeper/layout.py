@@ -71,7 +71,7 @@ def check_run_id(run_id: str) -> None:
             f"a run id must not end in {reserved.group()!r}, as the files of another run may; found {run_id!r}",
             hint="choose another: by default it is PIPELINE-YYYYMMDD",
         )
-    size = len(os.fsencode(safe_name(run_id)))
+    size = len(safe_name(run_id).encode(errors="surrogatepass"))
     if size > _LONGEST_RUN_ID:
         raise UsageError(
             f"a run id has at most {_LONGEST_RUN_ID} bytes, since file names begin with it; found {size} bytes",

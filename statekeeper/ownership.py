@@ -24,6 +24,7 @@ from statekeeper.model.table import TableRef, safe_name
 from statekeeper.store.disk import Disk, Writes
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.durable import storage_errors
+from statekeeper.store.links import refuse_links_to
 from statekeeper.store.slots import read_document
 
 
@@ -39,8 +40,9 @@ class Ownership:
         """Return if each of `paths` is missing or this extraction's own, and so is the commit record.
 
         Raises:
-            StorageError: one is not, or cannot be read; the message names it.
+            StorageError: one is not, or cannot be read, or is a symbolic link; the message names it.
         """
+        refuse_links_to(self.layout)
         with storage_errors(self.layout.folder, "look at"):
             strangers = [path for path in paths if self.disk.exists(path) and not self.owns(path)]
             if not self._owns_metadata:

@@ -36,6 +36,7 @@ from statekeeper.run_start import RunStart
 from statekeeper.snapshots import RunSnapshots
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import save_last_run
+from statekeeper.store.durable import storage_errors
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.owner import Liveness, liveness, this_process
 from statekeeper.threads import Threads
@@ -245,8 +246,10 @@ class Runner:
 
     def _sweep_mailboxes(self, base_path: Path) -> None:
         """Remove what drivers of this run on Spark left who died, whichever engine goes on with it."""
-        any_of_run = spark_mailbox(base_path, self.identity.run_id, "").name
-        if any(name.startswith(any_of_run) for name in self.disk.names(runs_folder(base_path))):
+        any_of_run, folder = spark_mailbox(base_path, self.identity.run_id, "").name, runs_folder(base_path)
+        with storage_errors(folder, "list"):
+            names = self.disk.names(folder)
+        if any(name.startswith(any_of_run) for name in names):
             from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
 
             sweep_dead_mailboxes(base_path, self.identity.run_id)

@@ -7,6 +7,7 @@ recognised at the boundary of a piece of work and of a table, so that nothing th
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 from statekeeper.errors import OutOfMemory, StatekeeperError, StorageError
@@ -36,6 +37,8 @@ def storage_error(error: OSError, path: Path, action: str) -> StorageError:
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
     reason = error.strerror or str(error)
     hint = hint_for(error.errno or 0, str(path.parent))
+    if error.errno == errno.ELOOP and error.filename is not None:  # a file beside it, perhaps
+        reason = f"{os.fsdecode(error.filename)}: {reason}"
     return StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from statekeeper.errors import StateDamaged
@@ -11,6 +12,7 @@ from statekeeper.model.record import Owner
 from statekeeper.model.table import safe_name
 from statekeeper.store.disk import Disk
 from statekeeper.store.durable import NO_FENCE, replace, storage_errors
+from statekeeper.store.links import refuse_links
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document, second_slot
 from statekeeper.store.temps import is_abandoned, sweep_temps
@@ -19,6 +21,7 @@ from statekeeper.store.temps import is_abandoned, sweep_temps
 def save_activity(disk: Disk, base_path: Path, activity: RunActivity) -> None:
     """Keep what a process knows now, in place of what it knew before. Raises StorageError."""
     path = _file(base_path, activity.run_id, activity.owner)
+    refuse_links(base_path, path)
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="activity")
     replace(disk, path, activity.to_bytes(), role="activity", fence=NO_FENCE)
@@ -42,7 +45,9 @@ def remove_activity(disk: Disk, base_path: Path, run_id: str, owner: Owner) -> N
 def load_activities(disk: Disk, base_path: Path, run_id: str) -> tuple[RunActivity, ...]:
     """What the processes of a run last wrote, the dead ones too; what cannot be read is left out."""
     folder = activity_folder(base_path, run_id)
-    names = [name for name in disk.names(folder) if name.endswith(".json") and not name.startswith(".")]
+    names: list[str] = []
+    with suppress(OSError):
+        names = [name for name in disk.names(folder) if name.endswith(".json") and not name.startswith(".")]
     return tuple(activity for name in names if (activity := _read(disk, folder / name)) is not None)
 
 

@@ -140,7 +140,7 @@ class LocalDisk:
     writes = Writes.RENAME
 
     def read(self, path: Path) -> bytes:
-        with open(_open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with open(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return file.read()
 
     def create(self, path: Path, *, role: str) -> BinaryIO:
@@ -172,7 +172,7 @@ class LocalDisk:
         block = content.read(_BLOCK)
         half = len(block) // 2
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(_open_file(path, flags, access.file_mode), "wb") as file:
+        with open(open_file(path, flags, access.file_mode), "wb") as file:
             file.write(block[:half])
             file.flush()
             failpoint("write_over", role, "middle")
@@ -290,7 +290,7 @@ class LocalDisk:
 
     def _copy(self, source: Path, dest: Path, *, role: str) -> None:
         failpoint("copy", role, "before")
-        original = open(_open_file(source, os.O_RDONLY), "rb")  # noqa: SIM115 - a descriptor; closed below
+        original = open(open_file(source, os.O_RDONLY), "rb")  # noqa: SIM115 - a descriptor; closed below
         with original, self.create(dest, role=role) as copy:
             shutil.copyfileobj(original, copy, _BLOCK)
             self.sync_file(copy, role=role)
@@ -345,7 +345,7 @@ class WholeFileDisk(LocalDisk):
             if error.errno not in NOT_OFFERED:
                 raise
             content = self.read(path)
-            with open(_open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
                 file.write(content)
 
 
@@ -354,7 +354,7 @@ def link_error(path: Path) -> OSError:
     return OSError(errno.ELOOP, "it is a symbolic link, and statekeeper follows none under base_path", os.fspath(path))
 
 
-def _open_file(path: Path, flags: int, mode: int = 0o600) -> int:
+def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     """A descriptor of the file of this name itself. Raises OSError for a link, a folder, a pipe or a device."""
     try:
         found = path.lstat().st_mode

@@ -28,6 +28,7 @@ from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, Sif
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
+from statekeeper.store.links import refuse_links
 from statekeeper.store.slots import read_document, settle
 from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
 
@@ -268,6 +269,7 @@ def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> boo
         StorageError: the file system refused.
     """
     path = _run_snapshot_file(base_path, snapshot.run_id, snapshot.source_name, snapshot.number)
+    refuse_links(base_path, path)
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="run_snapshot")
         settle(disk, path, role="run_snapshot")

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from statekeeper.errors import LockLost, StorageError
 from statekeeper.model.record import Owner
-from statekeeper.store.disk import Disk
+from statekeeper.store.disk import Disk, open_file
 from statekeeper.store.durable import create_once, replace, storage_errors
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
@@ -233,7 +233,7 @@ def _is_free(files: LeaseFiles, epoch: int, ttl: timedelta) -> bool:
 
 def _pulse(path: Path) -> int:
     """The file's time, read through an open file: over NFS, opening it is what asks the server."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = open_file(path, os.O_RDONLY)
     try:
         return os.fstat(descriptor).st_mtime_ns
     finally:

@@ -1,4 +1,4 @@
-"""No symbolic link is followed on the way to an extraction's files: statekeeper makes none under base_path.
+"""No symbolic link is followed on the way to a file below base_path: statekeeper makes none there.
 
 Whoever can write there could otherwise have files elsewhere written, moved or removed with the rights of this process.
 `base_path` itself, and what is above it, may be links: they are what the configuration says. Opening by the last name
@@ -7,19 +7,30 @@ of a path is guarded once more in `store.disk`.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from statekeeper.errors import StorageError
 from statekeeper.layout import ExtractionLayout
 
 
-def refuse_links(layout: ExtractionLayout) -> None:
-    """Return if no folder from base_path down, and none of the extraction's names in it, is a symbolic link.
+def refuse_links_to(layout: ExtractionLayout) -> None:
+    """Return if neither the way to an extraction's folder nor any of its names in it is a symbolic link.
 
     Raises:
         StorageError: one is; the message names it.
     """
-    above = layout.folder.relative_to(layout.base_path).parts if layout.base_path else ()
-    folders = [layout.folder, *layout.folder.parents][: max(len(above), 1)]
-    for path in (*reversed(folders), *layout.names):
+    base_path = layout.base_path or layout.folder.parent
+    refuse_links(base_path, layout.folder, *layout.names)
+
+
+def refuse_links(base_path: Path, *paths: Path) -> None:
+    """Return if none of `paths`, and no folder between base_path and them, is a symbolic link.
+
+    Raises:
+        StorageError: one is; the message names it.
+    """
+    on_the_way = {each for path in paths for each in (path, *path.parents) if base_path in each.parents}
+    for path in sorted(on_the_way):
         if path.is_symlink():
             raise StorageError(
                 f"{path} is a symbolic link, and statekeeper follows none under base_path: its target was not touched",

@@ -20,7 +20,7 @@ from statekeeper.store.fencing import fence_off
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.lease import acquire_lease, lease_holder
-from statekeeper.store.links import refuse_links
+from statekeeper.store.links import refuse_links_to
 
 _MOUNTS = Path("/proc/self/mountinfo")
 _SHARED = frozenset(
@@ -67,7 +67,7 @@ def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owne
     Raises:
         StorageError: a name of the extraction is a symbolic link; else as below.
     """
-    refuse_links(layout)
+    refuse_links_to(layout)
 
     def take_over(epoch: int) -> None:
         fence_off(disk, layout, epoch=epoch)

@@ -19,6 +19,7 @@ from statekeeper.model.manifest import RunManifest
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_document
 from statekeeper.store.durable import replace
+from statekeeper.store.links import refuse_links
 from statekeeper.store.lock import acquire_lock
 from statekeeper.store.owner import this_process
 from statekeeper.store.slots import settle
@@ -59,6 +60,7 @@ def update_manifest(disk: Disk, output: OutputConfig, run_id: str, change: Manif
 def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: ManifestChange) -> RunManifest | None:
     base_path = Path(output.base_path)
     path = manifest_file(base_path, run_id)
+    refuse_links(base_path, path, manifest_lock(base_path, run_id))
 
     def take_over(epoch: int) -> None:
         sweep_temps(disk, path.parent, {path.name}, left_before(epoch))

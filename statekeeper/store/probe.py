@@ -15,6 +15,7 @@ from statekeeper.config.output import WritesKind
 from statekeeper.layout import runs_folder
 from statekeeper.store.disk import NOT_OFFERED, Access, Disk, LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.durable import storage_errors
+from statekeeper.store.links import refuse_links
 from statekeeper.store.temps import is_abandoned, process_token
 
 _PREFIX = ".probe-"
@@ -38,6 +39,7 @@ def _tried(base_path: Path) -> Writes:
     if any(base_path.absolute().is_relative_to(store) for store in _OBJECT_STORES):
         return Writes.WHOLE
     disk, folder = LocalDisk(), runs_folder(base_path)
+    refuse_links(base_path, folder)
     with storage_errors(folder, "write to"):
         disk.make_folder(folder, role="probe")
         for name in disk.names(folder):
