@@ -197,7 +197,15 @@ class Extraction:
         baseline = await self._blocking(baseline_of, run.disk, self.layout, config, self.fingerprint)
         run_snapshot = await run.snapshots.of(config, on_retry=self._warn_of_retry)
         spec = PlanSpec(
-            config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, run_snapshot, baseline
+            config,
+            run.run_id,
+            run.extraction_date,
+            scope,
+            earlier,
+            run.model_folder,
+            run_snapshot,
+            baseline,
+            run.pipeline.output.readers,
         )
         try:
             plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))

@@ -166,7 +166,8 @@ def _or_refuse(
 
 async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     await run.doors.enter(config)
-    spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
+    readers = run.pipeline.output.readers
+    spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder, readers=readers)
     source = JobSource.of(config)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
@@ -209,7 +210,10 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     scope, earlier = await do(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
     baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
     kept = await do(run.snapshots.kept, config)
-    plan_spec = PlanSpec(config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline)
+    readers = run.pipeline.output.readers
+    plan_spec = PlanSpec(
+        config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline, readers
+    )
     source = JobSource.of(config)
     try:
         plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from statekeeper.config.extraction import ExtractionConfig, Reconcile
+from statekeeper.config.extraction import ExtractionConfig, Reader, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
@@ -45,6 +45,8 @@ class PlanSpec:
     model_folder: Path
     run_snapshot: Snapshot | None = None
     baseline: Baseline | None = None
+    readers: tuple[Reader, ...] | None = None
+    """As `output.readers` names them."""
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -56,6 +58,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         PlanError: the table cannot be extracted as declared; every reason is named.
     """
     from statekeeper.schemas.checks import compile_checks
+    from statekeeper.schemas.readers import check_readers
 
     config = spec.config
     session = context.session()
@@ -68,7 +71,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         agreement = _agreement(spec, session)
         model = load_model(config.model, base=spec.model_folder)
         _require_key_columns(config, agreement.columns, session)
-        notes = compile_checks(model, agreement.columns).notes
+        notes = (*check_readers(agreement.columns, spec.readers), *compile_checks(model, agreement.columns).notes)
         scope = spec.scope or decide_scope(
             config,
             extraction_date=spec.extraction_date,
@@ -194,10 +197,13 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     """What should be known before the table is extracted, a sentence each.
 
     Raises:
-        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant.
+        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or to select otherwise.
     """
+    from statekeeper.schemas.readers import check_readers
+
     session = context.session()
-    return session.advise(spec.config.relation)
+    told = check_readers(_agreement(spec, session).columns, spec.readers)
+    return (*told, *session.advise(spec.config.relation))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
-from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig
+from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig, Reader
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.root import from_here
 from statekeeper.config.row_bound import RowBound
@@ -197,6 +197,7 @@ __all__ = [
     "OnViolation",
     "OutputConfig",
     "Pipeline",
+    "Reader",
     "Reconcile",
     "RetryPolicy",
     "SnapshotScope",

@@ -45,6 +45,16 @@ class WritesKind(StrEnum):
     WHOLE = "whole"
 
 
+class Reader(StrEnum):
+    """What reads a dataset, of which it is known what it does not read (`statekeeper.schemas.readers`)."""
+
+    SPARK = "spark"
+    DUCKDB = "duckdb"
+    POLARS = "polars"
+    PANDAS = "pandas"
+    PYARROW = "pyarrow"
+
+
 class EngineKind(StrEnum):
     """Where chunks are extracted."""
 
@@ -70,6 +80,11 @@ class OutputConfig(Section):
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
     row_group_bytes: Size = Field(
         default=128 * _MIB, description="about the most memory that the rows of a row group take, such as 128MiB"
+    )
+    readers: tuple[Reader, ...] | None = Field(
+        default=None,
+        description="what has to be able to read the datasets: a plan fails where one of these would not. By default a "
+        "plan warns of every known reader; with an empty list of none",
     )
     writes: WritesKind = Field(
         default=WritesKind.AUTO,

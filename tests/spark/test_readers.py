@@ -1,0 +1,61 @@
+"""What `schemas.readers` says of Spark, shown with Spark itself: it refuses each such file, and reads the others."""
+
+from __future__ import annotations
+
+import os
+import sys
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+pytestmark = pytest.mark.spark
+
+REFUSED = {
+    "time": (pa.table({"T": pa.array([1], pa.int64()).cast(pa.time64("us"))}), "TIME is not supported"),
+    "nanoseconds": (pa.table({"T": pa.array([1], pa.int64()).cast(pa.timestamp("ns"))}), "NANOS"),
+    "wide decimals": (pa.table({"N": pa.array([Decimal("1.5")], pa.decimal256(39, 1))}), "exceeds max precision 38"),
+    "names in another case": (pa.Table.from_arrays([pa.array([1])] * 2, names=["ID", "Id"]), "already exists"),
+    "letters beyond ASCII in another case": (
+        pa.Table.from_arrays([pa.array([1])] * 2, names=["\u00c9", "\u00e9"]),
+        "already exists",
+    ),
+}
+READ = pa.table(
+    {
+        "uint64": pa.array([2**64 - 1], pa.uint64()),
+        "us": pa.array([1], pa.int64()).cast(pa.timestamp("us")),
+        "utc": pa.array([1], pa.int64()).cast(pa.timestamp("us", tz="UTC")),
+        "decimal": pa.array([Decimal("1.5")], pa.decimal256(38, 1)),
+        "\u00df": [1],
+        "SS": [1],
+        " ,;{}()\n\t=.`": [1],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def spark():
+    from pyspark.sql import SparkSession
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_spark_refuses_what_the_rules_say(spark, tmp_path, name):
+    table, message = REFUSED[name]
+    pq.write_table(table, tmp_path / "file.parquet")
+    with pytest.raises(Exception, match=message):
+        spark.read.parquet(str(tmp_path / "file.parquet")).collect()
+
+
+def test_spark_reads_what_no_rule_names(spark, tmp_path):
+    pq.write_table(READ, tmp_path / "file.parquet")
+    (row,) = spark.read.parquet(str(tmp_path / "file.parquet")).collect()
+    assert len(row) == READ.num_columns
+    assert row["uint64"] == 2**64 - 1
