@@ -45,6 +45,10 @@ class _Line:
     rows_in_chunks: int = 0
     waiting: str = ""
 
+    def is_idle(self) -> bool:
+        """Whether nothing of it is read or checked just now."""
+        return bool(self.waiting) or self.state not in _AT_WORK
+
     def cells(self, now: float) -> dict[str, str]:
         seconds = now - self.began
         rate = self.rows / seconds if seconds > 0 else 0.0
@@ -127,7 +131,7 @@ class LiveReporter:
 
     def lines(self, *, width: int, height: int) -> list[str]:
         """The display for a terminal of such a size: tables at work, first begun first, those that wait, the whole."""
-        now, lines = self.clock(), sorted(self._lines.values(), key=lambda line: line.state not in _AT_WORK)
+        now, lines = self.clock(), sorted(self._lines.values(), key=_Line.is_idle)
         shown = lines[: max(1, height - 2)]
         columns = tuple(_WIDTHS) if _name_width(width, tuple(_WIDTHS)) >= _SHORTEST_NAME else _NARROW
         drawn = [_drawn(line, now, columns, width) for line in shown]
@@ -138,7 +142,7 @@ class LiveReporter:
         parts = [f"{self._ended}/{plural(max(self._tables, self._ended), 'table')} done"]
         parts += [f"{self._failed} failed"] if self._failed else []
         parts += [f"{len(self._lines)} at work" + (f" ({hidden} not shown)" if hidden else "")]
-        parts += [f"{count(self._rows)} rows", f"{self._rows / seconds:,.0f} rows/s"] if self._rows and seconds else []
+        parts += [f"{count(self._rows)} rows", f"{self._rows / seconds:,.0f}/s"] if self._rows and seconds else []
         return ", ".join([*parts, duration(seconds)])
 
     def _line(self, key: str) -> _Line:

@@ -109,7 +109,7 @@ def test_table_that_ends_leaves_the_display_and_one_line() -> None:
         "pending shop.E: its plan is missing",
     ]
     display.now = 10.0
-    assert display.lines()[-1] == "3/4 tables done, 1 failed, 1 at work, 10 rows, 1 rows/s, 10.0 s"
+    assert display.lines()[-1] == "3/4 tables done, 1 failed, 1 at work, 10 rows, 1/s, 10.0 s"
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])
@@ -119,6 +119,8 @@ def test_sixty_tables_fit_twenty_four_lines_and_show_what_runs(width: int) -> No
     names = [f"warehouse.ACCOUNTING_ARCHIVE.TRANSACTIONS_OF_{number:02}" for number in range(60)]
     for name in names:
         display.reporter.table_state(name, "pending", None)
+    display.reporter.table_state(names[0], "validating", None)
+    display.reporter.waiting(names[0], "a worker process", 5.0)
     for number in (7, 31, 59):
         display.reporter.table_state(names[number], "extracting", None)
         display.reporter.plan_ready(names[number], 16_000, 10_000_000_000)
