@@ -140,9 +140,10 @@ def _pipeline(
     problems = [*config.problems, *(tables.problems if tables else ())]
     problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
     problems += _no_tables(listed.document, problems)
+    defaults = _defaults(checked, problems)
     resolved = resolve(
         _written_tables(listed, problems),
-        defaults=_defaults(checked, problems),
+        defaults=defaults,
         sources=_sources(checked, problems),
         root=root,
     )
@@ -160,7 +161,7 @@ def _pipeline(
         written_output=written.output,
         execution=written.execution,
         states=written.states,
-        defaults=written.defaults,
+        defaults=defaults.section,
         extraction_date=written.extraction_date,
         tables=resolved.tables,
         in_commands=_in_commands(checked.document),

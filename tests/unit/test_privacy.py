@@ -7,6 +7,7 @@ import pytest
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.worker import Order, carry_out
 from statekeeper.errors import DataError, SourceError
+from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.privacy import RowValues, text_of, trace_of
 from statekeeper.sources import duckdb_errors, oracle_errors
 from statekeeper.work import ProcessContext, Sessions
@@ -100,3 +101,12 @@ def test_nearest_switch_decides_of_the_pipeline_its_defaults_and_the_table():
     assert shown({"show_values": True, "sample_rows": 3}, show_values=False) == (True, 3)
     assert shown({"show_values": False}) == (False, 0)
     assert shown({}, defaults={"show_values": True}, show_values=False) == (True, 5)
+
+
+def test_single_table_of_a_configured_extractor_hides_values_as_its_pipeline_does(tmp_path):
+    (tmp_path / "p.yml").write_text(
+        "pipeline: p\nshow_values: false\nsources: {s: {type: duckdb, path: x.duckdb}}\ntables: [{table_name: t}]\n"
+    )
+    extractor = StatefulDataExtractor.from_config(tmp_path / "p.yml")
+    runner = extractor._runner_of([{"source_name": "s", "table_name": "other"}], "2026-01-06", None)
+    assert runner.pipeline.private_tables == {"s.other"}

@@ -15,7 +15,7 @@ from statekeeper.config.sources import DuckDBSource
 from statekeeper.engines.spark.loads import Item, Load, seal, unseal
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.partition import LOOK_EVERY_SECONDS, Cargo, decode, work_through
-from statekeeper.errors import FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
+from statekeeper.errors import DataError, FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import Receipt
@@ -37,9 +37,9 @@ def mailbox(tmp_path):
 KEY = b"k" * 32
 
 
-def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=()):
+def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=(), private=frozenset()):
     sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(mailbox.folder.parent / "shop.duckdb")))}
-    return Cargo(mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled)
+    return Cargo(mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled, private)
 
 
 def _item(number, work, spec=None, *, source=None, answer=int):
@@ -73,6 +73,10 @@ def _outcomes(mailbox, *items):
 
 def square(spec, _context):
     return spec * spec
+
+
+def fail_with_a_value(_spec, _context):
+    raise DataError("the value 4711 is wrong", discreet="a value is wrong")
 
 
 def fail_with_a_secret(_spec, _context):
@@ -165,6 +169,12 @@ def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(mailbox
     with pytest.raises(OSError, match="No space"):
         work_through(_cargo(mailbox), 0)
     assert not any(report.is_over for report in mailbox.news(seats=[1], items=[]).seats)
+
+
+def test_a_failure_of_a_private_table_leaves_its_executor_without_values(mailbox):
+    private = frozenset({"shop.table_1"})
+    outcomes = _work(mailbox, _item(1, fail_with_a_value), _item(2, fail_with_a_value), private=private)
+    assert [one.failure.message for one in outcomes] == ["a value is wrong", "the value 4711 is wrong"]
 
 
 def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(mailbox):
