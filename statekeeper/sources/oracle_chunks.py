@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.errors import DataError, PlanError
+from statekeeper.errors import DataError, PlanError, SourceError, TransientSourceError
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle_connection import Connection
@@ -47,7 +47,17 @@ class Cut:
 
     def rows(self, statement: Sql) -> list[tuple[object, ...]]:
         what = f"{self.source.label} cannot be cut into chunks"
-        return self.connection.rows(statement, what, table=self.source.grant_object)
+        try:
+            return self.connection.rows(statement, what, table=self.source.grant_object)
+        except TransientSourceError as error:
+            if error.code != "ORA-01652":
+                raise
+            raise SourceError(  # the sort of the cut was too large: it would be the same the next time
+                error.message,
+                hint="ask the DBA for more temporary space, or chunk by rowid, by partition or not at all "
+                "(chunking.strategy)",
+                code=error.code,
+            ) from error
 
     @property
     def named(self) -> tuple[Bind, Bind]:

@@ -16,7 +16,7 @@ import oracledb
 import pyarrow as pa
 
 from statekeeper.errors import SourceError, StatekeeperError
-from statekeeper.sources.oracle_errors import advice_on, translated
+from statekeeper.sources.oracle_errors import Phase, advice_on, translated
 from statekeeper.sources.oracle_login import Handle, close_handle, label_of, log_in
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
@@ -61,7 +61,7 @@ class Connection:
         """
         label = label_of(config)
         user = config.proxy_user or config.user or "the operating system's user"
-        with translated(f"no session with {label}", user=user):
+        with translated(f"no session with {label}", user=user, phase=Phase.LOGIN):
             handle = log_in(config)
         handle.call_timeout = _milliseconds(config.call_timeout)
         return cls(handle, label=label, user=user, close_timeout=config.connect_timeout)

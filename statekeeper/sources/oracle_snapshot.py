@@ -26,7 +26,6 @@ TRANSACTION_KIND = "oracle-transaction"
 NONE_KIND = "oracle-none"
 """No snapshot: every statement sees what is there."""
 
-_ALWAYS_READABLE = frozenset({"db_unique_name", "con_name"})
 _NOW = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
 _APPROXIMATE = timedelta(seconds=10)
 """How far the SCN of a time may lie behind it: Oracle keeps the two beside each other every few seconds."""
@@ -65,10 +64,10 @@ class Moment:
 
 def read_identity(connection: Connection) -> dict[str, str]:
     """Which database this is: what every session can read, and what this user may read besides."""
-    names = ("db_unique_name", "con_name")
+    names = ("db_name", "con_name")  # no DB_UNIQUE_NAME: a standby that has become the primary has another one
     asked = ", ".join(f"SYS_CONTEXT('USERENV', '{name.upper()}')" for name in names)
-    ((unique_name, container),) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
-    identity = {"db_unique_name": unique_name, "con_name": container}
+    ((name, container),) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
+    identity = {"db_name": name, "con_name": container}
     statement = Sql("SELECT DBID, RESETLOGS_CHANGE# FROM V$DATABASE")
     if rows := connection.rows_if_granted(statement, "the database cannot be identified"):
         identity |= {"dbid": str(rows[0][0]), "incarnation": str(rows[0][1])}
@@ -179,8 +178,8 @@ class Snapshots:
             SnapshotLost: it is of another database, or of a transaction that has ended.
             TransientSourceError: this database (a standby, perhaps) has not come so far yet.
         """
-        # What only some users may read is compared where both could; the rest always.
-        for name in sorted(_ALWAYS_READABLE | (snapshot.identity.keys() & self._identity.keys())):
+        # What only some users may read is compared where both could; the container always.
+        for name in sorted({"con_name"} | (snapshot.identity.keys() & self._identity.keys())):
             theirs, ours = snapshot.identity.get(name), self._identity.get(name)
             if theirs != ours:
                 raise _lost(snapshot, f"it is of the database with {name} {theirs}, and this session's has {ours}")

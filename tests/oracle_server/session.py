@@ -147,7 +147,8 @@ class Session:
         if space != "USERENV":
             return None
         known: dict[str, Any] = {
-            "DB_NAME": database.name, "DB_UNIQUE_NAME": database.name, "CON_NAME": database.container, "CON_ID": "3",
+            "DB_NAME": database.name, "DB_UNIQUE_NAME": database.unique_name, "CON_NAME": database.container,
+            "CON_ID": "3",
             "DBID": database.dbid, "INSTANCE": "1", "INSTANCE_NAME": database.name, "SERVER_HOST": "testserver",
             "SERVICE_NAME": database.service, "SESSION_USER": self.user.name, "CURRENT_USER": self.user.name,
             "CURRENT_SCHEMA": self.current_schema, "SESSIONID": self.number + 4_000_000, "SID": self.number,

@@ -48,6 +48,8 @@ class Database:
     def __init__(self, *, service: str = "TESTDB", release: int = 23, path: str = ":memory:") -> None:
         self.service = service
         self.name = "TESTDB"
+        self.unique_name = "TESTDB"
+        """Of a standby it is another one, and `name` is the same."""
         self.dbid = 1_385_596_000
         self.incarnation = FIRST_SCN
         self.first_scn = FIRST_SCN

@@ -22,7 +22,7 @@ def _database(session: Session) -> Iterator[Row]:
     database = session.database
     started = database.clock.time_of(database.first_scn)
     yield {
-        "DBID": database.dbid, "NAME": database.name, "DB_UNIQUE_NAME": database.name, "CREATED": started,
+        "DBID": database.dbid, "NAME": database.name, "DB_UNIQUE_NAME": database.unique_name, "CREATED": started,
         "RESETLOGS_CHANGE#": database.incarnation, "RESETLOGS_TIME": started, "CURRENT_SCN": database.clock.tick(),
         "CHECKPOINT_CHANGE#": database.clock.scn, "LOG_MODE": "ARCHIVELOG", "OPEN_MODE": "READ WRITE",
         "DATABASE_ROLE": "PRIMARY", "FLASHBACK_ON": "NO", "PLATFORM_NAME": "Linux x86 64-bit", "CDB": "YES",
