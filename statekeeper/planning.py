@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from statekeeper.config.extraction import ExtractionConfig, Reader, Reconcile
+from statekeeper.config.dates import read_moment
+from statekeeper.config.extraction import ChunkingStrategy, ExtractionConfig, Reader, Reconcile
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
@@ -21,7 +22,7 @@ from statekeeper.model.table import Scope
 from statekeeper.schemas.differences import Compared
 from statekeeper.schemas.models import load_model
 from statekeeper.sources.columns import named_column
-from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.protocol import SourceColumn, SourceSession
 from statekeeper.windows import decide_scope
 from statekeeper.work import WorkContext
 
@@ -68,9 +69,10 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             snapshot = session.take_snapshot(config.relation, at=past_time(config))
         else:
             snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
-        agreement = _agreement(spec, session)
+        described = session.describe(config.relation)
+        agreement = _agreement(spec, described)
         model = load_model(config.model, base=spec.model_folder)
-        _require_key_columns(config, agreement.columns, session)
+        _require_named_columns(config, described, agreement.columns, session)
         notes = (*check_readers(agreement.columns, spec.readers), *compile_checks(model, agreement.columns).notes)
         scope = spec.scope or decide_scope(
             config,
@@ -102,14 +104,14 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
     )
 
 
-def _agreement(spec: PlanSpec, session: SourceSession) -> Agreement:
+def _agreement(spec: PlanSpec, described: tuple[SourceColumn, ...]) -> Agreement:
     """The columns as model, or else the last extraction, and database agree on them. Raises PlanError."""
     from statekeeper.schemas.drift import Expectation, agree
 
     config = spec.config
     model = load_model(config.model, base=spec.model_folder)
     expected = Expectation(config.model, model, spec.baseline, config.on_drift)
-    return agree(session.describe(config.relation), expected)
+    return agree(described, expected)
 
 
 def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
@@ -119,11 +121,28 @@ def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
     )
 
 
-def _require_key_columns(config: ExtractionConfig, columns: tuple[PlannedColumn, ...], session: SourceSession) -> None:
-    """That there are the columns that keys are made of, here and in the tables of the same source that are referred to.
+def _require_named_columns(
+    config: ExtractionConfig,
+    described: tuple[SourceColumn, ...],
+    columns: tuple[PlannedColumn, ...],
+    session: SourceSession,
+) -> None:
+    """That there are the columns that the config names: those of windows, of chunks and of keys.
 
-    Those of other sources are looked at when both are extracted.
+    A window's column is looked for in the first, full extraction too, which has no window yet. Columns of tables of the
+    same source that are referred to are looked for here, those of other sources when both are extracted.
     """
+    key = config.table.key
+    if config.incremental is not None:
+        found = named_column(described, config.incremental.column, f"{key}: incremental_column")
+        if found.read_type is not None and not found.read_type.startswith(("date", "timestamp")):
+            raise PlanError(
+                f"{key}: incremental_column {found.name} is of type {found.database_type}, which keeps no points in "
+                "time",
+                hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+            )
+    if config.chunking.strategy is ChunkingStrategy.KEY and config.chunking.column is not None:
+        named_column(described, config.chunking.column, f"{key}: chunking")
     for name in chain.from_iterable(config.keys.unique):
         named_column(columns, name, UNIQUE)
     for reference in config.keys.references:
@@ -141,21 +160,10 @@ def take_run_snapshot(_spec: None, context: WorkContext) -> Snapshot:
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:
-    """The past time that the table is to be read at; None is now. A time without an offset is UTC.
-
-    Raises:
-        PlanError: `flashback_timestamp` is no time.
-    """
+    """The past time that the table is to be read at; None is now."""
     if not config.flashback_enabled or config.flashback_timestamp is None:
         return None
-    try:
-        at = datetime.fromisoformat(config.flashback_timestamp)
-    except ValueError as error:
-        raise PlanError(
-            f"flashback_timestamp is {config.flashback_timestamp!r}, which is no time",
-            hint="write it as 2026-01-31T23:59:59+00:00",
-        ) from error
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return read_moment(config.flashback_timestamp)
 
 
 def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
@@ -164,7 +172,11 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     Raises:
         SourceError, PlanError: as `make_plan`.
     """
-    return _agreement(spec, context.session()).columns
+    session = context.session()
+    described = session.describe(spec.config.relation)
+    columns = _agreement(spec, described).columns
+    _require_named_columns(spec.config, described, columns, session)
+    return columns
 
 
 def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:

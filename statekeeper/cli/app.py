@@ -8,8 +8,6 @@ driver or Arrow is imported by the commands that need it, so that `status` and `
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,13 +17,14 @@ from pathlib import Path
 import click
 
 from statekeeper import __version__
-from statekeeper.amounts import plural
 from statekeeper.cli import options, render
+from statekeeper.cli.check import check
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.config.references import Unset
 from statekeeper.logs import LogFormat
 from statekeeper.model.manifest import NextStep, RunStatus
 from statekeeper.model.preview import PlanReport
@@ -254,7 +253,7 @@ def verify(
 ) -> int:
     """Check again everything that a run has published. Without CONFIG: the last run of this directory."""
     request = RunRequest.again(config, day, run_id)
-    with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
+    with terminal.extractor(request, log_format=log_format, is_live=not no_progress, unset=Unset.LEAVE) as extractor:
         report = extractor.verify(tables=tables, exclude=exclude)
     return terminal.show_result(report, render.show_verification, is_json=is_json)
 
@@ -282,7 +281,7 @@ def reset(
     """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
     if failed == bool(tables):
         raise click.UsageError("say which tables: either --failed, or --table PATTERN (several times)")
-    with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False) as extractor:
+    with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False, unset=Unset.LEAVE) as extractor:
         keys = extractor.reset_failed(exclude=exclude) if failed else extractor.reset(tables=tables, exclude=exclude)
         step = NextStep(command=extractor.commands.resume(), when="to extract what was reset")
     if is_json:
@@ -298,46 +297,6 @@ def reset(
 
 
 @app.command()
-@options.config_argument
-@options.tables_file
-@options.table_selection
-@click.option("--connect", "is_connecting", is_flag=True, help="Also log in to each source and look at each table.")
-@options.as_json
-@options.quiet
-@in_terminal
-def check(
-    terminal: Terminal,
-    *,
-    config: Path,
-    tables_path: Path | None,
-    tables: tuple[str, ...],
-    exclude: tuple[str, ...],
-    is_connecting: bool,
-    is_json: bool,
-) -> int:
-    """Check CONFIG alone: every mistake with its place. Connects to nothing, unless --connect."""
-    from statekeeper.config.loader import load_pipeline
-    from statekeeper.config.selection import select_tables
-
-    named = (str(config), *(("--tables", str(tables_path)) if tables_path else ()))
-    if is_connecting:
-        with terminal.extractor(RunRequest(config, tables_path=tables_path)) as extractor:
-            report = extractor.check_connections(tables=tables, exclude=exclude)
-        code = terminal.show_result(report, render.show_connections, is_json=is_json)
-        if not (is_json or code):
-            terminal.say_next(NextStep(command=command("plan", *named)))
-        return code
-    pipeline = load_pipeline(config, environ=os.environ, tables_path=tables_path)
-    keys = [table.table.key for table in select_tables(pipeline, tables, exclude=exclude)]
-    if is_json:
-        terminal.screen.line(json.dumps({"pipeline": pipeline.name, "tables": keys}, indent=2))
-    else:
-        terminal.say(f"{config} is valid: pipeline {pipeline.name}, {plural(len(keys), 'table')}")
-        terminal.say_next(NextStep(command=command("check", "--connect", *named)))
-    return 0
-
-
-@app.command()
 @in_terminal
 def graph(terminal: Terminal) -> None:
     """Print the state machine as a Mermaid diagram."""
@@ -346,5 +305,6 @@ def graph(terminal: Terminal) -> None:
     terminal.screen.line(mermaid().rstrip())
 
 
+app.add_command(check)
 app.add_command(init)
 app.add_command(schemas)

@@ -21,6 +21,7 @@ _AT_WORK = ("extracting", "validating")
 _ORDER = ("failed", "damaged", *_AT_WORK, "pending", "complete")
 _AROUND_TABLES = 8
 """Lines of a terminal for what stands above and below the rows of tables."""
+_TABLES_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -233,9 +234,17 @@ def _show_remarks(remarks: Iterable[tuple[str, tuple[str, ...]]], screen: Screen
 
 
 def _show_troubles(troubles: list[_Trouble], screen: Screen) -> None:
+    """Each failure once, with the tables that it is equal for."""
+    equal: dict[tuple[str, str | None], list[_Trouble]] = {}
     for trouble in troubles:
+        equal.setdefault((trouble.message.replace(trouble.table, ""), trouble.hint), []).append(trouble)
+    for first, *others in equal.values():
         screen.line()
-        _show_trouble(trouble, screen)
+        _show_trouble(first, screen)
+        if others:
+            named = ", ".join(trouble.table for trouble in others[:_TABLES_NAMED])
+            more = f" and {plural(len(others) - _TABLES_NAMED, 'further table')}" if len(others) > _TABLES_NAMED else ""
+            screen.line(f"  the same for {named}{more}")
 
 
 def _show_trouble(trouble: _Trouble, screen: Screen) -> None:

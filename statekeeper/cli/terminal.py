@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from statekeeper.cli.progress import StandardError, live_or_log
 from statekeeper.cli.render import show_next
 from statekeeper.cli.screen import Screen
+from statekeeper.config.references import Unset
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, secret_values, set_up_logging
 from statekeeper.reporting import Reporter
 
@@ -103,8 +104,11 @@ class Terminal:
         log_format: LogFormat = LogFormat.HUMAN,
         is_live: bool = False,
         has_workers: bool = True,
+        unset: Unset = Unset.REFUSE,
     ) -> Iterator[StatefulDataExtractor]:
         """The extractor of a run, with its log and its display on standard error.
+
+        With `Unset.LEAVE` it can do whatever needs no source, also where the login of one is not set.
 
         What is imported here, and by the server that workers are forked from, is imported side by side.
         """
@@ -112,7 +116,7 @@ class Terminal:
         from statekeeper.engines.spawning import start_fork_server
 
         with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
-            pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path)
+            pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path, unset=unset)
             self.redactor.add(secret_values(pipeline))
             if has_workers:
                 start_fork_server(source.type for source in pipeline.sources.values())

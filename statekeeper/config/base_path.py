@@ -32,9 +32,10 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
         document, _ = read_yaml(read_text_file(path).decode("utf-8-sig"), name=str(path))
     except ValueError:
         return load_pipeline(path, environ=environ).base_path
-    filled, problems = fill_references(document, environ)
+    references = fill_references(document, environ)
+    filled = references.document
     root, wrong = root_of(filled, path)
-    if wrong or any(problem.path in _KEYS for problem in problems):
+    if wrong or any(problem.path in _KEYS for problem in references.wrong):
         return load_pipeline(path, environ=environ).base_path
     if not filled.has(_KEY):
         return from_here(root, OutputConfig().base_path)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from statekeeper.config.document import Document, KeyPath, Plain
-from statekeeper.config.problems import Problem, Spot, found, nearest
+from statekeeper.config.problems import Problem, Spot, found, nearest, quoted
 from statekeeper.config.shape import is_secret, known_keys, purpose
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -156,7 +156,7 @@ def _wrong_value(model: type[BaseModel], document: Document, path: KeyPath, erro
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
     if "[key]" in errors[0]["loc"]:
         hint = nearest(str(path[-1]), _QUOTED.findall(expected))
-        return Problem(document, path, f"expected {expected}; found '{path[-1]}'", hint=hint, spot=Spot.KEY)
+        return Problem(document, path, f"expected {expected}; found {quoted(str(path[-1]))}", hint=hint, spot=Spot.KEY)
     value = document.at(path)
     is_shown = path not in document.hidden and not is_secret(model, path)
     written = document.written.get(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
@@ -27,6 +27,20 @@ def resolve_date(text: str, *, today: date) -> date:
     return date.fromisoformat(text)
 
 
+def read_moment(text: str) -> datetime:
+    """The moment that ISO 8601 text stands for; without an offset it is UTC. Raises ValueError for other text."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment(text: str) -> str:
+    try:
+        read_moment(text)
+    except ValueError as error:
+        raise refusal("an ISO 8601 timestamp such as 2026-01-31T23:59:59+00:00") from error
+    return text
+
+
 def _day_or_word(text: str) -> str:
     try:
         resolve_date(text, today=date(2000, 1, 1))
@@ -35,6 +49,7 @@ def _day_or_word(text: str) -> str:
     return text
 
 
+Moment = Annotated[str, AfterValidator(_moment)]
 ExtractionDate = Annotated[
     str,
     AfterValidator(_day_or_word),

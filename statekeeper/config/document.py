@@ -15,6 +15,7 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 """What JSON can say. A decimal number is a float where a float is exactly it, and text otherwise."""
 
+_LONGEST_KEY = 130
 _BARE_KEY = re.compile(r"[A-Za-z0-9_$-]+")
 
 
@@ -65,6 +66,12 @@ class Document:
         """The document with another value at `path`; what holds it exists."""
         return replace(self, data=_with_value(self.data, path, value))
 
+    def without(self, path: KeyPath) -> Document:
+        """The document without the key at `path`, which a mapping of it has."""
+        around = self.at(path[:-1])
+        assert isinstance(around, dict)
+        return self.with_value(path[:-1], {key: value for key, value in around.items() if key != path[-1]})
+
     def below(self, key: str) -> Document:
         """The document as the value of `key` in a mapping that has nothing else."""
 
@@ -108,8 +115,8 @@ def path_text(path: KeyPath) -> str:
     for step in path:
         if isinstance(step, int):
             text += f"[{step}]"
-        elif _BARE_KEY.fullmatch(step):
+        elif _BARE_KEY.fullmatch(step) and len(step) <= _LONGEST_KEY:
             text += f".{step}" if text else step
         else:
-            text += f"[{step!r}]"
+            text += f"[{step!r}]" if len(step) <= _LONGEST_KEY else f"[{step[:_LONGEST_KEY]!r}...]"
     return text

@@ -54,7 +54,7 @@ class ExtractionConfig:
     the same. `login` is the name by which sessions, their budget and the login are counted: the first of the sources
     with the very same settings, so that one database under several names is one. `extraction_date` and `run_id` are the
     entry's own, to be compared with the run's by `check_run`. `root` is the folder that relative paths start at.
-    `declared_at` is where the entry stands, for messages.
+    `declared_at` is where the entry stands, for messages; `places` is where those of its keys do that name columns.
     """
 
     table: TableRef
@@ -83,6 +83,7 @@ class ExtractionConfig:
     extraction_date: str | None = None
     run_id: str | None = None
     declared_at: str = ""
+    places: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def samples(self) -> int:
@@ -112,7 +113,8 @@ class Pipeline:
     `path` and `tables_path` are the files it came from, as they were named (None without one); `root` is the folder
     that relative paths start at, also that of `written_output`. `fingerprint` is the SHA-256 of the files' text, before
     references are filled in. `in_commands` is what came from the environment into hooks: it may be secret, and what a
-    hook says of itself is shown without it. `from_scopes` is what came from secret scopes.
+    hook says of itself is shown without it. `from_scopes` is what came from secret scopes. `unset` says of each
+    reference that was left as it is written what is not set.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Pipeline:
     tables: tuple[ExtractionConfig, ...]
     in_commands: tuple[str, ...] = field(default=(), repr=False)
     from_scopes: tuple[SecretStr, ...] = field(default=(), repr=False)
+    unset: tuple[str, ...] = ()
 
     @property
     def private_tables(self) -> frozenset[str]:

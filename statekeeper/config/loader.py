@@ -20,7 +20,7 @@ from statekeeper.config.extraction import Pipeline
 from statekeeper.config.models import ConfigFile, TablesFile
 from statekeeper.config.plain_source import read_mapping
 from statekeeper.config.problems import Problem, config_error, found
-from statekeeper.config.references import Secrets, fill_references
+from statekeeper.config.references import Secrets, Unset, fill_references, may_hold_secrets
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.root import expanded, root_of
 from statekeeper.config.shape import purpose
@@ -35,26 +35,34 @@ _Listed: TypeAlias = Checked[ConfigFile] | Checked[TablesFile]
 
 
 def load_pipeline(
-    path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None, root: Path | None = None
+    path: Path,
+    *,
+    environ: Mapping[str, str],
+    tables_path: Path | None = None,
+    root: Path | None = None,
+    unset: Unset = Unset.REFUSE,
 ) -> Pipeline:
     """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
 
-    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found.
+    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found. With
+    `Unset.LEAVE` no secret is asked for, and the pipeline is not to be run: its sources may lack what is not set.
 
     Raises:
         ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
     """
-    secrets = SecretScopes()
+    secrets = SecretScopes() if unset is Unset.REFUSE else None
     path = Path(expanded(str(path)))
     config = _read(path, environ, secrets)
     if not isinstance(config.document.data, dict):
-        raise config_error([*config.problems, config.not_a("mapping with pipeline, sources and tables")])
+        raise config_error([*config.wrong, config.not_a("mapping with pipeline, sources and tables")])
     tables = None
     if tables_path is not None:
         tables = _read(Path(expanded(str(tables_path))), environ, secrets).with_list_below("tables")
     if tables is not None and not isinstance(tables.document.data, dict):
-        raise config_error([*config.problems, *tables.problems, tables.not_a("list of tables")])
+        raise config_error([*config.wrong, *tables.wrong, tables.not_a("list of tables")])
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
+    if unset is Unset.LEAVE:
+        config = config.leaving_unset()
     root, problems = root_of(config.document, path, otherwise=root)
     return _pipeline(
         replace(config, problems=(*config.problems, *problems)),
@@ -86,8 +94,8 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
         ConfigError: every problem is a line of its message, `sources.<name>.key: what is wrong`.
     """
     document, problems = read_mapping({"pipeline": "source", "sources": {name: section}, "tables": [_ANY_TABLE]})
-    filled, unset = fill_references(document, environ)
-    file = _File(filled, (*problems, *unset), b"")
+    filled = fill_references(document, environ)
+    file = _File(filled.document, (*problems, *filled.problems), b"", unset=filled.unset)
     return _pipeline(file, None, root=Path.cwd(), path=None, tables_path=None, fingerprint=None).sources[name]
 
 
@@ -98,19 +106,45 @@ class _File:
     document: Document
     problems: tuple[Problem, ...]
     content: bytes
+    unset: tuple[Problem, ...] = ()
+    """References to what is not set: problems, too."""
+    left: tuple[Problem, ...] = ()
+    """Those that were left as they are written."""
+
+    @property
+    def wrong(self) -> tuple[Problem, ...]:
+        return (*self.problems, *self.unset)
+
+    def leaving_unset(self) -> _File:
+        """The same with references to what is not set left as they are written, where only a run needs them.
+
+        Where no text can stand, such as a port's, the key is left out.
+        """
+        left = tuple(problem for problem in self.unset if may_hold_secrets(problem.path))
+        paths = {problem.path for problem in left}
+        document = self.document
+        while unfit := [p.path for p in check(ConfigFile, document).problems if p.path in paths]:
+            paths -= set(unfit)
+            for path in unfit:
+                document = document.without(path) if isinstance(path[-1], str) else document
+        still = tuple(problem for problem in self.unset if problem not in left)
+        return replace(self, document=document, unset=still, left=left)
 
     def with_list_below(self, key: str) -> _File:
         """The file as if its list were the value of `key`."""
         if not isinstance(self.document.data, list):
             return self
-        problems = (replace(p, document=p.document.below(key), path=(key, *p.path)) for p in self.problems)
-        return _File(self.document.below(key), tuple(problems), self.content)
+
+        def moved(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+            return tuple(replace(p, document=p.document.below(key), path=(key, *p.path)) for p in problems)
+
+        return _File(self.document.below(key), moved(self.problems), self.content, unset=moved(self.unset))
 
     def not_a(self, what: str) -> Problem:
         return Problem(self.document, (), f"expected a {what}; found {found(self.document, ())}")
 
 
-def _read(path: Path, environ: Mapping[str, str], secrets: Secrets) -> _File:
+def _read(path: Path, environ: Mapping[str, str], secrets: Secrets | None) -> _File:
     name = str(path)
     content = read_text_file(path)
     try:
@@ -122,8 +156,8 @@ def _read(path: Path, environ: Mapping[str, str], secrets: Secrets) -> _File:
             f"{name}:{place}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
         ) from None
     document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
-    filled, unset = fill_references(document, environ, secrets=secrets)
-    return _File(filled, (*duplicates, *unset), content)
+    filled = fill_references(document, environ, secrets=secrets)
+    return _File(filled.document, (*duplicates, *filled.problems), content, unset=filled.unset)
 
 
 def _pipeline(
@@ -137,7 +171,7 @@ def _pipeline(
 ) -> Pipeline:
     checked = check(ConfigFile, config.document)
     listed = checked if tables is None else check(TablesFile, tables.document)
-    problems = [*config.problems, *(tables.problems if tables else ())]
+    problems = [*config.wrong, *(tables.wrong if tables else ())]
     problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
     problems += _no_tables(listed.document, problems)
     defaults = _defaults(checked, problems)
@@ -165,6 +199,7 @@ def _pipeline(
         extraction_date=written.extraction_date,
         tables=resolved.tables,
         in_commands=_in_commands(checked.document),
+        unset=tuple(str(problem) for problem in config.left),
         from_scopes=tuple(SecretStr(value) for file in (config, tables) if file for value in file.document.secrets),
     )
 

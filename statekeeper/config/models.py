@@ -5,24 +5,39 @@ The JSON Schema of these models is what editors complete configurations from.
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from statekeeper.config.dates import ExtractionDate
 from statekeeper.config.output import ExecutionConfig, OutputConfig
 from statekeeper.config.policies import StatePolicies
-from statekeeper.config.section import FilePath, Name, Section
+from statekeeper.config.section import FilePath, Name, Section, refusal
 from statekeeper.config.sources import SourceConfig
 from statekeeper.config.tables import TableDefaults, TableEntry
+
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+_LONGEST_NAME = 150
+
+
+def _names_files(name: str) -> str:
+    if name.startswith(".") or _NOT_IN_NAMES.search(name) or len(name.encode()) > _LONGEST_NAME:
+        raise refusal(
+            f"a name for files, of at most {_LONGEST_NAME} bytes: no / or \\, no control characters, no dot at its start"
+        )
+    return name
+
+
+PipelineName = Annotated[Name, AfterValidator(_names_files)]
 
 
 class ConfigFile(Section):
     """A pipeline's configuration."""
 
-    pipeline: Name = Field(description="the pipeline's name; runs are named after it")
+    pipeline: PipelineName = Field(description="the pipeline's name; runs are named after it")
     root: FilePath | None = Field(
         default=None,
         description="the folder that relative paths start at, seen from this file; by default the nearest folder, from "

@@ -14,6 +14,7 @@ from typing import Any
 
 from statekeeper.config.document import Plain
 from statekeeper.config.references import fill_references
+from statekeeper.config.text_file import read_text_file
 from statekeeper.config.yaml_source import read_json, read_yaml
 from statekeeper.errors import ConfigError
 from statekeeper.model.table import TableRef
@@ -34,11 +35,11 @@ class Outline:
 def outline_of(path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None) -> Outline | None:
     """The outline of a configuration file, with the tables of `tables_path` instead of its own; None if unreadable."""
     try:
-        content = path.read_bytes()
-        listed = None if tables_path is None else tables_path.read_bytes()
+        content = read_text_file(path)
+        listed = None if tables_path is None else read_text_file(tables_path)
         config = _data(path, content, environ)
         tables = config if tables_path is None or listed is None else _data(tables_path, listed, environ)
-    except (OSError, ValueError, ConfigError):
+    except (ValueError, ConfigError):
         return None
     if not isinstance(config, dict):
         return None
@@ -51,7 +52,7 @@ def outline_of(path: Path, *, environ: Mapping[str, str], tables_path: Path | No
 def _data(path: Path, content: bytes, environ: Mapping[str, str]) -> Plain:
     read = read_json if path.suffix == ".json" else read_yaml
     document, _ = read(content.decode("utf-8-sig"), name=str(path))
-    return fill_references(document, environ)[0].data
+    return fill_references(document, environ).document.data
 
 
 def _tables(entries: Any, config: Mapping[str, Any]) -> tuple[TableRef, ...] | None:

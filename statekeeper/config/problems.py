@@ -11,6 +11,8 @@ from statekeeper.config.document import Document, KeyPath, path_text
 from statekeeper.errors import ConfigError
 
 _LONGEST_SHOWN = 60
+_LONGEST_GUESSED = 200
+_MOST_EQUAL = 3
 
 
 class Spot(Enum):
@@ -18,6 +20,26 @@ class Spot(Enum):
 
     KEY = auto()
     VALUE = auto()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One mistake as it is told: the place in the file, what is wrong, and what to do."""
+
+    place: str
+    text: str
+    hint: str = ""
+    table: str = ""
+
+    def __str__(self) -> str:
+        return self.told()
+
+    def told(self, others: str = "") -> str:
+        """The line that says it, of several equal ones with a word on the `others`."""
+        where = f"{self.place}: " if self.place else ""
+        table = f" (for {self.table})" if self.table and not others else ""
+        hint = f". hint: {self.hint}" if self.hint else ""
+        return f"{where}{self.text}{table}{others}{hint}"
 
 
 @dataclass(frozen=True)
@@ -29,11 +51,17 @@ class Problem:
     text: str
     hint: str = ""
     spot: Spot = Spot.VALUE
+    table: KeyPath = ()
+    """The entry that a problem of the defaults was found in."""
 
     def __str__(self) -> str:
+        return str(self.finding)
+
+    @property
+    def finding(self) -> Finding:
+        """What of it a message shows."""
         where = location(self.document, self.path, spot=self.spot)
-        hint = f". hint: {self.hint}" if self.hint else ""
-        return f"{where}: {self.text}{hint}" if where else f"{self.text}{hint}"
+        return Finding(where, self.text, self.hint, table=path_text(self.table))
 
     @property
     def order(self) -> tuple[int, int]:
@@ -54,7 +82,22 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
     problems = list(problems)
     names = list(dict.fromkeys(problem.document.name for problem in problems))
     problems.sort(key=lambda problem: (names.index(problem.document.name), problem.order))
-    return ConfigError("\n".join(dict.fromkeys(str(problem) for problem in problems)))
+    return error_of(problem.finding for problem in problems)
+
+
+def error_of(findings: Iterable[Finding]) -> ConfigError:
+    """The error that lists findings in their order; what is wrong in many places in the same way is told once."""
+    equal: dict[tuple[str, str], list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        equal.setdefault((finding.text, finding.hint), []).append(finding)
+    return ConfigError("\n".join(line for group in equal.values() for line in _lines(group)))
+
+
+def _lines(group: list[Finding]) -> list[str]:
+    if len(group) <= _MOST_EQUAL:
+        return [str(finding) for finding in group]
+    last = group[-1].table or group[-1].place
+    return [group[0].told(f" (and the same {len(group) - 1:,} times more, at last for {last})")]
 
 
 def found(document: Document, path: KeyPath) -> str:
@@ -74,14 +117,26 @@ def found(document: Document, path: KeyPath) -> str:
         case list():
             shown = "a list" if value else "an empty list"
         case str() if written is None:
-            shown = repr(value) if len(value) <= _LONGEST_SHOWN else repr(value[:_LONGEST_SHOWN]) + "..."
+            shown = quoted(value)
         case _:
-            shown = f"the number {written or value}"
+            shown = f"the number {clipped(str(written or value))}"
     return shown
+
+
+def quoted(text: str) -> str:
+    """Text as a message quotes it: what no terminal can show is escaped, and what is long is cut off."""
+    return repr(text) if len(text) <= _LONGEST_SHOWN else repr(text[:_LONGEST_SHOWN]) + "..."
+
+
+def clipped(text: str) -> str:
+    """Text of no more than a line."""
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The hint for a word that is not among `known`: the nearest of them, else none."""
+    if len(word) > _LONGEST_GUESSED:
+        return ""
     by_folded = {name.casefold(): name for name in known}
     close = get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=0.55)
     return f"did you mean '{by_folded[close[0]]}'?" if close else ""

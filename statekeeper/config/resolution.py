@@ -13,7 +13,7 @@ from statekeeper.config.document import Document, KeyPath, path_text
 from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
 from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.policies import RetryPolicy
-from statekeeper.config.problems import Problem, location, nearest
+from statekeeper.config.problems import Problem, location, nearest, quoted
 from statekeeper.config.root import expanded
 from statekeeper.config.section import Section
 from statekeeper.config.sources import SnapshotScope, SourceConfig
@@ -42,6 +42,9 @@ _DEPENDS = {
     "columns": frozenset({"schema"}),
 }
 """Which other keys a problem at a key depends on."""
+_ATTRIBUTES = {"schema": "schema_model"}
+_SEEN_WITH_MODEL = ("schema", "columns", "incremental_column", "unique", "references", "chunking")
+"""The keys of which a model tells whether they are right."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +153,7 @@ class _Table:
         """A problem at a key of the entry, or of the defaults where only they have it."""
         own, shared = (*self.written.path, *key), ("defaults", *key)
         if not self.written.document.has(own) and self.defaults.document.has(shared):
-            text = f"{text} (for {path_text(self.written.path)})"
-            return Problem(self.defaults.document, shared, text, hint=hint)
+            return Problem(self.defaults.document, shared, text, hint=hint, table=self.written.path)
         return Problem(self.written.document, own, text, hint=hint)
 
     @property
@@ -170,11 +172,15 @@ class _Table:
     def shown(self, key: str, value: str) -> str:
         """A value as messages show it: one that came in through a reference is only spoken of."""
         problem = self.problem(key, text="")
-        return problem.document.hidden.get(problem.path, f"'{value}'")
+        return problem.document.hidden.get(problem.path, quoted(value))
 
     def sets(self, key: str) -> bool:
         """Whether the entry itself gives a value to a key."""
         return key in self.written.entry.model_fields_set and getattr(self.written.entry, key) is not None
+
+    def sets_at_all(self, key: str) -> bool:
+        """Whether the entry or the defaults give a value to a key."""
+        return getattr(self.entry, _ATTRIBUTES.get(key, key)) is not None
 
     def problems(self) -> list[Problem]:
         found = [*self._source(), *self._schema(), *self._incremental(), *self._chunking(), *self._flashback()]
@@ -204,9 +210,10 @@ class _Table:
         path = self.entry.schema_model
         if path is not None and self.entry.columns is not None:
             found.append(self.problem("columns", text="expected either `schema` or `columns`; found both"))
-        if path is not None and not _is_file(self.root / expanded(path.rpartition(":")[0])):
+        file = (path or "").rpartition(":")[0]
+        if path is not None and not _is_file(self.root / expanded(file)):
             hint = f"relative paths start at {self.root}"
-            text = f"expected the path of a Python file that exists; found {self.shown('schema', path)}"
+            text = f"expected the path of a Python file that exists; found {self.shown('schema', file)}"
             found.append(self.problem("schema", text=text, hint=hint))
         return found
 
@@ -280,6 +287,7 @@ class _Table:
             extraction_date=entry.extraction_date,
             run_id=entry.run_id,
             declared_at=location(self.written.document, self.written.path),
+            places={key: self.problem(key, text="").finding.place for key in _SEEN_WITH_MODEL if self.sets_at_all(key)},
         )
 
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field
 
 from statekeeper.config.chunking import ChunkingPolicy
-from statekeeper.config.dates import ExtractionDate
+from statekeeper.config.dates import ExtractionDate, Moment
 from statekeeper.config.keys import ColumnNames, ReferenceEntry
 from statekeeper.config.policies import RetryPolicy
 from statekeeper.config.problems import nearest
@@ -117,7 +117,7 @@ class TableDefaults(Section):
         default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"
     )
     flashback_enabled: bool | None = Field(default=None, description="read as of flashback_timestamp")
-    flashback_timestamp: Name | None = Field(default=None, description="the time to read at, where the source can")
+    flashback_timestamp: Moment | None = Field(default=None, description="the time to read at, where the source can")
     extraction_date: ExtractionDate | None = Field(default=None, description="must agree with the run's")
     run_id: Name | None = Field(default=None, description="must agree with the run's")
     chunking: ChunkingPolicy | None = Field(default=None, description="how the table is cut")

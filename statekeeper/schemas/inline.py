@@ -56,20 +56,29 @@ def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
     Raises:
         ConfigError: lists every key that does not go with its type, and every value that pydantic refuses.
     """
-    problems: list[str] = []
-    fields: dict[str, Any] = {}
-    for index, (name, rule) in enumerate(columns.items()):
-        try:
-            # The alias carries the column's name, which need not be an identifier.
-            fields[f"column_{index}"] = (_annotation(rule), Field(alias=name))
-            create_model("Columns", **{f"column_{index}": fields[f"column_{index}"]})
-        except (ValueError, TypeError, SchemaError) as error:
-            problems.append(f"  {name}: {str(error).splitlines()[-1].strip()}")
+    problems = [f"  {name}: {text}" for name, text in rule_problems(columns).items()]
     if not columns:
         problems.append("  no columns are declared")
     if problems:
         raise ConfigError("columns cannot be made into a schema:\n" + "\n".join(problems))
+    # The alias carries the column's name, which need not be an identifier.
+    fields: dict[str, Any] = {
+        f"column_{index}": (_annotation(rule), Field(alias=name)) for index, (name, rule) in enumerate(columns.items())
+    }
     return create_model("Columns", __config__=ConfigDict(strict=True, extra="forbid"), **fields)
+
+
+def rule_problems(columns: Mapping[str, ColumnRule]) -> dict[str, str]:
+    """What is wrong with inline rules, by column: keys that do not go with a type, values that pydantic refuses."""
+    problems: dict[str, str] = {}
+    for name, rule in columns.items():
+        try:
+            create_model("Columns", column=(_annotation(rule), ...))
+        except (ValueError, TypeError, SchemaError) as error:
+            text = str(error).splitlines()[-1].strip()
+            is_pattern = isinstance(error, SchemaError) and rule.pattern is not None
+            problems[name] = f"pattern is not a regular expression: {text}" if is_pattern else text
+    return problems
 
 
 def _annotation(rule: ColumnRule) -> Any:

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 __all__ = ["load_model", "model_fingerprint"]
 
+
+class ModelFileError(ConfigError):
+    """A file of models cannot be imported, whichever of its classes is wanted."""
+
+
 _importing = threading.Lock()
 _imported: dict[Path, _Imported] = {}
 
@@ -129,8 +134,8 @@ def _import(file: Path, path: str) -> ModuleType:
         with _registered(module):
             spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # the user's own code may raise anything
-        raise ConfigError(
-            f"schema {path!r}: importing {file} failed: {type(error).__name__}: {error}",
+        raise ModelFileError(
+            f"schema {path.rpartition(':')[0]!r}: importing {file} failed: {type(error).__name__}: {error}",
             hint=f"try: python {file}",
         ) from error
     return module

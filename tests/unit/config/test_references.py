@@ -9,9 +9,9 @@ ENVIRON = {"HOST": "db1", "EMPTY": "", "TRICKY": "${HOST} $${ a: [b"}
 
 
 def filled(text):
-    document, problems = fill_references(Document(name="c.yml", data={"k": [text]}), ENVIRON)
-    assert problems == []
-    return document.data["k"][0]
+    found = fill_references(Document(name="c.yml", data={"k": [text]}), ENVIRON)
+    assert found.wrong == ()
+    return found.document.data["k"][0]
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,14 @@ def test_any_text_can_be_written_literally(text):
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A", "${A:?x}", "a${ HOST }"])
 def test_what_is_no_reference_is_refused_without_being_shown(text):
     document = Document(name="c.yml", data={"k": f"hunter2{text}"})
-    unchanged, (problem,) = fill_references(document, ENVIRON)
+    found = fill_references(document, ENVIRON)
+    unchanged, (problem,) = found.document, found.problems
     assert "c.yml: k: expected ${NAME}" in str(problem)
     assert "hunter2" not in str(problem)
     assert unchanged.data == document.data
 
 
 def test_an_unset_variable_is_named():
-    _, (problem,) = fill_references(Document(name="c.yml", data={"k": "hunter2 ${PORT}"}), ENVIRON)
+    (problem,) = fill_references(Document(name="c.yml", data={"k": "hunter2 ${PORT}"}), ENVIRON).unset
     assert str(problem).startswith("c.yml: k: the environment variable PORT is not set")
     assert "hunter2" not in str(problem)
