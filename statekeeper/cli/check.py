@@ -63,7 +63,7 @@ def check(
         return code
     keys = [table.table.key for table in select_tables(pipeline, tables, exclude=exclude)]
     if is_json:
-        found = {"pipeline": pipeline.name, "tables": keys, "unset": list(pipeline.unset)}
+        found = {"pipeline": pipeline.name, "tables": keys} | ({"unset": pipeline.unset} if is_offline else {})
         terminal.screen.line(json.dumps(found, indent=2))
         return 0
     for text in pipeline.unset:

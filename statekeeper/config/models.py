@@ -26,7 +26,7 @@ _LONGEST_NAME = 150
 def _names_files(name: str) -> str:
     if name.startswith(".") or _NOT_IN_NAMES.search(name) or len(name.encode()) > _LONGEST_NAME:
         raise refusal(
-            f"a name for files, of at most {_LONGEST_NAME} bytes: no / or \\, no control characters, no dot at its start"
+            f"a name for files, of at most {_LONGEST_NAME} bytes: no / or \\, no control characters, no dot first"
         )
     return name
 

@@ -93,7 +93,7 @@ def test_what_is_inferred_takes_the_table_in_a_real_run(here, capsys, form):
     else:
         code, out, _ = run_of("schemas", "infer", "p.yml", "--inline", "--out", "tables.yml", capsys=capsys)
         command = ["p.yml", "--tables", "tables.yml"]
-    assert (code, out.split(":")[1]) == (0, " 1 tables\n")
+    assert (code, out.split(":")[1]) == (0, " 1 table\n")
     code, out, err = run_of("run", *command, "--no-progress", capsys=capsys)
     assert code == 0, out + err
     rows = pq.read_table("data/shop/every_type/202601/06/p-20260106.parquet").to_pylist()

@@ -242,7 +242,7 @@ tables:
         ("{table_name: A, flashback_enabled: true}", "tables[0].flashback_enabled", "a duckdb source cannot read"),
         ("{table_name: A, flashback_timestamp: '2026-01-01'}", "tables[0].flashback_timestamp", "a duckdb source"),
         ("{table_name: A, schema: hr.Employee}", "tables[0].schema", "schemas/hr.py:Employee; found 'hr.Employee'"),
-        ("{table_name: A, schema: 'no.py:Employee'}", "tables[0].schema", "that exists; found 'no.py:Employee'"),
+        ("{table_name: A, schema: 'no.py:Employee'}", "tables[0].schema", "that exists; found 'no.py'"),
         ("{table_name: A, schema: 'hr.py:E', columns: {X: {type: int}}}", "tables[0].columns", "found both"),
         ("{table_name: A, columns: {}}", "tables[0].columns", "at least one entry; found an empty mapping"),
         ("{table_name: A, columns: {X: {type: integer}}}", "tables[0].columns.X.type", "did you mean 'int'?"),

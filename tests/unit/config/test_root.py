@@ -131,7 +131,7 @@ class TestFromAnywhere:
         monkeypatch.chdir(project)
         _run(Path("configs/shop.yml"))
         monkeypatch.chdir(project / "elsewhere")
-        found = find_run(Path.cwd(), config_path=None, base_path=None, run_id=None)
+        found = find_run(Path.cwd(), config=None, base_path=None)
         assert (found.base_path, found.run_id) == (project / "lake", "shop-20260106")
         assert (project / LAST_RUN).is_file()
         assert last_run(project.parent) is None
