@@ -8,6 +8,7 @@ driver or Arrow is imported by the commands that need it, so that `status` and `
 from __future__ import annotations
 
 import dataclasses
+import json
 import sys
 import time
 from collections.abc import Sequence
@@ -28,7 +29,6 @@ from statekeeper.config.references import Unset
 from statekeeper.logs import LogFormat
 from statekeeper.model.manifest import NextStep, RunStatus
 from statekeeper.model.preview import PlanReport
-from statekeeper.next_command import command
 from statekeeper.status import read_status
 
 _WATCH_SECONDS = 1.0
