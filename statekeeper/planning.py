@@ -214,7 +214,7 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     from statekeeper.schemas.readers import check_readers
 
     session = context.session()
-    told = check_readers(_agreement(spec, session).columns, spec.readers)
+    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers)
     return (*told, *session.advise(spec.config.relation))
 
 
