@@ -155,18 +155,18 @@ def test_a_sort_that_finds_no_room_while_a_plan_is_made_is_not_tried_again(serve
 
 
 def test_a_plan_goes_on_after_a_switchover_and_waits_for_a_standby_that_lags(server):
+    server.advance_scn(1000)
     with closing(opened(server)) as session:
         what = reading(session)
     try:
         server.set(unique_name="TESTDB_STANDBY")
         with closing(opened(server)) as session:
             assert sum(batch.num_rows for batch in read(session, what)) == 2
-        now = server.scn()
-        server.set_scn(int(what.snapshot.token) - 100)
+        server.set_scn(int(what.snapshot.token) - 500)
         with closing(opened(server)) as session, pytest.raises(TransientSourceError, match="lags behind"):
             read(session, what)
-        server.set_scn(now)
     finally:
+        server.advance_scn(2000)
         server.set(unique_name="TESTDB")
 
 
