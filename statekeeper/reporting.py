@@ -7,6 +7,7 @@ A reporter is called in the parent process only.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -204,12 +205,13 @@ class LogReporter:
 
 
 def without_name(key: str, text: str) -> str:
-    """A text about the table `key` without the name at its beginning: where it is shown, the name stands before it.
+    """A text about the table `key` without that name: where it is shown, the name stands before it.
 
-    A text may also begin with how the database calls the table: `schema.table`, or `table`.
+    A text may begin with the name, as may an error's that is quoted in it; and with how the database calls the table,
+    `schema.table` or `table`.
     """
-    for name in (key, key.partition(".")[2], key.rpartition(".")[2]):
-        rest = text.removeprefix(name)
-        if rest != text and rest.startswith((": ", ", ", " cannot ")):
-            return rest.lstrip(":, ")
+    schema_and_table, table = key.partition(".")[2], key.rpartition(".")[2]
+    text = re.sub(rf"(^|\(|: ){re.escape(key)}(: |, | )", r"\1", text)
+    for name in filter(None, (schema_and_table, table)):
+        text = re.sub(rf"(^|\(){re.escape(name)}(: |, | (?=cannot ))", r"\1", text)
     return text

@@ -132,6 +132,8 @@ class LiveReporter:
     def lines(self, *, width: int, height: int) -> list[str]:
         """The display for a terminal of such a size: tables at work, first begun first, those that wait, the whole."""
         now, lines = self.clock(), sorted(self._lines.values(), key=_Line.is_idle)
+        if not (self._tables or lines):
+            return []  # a verification tells of no table before its end
         shown = lines[: max(1, height - 2)]
         columns = tuple(_WIDTHS) if _name_width(width, tuple(_WIDTHS)) >= _SHORTEST_NAME else _NARROW
         drawn = [_drawn(line, now, columns, width) for line in shown]

@@ -112,6 +112,10 @@ def test_table_that_ends_leaves_the_display_and_one_line() -> None:
     assert display.lines()[-1] == "3/4 tables done, 1 failed, 1 at work, 10 rows, 1/s, 10.0 s"
 
 
+def test_nothing_is_drawn_before_a_table_is_known() -> None:
+    assert _Display().lines() == []
+
+
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_sixty_tables_fit_twenty_four_lines_and_show_what_runs(width: int) -> None:
     display = _Display()
