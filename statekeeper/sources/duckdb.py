@@ -8,6 +8,7 @@ everything that is done at a snapshot. How the file is opened is `duckdb_connect
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ from statekeeper.model.table import Relation, Scope
 from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.duckdb_chunks import Cut, chunk_condition, chunk_type, plan_chunks
 from statekeeper.sources.duckdb_connection import Connection
+from statekeeper.sources.duckdb_errors import VALUE_CLASSES
 from statekeeper.sources.duckdb_relation import Source, column, find_source
-from statekeeper.sources.duckdb_types import delivery, type_rule
+from statekeeper.sources.duckdb_types import delivery, hint_on_value, type_rule
 from statekeeper.sources.duckdb_values import check_values
 from statekeeper.sources.duckdb_window import window_condition
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
@@ -124,13 +126,15 @@ class DuckdbSession:
             with self._connection.reader(statement, what, batch_rows=rows) as reader:
                 _require_schema(reader.schema, reading.columns)
                 for batch in reader:
-                    check_values(batch)
+                    check_values(batch, reading.columns)
                     yield batch
         except StatekeeperError as error:
             # A file written under the reader may fail in any way: say what is behind it.
             self._require(reading.snapshot)
             if isinstance(error, OutOfMemory):
                 raise _too_much_at_once(error, reading.columns) from error
+            if error.code in VALUE_CLASSES:
+                raise self._with_column(error, source, reading, chunk) from error
             raise
         self._require(reading.snapshot)
 
@@ -142,12 +146,28 @@ class DuckdbSession:
     def close(self) -> None:
         self._connection.close()
 
+    def _with_column(self, error: StatekeeperError, source: Source, reading: Reading, chunk: Chunk) -> StatekeeperError:
+        """The error with the column that it is about, which is found by reading each alone."""
+        for one in (None, *reading.columns):  # what fails without any column is the query's own
+            columns = () if one is None else (one,)
+            what = source.label if one is None else f"{source.label}, column {one.name} ({one.database_type})"
+            statement = self._chunk_statement(source, reading.model_copy(update={"columns": columns}), chunk)
+            try:
+                with self._connection.reader(statement, what, batch_rows=_VECTOR_ROWS) as reader:
+                    deque(reader, maxlen=0)
+            except StatekeeperError as found:
+                if one is None or found.code != error.code:
+                    return error
+                hint = hint_on_value(one.name, one.database_type)
+                return DataError(found.message, hint=hint, code=found.code, discreet=found.discreet)
+        return error
+
     def _chunk_statement(self, source: Source, reading: Reading, chunk: Chunk) -> Sql:
         columns = self._describe(source) if reading.scope.window or chunk.column else ()
         conditions = list(_scope_conditions(reading.scope, columns, source))
         if (piece := chunk_condition(chunk, chunk_type(chunk, columns))) is not None:
             conditions.append(piece)
-        projection = ", ".join(_delivered(one) for one in reading.columns)
+        projection = ", ".join(_delivered(one) for one in reading.columns) or "1"
         return Sql(f"SELECT {projection}") + source.from_clause + all_of(conditions)
 
     def _describe(self, source: Source) -> tuple[SourceColumn, ...]:

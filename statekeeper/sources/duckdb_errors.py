@@ -22,7 +22,8 @@ from statekeeper.errors import (
 
 _CLASS = re.compile(r"^([A-Z][A-Za-z ]*? Error): ")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
-_VALUE_CLASSES = frozenset({"Conversion Error", "Out of Range Error", "Invalid Input Error"})
+VALUE_CLASSES = frozenset({"Conversion Error", "Out of Range Error", "Invalid Input Error"})
+"""What DuckDB says of a value that it cannot convert."""
 
 
 @contextmanager
@@ -58,7 +59,7 @@ def _translation(error: Exception, what: str) -> StatekeeperError:
     code = _code(text)
     message = f"{what}: {text}"
     discreet = f"{what}: {code or type(error).__name__}"
-    if code in _VALUE_CLASSES:
+    if code in VALUE_CLASSES:
         return DataError(message, code=code, discreet=discreet)
     if code == "Out of Memory Error":
         return OutOfMemory(message, hint=_hint(code), code=code)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from statekeeper.errors import PlanError
+from statekeeper.sources.sql import quoted
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,15 @@ def delivery(*, database_type: str, read_type: str, column: str) -> Delivery:
             return one
     types = ", ".join(one.arrow for one in offered) or "no type"
     raise PlanError(f"column {column} ({database_type}) cannot be read as {read_type}, only as {types}")
+
+
+def hint_on_value(column: str, database_type: str) -> str:
+    """What to do about a value of a column that could not be delivered as planned."""
+    name = quoted(column)
+    if database_type in {"TIMESTAMP_NS", "TIME_NS"}:
+        coarser = database_type.removesuffix("_NS")
+        return f"select {name}::{coarser}, which cuts nanoseconds off, or {name}::VARCHAR in a custom_query"
+    return f"declare for {column} a type that holds the value, or select {name}::VARCHAR in a custom_query"
 
 
 def key_type(database_type: str) -> KeyType | None:

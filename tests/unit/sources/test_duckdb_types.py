@@ -68,13 +68,13 @@ LOUD = [
     ("DECIMAL(38,0)", str(NINES), "int64", str(NINES)),
     ("TIMESTAMP_NS", "2026-01-05 01:02:03.000000004", "timestamp[us]", r"01:02:03\.000000004 has nanoseconds"),
     ("TIME_NS", "01:02:03.000000004", "time64[us]", r"01:02:03\.000000004 has nanoseconds"),
-    ("TIMESTAMP", "infinity", "timestamp[us]", "column v holds infinity"),
-    ("TIMESTAMP", "-infinity", "timestamp[us]", "column v holds infinity"),
-    ("TIMESTAMP_S", "infinity", "timestamp[us]", "column v holds infinity"),
-    ("TIMESTAMP_NS", "infinity", "timestamp[us]", "column v holds infinity"),
-    ("TIMESTAMPTZ", "-infinity", "timestamp[us, tz=UTC]", "column v holds infinity"),
-    ("DATE", "infinity", "date32[day]", "column v holds infinity"),
-    ("DATE", "-infinity", "date32[day]", "column v holds infinity"),
+    ("TIMESTAMP", "infinity", "timestamp[us]", r"column v \(.*\) holds infinity"),
+    ("TIMESTAMP", "-infinity", "timestamp[us]", r"column v \(.*\) holds infinity"),
+    ("TIMESTAMP_S", "infinity", "timestamp[us]", r"column v \(.*\) holds infinity"),
+    ("TIMESTAMP_NS", "infinity", "timestamp[us]", r"column v \(.*\) holds infinity"),
+    ("TIMESTAMPTZ", "-infinity", "timestamp[us, tz=UTC]", r"column v \(.*\) holds infinity"),
+    ("DATE", "infinity", "date32[day]", r"column v \(.*\) holds infinity"),
+    ("DATE", "-infinity", "date32[day]", r"column v \(.*\) holds infinity"),
     ("TIME", "24:00:00", "time64[us]", "24:00:00"),
 ]
 REFUSED = [
@@ -137,10 +137,29 @@ def test_extreme_values_arrive_exactly(table, kind, text, read_type, value):
 
 
 @pytest.mark.parametrize(("kind", "text", "read_type", "words"), LOUD)
-def test_a_value_that_does_not_fit_fails_loudly(table, kind, text, read_type, words):
+def test_a_value_that_does_not_fit_fails_loudly_with_its_column_type_and_what_to_do(
+    table, kind, text, read_type, words
+):
     session = table(kind, text)
-    with pytest.raises(DataError, match=words):
+    (described,) = session.describe(Relation(table_name="t"))
+    with pytest.raises(DataError, match=words) as raised:
         read(session, read_type)
+    assert f"column v ({described.database_type})" in raised.value.message
+    assert f"column v ({described.database_type})" in raised.value.discreet
+    assert '"v"::VARCHAR' in raised.value.hint
+    if not text.endswith(("infinity", "24:00:00")):
+        assert text.split(" ")[-1] not in raised.value.discreet
+
+
+def test_error_of_a_query_is_not_blamed_on_a_column(table):
+    session = table("VARCHAR", "x")
+    relation = Relation(query="SELECT v FROM t WHERE CAST(v AS INTEGER) > 1")
+    column = PlannedColumn(name="v", database_type="VARCHAR", read_type="string", arrow_type="string")
+    scope = Scope(mode=ExtractionMode.FULL)
+    what = Reading(relation=relation, snapshot=session.take_snapshot(), scope=scope, columns=(column,))
+    with pytest.raises(DataError, match="Could not convert") as raised:
+        list(session.read(what, Chunk(chunk_id=0)))
+    assert "column v (" not in raised.value.message
 
 
 @pytest.mark.parametrize(("kind", "alternatives", "hint"), REFUSED)
