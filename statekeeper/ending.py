@@ -18,6 +18,7 @@ from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.logs import Redactor
 from statekeeper.model.manifest import FoundBy, TableFailure
 from statekeeper.model.record import Failure, Published, State, StateRecord
+from statekeeper.next_command import quoted
 from statekeeper.privacy import RowValues, name_of, trace_of
 from statekeeper.report import Outcome, TableReport
 from statekeeper.run import Run
@@ -36,10 +37,14 @@ class Ending:
     lifecycle: Lifecycle | None = None
     _proven: Outcome | None = None
     _reason: str | None = None
+    _stale: tuple[str, ...] = ()
 
-    def prove_complete(self, outcome: Outcome, reason: str | None = None) -> None:
-        """Say that the table's data is complete and published: no later error in this turn changes that."""
-        self._proven, self._reason = outcome, reason
+    def prove_complete(self, outcome: Outcome, reason: str | None = None, *, stale: tuple[str, ...] = ()) -> None:
+        """Say that the table's data is complete and published: no later error in this turn changes that.
+
+        `stale` names what has changed in its configuration since.
+        """
+        self._proven, self._reason, self._stale = outcome, reason, stale
 
     @property
     def is_proven(self) -> bool:
@@ -55,7 +60,10 @@ class Ending:
         await self._clear_record()
         if self._proven is Outcome.SKIPPED:
             self.run.reporter.table_state(self._key, Outcome.SKIPPED, self._reason)
-        return self._report(self._proven, self._reason)
+        if self._stale:
+            self.run.reporter.warning(self._key, self._what_is_stale)
+        report = self._report(self._proven, self._reason)
+        return report.model_copy(update={"stale": self._stale})
 
     async def after(self, error: Exception | asyncio.CancelledError) -> TableReport:
         """End the turn after an error.
@@ -79,6 +87,15 @@ class Ending:
     @property
     def _key(self) -> str:
         return self.config.table.key
+
+    @property
+    def _what_is_stale(self) -> str:
+        commands = self.run.commands
+        again = commands.resume_stale() if commands.config is None else commands.run(table=self._key)
+        return (
+            f"it is complete, and its configuration has changed since ({', '.join(self._stale)}): "
+            f"{quoted(again)} extracts it again"
+        )
 
     @property
     def _published(self) -> Published | None:

@@ -36,7 +36,7 @@ from statekeeper.layout import ExtractionLayout, Staging
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import State, StateRecord
-from statekeeper.opening import opening_of
+from statekeeper.opening import Reprocess, opening_of
 from statekeeper.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.ownership import Ownership
 from statekeeper.planning import PlanSpec, make_plan
@@ -69,17 +69,18 @@ class Extraction:
     fingerprint: str = field(init=False)
     redone: int = 0
 
-    async def perform(self, *, is_forced: bool) -> None:
+    async def perform(self, reprocess: Reprocess) -> None:
         """Bring it to `complete`, which `ending` is told; every error passes."""
         await self._blocking(self._open)
+        is_to_be_verified = self.record.state is State.COMPLETE and reprocess is not Reprocess.ALL
         opening = opening_of(
             self.record,
             fingerprint=self.fingerprint,
-            is_forced=is_forced,
-            damage=await self._damage() if self.record.state is State.COMPLETE and not is_forced else None,
+            reprocess=reprocess,
+            damage=await self._damage() if is_to_be_verified else None,
         )
         if opening.trigger is None and self.record.state is State.COMPLETE:
-            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified")
+            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified", stale=opening.stale)
         await self._tidy()
         if self.ending.is_proven:
             await announce_skipped(self.config, self.run, self.layout)

@@ -34,6 +34,7 @@ from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
 from statekeeper.next_command import RunCommands
+from statekeeper.opening import Reprocess
 from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
 from statekeeper.runner import Interruption, RunIdentity, Runner, hand_on
@@ -125,7 +126,7 @@ class DataExtractor:
         runners = [self._runner_of(entries, *run) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
         for runner in runners:
-            for table in _ended(runner, runner.pipeline.tables, is_forced=force_reprocess).tables:
+            for table in _ended(runner, runner.pipeline.tables, _asked_for(force_reprocess)).tables:
                 results[table.table.key] = results.get(table.table.key, True) and table.is_good
         return results
 
@@ -145,7 +146,7 @@ class DataExtractor:
         """
         runner = self._runner_of(table_configs, str(extraction_date), run_id)
         tables = runner.pipeline.tables
-        return _ended(runner, tables, is_forced=force_reprocess, report_interrupt=report_interrupt)
+        return _ended(runner, tables, _asked_for(force_reprocess), report_interrupt=report_interrupt)
 
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]
@@ -278,26 +279,44 @@ class StatefulDataExtractor(DataExtractor):
             UsageError: a name is not a table of the pipeline.
         """
         selected = self._selected(tables, exclude)
-        return _ended(self._runner, selected, is_forced=force_reprocess, report_interrupt=report_interrupt)
+        return _ended(self._runner, selected, _asked_for(force_reprocess), report_interrupt=report_interrupt)
 
     def resume(
-        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), report_interrupt: bool = False
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        stale: bool = False,
+        report_interrupt: bool = False,
     ) -> RunReport:
         """Bring every table of the configuration (or those named) to `complete`, also those that this run was not asked
         for before.
+
+        A complete table whose configuration has changed since is named in the report and left as it is; with `stale`
+        it is extracted again, as `run` does.
         """
         self._warn_of_lost_tables(self._manifest)
         selected = self._selected(tables, exclude)
-        return _ended(self._runner, selected, is_forced=False, report_interrupt=report_interrupt)
+        reprocess = Reprocess.STALE if stale else Reprocess.NONE
+        return _ended(self._runner, selected, reprocess, report_interrupt=report_interrupt)
 
     def resume_begun(
-        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), report_interrupt: bool = False
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        stale: bool = False,
+        report_interrupt: bool = False,
     ) -> RunReport:
-        """Go on with the tables that this run has (or those named); the report names others of the configuration."""
+        """Go on with the tables that this run has (or those named); the report names others of the configuration.
+
+        `stale` is as for `resume`.
+        """
         selected, of_run = self._selected(tables, exclude), self._of_this_run()
         begun = tuple(config for config in selected if config in of_run)
         others = tuple(config.table for config in selected if config not in of_run)
-        report = _ended(self._runner, begun, is_forced=False, report_interrupt=report_interrupt)
+        reprocess = Reprocess.STALE if stale else Reprocess.NONE
+        report = _ended(self._runner, begun, reprocess, report_interrupt=report_interrupt)
         return report.with_unbegun(others)
 
     def status(self) -> RunStatus:
@@ -384,14 +403,18 @@ class StatefulDataExtractor(DataExtractor):
 
 
 def _ended(
-    runner: Runner, tables: tuple[ExtractionConfig, ...], *, is_forced: bool, report_interrupt: bool = False
+    runner: Runner, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess, *, report_interrupt: bool = False
 ) -> RunReport:
     """The report of a run that has come to its end; if a signal ended it, only where the caller asks for that."""
     interruption = Interruption()
-    report = _on_its_disk(runner).run(tables, is_forced=is_forced, interruption=interruption)
+    report = _on_its_disk(runner).run(tables, reprocess=reprocess, interruption=interruption)
     if not report_interrupt:
         interruption.hand_on()
     return report
+
+
+def _asked_for(force_reprocess: bool) -> Reprocess:  # noqa: FBT001 - the word that users know
+    return Reprocess.ALL if force_reprocess else Reprocess.STALE
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from statekeeper.model.record import Failure, State, StateRecord
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import quoted
 from statekeeper.next_steps import next_steps
-from statekeeper.opening import opening_of
+from statekeeper.opening import Reprocess, opening_of
 from statekeeper.planning import PlanSpec, advise_on_table, compare_table, describe_table, make_plan
 from statekeeper.publication import sweep
 from statekeeper.report import Outcome, RunReport, TableReport, standing_of
@@ -201,7 +201,12 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
             published = record.published
             damage = await do(run.snapshots.why_outdated, config, published.snapshot if published else None)
             damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
-        opening = opening_of(record, fingerprint=fingerprint, is_forced=wish.is_forced, damage=damage)
+        opening = opening_of(
+            record,
+            fingerprint=fingerprint,
+            reprocess=Reprocess.ALL if wish.is_forced else Reprocess.STALE,
+            damage=damage,
+        )
         verdict, reason = _verdict(record, opening.trigger), opening.reason
     if verdict is Verdict.SKIP:
         skipped = TablePlan(table=config.table, verdict=verdict, reason="complete and verified")

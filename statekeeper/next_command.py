@@ -75,6 +75,10 @@ class RunCommands:
         """Goes on with what is not complete."""
         return self._again("resume", in_python="repeat the same call or command")
 
+    def resume_stale(self) -> str:
+        """The same, and extracts again what is complete and whose configuration has changed since."""
+        return self._again("resume", "--stale", in_python="call run(), or resume(stale=True)")
+
     def verify(self) -> str:
         """Checks what is published."""
         return self._again("verify", in_python="repeat the same call or command: it verifies what is complete")
@@ -91,8 +95,8 @@ class RunCommands:
             return self.force(table=table)
         return command("reset", self.config, *self._known_run, *(_table_option(table) or ("--failed",)))
 
-    def _again(self, name: str, *, in_python: str) -> str:
-        return in_python if self.config is None else command(name, self.config, *self._known_run)
+    def _again(self, name: str, *options: str, in_python: str) -> str:
+        return in_python if self.config is None else command(name, self.config, *self._known_run, *options)
 
     @property
     def _tables_option(self) -> tuple[str, ...]:

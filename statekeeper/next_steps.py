@@ -18,20 +18,26 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True)
 class Standing:
-    """One table: complete, or why not; `failure` is None where it is only unfinished."""
+    """One table: complete, or why not; `failure` is None where it is only unfinished.
+
+    One that `is_stale` is complete, and its configuration has changed since.
+    """
 
     key: str
     is_complete: bool
     failure: FailureKind | None = None
+    is_stale: bool = False
 
 
 def next_steps(
     standings: Iterable[Standing], commands: RunCommands, *, is_running: bool = False
 ) -> tuple[NextStep, ...]:
     """What to type next, the first thing first."""
-    left = [standing for standing in standings if not standing.is_complete]
+    tables = tuple(standings)
+    left = [standing for standing in tables if not standing.is_complete]
+    stale = _of_stale([standing.key for standing in tables if standing.is_stale], commands)
     if not left:
-        return (NextStep(command=commands.verify(), when="to check again what is published"),)
+        return (*stale, NextStep(command=commands.verify(), when="to check again what is published"))
     if is_running:
         return (NextStep(command=commands.status(), when="to see how it goes on"),)
     damaged = [standing.key for standing in left if standing.failure is FailureKind.STATE_DAMAGED]
@@ -44,4 +50,11 @@ def next_steps(
         steps.append(NextStep(command=commands.resume(), when="after that"))
     else:
         steps += [NextStep(command=commands.force(table=key), when="once rows and model agree") for key in invalid]
-    return tuple(steps)
+    return (*steps, *stale)
+
+
+def _of_stale(keys: list[str], commands: RunCommands) -> tuple[NextStep, ...]:
+    if len(keys) == 1 and commands.config is not None:
+        return (NextStep(command=commands.run(table=keys[0]), when="to extract it again as it is configured now"),)
+    when = "to extract what is stale again, as it is configured now"
+    return (NextStep(command=commands.resume_stale(), when=when),) if keys else ()

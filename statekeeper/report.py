@@ -48,6 +48,8 @@ class TableReport(Frozen):
     failure: Failure | None = None
     remarks: tuple[str, ...] = ()
     """What a person should know of what is published, a sentence each."""
+    stale: tuple[str, ...] = ()
+    """What has changed in the configuration of a complete table that was left as it is (`schema`, `query`, ...)."""
 
     @property
     def end(self) -> TableEnd:
@@ -70,7 +72,8 @@ class TableReport(Frozen):
 
 def standing_of(table: TableReport) -> Standing:
     """How a table stands after its turn."""
-    return Standing(table.table.key, table.is_good, table.failure.kind if table.failure else None)
+    failure = table.failure.kind if table.failure else None
+    return Standing(table.table.key, table.is_good, failure, is_stale=bool(table.stale))
 
 
 class RunReport(Frozen):

@@ -29,6 +29,7 @@ from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.next_command import RunCommands, quoted
 from statekeeper.next_steps import Standing, next_steps
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
@@ -74,7 +75,11 @@ class Runner:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def run(
-        self, tables: tuple[ExtractionConfig, ...], *, is_forced: bool, interruption: Interruption | None = None
+        self,
+        tables: tuple[ExtractionConfig, ...],
+        *,
+        reprocess: Reprocess = Reprocess.STALE,
+        interruption: Interruption | None = None,
     ) -> RunReport:
         """Bring every table to its outcome. `interruption` then says which signal came, be it too late for the report.
 
@@ -87,11 +92,11 @@ class Runner:
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
             run.recorded.update((found.table, found) for found in manifest.failures)
-            if is_forced:
+            if reprocess is Reprocess.ALL:
                 await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
             run.extracted.begin(config.table for config in tables)
             run.reporter.run_began(len(tables))
-            tasks = {asyncio.create_task(perform(config, run, is_forced=is_forced)): config for config in tables}
+            tasks = {asyncio.create_task(perform(config, run, reprocess)): config for config in tables}
             interruption.cancels(tasks)
             if tasks:
                 await asyncio.wait(tasks)

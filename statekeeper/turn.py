@@ -15,6 +15,7 @@ from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.ending import Ending
 from statekeeper.extraction import Extraction
 from statekeeper.layout import ExtractionLayout
+from statekeeper.opening import Reprocess
 from statekeeper.report import TableReport
 from statekeeper.run import Run
 from statekeeper.store.holder import ExtractionLock
@@ -24,12 +25,12 @@ from statekeeper.waiting import WaitKind
 _LOG = logging.getLogger("statekeeper.run")
 
 
-async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
+async def perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
     """Bring one extraction to `complete`, or to a failure that state or run record tell; only cancellation passes."""
     try:
         async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
             started = run.clock()
-            report = await _perform(config, run, is_forced=is_forced)
+            report = await _perform(config, run, reprocess)
             report = report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
             run.reporter.table_ended(config.table.key, report.end)
             return report
@@ -37,12 +38,12 @@ async def perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> Tab
         run.extracted.end(config.table)
 
 
-async def _perform(config: ExtractionConfig, run: Run, *, is_forced: bool) -> TableReport:
+async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
-            await Extraction(config, run, layout, lock, ending).perform(is_forced=is_forced)
+            await Extraction(config, run, layout, lock, ending).perform(reprocess)
             return await ending.complete()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
             return await ending.after(error)  # while the lock is held: it may write the state

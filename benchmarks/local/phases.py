@@ -122,7 +122,7 @@ def main() -> None:
             reporter=NullReporter(),
             make_engine=lambda made: InlineEngine(memory_limit=f"{made.execution.memory_limit}B"),
             working_folder=REPOSITORY,
-        ).run(pipeline.tables, is_forced=False)
+        ).run(pipeline.tables)
     if report.exit_code:
         raise SystemExit(report)
     total = sum(TOTAL.values())

@@ -112,6 +112,7 @@ def run(
 @options.workers
 @options.as_json
 @options.quiet
+@click.option("--stale", is_flag=True, help="Also extract what is complete and configured otherwise by now.")
 @options.log_format
 @options.no_progress
 @in_terminal
@@ -127,6 +128,7 @@ def resume(
     is_databricks: bool,
     workers: int | None,
     is_json: bool,
+    stale: bool,
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
@@ -135,7 +137,7 @@ def resume(
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         resume_run = extractor.resume if config is not None else extractor.resume_begun
-        report = resume_run(tables=tables, exclude=exclude, report_interrupt=True)
+        report = resume_run(tables=tables, exclude=exclude, stale=stale, report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 

@@ -70,13 +70,18 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     _show_remarks(
         ((table.table.key, table.remarks) for table in report.tables if table.outcome is Outcome.COMPLETED), screen
     )
+    stale = [
+        _Trouble(table.table.key, f"stale: its {' and '.join(table.stale)} changed since it was extracted", None)
+        for table in report.tables
+        if table.stale
+    ]
     told = {table.table for table in report.tables if table.failure}
     others = [
         _Trouble(table.table.key, f"{table.outcome}: {table.reason}", None)
         for table in report.tables
         if table.reason and table.table not in told and table.outcome is not Outcome.SKIPPED
     ]
-    _show_troubles([*failed, *others], screen)
+    _show_troubles([*failed, *others, *stale], screen)
     screen.line()
     counted = _counted(Counter(words[table.outcome] for table in report.tables))
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""

@@ -18,6 +18,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.layout import ExtractionLayout
 from statekeeper.maintenance import preview_tables
 from statekeeper.model.metadata import parse_metadata
+from statekeeper.opening import Reprocess
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from tests.oracle_server import OracleServer, ServerError
@@ -66,7 +67,12 @@ class Database(ABC):
     def run(self, tables, *, is_forced=False, **choices):
         """The outcome of each table, by name."""
         runner = self.runner(tables, **choices)
-        return {each.table.table_name: each for each in runner.run(runner.pipeline.tables, is_forced=is_forced).tables}
+        return {
+            each.table.table_name: each
+            for each in runner.run(
+                runner.pipeline.tables, reprocess=Reprocess.ALL if is_forced else Reprocess.STALE
+            ).tables
+        }
 
     def plan(self, tables, **choices):
         """What a run would do with each table, by name."""

@@ -21,6 +21,7 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
@@ -273,7 +274,7 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
         disk=disk,
         make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),
     )
-    report = runner.run(pipeline.tables, is_forced=killing.is_forced)
+    report = runner.run(pipeline.tables, reprocess=Reprocess.ALL if killing.is_forced else Reprocess.STALE)
     failpoints.install(None)
     pipe.send(replace(run, outcome=report.tables[0].outcome, reason=report.tables[0].reason))
     pipe.close()

@@ -421,7 +421,7 @@ def run(lake: Lake, workers: int, acts: list[tuple[int, Act]]) -> TableReport:
         reporter=NullReporter(),
         make_engine=lambda _pipeline: Threads(workers, acts),
     )
-    (table,) = runner.run(extractor.pipeline.tables, is_forced=False).tables
+    (table,) = runner.run(extractor.pipeline.tables).tables
     return table
 
 

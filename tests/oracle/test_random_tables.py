@@ -164,7 +164,7 @@ def extracted(lake: Lake, table: Drawn) -> pa.Table:
         reporter=NullReporter(),
         make_engine=lambda _pipeline: InlineEngine(memory_limit="64MiB"),
     )
-    (report,) = runner.run(extractor.pipeline.tables, is_forced=False).tables
+    (report,) = runner.run(extractor.pipeline.tables).tables
     assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)
     event(f"files: {min(len(lake.metadata('out')['files']), 5)}")
     return lake.published("out")

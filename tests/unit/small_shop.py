@@ -13,6 +13,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import StateRecord
+from statekeeper.opening import Reprocess
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store.disk import LocalDisk
@@ -68,7 +69,12 @@ class Shop:
     def run(self, *tables, is_forced=False, **choices):
         """The outcome of each table, by name."""
         runner = self.runner(*tables, **choices)
-        return {each.table.table_name: each for each in runner.run(runner.pipeline.tables, is_forced=is_forced).tables}
+        return {
+            each.table.table_name: each
+            for each in runner.run(
+                runner.pipeline.tables, reprocess=Reprocess.ALL if is_forced else Reprocess.STALE
+            ).tables
+        }
 
     def layout(self, table="orders", *, day=DAY):
         base_path = self.folder / "data"

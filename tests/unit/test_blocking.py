@@ -254,7 +254,7 @@ class TestSignals:
 
         orders, customers = {"table_name": "orders"}, {"table_name": "customers"}
         runner = shop.runner(orders, customers, disk=disk, make_engine=lambda _p: pulse.beside(Working()))
-        report = runner.run(runner.pipeline.tables, is_forced=False)
+        report = runner.run(runner.pipeline.tables)
         assert report.exit_code == 143
         assert ended[0] - signalled[0] < 0.5 + pulse.of_machine
         assert {each.outcome for each in shop.run(orders, customers).values()} <= {Outcome.COMPLETED, Outcome.SKIPPED}

@@ -15,6 +15,7 @@ from statekeeper.errors import FailureKind, LockLost, StateDamaged
 from statekeeper.hooks import HookResult
 from statekeeper.model.manifest import FoundBy, TableFailure
 from statekeeper.model.record import Failure, State
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.flock import FileLock
@@ -54,7 +55,7 @@ def _run(shop, *, is_forced=False, **choices):
     """The report of the run of one table with a model, and the run's exit code."""
     table = {"table_name": "orders", "schema": f"{shop.folder}/orders.py:Orders", **choices.pop("table", {})}
     runner = shop.runner(table, states=ON_FAILED, **choices)
-    report = runner.run(runner.pipeline.tables, is_forced=is_forced)
+    report = runner.run(runner.pipeline.tables, reprocess=Reprocess.ALL if is_forced else Reprocess.STALE)
     return report.tables[0], report.exit_code
 
 
@@ -75,10 +76,10 @@ class Refusing(LocalDisk):
     def __init__(self, *roles):
         self.roles = roles
 
-    def write_new(self, path, data, *, role):
+    def write_new(self, path, data, *, role, **options):
         if role in self.roles:
             raise OSError(28, "No space left on device")
-        super().write_new(path, data, role=role)
+        super().write_new(path, data, role=role, **options)
 
 
 class TestBrokenModel:
@@ -179,10 +180,10 @@ class TestErrorsAfterPublication:
 
         heard, sweep = Heard(), extraction.sweep
 
-        def sweep_or_fail(disk, layout, *, live_plan, fence, published=None):
-            if published is not None:
+        def sweep_or_fail(*arguments, ownership=None, **options):
+            if ownership is not None:  # the table is complete
                 raise error
-            sweep(disk, layout, live_plan=live_plan, fence=fence)
+            sweep(*arguments, **options)
 
         monkeypatch.setattr(extraction, "sweep", sweep_or_fail)
         assert _run(shop, reporter=heard)[0].outcome is Outcome.COMPLETED
@@ -207,10 +208,10 @@ class TestErrorsAfterPublication:
 
         sweep = extraction.sweep
 
-        def sweep_interrupted(*arguments, published=None, **options):
-            if published is not None:
+        def sweep_interrupted(*arguments, ownership=None, **options):
+            if ownership is not None:  # the table is complete
                 os.kill(os.getpid(), signal.SIGINT)
-            sweep(*arguments, published=published, **options)
+            sweep(*arguments, ownership=ownership, **options)
 
         monkeypatch.setattr(extraction, "sweep", sweep_interrupted)
         report, code = _run(shop)

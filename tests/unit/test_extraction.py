@@ -17,6 +17,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LoginRefused, SnapshotLost, StorageError
 from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.lock import acquire
@@ -236,7 +237,7 @@ class TestCancellation:
         runner = shop.runner("orders")
 
         async def main(run, _interruption):
-            task = asyncio.create_task(turn.perform(runner.pipeline.tables[0], run, is_forced=False))
+            task = asyncio.create_task(turn.perform(runner.pipeline.tables[0], run, Reprocess.STALE))
             await asyncio.to_thread(waits.wait)
             task.cancel()
             await asyncio.wait([task])

@@ -41,7 +41,7 @@ class KeyShop(Shop):
         """The reports of a run of some tables of a configuration, as `--table` has it."""
         runner = self.runner(*of, **choices)
         chosen = tuple(config for config in runner.pipeline.tables if config.table.table_name in names)
-        return {each.table.table_name: each for each in runner.run(chosen, is_forced=False).tables}
+        return {each.table.table_name: each for each in runner.run(chosen).tables}
 
     def violations(self, table="orders"):
         return json.loads(self.layout(table).violations.read_text())

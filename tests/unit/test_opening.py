@@ -12,7 +12,7 @@ from statekeeper.errors import FailureKind
 from statekeeper.lifecycle import Lifecycle, Trigger
 from statekeeper.model.record import Failure, Owner, Published, State, StateRecord
 from statekeeper.model.table import TableRef
-from statekeeper.opening import opening_of
+from statekeeper.opening import Reprocess, opening_of
 from statekeeper.store.state import MemoryStateStore
 
 SAME, OTHER = "source=1 query=2 schema=- window=-", "source=1 query=3 schema=- window=-"
@@ -40,8 +40,24 @@ def _record(state, *, kind=FailureKind.SOURCE, failed_in=State.EXTRACTING, publi
     )
 
 
-def _opening(record, *, fingerprint=SAME, is_forced=False, damage=None):
-    return opening_of(record, fingerprint=fingerprint, is_forced=is_forced, damage=damage)
+def _opening(record, *, fingerprint=SAME, reprocess=Reprocess.STALE, damage=None):
+    return opening_of(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
+
+
+def test_resume_leaves_what_is_complete_and_names_what_has_changed_in_its_configuration():
+    opening = _opening(_record(State.COMPLETE), fingerprint=OTHER, reprocess=Reprocess.NONE)
+    assert (opening.trigger, opening.stale) == (None, ("query",))
+
+
+def test_resume_extracts_again_what_is_damaged():
+    opening = _opening(_record(State.COMPLETE), fingerprint=OTHER, reprocess=Reprocess.NONE, damage="a part is gone")
+    assert (opening.trigger, opening.reason) == (Trigger.RESTART, "a part is gone")
+
+
+@pytest.mark.parametrize("state", [State.EXTRACTING, State.VALIDATING, State.FAILED])
+def test_resume_begins_unfinished_extractions_anew_whose_configuration_has_changed(state):
+    opening = _opening(_record(state), fingerprint=OTHER, reprocess=Reprocess.NONE)
+    assert (opening.trigger, opening.stale) == (Trigger.RESTART, ())
 
 
 @pytest.mark.parametrize(
@@ -60,13 +76,13 @@ def test_what_holds_is_gone_on_with_and_what_is_complete_is_skipped(state, trigg
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
 def test_forced_or_of_another_configuration_means_restart_with_the_reason(state):
-    assert _opening(_record(state), is_forced=True).reason == "--force-reprocess"
+    assert _opening(_record(state), reprocess=Reprocess.ALL).reason == "--force-reprocess"
     changed = _opening(_record(state), fingerprint=OTHER)
     assert (changed.trigger, changed.reason) == (Trigger.RESTART, "its configuration changed: query")
 
 
 def test_nothing_is_restarted_that_has_not_begun():
-    assert _opening(_record(State.PENDING), fingerprint=OTHER, is_forced=True).trigger is None
+    assert _opening(_record(State.PENDING), fingerprint=OTHER, reprocess=Reprocess.ALL).trigger is None
 
 
 def test_damaged_data_means_restart_and_says_what_is_damaged():
@@ -90,12 +106,12 @@ def test_a_failure_that_the_same_plan_would_only_repeat_means_another_plan(kind)
     kind=st.sampled_from(FailureKind),
     failed_in=st.sampled_from([State.PENDING, State.EXTRACTING, State.VALIDATING]),
     fingerprint=st.sampled_from([SAME, OTHER]),
-    is_forced=st.booleans(),
+    reprocess=st.sampled_from(Reprocess),
     damage=st.sampled_from([None, "damage"]),
 )
-def test_every_opening_is_a_transition_that_the_table_allows(state, kind, failed_in, fingerprint, is_forced, damage):
+def test_every_opening_is_a_transition_that_the_table_allows(state, kind, failed_in, fingerprint, reprocess, damage):
     record = _record(state, kind=kind, failed_in=failed_in)
-    opening = _opening(record, fingerprint=fingerprint, is_forced=is_forced, damage=damage)
+    opening = _opening(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
     if opening.trigger is None:
         return
     owner = Owner(host="h", boot_id="b", pid=1, started=1.0)

@@ -15,6 +15,7 @@ from statekeeper.errors import FailureKind, UsageError
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.layout import ExtractionLayout
 from statekeeper.maintenance import verify_tables
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
 from statekeeper.runner import RunIdentity
 from tests.crash.nameless_disk import NamelessDisk
@@ -41,7 +42,7 @@ def _run(shop, run_id, *, table=TABLE, **choices):
     """The outcome of the table in a run of any id, also one that is refused where ids enter, as version 0.1 did not."""
     forced = choices.pop("is_forced", False)
     runner = replace(shop.runner(table, **choices), identity=RunIdentity(run_id, DAY))
-    return runner.run(runner.pipeline.tables, is_forced=forced).tables[0]
+    return runner.run(runner.pipeline.tables, reprocess=Reprocess.ALL if forced else Reprocess.STALE).tables[0]
 
 
 def _verified(shop, run_id, *, table=TABLE):

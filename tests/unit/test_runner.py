@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
@@ -24,7 +25,7 @@ from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.manifest import load_manifest
 
-from .small_shop import DAY, Shop
+from .small_shop import DAY, Heard, Shop
 
 CONFIG = """\
 pipeline: shop
@@ -74,7 +75,7 @@ class TestInterruption:
     def test_ends_cleanly_and_can_be_resumed(self, shop, number, code):
         runner = shop.runner("orders", make_engine=lambda _p: Slow(_signal(number)))
         began = time.monotonic()
-        report = runner.run(runner.pipeline.tables, is_forced=False)
+        report = runner.run(runner.pipeline.tables)
         assert time.monotonic() - began < 10
         assert (report.exit_code, report.tables[0].outcome) == (code, Outcome.INTERRUPTED)
         assert _manifest(shop).exit_code == code
@@ -88,7 +89,7 @@ class TestInterruption:
                 await super().close()
 
         runner = shop.runner("orders", make_engine=lambda _p: Late(memory_limit="100MB"))
-        report = runner.run(runner.pipeline.tables, is_forced=False)
+        report = runner.run(runner.pipeline.tables)
         assert (report.exit_code, report.tables[0].outcome) == (0, Outcome.COMPLETED)
 
     def test_leaves_the_programs_own_handlers_as_they_were(self, shop):
@@ -126,7 +127,7 @@ class TestInterruption:
             os.kill(os.getpid(), signal.SIGUSR1)
 
         async def cell():
-            return runner.run(runner.pipeline.tables, is_forced=False)
+            return runner.run(runner.pipeline.tables)
 
         before = signal.signal(signal.SIGUSR1, lambda *_: None)
         try:
@@ -160,7 +161,7 @@ class TestManifest:
             reporter=NullReporter(),
             make_engine=lambda _p: Engine(memory_limit="100MB"),
         )
-        runner.run(runner.pipeline.tables[:1], is_forced=False)
+        runner.run(runner.pipeline.tables[:1])
         assert [table.table_name for table in _manifest(shop).tables] == ["orders", "customers"]
 
     def test_whose_tables_are_all_gone_from_the_configuration_has_none_of_its_own_to_go_on_with(self, shop):
@@ -173,6 +174,48 @@ class TestManifest:
         report = extractor.resume()
         found = [(table.table.table_name, table.outcome) for table in report.tables]
         assert (found, report.exit_code) == ([("customers", Outcome.COMPLETED)], 0)
+
+
+class TestResume:
+    """Finishes what is not complete; what is complete and configured otherwise by now is named."""
+
+    STALE = CONFIG.replace("{table_name: orders}", "{table_name: orders, columns: {id: {type: int, ge: 0}}}")
+
+    @pytest.fixture
+    def stale(self, shop):
+        """The extractor of a run whose orders are complete and stale, and have changed in the source since."""
+        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run()
+        Path("shop.yml").write_text(self.STALE)
+        shop.execute("insert into orders select 2")
+        self.heard = Heard()
+        return StatefulDataExtractor.from_config("shop.yml", reporter=self.heard)
+
+    def test_leaves_a_complete_table_as_it_is_and_names_it(self, shop, stale):
+        report = stale.resume()
+        assert (report.exit_code, [table.outcome for table in report.tables]) == (0, [Outcome.SKIPPED] * 2)
+        assert (report.tables[0].stale, report.tables[1].stale) == (("schema",), ())
+        assert shop.rows() == 1
+        command = "statekeeper run shop.yml --date 2026-01-06 --table shop.orders"
+        assert [warning for warning in self.heard.warnings if f"`{command}`" in warning]
+        assert report.next_steps[0].command == command
+
+    def test_of_what_is_stale_extracts_it_again(self, shop, stale):
+        assert stale.resume(stale=True).tables[0].outcome is Outcome.COMPLETED
+        assert shop.rows() == 2
+
+    def test_shows_the_command_that_extracts_it_again(self, shop, stale, capsys):
+        assert run_command(["resume", "shop.yml", "--no-progress"]) == 0
+        shown = capsys.readouterr().out
+        assert shop.rows() == 1
+        assert "stale: its schema changed since it was extracted" in shown
+        command = "run shop.yml --date 2026-01-06 --table shop.orders"
+        assert f"statekeeper {command}" in shown
+        assert run_command([*command.split(), "--no-progress"]) == 0
+        assert shop.rows() == 2
+
+    def test_with_stale_extracts_it_again(self, shop, stale):
+        assert run_command(["resume", "shop.yml", "--stale", "--no-progress"]) == 0
+        assert shop.rows() == 2
 
 
 class TestReporters:
@@ -272,7 +315,7 @@ class TestPython:
 
         def extract():
             runner = shop.runner({"table_name": "large", "chunking": {"strategy": "rowid", "target_rows": 5000}})
-            reports.append(runner.run(runner.pipeline.tables, is_forced=False).tables[0].outcome)
+            reports.append(runner.run(runner.pipeline.tables).tables[0].outcome)
 
         threads = [threading.Thread(target=extract) for _ in range(2)]
         for thread in threads:
@@ -288,7 +331,7 @@ def test_a_run_without_tables_ends(shop):
     runner = shop.runner("orders")
     identity = RunIdentity("shop-20260107", date(2026, 1, 7))
     empty = Runner(pipeline=runner.pipeline, identity=identity, reporter=NullReporter(), make_engine=runner.make_engine)
-    assert empty.run((), is_forced=False).exit_code == 0
+    assert empty.run(()).exit_code == 0
 
 
 def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(shop, caplog, monkeypatch):

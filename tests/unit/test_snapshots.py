@@ -13,6 +13,7 @@ from statekeeper.layout import run_snapshots_folder
 from statekeeper.maintenance import preview_tables, verify_tables
 from statekeeper.model.record import State
 from statekeeper.model.run_snapshot import RunSnapshot
+from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.documents import save_run_snapshot
@@ -129,13 +130,13 @@ def test_a_run_that_is_forced_as_a_whole_takes_a_new_snapshot_for_all_tables(sho
 
 def test_one_table_that_is_forced_reads_at_the_runs_snapshot(shop):
     runner = shop.runner(*TABLES)
-    runner.run(runner.pipeline.tables, is_forced=False)
-    (report,) = runner.run(runner.pipeline.tables[:1], is_forced=True).tables
+    runner.run(runner.pipeline.tables)
+    (report,) = runner.run(runner.pipeline.tables[:1], reprocess=Reprocess.ALL).tables
     assert report.outcome is Outcome.COMPLETED
     assert list(shop.snapshots) == [1]
     assert len(shop.tokens(*TABLES)) == 1
     shop.change()
-    (report,) = runner.run(runner.pipeline.tables[:1], is_forced=True).tables
+    (report,) = runner.run(runner.pipeline.tables[:1], reprocess=Reprocess.ALL).tables
     assert report.failure.kind is FailureKind.SNAPSHOT_LOST
     assert shop.rows("orders") == 40, "readers keep what was published"
 

@@ -154,7 +154,7 @@ def test_reporter_and_status_say_what_a_table_waits_for_while_a_source_is_frozen
                 has_answer.set()
 
     runner = shop.runner("orders", make_engine=lambda _p: FrozenShop(has_answer), reporter=Reporter())
-    report = runner.run(runner.pipeline.tables, is_forced=False)
+    report = runner.run(runner.pipeline.tables)
     assert report.tables[0].outcome is Outcome.COMPLETED
     key = runner.pipeline.tables[0].table.key
     assert (key, "a login to shop") in told

@@ -54,7 +54,7 @@ def _run(config: Path) -> Outcome:
         reporter=NullReporter(),
         make_engine=lambda _pipeline: InlineEngine(memory_limit="100MB"),
     )
-    return runner.run(pipeline.tables, is_forced=False).tables[0].outcome
+    return runner.run(pipeline.tables).tables[0].outcome
 
 
 class TestRoot:
