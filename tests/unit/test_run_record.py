@@ -122,7 +122,7 @@ class TestSeveralProcesses:
             reporter=NullReporter(),
             make_engine=lambda _p: Engine(memory_limit="100MB"),
         )
-        runner.run(runner.pipeline.tables[:1], is_forced=False)
+        runner.run(runner.pipeline.tables[:1])
         during, after_other = seen
         assert (len(during.processes), during.ended_at) == (1, None)
         assert (len(after_other.processes), after_other.ended_at) == (1, None)
