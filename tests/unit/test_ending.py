@@ -17,6 +17,7 @@ from statekeeper.model.manifest import FoundBy, TableFailure
 from statekeeper.model.record import Failure, State
 from statekeeper.opening import Reprocess
 from statekeeper.report import Outcome
+from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.flock import FileLock
 from statekeeper.store.manifest import load_manifest, update_manifest
@@ -64,6 +65,10 @@ def _recorded(shop):
     manifest = load_manifest(LocalDisk(), shop.folder / "data", f"shop-{DAY:%Y%m%d}")
     found = next(iter(manifest.failures), None)
     return found and found.failure.kind
+
+
+def _status(shop):
+    return read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}")
 
 
 def _write(shop, text):
@@ -125,9 +130,10 @@ class TestBrokenModel:
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.CONFIG, 1)
         assert (shop.state().state, shop.layout().output.stat().st_ino) == (State.COMPLETE, before)
         assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "config")], FailureKind.CONFIG)
+        assert (_status(shop).state, _status(shop).tables[0].failure.kind) == ("failed", "config")
         _write(shop, MODEL)
         assert _run(shop)[0].outcome is Outcome.SKIPPED
-        assert _recorded(shop) is None
+        assert (_recorded(shop), _status(shop).state) == (None, "complete")
 
 
 class TestStateThatCannotTell:
@@ -138,6 +144,7 @@ class TestStateThatCannotTell:
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.STATE_DAMAGED, 1)
         assert shop.layout().state.read_bytes() == b"{"
         assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "state_damaged")], FailureKind.STATE_DAMAGED)
+        assert _status(shop).state == "failed"
 
     def test_a_disk_that_refuses_it_does_not_hide_why_the_table_failed(self, shop, hooked):
         heard = Heard()
