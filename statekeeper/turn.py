@@ -19,7 +19,8 @@ from statekeeper.opening import Reprocess
 from statekeeper.report import TableReport
 from statekeeper.run import Run
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lock import acquire
+from statekeeper.store.lease import LeaseWatch
+from statekeeper.store.lock import acquire, watch_lease
 from statekeeper.waiting import WaitKind
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -67,18 +68,32 @@ def _release(lock: ExtractionLock) -> None:
 
 
 async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionLock:
-    """The extraction's lock. A waiting thread cannot be stopped: a lock that it takes for a cancelled run is let go."""
+    """The extraction's lock. A step in a thread cannot be stopped: what it takes for a cancelled run is let go."""
     taken: list[ExtractionLock] = []
-
-    def take() -> None:
-        output = run.pipeline.output
-        taken.append(acquire(run.disk, layout, kind=output.lock, owner=run.owner, ttl=output.lease_ttl))
-
+    output, do = run.pipeline.output, run.threads.locks.do
     try:
-        with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}"):
-            await run.threads.locks.do(take)
+        with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}, whose holder may be dead"):
+            watch = await do(watch_lease, run.disk, layout, kind=output.lock, ttl=output.lease_ttl)
+            if watch is not None and not await do(watch.look):
+                # Others go on meanwhile, and are judged meanwhile: of a host that died there may be a hundred.
+                async with run.stepped_aside():
+                    await _until_free(watch, run)
+
+            def take() -> None:
+                held = acquire(run.disk, layout, kind=output.lock, owner=run.owner, ttl=output.lease_ttl, watch=watch)
+                taken.append(held)
+
+            await do(take)
     except asyncio.CancelledError:
         for lock in taken:
             await run.threads.disk.do(_release, lock)
         raise
     return taken[0]
+
+
+async def _until_free(watch: LeaseWatch, run: Run) -> None:
+    """Return when the lease may be taken; raises as `LeaseWatch.look` does."""
+    is_free = False
+    while not is_free:
+        await asyncio.sleep(watch.pause)
+        is_free = await run.threads.locks.do(watch.look)

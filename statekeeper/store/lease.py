@@ -30,6 +30,7 @@ from statekeeper.store.temps import is_abandoned, process_token, temp_file, temp
 _BEATS_PER_TTL = 4
 _LOOKS_PER_TTL = 20
 _LONGEST_PAUSE_SECONDS = 0.5
+_FIRST_PAUSE_SECONDS = 0.01
 
 
 @dataclass(frozen=True)
@@ -135,26 +136,79 @@ _LOST_HINT = (
 )
 
 
-def acquire_lease(disk: Disk, path: Path, *, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]) -> Lease:
+class LeaseWatch:
+    """Finds out whether a lease may be taken, by looking at it again and again; it takes nothing and never waits."""
+
+    def __init__(self, disk: Disk, path: Path, *, ttl: timedelta) -> None:
+        self._files = LeaseFiles(disk, path)
+        self._ttl = ttl.total_seconds()
+        self.epoch = 0
+        """The highest epoch when it was last looked at; 0: there was none."""
+        self.pause = _FIRST_PAUSE_SECONDS
+        """After how many seconds another look is worth while."""
+        self._pulse: int | None = None
+        self._lifetime = self._waited = self._looked_at = 0.0
+
+    def look(self) -> bool:
+        """Whether it may be taken now, by making the epoch after `epoch`.
+
+        Raises:
+            LockHeld: its holder lives.
+            StorageError: it cannot be looked at.
+        """
+        with storage_errors(self._files.lock, "lock"):
+            epoch = self._files.highest()
+            path = self._files.file(epoch)
+            try:
+                return not epoch or self._may_follow(epoch, path, _pulse(path), self._files.holder(epoch))
+            except FileNotFoundError:  # it was just swept: a higher one is there
+                return False
+            finally:
+                self.epoch, self._looked_at = epoch, time.monotonic()
+
+    def _may_follow(self, epoch: int, path: Path, pulse: int, holder: Holder | None) -> bool:
+        if epoch != self.epoch:
+            self._pulse, self._waited = pulse, 0.0
+            self._lifetime = max(self._ttl, holder.ttl_seconds if holder else 0.0)
+            self.pause = min(self._lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
+        else:
+            # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
+            self._waited += min(time.monotonic() - self._looked_at, 2 * self.pause)
+        if holder is not None and (holder.released_at or liveness(holder.owner) is Liveness.DEAD):
+            return True
+        if pulse != self._pulse:
+            raise held(path, holder)
+        return self._waited >= self._lifetime
+
+
+def acquire_lease(
+    disk: Disk,
+    path: Path,
+    *,
+    owner: Owner,
+    ttl: timedelta,
+    take_over: Callable[[int], None],
+    watch: LeaseWatch | None = None,
+) -> Lease:
     """Take the lease at `path`, waiting for up to a ttl to see whether the present holder lives.
 
-    `take_over` is called with the epoch that it has, and takes from the holders of lower ones what they left.
+    `take_over` is called with the epoch that it has, and takes from the holders of lower ones what they left. `watch`
+    has looked at the lease already, for as long as it was.
 
     Raises:
         LockHeld: another runner has it and lives.
         StorageError: a lock file cannot be made.
     """
+    watch = watch or LeaseWatch(disk, path, ttl=ttl)
     files = LeaseFiles(disk, path)
     while True:
+        while not watch.look():
+            time.sleep(watch.pause)
         with storage_errors(path, "lock"):
-            highest = files.highest()
-            if highest:
-                if not _is_free(files, highest, ttl):
-                    continue
-            else:
+            if not watch.epoch:
                 disk.make_folder(path.parent, role="lock")
-            holder = Holder.of(owner, epoch=highest + 1, ttl=ttl)
-            # Another may have been quicker; then the next round looks at that one.
+            holder = Holder.of(owner, epoch=watch.epoch + 1, ttl=ttl)
+            # Another may have been quicker; then the next look is at that one.
             if _made(files, holder):
                 return _taken(files, holder, take_over)
 
@@ -200,35 +254,6 @@ def _made(files: LeaseFiles, holder: Holder) -> bool:
         return True
     files.disk.unlink(path, role="lock")
     return False
-
-
-def _is_free(files: LeaseFiles, epoch: int, ttl: timedelta) -> bool:
-    """Watch the highest epoch until it may be followed; False if it vanished or is the highest no more.
-
-    Raises LockHeld as soon as its heartbeat moves.
-    """
-    path = files.file(epoch)
-    try:
-        first = _pulse(path)
-        holder = files.holder(epoch)
-        lifetime = max(ttl.total_seconds(), holder.ttl_seconds if holder else 0.0)
-        pause = min(lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
-        waited = 0.0
-        while holder is None or (holder.released_at is None and liveness(holder.owner) is not Liveness.DEAD):
-            if waited >= lifetime:
-                break
-            began = time.monotonic()
-            time.sleep(pause)
-            # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
-            waited += min(time.monotonic() - began, 2 * pause)
-            if files.highest() != epoch:
-                return False
-            holder = files.holder(epoch)
-            if _pulse(path) != first and (holder is None or holder.released_at is None):
-                raise held(path, holder)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _pulse(path: Path) -> int:

@@ -19,7 +19,7 @@ from statekeeper.store.durable import storage_errors
 from statekeeper.store.fencing import fence_off
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lease import acquire_lease, lease_holder
+from statekeeper.store.lease import LeaseWatch, acquire_lease, lease_holder
 from statekeeper.store.links import refuse_links_to
 
 _MOUNTS = Path("/proc/self/mountinfo")
@@ -61,8 +61,25 @@ def filesystem_type(folder: Path, mounts: str) -> str:
     return kind
 
 
-def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owner, ttl: timedelta) -> ExtractionLock:
+def watch_lease(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, ttl: timedelta) -> LeaseWatch | None:
+    """What tells, look by look, when the lock of an extraction may be taken; None where that is known at once."""
+    if choose_kind(disk, layout.folder, kind) is LockKind.LEASE:
+        return LeaseWatch(disk, layout.lock, ttl=ttl)
+    return None
+
+
+def acquire(
+    disk: Disk,
+    layout: ExtractionLayout,
+    *,
+    kind: LockKind,
+    owner: Owner,
+    ttl: timedelta,
+    watch: LeaseWatch | None = None,
+) -> ExtractionLock:
     """Become the one runner of an extraction, and clear away what a dead one left half written.
+
+    `watch`, if given, is a `watch_lease` of the same lock.
 
     Raises:
         StorageError: a name of the extraction is a symbolic link; else as below.
@@ -72,6 +89,8 @@ def acquire(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, owner: Owne
     def take_over(epoch: int) -> None:
         fence_off(disk, layout, epoch=epoch)
 
+    if watch is not None:
+        return acquire_lease(disk, layout.lock, owner=owner, ttl=ttl, take_over=take_over, watch=watch)
     return acquire_lock(disk, layout.lock, kind=kind, owner=owner, ttl=ttl, take_over=take_over)
 
 
