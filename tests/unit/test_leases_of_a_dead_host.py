@@ -1,4 +1,4 @@
-"""A run that finds the leases of a machine that is gone: they are judged together, and a signal does not wait for it."""
+"""A run that finds leases of a machine that is gone: they are judged together, and no signal waits for that."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -500,3 +501,67 @@ def test_when_the_session_is_lost_what_waits_is_not_submitted_to_it_again(room):
 
     room.run(main)
     assert len(room.sizes) == 1
+
+
+def test_the_driver_gives_signs_of_life_whatever_its_loop_and_its_threads_are_at(room):
+    room.silence = 2.5
+
+    async def main(engine):
+        reading = asyncio.create_task(engine.run(chunk(read_until_stopped)))
+        await until(Hall.begun.is_set)
+        over = threading.Event()
+        busy = [asyncio.get_running_loop().run_in_executor(None, over.wait, 20) for _ in range(64)]
+        time.sleep(5)  # noqa: ASYNC251 - the loop hears nothing, and every thread of its own is taken
+        Hall.gate.set()
+        over.set()
+        await asyncio.gather(*busy)
+        return await reading
+
+    assert room.run(main) == 1
+
+
+def test_loads_are_written_side_by_side(room, monkeypatch):
+    room.spark.slots = 4
+    all_four, were_together, hand = threading.Barrier(4), threading.Event(), Mailbox.hand
+
+    def hand_together(mailbox, seat, sealed):
+        if not were_together.is_set():  # only the first loads
+            all_four.wait(10)
+            were_together.set()
+        hand(mailbox, seat, sealed)
+
+    monkeypatch.setattr(Mailbox, "hand", hand_together)
+
+    async def main(engine):
+        return await asyncio.gather(*(engine.run(chunk(square, number)) for number in range(8)))
+
+    assert room.run(main) == [number * number for number in range(8)]
+
+
+def test_no_file_of_the_mailbox_is_read_or_written_on_the_event_loop(room, monkeypatch):
+    on_loop = []
+
+    def watched(name, step):
+        def watch(*arguments, **options):
+            try:
+                asyncio.get_running_loop()
+            except RuntimeError:
+                return step(*arguments, **options)
+            on_loop.append(name)
+            return step(*arguments, **options)
+
+        return watch
+
+    for name in ("make", "remove", "beat", "stop", "drop", "hand", "news", "forget"):
+        monkeypatch.setattr(Mailbox, name, watched(name, getattr(Mailbox, name)))
+
+    async def main(engine):
+        running = asyncio.create_task(engine.run(chunk(read_until_stopped)))
+        await until(Hall.begun.is_set)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert await engine.run(chunk(square, 3)) == 9
+        engine.kill()
+
+    room.run(main)
+    assert on_loop == []
