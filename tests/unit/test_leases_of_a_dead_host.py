@@ -49,7 +49,7 @@ def _seconds(shop, names, *, ttl):
     choices = {"make_engine": lambda _p: Refusing(), "output": output, "execution": {"workers": 1}}
     runner = shop.runner(*names, **choices)
     began = time.monotonic()
-    report = runner.run(runner.pipeline.tables, is_forced=False)
+    report = runner.run(runner.pipeline.tables)
     return time.monotonic() - began, {table.outcome for table in report.tables}
 
 
