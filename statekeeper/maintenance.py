@@ -116,7 +116,8 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
     def change(manifest: RunManifest | None) -> RunManifest | None:
         return reduce(RunManifest.without_failure, done, manifest) if manifest else None
 
-    update_manifest(runner.disk, runner.pipeline.output, runner.identity.run_id, change)
+    if done:
+        update_manifest(runner.disk, runner.pipeline.output, runner.identity.run_id, change)
     return tuple(table.key for table in done)
 
 

@@ -21,7 +21,7 @@ from statekeeper.config.extraction import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
 from statekeeper.engines.watched import WatchedEngine
-from statekeeper.errors import StatekeeperError, StorageError
+from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
 from statekeeper.model.manifest import LastRun, NextStep, RunManifest
@@ -245,7 +245,10 @@ class Runner:
         )
         try:
             save_last_run(self.disk, self.pipeline.root, last_run)
-        except StorageError as error:  # only a bare `resume` or `status` misses it, and those can name the config
+        except (
+            LockHeld,
+            StorageError,
+        ) as error:  # only a bare `resume` or `status` misses it, and those can name the config
             _LOG.warning("this run will not be known as the last one: %s", error.message)
         return begun
 

@@ -99,11 +99,15 @@ def find_run(
             f"{config.path if config else cwd} has no {of} under {base_path}", hint=f"run {quoted(first)} first"
         )
     if not layout.manifest_file(base_path, wanted).exists():
-        others = ", ".join(path.stem for path in _manifests(base_path)[:_RUNS_NAMED])
+        others = [path.stem for path in _manifests(base_path)[:_RUNS_NAMED]]
+        named = (str(config.path),) if config else ()
+        shown = quoted(command("status", *named, "--run-id", *others[:1]))
         raise UsageError(
             f"there is no run {wanted!r} under {base_path}",
-            hint=f"the newest there: {others}" if others else "run `statekeeper run CONFIG` first",
+            hint=f"the newest there: {', '.join(others)}; {shown}" if others else "run `statekeeper run CONFIG` first",
         )
+    if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
+        raise UsageError(f"the run {run_id!r} is of {of}, and not of {day}", hint="leave out --date, or --run-id")
     return RunLocation(base_path=base_path, run_id=wanted)
 
 

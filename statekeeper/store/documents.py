@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
+from statekeeper.config.output import LockKind
 from statekeeper.errors import NewerVersion, StateDamaged
 from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
-from statekeeper.model.base import Document, first_problem
+from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
@@ -29,6 +29,8 @@ from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
 from statekeeper.store.links import refuse_links
+from statekeeper.store.lock import acquire_lock
+from statekeeper.store.owner import this_process
 from statekeeper.store.slots import read_document, settle
 from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
 
@@ -296,28 +298,24 @@ def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: i
 
 
 def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
-    """Remember the last run of a root."""
+    """Remember the last run of a working directory; of several that start at once, one.
+
+    Raises:
+        LockHeld: another process has been writing it for long. StorageError: the file system refused.
+    """
     path, data = folder / LAST_RUN, (last_run.model_dump_json(indent=2) + "\n").encode()
-    with storage_errors(path, "save"):
-        disk.make_folder(path.parent, role="last_run")
-        sweep_temps(disk, path.parent, {path.name}, is_abandoned)
-        settle(disk, path, role="last_run")
-    replace(disk, path, data, role="last_run", fence=NO_FENCE)
-
-
-def load_last_run(disk: Disk, folder: Path) -> LastRun | None:
-    """The last run of a root; None if there was none. Raises StateDamaged if the file is not ours."""
-    path = folder / LAST_RUN
-    data = _read(disk, path)
-    if data is None:
-        return None
-    try:
-        return LastRun.model_validate_json(data)
-    except ValidationError as error:
-        raise StateDamaged(
-            f"{path} does not name a run: {first_problem(error)}",
-            hint="remove it, and name the config: `statekeeper status CONFIG`",
-        ) from error
+    if disk.writes is Writes.RENAME:
+        with storage_errors(path, "save"):
+            disk.make_folder(path.parent, role="last_run")
+            sweep_temps(disk, path.parent, {path.name}, is_abandoned)
+            settle(disk, path, role="last_run")
+        replace(disk, path, data, role="last_run", fence=NO_FENCE)
+        return
+    # Without rename, two that write at once could leave a mixture.
+    ttl = timedelta(seconds=10)
+    lock = path.with_suffix(".lock")
+    with acquire_lock(disk, lock, kind=LockKind.LEASE, owner=this_process(), ttl=ttl, take_over=lambda _: None) as held:
+        replace(disk, path, data, role="last_run", fence=held)
 
 
 def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:

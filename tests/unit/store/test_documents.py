@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
 from statekeeper.errors import LockLost, StateDamaged, StorageError
-from statekeeper.layout import LAST_RUN, ExtractionLayout
+from statekeeper.layout import ExtractionLayout
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, TableConfigRecord, ValidationSummary
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
+from statekeeper.status import last_run
 from statekeeper.store import documents
-from statekeeper.store.disk import LocalDisk
+from statekeeper.store.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.durable import NO_FENCE
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -237,12 +239,13 @@ def test_metadata_of_a_lost_lock_is_not_written(disk, layout):
     assert disk.names(layout.folder) == []
 
 
-def test_last_run_is_remembered_in_its_folder(disk, tmp_path):
-    assert documents.load_last_run(disk, tmp_path) is None
-    last = LastRun(run_id="r", base_path="data", config_path=None)
-    documents.save_last_run(disk, tmp_path, last)
-    assert documents.load_last_run(disk, tmp_path) == last
-    (tmp_path / LAST_RUN).write_bytes(b"{")
-    with pytest.raises(StateDamaged) as caught:
-        documents.load_last_run(disk, tmp_path)
-    assert "statekeeper status CONFIG" in caught.value.hint
+@pytest.mark.parametrize("disk", [LocalDisk(), WholeFileDisk()], ids=["rename", "whole"])
+def test_last_run_is_remembered_in_its_folder_whoever_writes_at_once(disk, tmp_path):
+    assert last_run(tmp_path) is None
+    runs = [LastRun(run_id=f"run {number}", base_path="data" * number, config_path=None) for number in range(1, 5)]
+    threads = [threading.Thread(target=documents.save_last_run, args=(disk, tmp_path, each)) for each in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert last_run(tmp_path) in runs
