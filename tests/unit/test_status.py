@@ -9,12 +9,12 @@ import pytest
 
 from statekeeper import layout
 from statekeeper.config.identity import ConfigIdentity
-from statekeeper.errors import StateDamaged, UsageError
-from statekeeper.model.manifest import RunStatus, TableStatus
-from statekeeper.model.record import Owner, State
+from statekeeper.errors import FailureKind, StateDamaged, UsageError
+from statekeeper.model.manifest import FoundBy, RunManifest, RunProcess, RunStatus, TableFailure, TableStatus
+from statekeeper.model.record import Failure, Owner, State
 from statekeeper.status import find_run, read_status
 from statekeeper.store.owner import Liveness, this_process
-from tests.unit.run_on_disk import DAY, OWNER, PLAN_ID, RunOnDisk
+from tests.unit.run_on_disk import DAY, NOON, OWNER, PLAN_ID, RunOnDisk
 
 
 @pytest.fixture
@@ -337,3 +337,107 @@ def test_status_of_a_thousand_tables_is_quick_and_loads_no_driver(run: RunOnDisk
     assert loaded == "-"
     assert done.stdout.count("T0999") >= 1
     assert float(seconds) < 2.0  # about 0.6; twice as much is still said to be quick on a busy machine
+
+
+def _failed(run: RunOnDisk, name: str, found_by: FoundBy, *, plan_id: str | None = None) -> None:
+    """What the manifest has of a table whose own state says nothing of it."""
+    failure = Failure(kind=FailureKind.CONFIG, message="the model is broken", failed_in=State.COMPLETE)
+    found = TableFailure(table=run.table(name), found_by=found_by, at=NOON, failure=failure, plan_id=plan_id)
+    path = layout.manifest_file(run.base_path, run.run_id)
+    manifest = RunManifest.from_bytes(path.read_bytes(), where="manifest").with_failure(found)
+    path.write_bytes(manifest.to_bytes())
+
+
+@pytest.mark.parametrize("state", [State.COMPLETE, State.EXTRACTING, State.FAILED, None])
+def test_failure_that_a_run_could_not_write_into_the_state_is_shown(run: RunOnDisk, state: State | None) -> None:
+    run.write_manifest("A", ended=True)
+    if state is not None:
+        run.write_state("A", state)
+    _failed(run, "A", FoundBy.RUN)
+    status = _status(run)
+    table = _only(status)
+    assert (status.state, table.state, table.failure and table.failure.message) == (
+        "failed", "failed", "the model is broken",
+    )  # fmt: skip
+    assert status.exit_code == 1
+
+
+def test_failure_of_before_is_not_shown_of_a_table_that_is_at_work_again(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    run.write_state("A", State.EXTRACTING)
+    _failed(run, "A", FoundBy.RUN)
+    assert (_only(_status(run, alive=True)).state, _status(run, alive=True).state) == ("extracting", "running")
+
+
+@pytest.mark.parametrize(
+    ("plan_id", "state", "shown"),
+    [(PLAN_ID, State.COMPLETE, "failed"), ("f" * 32, State.COMPLETE, "complete"), (PLAN_ID, State.FAILED, "failed")],
+)
+def test_what_verify_found_is_shown_of_the_data_that_it_looked_at(
+    run: RunOnDisk, plan_id: str, state: State, shown: str
+) -> None:
+    run.write_manifest("A", ended=True)
+    run.write_state("A", state)
+    _failed(run, "A", FoundBy.VERIFY, plan_id=plan_id)
+    table = _only(_status(run))
+    assert table.state == shown
+    assert (table.failure is not None and table.failure.message == "the model is broken") is (
+        plan_id == PLAN_ID and state is State.COMPLETE
+    )
+
+
+def test_process_that_has_not_begun_a_table_yet_makes_the_run_running_and_is_named(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    path = layout.manifest_file(run.base_path, run.run_id)
+    manifest = RunManifest.from_bytes(path.read_bytes(), where="manifest")
+    process = RunProcess(owner=OWNER, since=NOON)
+    path.write_bytes(manifest.model_copy(update={"processes": (process,)}).to_bytes())
+    status = _status(run, alive=True)
+    assert (status.state, status.exit_code) == ("running", 3)
+    assert [(each.host, each.pid, each.since, each.liveness) for each in status.processes] == [
+        ("elsewhere", 4711, NOON, "alive")
+    ]
+    status = _status(run)
+    assert (status.state, status.processes[0].liveness) == ("pending", "dead")
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([State.COMPLETE], ["verify demo.yml --date 2026-01-06"]),
+        ([State.COMPLETE, State.EXTRACTING], ["resume demo.yml --date 2026-01-06"]),
+        ([State.COMPLETE, State.FAILED], ["resume demo.yml --date 2026-01-06"]),
+        (["torn"], ["reset demo.yml --date 2026-01-06 --table shop.HR.A", "resume demo.yml --date 2026-01-06"]),
+        (["invalid"], ["run demo.yml --date 2026-01-06 --table shop.HR.A --force-reprocess"]),
+        (
+            ["invalid", State.FAILED],
+            [
+                "resume demo.yml --date 2026-01-06",
+                "run demo.yml --date 2026-01-06 --table shop.HR.A --force-reprocess",
+            ],
+        ),
+        (["invalid"] * 4, ["reset demo.yml --date 2026-01-06 --failed", "resume demo.yml --date 2026-01-06"]),
+    ],
+)
+def test_next_steps_follow_from_how_the_tables_stand(
+    run: RunOnDisk, states: list[State | str], expected: list[str]
+) -> None:
+    names = "ABCD"[: len(states)]
+    run.write_manifest(*names, ended=True, config_path=str(run.cwd / "demo.yml"))
+    for name, state in zip(names, states, strict=True):
+        run.write_state(name, state if isinstance(state, State) else State.FAILED)
+        if state == "torn":
+            run.files(name).state.write_bytes(b"{")
+        if state == "invalid":
+            record = run.record(name, State.FAILED)
+            assert record.failure is not None
+            failure = record.failure.model_copy(update={"kind": FailureKind.VALIDATION})
+            run.files(name).state.write_bytes(record.model_copy(update={"failure": failure}).to_bytes())
+    status = read_status(run.base_path, run.run_id, working_folder=run.cwd, liveness_of=lambda _: Liveness.DEAD)
+    assert [step.command for step in status.next_steps] == [f"statekeeper {each}" for each in expected]
+
+
+def test_run_that_is_named_by_its_id_and_another_date_is_a_usage_error(run: RunOnDisk) -> None:
+    run.write_manifest("A")
+    with pytest.raises(UsageError, match=r"is of 2026-01-06, and not of 2026-01-07"):
+        find_run(run.cwd, config=None, base_path=None, day=date(2026, 1, 7), run_id=run.run_id)

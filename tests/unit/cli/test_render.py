@@ -1,13 +1,22 @@
 import io
 import json
+import os
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from statekeeper.cli import render
 from statekeeper.cli.screen import Column, Grid, Screen
 from statekeeper.errors import FailureKind
-from statekeeper.model.manifest import NextStep
+from statekeeper.model.manifest import (
+    ChunkProgress,
+    NextStep,
+    ProcessStatus,
+    RunStatus,
+    TableStateFailure,
+    TableStatus,
+)
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State
@@ -203,3 +212,75 @@ def test_sizes(number: int | None, text: str) -> None:
 )
 def test_durations(seconds: float | None, text: str) -> None:
     assert render.duration(seconds) == text
+
+
+def _status_of(states: dict[str, int]) -> RunStatus:
+    failure = TableStateFailure(kind="source", code="ORA-00942", message="no such table", hint="make it")
+    names = [(f"T{number:02}", state) for state, count in states.items() for number in range(count)]
+    tables = tuple(
+        TableStatus(
+            source_name="shop",
+            schema_name=None,
+            table_name=f"{state}_{name}",
+            state=state,
+            records=None,
+            bytes=None,
+            chunks=ChunkProgress(done=0, total=0),
+            attempts=0,
+            started_at=None,
+            ended_at=None,
+            duration_seconds=None,
+            output_path=None,
+            failure=failure if state == "failed" else None,
+        )
+        for name, state in names
+    )
+    return RunStatus(
+        run_id="demo-20260106",
+        pipeline="demo",
+        extraction_date="2026-01-06",
+        state="running",
+        tables=tables,
+        counts=states,
+        processes=(
+            ProcessStatus(host="db1", pid=4711, since=datetime(2026, 1, 6, 12, tzinfo=UTC), liveness="alive"),
+            ProcessStatus(host="db1", pid=4712, since=None, liveness="dead"),
+            ProcessStatus(host="db2", pid=4713, since=None, liveness="unknown"),
+        ),
+        next_steps=(NextStep(command=RESUME), NextStep(command="statekeeper reset", when="to begin anew")),
+    )
+
+
+SIXTY = {"complete": 35, "pending": 20, "extracting": 2, "validating": 1, "failed": 2}
+
+
+def test_status_of_sixty_tables_fits_a_terminal_of_24_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    lines = _text(render.show_status, _status_of(SIXTY), is_terminal=True).splitlines()
+    assert len(lines) <= 24
+    shown = [line.split("_T")[0].rpartition(".")[2] for line in lines[1:6]]
+    assert shown == ["failed", "failed", "extracting", "extracting", "validating"]
+    text = "\n".join(lines)
+    assert "is running: 35 complete, 20 pending, 2 extracting, 2 failed, 1 validating" in text
+    assert "shop.complete" not in text
+    assert "no such table" in text
+
+
+def test_status_shows_every_table_where_they_fit_and_in_a_pipe_failures_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    assert "shop.complete_T00" in _text(render.show_status, _status_of({"complete": 10}), is_terminal=True)
+    lines = _text(render.show_status, _status_of(SIXTY)).splitlines()
+    assert len([line for line in lines if line.startswith("shop.") and "no such table" not in line]) == 60
+    first = [*["failed"] * 2, *["extracting"] * 2, "validating", *["pending"] * 2]
+    assert [line.split()[1] for line in lines[1:8]] == first
+    assert json.loads(_status_of(SIXTY).model_dump_json())["tables"][59]["state"] == "failed"
+
+
+def test_status_says_who_is_at_work_and_what_to_type_next() -> None:
+    assert _text(render.show_status, _status_of({"pending": 1})).splitlines()[-5:] == [
+        "process 4711 on db1 is at work on it since 2026-01-06 12:00:00 UTC",
+        "process 4712 on db1 is gone: it ended without a word",
+        "process 4713 on db2 may be at work on it: it is on another machine, and cannot be seen from here",
+        f"next: {RESUME}",
+        "next, to begin anew: statekeeper reset",
+    ]
