@@ -39,7 +39,7 @@ from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
 from statekeeper.runner import Interruption, RunIdentity, Runner, hand_on
 from statekeeper.schemas.differences import DiffReport
-from statekeeper.status import read_status
+from statekeeper.status import read_status, unfinished_tables
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.manifest import load_manifest
 from statekeeper.store.probe import disk_under
@@ -295,10 +295,12 @@ class StatefulDataExtractor(DataExtractor):
         A complete table whose configuration has changed since is named in the report and left as it is; with `stale`
         it is extracted again, as `run` does.
         """
+        names, unwanted = tuple(tables), tuple(exclude)
         self._warn_of_lost_tables(self._manifest)
-        selected = self._selected(tables, exclude)
+        selected = self._selected(names, unwanted)
         reprocess = Reprocess.STALE if stale else Reprocess.NONE
-        return _ended(self._runner, selected, reprocess, report_interrupt=report_interrupt)
+        report = _ended(self._runner, selected, reprocess, report_interrupt=report_interrupt)
+        return report if names or unwanted else self._with_left(report)
 
     def resume_begun(
         self,
@@ -308,16 +310,15 @@ class StatefulDataExtractor(DataExtractor):
         stale: bool = False,
         report_interrupt: bool = False,
     ) -> RunReport:
-        """Go on with the tables that this run has (or those named); the report names others of the configuration.
+        """Go on with the tables that this run has (or those named); the report names others that are not complete.
 
         `stale` is as for `resume`.
         """
-        selected, of_run = self._selected(tables, exclude), self._of_this_run()
-        begun = tuple(config for config in selected if config in of_run)
-        others = tuple(config.table for config in selected if config not in of_run)
+        names, unwanted, of_run = tuple(tables), tuple(exclude), self._of_this_run()
+        begun = tuple(config for config in self._selected(names, unwanted) if config in of_run)
         reprocess = Reprocess.STALE if stale else Reprocess.NONE
         report = _ended(self._runner, begun, reprocess, report_interrupt=report_interrupt)
-        return report.with_unbegun(others)
+        return report if names or unwanted else self._with_left(report)
 
     def status(self) -> RunStatus:
         """How the tables of this run are, read from their files alone.
@@ -381,6 +382,12 @@ class StatefulDataExtractor(DataExtractor):
     def _runner(self) -> Runner:
         return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter, spark=self._spark)
 
+    def _with_left(self, report: RunReport) -> RunReport:
+        """The report of a resumed run, which is not complete where other tables of it are not."""
+        run_id = self.identity.run_id
+        left = unfinished_tables(self.base_path, run_id)
+        return report.with_left(left, read_status(self.base_path, run_id).next_steps)
+
     def _of_this_run(self) -> tuple[ExtractionConfig, ...]:
         manifest = self._manifest
         if manifest is None:
@@ -396,7 +403,7 @@ class StatefulDataExtractor(DataExtractor):
         configured = {config.table for config in self.pipeline.tables}
         for table in manifest.tables if manifest else ():
             if table not in configured:
-                self._reporter.warning(table.key, "is no longer in the configuration and is left as it is")
+                self._reporter.warning(table.key, "is not in this configuration and is left as it is")
 
     def _selected(self, names: Iterable[str], exclude: Iterable[str] = ()) -> tuple[ExtractionConfig, ...]:
         return select_tables(self.pipeline, names, exclude=exclude)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Self
 
@@ -32,7 +33,7 @@ class Outcome(StrEnum):
     HELD = "held"
     INTERRUPTED = "interrupted"
     PENDING = "pending"
-    """The configuration has it, and the run was not asked for it."""
+    """It is of the run, and was not worked on: a bare `resume` names what the config has besides."""
 
 
 class TableReport(Frozen):
@@ -88,11 +89,15 @@ class RunReport(Frozen):
     interrupted_by: int | None = None
     next_steps: tuple[NextStep, ...] = ()
 
-    def with_unbegun(self, tables: tuple[TableRef, ...]) -> Self:
-        """With tables that the configuration has and the run was not asked for, so that it is not called complete."""
-        reason = "the config has it, and this run was not asked for it"
-        unbegun = (TableReport(table=table, outcome=Outcome.PENDING, reason=reason) for table in tables)
-        return self.model_copy(update={"tables": (*self.tables, *unbegun)})
+    def with_left(self, tables: Iterable[TableRef], next_steps: tuple[NextStep, ...]) -> Self:
+        """With the tables of the run that are not complete and were not worked on: it must not be called complete."""
+        known = {table.table for table in self.tables}
+        reason = "it is of this run, is not complete, and was not asked for now"
+        left = [TableReport(table=each, outcome=Outcome.PENDING, reason=reason) for each in tables if each not in known]
+        if not left:
+            return self
+        steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
+        return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property

@@ -28,6 +28,7 @@ from statekeeper.model.manifest import (
     ChunkProgress,
     FoundBy,
     LastRun,
+    NextStep,
     ProcessStatus,
     RunManifest,
     RunStatus,
@@ -156,7 +157,8 @@ def read_status(
     day = date.fromisoformat(manifest.extraction_date)
     tables: list[TableStatus] = []
     owners: dict[Owner, bool] = {}
-    for table in dict.fromkeys((*manifest.tables, *_listed_now(manifest))):
+    refs = tuple(dict.fromkeys((*manifest.tables, *_listed_now(manifest))))
+    for table in refs:
         files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
         record, damage = _read_record(files, table, run_id)
         status = _table_status(table, record, damage, files).model_copy(update={"waiting": waits.get(table.key)})
@@ -180,12 +182,15 @@ def read_status(
         tables=tuple(tables),
         counts=dict(Counter(table.state for table in tables).most_common()),
         processes=processes,
-        next_steps=next_steps(
-            map(_standing, tables),
-            commands_of(manifest, working_folder or Path.cwd()),
-            is_running=state == "running",
-        ),
+        next_steps=_next_steps(manifest, tuple(zip(refs, tables, strict=True)), working_folder or Path.cwd(), state),
     )
+
+
+def unfinished_tables(base_path: Path, run_id: str) -> tuple[TableRef, ...]:
+    """The tables of a run that are not complete. Raises as `read_status`."""
+    manifest = read_manifest(base_path, run_id)
+    complete = {table.key for table in read_status(base_path, run_id).tables if table.state == "complete"}
+    return tuple(table for table in (*manifest.tables, *_listed_now(manifest)) if table.key not in complete)
 
 
 def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness]) -> dict[str, WaitStatus]:
@@ -211,14 +216,32 @@ def _listed_now(manifest: RunManifest) -> tuple[TableRef, ...]:
     return (*outline.tables, *(table for each in others for table in each.tables))
 
 
-def commands_of(manifest: RunManifest, working_folder: Path) -> RunCommands:
-    """The commands about a run on disk, as they are typed in `working_folder`."""
+def _next_steps(
+    manifest: RunManifest, tables: tuple[tuple[TableRef, TableStatus], ...], working_folder: Path, state: RunState
+) -> tuple[NextStep, ...]:
+    """What to type next; `resume` is of the tables that the run was last started with, those of other files are run."""
+    own, others = [], {}
+    lists = {table: each.tables_path for each in manifest.lists for table in each.tables}
+    for table, status in tables:
+        path = lists.get(table, manifest.tables_path)
+        if path == manifest.tables_path:
+            own.append(_standing(status))
+        elif status.state != "complete":
+            others[path] = NextStep(command=commands_of(manifest, path, working_folder).run())
+    if others and state != "running" and all(standing.is_complete for standing in own):
+        return tuple(others.values())
+    commands = commands_of(manifest, manifest.tables_path, working_folder)
+    return (*next_steps(own, commands, is_running=state == "running"), *others.values())
+
+
+def commands_of(manifest: RunManifest, tables_path: str | None, working_folder: Path) -> RunCommands:
+    """The commands about a run on disk and a list of its tables, as they are typed in `working_folder`."""
     return RunCommands.of(
         pipeline=manifest.pipeline,
         extraction_date=date.fromisoformat(manifest.extraction_date),
         run_id=manifest.run_id,
         config_path=Path(manifest.config_path) if manifest.config_path else None,
-        tables_path=Path(manifest.tables_path) if manifest.tables_path else None,
+        tables_path=Path(tables_path) if tables_path else None,
         working_folder=working_folder,
     )
 

@@ -59,7 +59,8 @@ def update_manifest(disk: Disk, output: OutputConfig, run_id: str, change: Manif
 
 def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: ManifestChange) -> RunManifest | None:
     base_path = Path(output.base_path)
-    path = manifest_file(base_path, run_id)
+    path, lock_path = manifest_file(base_path, run_id), manifest_lock(base_path, run_id)
+    refuse_links(base_path, path, lock_path)
     refuse_links(base_path, path, manifest_lock(base_path, run_id))
 
     def take_over(epoch: int) -> None:
@@ -68,7 +69,7 @@ def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: Manifest
 
     with acquire_lock(
         disk,
-        manifest_lock(base_path, run_id),
+        lock_path,
         kind=output.lock,
         owner=this_process(),
         ttl=output.lease_ttl,

@@ -155,7 +155,7 @@ class TestTablesOfTheConfig:
         _add_table()
         code, out, _ = _cli(capsys, "statekeeper resume --no-progress")
         assert code == 1
-        assert "shop.parcels: pending: the config has it, and this run was not asked for it" in out
+        assert "shop.parcels: pending: it is of this run, is not complete, and was not asked for now" in out
         assert out.splitlines()[-1] == "next: statekeeper resume shop.yml --date 2026-01-06"
         assert "parcels" not in {table.table_name for table in _manifest().tables}
 
@@ -189,6 +189,19 @@ class TestTablesOfTheConfig:
         _extractor(tables_path="more.json").run()
         paths = [table.path_name for table in _manifest().tables]
         assert paths == ["orders", "customers", "again"]
+
+    def test_tables_of_another_file_that_are_left_are_named_with_the_command_that_extracts_them(self, shop, capsys):
+        Path("more.json").write_text(json.dumps([{"table_name": "missing"}]))
+        _extractor(tables_path="more.json").run()
+        _extractor().run()
+        code, out, _ = _cli(capsys, "statekeeper resume shop.yml --no-progress")
+        assert (code, "shop.missing: pending" in out) == (1, True)
+        expected = "next: statekeeper run shop.yml --tables more.json --date 2026-01-06"
+        assert out.splitlines()[-1] == expected
+        assert _cli(capsys, "statekeeper status")[1].splitlines()[-1] == expected
+        shop.execute("create table missing as select 1 as id")
+        assert _cli(capsys, f"{expected.removeprefix('next: ')} --no-progress")[0] == 0
+        assert "is complete: 3 complete" in _cli(capsys, "statekeeper status")[1]
 
     def test_a_call_in_python_adds_its_table_to_the_run_of_a_config_and_takes_nothing(self, shop):
         extractor = _extractor()
