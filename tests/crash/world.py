@@ -6,6 +6,7 @@ deaths cost little. It is killed with `os._exit` inside the chosen failpoint.
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import shutil
@@ -48,6 +49,15 @@ class DiskWithoutExchange(LocalDisk):
         return False
 
 
+class MountPoint(LocalDisk):
+    """The file system of base_path alone: nothing can be moved out of it."""
+
+    def rename(self, source: Path, dest: Path, *, role: str) -> None:
+        if role == "ready":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().rename(source, dest, role=role)
+
+
 @dataclass(frozen=True)
 class Killing:
     """How a run in the world is done: with which chunks, and where it dies."""
@@ -57,7 +67,7 @@ class Killing:
     """100 takes every row; with less the others are put apart."""
     is_forced: bool = False
     kill_at: int | None = None
-    disk: Literal["local", "no-exchange", "lossy", "nameless", "lossy-nameless"] = "local"
+    disk: Literal["local", "no-exchange", "mount-point", "lossy", "nameless", "lossy-nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
 
@@ -215,6 +225,7 @@ class World:
         """The end of every story: complete, equal to the source, nothing doubled, nothing left."""
         assert self.state.state is State.COMPLETE
         assert len(self._files()) == parts
+        self.assert_globs_see_only_what_is_published()
         self.assert_equals_source(has_quarantine=has_quarantine)
         self.assert_nothing_left(has_quarantine=has_quarantine)
 
@@ -228,7 +239,12 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
     os.chdir(folder)
     out = Path("out").resolve()
     lossy = {"lossy": LossyDisk, "lossy-nameless": LossyNamelessDisk}
-    disks = {"local": LocalDisk, "no-exchange": DiskWithoutExchange, "nameless": NamelessDisk}
+    disks = {
+        "local": LocalDisk,
+        "no-exchange": DiskWithoutExchange,
+        "mount-point": MountPoint,
+        "nameless": NamelessDisk,
+    }
     disk = lossy[killing.disk](out, out.parent / "image") if killing.disk in lossy else disks[killing.disk]()
     run = Run()
 

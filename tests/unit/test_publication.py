@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -151,9 +153,18 @@ def _metadata(layout, plan_id, files):
     )
 
 
-@pytest.fixture(params=["exchange", "no exchange"])
+class MountPoint(LocalDisk):
+    """Nothing can be moved out of base_path."""
+
+    def rename(self, source, dest, *, role):
+        if role == "ready":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().rename(source, dest, role=role)
+
+
+@pytest.fixture(params=[LocalDisk, DiskWithoutExchange, MountPoint], ids=["exchange", "no exchange", "mount point"])
 def disk(request):
-    return LocalDisk() if request.param == "exchange" else DiskWithoutExchange()
+    return request.param()
 
 
 @pytest.fixture
@@ -178,6 +189,7 @@ def new(request, layout, disk):
 def _assert_done(new):
     new.assert_is_what_readers_see()
     assert {path.name for path in new.layout.folder.iterdir()} == {new.layout.output.name, new.layout.metadata.name}
+    assert not new.layout.swap.parent.exists()
 
 
 def _until_ready(new, disk, fence):
