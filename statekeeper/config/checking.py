@@ -16,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from statekeeper.config.document import Document, KeyPath, Plain
 from statekeeper.config.problems import Problem, Spot, found, nearest, quoted
-from statekeeper.config.shape import is_secret, known_keys, purpose
+from statekeeper.config.references import may_hold_secrets
+from statekeeper.config.shape import is_free_text, is_secret, known_keys, purpose, types_with_key
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -144,10 +145,12 @@ def _problems(
 
 
 def _unknown_key(model: type[BaseModel], document: Document, path: KeyPath) -> tuple[Problem, str]:
-    key, known = str(path[-1]), known_keys(model, path[:-1])
+    key, known = str(path[-1]), known_keys(model, path[:-1], document.at(path[:-1]))
     hint = nearest(key, known)
     meant = _QUOTED.findall(hint)
-    if not hint and len(known) <= _MOST_KEYS_LISTED:
+    if kinds := types_with_key(model, path):
+        hint, meant = f"it is a key of type: {' and '.join(kinds)}", []
+    elif not hint and len(known) <= _MOST_KEYS_LISTED:
         hint = f"known keys are {', '.join(known)}"
     return Problem(document, path, "unknown key", hint=hint, spot=Spot.KEY), meant[0] if meant else key
 
@@ -158,7 +161,7 @@ def _wrong_value(model: type[BaseModel], document: Document, path: KeyPath, erro
         hint = nearest(str(path[-1]), _QUOTED.findall(expected))
         return Problem(document, path, f"expected {expected}; found {quoted(str(path[-1]))}", hint=hint, spot=Spot.KEY)
     value = document.at(path)
-    is_shown = path not in document.hidden and not is_secret(model, path)
+    is_shown = path not in document.hidden and not _may_be_secret(model, path, value)
     written = document.written.get(path)
     hint = str(errors[0].get("ctx", {}).get("hint", ""))
     if written and any(error["type"] == "string_type" for error in errors):
@@ -171,6 +174,12 @@ def _wrong_value(model: type[BaseModel], document: Document, path: KeyPath, erro
         hint = "write it without quotes"
     shown = found(document, path) if is_shown or path in document.hidden else "a value that is not shown"
     return Problem(document, path, f"expected {expected}; found {shown}", hint=hint)
+
+
+def _may_be_secret(model: type[BaseModel], path: KeyPath, value: Plain) -> bool:
+    """Whether a value may be a secret, by its type, or as text of any kind in a place where secrets are."""
+    is_private = may_hold_secrets(path) and isinstance(value, str) and is_free_text(model, path)
+    return is_private or is_secret(model, path)
 
 
 def _fits(error: ErrorDetails, text: str) -> bool:

@@ -113,8 +113,8 @@ class Pipeline:
     `path` and `tables_path` are the files it came from, as they were named (None without one); `root` is the folder
     that relative paths start at, also that of `written_output`. `fingerprint` is the SHA-256 of the files' text, before
     references are filled in. `in_commands` is what came from the environment into hooks: it may be secret, and what a
-    hook says of itself is shown without it. `from_scopes` is what came from secret scopes. `unset` says of each
-    reference that was left as it is written what is not set.
+    hook says of itself is shown without it. `further_secrets` came from secret scopes, or are settings of Spark.
+    `unset` says of each reference that was left as it is written what is not set.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Pipeline:
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
     in_commands: tuple[str, ...] = field(default=(), repr=False)
-    from_scopes: tuple[SecretStr, ...] = field(default=(), repr=False)
+    further_secrets: tuple[SecretStr, ...] = field(default=(), repr=False)
     unset: tuple[str, ...] = ()
 
     @property
@@ -152,7 +152,7 @@ class Pipeline:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, so that it can be removed from whatever is about to be said."""
-        return tuple(_secrets_in([*self.sources.values(), self.states, *self.from_scopes]))
+        return tuple(_secrets_in([*self.sources.values(), self.states, *self.further_secrets]))
 
 
 def _secrets_in(value: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ Reads files and nothing else: schema models are not imported, sources not connec
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +25,7 @@ from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.root import expanded, root_of
 from statekeeper.config.shape import purpose
 from statekeeper.config.sources import SourceConfig
+from statekeeper.config.spark import SparkConfig
 from statekeeper.config.tables import TableDefaults, TableEntry
 from statekeeper.config.text_file import read_text_file
 from statekeeper.config.yaml_source import read_json, read_yaml
@@ -200,8 +201,18 @@ def _pipeline(
         tables=resolved.tables,
         in_commands=_in_commands(checked.document),
         unset=tuple(str(problem) for problem in config.left),
-        from_scopes=tuple(SecretStr(value) for file in (config, tables) if file for value in file.document.secrets),
+        further_secrets=tuple(map(SecretStr, _further_secrets(config.document, tables, written.execution.spark))),
     )
+
+
+def _further_secrets(config: Document, tables: _File | None, spark: SparkConfig) -> Iterator[str]:
+    """What is secret by where it comes from or goes to: from a secret scope, or into a setting of Spark."""
+    yield from config.secrets
+    yield from tables.document.secrets if tables else ()
+    yield from spark.secrets
+    for path, texts in config.filled.items():
+        if path[:3] == ("execution", "spark", "conf"):
+            yield from texts
 
 
 def _in_commands(document: Document) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from statekeeper.errors import StatekeeperError
 _REFERENCE = re.compile(
     r"\$\$\{|\$\{(?:databricks:([A-Za-z0-9_.@-]+)/([A-Za-z0-9_.-]+)\}|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?"
 )
-_MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark", "conf"))
+_MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark"))
 
 Secrets: TypeAlias = Callable[[str, str], str]
 """The value of a secret by its scope and key. Raises StatekeeperError where there is none to be had."""
@@ -133,7 +133,7 @@ class _Filling:
     def _secret(self, scope: str, key: str, path: KeyPath, wrong: list[Problem], unset: list[Problem]) -> str:
         if not may_hold_secrets(path):
             text = "expected no secret here: it would be written to files and logs"
-            hint = f"${{databricks:{scope}/{key}}} may stand in sources, in hooks and in execution.spark.conf"
+            hint = f"${{databricks:{scope}/{key}}} may stand in sources, in hooks and in execution.spark"
             wrong.append(Problem(self.document, path, text, hint=hint))
             return ""
         try:

@@ -36,7 +36,8 @@ def _with_known_home(path: str) -> str:
     try:
         expanded(path)
     except UsageError as error:
-        raise refusal("a path whose home folder is known", hint=error.hint or "") from error
+        hint = "a folder whose own name starts with ~ is written ./~"
+        raise refusal("a path whose home folder is known", hint=hint) from error
     return path
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -39,6 +40,10 @@ class SourceSection(Section):
         default=SnapshotScope.TABLE,
         description="table: each table at a snapshot of its own; run: one snapshot for all tables of the run",
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Of what says how a source is reached nothing: it may have come from the environment, and hold a password."""
+        yield "type", getattr(self, "type", None)
 
     def identity_settings(self) -> dict[str, str]:
         """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""

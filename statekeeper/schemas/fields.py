@@ -17,6 +17,9 @@ Node = Mapping[str, Any]
 """A node of pydantic's core schema: a dict with a `type`."""
 
 
+_LONGEST_LABEL = 80
+
+
 class Kind(StrEnum):
     """The Python type that a field takes; ANY takes what the column delivers by itself."""
 
@@ -72,7 +75,10 @@ class ModelField:
             return " | ".join(dict.fromkeys(choice.label for choice in self.choices))
         if self.enum is not None:
             return self.enum.__name__
-        return f"Literal of {self.kind}" if self.members is not None else str(self.kind)
+        if self.members is None:
+            return str(self.kind)
+        listed = f"Literal[{', '.join(map(repr, self.members))}]"
+        return listed if len(listed) <= _LONGEST_LABEL else f"Literal of {len(self.members)} {self.kind} values"
 
     @property
     def annotation(self) -> str:

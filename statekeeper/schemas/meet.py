@@ -131,9 +131,11 @@ def _says_of_null(part: ModelField) -> bool:
 def _nullability(column: SourceColumn, part: ModelField) -> Difference:
     if column.is_nullable:
         message = "the column may be NULL, and the field takes none: a row with one breaks the schema"
-        remedy = f"where NULL is right, declare {part.annotation} | None; else leave it, and NULLs are found"
+        how = "add `| None` to the field's type (inline: `nullable: true`)"
+        remedy = f"where NULL is right, {how}; else leave it, and NULLs are found"
     else:
-        message, remedy = "the field takes None, and the column is never NULL", "declare the field without None"
+        message = "the field takes None, and the column is never NULL"
+        remedy = "declare the field without None (inline: without nullable)"
     return Difference(
         kind=DifferenceKind.NULLABILITY,
         name=column.name,
@@ -176,7 +178,7 @@ def _meet(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:
         return _planned(column, column.read_type, _python_type(read))
     return (
         f"the database's {column.database_type} is not exactly the model's {part.label}; "
-        f"declare {_natural(read)}, or select it as {part.label}"
+        f"declare {_natural(read)}, or select it as {part.label if part.members is None else part.kind}"
     )
 
 
