@@ -1,15 +1,13 @@
 """Which database a session is in, and how its snapshots are taken and found again.
 
-Decides the ladders: how the SCN of now is learnt, and by which means a relation is then read at it (AS OF SCN in the
-statement, or a session put to the SCN by DBMS_FLASHBACK, or one read-only transaction). Where something is not granted,
-it says what to grant.
+Decides by which means a relation is read at an SCN (`oracle_scn`): AS OF SCN in the statement, or a session put to the
+SCN by DBMS_FLASHBACK, or one read-only transaction. Where something is not granted, it says what to grant.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+import time
+from datetime import datetime
 from uuid import uuid4
 
 from statekeeper.config.sources import OracleSource, SnapshotMode, SnapshotScope
@@ -17,6 +15,7 @@ from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSo
 from statekeeper.model.plan import Snapshot
 from statekeeper.sources.oracle_connection import Connection, is_not_granted
 from statekeeper.sources.oracle_relation import AS_OF, SCN_KIND, RelationKind, Source
+from statekeeper.sources.oracle_scn import current_moment, data_time, moment_of
 from statekeeper.sources.sql import Bind, Sql
 
 FLASHBACK_KIND = "oracle-flashback-session"
@@ -26,40 +25,9 @@ TRANSACTION_KIND = "oracle-transaction"
 NONE_KIND = "oracle-none"
 """No snapshot: every statement sees what is there."""
 
-_NOW = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
-_APPROXIMATE = timedelta(seconds=10)
-"""How far the SCN of a time may lie behind it: Oracle keeps the two beside each other every few seconds."""
-
-
-@dataclass(frozen=True)
-class _Rung:
-    """A way to the SCN of now, and what to grant so that it can be used."""
-
-    sql: str
-    grant: str
-    lag: timedelta = timedelta()
-
-
-_SCN_LADDER = (
-    _Rung(
-        f"SELECT DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER, {_NOW} FROM DUAL",
-        "GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
-    ),
-    _Rung(f"SELECT CURRENT_SCN, {_NOW} FROM V$DATABASE", "GRANT SELECT ON SYS.V_$DATABASE TO {user}"),
-    _Rung(
-        f"SELECT TIMESTAMP_TO_SCN(SYSTIMESTAMP), {_NOW} FROM DUAL",
-        "GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
-        _APPROXIMATE,
-    ),
-)
-
-
-@dataclass(frozen=True)
-class Moment:
-    """An SCN and the UTC time that it is at least as late as."""
-
-    scn: int
-    at: datetime
+_DDL_SETTLES = 10.0
+_PAUSE = 0.5
+"""Seconds: for how long after a DDL an SCN may be refused as being from before it, and between two attempts."""
 
 
 def read_identity(connection: Connection) -> dict[str, str]:
@@ -72,46 +40,6 @@ def read_identity(connection: Connection) -> dict[str, str]:
     if rows := connection.rows_if_granted(statement, "the database cannot be identified"):
         identity |= {"dbid": str(rows[0][0]), "incarnation": str(rows[0][1])}
     return {name: value for name, value in identity.items() if value is not None}
-
-
-def current_moment(connection: Connection) -> Moment:
-    """The SCN of now, by the first rung of the ladder that is granted.
-
-    Raises:
-        SourceError: none is; the hint has the statement for each.
-    """
-    for rung in _SCN_LADDER:
-        rows = connection.rows_if_granted(Sql(rung.sql), "the SCN cannot be read")
-        if rows and rows[0][0] is not None:
-            return Moment(int(rows[0][0]), _utc(rows[0][1]) - rung.lag)
-    grants = "; or ".join(rung.grant.replace("{user}", connection.user) for rung in _SCN_LADDER)
-    raise SourceError(
-        f"{connection.user} may not read the database's SCN, which a consistent extraction needs",
-        hint=f"{grants}; or set snapshot: transaction for the source",
-        code="ORA-01031",
-    )
-
-
-def moment_of(connection: Connection, at: datetime) -> Moment:
-    """The SCN of a past time.
-
-    Raises:
-        PlanError: the database remembers no SCN of so early (or so late) a time.
-    """
-    # The function reads its argument by the clock of the server, whatever the session's time zone is. What that clock's
-    # offset was at the time nobody tells: the present one is taken, and docs/oracle.md says what follows from it.
-    ((offset,),) = connection.rows(Sql("SELECT TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM DUAL"), "no server's clock")
-    zone = datetime.strptime(offset.strip(), "%z").tzinfo
-    bind = Bind("TIMESTAMP", at.astimezone(zone).replace(tzinfo=None).isoformat(sep=" "))
-    try:
-        rows = connection.rows(Sql("SELECT TIMESTAMP_TO_SCN(:at) FROM DUAL", (bind,)), "no SCN")
-    except SnapshotLost as error:
-        raise PlanError(
-            f"the database has no SCN of flashback_timestamp {at.isoformat()}: {error.message}",
-            hint=error.hint,
-            code=error.code,
-        ) from error
-    return Moment(int(rows[0][0]), at.astimezone(UTC))
 
 
 class Snapshots:
@@ -138,7 +66,7 @@ class Snapshots:
         match self._config.snapshot:
             case SnapshotMode.NONE:
                 _refuse_past(at, "snapshot: none")
-                return self._snapshot(NONE_KIND, "none", self._database_time())
+                return self._snapshot(NONE_KIND, "none", data_time(self._connection))
             case SnapshotMode.TRANSACTION:
                 _refuse_past(at, "snapshot: transaction")
                 return self._read_only_transaction()
@@ -148,9 +76,26 @@ class Snapshots:
                         f"{source.label} is a table of another database, whose SCNs are not those of this one",
                         hint="give it a source on its own database, or one of this database with snapshot: none",
                     )
-                moment = current_moment(self._connection) if at is None else moment_of(self._connection, at)
+                if at is None:
+                    return self._of_now(source)
+                moment = moment_of(self._connection, at)
                 snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
-                return self._readable(source, snapshot, is_chosen=at is not None)
+                return self._readable(source, snapshot, is_chosen=True)
+
+    def _of_now(self, source: Source) -> Snapshot:
+        """A snapshot of now. Oracle knows the time of an SCN to some seconds: for as long after a DDL on the table it
+        refuses every SCN as being from before it (ORA-01466).
+        """
+        deadline = time.monotonic() + _DDL_SETTLES
+        while True:
+            moment = current_moment(self._connection)
+            snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+            try:
+                return self._readable(source, snapshot, is_chosen=False)
+            except SnapshotLost as error:
+                if error.code != "ORA-01466" or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
 
     def take_for_run(self) -> Snapshot:
         """The SCN of now, for relations that join it one by one.
@@ -239,12 +184,8 @@ class Snapshots:
     def _read_only_transaction(self) -> Snapshot:
         if self._transaction is None:
             self._connection.run(Sql("SET TRANSACTION READ ONLY"), "no read-only transaction")
-            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, self._database_time())
+            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, data_time(self._connection))
         return self._transaction
-
-    def _database_time(self) -> datetime:
-        ((now,),) = self._connection.rows(Sql(f"SELECT {_NOW} FROM DUAL"), "the database's time cannot be read")
-        return _utc(now)
 
     def _snapshot(self, kind: str, token: str, at: datetime) -> Snapshot:
         return Snapshot(kind=kind, token=token, taken_at=at, identity=self._identity)
@@ -264,11 +205,6 @@ def disable_flashback(connection: Connection) -> None:
 def _refuse_past(at: datetime | None, mode: str) -> None:
     if at is not None:
         raise PlanError(f"flashback_timestamp needs snapshot: scn, and the source has {mode}")
-
-
-def _utc(value: Any) -> datetime:
-    found: datetime = value
-    return found.replace(tzinfo=UTC)
 
 
 def _lost(snapshot: Snapshot, why: str) -> SnapshotLost:

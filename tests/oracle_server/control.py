@@ -221,6 +221,10 @@ class Controller:
         """Reads of this table at an older SCN get ORA-01466; `moved` gives it new segments too."""
         self.database.tables.touch_ddl(self._table(schema, name), new_segments=moved)
 
+    def set_ddl_settles(self, seconds: float) -> None:
+        """For how long after a DDL readers at an SCN get ORA-01466."""
+        self.database.tables.ddl_settles = seconds
+
     def add_partition(self, schema: str, name: str, partition: str, bound: Any) -> None:
         """A further partition, as an interval creates one: readers of the past keep their snapshot."""
         self.database.tables.add_partition(self._table(schema, name), partition, bound)

@@ -154,7 +154,7 @@ class Session:
             "CURRENT_SCHEMA": self.current_schema, "SESSIONID": self.number + 4_000_000, "SID": self.number,
             "PROXY_USER": self.proxy_user, "MODULE": self.module, "ACTION": self.action, "HOST": self.machine,
             "CLIENT_INFO": self.client_info, "CLIENT_IDENTIFIER": self.client_identifier, "OS_USER": self.os_user,
-            "LANGUAGE": f"AMERICAN_AMERICA.{database.character_set}", "ISDBA": "FALSE", "DATABASE_ROLE": "PRIMARY",
+            "LANGUAGE": f"AMERICAN_AMERICA.{database.character_set}", "ISDBA": "FALSE", "DATABASE_ROLE": database.role,
             "CURRENT_SCHEMAID": self.user.number, "SESSION_USERID": self.user.number, "DB_DOMAIN": None,
             "CDB_NAME": database.name, "ORACLE_HOME": None, "NLS_DATE_FORMAT": self.settings["NLS_DATE_FORMAT"],
             "IDENTIFICATION_TYPE": "LOCAL", "AUTHENTICATION_METHOD": "PASSWORD", "NETWORK_PROTOCOL": "tcp",

@@ -57,6 +57,11 @@ class Database:
         self.character_set = "AL32UTF8"
         self.settings: dict[str, str] = {}
         """What sessions begin with, where it is not Oracle's default, such as NLS_CALENDAR."""
+        self.role = "PRIMARY"
+        self.apply_lag = 0
+        """Seconds by which a standby's data, and the times of its SCNs, are behind its host's clock."""
+        self.clock_minutes = 0
+        """The offset of the host's clock, which keeps the times of SCNs, from SYSTIMESTAMP's, which is UTC."""
         self.identifier_bytes = 128
         """How long a name may be: 30 up to release 12.1."""
         self.release = RELEASES[release]

@@ -25,7 +25,7 @@ def _database(session: Session) -> Iterator[Row]:
         "DBID": database.dbid, "NAME": database.name, "DB_UNIQUE_NAME": database.unique_name, "CREATED": started,
         "RESETLOGS_CHANGE#": database.incarnation, "RESETLOGS_TIME": started, "CURRENT_SCN": database.clock.tick(),
         "CHECKPOINT_CHANGE#": database.clock.scn, "LOG_MODE": "ARCHIVELOG", "OPEN_MODE": "READ WRITE",
-        "DATABASE_ROLE": "PRIMARY", "FLASHBACK_ON": "NO", "PLATFORM_NAME": "Linux x86 64-bit", "CDB": "YES",
+        "DATABASE_ROLE": database.role, "FLASHBACK_ON": "NO", "PLATFORM_NAME": "Linux x86 64-bit", "CDB": "YES",
         "CON_ID": 0,
         "LAST_OPEN_INCARNATION#": 2,
     }  # fmt: skip

@@ -138,6 +138,8 @@ class Tables:
         self.tables: dict[tuple[str, str], Table] = {}
         self.views: dict[tuple[str, str], View] = {}
         self.oldest_snapshot = 0
+        self.ddl_settles = 0.0
+        """Seconds after a DDL in which every SCN counts as from before it: three or so of a real Oracle."""
         self._objects = 20_000
         self._tables_made = 0
         self._next_block = dict.fromkeys(FILES, 128)
@@ -313,7 +315,8 @@ class Tables:
             raise OracleError(8181)
         if scn < self.oldest_snapshot:
             raise OracleError(1555)
-        if scn < table.ddl_scn:
+        settled = table.ddl_time + dt.timedelta(seconds=self.ddl_settles)
+        if scn < table.ddl_scn or (self.ddl_settles and self.clock.time_of(scn) < settled):
             raise OracleError(1466)
         version = table.version(scn)
         return f"SELECT {named} FROM {table.stored} WHERE born <= {version} AND died > {version}"

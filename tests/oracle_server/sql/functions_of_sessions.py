@@ -9,6 +9,7 @@ from decimal import Decimal
 from tests.oracle_server.database import types, values
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import INTEGER, OracleType
+from tests.oracle_server.sql.arithmetic import decode_number
 from tests.oracle_server.sql.expressions import Expressions
 from tests.oracle_server.sql.functions import Arguments, Functions, named
 from tests.oracle_server.sql.typed import Typed, bind, moment_literal, null, number_literal, text_literal
@@ -23,14 +24,24 @@ def _scn(self: Functions, _: Expressions, __: Arguments) -> Typed:
 
 @named("TIMESTAMP_TO_SCN")
 def _timestamp_to_scn(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
-    moment = self.session.moment_of(see(arguments[0]))
-    return number_literal(Decimal(self.session.database.clock.scn_at(moment)))
+    value, database = see(arguments[0]), self.session.database
+    moment = self.session.moment_of(value)
+    if value.type.name == "TIMESTAMP":
+        moment -= dt.timedelta(minutes=database.clock_minutes)
+    return number_literal(Decimal(database.clock.scn_at(moment)))
+
+
+def _whole(self: Functions, value: Typed) -> int:
+    """A constant number."""
+    number = self.session.reading().execute(f"SELECT {value.sql}").fetchall()[0][0]
+    return int(decode_number(number) if value.is_big else number)
 
 
 @named("SCN_TO_TIMESTAMP")
 def _scn_to_timestamp(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
-    scn = see(arguments[0]).literal
-    moment = self.session.database.clock.time_of(int(scn or 0))
+    database = self.session.database
+    moment = database.clock.time_of(_whole(self, see(arguments[0])))
+    moment += dt.timedelta(minutes=database.clock_minutes) - dt.timedelta(seconds=database.apply_lag)
     return moment_literal(*values.moment(moment.replace(tzinfo=None)), types.TIMESTAMP)
 
 

@@ -1,0 +1,100 @@
+"""Which SCN is taken, and as of which time it counts: after a DDL, on a standby, and of a past time."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from statekeeper.config.loader import pipeline_of
+from statekeeper.errors import SnapshotLost
+from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.model.table import Relation
+from statekeeper.report import Outcome
+from statekeeper.reporting import NullReporter
+from statekeeper.sources import open_session, oracle_snapshot
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
+TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def server():
+    with OracleServer.start(users={"SALES": "s"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
+        yield server
+
+
+def opened(server, **keys):
+    source = {"type": "oracle", "dsn": server.dsn, "user": "reader", "password": "reader-secret", **keys}
+    made = pipeline_of({"sources": {"ora": source}, "tables": [{"table_name": "T"}]})
+    return closing(open_session(made.sources["ora"]))
+
+
+def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_restart(server, tmp_path):
+    server.set_ddl_settles(1.0)
+    lake = Lake(tmp_path, server)
+    lake.configure({**TABLE, "on_snapshot_lost": "fail"}, workers=1)
+    for loaded in range(3):
+        server.sql("DELETE FROM SALES.ORDERS")
+        server.change_ddl("SALES", "ORDERS", moved=True)
+        server.insert("SALES", "ORDERS", [(number, None) for number in range(loaded + 1)])
+        (table,) = lake.run(force=True).tables
+        assert table.outcome is Outcome.COMPLETED, table.reason
+        assert sorted(lake.published("ORDERS").column("ID").to_pylist()) == list(range(loaded + 1))
+    assert [one for one in server.log() if one["error"] == 1466], "the hazard is gone"
+
+
+def test_an_scn_that_stays_refused_is_a_lost_snapshot_in_the_end(server, monkeypatch):
+    monkeypatch.setattr(oracle_snapshot, "_DDL_SETTLES", 0.2)
+    server.set_ddl_settles(600)
+    with opened(server) as session, pytest.raises(SnapshotLost, match="ORA-01466"):
+        session.take_snapshot(ORDERS)
+
+
+@pytest.mark.parametrize("mode", ["scn", "transaction", "none"])
+def test_a_standbys_data_is_as_old_as_the_redo_it_has_applied(server, mode):
+    server.set(role="PHYSICAL STANDBY", apply_lag=3600)
+    with opened(server, snapshot=mode) as session:
+        snapshot = session.take_snapshot(ORDERS)
+    assert snapshot.taken_at <= datetime.now(UTC) - HOUR
+
+
+def test_a_day_that_a_standby_has_not_applied_to_its_end_is_refused(server, tmp_path):
+    now = datetime.now(UTC)
+    zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"  # where a day ended within the hour
+    ended = (now - timedelta(hours=now.hour if now.hour <= 12 else now.hour - 24)).date() - timedelta(days=1)
+    entry = {**TABLE, "incremental_column": "AT", "is_full_extract": False, "incremental_timezone": zone}
+    lake = Lake(tmp_path, server)
+    path = lake.configure(entry)
+
+    def ran(day):
+        extractor = StatefulDataExtractor.from_config(path, date=day.isoformat(), reporter=NullReporter())
+        (table,) = extractor.run().tables
+        return table
+
+    assert ran(ended - timedelta(days=1)).outcome is Outcome.COMPLETED
+    server.set(role="PHYSICAL STANDBY", apply_lag=3600)
+    refused = ran(ended)
+    assert refused.outcome is Outcome.FAILED
+    assert refused.failure is not None
+    assert "window" in refused.failure.message
+    server.set(role="PRIMARY", apply_lag=0)
+    assert ran(ended).outcome is Outcome.COMPLETED
+
+
+@pytest.mark.parametrize("minutes", [0, 120, -330])
+def test_a_past_time_is_found_whatever_clock_the_server_keeps_the_times_of_scns_by(server, minutes):
+    """SYSTIMESTAMP has another zone than that clock where TIME_AT_DBTIMEZONE moves it."""
+    then, scn = datetime.now(UTC), server.scn()
+    server.insert("SALES", "ORDERS", [(3, None)])
+    server.set(clock_minutes=minutes)
+    with opened(server) as session:
+        snapshot = session.take_snapshot(ORDERS, at=then)
+    assert snapshot.token == str(scn)
+    assert snapshot.taken_at == then - timedelta(seconds=3), "what TIMESTAMP_TO_SCN tells is exact to three seconds"
