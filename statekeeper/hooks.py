@@ -3,9 +3,8 @@
 Decides how a hook is run and what it is told. A hook's own failure is returned, never raised: it cannot change a state.
 When hooks run, and that what they return is logged, is decided by the caller; which hooks there are, by the config.
 
-A command does not get the environment of this process, which has the passwords of databases. A webhook's event is
-posted to the host that was configured or to nobody: a redirect elsewhere is a failure, since most clients (and
-Python's) would follow it by a GET, without the event.
+A command does not get the environment of this process, which has the passwords of databases. How an event is posted
+is decided in `statekeeper.webhook`.
 """
 
 from __future__ import annotations
@@ -19,15 +18,11 @@ import string
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Protocol
-from urllib.parse import SplitResult, urlsplit
+from typing import IO, Protocol
 
 from pydantic import SecretStr
 
 from statekeeper.model.base import Frozen
-
-if TYPE_CHECKING:
-    from urllib.request import OpenerDirector
 
 _OUTPUT_KEPT = 2000
 """Bytes of a failed command's output that its result carries."""
@@ -59,7 +54,6 @@ class HookEvent(Frozen):
 _PASSED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE"})
 _PASSED_PREFIXES = ("LC_", "STATEKEEPER_")
 """What a command gets of our own environment; more where its `pass_env` names it."""
-_PORTS = {"http": 80, "https": 443}
 
 
 class HookResult(Frozen):
@@ -170,66 +164,8 @@ def _tail(output: IO[bytes]) -> str:
 
 
 def _post(webhook: SecretStr, event: HookEvent, *, timeout: float) -> HookResult:
-    from http.client import HTTPException
-    from urllib.error import HTTPError, URLError
-    from urllib.request import Request
+    from statekeeper.webhook import post
 
-    # The URL is often the credential itself: nothing below may quote it, nor where a redirect leads.
     body = json.dumps({**event.model_dump(mode="json"), "text": event.sentence}).encode()
-    headers = {"Content-Type": "application/json", "User-Agent": "statekeeper"}
-    try:
-        request = Request(webhook.get_secret_value(), data=body, method="POST", headers=headers)  # noqa: S310 - checked next
-        if request.type not in _PORTS:
-            return HookResult(hook="webhook", is_ok=False, detail="its URL is neither http nor https")
-        with _opener().open(request, timeout=timeout) as answer:
-            return HookResult(hook="webhook", is_ok=True, detail=_moved(asked=request.full_url, answered=answer.url))
-    except HTTPError as error:
-        error.close()
-        return HookResult(hook="webhook", is_ok=False, detail=_refusal(error.code, error.reason))
-    except URLError as error:
-        return HookResult(hook="webhook", is_ok=False, detail=f"could not be reached: {error.reason}")
-    except TimeoutError:
-        return HookResult(hook="webhook", is_ok=False, detail=f"did not answer within {timeout:g} seconds")
-    except (OSError, ValueError, HTTPException) as error:
-        return HookResult(hook="webhook", is_ok=False, detail=f"failed with {type(error).__name__}")
-
-
-def _opener() -> OpenerDirector:
-    """What sends a request: a redirect within the host is followed by the same POST, any other is an error."""
-    from urllib.request import HTTPRedirectHandler, Request, build_opener
-
-    class WithinHost(HTTPRedirectHandler):
-        def redirect_request(
-            self, req: Request, _file: object, _code: int, _reason: str, _headers: object, newurl: str
-        ) -> Request | None:
-            if not _is_within_host(urlsplit(req.full_url), urlsplit(newurl)):
-                return None
-            return Request(newurl, data=req.data, method="POST", headers=dict(req.header_items()))  # noqa: S310 - as above
-
-    return build_opener(WithinHost())
-
-
-def _is_within_host(asked: SplitResult, leads_to: SplitResult) -> bool:
-    """Whether a redirect stays on the host and its port; from http to https it may, back it must not."""
-    if asked.hostname != leads_to.hostname or leads_to.scheme not in _PORTS:
-        return False
-    ports = tuple(parts.port or _PORTS[parts.scheme] for parts in (asked, leads_to))
-    is_upgrade = (asked.scheme, leads_to.scheme) == ("http", "https") and ports == (80, 443)
-    return is_upgrade or (asked.scheme == leads_to.scheme and ports[0] == ports[1])
-
-
-def _moved(*, asked: str, answered: str) -> str:
-    if asked == answered:
-        return ""
-    return "was redirected within its host and told there: write the new address into the configuration"
-
-
-def _refusal(code: int, reason: str) -> str:
-    from http import HTTPStatus
-
-    if 300 <= code < 400:  # the reason may quote the address
-        return (
-            f"was answered with {code} {HTTPStatus(code).phrase}: a redirect to another host is not followed, and the "
-            "event was not told; write the address where it is now"
-        )
-    return f"was answered with {code} {reason}"
+    answer = post(webhook.get_secret_value(), body, timeout=timeout)
+    return HookResult(hook="webhook", is_ok=answer.is_ok, detail=answer.detail)

@@ -59,6 +59,7 @@ def recognised(error: Exception) -> StatekeeperError | None:
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return StorageError(
         f"the system refused: {error.strerror or error} ({code})",
+        discreet=f"the system refused: {error.strerror} ({code})" if error.strerror else f"the system refused ({code})",
         hint="look at the system log and the limits of the process (ulimit -a), then run again",
         code=code,
     )

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.hooks import HookEvent, _is_within_host, check_template, run_hook
+from statekeeper.hooks import HookEvent, check_template, run_hook
+from statekeeper.webhook import is_within_host
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,12 @@ class _Receiver(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.server.bodies.append(body)  # type: ignore[attr-defined]
+        if self.path == "/drip":
+            with suppress(OSError):
+                for letter in b"HTTP/1.0 200 OK" + b"x" * 1000:
+                    self.connection.sendall(bytes([letter]))
+                    time.sleep(0.02)
+            return
         if self.path == "/slow":
             time.sleep(1)
         self.send_response(404 if self.path == "/gone" else 200)
@@ -202,6 +210,20 @@ def test_webhook_url_is_in_no_result(url: str) -> None:
     assert "s3cret" not in result.model_dump_json()
 
 
+def test_webhook_that_answers_byte_by_byte_is_given_up_at_its_time_limit(receiver: ThreadingHTTPServer) -> None:
+    began = time.monotonic()
+    drip = run_hook(Hook(webhook=_url(receiver, "/drip"), timeout_seconds=0.3), EVENT)
+    assert time.monotonic() - began < 10  # all of it would take 20
+    assert (drip.is_ok, drip.detail) == (False, "did not answer within 0.3 seconds")
+
+
+def test_answer_that_no_client_knows_is_told(receiver: ThreadingHTTPServer) -> None:
+    receiver.targets = {"nowhere": "http://elsewhere.example/"}  # type: ignore[attr-defined]
+    result = run_hook(Hook(webhook=_url(receiver, "/redirect/399/nowhere")), EVENT)
+    assert not result.is_ok
+    assert "answered with 399" in result.detail
+
+
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -244,7 +266,7 @@ def test_redirect_elsewhere_is_not_followed_and_the_lost_event_is_told(
 
 def test_redirect_may_lead_to_https_and_never_back() -> None:
     def is_within(asked: str, leads_to: str) -> bool:
-        return _is_within_host(urlsplit(asked), urlsplit(leads_to))
+        return is_within_host(urlsplit(asked), urlsplit(leads_to))
 
     assert is_within("http://h/a", "https://h/b")
     assert is_within("https://H/a", "https://h:443/b")

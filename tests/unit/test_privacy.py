@@ -10,6 +10,7 @@ from statekeeper.errors import DataError, SourceError
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.privacy import RowValues, text_of, trace_of
 from statekeeper.sources import duckdb_errors, oracle_errors
+from statekeeper.system_errors import recognised
 from statekeeper.work import ProcessContext, Sessions
 
 MARKER = "zq7marker"
@@ -110,3 +111,13 @@ def test_single_table_of_a_configured_extractor_hides_values_as_its_pipeline_doe
     extractor = StatefulDataExtractor.from_config(tmp_path / "p.yml")
     runner = extractor._runner_of([{"source_name": "s", "table_name": "other"}], "2026-01-06", None)
     assert runner.pipeline.private_tables == {"s.other"}
+
+
+def test_what_the_system_refuses_is_told_without_a_text_that_may_quote_a_value():
+    for error, told in (
+        (OSError(f"Conversion Error: {MARKER}"), "the system refused (OSError)"),
+        (OSError(28, "No space left on device"), "the system refused: No space left on device (ENOSPC)"),
+    ):
+        known = recognised(error)
+        assert known is not None
+        assert text_of(known, RowValues.HIDDEN) == told
