@@ -278,7 +278,7 @@ class Extraction:
         published = checked.published(metadata_md5=metadata_md5)
         at = self.run.clock()
         await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
-        announce_published(self.config, self.run, self.layout, intent.metadata)
+        await announce_published(self.config, self.run, self.layout, intent.metadata)
         await self._tidy()
         # What was about to be published when the run got a newer snapshot is published first, then read again.
         if outdated := await self._why_outdated(published.snapshot):

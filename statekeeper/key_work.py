@@ -40,15 +40,14 @@ async def keys_checked(
         ParentMissing: a table that is referred to is not extracted in this run; another run may find that it is.
         PlanError: the columns of a reference are not there, or cannot be compared.
     """
-    rows = Rows(
-        files=tuple(staging.parts / receipt.part for receipt in receipts),
-        columns=tuple(FileColumn(column.name, column.arrow_type) for column in plan.reading.columns),
-    )
-    own = ExtractedTable(rows, plan.reading.snapshot)
+    nothing = KeyFindings(keys=0, violating_rows=0, violations=())
+    if not config.keys and not run.extracted.is_wanted(config.table):
+        return nothing
+    own = await run.threads.disk.do(_staged, plan, staging, receipts)
     if run.extracted.is_wanted(config.table):
         run.extracted.announce(config.table, own)
     if not config.keys:
-        return KeyFindings(keys=0, violating_rows=0, violations=())
+        return nothing
     return await _KeyWork(config, run, plan, own, size=sum(receipt.rows for receipt in receipts)).findings()
 
 
@@ -62,13 +61,19 @@ async def announce_skipped(config: ExtractionConfig, run: Run, layout: Extractio
         return
     metadata = await run.threads.disk.do(load_metadata, run.disk, layout.metadata)
     if metadata is not None:
-        announce_published(config, run, layout, metadata)
+        await announce_published(config, run, layout, metadata)
 
 
-def announce_published(config: ExtractionConfig, run: Run, layout: ExtractionLayout, metadata: Metadata) -> None:
+async def announce_published(config: ExtractionConfig, run: Run, layout: ExtractionLayout, metadata: Metadata) -> None:
     """Let the tables that refer to this one read what it has just published: its staged parts are about to go."""
     if run.extracted.is_wanted(config.table):
-        run.extracted.announce(config.table, _published(layout, metadata))
+        run.extracted.announce(config.table, await run.threads.disk.do(_published, layout, metadata))
+
+
+def _staged(plan: Plan, staging: Staging, receipts: tuple[Receipt, ...]) -> ExtractedTable:
+    files = tuple(staging.parts / receipt.part for receipt in receipts)
+    columns = tuple(FileColumn(column.name, column.arrow_type) for column in plan.reading.columns)
+    return ExtractedTable(Rows(files, columns), plan.reading.snapshot)
 
 
 def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
@@ -143,7 +148,7 @@ class _KeyWork:
             raise self._missing(reference, error.message) from error
         if metadata is None:
             raise self._missing(reference, f"{layout.metadata.name} is missing")
-        return _published(layout, metadata)
+        return await do(_published, layout, metadata)
 
     def _missing(self, reference: Reference, why: str) -> ParentMissing:
         return ParentMissing(

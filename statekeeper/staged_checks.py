@@ -109,17 +109,17 @@ async def check_staged(
     counted = await do(checks.reconciled)
     if isinstance(counted, DamagedPart):
         return counted
-    scanned = await checks.scanned()
+    scanned = await do(checks.scanned, await checks.checked_parts())
     if isinstance(scanned, DamagedPart):
         return scanned
-    findings = reduce(partial(Findings.merged, samples=config.samples), (part.findings for part in scanned))
+    findings = await do(checks.found, scanned)
     treatment = Treatment.of(config, findings)
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
     findings = findings.with_keys(await keys_checked(config, run, plan, staging, separated.parts))
     if warning := await do(checks.judge, findings, treatment, separated, publication):
         run.reporter.warning(config.table.key, warning)
-    made = checks.intent(separated, treatment, counted, findings, record)
+    made = await do(checks.intent, separated, treatment, counted, findings, record)
     rejects = separated.rejects if made.metadata.validation.quarantine else None
     await do(publication.make_ready, separated.parts, made.metadata.files, rejects=rejects)
     if intent is not None and _is_of_same_files(intent, made):
@@ -178,18 +178,26 @@ class _StagedChecks:
             )
         return counted
 
-    async def scanned(self) -> tuple[CheckedPart, ...] | DamagedPart:
-        """Every part with what was found in it, or the first part that is damaged."""
+    async def checked_parts(self) -> tuple[PartCheck, ...]:
+        """What the check of every part says."""
         model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
-        results = await all_done(
+        return await all_done(
             self.receipts, lambda receipt: self._check(receipt, model), at_once=self.run.engine.in_flight
         )
+
+    def scanned(self, results: tuple[PartCheck, ...]) -> tuple[CheckedPart, ...] | DamagedPart:
+        """Every part with what was found in it, or the first part that is damaged."""
         parts = []
         for receipt, result in zip(self.receipts, results, strict=True):
             if result.findings is None:
                 return DamagedPart(receipt.chunk_id, receipt, result.damage or "it was not checked")
             parts.append(CheckedPart(receipt, self._published_name(receipt), result.findings))
         return tuple(parts)
+
+    def found(self, parts: tuple[CheckedPart, ...]) -> Findings:
+        """What was found in all parts together."""
+        merged = partial(Findings.merged, samples=self.config.samples)
+        return reduce(merged, (part.findings for part in parts))
 
     async def _check(self, receipt: Receipt, model: ShippedModel) -> PartCheck:
         spec = PartCheckSpec(
