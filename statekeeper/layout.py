@@ -64,14 +64,18 @@ def check_run_id(run_id: str) -> None:
     """Refuse an id under which a run's files could have the names of another run's.
 
     Raises:
-        UsageError: it ends as names of files do, or is too long for one.
+        UsageError: it is not text, ends as names of files do, or is too long for one.
     """
+    if run_id.encode(errors="replace").decode() != run_id:
+        raise UsageError(
+            f"expected a run id in UTF-8; found {run_id!r}", hint="choose another: by default it is PIPELINE-YYYYMMDD"
+        )
     if reserved := _RESERVED_ENDS.search(run_id):
         raise UsageError(
             f"a run id must not end in {reserved.group()!r}, as the files of another run may; found {run_id!r}",
             hint="choose another: by default it is PIPELINE-YYYYMMDD",
         )
-    size = len(safe_name(run_id).encode(errors="surrogatepass"))
+    size = len(safe_name(run_id).encode())
     if size > _LONGEST_RUN_ID:
         raise UsageError(
             f"a run id has at most {_LONGEST_RUN_ID} bytes, since file names begin with it; found {size} bytes",

@@ -18,6 +18,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
+from statekeeper.printable import in_lines, one_line
+
 REDACTED = "***"
 _SHORTEST_SECRET = 4
 _ROOT = "statekeeper"
@@ -104,7 +106,7 @@ class HumanFormatter(logging.Formatter):
         about = " ".join(str(part) for part in (_field(record, "run"), _field(record, "table")) if part)
         moment = at.isoformat(sep=" ", timespec="seconds")
         line = f"{moment} {record.levelname:<7} {about + ': ' if about else ''}{record.getMessage()}"
-        return f"{line}\n{record.exc_text}" if record.exc_text else line
+        return f"{one_line(line)}\n{in_lines(record.exc_text)}" if record.exc_text else one_line(line)
 
 
 class JsonFormatter(logging.Formatter):
@@ -124,7 +126,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_text:
             fields["exception"] = record.exc_text
-        return json.dumps(fields, ensure_ascii=False)
+        return one_line(json.dumps(fields, ensure_ascii=False))
 
 
 def set_up_logging(

@@ -17,26 +17,29 @@ import click
 
 from statekeeper.errors import StatekeeperError
 from statekeeper.logs import Redactor
+from statekeeper.printable import PrintableStream
 
 _INTERRUPTED = 130
+_LONGEST_LINE = 4000
 _ERROR_FILE = Path(".statekeeper") / "last-error.txt"
 
 
 def explain(error: BaseException, *, stream: TextIO, redactor: Redactor, environ: Mapping[str, str]) -> int:
     """Print what a person needs to know of `error`; returns the exit code."""
+    told = PrintableStream(stream)
     if environ.get("STATEKEEPER_DEBUG") == "1":
-        stream.write(redactor("".join(traceback.format_exception(error))))
+        told.write(redactor("".join(traceback.format_exception(error))))
     match error:
         case click.ClickException():
-            error.show(stream)
+            error.show(told)  # type: ignore[arg-type]  # click writes and flushes, no more
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
-            stream.write("interrupted\n")
+            told.write("interrupted\n")
             return _INTERRUPTED
         case StatekeeperError():
-            stream.write(redactor(f"error: {error.message}\n"))
+            told.write(_clipped(redactor(f"error: {error.message}\n")))
             if error.hint:
-                stream.write(redactor(f"hint: {error.hint}\n"))
+                told.write(_clipped(redactor(f"hint: {error.hint}\n")))
             return error.exit_code
         case SystemExit():
             # click's way out when nobody reads standard output any more.
@@ -46,9 +49,17 @@ def explain(error: BaseException, *, stream: TextIO, redactor: Redactor, environ
             return 1
         case _:
             where = _keep_traceback(error, redactor)
-            stream.write(redactor(f"error: this is a defect of statekeeper: {type(error).__name__}: {error}\n"))
-            stream.write(f"hint: the traceback is in {where}\n")
+            told.write(_clipped(redactor(f"error: this is a defect of statekeeper: {type(error).__name__}: {error}\n")))
+            told.write(f"hint: the traceback is in {where}\n")
             return 1
+
+
+def _clipped(text: str) -> str:
+    """Text whose lines can be read: of one that quotes a value of megabytes, the beginning."""
+    return "\n".join(
+        line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}... ({len(line):,} characters)"
+        for line in text.split("\n")
+    )
 
 
 def _keep_traceback(error: BaseException, redactor: Redactor) -> str:

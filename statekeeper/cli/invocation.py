@@ -15,17 +15,30 @@ import click
 
 from statekeeper.cli.failure import explain
 from statekeeper.cli.terminal import Terminal
+from statekeeper.errors import UsageError
 
 
 def invoke(command: click.Command, arguments: Sequence[str], *, program: str) -> int:
     """Run one command line; returns the exit code, and never raises."""
     terminal = Terminal()
     try:
+        _require_text(arguments)
         code = command.main(list(arguments), prog_name=program, standalone_mode=False, obj=terminal)
         sys.stdout.flush()
     except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
         return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
     return code if isinstance(code, int) else 0
+
+
+def _require_text(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an argument that is not UTF-8: no document, log line or message could name it."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            byte = ord(argument[error.start]) & 0xFF
+            before = f" after {argument[: error.start]!r}" if error.start else ""
+            raise UsageError(f"expected arguments in UTF-8; found the byte 0x{byte:02x}{before}") from None
 
 
 def end(code: int) -> NoReturn:

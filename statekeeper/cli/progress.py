@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from statekeeper.amounts import count, duration, plural
+from statekeeper.printable import one_line
 from statekeeper.reporting import ENDS, LogReporter, Reporter, TableEnd, without_name
 
 if TYPE_CHECKING:
@@ -206,6 +207,6 @@ def display(console: Console, reporter: LiveReporter) -> Live:
 
     def drawn() -> Text:
         size = console.size
-        return Text("\n".join(reporter.lines(width=size.width, height=size.height)), no_wrap=True)
+        return Text("\n".join(map(one_line, reporter.lines(width=size.width, height=size.height))), no_wrap=True)
 
     return Live(console=console, get_renderable=drawn, refresh_per_second=8, transient=True)

@@ -19,6 +19,7 @@ from statekeeper.cli.database import LoginOptions, database_options, describe, i
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
+from statekeeper.printable import in_lines
 
 if TYPE_CHECKING:
     from statekeeper.cli.generated import GeneratedFiles
@@ -133,8 +134,9 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
     else:
         terminal.say(f"{out}: {len(inference.tables)} tables")
     for left in inference.left_out:
-        sys.stderr.write(terminal.redactor(f"{left.table} cannot be extracted as it is:\n"))
-        sys.stderr.writelines(terminal.redactor(f"  {reason}\n") for reason in left.reasons)
+        reasons = "".join(f"  {reason}\n" for reason in left.reasons)
+        told = terminal.redactor(f"{left.table} cannot be extracted as it is:\n{reasons}")
+        sys.stderr.write(in_lines(told))
     return inference.exit_code
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Literal, TextIO
 
+from statekeeper.printable import in_lines, one_line
+
 _NARROWEST = 10
 """How far a column that may be shortened is shortened at most."""
 _CODES = {"bold": "1", "bold red": "1;31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"}
@@ -85,22 +87,23 @@ class Screen:
         return self._width or shutil.get_terminal_size().columns
 
     def line(self, text: str = "") -> None:
-        """One line as it is."""
-        self._stream.write(text + "\n")
+        """Text that is a line, or several."""
+        self._write(in_lines(text))
 
     def grid(self, grid: Grid) -> None:
         """A grid; nothing where it has no rows."""
         if not grid.rows:
             return
+        grid = replace(grid, rows=tuple(tuple(map(one_line, row)) for row in grid.rows))
         if not self.is_terminal:
             for row in _aligned(grid):
-                self.line("  ".join(row).rstrip())
+                self._write("  ".join(row).rstrip())
             return
         header, *rows = _aligned(_fitted(grid, self.width))
-        self.line(_styled("  ".join(header).rstrip(), "bold"))
+        self._write(_styled("  ".join(header).rstrip(), "bold"))
         for row in rows:
             *before, last = [_styled(cell, _STYLES.get(cell.strip(), "")) for cell in row]
-            self.line("  ".join([*before, last.rstrip()]).rstrip())
+            self._write("  ".join([*before, last.rstrip()]).rstrip())
 
     @property
     def height(self) -> int:
@@ -114,6 +117,9 @@ class Screen:
 
     def flush(self) -> None:
         self._stream.flush()
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
 
 
 def _styled(text: str, style: str) -> str:

@@ -16,6 +16,7 @@ from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.dates import resolve_date
 from statekeeper.config.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig, Reader
 from statekeeper.config.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
+from statekeeper.config.problems import Finding, error_of, quoted
 from statekeeper.config.root import from_here
 from statekeeper.config.row_bound import RowBound
 from statekeeper.config.sources import DuckDBSource, SnapshotScope, SourceConfig
@@ -173,15 +174,16 @@ def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: 
     Raises:
         ConfigError: an entry was written for another run.
     """
-    problems = []
+    findings = []
     for table in pipeline.tables:
         if table.extraction_date and resolve_date(table.extraction_date, today=today) != extraction_date:
-            what = f"expected the run's date {extraction_date}; found '{table.extraction_date}'"
-            problems.append(f"{table.declared_at}.extraction_date: {what}")
+            what = f"expected the run's date {extraction_date}; found {quoted(table.extraction_date)}"
+            findings.append(Finding(f"{table.declared_at}.extraction_date", what))
         if table.run_id and table.run_id != run_id:
-            problems.append(f"{table.declared_at}.run_id: expected the run's '{run_id}'; found '{table.run_id}'")
-    if problems:
-        raise ConfigError("\n".join(problems), hint="remove the key, or run with a matching --date and --run-id")
+            what = f"expected the run's {quoted(run_id)}; found {quoted(table.run_id)}"
+            findings.append(Finding(f"{table.declared_at}.run_id", what))
+    if findings:
+        raise ConfigError(error_of(findings).message, hint="remove the key, or run with a matching --date and --run-id")
 
 
 __all__ = [
