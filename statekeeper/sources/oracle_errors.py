@@ -229,6 +229,7 @@ _HINTS = {
     "ORA-29275": "a text ends within a character: find it by DUMP, and select CONVERT of it in a custom_query",
     "ORA-56733": _RESOURCE_PLAN,
     "ORA-56735": _RESOURCE_PLAN,
+    "ORA-41900": "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
     "DPY-2018": "wallet_location must hold ewallet.pem (tcps in thin mode)",
     "DPY-2019": "a run is thin or thick: set thick_mode for every oracle source of the configuration, or for none",
     "DPY-3001": "this needs thick_mode: true, which needs the Oracle Client libraries",

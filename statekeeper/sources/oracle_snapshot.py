@@ -32,14 +32,24 @@ _PAUSE = 0.5
 
 def read_identity(connection: Connection) -> dict[str, str]:
     """Which database this is: what every session can read, and what this user may read besides."""
-    names = ("db_name", "con_name")  # no DB_UNIQUE_NAME: a standby that has become the primary has another one
-    asked = ", ".join(f"SYS_CONTEXT('USERENV', '{name.upper()}')" for name in names)
-    ((name, container),) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
-    identity = {"db_name": name, "con_name": container}
+    try:
+        identity = _context(
+            connection, "db_name", "con_name"
+        )  # no DB_UNIQUE_NAME: after a switchover it is another one
+    except SourceError as error:
+        if error.code != "ORA-02003":
+            raise
+        identity = _context(connection, "db_name")  # before 12.1 there are no containers
     statement = Sql("SELECT DBID, RESETLOGS_CHANGE# FROM V$DATABASE")
     if rows := connection.rows_if_granted(statement, "the database cannot be identified"):
         identity |= {"dbid": str(rows[0][0]), "incarnation": str(rows[0][1])}
     return {name: value for name, value in identity.items() if value is not None}
+
+
+def _context(connection: Connection, *names: str) -> dict[str, str | None]:
+    asked = ", ".join(f"SYS_CONTEXT('USERENV', '{name.upper()}')" for name in names)
+    (values,) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
+    return dict(zip(names, values, strict=True))
 
 
 class Snapshots:
@@ -63,6 +73,7 @@ class Snapshots:
             SourceError: something is not granted.
             PlanError: the time is out of reach, or the query cannot be read at a snapshot.
         """
+        _refuse_temporary(source)
         match self._config.snapshot:
             case SnapshotMode.NONE:
                 _refuse_past(at, "snapshot: none")
@@ -71,11 +82,6 @@ class Snapshots:
                 _refuse_past(at, "snapshot: transaction")
                 return self._read_only_transaction()
             case SnapshotMode.SCN:
-                if source.kind is RelationKind.REMOTE:
-                    raise PlanError(
-                        f"{source.label} is a table of another database, whose SCNs are not those of this one",
-                        hint="give it a source on its own database, or one of this database with snapshot: none",
-                    )
                 if at is None:
                     return self._of_now(source)
                 moment = moment_of(self._connection, at)
@@ -113,6 +119,7 @@ class Snapshots:
             SnapshotLost: it is of another database, or gone.
             SourceError, PlanError: something is not granted, or the query cannot be read at a snapshot.
         """
+        _refuse_temporary(source)
         self.require(snapshot)
         return self._readable(source, snapshot, is_chosen=True)
 
@@ -146,6 +153,8 @@ class Snapshots:
 
     def _readable(self, source: Source, snapshot: Snapshot, *, is_chosen: bool) -> Snapshot:
         """The snapshot by the means that `source` has; one that `is_chosen` is not given up for one of another kind."""
+        if (why := _WITHOUT_SCN.get(source.kind)) is not None:
+            raise PlanError(f"{source.label} is {why}", hint=_NO_SNAPSHOT)
         if source.takes_as_of:
             self._try_as_of(source, snapshot)
             return snapshot
@@ -171,7 +180,7 @@ class Snapshots:
         try:
             self._connection.rows(statement, f"{source.label} cannot be read at a snapshot", table=source.grant_object)
         except SourceError as error:
-            if error.code != "ORA-01031":
+            if error.code not in {"ORA-01031", "ORA-41900"}:
                 raise
             is_alone = self._config.snapshot_scope is SnapshotScope.TABLE
             otherwise = "; or set snapshot: transaction" if is_alone else ""
@@ -200,6 +209,21 @@ def enable_flashback(connection: Connection, scn: int) -> None:
 def disable_flashback(connection: Connection) -> None:
     """Let the session see the present again."""
     connection.run(Sql("BEGIN DBMS_FLASHBACK.DISABLE; END;"), "the session cannot be put back to the present")
+
+
+_NO_SNAPSHOT = "give it a source of its own with snapshot: none"
+_WITHOUT_SCN = {
+    RelationKind.REMOTE: "a table of another database, whose SCNs are not those of this one",
+    RelationKind.EXTERNAL: "an external table, which Oracle reads at no SCN",
+}
+
+
+def _refuse_temporary(source: Source) -> None:
+    if source.kind is RelationKind.TEMPORARY:
+        raise PlanError(
+            f"{source.label} is a global temporary table: each session sees its own rows, and ours has none",
+            hint="extract the table that its rows come from or go to",
+        )
 
 
 def _refuse_past(at: datetime | None, mode: str) -> None:

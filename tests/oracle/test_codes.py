@@ -179,3 +179,27 @@ def test_a_plan_of_an_earlier_version_is_not_lost_by_the_name_that_it_kept(serve
         other = what.snapshot.model_copy(update={"identity": what.snapshot.identity | {"dbid": "1"}})
         with pytest.raises(SnapshotLost, match="dbid"):
             read(session, what.model_copy(update={"snapshot": other}))
+
+
+def test_a_database_before_12_1_has_no_container_and_is_identified_without(server):
+    server.set(container=None)
+    try:
+        with closing(opened(server)) as session:
+            what = reading(session)
+            assert what.snapshot.identity.keys() == {"db_name", "dbid", "incarnation"}
+        with closing(opened(server)) as session:
+            assert read(session, what)
+    finally:
+        server.set(container="TESTPDB")
+
+
+@pytest.mark.parametrize("release", [21, 23])
+def test_a_missing_privilege_gets_the_same_grant_from_each_release(release):
+    """ORA-01031 of old, ORA-41900 from 23 on."""
+    with OracleServer.start(users={"SALES": "s"}, release=release) as server:
+        server.create_user("READER", "reader-secret", "scn")
+        server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,)])
+        with closing(opened(server)) as session, pytest.raises(SourceError) as caught:
+            session.take_snapshot(ORDERS)
+    assert caught.value.code == ("ORA-41900" if release == 23 else "ORA-01031")
+    assert 'GRANT FLASHBACK ON "SALES"."ORDERS" TO reader' in (caught.value.hint or "")

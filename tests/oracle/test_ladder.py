@@ -22,6 +22,7 @@ def server():
         server.create_table("T", "HEAP", COLUMNS, ROWS, primary_key=["ID"], **make)
         server.create_table("T", "IOT", COLUMNS, ROWS, primary_key=["ID"], organization="index")
         server.create_table("T", "EXT", COLUMNS, ROWS, organization="external")
+        server.create_table("T", "TEMP", COLUMNS, organization="temporary")
         bounds = ("ID", [("P1", 10), ("P2", 45), ("PMAX", None)])
         server.create_table("T", "PARTS", COLUMNS, ROWS, partitions=bounds, **make)
         many = [(f"P{day}", day) for day in range(1, 60)]
@@ -51,14 +52,15 @@ CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
     "IOT": ('"ID" >=', 6, {}),
     "EVERYBODYS": ('"ID" >=', 6, {"schema_name": None}),
     "SEEN": (None, 1, {}),
-    "EXT": (None, 1, {}),
+    "EXT": (None, 1, {"source_name": "present"}),
     "SEEN2": ('"ID" >=', 6, BY_KEY),
     "FAR": (None, 1, {"source_name": "present"}),
 }
 """By name of the relation: what its chunks' statements say, how many files there are, and more keys."""
 REFUSED = {
     "SEEN": "no ROWIDs that are places in a segment",
-    "EXT": "no ROWIDs that are places in a segment",
+    "EXT": "T.EXT is an external table, which Oracle reads at no SCN",
+    "TEMP": "T.TEMP is a global temporary table",
     "IOT": "no ROWIDs that are places in a segment",
     "FAR": "T.FAR is a table of another database",
     "S0": "leads through more than 8 synonyms",

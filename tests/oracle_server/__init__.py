@@ -14,9 +14,10 @@ behalf of HR after `.grant("CONNECT THROUGH APP", "HR")`.
 
 Set-up: `.sql(text)` runs one Oracle statement as SYS and commits (rows of a query, else a count);
 `.create_table(schema, name, columns, rows, partitions=(column, [(name, bound or None)]),
-organization="heap"|"index"|"external", rows_per_block=, primary_key=)`; `.insert(schema, name, rows)`;
-`.load(schema, name, duckdb_query)`; `.rows(schema, name, scn=None)`; `.create_user(name, password, preset)` with a
-preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and `.revoke(privilege, of)`;
+organization="heap"|"index"|"external"|"temporary", rows_per_block=, primary_key=)`;
+`.insert(schema, name, rows)`; `.load(schema, name, duckdb_query)`; `.rows(schema, name, scn=None)`;
+`.create_user(name, password, preset)` with a preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and
+`.revoke(privilege, of)`;
 `.alter_user(name, locked=True)`; `.create_synonym(schema, name, (owner, table), link=None)`;
 `.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
 `.set(character_set=..., links={...}, linger=seconds)`, the last for sessions of clients that vanish.

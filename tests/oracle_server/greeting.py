@@ -132,7 +132,7 @@ class Greeting:
         said = {
             "AUTH_VERSION_STRING": "- test server", "AUTH_VERSION_SQL": "26", "AUTH_XACTION_TRAITS": "3",
             "AUTH_VERSION_NO": str(release.version_number), "AUTH_VERSION_STATUS": "0", "AUTH_CAPABILITY_TABLE": "",
-            "AUTH_DBNAME": self.database.container, "AUTH_DB_ID\x00": str(self.database.dbid),
+            "AUTH_DBNAME": self.database.container or self.database.name, "AUTH_DB_ID\x00": str(self.database.dbid),
             "AUTH_USER_ID": str(user.number), "AUTH_SESSION_ID": str(session.number),
             "AUTH_SERIAL_NUM": str(session.serial), "AUTH_INSTANCE_NO": "1",
             "AUTH_SERVER_PID": str(40_000 + session.number),

@@ -159,8 +159,8 @@ class Session:
             "CDB_NAME": database.name, "ORACLE_HOME": None, "NLS_DATE_FORMAT": self.settings["NLS_DATE_FORMAT"],
             "IDENTIFICATION_TYPE": "LOCAL", "AUTHENTICATION_METHOD": "PASSWORD", "NETWORK_PROTOCOL": "tcp",
         }  # fmt: skip
-        if name not in known:
-            raise OracleError(2003, text="invalid USERENV parameter")
+        if name not in known or (name == "CON_NAME" and database.container is None):  # before 12.1
+            raise OracleError(2003)
         value = known[name]
         return None if value is None else str(value)
 
@@ -214,7 +214,11 @@ class Session:
             and not translator.trusted
             and not self.user.may_on("FLASHBACK", found.schema, found.name)
         ):
-            raise OracleError(1031)
+            if self.database.release.major < 23:
+                raise OracleError(1031)
+            raise OracleError(41900, f'"{found.schema}"."{found.name}"')
+        if node.args.get("version") is not None and isinstance(found, Table) and found.organization == "external":
+            raise OracleError(8188)
         translator.tables_read.append(f"{found.schema}.{found.name}")
         if isinstance(found, View):
             return self._view_source(translator, found, scn, alias, shown)

@@ -53,7 +53,7 @@ class Database:
         self.dbid = 1_385_596_000
         self.incarnation = FIRST_SCN
         self.first_scn = FIRST_SCN
-        self.container = "TESTPDB"
+        self.container: str | None = "TESTPDB"
         self.character_set = "AL32UTF8"
         self.settings: dict[str, str] = {}
         """What sessions begin with, where it is not Oracle's default, such as NLS_CALENDAR."""

@@ -35,7 +35,8 @@ def _dual(_: Session) -> Iterator[Row]:
 def _all_tables(session: Session) -> Iterator[Row]:
     for table in readable_tables(session):
         yield {
-            "OWNER": table.schema, "TABLE_NAME": table.name, "STATUS": "VALID", "DEGREE": "1", "TEMPORARY": "N",
+            "OWNER": table.schema, "TABLE_NAME": table.name, "STATUS": "VALID", "DEGREE": "1",
+            "TEMPORARY": "Y" if table.organization == "temporary" else "N",
             "TABLESPACE_NAME": None if table.partitioning or table.organization != "heap" else "USERS",
             "NUM_ROWS": table.statistics_rows,
             "BLOCKS": None if table.statistics_rows is None else _blocks(table),

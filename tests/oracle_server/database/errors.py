@@ -29,6 +29,7 @@ TEXTS = {
     1476: "divisor is equal to zero",
     1555: 'snapshot too old: rollback segment number 5 with name "_SYSSMU5$" too small',
     1722: "unable to convert string value containing {} to a number: {}",
+    2003: "invalid USERENV parameter",
     2149: "Specified partition does not exist",
     2391: "exceeded simultaneous SESSIONS_PER_USER limit",
     2392: "exceeded session limit on CPU usage, you are being logged off",
@@ -37,12 +38,14 @@ TEXTS = {
     3135: "connection lost contact",
     8103: "object no longer exists",
     8177: "can't serialize access for this transaction",
+    8188: "AS OF clause is not supported for external tables",
     8180: "no snapshot found based on specified time",
     8181: "specified number is not a valid system change number",
     12899: "value too large for column {} (actual: {}, maximum: {})",
     22924: "snapshot too old",
     28000: "The account is locked.",
     28001: "The account has expired.",
+    41900: "missing FLASHBACK privilege on {}",
     28150: "Proxy not authorized to connect as client.",
 }
 

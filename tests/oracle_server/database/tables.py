@@ -90,7 +90,7 @@ class Table:
     created_scn: int
     segments: list[Segment]
     partitioning: Partitioning | None = None
-    organization: str = "heap"  # heap | index | external
+    organization: str = "heap"  # heap | index | external | temporary
     rows_per_block: int = 50
     primary_key: tuple[str, ...] = ()
     ddl_scn: int = 0
