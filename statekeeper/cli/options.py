@@ -72,14 +72,22 @@ excluded_names = click.option(
     help="Not this table, or those of a pattern, as in --table. May be given several times.",
 )
 extraction_date = click.option(
-    "--date", "day", type=_Day(), help="The extraction date. [default: the config's extraction_date, which is today]"
+    "--date",
+    "day",
+    type=_Day(),
+    help="The extraction date, also `today` or `yesterday`. [default: the config's extraction_date, which is today]",
 )
 new_run_id = click.option("--run-id", metavar="ID", help="The run's name. [default: PIPELINE-YYYYMMDD]")
 known_run_id = click.option(
-    "--run-id", metavar="ID", help="Another run. [default: the newest of CONFIG, or the last of this directory]"
+    "--run-id",
+    metavar="ID",
+    help="The run of this name. [default: the newest of CONFIG, or the last of this directory]",
 )
 known_date = click.option(
-    "--date", "day", type=_Day(), help="The run of this extraction date. [default: the newest run]"
+    "--date",
+    "day",
+    type=_Day(),
+    help="The run of this extraction date, also `today` or `yesterday`. [default: the newest run]",
 )
 engine = click.option(
     "--engine",
