@@ -17,6 +17,7 @@ from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+from statekeeper.hooks import HookResult
 from statekeeper.maintenance import verify_tables
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
@@ -241,6 +242,19 @@ class TestHooks:
         states = {"on_enter": {"complete": [{"command": "true"}]}}
         shop.run("orders", states=states)
         assert "a hook could not be run" in caplog.text
+
+    def test_that_were_told_at_another_address_are_warned_of(self, shop, caplog, monkeypatch):
+        moved = HookResult(hook="webhook", is_ok=True, detail="was redirected within its host")
+        monkeypatch.setattr("statekeeper.run.run_hook", lambda *_: moved)
+        shop.run("orders", states={"on_enter": {"complete": [{"webhook": "http://127.0.0.1:9/x"}]}})
+        assert [record.levelname for record in caplog.records if "was redirected" in record.message] == ["WARNING"]
+
+    def test_that_print_what_was_passed_to_them_are_logged_without_it(self, shop, caplog, monkeypatch):
+        monkeypatch.setenv("CHAT_TOKEN", "s3cr3t-token")
+        hook = {"command": "sh -c 'echo no $CHAT_TOKEN; exit 3'", "pass_env": ["CHAT_TOKEN"]}
+        shop.run("orders", states={"on_enter": {"complete": [hook]}})
+        assert "ended with 3; its output: no ***" in caplog.text
+        assert "s3cr3t" not in caplog.text
 
     def test_that_are_slow_keep_nobody_waiting_but_the_end(self, shop):
         names = [f"t{number}" for number in range(5)]
