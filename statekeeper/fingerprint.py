@@ -12,11 +12,14 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from statekeeper.config.extraction import ExtractionConfig
-from statekeeper.schemas.models import model_fingerprint
+from statekeeper.schemas.fingerprint import model_fingerprint, text_fingerprint
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+SCHEMA = "schema"
+_SCHEMA_BEFORE = "schema-0.1"
+"""The model as version 0.1 would have told it: compared, never kept, so that what it extracted is not stale."""
 DRIFT = "on_drift"
 VIOLATIONS = "on_violation"
 _POLICIES = frozenset({DRIFT, VIOLATIONS})
@@ -29,13 +32,15 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
     aspects = {
         "source": _digest({"type": config.source.type, **config.source.identity_settings()}),
         "query": _digest(config.relation.model_dump(mode="json")),
-        "schema": "-" if model is None else model_fingerprint(model)[:16],
+        SCHEMA: "-" if model is None else model_fingerprint(model)[:16],
         "window": "-"
         if incremental is None
         else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
     }
     aspects[DRIFT] = config.on_drift.value
     aspects[VIOLATIONS] = _violations_policy(config)
+    if model is not None and (text := text_fingerprint(model)) is not None:
+        aspects[_SCHEMA_BEFORE] = text[:16]
     if config.keys:
         aspects["keys"] = _digest(config.keys.model_dump(mode="json"))
     if config.flashback_timestamp is not None or config.flashback_enabled:
@@ -46,6 +51,8 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
 def changed_aspects(old: str, new: str) -> tuple[str, ...]:
     """Which aspects differ between an older fingerprint, as it was kept, and the present one, for a person."""
     before, after = _parse(old), _parse(new)
+    if before.get(SCHEMA) == after.pop(_SCHEMA_BEFORE, ""):
+        before[SCHEMA] = after[SCHEMA]
     names = before.keys() | after.keys() - _POLICIES
     return tuple(sorted(name for name in names if before.get(name) != after.get(name)))
 
@@ -55,7 +62,7 @@ def kept_fingerprint(fingerprint: str, *, policies: AbstractSet[str]) -> str:
     return " ".join(
         f"{aspect}={digest}"
         for aspect, digest in _parse(fingerprint).items()
-        if aspect not in _POLICIES or aspect in policies
+        if aspect != _SCHEMA_BEFORE and (aspect not in _POLICIES or aspect in policies)
     )
 
 

@@ -1,4 +1,7 @@
-"""The source of a user's function with all that it uses of its own folder: what can change its verdict.
+"""What a user's function does, with all that it uses of its own folder: what can change its verdict.
+
+A function is told by its syntax tree (`schemas.syntax`), so that quotes, comments, documentation and layout do not
+count; or by its text, as version 0.1 did.
 
 Decides how far to look: at functions, classes and plain values that a function names, in files of its own folder. Of
 Python's and pydantic's own functions only the names count, and what they were made with.
@@ -11,13 +14,15 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, TypeAlias
+
+from statekeeper.schemas.syntax import syntax_of
 
 _PLAIN = (bool, int, float, str, bytes, Decimal, date, time, timedelta, Enum, type(None))
 _NAMED_ONLY = sys.stdlib_module_names | {
@@ -29,20 +34,25 @@ _NAMED_ONLY = sys.stdlib_module_names | {
 }
 
 
-def source_text(function: Any) -> str:
-    """The source of a function or of a callable object, then what it uses."""
-    return "\n".join(_Reader().of(function))
+Telling: TypeAlias = Callable[[FunctionType], str]
+"""How one function is told."""
 
 
-def class_text(kind: type) -> str:
+def source_text(function: Any, tell: Telling) -> str:
+    """A function or a callable object, then what it uses."""
+    return "\n".join(_Reader(tell).of(function))
+
+
+def class_text(kind: type, tell: Telling) -> str:
     """The methods of a class and of its bases outside pydantic, with what they use."""
-    return "\n".join(_Reader().methods(kind))
+    return "\n".join(_Reader(tell).methods(kind))
 
 
 class _Reader:
     """One walk; nothing is told twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Telling) -> None:
+        self._tell = tell
         self._seen: set[int] = set()
 
     def of(self, value: Any) -> Iterator[str]:
@@ -81,7 +91,7 @@ class _Reader:
 
     def _function(self, function: FunctionType) -> Iterator[str]:
         is_named_only = _is_named_only(function)
-        yield f"{function.__qualname__}\n{'' if is_named_only else _source(function)}"
+        yield f"{function.__qualname__}\n{'' if is_named_only else self._tell(function)}"
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
             if name != "__class__":
@@ -166,7 +176,13 @@ def _plain(value: Any) -> str | None:
     return None if None in parts else f"{type(value).__name__}{parts!r}"
 
 
-def _source(function: FunctionType) -> str:
+def by_tree(function: FunctionType) -> str:
+    """A function as its syntax tree."""
+    return syntax_of(function) or by_text(function)
+
+
+def by_text(function: FunctionType) -> str:
+    """A function as it is written; where that is not known, as it is compiled."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

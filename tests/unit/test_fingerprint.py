@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from statekeeper.config.loader import pipeline_of
@@ -23,7 +25,8 @@ def _fingerprint(tmp_path, table, *, source=None, **sections):
             "sources": {"shop": {"type": "duckdb", "path": "shop.duckdb", **(source or {})}},
             "tables": [table],
             **sections,
-        }
+        },
+        root=tmp_path,
     )
     (config,) = pipeline.tables
     return fingerprint_of(config, load_model(config.model, base=tmp_path))
@@ -94,3 +97,36 @@ def test_a_policy_counts_where_it_had_something_to_decide(tmp_path):
 )
 def test_where_and_with_what_it_is_done_does_not_count(tmp_path, sections):
     assert _fingerprint(tmp_path, TABLE, **sections) == _fingerprint(tmp_path, TABLE)
+
+
+VALIDATOR = """\
+from pydantic import BaseModel, field_validator
+
+
+class Row(BaseModel):
+    id: int
+
+    @field_validator("id")
+    @classmethod
+    def even(cls, value):
+        assert value % 2 == 0  # or not
+        return value
+"""
+OF_0_1 = "bed9dc8a2d41dfa3"
+"""What version 0.1 kept of that model."""
+
+
+def test_what_version_0_1_extracted_with_a_validator_is_not_stale(tmp_path):
+    table = {"table_name": "orders", "schema": "rows.py:Row"}
+    (tmp_path / "rows.py").write_text(VALIDATOR)
+    present = _fingerprint(tmp_path, table)
+    kept = kept_fingerprint(present, policies=frozenset())
+    before = re.sub(r"schema=\w+", f"schema={OF_0_1}", kept)
+    assert before != kept
+    assert changed_aspects(before, present) == ()
+    assert "0.1" not in kept
+    (tmp_path / "rows.py").write_text(VALIDATOR.replace("== 0", "== 1"))
+    assert changed_aspects(before, _fingerprint(tmp_path, table)) == ("schema",)
+    assert changed_aspects(kept, _fingerprint(tmp_path, table)) == ("schema",)
+    (tmp_path / "rows.py").write_text(VALIDATOR.replace('"id"', "'id'").replace("  # or not", ""))
+    assert changed_aspects(kept, _fingerprint(tmp_path, table)) == ()

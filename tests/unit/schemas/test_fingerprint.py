@@ -26,6 +26,7 @@ from pydantic import (
 from statekeeper.model.schema import ColumnRule, SchemaRef
 from statekeeper.schemas.inline import inline_model
 from statekeeper.schemas.models import load_model, model_fingerprint
+from statekeeper.schemas.syntax import syntax_of
 
 
 class Level(enum.IntEnum):
@@ -198,3 +199,84 @@ def test_what_a_validator_uses_of_files_beside_its_own_counts(tmp_path, old, new
 )
 def test_what_no_validator_uses_does_not_count(tmp_path, old, new):
     assert written(tmp_path, VALIDATED) == written(tmp_path, VALIDATED.replace(old, new))
+
+
+REFORMATTED = '''
+import re
+from decimal import Decimal
+from common_rules import LIMIT, is_known
+from pydantic import BaseModel, field_validator, model_validator
+
+ALLOWED = {"a", "b"}
+PATTERN = re.compile("x+")
+
+
+def helper(value): return deeper(value)
+
+
+def deeper(value):
+    """Whether it is one of those."""
+    return (value
+            in ALLOWED)
+
+
+class Row(BaseModel):
+    """A row."""
+
+    a: str
+    b: int
+
+    @field_validator('a')
+    @classmethod
+    def known(cls, value):
+        # What is not known is refused.
+        if (
+            not helper(value)
+            or PATTERN.match(value)
+            or not is_known(value)
+        ):
+            raise ValueError('unknown')
+        return value
+
+    @model_validator(mode='after')
+    def whole(self):
+        """Looks at all."""
+        assert self.limit() < LIMIT  # no more
+        return self
+
+    def limit(self): return 7
+'''
+LAMBDAS = """
+from typing import Annotated
+from pydantic import AfterValidator, BaseModel
+
+class Row(BaseModel):
+    a: Annotated[str, AfterValidator(lambda value: value.strip())]
+    b: Annotated[int, AfterValidator(lambda value: abs(value))] = 1
+"""
+
+
+def test_how_a_validator_is_written_does_not_count(tmp_path):
+    assert written(tmp_path, VALIDATED) == written(tmp_path, REFORMATTED, COMMON.replace("'", '"') + "# the end\n")
+
+
+def test_how_a_lambda_is_written_does_not_count(tmp_path):
+    spread = LAMBDAS.replace(
+        "lambda value: value.strip()", "\n        lambda  value: (  # of its blanks\n  value.strip())"
+    )
+    assert written(tmp_path, LAMBDAS) == written(tmp_path, spread)
+    assert written(tmp_path, LAMBDAS) != written(tmp_path, LAMBDAS.replace("abs(value)", "-value"))
+
+
+def test_a_syntax_tree_is_told_alike_by_every_version_of_python():
+    def checked(value: str, *, limit: int = 5) -> str:
+        """Documented."""
+        return f"{value!r}"[:limit]
+
+    assert syntax_of(checked) == (
+        "FunctionDef(args=arguments(args=[arg(annotation=Name(id='str'), arg='value')], "
+        "kw_defaults=[Constant(value=5)], kwonlyargs=[arg(annotation=Name(id='int'), arg='limit')]), "
+        "body=[Return(value=Subscript(slice=Slice(upper=Name(id='limit')), "
+        "value=JoinedStr(values=[FormattedValue(conversion=114, value=Name(id='value'))])))], name='checked', "
+        "returns=Name(id='str'))"
+    )
