@@ -10,6 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.unit.dying_disk import Died, DyingDisk
+from tests.unit.small_shop import Shop
+
 pytestmark = pytest.mark.spark
 
 REFUSED = {
@@ -59,3 +62,23 @@ def test_spark_reads_what_no_rule_names(spark, tmp_path):
     (row,) = spark.read.parquet(str(tmp_path / "file.parquet")).collect()
     assert len(row) == READ.num_columns
     assert row["uint64"] == 2**64 - 1
+
+
+def test_spark_meets_published_rows_alone_and_reads_quarantined_rows_by_their_folder(spark, tmp_path):
+    shop = Shop(tmp_path)
+    table = {
+        "table_name": "orders",
+        "columns": {"id": {"type": "int"}, "amount": {"type": "int", "ge": 0}},
+        "on_violation": "quarantine",
+        "chunking": {"strategy": "rowid", "target_rows": 50},
+    }
+    shop.execute("create table orders as select i as id, i - 5 as amount from range(100) r(i)")
+    shop.run(table)
+    with pytest.raises(Died):  # with everything staged
+        shop.run(table, disk=DyingDisk("publish"), is_forced=True)
+    everywhere = spark.read.option("recursiveFileLookup", "true").option("pathGlobFilter", "*.parquet")
+    assert everywhere.parquet(str(shop.folder / "data")).count() == 95
+    assert spark.read.parquet(f"{shop.layout().folder}/*.parquet").count() == 95
+    quarantine = shop.metadata().validation.quarantine.name
+    assert spark.read.parquet(str(shop.layout().folder / quarantine)).count() == 5
+    assert spark.read.parquet(str(shop.layout().quarantine_folder)).select("statekeeper_row").count() >= 5

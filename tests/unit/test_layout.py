@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from statekeeper.errors import UsageError
 from statekeeper.layout import (
     ExtractionLayout,
+    activity_folder,
     check_run_id,
     kept_part_name,
     manifest_file,
+    manifest_lock,
     rejected_part_name,
     rejects_name,
     run_snapshots_folder,
@@ -50,7 +52,8 @@ def _paths(run_id: str) -> set[Path]:
         for path in (layout.generation, layout.quarantine, layout.violating_rows, layout.aside)
     ]
     assert layout.swap is not None
-    of_run = [manifest_file(BASE, run_id), spark_mailbox(BASE, run_id, "token"), layout.swap]
+    of_run = [manifest_file(BASE, run_id), manifest_lock(BASE, run_id), activity_folder(BASE, run_id), layout.swap]
+    of_run += [spark_mailbox(BASE, run_id, "token"), temp_file(manifest_file(BASE, run_id), "0")]
     of_run += [run_snapshots_folder(BASE, run_id, "shop"), run_snapshots_folder(BASE, run_id, "shop").parent]
     damaged = layout.state.with_name(f"{layout.state.name}.damaged-20260106T120000")
     return {*layout.names, layout.strangers, damaged, *leases, *temps, *slots, *of_plans, *of_run}
