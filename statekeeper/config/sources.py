@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 from pydantic import Field
 
 from statekeeper.config.chunking import ChunkingStrategy
-from statekeeper.config.oracle_source import FractionUnit, OracleSource, SnapshotMode
+from statekeeper.config.oracle_source import FractionUnit, OracleSource, RowArchival, SnapshotMode
 from statekeeper.config.root import expanded
 from statekeeper.config.section import FilePath
 from statekeeper.config.source_section import SnapshotScope, SourceSection
@@ -39,6 +39,7 @@ __all__ = [
     "DuckDBSource",
     "FractionUnit",
     "OracleSource",
+    "RowArchival",
     "SnapshotMode",
     "SnapshotScope",
     "SourceConfig",

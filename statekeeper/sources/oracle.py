@@ -35,6 +35,7 @@ from statekeeper.sources.oracle_types import (
     has_zone_offset,
     type_rule,
 )
+from statekeeper.sources.oracle_unseen import unseen_parts
 from statekeeper.sources.oracle_window import window_condition
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
 from statekeeper.sources.sql import Sql, all_of, quoted
@@ -105,7 +106,8 @@ class OracleSession:
         )
         with self._looking_at(snapshot):
             plan = plan_chunks(cut, policy)
-        return plan.model_copy(update={"relation_state": table_state(self._connection, source)})
+        notes = (*plan.notes, *unseen_parts(self._connection, source, self._config))
+        return plan.model_copy(update={"notes": notes, "relation_state": table_state(self._connection, source)})
 
     def count(self, reading: Reading) -> SourceCount:
         self._connection.act(f"{reading.relation.label} count")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from statekeeper.config.sources import OracleSource, SnapshotMode
 from statekeeper.sources.oracle_connection import Connection
 from statekeeper.sources.oracle_relation import RelationKind, Source
+from statekeeper.sources.oracle_unseen import unseen_parts
 from statekeeper.sources.sql import Bind, Sql
 
 _WHAT = "privileges cannot be looked at"
@@ -20,7 +21,12 @@ _UNICODE = frozenset({"AL32UTF8", "UTF8"})
 
 def advise(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
     """What should be known about reading `source`, a sentence each."""
-    return (*_grants(connection, source, config), *_masks(connection, source), *_characters(connection))
+    return (
+        *_grants(connection, source, config),
+        *_masks(connection, source),
+        *unseen_parts(connection, source, config),
+        *_characters(connection),
+    )
 
 
 def _may(connection: Connection, sql: str) -> bool:

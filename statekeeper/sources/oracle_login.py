@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import oracledb
 
+from statekeeper.config.sources import RowArchival
 from statekeeper.errors import SourceUnreachable
 from statekeeper.sources.sql import Sql
 from statekeeper.sources.statement_log import record_statement
@@ -44,6 +45,9 @@ class Handle(oracledb.Connection):
     def cursor(self, scrollable: bool = False, handle: Any = None) -> oracledb.Cursor:  # noqa: FBT001, FBT002 - the driver's signature
         self.newest_cursor = super().cursor(scrollable=scrollable, handle=handle)
         return self.newest_cursor
+
+
+ARCHIVED_TOO = "ALTER SESSION SET ROW ARCHIVAL VISIBILITY = ALL"
 
 
 def log_in(config: OracleSource) -> Handle:
@@ -102,13 +106,17 @@ def _connected(config: OracleSource) -> Handle:
     try:
         handle.module = MODULE
         with handle.cursor() as cursor:
-            for setting in SETTINGS:
+            for setting in _settings(config):
                 record_statement(Sql(setting))
                 cursor.execute(setting)
     except BaseException:
         close_handle(handle)
         raise
     return handle
+
+
+def _settings(config: OracleSource) -> tuple[str, ...]:
+    return (*SETTINGS, ARCHIVED_TOO) if config.row_archival is RowArchival.VISIBLE else SETTINGS
 
 
 def close_handle(handle: oracledb.Connection) -> None:

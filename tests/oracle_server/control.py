@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection as Pipe
 from multiprocessing.connection import Listener as PipeListener
 from typing import Any
@@ -220,6 +221,15 @@ class Controller:
     def change_ddl(self, schema: str, name: str, *, moved: bool = False) -> None:
         """Reads of this table at an older SCN get ORA-01466; `moved` gives it new segments too."""
         self.database.tables.touch_ddl(self._table(schema, name), new_segments=moved)
+
+    def hide_column(self, schema: str, name: str, column: str) -> None:
+        """INVISIBLE, as ORA_ARCHIVE_STATE always is: a column that only those who name it see."""
+        table = self._table(schema, name)
+        table.columns = [replace(one, hidden=one.hidden or one.name == column) for one in table.columns]
+
+    def set_view_calls(self, schema: str, name: str, calls: list[tuple[str, str, str]]) -> None:
+        """The PL/SQL that a view calls, as owner, name and type: the dictionary knows it, the server runs none."""
+        self.database.tables.views[schema, name].calls = calls
 
     def set_ddl_settles(self, seconds: float) -> None:
         """For how long after a DDL readers at an SCN get ORA-01466."""

@@ -238,6 +238,9 @@ class Session:
         if scn is not None and translator.first_scn is None:
             translator.first_scn = scn
         sql = self.database.tables.scan(table, scn)
+        archive = next((c for c in table.columns if c.name == "ORA_ARCHIVE_STATE"), None)
+        if archive is not None and self.settings.get("VISIBILITY") != "ALL":
+            sql += f" AND {archive.stored} = '0'"
         partition = partition_of(node)
         if partition is not None:
             segment = next((s for s in table.segments if s.partition == partition), None)

@@ -22,6 +22,19 @@ def _views(session: Session) -> Iterator[View]:
             yield stored
 
 
+@view(
+    "ALL_DEPENDENCIES DBA_DEPENDENCIES USER_DEPENDENCIES",
+    "OWNER NAME TYPE REFERENCED_OWNER REFERENCED_NAME REFERENCED_TYPE",
+)
+def _dependencies(session: Session) -> Iterator[Row]:
+    for stored in _views(session):
+        for owner, name, kind in stored.calls:
+            yield {
+                "OWNER": stored.schema, "NAME": stored.name, "TYPE": "VIEW", "REFERENCED_OWNER": owner,
+                "REFERENCED_NAME": name, "REFERENCED_TYPE": kind,
+            }  # fmt: skip
+
+
 @view("DUAL", "DUMMY")
 def _dual(_: Session) -> Iterator[Row]:
     yield {"DUMMY": "X"}
@@ -85,7 +98,8 @@ def _all_tab_columns(session: Session) -> Iterator[Row]:
                 **column.type.in_dictionary(), "NULLABLE": "Y" if column.nullable else "N",
                 "COLUMN_ID": None if column.hidden else shown, "DATA_DEFAULT": column.default,
                 "HIDDEN_COLUMN": "YES" if column.hidden else "NO", "VIRTUAL_COLUMN": "NO",
-                "INTERNAL_COLUMN_ID": number, "USER_GENERATED": "YES", "IDENTITY_COLUMN": "NO",
+                "INTERNAL_COLUMN_ID": number,
+                "USER_GENERATED": "NO" if column.name == "ORA_ARCHIVE_STATE" else "YES", "IDENTITY_COLUMN": "NO",
             }  # fmt: skip
 
 

@@ -126,6 +126,7 @@ class View:
     object_id: int
     created_scn: int
     columns: list[Column] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)  # owner, name and type of PL/SQL in it
     ddl_time: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.UTC))
 
 

@@ -1,0 +1,54 @@
+"""What Oracle leaves out without a word is said, or read on request."""
+
+from __future__ import annotations
+
+import pytest
+
+from statekeeper.report import Outcome
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"T": "t"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        server.create_table(
+            "T",
+            "LEDGER",
+            [("ID", "NUMBER(9)"), ("SECRET", "VARCHAR2(5)"), ("ORA_ARCHIVE_STATE", "VARCHAR2(10)")],
+            [(1, "a", "0"), (2, "b", "1"), (3, "c", "0")],
+        )
+        for column in ("SECRET", "ORA_ARCHIVE_STATE"):
+            server.hide_column("T", "LEDGER", column)
+        server.sql("CREATE VIEW T.RATED AS SELECT ID FROM T.LEDGER")
+        server.set_view_calls("T", "RATED", [("T", "RATE_OF", "FUNCTION"), ("SYS", "STANDARD", "PACKAGE")])
+        yield server
+
+
+def told(lake: Lake, *arguments: str) -> str:
+    done = lake.command(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.parametrize("command", [("plan",), ("check", "--connect"), ("run", "--date", "2026-01-06")])
+def test_what_is_not_read_is_said_when_a_plan_is_made_and_by_check(server, tmp_path, command):
+    lake = Lake(tmp_path, server)
+    lake.configure({"schema_name": "T", "table_name": "LEDGER"}, {"schema_name": "T", "table_name": "RATED"})
+    said = told(lake, command[0], "ora.yml", *command[1:])
+    assert "archived rows are not read" in said
+    assert "row_archival: visible" in said
+    assert "invisible columns are not read (SECRET)" in said
+    assert "calls PL/SQL (T.RATE_OF)" in said
+    assert "STANDARD" not in said
+
+
+@pytest.mark.parametrize(("source", "ids"), [({}, [1, 3]), ({"row_archival": "visible"}, [1, 2, 3])])
+def test_archived_rows_are_read_on_request(server, tmp_path, source, ids):
+    lake = Lake(tmp_path, server)
+    lake.configure({"schema_name": "T", "table_name": "LEDGER"}, source=source)
+    (table,) = lake.run().tables
+    assert table.outcome is Outcome.COMPLETED, table.reason
+    assert sorted(lake.published("LEDGER").column("ID").to_pylist()) == ids
+    assert lake.published("LEDGER").column_names == ["ID"]
