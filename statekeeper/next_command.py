@@ -89,6 +89,10 @@ class RunCommands:
             return command("status", *self._known_run)
         return self._again("status", in_python="")
 
+    def watch(self) -> str:
+        """Shows how the run stands, again and again while it is running."""
+        return f"{self.status()} --watch"
+
     def reset(self, *, table: str | None = None) -> str:
         """Lets a table begin anew, or every table that failed."""
         if self.config is None:

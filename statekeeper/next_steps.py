@@ -37,19 +37,21 @@ def next_steps(
     left = [standing for standing in tables if not standing.is_complete]
     stale = _of_stale([standing.key for standing in tables if standing.is_stale], commands)
     if not left:
-        return (*stale, NextStep(command=commands.verify(), when="to check again what is published"))
+        return (*stale, NextStep(command=commands.verify(), when="to verify what is published"))
     if is_running:
-        return (NextStep(command=commands.status(), when="to see how it goes on"),)
+        return (NextStep(command=commands.watch(), when="to follow it"),)
     damaged = [standing.key for standing in left if standing.failure is FailureKind.STATE_DAMAGED]
     invalid = [standing.key for standing in left if standing.failure is FailureKind.VALIDATION]
-    steps = [NextStep(command=commands.reset(table=key), when="to give up its damaged state") for key in damaged]
+    steps = [NextStep(command=commands.reset(table=key), when="to reset its damaged state file") for key in damaged]
     if len(invalid) < len(left):
         steps.append(NextStep(command=commands.resume()))
     if len(invalid) > _MOST_NAMED:
-        steps.append(NextStep(command=commands.reset(), when="once rows and models agree, to read the tables again"))
+        steps.append(NextStep(command=commands.reset(), when="after the rows or the models are fixed"))
         steps.append(NextStep(command=commands.resume(), when="after that"))
     else:
-        steps += [NextStep(command=commands.force(table=key), when="once rows and model agree") for key in invalid]
+        steps += [
+            NextStep(command=commands.force(table=key), when="after the rows or the model are fixed") for key in invalid
+        ]
     return (*steps, *stale)
 
 

@@ -92,7 +92,7 @@ class RunReport(Frozen):
     def with_left(self, tables: Iterable[TableRef], next_steps: tuple[NextStep, ...]) -> Self:
         """With the tables of the run that are not complete and were not worked on: it must not be called complete."""
         known = {table.table for table in self.tables}
-        reason = "it is of this run, is not complete, and was not asked for now"
+        reason = "part of this run, not complete, and not requested now"
         left = [TableReport(table=each, outcome=Outcome.PENDING, reason=reason) for each in tables if each not in known]
         if not left:
             return self

@@ -105,7 +105,7 @@ class RunStart:
         apart = hashlib.sha256(str(mine.path.resolve()).encode()).hexdigest()[:6]
         commands = replace(self.commands, run_id=f"{self.run_id}-{apart}")
         raise UsageError(
-            f"{self.config_path} and {earlier.config_path} have one pipeline name and one base_path: "
+            f"{self.config_path} and {earlier.config_path} have the same pipeline name and base_path: "
             f"the run {self.run_id} under {earlier.base_path} is that of {earlier.config_path}",
             hint="give one of the two another `pipeline:` or `base_path:`, or this run a name of its own: "
             f"{quoted(commands.run())}",

@@ -152,11 +152,11 @@ def _process(process: ProcessStatus) -> str:
     where = f"process {process.pid} on {process.host}"
     match process.liveness:
         case "alive":
-            return f"{where} is at work on it" + (f" since {_moment(process.since)}" if process.since else "")
+            return f"running: {where}" + (f" since {_moment(process.since)}" if process.since else "")
         case "dead":
-            return f"{where} is gone: it ended without a word"
+            return f"not running: {where} ended without finishing (it was killed, or the machine restarted)"
         case "unknown":
-            return f"{where} may be at work on it: it is on another machine, and cannot be seen from here"
+            return f"perhaps running: {where}, which is another machine and cannot be checked from here"
         case _ as never:
             assert_never(never)
 

@@ -31,6 +31,7 @@ def test_run_with_the_default_id_is_named_by_its_date():
     assert commands.run() == "statekeeper run shop.yml --date 2026-01-06"
     assert commands.resume() == "statekeeper resume shop.yml --date 2026-01-06"
     assert commands.status() == "statekeeper status shop.yml --date 2026-01-06"
+    assert commands.watch() == "statekeeper status shop.yml --date 2026-01-06 --watch"
     assert commands.verify() == "statekeeper verify shop.yml --date 2026-01-06"
     assert commands.reset() == "statekeeper reset shop.yml --date 2026-01-06 --failed"
     assert commands.reset(table="shop.orders") == "statekeeper reset shop.yml --date 2026-01-06 --table shop.orders"

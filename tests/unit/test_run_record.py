@@ -155,7 +155,7 @@ class TestTablesOfTheConfig:
         _add_table()
         code, out, _ = _cli(capsys, "statekeeper resume --no-progress")
         assert code == 1
-        assert "shop.parcels: pending: it is of this run, is not complete, and was not asked for now" in out
+        assert "shop.parcels: pending: part of this run, not complete, and not requested now" in out
         assert out.splitlines()[-1] == "next: statekeeper resume shop.yml --date 2026-01-06"
         assert "parcels" not in {table.table_name for table in _manifest().tables}
 
@@ -228,7 +228,7 @@ class TestTwoConfigs:
         _extractor().run()
         Path("other.yml").write_text(self.OTHER)
         with pytest.raises(
-            UsageError, match=r"other\.yml and .*shop\.yml have one pipeline name and one base_path"
+            UsageError, match=r"other\.yml and .*shop\.yml have the same pipeline name and base_path"
         ) as caught:
             _extractor("other.yml").run()
         assert _states(_extractor().status()) == {"orders": "complete", "customers": "complete"}

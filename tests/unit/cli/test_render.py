@@ -278,9 +278,9 @@ def test_status_shows_every_table_where_they_fit_and_in_a_pipe_failures_first(mo
 
 def test_status_says_who_is_at_work_and_what_to_type_next() -> None:
     assert _text(render.show_status, _status_of({"pending": 1})).splitlines()[-5:] == [
-        "process 4711 on db1 is at work on it since 2026-01-06 12:00:00 UTC",
-        "process 4712 on db1 is gone: it ended without a word",
-        "process 4713 on db2 may be at work on it: it is on another machine, and cannot be seen from here",
+        "running: process 4711 on db1 since 2026-01-06 12:00:00 UTC",
+        "not running: process 4712 on db1 ended without finishing (it was killed, or the machine restarted)",
+        "perhaps running: process 4713 on db2, which is another machine and cannot be checked from here",
         f"next: {RESUME}",
         "next, to begin anew: statekeeper reset",
     ]
