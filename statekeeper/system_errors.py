@@ -32,6 +32,10 @@ _HINTS = {
 }
 
 
+_NO_THREAD = "can't start new thread"
+"""What Python says where the system allows no further thread."""
+
+
 def storage_error(error: OSError, path: Path, action: str) -> StorageError:
     """The system's refusal of `action`, a verb, on `path`; its code is the error's name."""
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
@@ -49,8 +53,10 @@ def hint_for(number: int, folder: str) -> str:
 
 def recognised(error: Exception) -> StatekeeperError | None:
     """What the system refused, where that is what the error says; None for every other error."""
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _tells_of_memory(error):
         return OutOfMemory("a process of statekeeper ran out of memory", hint=MEMORY_HINT)
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        error = OSError(errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: a thread cannot be started")
     if not isinstance(error, OSError):
         return None
     if isinstance(error.filename, str | bytes):
@@ -60,6 +66,13 @@ def recognised(error: Exception) -> StatekeeperError | None:
     return StorageError(
         f"the system refused: {error.strerror or error} ({code})",
         discreet=f"the system refused: {error.strerror} ({code})" if error.strerror else f"the system refused ({code})",
-        hint="look at the system log and the limits of the process (ulimit -a), then run again",
+        hint="look at the limits of the process (ulimit -a) and the system log, then run again",
         code=code,
     )
+
+
+def _tells_of_memory(error: Exception) -> bool:
+    """Whether a library, or the loader of one, found no memory: each says so in its own way."""
+    if isinstance(error, ImportError):
+        return any(words in str(error) for words in ("failed to map segment", "annot allocate memory"))
+    return type(error).__name__ == "OutOfMemoryException"  # DuckDB's, where no statement says what it was about

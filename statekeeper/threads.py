@@ -7,11 +7,16 @@ may take long, has threads of its own, so that no step waits for it; engines giv
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import ParamSpec, Self, TypeVar
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 Value = TypeVar("Value")
@@ -21,18 +26,30 @@ _MOST_ON_DISK = 16
 
 
 class BlockingPool:
-    """Threads for blocking steps; `most` is how many steps are done at once."""
+    """Threads for blocking steps; `most` is how many steps are done at once.
+
+    Threads are started as they are needed. Where the system allows no further one, those that are there do all of it.
+    """
 
     def __init__(self, most: int, name: str) -> None:
-        self._pool = ThreadPoolExecutor(most, f"statekeeper-{name}")
+        self._most = most
+        self._name = name
+        self._steps: SimpleQueue[_Step | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = threading.Semaphore(0)
 
     async def do(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
         """The result of `step`, done in a thread.
 
         A thread cannot be stopped: a cancelled caller is cancelled once its step has ended, or at once where no thread
         has begun it. So what a step has begun to write is whole, and nothing else is done for its caller meanwhile.
+
+        Raises:
+            OSError: the system allows no thread at all (EAGAIN); else what the step raises.
         """
-        future = self._pool.submit(step, *arguments, **options)
+        self._need_thread()
+        future: Future[Value] = Future()
+        self._steps.put(_Step(future, partial(step, *arguments, **options)))
         ended = asyncio.wrap_future(future)
         try:
             return await asyncio.shield(ended)
@@ -45,7 +62,43 @@ class BlockingPool:
 
     def close(self) -> None:
         """End the threads. Every step has ended, since its caller has waited for it."""
-        self._pool.shutdown()
+        for _ in self._threads:
+            self._steps.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _need_thread(self) -> None:
+        if self._idle.acquire(blocking=False) or len(self._threads) >= self._most:
+            return
+        thread = threading.Thread(target=self._work, name=f"statekeeper-{self._name}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                raise OSError(errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: a thread cannot be started") from error
+        else:
+            self._threads.append(thread)
+
+    def _work(self) -> None:
+        while (step := self._steps.get()) is not None:
+            step.do()
+            self._idle.release()
+
+
+@dataclass(frozen=True)
+class _Step:
+    future: Future[Any]
+    work: Callable[[], Any]
+
+    def do(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            result = self.work()
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the step is waited for
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(result)
 
 
 @dataclass(frozen=True)

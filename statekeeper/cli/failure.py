@@ -18,6 +18,7 @@ import click
 from statekeeper.errors import StatekeeperError
 from statekeeper.logs import Redactor
 from statekeeper.printable import PrintableStream
+from statekeeper.system_errors import recognised
 
 _INTERRUPTED = 130
 _LONGEST_LINE = 4000
@@ -47,6 +48,8 @@ def explain(error: BaseException, *, stream: TextIO, redactor: Redactor, environ
         case BrokenPipeError():
             _give_up_output()
             return 1
+        case Exception() if (known := recognised(error)) is not None:
+            return explain(known, stream=stream, redactor=redactor, environ={})
         case _:
             where = _keep_traceback(error, redactor)
             told.write(_clipped(redactor(f"error: this is a defect of statekeeper: {type(error).__name__}: {error}\n")))

@@ -32,6 +32,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+from statekeeper.system_errors import recognised
+
 IDLE_SECONDS = 60.0
 NUMBER = struct.Struct("=i")
 """A process id or an exit code, as it is written; a negative process id is the error number of a failed fork."""
@@ -77,10 +79,12 @@ def send(control: int, request: Preload | Fork, descriptors: Iterable[int] = ())
 def serve(host: int, modules: Iterable[str]) -> NoReturn:
     """The life of the server; the socket is its standard input, `host` the process that started it."""
     gc.disable()
-    server = _Server(_only_descriptor(), host)
-    server.preload(modules)
     try:
+        server = _Server(_only_descriptor(), host)
+        server.preload(modules)
         server.serve()
+    except (OSError, MemoryError):
+        pass  # the host notices that it is gone, and says so with the first worker that it needs
     finally:
         # At once: taking Arrow and the drivers down piece by piece would keep whoever reads our output waiting.
         os._exit(0)
@@ -188,8 +192,9 @@ class _Server:
             main: WorkerMain = getattr(importlib.import_module(request.module), request.name)
             main(Connection(pipe), reins, request.memory_limit)
             code = 0
-        except BaseException:  # noqa: BLE001 - nothing of the server may go on in its child
-            traceback.print_exc()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host only sees that the worker ended
+            known = recognised(error)
+            sys.stderr.write(f"a worker process ended: {known.message}\n" if known else traceback.format_exc())
         finally:
             with suppress(Exception):
                 sys.stdout.flush()

@@ -163,6 +163,8 @@ class LocalEngine:
             running = self._queued.pop(waiting)
             try:
                 self._start(running)
+            except (OSError, RuntimeError) as error:  # Python says so where no further thread may be started
+                self._go_without(running, error)
             except Exception as error:  # noqa: BLE001 - its caller waits for this future and hears of nothing else
                 running.end(_not_started(running.job, error))
 
@@ -233,7 +235,9 @@ class LocalEngine:
                 self._settle(worker, news)
             case NotStarted(error=error):
                 self._bury(worker)
-                self._go_without(worker, error)
+                if worker.running:
+                    self._go_without(worker.running, error)
+                self._dispatch()
             case Ended(exit_code=code):
                 self._bury(worker)
                 self._mourn(worker, code)
@@ -251,16 +255,14 @@ class LocalEngine:
         if not self._workers:
             self._all_gone.set()
 
-    def _go_without(self, worker: _Worker, error: OSError) -> None:
-        """A worker could not be started: those that are there go on without it; without any, its job fails."""
-        if self._workers and worker.running:
-            _LOG.warning("going on with %d worker processes; a further one cannot be started: %s",
-                         len(self._workers), error)  # fmt: skip
-            self._workers_most = len(self._workers)
-            self._put_back(worker.running)
-        elif worker.running:
-            worker.running.end(_not_started(worker.running.job, error))
-        self._dispatch()
+    def _go_without(self, running: _Running, error: OSError | RuntimeError) -> None:
+        """A worker could not be started: those that are there do its job; without any, it fails."""
+        if not self._workers:
+            running.end(_not_started(running.job, error))
+            return
+        self._workers_most = len(self._workers)
+        _LOG.warning("going on with %d worker processes: %s", self._workers_most, _not_started(running.job, error))
+        self._put_back(running)
 
     def _mourn(self, worker: _Worker, code: int | None) -> None:
         """A worker has ended: a job that it had not begun goes to another, one that it had is lost."""
