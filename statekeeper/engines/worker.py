@@ -105,7 +105,7 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
     sessions.close_all()
 
 
-LIMITS = "look at the limits of processes and open files (ulimit -u, ulimit -n), or lower execution.workers"
+LIMITS = "look at the limits of processes, open files and memory (ulimit -u, -n, -v), or lower execution.workers"
 
 
 class _Reins:
