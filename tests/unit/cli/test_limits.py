@@ -54,7 +54,7 @@ def _run(shop, *program, limits=()):
         [sys.executable, *program, "run", "shop.yml"],
         cwd=shop,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        preexec_fn=limit,  # noqa: PLW1509 - it only sets limits
+        preexec_fn=limit,
         capture_output=True,
         text=True,
         timeout=100,
