@@ -39,7 +39,7 @@ from statekeeper.report import RunReport
 from statekeeper.reporting import LogReporter, Reporter
 from statekeeper.runner import Interruption, RunIdentity, Runner, hand_on
 from statekeeper.schemas.differences import DiffReport
-from statekeeper.status import read_status, unfinished_tables
+from statekeeper.status import read_status, require_output_of_earlier_runs, unfinished_tables
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.manifest import load_manifest
 from statekeeper.store.probe import disk_under
@@ -241,6 +241,7 @@ class StatefulDataExtractor(DataExtractor):
     ) -> Self:
         """The extractor of a pipeline that was loaded from the configuration file `path`; see `from_config`."""
         chosen = {"engine": EngineKind(engine) if engine else None, "workers": workers}
+        require_output_of_earlier_runs(pipeline, Path(expanded(str(path))), Path.cwd())
         execution = pipeline.execution.model_copy(update={key: value for key, value in chosen.items() if value})
         pipeline = dataclasses.replace(pipeline, execution=execution)
         identity = _identity(

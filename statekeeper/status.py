@@ -14,14 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
 from statekeeper import layout
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import outline_of
-from statekeeper.errors import FailureKind, StateDamaged, UsageError
+from statekeeper.config.root import expanded
+from statekeeper.errors import ConfigError, FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.manifest import (
@@ -45,6 +46,9 @@ from statekeeper.store.activity import load_activities
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document
+
+if TYPE_CHECKING:
+    from statekeeper.config.extraction import Pipeline
 
 _RECEIPT_NAME = re.compile(r"^chunk-\d{5,}\.json$")
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
@@ -110,6 +114,36 @@ def find_run(
     if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
         raise UsageError(f"the run {run_id!r} is of {of}, and not of {day}", hint="leave out --date, or --run-id")
     return RunLocation(base_path=base_path, run_id=wanted)
+
+
+def require_output_of_earlier_runs(pipeline: Pipeline, config: Path, cwd: Path) -> None:
+    """Refuse a config whose runs lie where version 0.1 began its relative paths: at the working directory.
+
+    Elsewhere than there, everything would be extracted anew.
+
+    Raises:
+        ConfigError: its paths start elsewhere now, and the config does not say that they should.
+    """
+    former, present = cwd / expanded(pipeline.written_output.base_path), pipeline.base_path.absolute()
+    if pipeline.is_root_named or former == present or not _has_run_of(config, former):
+        return
+    there, here = (os.path.relpath(folder, config.resolve().parent) for folder in (cwd, pipeline.root))
+    raise ConfigError(
+        f"{config}: its earlier runs are in {former}, and its relative paths start at {pipeline.root} now: everything "
+        f"would be extracted anew to {present}",
+        hint=f"write `root: {there}` into it to go on with them, or `root: {here}` to extract anew",
+    )
+
+
+def _has_run_of(config: Path, base_path: Path) -> bool:
+    for path in _manifests(base_path):
+        try:
+            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
+        except (OSError, StateDamaged):
+            continue
+        if manifest.config_path is not None and Path(manifest.config_path).resolve() == config.resolve():
+            return True
+    return False
 
 
 def last_run(cwd: Path) -> LastRun | None:

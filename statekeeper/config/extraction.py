@@ -115,7 +115,8 @@ class Pipeline:
     that relative paths start at, also that of `written_output`. `fingerprint` is the SHA-256 of the files' text, before
     references are filled in. `in_commands` is what came from the environment into hooks: it may be secret, and what a
     hook says of itself is shown without it. `further_secrets` came from secret scopes, or are settings of Spark.
-    `unset` says of each reference that was left as it is written what is not set.
+    `unset` says of each reference that was left as it is written what is not set; `is_root_named` that the
+    configuration itself, or the caller, says what its root is.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Pipeline:
     in_commands: tuple[str, ...] = field(default=(), repr=False)
     further_secrets: tuple[SecretStr, ...] = field(default=(), repr=False)
     unset: tuple[str, ...] = ()
+    is_root_named: bool = False
 
     @property
     def private_tables(self) -> frozenset[str]:

@@ -64,15 +64,16 @@ def load_pipeline(
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
     if unset is Unset.LEAVE:
         config = config.leaving_unset()
-    root, problems = root_of(config.document, path, otherwise=root)
-    return _pipeline(
+    found, problems = root_of(config.document, path, otherwise=root)
+    pipeline = _pipeline(
         replace(config, problems=(*config.problems, *problems)),
         tables,
-        root=root,
+        root=found,
         path=str(path),
         tables_path=str(tables_path) if tables_path else None,
         fingerprint=digest.hexdigest(),
     )
+    return replace(pipeline, is_root_named=root is not None or config.document.has(("root",)))
 
 
 def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract", root: Path | None = None) -> Pipeline:

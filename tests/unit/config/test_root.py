@@ -143,6 +143,25 @@ class TestFromAnywhere:
         extractor = StatefulDataExtractor.from_config("../configs/shop.yml", environ={})
         assert extractor._runner_of([{"table_name": "orders"}], "2026-01-06", None).pipeline.root == project
 
+    def test_a_config_that_version_0_1_ran_from_elsewhere_is_not_extracted_anew_unsaid(
+        self, project: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        config, elsewhere = project / "configs" / "shop.yml", project / "elsewhere"
+        (elsewhere / "schemas").symlink_to(project / "schemas")
+        monkeypatch.chdir(elsewhere)
+        (elsewhere / "db").symlink_to(project / "db")
+        config.write_text("root: ../elsewhere\n" + CONFIG)
+        assert _run(config) is Outcome.COMPLETED  # as version 0.1 did without the key
+        config.write_text(CONFIG)
+        with pytest.raises(ConfigError, match=r"its earlier runs are in .*/elsewhere/lake") as caught:
+            StatefulDataExtractor.from_config(config, environ={})
+        assert caught.value.hint == (
+            "write `root: ../elsewhere` into it to go on with them, or `root: ..` to extract anew"
+        )
+        for root in ("../elsewhere", ".."):
+            config.write_text(f"root: {root}\n" + CONFIG)
+            assert StatefulDataExtractor.from_config(config, environ={}).base_path
+
     def test_in_the_root_itself_paths_are_shown_as_they_are_written(
         self, project: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
