@@ -14,19 +14,26 @@ from statekeeper.model.manifest import NextStep
 from statekeeper.next_command import RunCommands
 
 _MOST_NAMED = 3
+_READ_AGAIN = {
+    FailureKind.VALIDATION: "after the rows or the model are fixed",
+    FailureKind.SNAPSHOT_LOST: "to read it at a new snapshot",
+}
+"""What going on from where the table is cannot mend, and when to read the table again."""
 
 
 @dataclass(frozen=True)
 class Standing:
     """One table: complete, or why not; `failure` is None where it is only unfinished.
 
-    One that `is_stale` is complete, and its configuration has changed since.
+    One that `is_stale` is complete, and its configuration has changed since. One that `has_run_snapshot` is read at a
+    new snapshot only together with all tables of the run.
     """
 
     key: str
     is_complete: bool
     failure: FailureKind | None = None
     is_stale: bool = False
+    has_run_snapshot: bool = False
 
 
 def next_steps(
@@ -41,18 +48,24 @@ def next_steps(
     if is_running:
         return (NextStep(command=commands.watch(), when="to follow it"),)
     damaged = [standing.key for standing in left if standing.failure is FailureKind.STATE_DAMAGED]
-    invalid = [standing.key for standing in left if standing.failure is FailureKind.VALIDATION]
+    again = [standing for standing in left if standing.failure in _READ_AGAIN]
     steps = [NextStep(command=commands.reset(table=key), when="to reset its damaged state file") for key in damaged]
-    if len(invalid) < len(left):
+    if len(again) < len(left):
         steps.append(NextStep(command=commands.resume()))
-    if len(invalid) > _MOST_NAMED:
-        steps.append(NextStep(command=commands.reset(), when="after the rows or the models are fixed"))
-        steps.append(NextStep(command=commands.resume(), when="after that"))
-    else:
-        steps += [
-            NextStep(command=commands.force(table=key), when="after the rows or the model are fixed") for key in invalid
-        ]
-    return (*steps, *stale)
+    return (*steps, *_of_again(again, commands), *stale)
+
+
+def _of_again(tables: list[Standing], commands: RunCommands) -> tuple[NextStep, ...]:
+    if any(table.has_run_snapshot for table in tables):
+        return (NextStep(command=commands.force(), when="to read all tables at a new snapshot of the run"),)
+    if len(tables) > _MOST_NAMED:
+        reset = NextStep(command=commands.reset(), when="to read again what failed, after the cause is fixed")
+        return (reset, NextStep(command=commands.resume(), when="after that"))
+    return tuple(
+        NextStep(command=commands.force(table=table.key), when=_READ_AGAIN[table.failure])
+        for table in tables
+        if table.failure is not None
+    )
 
 
 def _of_stale(keys: list[str], commands: RunCommands) -> tuple[NextStep, ...]:

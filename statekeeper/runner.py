@@ -6,6 +6,7 @@ Decides how a run begins, is interrupted and ends. A table's turn is `statekeepe
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import signal
@@ -264,7 +265,11 @@ class Runner:
 
     def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
         left = (Standing(table.key, is_complete=False) for table in unbegun)
-        return next_steps((*map(standing_of, reports), *left), self.commands)
+        of_run = {config.table for config in self.pipeline.tables if config.has_run_snapshot}
+        ended = (dataclasses.replace(standing_of(each), has_run_snapshot=each.table in of_run) for each in reports)
+        unfinished = [each.outcome for each in reports if not each.is_good]
+        is_held = bool(unfinished) and set(unfinished) == {Outcome.HELD}  # another process runs what is left
+        return next_steps((*ended, *left), self.commands, is_running=is_held)
 
     def _end(self, start: RunStart, ended: datetime, exit_code: int) -> RunManifest | None:
         """Write down how the run ended, in the manifest as it is now; None where that cannot be written."""
@@ -370,9 +375,7 @@ def hand_on(number: int) -> None:
 
 def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:
     if task.cancelled():
-        return TableReport(
-            table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; `resume` goes on from here"
-        )
+        return TableReport(table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; what is done is saved")
     return task.result()
 
 

@@ -216,7 +216,9 @@ def read_status(
         tables=tuple(tables),
         counts=dict(Counter(table.state for table in tables).most_common()),
         processes=processes,
-        next_steps=_next_steps(manifest, tuple(zip(refs, tables, strict=True)), working_folder or Path.cwd(), state),
+        next_steps=_next_steps(
+            base_path, manifest, tuple(zip(refs, tables, strict=True)), working_folder or Path.cwd(), state
+        ),
     )
 
 
@@ -251,7 +253,11 @@ def _listed_now(manifest: RunManifest) -> tuple[TableRef, ...]:
 
 
 def _next_steps(
-    manifest: RunManifest, tables: tuple[tuple[TableRef, TableStatus], ...], working_folder: Path, state: RunState
+    base_path: Path,
+    manifest: RunManifest,
+    tables: tuple[tuple[TableRef, TableStatus], ...],
+    working_folder: Path,
+    state: RunState,
 ) -> tuple[NextStep, ...]:
     """What to type next; `resume` is of the tables that the run was last started with, those of other files are run."""
     own, others = [], {}
@@ -259,7 +265,8 @@ def _next_steps(
     for table, status in tables:
         path = lists.get(table, manifest.tables_path)
         if path == manifest.tables_path:
-            own.append(_standing(status))
+            of_run = layout.run_snapshots_folder(base_path, manifest.run_id, table.source_name).exists()
+            own.append(_standing(status, has_run_snapshot=of_run))
         elif status.state != "complete":
             others[path] = NextStep(command=commands_of(manifest, path, working_folder).run())
     if others and state != "running" and all(standing.is_complete for standing in own):
@@ -284,10 +291,13 @@ def _process(owner: Owner, since: datetime | None, found: Liveness) -> ProcessSt
     return ProcessStatus(host=owner.host, pid=owner.pid, since=since, liveness=found.value)
 
 
-def _standing(table: TableStatus) -> Standing:
+def _standing(table: TableStatus, *, has_run_snapshot: bool) -> Standing:
     kind = FailureKind(table.failure.kind) if table.failure else None
     return Standing(
-        table.key, table.state == "complete", FailureKind.STATE_DAMAGED if table.state == "damaged" else kind
+        table.key,
+        is_complete=table.state == "complete",
+        failure=FailureKind.STATE_DAMAGED if table.state == "damaged" else kind,
+        has_run_snapshot=has_run_snapshot,
     )
 
 

@@ -80,7 +80,7 @@ def test_a_lost_scn_fails_its_table_until_all_are_forced_to_a_new_one(lake):
     orders, customers = lake.run().tables
     assert (orders.outcome, customers.outcome) == (Outcome.FAILED, Outcome.COMPLETED)
     assert (orders.failure.kind, orders.failure.code) == (FailureKind.SNAPSHOT_LOST, "ORA-01555")
-    assert f"`statekeeper run {lake.cwd / 'ora.yml'} --date 2026-01-06 --force-reprocess` without --table" in (
+    assert f"`statekeeper run {lake.cwd / 'ora.yml'} --date 2026-01-06 --force-reprocess` takes a new snapshot" in (
         orders.failure.hint
     )
     assert "UNDO_RETENTION" in orders.failure.hint

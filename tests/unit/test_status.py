@@ -401,6 +401,13 @@ def test_process_that_has_not_begun_a_table_yet_makes_the_run_running_and_is_nam
     assert (status.state, status.processes[0].liveness) == ("pending", "dead")
 
 
+_KINDS = {
+    "invalid": FailureKind.VALIDATION,
+    "lost": FailureKind.SNAPSHOT_LOST,
+    "lost of the run": FailureKind.SNAPSHOT_LOST,
+}
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [
@@ -416,6 +423,8 @@ def test_process_that_has_not_begun_a_table_yet_makes_the_run_running_and_is_nam
                 "run demo.yml --date 2026-01-06 --table shop.HR.A --force-reprocess",
             ],
         ),
+        (["lost"], ["run demo.yml --date 2026-01-06 --table shop.HR.A --force-reprocess"]),
+        (["lost of the run"], ["run demo.yml --date 2026-01-06 --force-reprocess"]),
         (["invalid"] * 4, ["reset demo.yml --date 2026-01-06 --failed", "resume demo.yml --date 2026-01-06"]),
     ],
 )
@@ -428,10 +437,12 @@ def test_next_steps_follow_from_how_the_tables_stand(
         run.write_state(name, state if isinstance(state, State) else State.FAILED)
         if state == "torn":
             run.files(name).state.write_bytes(b"{")
-        if state == "invalid":
+        if state == "lost of the run":
+            layout.run_snapshots_folder(run.base_path, run.run_id, "shop").mkdir(parents=True)
+        if kind := _KINDS.get(state):
             record = run.record(name, State.FAILED)
             assert record.failure is not None
-            failure = record.failure.model_copy(update={"kind": FailureKind.VALIDATION})
+            failure = record.failure.model_copy(update={"kind": kind})
             run.files(name).state.write_bytes(record.model_copy(update={"failure": failure}).to_bytes())
     status = read_status(run.base_path, run.run_id, working_folder=run.cwd, liveness_of=lambda _: Liveness.DEAD)
     assert [step.command for step in status.next_steps] == [f"statekeeper {each}" for each in expected]
