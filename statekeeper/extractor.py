@@ -304,22 +304,17 @@ class StatefulDataExtractor(DataExtractor):
         return report if names or unwanted else self._with_left(report)
 
     def resume_begun(
-        self,
-        *,
-        tables: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        stale: bool = False,
-        report_interrupt: bool = False,
+        self, *, exclude: Iterable[str] = (), stale: bool = False, report_interrupt: bool = False
     ) -> RunReport:
-        """Go on with the tables that this run has (or those named); the report names others that are not complete.
+        """Go on with the tables that this run has; the report names others that are not complete.
 
         `stale` is as for `resume`.
         """
-        names, unwanted, of_run = tuple(tables), tuple(exclude), self._of_this_run()
-        begun = tuple(config for config in self._selected(names, unwanted) if config in of_run)
+        unwanted, of_run = tuple(exclude), self._of_this_run()
+        begun = tuple(config for config in self._selected((), unwanted) if config in of_run)
         reprocess = Reprocess.STALE if stale else Reprocess.NONE
         report = _ended(self._runner, begun, reprocess, report_interrupt=report_interrupt)
-        return report if names or unwanted else self._with_left(report)
+        return report if unwanted else self._with_left(report)
 
     def status(self) -> RunStatus:
         """How the tables of this run are, read from their files alone.

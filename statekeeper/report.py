@@ -99,6 +99,10 @@ class RunReport(Frozen):
         steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
         return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
 
+    def only_bad(self) -> Self:
+        """The same without the tables that are as they should be."""
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if not table.is_good)})
+
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:

@@ -132,12 +132,16 @@ def resume(
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
-    """Go on with a run of CONFIG: every table that is not complete. Without CONFIG: the tables of the last run here."""
+    """Go on with a run of CONFIG: every table that is not complete, or each --table. Without CONFIG: the tables of the
+    last run here.
+    """
     again = RunRequest.again(config, day, run_id, engine=engine, workers=workers)
     request = dataclasses.replace(again, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
-        resume_run = extractor.resume if config is not None else extractor.resume_begun
-        report = resume_run(tables=tables, exclude=exclude, stale=stale, report_interrupt=True)
+        if config is None and not tables:
+            report = extractor.resume_begun(exclude=exclude, stale=stale, report_interrupt=True)
+        else:
+            report = extractor.resume(tables=tables, exclude=exclude, stale=stale, report_interrupt=True)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from statekeeper.cli.progress import StandardError, live_or_log
 from statekeeper.cli.render import show_next
@@ -35,6 +35,8 @@ class Result(Report, Protocol):
 
     @property
     def exit_code(self) -> int: ...
+
+    def only_bad(self) -> Self: ...
 
 
 AnyReport = TypeVar("AnyReport", bound=Report)
@@ -69,9 +71,11 @@ class Terminal:
             render(report, self.screen)
 
     def show_result(self, result: AnyResult, render: Callable[[AnyResult, Screen], None], *, is_json: bool) -> int:
-        """Print a result; returns its exit code. A quiet program prints none where all is well."""
-        if is_json or result.exit_code or self.voice is Voice.NORMAL:
+        """Print a result; returns its exit code. A quiet program prints only what is not as it should be."""
+        if is_json or self.voice is Voice.NORMAL:
             self.show(result, render, is_json=is_json)
+        elif result.exit_code:
+            render(result.only_bad(), self.screen)
         return result.exit_code
 
     def say(self, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 from pydantic import computed_field
 
@@ -46,6 +47,11 @@ class PlanReport(Frozen):
     base_path: str
     extraction_date: str
     tables: tuple[TablePlan, ...]
+
+    def only_bad(self) -> Self:
+        """The same without the tables that can be extracted, or need not be."""
+        bad = tuple(table for table in self.tables if table.failure or table.verdict in {Verdict.REFUSE, Verdict.HELD})
+        return self.model_copy(update={"tables": bad})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property

@@ -106,6 +106,11 @@ class DiffReport(Frozen):
 
     tables: tuple[TableDiff, ...]
 
+    def only_bad(self) -> DiffReport:
+        """The same without the tables that are as their models have them."""
+        bad = {DiffVerdict.DIFFERENT, DiffVerdict.FAILED}
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.verdict in bad)})
+
     def only_refused(self) -> DiffReport:
         """The same without what a run would go on with."""
         return self.model_copy(update={"tables": tuple(table.only_refused() for table in self.tables)})

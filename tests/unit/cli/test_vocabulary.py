@@ -135,11 +135,12 @@ def test_dry_run_is_plan_and_a_quiet_run_says_only_what_went_wrong(
 
     with duckdb.connect(folder / "shop.duckdb") as connection:
         connection.execute("drop table hr.jobs")
-    assert app.run_command(["run", "demo.yml", "--quiet", "--table", "jobs"]) == 1
+    assert app.run_command(["run", "demo.yml", "--quiet"]) == 1
     captured = capsys.readouterr()
     assert "shop.hr.jobs: failed" in captured.err
     assert "hr.jobs" in captured.out
     assert "INFO" not in captured.err
+    assert "shop.fin" not in captured.out
 
 
 def test_run_is_resumed_shown_and_reset_by_pattern(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +160,10 @@ def test_run_is_resumed_shown_and_reset_by_pattern(folder: Path, capsys: pytest.
     assert states() == {"accounts": "pending", "ledger": "pending", "jobs": "complete"}
     assert app.run_command(["status", "--quiet"]) == 0
     assert capsys.readouterr().out == ""
-    assert app.run_command(["resume", "--quiet"]) == 1  # it was never asked for the ledger
+    assert app.run_command(["resume", "--table", "*.ledger", "--quiet"]) == 0  # it is named, if never asked for before
+    assert states()["ledger"] == "complete"
+    assert app.run_command(["reset", "--table", "ledger", "-q"]) == 0
+    assert app.run_command(["resume", "--quiet"]) == 0
     assert app.run_command(["run", "demo.yml", "--quiet"]) == 0
 
 
