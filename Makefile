@@ -68,8 +68,8 @@ coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subproces
 soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600), from a new SOAK_SEED.
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
 
-sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, and resume them; an hour or more.
-	@$(PYTEST) -m sweep -s tests/crash $(PYTEST_ARGS)
+sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, let the system refuse every call of a run, and resume; an hour or more.
+	@$(PYTEST) -m sweep -s tests/crash tests/unit/test_refusals.py $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \

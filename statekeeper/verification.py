@@ -15,7 +15,9 @@ from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
 from statekeeper.store.disk import LocalDisk
+from statekeeper.store.durable import storage_errors
 from statekeeper.store.slots import read_document
+from statekeeper.system_errors import storage_error
 from statekeeper.work import WorkContext
 
 _BLOCK = 1 << 20
@@ -52,14 +54,15 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
 
 
 def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
-    """What is wrong with one Parquet part, in words."""
+    """What is wrong with one Parquet part, in words. Raises StorageError where the system does not let it be read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        size = path.stat().st_size
-    except FileNotFoundError:
-        return f"{path.name} is missing"
+    with storage_errors(path, "read"):
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:
+            return f"{path.name} is missing"
     if size != expected.bytes:
         return f"{path.name} has {size} bytes and not {expected.bytes}"
     if verify is Verify.FULL and (found := md5_of(path)) != expected.md5:
@@ -68,6 +71,8 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
         with pq.ParquetFile(path) as file:
             footer = file.metadata
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # else it is Arrow's word on what it has read
+            raise storage_error(error, path, "read") from error
         return f"{path.name} has no readable Parquet footer: {error}"
     if footer.num_rows != expected.rows:
         return f"{path.name} has {footer.num_rows} rows and not {expected.rows}"
@@ -77,9 +82,9 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
 
 
 def md5_of(path: Path) -> str:
-    """A file's md5, in hexadecimal."""
+    """A file's md5, in hexadecimal. Raises StorageError."""
     digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
+    with storage_errors(path, "read"), path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from statekeeper.errors import StorageError
 from statekeeper.layout import ExtractionLayout
+from statekeeper.store.durable import storage_errors
 
 
 def refuse_links_to(layout: ExtractionLayout) -> None:
@@ -31,7 +32,9 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
     """
     on_the_way = {each for path in paths for each in (path, *path.parents) if base_path in each.parents}
     for path in sorted(on_the_way):
-        if path.is_symlink():
+        with storage_errors(path, "look at"):
+            is_link = path.is_symlink()
+        if is_link:
             raise StorageError(
                 f"{path} is a symbolic link, and statekeeper follows none under base_path: its target was not touched",
                 hint=f"remove the link, or put in its place what it leads to (ls -l {path}); then run again",

@@ -1,3 +1,4 @@
+import errno
 import io
 from pathlib import Path
 
@@ -65,3 +66,18 @@ def test_debug_prints_the_traceback_without_secrets() -> None:
 def test_interruption_is_130_and_usage_is_2() -> None:
     assert _explain(KeyboardInterrupt()) == (130, "interrupted\n")
     assert _explain(click.UsageError("no such option"))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (MemoryError(), "ran out of memory"),
+        (OSError(errno.EIO, "Input/output error", "/lake/x"), "cannot use /lake/x: Input/output error (EIO)"),
+    ],
+)
+def test_what_the_system_refuses_is_no_defect(error, said):
+    stream = io.StringIO()
+    assert explain(error, stream=stream, redactor=Redactor(()), environ={}) == 1
+    assert said in stream.getvalue()
+    assert "hint: " in stream.getvalue()
+    assert "defect" not in stream.getvalue()
