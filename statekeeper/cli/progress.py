@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from statekeeper.amounts import count, duration, plural
+from statekeeper.cli.cells import cut_off, padded, shortened
 from statekeeper.printable import one_line
 from statekeeper.reporting import ENDS, LogReporter, Reporter, TableEnd, without_name
 
@@ -164,16 +165,15 @@ def _name_width(width: int, columns: tuple[str, ...]) -> int:
 def _drawn(line: _Line, now: float, columns: tuple[str, ...], width: int) -> str:
     name, cells = line.key, line.cells(now)
     most = max(1, _name_width(width, columns))
-    # Of a name that is too long the end tells more: tables of one source and schema stand below each other.
-    named = (name if len(name) <= most else f"…{name[len(name) - most + 1 :]}").ljust(most)
+    named = padded(shortened(name, most), most)
     if line.waiting:  # in the place of numbers that do not move
         state = (line.state or "pending").ljust(_WIDTHS["state"])
-        return f"{named}  {state}  {line.waiting}"[:width].rstrip()
+        return cut_off(f"{named}  {state}  {line.waiting}", width).rstrip()
     texts = [
         cells[column].ljust(_WIDTHS[column]) if column == "state" else cells[column].rjust(_WIDTHS[column])
         for column in columns
     ]
-    return "  ".join([named, *texts])[:width].rstrip()
+    return cut_off("  ".join([named, *texts]), width).rstrip()
 
 
 class StandardError:

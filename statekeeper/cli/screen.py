@@ -8,8 +8,9 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Literal, TextIO
+from typing import TextIO
 
+from statekeeper.cli.cells import Align, padded, shortened, width_of
 from statekeeper.printable import in_lines, one_line
 
 _NARROWEST = 10
@@ -50,7 +51,7 @@ class Column:
     """A column of a grid."""
 
     name: str
-    align: Literal["left", "right"] = "left"
+    align: Align = "left"
     fit: Fit = Fit.KEEP
 
 
@@ -135,31 +136,26 @@ def _fitted(grid: Grid, width: int) -> Grid:
     for index, column in enumerate(grid.columns):
         if too_much <= 0 or column.fit is not Fit.SHORTEN:
             continue
-        longest = max(len(row[index]) for row in grid.rows)
+        longest = max(width_of(row[index]) for row in grid.rows)
         most = max(_NARROWEST, longest - too_much)
         too_much -= max(0, longest - most)
-        grid = grid.with_texts(index, [_shortened(row[index], most) for row in grid.rows])
+        grid = grid.with_texts(index, [shortened(row[index], most) for row in grid.rows])
     return grid
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"…{text[len(text) - most + 1 :]}"
 
 
 def _width(grid: Grid) -> int:
     cells = _aligned(grid)[0]
-    return sum(map(len, cells)) + 2 * (len(cells) - 1)
+    return sum(map(width_of, cells)) + 2 * (len(cells) - 1)
 
 
 def _aligned(grid: Grid) -> list[list[str]]:
-    """The names of the columns, then every row; the cells of a column are equally long."""
+    """The names of the columns, then every row; the texts of a column are equally wide."""
     cells = [tuple(column.name for column in grid.columns), *grid.rows]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(grid.columns))]
+    widths = [max(width_of(row[index]) for row in cells) for index in range(len(grid.columns))]
     lines = []
     for row in cells:
         parts = [
-            cell.rjust(width) if column.align == "right" else cell.ljust(width)
-            for cell, width, column in zip(row, widths, grid.columns, strict=True)
+            padded(cell, width, column.align) for cell, width, column in zip(row, widths, grid.columns, strict=True)
         ]
         parts[0] = " " * grid.indent + parts[0]
         lines.append(parts)

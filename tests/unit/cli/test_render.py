@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.cli import render
+from statekeeper.cli.cells import width_of
 from statekeeper.cli.screen import Column, Grid, Screen
 from statekeeper.errors import FailureKind
 from statekeeper.model.manifest import (
@@ -173,6 +174,18 @@ def test_where_is_shown_where_it_fits_and_always_in_a_pipe() -> None:
     assert shown(is_terminal=True, width=120)
     assert not shown(is_terminal=True, width=80)
     assert shown(is_terminal=False, width=20)
+
+
+def test_wide_characters_are_counted_as_the_terminal_draws_them() -> None:
+    name = "売上明細テーブル" * 6
+    tables = [REPORT.tables[0].model_copy(update={"table": _table(one)}) for one in (name, "e\u0301te\u0301", "A")]
+    stream = io.StringIO()
+    render.show_run(_report(*tables), Screen(stream, is_terminal=True, width=80))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue()).splitlines()[1:4]
+    before = [width_of(line[: line.index("completed")]) for line in lines]
+    assert len(set(before)) == 1
+    assert max(map(width_of, lines)) <= 80
+    assert lines[0].startswith("…")
 
 
 def test_types_of_a_plan_fit_the_terminal() -> None:
