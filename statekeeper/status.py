@@ -208,6 +208,8 @@ def read_status(
         _process(owner, since.get(owner), looked_up(owner)) for owner in {**since, **dict.fromkeys(at_work)}
     )
     state = _run_state({table.state for table in tables}, is_running=any(one.liveness == "alive" for one in processes))
+    if state == "complete":  # what did not say that it ended, perhaps on another machine, has left nothing to do
+        processes = tuple(one for one in processes if one.liveness == "alive")
     return RunStatus(
         run_id=run_id,
         pipeline=manifest.pipeline,

@@ -51,6 +51,8 @@ def test_the_second_run_says_who_holds_the_table_and_ends_with_3(tmp_path):
     held = f"is held by process {first.pid} on {socket.gethostname()}"
     assert held in second.stderr
     assert held in " ".join(second.stdout.split())
+    watch = "next, to follow it: statekeeper status nightly.yml --date 2026-01-06 --watch"
+    assert second.stdout.splitlines()[-1] == watch
     _assert_every_table_was_read_once(work, chunks=CHUNKS)
     work.assert_equals_source()
     work.assert_no_staging()

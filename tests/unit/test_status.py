@@ -399,6 +399,8 @@ def test_process_that_has_not_begun_a_table_yet_makes_the_run_running_and_is_nam
     ]
     status = _status(run)
     assert (status.state, status.processes[0].liveness) == ("pending", "dead")
+    run.write_state("A", State.COMPLETE)
+    assert (_status(run).state, _status(run).processes) == ("complete", ())
 
 
 _KINDS = {
