@@ -262,8 +262,11 @@ class ExtractionLayout:
 
     @property
     def names(self) -> tuple[Path, ...]:
-        """Every fixed name of the extraction in its folder."""
-        documents = (self.state, self.metadata, self.violations, self.lock)
+        """Every fixed name of the extraction in its folder, but that of its state.
+
+        What lies in the state's place, if it is no file, is damage that `reset` moves aside.
+        """
+        documents = (self.metadata, self.violations, self.lock)
         return (*documents, self.output, self.quarantine_folder, self.violating_rows_folder, self.staging_root)
 
     @property

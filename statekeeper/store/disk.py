@@ -28,6 +28,8 @@ NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
 """How a file system says that it does not do such a thing at all: a link, or a rename."""
+NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENODEV})
+"""How `open_file` says that a link, a folder, or a pipe, socket or device lies in the place of a file."""
 _NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -366,7 +368,8 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
         if not flags & os.O_CREAT:
             raise
     try:
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        # A pipe that was put there since is opened without waiting for its other end.
+        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise link_error(path) from error
@@ -376,7 +379,7 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
 def _not_a_file(path: Path, mode: int) -> OSError:
     if stat.S_ISDIR(mode):
         return IsADirectoryError(errno.EISDIR, "it is a folder, and a file belongs there", os.fspath(path))
-    return OSError(errno.EINVAL, "it is a pipe, a socket or a device, and a file belongs there", os.fspath(path))
+    return OSError(errno.ENODEV, "it is a pipe, a socket or a device, and a file belongs there", os.fspath(path))
 
 
 def _create_file(path: Path, access: Access) -> BinaryIO:

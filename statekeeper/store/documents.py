@@ -31,7 +31,7 @@ from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, sto
 from statekeeper.store.links import refuse_links
 from statekeeper.store.lock import acquire_lock
 from statekeeper.store.owner import this_process
-from statekeeper.store.slots import read_document, settle
+from statekeeper.store.slots import damage_where_no_file_is, read_document, settle
 from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
 
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
@@ -338,7 +338,7 @@ def load_document(disk: Disk, path: Path, kind: type[D]) -> D | None:
 
 def _load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:
     """A document that is created once, or None."""
-    with storage_errors(path, "read"):
+    with storage_errors(path, "read"), damage_where_no_file_is(path):
         try:
             data = disk.read(path)
         except FileNotFoundError:

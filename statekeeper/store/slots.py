@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from statekeeper.store.disk import Access, Disk
+from statekeeper.errors import StateDamaged
+from statekeeper.store.disk import NO_FILE, Access, Disk
 
 _MAGIC = b"statekeeper.next "
 _LOOKS = 10
@@ -31,7 +33,30 @@ def second_slot(path: Path) -> Path:
 
 
 def read_document(disk: Disk, path: Path) -> bytes:
-    """The content of a document as it was last saved, also while it is being replaced. Raises FileNotFoundError."""
+    """The content of a document as it was last saved, also while it is being replaced.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StateDamaged: a link, a folder, a pipe or a device lies in its place; it was not followed or read.
+    """
+    with damage_where_no_file_is(path):
+        return _content(disk, path)
+
+
+@contextmanager
+def damage_where_no_file_is(path: Path) -> Iterator[None]:
+    """Turn the system's word that no file lies in a document's place into StateDamaged."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise StateDamaged(
+            f"{path} is no file: {error.strerror}", hint=f"look at it (ls -l {path}), and move it away; then run again"
+        ) from error
+
+
+def _content(disk: Disk, path: Path) -> bytes:
     for _ in range(_LOOKS):
         data = _read(disk, path)
         following = _following(disk, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime
 
@@ -159,6 +160,17 @@ def test_damaged_receipt_does_not_block_its_chunk(disk, staging, content):
     assert list(documents.load_receipts(disk, staging, PLAN_ID)) == [0]
     assert documents.save_receipt(disk, staging, a_receipt(1))
     assert sorted(documents.load_receipts(disk, staging, PLAN_ID)) == [0, 1]
+
+
+@pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname")], ids=["pipe", "link"])
+def test_what_is_no_file_in_a_receipts_place_does_not_block_its_chunk(disk, staging, put):
+    documents.save_plan(disk, staging, a_plan())
+    put(staging.receipt(0))
+    assert documents.load_receipts(disk, staging, PLAN_ID) == {}
+    assert documents.save_receipt(disk, staging, a_receipt())
+    assert documents.load_receipt(disk, staging, PLAN_ID, 0) == a_receipt().model_copy(
+        update={"checksum": documents.load_receipt(disk, staging, PLAN_ID, 0).checksum}
+    )
 
 
 def test_receipt_of_another_plan_does_not_count_nor_block(disk, staging):
