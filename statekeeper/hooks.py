@@ -18,6 +18,7 @@ import string
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, Protocol
 
 from pydantic import SecretStr
@@ -99,15 +100,18 @@ def check_template(text: str) -> None:
                 raise ValueError(f"{{{name}}} takes no format")
 
 
-def run_hook(hook: HookLike, event: HookEvent, *, environ: Mapping[str, str] | None = None) -> HookResult:
+def run_hook(
+    hook: HookLike, event: HookEvent, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> HookResult:
     """Run a hook to its end or its timeout.
 
     A command also gets every field of the event as `STATEKEEPER_<FIELD>`, beside what it is passed of `environ` (None:
-    our own). A webhook gets them as a JSON object by POST, with `text`, a sentence for chat systems.
+    our own), and starts in `folder` (None: where we are). A webhook gets the fields as a JSON object by POST, with
+    `text`, a sentence for chat systems.
     """
     if hook.command is not None:
         passed = _passed(os.environ if environ is None else environ, names=hook.pass_env)
-        return _run_command(hook.command, event, timeout=hook.timeout_seconds, environ=passed)
+        return _run_command(hook.command, event, timeout=hook.timeout_seconds, environ=passed, folder=folder)
     assert hook.webhook is not None
     return _post(hook.webhook, event, timeout=hook.timeout_seconds)
 
@@ -121,7 +125,9 @@ def _passed(environ: Mapping[str, str], *, names: tuple[str, ...]) -> dict[str, 
     }
 
 
-def _run_command(template: str, event: HookEvent, *, timeout: float, environ: Mapping[str, str]) -> HookResult:
+def _run_command(
+    template: str, event: HookEvent, *, timeout: float, environ: Mapping[str, str], folder: Path | None
+) -> HookResult:
     # Split before values are filled in: a value is always one argument, whatever stands in it.
     values = {name: "" if value is None else str(value) for name, value in event.model_dump().items()}
     argv = [word.format_map(values) for word in shlex.split(template)]
@@ -136,6 +142,7 @@ def _run_command(template: str, event: HookEvent, *, timeout: float, environ: Ma
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**environ, **told},
+                cwd=folder,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
@@ -200,7 +201,9 @@ class Hooks:
             _LOG.warning("a hook could not be run: %r", failure)
 
     async def _run(self, hook: Hook, event: HookEvent) -> None:
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, run_hook, hook, event)
+        # Relative paths in a command start where those of the rest of the configuration do.
+        run = partial(run_hook, hook, event, folder=self.pipeline.root)
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, run)
         if result.detail:
             passed = (os.environ.get(name, "") for name in hook.pass_env)
             without_secrets = Redactor([*self.pipeline.secrets, *self.pipeline.in_commands, *passed])

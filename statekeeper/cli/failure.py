@@ -10,6 +10,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -66,15 +67,36 @@ def _clipped(text: str) -> str:
 
 
 def _keep_traceback(error: BaseException, redactor: Redactor) -> str:
+    """Write the traceback to a private file: in the root above, if there is one, else under the temporary folder.
+
+    No `.statekeeper` is made for it, which would mark this folder as the root of configurations below.
+    """
     text = redactor("".join(traceback.format_exception(error)))
-    for path in (_ERROR_FILE, Path(tempfile.gettempdir()) / f"statekeeper-error-{os.getpid()}.txt"):
-        try:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text)
-        except OSError:
-            continue
-        return str(path.absolute())
-    return "no file, since none could be written; STATEKEEPER_DEBUG=1 prints it"
+    try:
+        return _kept_in_root(text) or _kept_aside(text, folder=None)
+    except OSError:
+        return "no file, since none could be written; STATEKEEPER_DEBUG=1 prints it"
+
+
+def _kept_in_root(text: str) -> str | None:
+    here = Path.cwd()
+    folders = (each / _ERROR_FILE.parent for each in (here, *here.parents))
+    folder = next((each for each in folders if each.is_dir() and not each.is_symlink()), None)
+    if folder is None:
+        return None
+    with suppress(OSError):
+        path = folder / _ERROR_FILE.name
+        os.replace(_kept_aside(text, folder=folder), path)  # noqa: PTH105 - a link in its place is replaced, not followed
+        return str(path)
+    return None
+
+
+def _kept_aside(text: str, *, folder: Path | None) -> str:
+    """A new file under a name that nobody can guess."""
+    number, name = tempfile.mkstemp(prefix="statekeeper-error-", suffix=".txt", dir=folder)
+    with os.fdopen(number, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return name
 
 
 def _give_up_output() -> None:

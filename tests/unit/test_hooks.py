@@ -273,3 +273,10 @@ def test_redirect_may_lead_to_https_and_never_back() -> None:
     assert not is_within("https://h/a", "http://h/b")
     assert not is_within("http://h:8080/a", "https://h/b")
     assert not is_within("https://h/a", "https://h.example.com/b")
+
+
+def test_a_command_starts_in_the_folder_of_the_configuration(tmp_path):
+    (tmp_path / "notify.sh").write_text("#!/bin/sh\npwd > here\n")
+    (tmp_path / "notify.sh").chmod(0o755)
+    assert run_hook(Hook(command="./notify.sh"), EVENT, folder=tmp_path).is_ok
+    assert (tmp_path / "here").read_text() == f"{tmp_path}\n"

@@ -33,7 +33,10 @@ def test_error_of_ours_is_a_line_a_hint_and_its_exit_code(kind: type[Statekeeper
 def test_unforeseen_exception_is_a_line_and_a_file_with_the_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".statekeeper").mkdir()
+    (tmp_path / "below").mkdir()
+    (tmp_path / ".statekeeper" / "last-error.txt").symlink_to(tmp_path / "target")
+    monkeypatch.chdir(tmp_path / "below")
     code, text = _explain(_raised(ZeroDivisionError("by tiger-secret")))
     assert code == 1
     kept = tmp_path / ".statekeeper" / "last-error.txt"
@@ -42,6 +45,18 @@ def test_unforeseen_exception_is_a_line_and_a_file_with_the_traceback(
     )
     assert "Traceback" in kept.read_text()
     assert "tiger-secret" not in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in kept.parent.iterdir()] == ["last-error.txt"]
+    assert not (tmp_path / "target").exists()  # a link is replaced, and not followed
+
+
+def test_a_traceback_marks_no_folder_as_a_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _, text = _explain(_raised(ZeroDivisionError("x")))
+    (kept,) = tmp_path.iterdir()
+    assert (kept.suffix, kept.stat().st_mode & 0o777) == (".txt", 0o600)
+    assert str(kept) in text
 
 
 def test_traceback_goes_elsewhere_where_the_directory_takes_no_file(
