@@ -29,7 +29,6 @@ from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord
-from statekeeper.model.table import TableRef
 from statekeeper.next_command import quoted
 from statekeeper.next_steps import next_steps
 from statekeeper.opening import Reprocess, opening_of
@@ -41,6 +40,7 @@ from statekeeper.runner import Interruption, Runner
 from statekeeper.schemas.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.models import load_model
 from statekeeper.snapshots import described
+from statekeeper.status import read_status
 from statekeeper.store.durable import NO_FENCE, move, storage_errors
 from statekeeper.store.lock import acquire, peek
 from statekeeper.store.manifest import load_manifest, update_manifest
@@ -105,12 +105,9 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
     Raises:
         LockHeld: a run is at work on one of them; those before it were reset.
     """
-    recorded: set[TableRef] = set()
-    if only is State.FAILED:
-        manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
-        recorded = {found.table for found in manifest.failures} if manifest else set()
+    recorded = _recorded_failures(runner) if only is State.FAILED else frozenset()
     done = tuple(
-        config.table for config in tables if _reset(runner, config, only=None if config.table in recorded else only)
+        config.table for config in tables if _reset(runner, config, only=None if config.table.key in recorded else only)
     )
 
     def change(manifest: RunManifest | None) -> RunManifest | None:
@@ -119,6 +116,17 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
     if done:
         update_manifest(runner.disk, runner.pipeline.output, runner.identity.run_id, change)
     return tuple(table.key for table in done)
+
+
+def _recorded_failures(runner: Runner) -> frozenset[str]:
+    """The keys of tables that `status` shows as failed because the run's manifest says so, not their states."""
+    base_path, run_id = runner.pipeline.base_path, runner.identity.run_id
+    manifest = load_manifest(runner.disk, base_path, run_id)
+    if manifest is None or not manifest.failures:
+        return frozenset()
+    recorded = {found.table.key for found in manifest.failures}
+    shown = {table.key for table in read_status(base_path, run_id).tables if table.state == State.FAILED.value}
+    return frozenset(recorded & shown)
 
 
 def _each(

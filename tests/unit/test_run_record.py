@@ -348,6 +348,7 @@ class TestVerify:
         late = _manifest().with_failure(found[0])
         (Path("data") / "_runs" / f"{RUN_ID}.json").write_bytes(late.to_bytes())
         assert _extractor().status().state == "complete"
+        assert _extractor().reset_failed() == ()
 
     def test_that_holds_writes_nothing(self, shop):
         _extractor().run()
