@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -151,8 +152,6 @@ def _databricks_session() -> Any | None:
 def _made(settings: SparkConfig) -> Any:
     from pyspark.sql import SparkSession
 
-    # Executors of this machine must run the same Python: the first `python3` of the PATH may be another one.
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(APP_NAME)
     if settings.remote:
         builder = builder.remote(settings.remote)
@@ -162,7 +161,24 @@ def _made(settings: SparkConfig) -> Any:
         builder = builder.config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
     for name, value in settings.conf.items():
         builder = builder.config(name, str(value).lower() if isinstance(value, bool) else str(value))
-    return builder.getOrCreate()
+    with _same_python():
+        return builder.getOrCreate()
+
+
+@contextmanager
+def _same_python() -> Iterator[None]:
+    """Have a session that is made meanwhile run this very Python on executors: the first `python3` of the PATH may be
+    another one. Spark offers no setting for it but the environment, which is the host's, and is left as it was.
+    """
+    name = "PYSPARK_PYTHON"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = sys.executable
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _pyspark() -> None:

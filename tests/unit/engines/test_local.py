@@ -424,6 +424,38 @@ def test_workers_do_not_run_a_main_script_that_has_no_guard(tmp_path):
     assert (ended.stdout, ended.stderr) == ("main\nresult 1\n", "")
 
 
+def test_a_program_that_is_killed_leaves_no_process_and_nothing_in_the_temporary_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temp"))
+    (tmp_path / "temp").mkdir()
+    ended = _script(
+        tmp_path,
+        """
+        import asyncio, os, signal
+        from statekeeper.engines.local import LocalEngine
+        from statekeeper.engines.protocol import Job
+        from statekeeper.engines.spawning import fork_server
+        from tests.unit.engines import jobs
+
+        async def main():
+            engine = LocalEngine(workers=1, budgets={}, memory_limit="100MB")
+            print(await engine.run(Job("t", jobs.pid_of, None)), fork_server().pid, flush=True)
+            working = asyncio.create_task(engine.run(Job("t", jobs.leave_pid_and_hear_nothing, "pid")))
+            while not os.path.exists("pid"):
+                await asyncio.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        asyncio.run(main())
+        """,
+    )
+    pids = [int(pid) for pid in ended.stdout.split()]
+    assert len(pids) == 2
+    deadline = time.monotonic() + 10
+    while any(_lives(pid) for pid in pids):
+        assert time.monotonic() < deadline, "a process outlives the program"
+        time.sleep(0.01)
+    assert list((tmp_path / "temp").iterdir()) == []
+
+
 def test_a_program_that_does_not_close_its_engine_ends_all_the_same(tmp_path):
     ended = _script(
         tmp_path,

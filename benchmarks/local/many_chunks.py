@@ -1,0 +1,91 @@
+"""A table of many chunks, extracted for real: how long does the parent's event loop hear nothing?
+
+    python -m benchmarks.local.many_chunks [chunks]
+
+A tick every few milliseconds notes how late it is. On a machine that has other things to do it is late because of them,
+too; so the processor time that the loop's own thread has used since the last tick is told beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from statekeeper.config.extraction import Pipeline
+from statekeeper.config.loader import pipeline_of
+from statekeeper.engines.choice import engine_of
+from statekeeper.engines.protocol import Engine
+from statekeeper.reporting import NullReporter
+from statekeeper.runner import RunIdentity, Runner
+
+CHUNKS = 16_000
+TICK_SECONDS = 0.005
+MOST_SECONDS = 0.1
+
+
+class Ticks:
+    """The longest time between two ticks of an event loop, as the clock and as its own thread's processor time."""
+
+    def __init__(self) -> None:
+        self.longest = self.busiest = 0.0
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """On the running event loop."""
+        self._task = asyncio.create_task(self._tick())
+
+    async def _tick(self) -> None:
+        clock, used = time.monotonic(), time.thread_time()
+        while True:
+            await asyncio.sleep(TICK_SECONDS)
+            now, used_now = time.monotonic(), time.thread_time()
+            self.longest = max(self.longest, now - clock - TICK_SECONDS)
+            self.busiest = max(self.busiest, used_now - used)
+            clock, used = now, used_now
+
+
+def main(chunks: int) -> int:
+    ticks = Ticks()
+
+    def make_engine(pipeline: Pipeline) -> Engine:
+        ticks.start()
+        return engine_of(pipeline, run_id="chunks-20260106")
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        with duckdb.connect("shop.duckdb") as connection:
+            connection.execute(f"create table orders as select i as id from range({chunks}) r(i)")
+        pipeline = pipeline_of(
+            {
+                "pipeline": "chunks",
+                "sources": {"shop": {"type": "duckdb", "path": str(Path(folder) / "shop.duckdb")}},
+                "output": {"base_path": str(Path(folder) / "data")},
+                "execution": {"workers": os.cpu_count() or 2},
+                "tables": [{"table_name": "orders", "chunking": {"strategy": "key", "column": "ID", "target_rows": 1}}],
+            }
+        )
+        runner = Runner(
+            pipeline=pipeline,
+            identity=RunIdentity("chunks-20260106", date(2026, 1, 6)),
+            reporter=NullReporter(),
+            make_engine=make_engine,
+        )
+        began = time.monotonic()
+        report = runner.run(pipeline.tables)
+        seconds = time.monotonic() - began
+    table = report.tables[0]
+    print(f"{table.outcome}: {table.records or 0:,} rows in {seconds:.0f} s ({table.reason})")
+    print(f"the event loop heard nothing for {1000 * ticks.longest:.0f} ms at most, "
+          f"{1000 * ticks.busiest:.0f} ms of it its own")  # fmt: skip
+    return 0 if ticks.busiest < MOST_SECONDS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else CHUNKS))
