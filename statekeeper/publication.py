@@ -38,7 +38,7 @@ from statekeeper.store.durable import Fence, move, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.fencing import sweep_documents
 from statekeeper.store.temps import older_than
-from statekeeper.swap import conceal, concealed, is_concealed, moved_beside, remove_empty, reveal
+from statekeeper.swap import conceal, concealed, is_concealed, moved_beside, places_of, remove_empty, reveal
 from statekeeper.verification import md5_of
 
 _READY = ("publish.", "beside.", "fenced-")
@@ -74,7 +74,7 @@ class Publication:
         """
         parts = {file.name: self.staging.parts / receipt.part for receipt, file in zip(receipts, files, strict=True)}
         with storage_errors(self.staging.folder, "make ready"):
-            for folder in self._places:
+            for folder in places_of(self.layout, self.staging.folder):
                 _sweep_ready(self.disk, self.layout, folder)
             self._link_ready(parts)
             if rejects is not None:
@@ -189,16 +189,11 @@ class Publication:
         self.disk.remove_if_empty(folder)
 
     @property
-    def _places(self) -> list[Path]:
-        """The folders in which this plan's dataset, or an earlier one, may lie ready."""
-        return [self.staging.folder, *([self.layout.swap] if self.layout.swap else [])]
-
-    @property
     def _ready(self) -> Path:
         """Where the dataset lies ready: `make_ready` leaves it in one of these places alone."""
-        ready = self.staging.publish(self.fence.epoch)
-        beside = self.layout.swap / ready.name if self.layout.swap else ready
-        return beside if self.disk.exists(beside) else ready
+        name = self.staging.publish(self.fence.epoch).name
+        ready, *beside = (place / name for place in places_of(self.layout, self.staging.folder))
+        return next(filter(self.disk.exists, beside), ready)
 
     @property
     def _ready_rejects(self) -> Path:
@@ -285,9 +280,9 @@ def sweep(
                 _sweep_plan(disk, layout, layout.staging_root / name)
         if live_plan is None:
             disk.remove_folder(layout.staging_root, role="sweep")
-        if layout.swap is not None:
-            for name in disk.names(layout.swap):
-                _sweep_replaced(disk, layout, layout.swap / name)
+        for folder in places_of(layout, layout.staging_root)[1:]:
+            for name in disk.names(folder):
+                _sweep_replaced(disk, layout, folder / name)
             remove_empty(disk, layout)
         # The lock's own epoch too: between two documents its owner has no temporary file.
         sweep_documents(disk, layout, older_than(fence.epoch + 1))

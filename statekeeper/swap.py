@@ -15,12 +15,11 @@ stale is made anew.
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from pathlib import Path
 
 from statekeeper.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
 from statekeeper.store.disk import NOT_OFFERED, Access, Disk
+from statekeeper.store.links import is_private
 
 _NOT_THERE = NOT_OFFERED | {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ELOOP}
 """How the system says that base_path has no place beside it for this user."""
@@ -33,12 +32,12 @@ def moved_beside(disk: Disk, layout: ExtractionLayout, folder: Path) -> Path:
     Raises OSError.
     """
     swap = layout.swap
-    if swap is None:
+    if swap is None or _is_taken(disk, swap.parent):
         return folder
     for _ in range(_ATTEMPTS):
         try:
             disk.make_folder(swap, role="ready", access=Access.PRIVATE)
-            if not _is_private(swap.parent):
+            if _is_taken(disk, swap.parent):
                 return folder
             disk.rename(folder, swap / folder.name, role="ready")
             disk.sync_folder(
@@ -57,11 +56,22 @@ def moved_beside(disk: Disk, layout: ExtractionLayout, folder: Path) -> Path:
     return folder
 
 
+def places_of(layout: ExtractionLayout, staging: Path) -> list[Path]:
+    """The folders in which what waits to be put in place may lie: `staging`, and the one beside base_path if ours."""
+    swap = layout.swap
+    return [staging, swap] if swap is not None and is_private(swap.parent) else [staging]
+
+
 def remove_empty(disk: Disk, layout: ExtractionLayout) -> None:
     """Remove the extraction's folder beside base_path, and that of all extractions, if nothing is in them."""
-    if layout.swap is not None:
+    if layout.swap is not None and is_private(layout.swap.parent):
         disk.remove_if_empty(layout.swap)
         disk.remove_if_empty(layout.swap.parent)
+
+
+def _is_taken(disk: Disk, folder: Path) -> bool:
+    """Whether somebody else has made the folder of all extractions, or could put something in place of ours there."""
+    return disk.exists(folder) and not is_private(folder)
 
 
 def concealed(name: str) -> str:
@@ -85,9 +95,3 @@ def conceal(disk: Disk, folder: Path) -> None:
     """Take from the parts of a replaced dataset the names that globs match."""
     for name in filter(PART_NAME.match, disk.names(folder)):
         disk.rename(folder / name, folder / concealed(name), role="publish")
-
-
-def _is_private(folder: Path) -> bool:
-    """Whether nobody else can have put a link or a file in place of ours."""
-    found = folder.lstat()
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from statekeeper.layout import ExtractionLayout
 from statekeeper.store.disk import Access, Disk
+from statekeeper.store.links import is_private
 from statekeeper.store.slots import settle
 from statekeeper.store.temps import left_before, older_than, sweep_temps
 
@@ -36,7 +37,7 @@ def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
     """
     sweep_documents(disk, layout, left_before(epoch))
     folders = [layout.staging_root / plan_id for plan_id in disk.names(layout.staging_root)]
-    if layout.swap is not None:
+    if layout.swap is not None and is_private(layout.swap.parent):
         folders.append(layout.swap)
     for folder in filter(disk.is_folder, folders):
         for name in disk.names(folder):

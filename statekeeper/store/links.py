@@ -7,6 +7,8 @@ of a path is guarded once more in `store.disk`.
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 from statekeeper.errors import StorageError
@@ -40,3 +42,12 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
                 hint=f"remove the link, or put in its place what it leads to (ls -l {path}); then run again",
                 code="ELOOP",
             )
+
+
+def is_private(folder: Path) -> bool:
+    """Whether it is a folder in which nobody else can have put a link or a file in place of ours."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022

@@ -155,6 +155,34 @@ def test_the_status_of_a_table_whose_state_is_a_link_says_so(shop, precious):
     assert "symbolic link" in status.tables[0].failure.message
 
 
+def _a_link(place, precious):
+    place.symlink_to(precious)
+
+
+def _a_folder_that_others_may_write_in(place, precious):
+    del precious
+    place.mkdir()
+    place.chmod(0o777)
+    (place / "theirs").write_text("theirs")
+
+
+def _a_file(place, precious):
+    del precious
+    place.write_text("theirs")
+
+
+@pytest.mark.parametrize("plant", [_a_link, _a_folder_that_others_may_write_in, _a_file])
+def test_what_somebody_has_planted_beside_base_path_is_not_used(shop, precious, plant):
+    place = shop.layout().swap.parent
+    plant(place, precious)
+    before = _snapshot(precious), _snapshot(place)
+    for is_forced in (False, True):
+        assert shop.run(TABLE, is_forced=is_forced)["orders"].outcome is Outcome.COMPLETED
+    assert (_snapshot(precious), _snapshot(place)) == before
+    assert shop.rows() == ROWS - BAD
+    assert not shop.layout().staging_root.exists()
+
+
 def test_a_removed_folder_takes_nothing_with_it_through_a_link_of_its_name(tmp_path, precious):
     (tmp_path / "link").symlink_to(precious)
     before = _snapshot(precious)
