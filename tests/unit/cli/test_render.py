@@ -297,3 +297,22 @@ def test_status_says_who_is_at_work_and_what_to_type_next() -> None:
         f"next: {RESUME}",
         "next, to begin anew: statekeeper reset",
     ]
+
+
+def test_a_failure_of_many_tables_is_told_once_with_their_names() -> None:
+    same = FAILURE.model_copy(update={"message": "the model file hr.py cannot be imported"})
+    tables = [TableReport(table=_table(f"T{n}"), outcome=Outcome.FAILED, failure=same) for n in range(2000)]
+    text = _text(render.show_run, _report(*tables))
+    assert text.count("hr.py cannot be imported") == 1
+    assert "  the same for shop.T1, shop.T2, shop.T3, shop.T4, shop.T5 and 1,994 further tables\n" in text
+    named = [
+        TableReport(
+            table=_table(name),
+            outcome=Outcome.FAILED,
+            failure=FAILURE.model_copy(update={"message": f"shop.{name} does not exist"}),
+        )
+        for name in ("A", "B")
+    ]
+    text = _text(render.show_run, _report(*named))
+    assert "shop.A does not exist" in text
+    assert "  the same for shop.B\n" in text

@@ -312,3 +312,16 @@ REFUSED_BY_VALUE = {
     Kind.INT: ("decimal128(9, 2)",),  # it has decimal places
     Kind.FLOAT: ("int64", "uint64"),  # not all are exact as a double
 }
+
+
+def test_what_a_literal_is_told_to_be_can_be_typed():
+    null = compare((source("c", "string", is_nullable=True),), model_of(c=Literal["a", "b"])).differences
+    assert [(one.model, one.remedy.partition(";")[0]) for one in null] == [
+        ("Literal['a', 'b']", "where NULL is right, add `| None` to the field's type (inline: `nullable: true`)")
+    ]
+    (retyped,) = compare((source("c", "date32[day]"),), model_of(c=Literal["a"])).differences
+    assert retyped.message.endswith("or select it as str")
+    (long,) = compare(
+        (source("c", "date32[day]"),), model_of(c=Literal[tuple("abcdefghijklmnopqrstuvwxyz")])
+    ).differences
+    assert long.model == "Literal of 26 str values"
