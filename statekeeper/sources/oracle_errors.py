@@ -185,6 +185,9 @@ _PER_CALL = "let chunks be smaller (chunking.target_rows), or ask the DBA for a 
 _ENCRYPTION = (
     "the server insists on native network encryption, which thin mode has not: set thick_mode: true, or use tcps"
 )
+_NO_LISTENER = (
+    "check host, port and protocol (tcp or tcps) of the source: what answers there closed the connection before a login"
+)
 _OF_LINKS = {Meaning.LOGIN_REFUSED: Meaning.PERMANENT, Meaning.UNREACHABLE: Meaning.TRANSIENT}
 """A session that sends statements is logged in: such codes are then of a database link, behind a view or synonym."""
 _LINK_HINT = "a database link behind the table does not reach or log in to its database: ask the owner of the link"
@@ -311,6 +314,8 @@ def _translation(error: oracledb.Error, what: str, *, user: str, table: str, pha
     text = _one_line(str(error))
     meaning, code = meaning_of(text)
     hint = _HINTS.get(_UNKNOWN_SIGNER if _UNKNOWN_SIGNER in text else code or "")
+    if phase is Phase.LOGIN and code == "DPY-4011":
+        hint = _NO_LISTENER
     if phase is Phase.STATEMENT and meaning in _OF_LINKS:
         meaning, hint = _OF_LINKS[meaning], _LINK_HINT
     if hint is not None:

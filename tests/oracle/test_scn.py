@@ -22,12 +22,22 @@ TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def started():
     with OracleServer.start(users={"SALES": "s"}) as server:
         server.create_user("READER", "reader-secret", "all")
-        server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
         yield server
+
+
+@pytest.fixture
+def server(started):
+    """With a new table; whatever a test makes of the server ends with it."""
+    started.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
+    yield started
+    started.set_ddl_settles(0)
+    started.set(role="PRIMARY", apply_lag=0, clock_minutes=0)
+    started.clear_log()
+    started.sql("DROP TABLE SALES.ORDERS")
 
 
 def opened(server, **keys):
@@ -37,10 +47,10 @@ def opened(server, **keys):
 
 
 def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_restart(server, tmp_path):
-    server.set_ddl_settles(1.0)
+    server.set_ddl_settles(0.5)
     lake = Lake(tmp_path, server)
     lake.configure({**TABLE, "on_snapshot_lost": "fail"}, workers=1)
-    for loaded in range(3):
+    for loaded in range(2):
         server.sql("DELETE FROM SALES.ORDERS")
         server.change_ddl("SALES", "ORDERS", moved=True)
         server.insert("SALES", "ORDERS", [(number, None) for number in range(loaded + 1)])

@@ -89,6 +89,21 @@ def test_tls_with_a_listener_that_speaks_plain_is_unreachable(server):
         in_time(lambda: opened(relay.port, protocol="tcps"))
 
 
+def test_what_closes_the_connection_is_said_to_be_no_listener(server):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            client, _ = listener.accept()
+            with client:
+                client.recv(4096)
+                client.sendall(b"SSH-2.0-OpenSSH_9.9\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(TransientSourceError, match="DPY-4011") as caught:
+            in_time(lambda: opened(listener.getsockname()[1], connect_timeout="10s"))
+    assert "check host, port and protocol" in (caught.value.hint or "")
+
+
 def test_silence_after_any_answer_of_the_login_is_unreachable(server):
     with Relay(server.host, server.port) as relay, closing(log_in(source_at(relay.port, connect_timeout="20s"))):
         whole = relay.passed
