@@ -6,6 +6,7 @@ Finds damage and says it in words; it repairs nothing.
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum
 from statekeeper.model.record import Published
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.durable import storage_errors
+from statekeeper.store.links import refuse_links_to
 from statekeeper.store.slots import read_document
 from statekeeper.system_errors import storage_error
 from statekeeper.work import WorkContext
@@ -33,7 +35,12 @@ class VerifySpec:
 
 
 def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
-    """What is wrong with the published files, in words; None where they are as their metadata and state say."""
+    """What is wrong with the published files, in words; None where they are as their metadata and state say.
+
+    Raises:
+        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+    """
+    refuse_links_to(spec.layout)
     try:
         data = read_document(LocalDisk(), spec.layout.metadata)
     except FileNotFoundError:
@@ -60,13 +67,15 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
 
     with storage_errors(path, "read"):
         try:
-            size = path.stat().st_size
+            found = path.lstat()
         except FileNotFoundError:
             return f"{path.name} is missing"
-    if size != expected.bytes:
-        return f"{path.name} has {size} bytes and not {expected.bytes}"
-    if verify is Verify.FULL and (found := md5_of(path)) != expected.md5:
-        return f"{path.name} has md5 {found} and not {expected.md5}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path.name} is not a regular file"
+    if found.st_size != expected.bytes:
+        return f"{path.name} has {found.st_size} bytes and not {expected.bytes}"
+    if verify is Verify.FULL and (md5 := md5_of(path)) != expected.md5:
+        return f"{path.name} has md5 {md5} and not {expected.md5}"
     try:
         with pq.ParquetFile(path) as file:
             footer = file.metadata

@@ -12,6 +12,7 @@ import pytest
 from statekeeper.config.output import WritesKind
 from statekeeper.errors import StorageError
 from statekeeper.layout import manifest_file, manifest_lock, runs_folder
+from statekeeper.maintenance import verify_tables
 from statekeeper.report import Outcome
 from statekeeper.status import read_status
 from statekeeper.store.disk import LocalDisk
@@ -153,6 +154,21 @@ def test_the_status_of_a_table_whose_state_is_a_link_says_so(shop, precious):
     shop.layout().state.symlink_to(precious / "notes.txt")
     status = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}")
     assert "symbolic link" in status.tables[0].failure.message
+
+
+@pytest.mark.parametrize("of", ["the dataset", "a part"])
+def test_a_link_in_the_place_of_what_is_published_is_never_verified_as_it(shop, precious, of):
+    shop.run(TABLE)
+    link = shop.layout().output if of == "the dataset" else min(shop.layout().output.iterdir())
+    link.rename(precious / link.name)
+    link.symlink_to(precious / link.name)
+    before = _snapshot(precious)
+    runner = shop.runner(TABLE)
+    (verified,) = verify_tables(runner, runner.pipeline.tables).tables
+    assert verified.outcome is Outcome.FAILED
+    assert link.name in verified.failure.message
+    shop.run(TABLE)
+    assert _snapshot(precious) == before
 
 
 def _a_link(place, precious):
