@@ -131,8 +131,9 @@ def test_each_kind_of_violation_under_each_policy(extracted, name, policy):
     bad_id = str(kind.value) if kind.told is None else str(BAD)
     assert [sample["values"]["ID"] for sample in violation["samples"]] == [bad_id]
 
-    kept = layout.quarantine if policy == "quarantine" else layout.violating_rows
-    (row,) = pq.read_table(kept).to_pylist()
+    folder = layout.quarantine_folder if policy == "quarantine" else layout.violating_rows_folder
+    (file,) = folder.iterdir()
+    (row,) = pq.ParquetFile(file).read().to_pylist()
     assert str(row["ID"]) == bad_id
     assert row[kind.column] == kind.value
     ((broken,),) = (row["statekeeper_violations"],)
@@ -152,5 +153,5 @@ def test_each_kind_of_violation_under_each_policy(extracted, name, policy):
     counts = metadata.validation
     assert (counts.quarantined_rows, counts.violations) == (apart, 1 - apart)
     assert counts.extracted_rows == counts.counted_rows == len(ROWS)
-    assert layout.quarantine.exists() is bool(apart)
-    assert layout.violating_rows.exists() is not bool(apart)
+    assert bool(list(layout.quarantine_folder.glob("*"))) is bool(apart)
+    assert bool(list(layout.violating_rows_folder.glob("*"))) is not bool(apart)
