@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from statekeeper import layout
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import outline_of
-from statekeeper.config.root import expanded
+from statekeeper.config.root import expanded, folders_above
 from statekeeper.errors import ConfigError, FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.activity import WaitStatus
@@ -152,7 +152,7 @@ def last_run(cwd: Path) -> LastRun | None:
     Raises:
         UsageError: the pointer to it cannot be read.
     """
-    for folder in (cwd, *cwd.parents):
+    for folder in folders_above(cwd):
         path = folder / layout.LAST_RUN
         try:
             return LastRun.model_validate_json(read_document(_DISK, path))

@@ -16,6 +16,7 @@ from typing import TextIO
 
 import click
 
+from statekeeper.config.root import folders_above
 from statekeeper.errors import StatekeeperError
 from statekeeper.logs import Redactor
 from statekeeper.printable import PrintableStream
@@ -80,7 +81,7 @@ def _keep_traceback(error: BaseException, redactor: Redactor) -> str:
 
 def _kept_in_root(text: str) -> str | None:
     here = Path.cwd()
-    folders = (each / _ERROR_FILE.parent for each in (here, *here.parents))
+    folders = (each / _ERROR_FILE.parent for each in folders_above(here))
     folder = next((each for each in folders if each.is_dir() and not each.is_symlink()), None)
     if folder is None:
         return None

@@ -7,6 +7,8 @@ one, the file's own folder; or what its key `root` says. So one file is one pipe
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from statekeeper.config.document import Document
@@ -33,8 +35,20 @@ def expanded(path: str) -> str:
 def find_root(config: Path) -> Path:
     """The root of a configuration file that does not name one."""
     folder = config.resolve().parent
-    marked = (each for each in (folder, *folder.parents) if any(os.path.exists(each / mark) for mark in _MARKS))  # noqa: PTH110 - Path.exists raises where a folder may not be searched
+    marked = (each for each in folders_above(folder) if any(os.path.exists(each / mark) for mark in _MARKS))  # noqa: PTH110 - Path.exists raises where a folder may not be searched
     return next(marked, folder)
+
+
+def folders_above(folder: Path) -> Iterator[Path]:
+    """A folder and those above it, without the ones that are everybody's, such as /tmp: others could mark them."""
+    yield folder
+    for each in folder.parents:
+        try:
+            mode = each.stat().st_mode
+        except OSError:
+            continue
+        if not (mode & stat.S_ISVTX and mode & stat.S_IWOTH):
+            yield each
 
 
 def root_of(document: Document, config: Path, *, otherwise: Path | None = None) -> tuple[Path, list[Problem]]:

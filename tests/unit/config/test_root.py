@@ -70,6 +70,17 @@ class TestRoot:
     def test_without_a_mark_is_the_folder_of_the_config(self, tmp_path: Path) -> None:
         assert find_root(tmp_path / "configs" / "p.yml") == tmp_path / "configs"
 
+    def test_is_no_folder_above_that_is_everybodys(self, tmp_path: Path) -> None:
+        config = tmp_path / "shared" / "mine" / "p.yml"
+        config.parent.mkdir(parents=True)
+        (tmp_path / "shared" / ".statekeeper").mkdir()
+        (tmp_path / "shared" / LAST_RUN).write_text('{"run_id": "r", "base_path": "/", "config_path": "/evil.yml"}')
+        assert find_root(config) == tmp_path / "shared"
+        assert last_run(config.parent) is not None
+        (tmp_path / "shared").chmod(0o1777)
+        assert find_root(config) == config.parent
+        assert last_run(config.parent) is None
+
     def test_of_a_link_is_that_of_the_file_it_leads_to(self, project: Path, tmp_path: Path) -> None:
         link = tmp_path / "link.yml"
         link.symlink_to(project / "configs" / "shop.yml")
