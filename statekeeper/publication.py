@@ -219,7 +219,7 @@ class Publication:
             if is_folder and is_under_base_path:
                 reveal(self.disk, ready)
             dataset = ready if is_folder else ready / _DATASET
-            replaced = self._swapped_in(dataset, final, aside=aside / intent.aside_name)
+            replaced = self._swapped_in(dataset, final, aside=aside / self.layout.aside(intent.plan_id).name)
         if replaced is not None and is_under_base_path and self.disk.is_folder(replaced):
             conceal(self.disk, replaced)
         if not is_under_base_path:

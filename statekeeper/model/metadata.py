@@ -41,7 +41,9 @@ class ValidationSummary(StoredValue):
         default=None, description="record_count and quarantined_rows together; null in files of older versions"
     )
     quarantined_rows: int = Field(default=0, description="rows that broke the schema and are not in the dataset")
-    quarantine: PublishedFile | None = Field(default=None, description="the file beside this one that has them")
+    quarantine: PublishedFile | None = Field(
+        default=None, description="the Parquet file that has them, relative to this one"
+    )
     drift: tuple[ColumnChange, ...] = Field(
         default=(), description="columns that were not as the schema, or else the last extraction, had them"
     )

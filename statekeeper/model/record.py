@@ -72,7 +72,7 @@ class HistoryEntry(StoredValue):
 class PublishIntent(StoredValue):
     """What publication is about to put in place, persisted before it touches anything a reader sees.
 
-    `aside_name` is where, in the table's folder, output that is in the way is moved. `metadata` is the commit record
+    `aside_name` is under which name output that is in the way is moved aside. `metadata` is the commit record
     that will be written, whole; it lists the files.
     """
 
