@@ -412,26 +412,36 @@ class TestDatabricksIntegration:
     @pytest.fixture
     def on_cluster(self, shop):
         """The pipeline as on a cluster: an absolute path, no rename; without its Spark, so that it is quick."""
-        Path("cluster.yml").write_text(
-            CONFIG.replace("base_path: data", f"base_path: {shop / 'data'}, writes: whole, lease_ttl: 2s")
-        )
 
         def extractor(**choices):
+            Path("shop.yml").write_text(
+                CONFIG.replace("base_path: data", f"base_path: {shop / 'data'}, writes: whole, lease_ttl: 2s")
+            )
             return StatefulDatabricksDataExtractor.from_config(
-                "cluster.yml", environ=CLUSTER, use_existing_spark=False, reporter=NullReporter(), **choices
+                "shop.yml", environ=CLUSTER, use_existing_spark=False, reporter=NullReporter(), **choices
             )
 
         return extractor
 
-    def test_a_run_is_skipped_by_the_next_one_and_by_the_plain_class(self, on_cluster):
+    @pytest.fixture
+    def on_one_machine(self, shop):
+        """The same pipeline by the plain class, as the tests above have it."""
+
+        def extractor():
+            Path("shop.yml").write_text(CONFIG)
+            return _extractor()
+
+        return extractor
+
+    def test_a_run_is_skipped_by_the_next_one_and_by_the_plain_class(self, on_cluster, on_one_machine):
         assert {table.outcome for table in on_cluster().run().tables} == {Outcome.COMPLETED}
         assert {table.outcome for table in on_cluster().run().tables} == {Outcome.SKIPPED}
-        assert {table.outcome for table in _extractor().run().tables} == {Outcome.SKIPPED}
+        assert {table.outcome for table in on_one_machine().run().tables} == {Outcome.SKIPPED}
         assert on_cluster().status().state == "complete"
         assert {table.outcome for table in on_cluster().verify().tables} == {Outcome.SKIPPED}
 
-    def test_a_run_of_the_plain_class_is_skipped_on_the_cluster(self, on_cluster):
-        _extractor().run()
+    def test_a_run_of_the_plain_class_is_skipped_on_the_cluster(self, on_cluster, on_one_machine):
+        on_one_machine().run()
         assert {table.outcome for table in on_cluster().run().tables} == {Outcome.SKIPPED}
 
     def test_a_forced_run_replaces_data_and_leaves_one_dataset(self, on_cluster):
