@@ -121,7 +121,7 @@ def test_unreadable_state_file_is_shown(run: RunOnDisk) -> None:
     table = _only(_status(run))
     assert table.state == "damaged"
     assert table.failure is not None
-    assert table.failure.kind == "storage"
+    assert table.failure.kind == "state_damaged"
 
 
 @pytest.mark.parametrize(
