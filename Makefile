@@ -22,7 +22,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak sweep soak-schemas
+.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak sweep soak-schemas soak-tables
 .PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -74,6 +74,9 @@ sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash sce
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \
 		tests/unit/schemas/test_scan_equals_pydantic.py $(PYTEST_ARGS)
+
+soak-tables: $(DEV_STAMP) ## Thirty tables, random events and commands for SOAK_SECONDS (default 600), from a new SOAK_SEED, beside an oracle.
+	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak_tables -s tests/soak_tables $(PYTEST_ARGS)
 
 bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips, one bad row of 20 million.
 	@$(BIN)/python -m benchmarks.local.throughput
