@@ -1,4 +1,4 @@
-"""What must be true after a command: the oracle of the soak, which knows the tables and nothing of the program's inside.
+"""What must be true after a command: the oracle, which knows the tables and nothing of the program.
 
 A table that nothing has interrupted has exactly one right end. One that was killed, or that a full disk stopped, may go
 on at the snapshot that it had, so its `pending_sources` holds each source that it may still publish.

@@ -1,9 +1,9 @@
-"""Thirty tables at a time, whatever may happen to them, and random commands: after each, nothing is other than it must be.
+"""Thirty tables, random events and random commands: after each round, everything is as the oracle says.
 
-A round is some events (rows change or break the schema, columns appear, files are damaged, the config is edited), then a
-command that ends by itself, is killed, interrupted, stopped for a while, meets a full disk or a second runner. After
-each round the report, the exit code, the hooks, `status` and every row under the base path are compared with what the
-oracle (`expectation`) allows. The printed seed repeats the dice, though not the instants that kills hit.
+A round is some events (`events`), then a command that ends by itself, is killed, interrupted, stopped for a while, or
+meets a full disk or a second runner. After each round the report, the exit code, the hooks, `status` and every row
+under the base path are compared with what the oracle (`expectation`) allows. The printed seed repeats the dice, though
+not the instants that kills hit.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import shutil
 import signal
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from .events import EVENTS
 from .expectation import End, Table, exit_code_of, run_state_of
-from .world import Ended, World, damage, tear_state
+from .world import Ended, World
 
 _ROUNDS_OF_A_WORLD = 20
 _CONFIG = "nightly.yml"
@@ -57,7 +58,7 @@ class Soak:
 
     def round(self) -> None:
         dice = self.world.dice
-        for event in dice.sample(_EVENTS, dice.choice((0, 1, 1, 2))):
+        for event in dice.sample(EVENTS, dice.choice((0, 1, 1, 2))):
             tables = event(self.world)
             self.story.append(f"{event.__name__}: {', '.join(table.name for table in tables)}")
         if dice.random() < 0.2:
@@ -254,81 +255,6 @@ def _command(world: World) -> Command:
     )
 
 
-# --- events: each returns the tables that it happened to
-
-
-def rows_change(world: World) -> list[Table]:
-    world.version += 1
-    return _with_sources(world, version=world.version, rows=world.dice.choice((0, 5, 300, 2500, 7000)), bad=0)
-
-
-def rows_break_the_schema(world: World) -> list[Table]:
-    world.version += 1
-    tables = _with_sources(world, version=world.version, rows=world.dice.choice((1, 40, 5000)))
-    return _with_sources(world, tables, bad=world.dice.choice((1, 1, 40)))
-
-
-def columns_appear(world: World) -> list[Table]:
-    return _with_sources(world, has_new_column=True)
-
-
-def tables_disappear(world: World) -> list[Table]:
-    return _with_sources(world, exists=False)
-
-
-def sources_are_mended(world: World) -> list[Table]:
-    spoiled = [
-        table
-        for table in world.tables.values()
-        if table.source.bad or table.source.has_new_column or not table.source.exists
-    ]
-    world.version += 1
-    return _with_sources(world, spoiled, version=world.version, bad=0, has_new_column=False, exists=True)
-
-
-def files_are_damaged(world: World) -> list[Table]:
-    whole = [table for table in world.configured if table.state == "complete" and table.damage == "none"]
-    tables = world.some(whole)
-    for table in tables:
-        damage(world, table)
-    return tables
-
-
-def states_are_torn(world: World) -> list[Table]:
-    known = [table for table in world.configured if table.damage == "none" and world.document(table, "state").exists()]
-    tables = world.some(known, most=2)
-    for table in tables:
-        tear_state(world, table)
-    return tables
-
-
-def rules_are_tightened(world: World) -> list[Table]:
-    tables = world.some(world.configured)
-    for table in tables:
-        table.rule -= 1
-    world.write_config()
-    return tables
-
-
-def tables_come_and_go(world: World) -> list[Table]:
-    tables = world.some(world.tables.values(), most=2)
-    for table in tables:
-        table.is_configured = not table.is_configured
-    world.write_config()
-    return tables
-
-
-_EVENTS = [
-    rows_change,
-    rows_break_the_schema,
-    columns_appear,
-    tables_disappear,
-    sources_are_mended,
-    files_are_damaged,
-    states_are_torn,
-    rules_are_tightened,
-    tables_come_and_go,
-]
 _ENDINGS = (
     Soak.by_itself,
     Soak.killed,
@@ -337,16 +263,6 @@ _ENDINGS = (
     Soak.with_a_full_disk,
     Soak.with_a_second_runner,
 )
-
-
-def _with_sources(world: World, tables: list[Table] | None = None, **changes: int) -> list[Table]:
-    """Some tables, whose sources have changed."""
-    changed = world.some(world.tables.values()) if tables is None else tables
-    for table in changed:
-        source = replace(table.source, **changes)
-        table.source = replace(source, bad=min(source.bad, source.rows))
-    world.write_source(changed)
-    return changed
 
 
 @pytest.mark.soak_tables

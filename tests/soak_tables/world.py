@@ -1,4 +1,4 @@
-"""A folder with a database of thirty tables and a pipeline over them: what happens to it, and what is to be seen in it."""
+"""A folder with a database of thirty tables and a pipeline over them: its commands, and what is to be seen in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,19 +134,17 @@ class World:
     def start(self, *arguments: str, most_bytes: int | None = None) -> subprocess.Popen[str]:
         """Start a command in a process group of its own; with `most_bytes` the system lets no file grow beyond them."""
 
-        def limit() -> None:
-            if most_bytes is not None:
-                resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
-
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [STATEKEEPER, *arguments],
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=limit,
         )
+        if most_bytes is not None:
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+        return process
 
     def end(self, process: subprocess.Popen[str]) -> Ended:
         """Wait for a command's own end."""
@@ -235,31 +233,3 @@ class World:
 
     def document(self, table: Table, kind: str) -> Path:
         return self.folder / "lake/shop" / table.name / DAY / f"{RUN_ID}_{kind}.json"
-
-
-def damage(world: World, table: Table) -> None:
-    """Spoil what is published of a complete table, so that `verify` must find it."""
-    files = world.dataset_files(table)
-    kinds: list[Callable[[], object]] = [world.document(table, "metadata").unlink]
-    if files:
-        file = world.dice.choice(files)
-        kinds += [file.unlink, lambda: file.write_bytes(file.read_bytes()[:-1])]
-        if table.verify == "full":
-            kinds.append(lambda: _flip_a_byte(file))
-    world.dice.choice(kinds)()
-    table.damage = "data"
-
-
-def tear_state(world: World, table: Table) -> None:
-    """Spoil a table's state file."""
-    path = world.document(table, "state")
-    content = path.read_bytes()
-    spoiled = world.dice.choice((b"", content[: len(content) // 2], b'{"x": "\\ud800"}', b"[" * 100_000, b"\xff\xfe"))
-    path.write_bytes(spoiled)
-    table.damage = "state"
-
-
-def _flip_a_byte(file: Path) -> None:
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 0x01
-    file.write_bytes(content)
