@@ -22,6 +22,7 @@ from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.record import State, StateRecord
+from statekeeper.next_command import quoted
 from statekeeper.run import Run
 from statekeeper.schemas.findings import KeyFindings
 from statekeeper.store.documents import load_metadata
@@ -151,10 +152,11 @@ class _KeyWork:
         return await do(_published, layout, metadata)
 
     def _missing(self, reference: Reference, why: str) -> ParentMissing:
+        both = self.run.commands.run_chosen((reference.parent.key, self.config.table.key), exclude=())
         return ParentMissing(
             f"{self.config.table.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
-            hint=f"run without --table, or with --table {reference.parent.key} as well: this one goes on from what is "
-            "extracted; or leave the reference out",
+            hint=f"extract {reference.parent.key} as well, from which this one goes on: {quoted(both)}; or leave the "
+            "reference out",
         )
 
     def _parent(self, reference: Reference) -> ExtractionConfig:

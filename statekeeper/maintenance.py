@@ -16,6 +16,7 @@ from statekeeper.engines.protocol import Job
 from statekeeper.errors import (
     DataError,
     Interrupted,
+    LockHeld,
     NewerVersion,
     SnapshotLost,
     StateDamaged,
@@ -106,9 +107,15 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
         LockHeld: a run is at work on one of them; those before it were reset.
     """
     recorded = _recorded_failures(runner) if only is State.FAILED else frozenset()
-    done = tuple(
-        config.table for config in tables if _reset(runner, config, only=None if config.table.key in recorded else only)
-    )
+    try:
+        done = tuple(
+            config.table
+            for config in tables
+            if _reset(runner, config, only=None if config.table.key in recorded else only)
+        )
+    except LockHeld as error:
+        follow = quoted(runner.commands.watch())
+        raise LockHeld(error.message, hint=f"let that run end, or stop it; {follow} follows it") from error
 
     def change(manifest: RunManifest | None) -> RunManifest | None:
         return reduce(RunManifest.without_failure, done, manifest) if manifest else None

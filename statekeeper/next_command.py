@@ -58,9 +58,8 @@ class RunCommands:
         """Extracts the tables that names and patterns choose; what is complete again only where `is_forced`."""
         if self.config is None:
             return self.force() if is_forced else self.run()
-        chosen = [*(_option("--table", name) for name in tables), *(_option("--exclude", name) for name in exclude)]
         forced = ("--force-reprocess",) if is_forced else ()
-        options = (*self._tables_option, *self._new_run, *chain.from_iterable(chosen), *forced)
+        options = (*self._tables_option, *self._new_run, *chosen(tables, exclude), *forced)
         return command("run", self.config, *options)
 
     def force(self, *, table: str | None = None) -> str:
@@ -115,6 +114,12 @@ class RunCommands:
     def _known_run(self) -> tuple[str, ...]:
         """What names a run that is on disk."""
         return _option("--run-id", self.run_id) if self.run_id else ("--date", self.extraction_date.isoformat())
+
+
+def chosen(tables: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
+    """The options that choose tables by names and patterns."""
+    options = [*(_option("--table", name) for name in tables), *(_option("--exclude", name) for name in exclude)]
+    return tuple(chain.from_iterable(options))
 
 
 def command(*words: str) -> str:

@@ -29,6 +29,7 @@ from statekeeper.model.metadata import (
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.record import Published, PublishIntent, StateRecord
+from statekeeper.next_command import RunCommands, quoted
 from statekeeper.part_check import PartCheck, PartCheckSpec, check_part
 from statekeeper.publication import Publication
 from statekeeper.quarantine import CheckedPart, Separated, Treatment, separate, too_many
@@ -229,7 +230,7 @@ class _StagedChecks:
             return f"{message}; they are kept apart in {self.quarantine}"
         if self.config.on_violation is OnViolation.WARN:
             return message
-        raise _validation_failed(message, self.config, findings)
+        raise _validation_failed(message, self.config, findings, self.run.commands)
 
     def _published_name(self, receipt: Receipt) -> str:
         if len(self.receipts) == 1:
@@ -306,21 +307,23 @@ class _StagedChecks:
         return PublishIntent(plan_id=plan.plan_id, aside_name=layout.aside(plan.plan_id).name, metadata=metadata)
 
 
-def _validation_failed(message: str, config: ExtractionConfig, findings: Findings) -> ValidationFailed:
+def _validation_failed(
+    message: str, config: ExtractionConfig, findings: Findings, commands: RunCommands
+) -> ValidationFailed:
     what = "the schema or the key" if findings.key_violating_rows else "the schema"
-    ways = [
-        f"correct {what} (the table is then extracted anew)",
-        "correct the data and run with --force-reprocess",
-        "set on_violation: warn",
-    ]
+    otherwise = "set on_violation: warn"
     if config.on_violation is OnViolation.QUARANTINE and (reason := too_many(config, findings)):
         message = f"{message}; {reason}"
-        ways[2] = f"raise max_quarantined, if {findings.violating_rows:,} rows may be put apart"
+        otherwise = f"raise max_quarantined, if {findings.violating_rows:,} rows may be put apart"
     elif config.on_violation is OnViolation.QUARANTINE:
         message = f"{message}; of rows that break a key together, none can be put apart"
     elif not findings.key_violating_rows:
-        ways[2] += " or quarantine"
-    return ValidationFailed(message, hint=", or ".join(ways))
+        otherwise += " or quarantine"
+    force = quoted(commands.force(table=config.table.key))
+    hint = (
+        f"correct {what}, or {otherwise}, and then {quoted(commands.resume())}; or correct the data, and then {force}"
+    )
+    return ValidationFailed(message, hint=hint)
 
 
 def _table_config(config: ExtractionConfig, run: Run, plan: Plan) -> TableConfigRecord:

@@ -22,6 +22,7 @@ from statekeeper import layout
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import outline_of
 from statekeeper.config.root import expanded, folders_above
+from statekeeper.config.text_file import WRITE_ONE
 from statekeeper.errors import ConfigError, FailureKind, StateDamaged, UsageError
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.activity import WaitStatus
@@ -83,37 +84,41 @@ def find_run(
     Raises:
         UsageError: there is no such run.
     """
-    known: str | None = None
+    known, path = None, config.path if config else None
     if base_path is None:
         last = last_run(cwd)
         if last is None:
             raise UsageError(
                 f"no run is known here: there is no {layout.LAST_RUN} in {cwd}, nor above it",
-                hint="run `statekeeper run CONFIG` first, or name a config",
+                hint=f"name its config; {WRITE_ONE}",
             )
         base_path, known = cwd / last.base_path, last.run_id
-        if day is not None and last.config_path is not None:
-            config = ConfigIdentity.of(Path(last.config_path), environ=os.environ)
+        path = Path(last.config_path) if last.config_path else None
+        if day is not None and path is not None:
+            config = ConfigIdentity.of(path, environ=os.environ)
     if known is None or day is not None:
         known = _newest_run(base_path, config, day)
     wanted = run_id or known
     if wanted is None:
         of = f"run of {day}" if day else "run"
-        first = command("run", str(config.path if config else "CONFIG"), *(("--date", day.isoformat()) if day else ()))
-        raise UsageError(
-            f"{config.path if config else cwd} has no {of} under {base_path}", hint=f"run {quoted(first)} first"
-        )
+        raise UsageError(f"{path or cwd} has no {of} under {base_path}", hint=_run_first(path, day))
     if not layout.manifest_file(base_path, wanted).exists():
         others = [path.stem for path in _manifests(base_path)[:_RUNS_NAMED]]
-        named = (str(config.path),) if config else ()
+        named = (str(path),) if path else ()
         shown = quoted(command("status", *named, "--run-id", *others[:1]))
+        known_ones = f"the newest there: {', '.join(others)}; {shown}"
         raise UsageError(
-            f"there is no run {wanted!r} under {base_path}",
-            hint=f"the newest there: {', '.join(others)}; {shown}" if others else "run `statekeeper run CONFIG` first",
+            f"there is no run {wanted!r} under {base_path}", hint=known_ones if others else _run_first(path, day)
         )
     if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
         raise UsageError(f"the run {run_id!r} is of {of}, and not of {day}", hint="leave out --date, or --run-id")
     return RunLocation(base_path=base_path, run_id=wanted)
+
+
+def _run_first(config: Path | None, day: date | None) -> str:
+    if config is None:
+        return "the runs there were made in Python: repeat the call for it"
+    return f"run {quoted(command('run', str(config), *(('--date', day.isoformat()) if day else ())))} first"
 
 
 def require_output_of_earlier_runs(pipeline: Pipeline, config: Path, cwd: Path) -> None:

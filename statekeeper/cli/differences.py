@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from statekeeper.cli.screen import Screen
 from statekeeper.schemas.differences import Difference, DiffReport, DiffVerdict, TableDiff
@@ -10,15 +11,18 @@ from statekeeper.schemas.differences import Difference, DiffReport, DiffVerdict,
 _NOTHING = "-"
 
 
-def show_differences(report: DiffReport, screen: Screen) -> None:
-    """The differences of every table; its JSON twin is the report."""
+def show_differences(report: DiffReport, screen: Screen, *, infer: Callable[[str], str]) -> None:
+    """The differences of every table; its JSON twin is the report.
+
+    `infer` is the command that drafts the model of a table, by its key.
+    """
     for table in report.tables:
-        _show_table(table, screen)
+        _show_table(table, screen, infer)
     counted = Counter(table.verdict.value for table in report.tables)
     screen.line(", ".join(f"{number} {verdict}" for verdict, number in counted.most_common()) or "no tables")
 
 
-def _show_table(table: TableDiff, screen: Screen) -> None:
+def _show_table(table: TableDiff, screen: Screen, infer: Callable[[str], str]) -> None:
     against = f" ({table.model})" if table.model is not None else ""
     if table.failure is not None:
         screen.line(f"{table.table.key}{against}: cannot be compared: {table.failure.message}")
@@ -27,7 +31,7 @@ def _show_table(table: TableDiff, screen: Screen) -> None:
         return
     verdict = table.verdict.value
     if table.verdict is DiffVerdict.NO_MODEL:
-        verdict = "no schema is declared; `statekeeper schemas infer` drafts one"
+        verdict = f"no schema is declared; `{infer(table.table.key)}` drafts one"
     elif table.is_refused:
         verdict += ": a run would refuse it"
     elif table.differences:

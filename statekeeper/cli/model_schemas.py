@@ -18,8 +18,8 @@ Schemas = Mapping[str, dict[str, Any]]
 """A JSON Schema for each table, by its key."""
 
 
-def schemas_of(tables: Sequence[ExtractionConfig]) -> Schemas:
-    """The schemas of the tables that have a model.
+def schemas_of(tables: Sequence[ExtractionConfig], *, infer: str) -> Schemas:
+    """The schemas of the tables that have a model; `infer` is the command that drafts models.
 
     Raises:
         ConfigError: a model cannot be imported, or has no JSON Schema.
@@ -28,7 +28,7 @@ def schemas_of(tables: Sequence[ExtractionConfig]) -> Schemas:
     models = {config.table.key: load_model(config.model, base=config.root) for config in tables}
     found = {key: json_schema(model, table=key) for key, model in models.items() if model is not None}
     if not found:
-        raise UsageError("no schema is declared for any of these tables", hint="`statekeeper schemas infer` drafts one")
+        raise UsageError("no schema is declared for any of these tables", hint=f"`{infer}` drafts one")
     return found
 
 

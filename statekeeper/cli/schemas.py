@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from statekeeper.cli.database import LoginOptions, database_options, describe, i
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
+from statekeeper.next_command import chosen, command
 from statekeeper.printable import in_lines
 
 if TYPE_CHECKING:
@@ -170,7 +172,8 @@ def diff(
         report = extractor.diff_schemas(tables=tables, exclude=exclude)
     if refused_only:
         report = report.only_refused()
-    return terminal.show_result(report, show_differences, is_json=is_json)
+    render = partial(show_differences, infer=lambda key: command("schemas", "infer", str(config), *chosen((key,))))
+    return terminal.show_result(report, render, is_json=is_json)
 
 
 @schemas.command()
@@ -205,12 +208,13 @@ def export(
     if is_check and out is None:
         raise click.UsageError("--check compares the files of a folder: add --out DIR")
     _, selected = _tables_of(terminal, config, tables, exclude)
-    exported = schemas_of(selected)
+    named = (str(config), *chosen(tables, exclude))
+    exported = schemas_of(selected, infer=command("schemas", "infer", *named))
     if out is None:
         terminal.screen.line(as_object(exported))
         return 0
     files = as_files(exported, out, is_all=not (tables or exclude))
-    again = f"statekeeper schemas export {config} --out {out}"
+    again = command("schemas", "export", *named, "--out", str(out))
     return _write_or_check(terminal, files, is_check=is_check, is_json=is_json, again=again)
 
 
@@ -230,7 +234,7 @@ def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool
     """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
     from statekeeper.cli import json_schemas
 
-    again = f"statekeeper schemas json --out {out}"
+    again = command("schemas", "json", "--out", str(out))
     return _write_or_check(terminal, json_schemas.files(out), is_check=is_check, is_json=is_json, again=again)
 
 

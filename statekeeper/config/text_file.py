@@ -13,6 +13,8 @@ from pathlib import Path
 from statekeeper.errors import ConfigError
 
 MOST_MEBIBYTES = 8
+WRITE_ONE = "`statekeeper init --help` says how to write one from a database"
+"""What to do about a config that is not there, or is empty."""
 _MOST_BYTES = MOST_MEBIBYTES * 1024 * 1024
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -45,7 +47,7 @@ def require_text_file(path: Path) -> None:
     try:
         found = path.stat()
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such file", hint="`statekeeper init` writes an example") from None
+        raise ConfigError(f"{path}: there is no such file", hint=WRITE_ONE) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not stat.S_ISREG(found.st_mode):

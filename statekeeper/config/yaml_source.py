@@ -17,6 +17,7 @@ import yaml
 
 from statekeeper.config.document import Document, KeyPath, Plain, Position
 from statekeeper.config.problems import Problem, Spot, config_error
+from statekeeper.config.text_file import WRITE_ONE
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
@@ -30,7 +31,6 @@ _MOST_STEPS = 2 * _MOST_VALUES
 _TOO_DEEP = f"this is nested deeper than {_DEEPEST} levels"
 _TOO_LARGE = f"the file is too large: it has more than {_MOST_VALUES:,} values"
 _TOO_REPETITIVE = "this has too many values: aliases repeat one another"
-_EMPTY_HINT = "`statekeeper init` writes an example"
 
 
 def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
@@ -50,7 +50,7 @@ def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
     except (ValueError, OverflowError):  # PyYAML without libyaml, on an escape beyond Unicode
         raise config_error([Problem(blank, (), "this is not YAML: it has an invalid character escape")]) from None
     if node is None:
-        raise config_error([Problem(blank, (), "the file is empty", hint=_EMPTY_HINT)])
+        raise config_error([Problem(blank, (), "the file is empty", hint=WRITE_ONE)])
     reading = _Reading(name)
     try:
         data = reading.value(node, ())

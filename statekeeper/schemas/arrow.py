@@ -116,7 +116,7 @@ def _check_names(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...]) -> N
     raise DataError(
         f"the source delivered other columns than planned: missing {missing}, not planned {added}, "
         f"expected in this order {expected}",
-        hint="the table was changed while it was read; run again with --force-reprocess",
+        hint="the table was changed while it was read: the next run extracts it anew",
     )
 
 

@@ -45,7 +45,7 @@ def _of_first(connection: Connection, owners: tuple[str, ...]) -> list[Relation]
             ]
     raise SourceError(
         f"schema {owners[0]} has no tables that {connection.user} may see",
-        hint="name another with --schema, or GRANT SELECT on its tables",
+        hint=f"name another with --schema, or GRANT SELECT ON <each table of it> TO {connection.user}",
         code="ORA-00942",
     )
 

@@ -83,5 +83,5 @@ def held(path: Path, holder: Holder | None) -> LockHeld:
     who = f"{holder.owner}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder else "a runner that left no name"
     return LockHeld(
         f"{path} is held by {who}",
-        hint="let that run end, or stop it and run again; `statekeeper status` shows how far it is",
+        hint="let that run end, or stop it; then do the same again",
     )

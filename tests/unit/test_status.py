@@ -301,7 +301,7 @@ def test_unknown_run_is_a_usage_error_that_names_others(
 def test_directory_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run is known here") as caught:
         find_run(tmp_path, config=None, base_path=None, run_id=None)
-    assert caught.value.hint == "run `statekeeper run CONFIG` first, or name a config"
+    assert caught.value.hint == "name its config; `statekeeper init --help` says how to write one from a database"
 
 
 def test_unreadable_pointer_is_a_usage_error(run: RunOnDisk) -> None:

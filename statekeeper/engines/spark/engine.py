@@ -432,7 +432,7 @@ class SparkEngine:
         if error is not None and is_session_lost(error):
             self._lost = WorkerDied(
                 self._without_secrets(f"the Spark session is lost: {first_line(error)}"),
-                hint="see that Spark runs, then `statekeeper resume`",
+                hint="see that Spark runs; the next run goes on from what is done",
             )
 
     async def _on_files(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:

@@ -276,7 +276,7 @@ def test_diff_names_a_lost_table_and_one_without_a_model_and_says_nothing_of_nul
     lines = out.splitlines()
     assert code == 1
     assert lines[0].startswith("shop.gone (columns): cannot be compared: ")
-    assert "shop.orders: no schema is declared; `statekeeper schemas infer` drafts one" in lines
+    assert "shop.orders: no schema is declared; `statekeeper schemas infer p.yml --table shop.orders` drafts one" in lines
     assert lines[-2:] == ["shop.q (columns): same", "1 failed, 1 no model, 1 same"]
     assert run_of("schemas", "diff", "p.yml", "--table", "q", capsys=capsys)[0] == 0
     assert run_of("schemas", "diff", "p.yml", "--table", "nonesuch", capsys=capsys)[0] == 2
@@ -345,7 +345,7 @@ def test_a_changed_model_an_edited_file_and_a_stray_one_are_found(models, capsys
         1,
         [
             "js/shop.HR.EMPLOYEES.json is not up to date",
-            "write them anew: statekeeper schemas export p.yml --out js",
+            "write them anew: statekeeper schemas export p.yml --table EMPLOYEES --out js",
         ],
     )
     assert Path("js/shop.HR.JOBS.json").read_text() == "{}"
