@@ -1,7 +1,8 @@
 """Every text of the program that tells its reader to type something, read from its syntax trees.
 
-A text counts where it holds a command line, an option, a statement of SQL, a program of the system, or a key of the
-config with its value. Left out are docstrings, the help of options, and the declarations of options themselves.
+A text counts where it holds a command line, an option in a sentence, a statement of SQL, a program of the system, or a
+key of the config with its value; a call of `RunCommands`, or of `command`, counts as what it is written as. Left out
+are docstrings, the help of options, and what declares options.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pydantic import BaseModel
 import statekeeper
 import statekeeper.config
 
-PACKAGE = Path(statekeeper.__file__).parent
+_PACKAGE = Path(statekeeper.__file__).parent
 _COMMAND = re.compile(
-    r"`[a-z-]+ |\bstatekeeper (?!is |was |that |follows |ran |of |row |from |writes |does |which |must )[a-z]+ ?[`{\w-]*"
-    r"|\bdata-extractor |\b(GRANT|ALTER USER|SHOW) |(?<![\w-])--[a-z]|pip install|\bexport \{|\(ls -l|\(ulimit"
+    r"`(statekeeper|data-extractor|databricks|lsnrctl|SHOW) |`\w+: |\bstatekeeper (check|run|schemas|init) "
+    r"|\b(GRANT|ALTER USER|SHOW) |[ (]--[a-z]|--[a-z-]+ [A-Z,]|pip install|\bexport \{|\(ls -l|\(ulimit"
 )
-_HELP = frozenset({"help", "description", "epilog", "metavar", "title", "action", "prog_name", "program"})
+_NO_TEXTS = frozenset({"help", "description", "epilog", "metavar", "title", "action", "prog_name", "program"})
+_DECLARING = ("option", "argument", "Field", "compile")
 _METHODS = frozenset({"run", "run_chosen", "force", "resume", "resume_stale", "verify", "status", "watch", "reset"})
 
 
@@ -40,43 +42,43 @@ class Text:
 
 
 def typed_texts() -> Iterator[Text]:
-    """All of them; a call of `RunCommands`, or of `command`, counts as the text that it is written as."""
-    is_key = re.compile(rf"(?<![\w.'\"-])({'|'.join(sorted(_config_keys()))})(\.\w+|\.\{{\}})*: ?[\w{{$/].*")
-    for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        left_out = {id(each) for part in _no_texts(tree) for each in ast.walk(part)}
-        for node in ast.walk(tree):
-            if id(node) in left_out:
-                continue
-            text = _text(node)
-            left_out.update(id(each) for each in ast.walk(node) if text is not None)
-            if text is not None and (_COMMAND.search(text) or is_key.search(text)) or (text := _call(node)):
-                yield Text(f"{path.relative_to(PACKAGE.parent)}:{node.lineno}", text)  # type: ignore[attr-defined]
+    """All of them."""
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        yield from texts_of(ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(_PACKAGE.parent)))
+
+
+def texts_of(tree: ast.Module, name: str) -> Iterator[Text]:
+    """Those of one module."""
+    keys = "|".join(sorted(_config_keys()))
+    is_key = re.compile(rf"(?<![\w.'\"-])({keys})(\.\w+|\.\{{\}})*: ?([\w$/]|\{{\w)")
+    left_out = {id(each) for part in _declarations(tree) for each in ast.walk(part)}
+    for node in ast.walk(tree):
+        if id(node) in left_out:
+            continue
+        text = _text(node)
+        if text is not None:
+            left_out.update(id(each) for each in ast.walk(node))
+        told = text if text is not None and (_COMMAND.search(text) or is_key.search(text)) else _call(node)
+        if told is not None:
+            yield Text(f"{name}:{getattr(node, 'lineno', 0)}", told)
 
 
 def _config_keys() -> set[str]:
     """The names of all keys of the config."""
-    modules = (
-        importlib.import_module(f"statekeeper.config.{each.name}")
-        for each in pkgutil.iter_modules(statekeeper.config.__path__)
-    )
-    values = (value for module in modules for value in vars(module).values())
-    return {
-        name
-        for value in values
-        if isinstance(value, type) and issubclass(value, BaseModel)
-        for name in value.model_fields
-    }
+    names = (each.name for each in pkgutil.iter_modules(statekeeper.config.__path__, "statekeeper.config."))
+    values = (value for name in names for value in vars(importlib.import_module(name)).values())
+    models = (value for value in values if isinstance(value, type) and issubclass(value, BaseModel))
+    return {name for model in models for name in model.model_fields}
 
 
-def _no_texts(tree: ast.Module) -> Iterator[ast.AST]:
+def _declarations(tree: ast.Module) -> Iterator[ast.AST]:
     for node in ast.walk(tree):
         match node:
             case ast.Expr(value=ast.Constant()):
                 yield node
-            case ast.keyword(arg=name, value=value) if name in _HELP:
+            case ast.keyword(arg=name, value=value) if name in _NO_TEXTS:
                 yield value
-            case ast.Call(func=function) if ast.unparse(function).endswith(("option", "argument", "Field", "compile")):
+            case ast.Call(func=function) if ast.unparse(function).endswith(_DECLARING):
                 yield node
 
 

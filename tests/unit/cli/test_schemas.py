@@ -237,7 +237,7 @@ def test_what_diff_says_of_a_drift_is_what_a_run_says(shop, kind):
     told = plan.failure.message if plan.failure else ""
     assert (difference.message in told) is difference.is_refused
     printed = io.StringIO()
-    show_differences(report, Screen(printed, is_terminal=False))
+    show_differences(report, Screen(printed, is_terminal=False), infer=str)
     sides = f"table: {SIDES[kind][1] or '-'}, model: {SIDES[kind][2] or '-'}"
     assert f"  {kind} {difference.name}  {sides}\n" in printed.getvalue()
     assert f"    do: {difference.remedy}\n" in printed.getvalue()
@@ -276,7 +276,9 @@ def test_diff_names_a_lost_table_and_one_without_a_model_and_says_nothing_of_nul
     lines = out.splitlines()
     assert code == 1
     assert lines[0].startswith("shop.gone (columns): cannot be compared: ")
-    assert "shop.orders: no schema is declared; `statekeeper schemas infer p.yml --table shop.orders` drafts one" in lines
+    assert (
+        "shop.orders: no schema is declared; `statekeeper schemas infer p.yml --table shop.orders` drafts one" in lines
+    )
     assert lines[-2:] == ["shop.q (columns): same", "1 failed, 1 no model, 1 same"]
     assert run_of("schemas", "diff", "p.yml", "--table", "q", capsys=capsys)[0] == 0
     assert run_of("schemas", "diff", "p.yml", "--table", "nonesuch", capsys=capsys)[0] == 2
