@@ -59,7 +59,7 @@ def _failure(run):
 
 
 def _assert_space_again_completes_it(work):
-    resumed = work.run("resume")
+    resumed = work.run("resume", "--table", "large")
     assert resumed.returncode == 0, resumed.stderr
     work.assert_equals_source("large")
     work.assert_no_staging()
