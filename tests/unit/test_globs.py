@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow.dataset as ds
 import pytest
 
@@ -87,6 +88,12 @@ def _by_pandas(base_path):
     return Counter(version for file in _matched(base_path) for version in pd.read_parquet(file)["version"])
 
 
+def _by_polars(base_path):
+    if not _matched(base_path):
+        return Counter()
+    return Counter(pl.scan_parquet(f"{base_path}/**/*.parquet").select("version").collect()["version"].to_list())
+
+
 def _rows_of_files(base_path: Path) -> frozenset[tuple[str, int, int]]:
     """Every file that may hold rows, as it is now."""
     walked = [Path(folder) / name for folder, _, names in os.walk(base_path) for name in names]
@@ -98,6 +105,9 @@ def _rows_of_files(base_path: Path) -> frozenset[tuple[str, int, int]]:
     return frozenset(files)
 
 
+_READERS = (_by_duckdb, _by_pyarrow, _by_pandas, _by_polars)
+
+
 def _watched(shop, run):
     """What each reader met, whenever there were other files than at an earlier step of a run."""
     base_path, seen, met = shop.folder / "data", set(), []
@@ -106,7 +116,7 @@ def _watched(shop, run):
         files = _rows_of_files(base_path)
         if files not in seen:
             seen.add(files)
-            met.extend((point, read(base_path)) for read in (_by_duckdb, _by_pyarrow, _by_pandas))
+            met.extend((point, read(base_path)) for read in _READERS)
 
     failpoints.install(look)
     try:

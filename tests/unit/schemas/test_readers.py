@@ -108,9 +108,10 @@ def test_duckdb_calls_the_second_of_two_names_otherwise(alike):
 
 
 def test_polars_refuses_wide_decimals(wide):
-    polars = pytest.importorskip("polars")
+    import polars as pl
+
     with pytest.raises(Exception, match="precision must be between 1 and 38"):
-        polars.read_parquet(wide[0])
+        pl.read_parquet(wide[0])
 
 
 def test_pyarrow_and_pandas_read_all_of_it(wide, alike):
