@@ -1,0 +1,333 @@
+"""What messages tell the reader to type is typed, as it stands: it is taken, and it helps."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from statekeeper import runner
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.flock import acquire_flock
+from statekeeper.store.owner import this_process
+
+from .typist import CONFIG, Typist, inline_engine
+
+RUN = "statekeeper run shop.yml --date 2026-01-06"
+
+
+@pytest.fixture
+def typist(tmp_path, monkeypatch, capsys) -> Typist:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "engine_of", inline_engine)
+    made = Typist(tmp_path, capsys)
+    made.sql("create table orders as select i as id from range(3) as r(i)")
+    return made
+
+
+def _held(path: Path):
+    """The lock of a table, held as by another runner."""
+    held = partial(acquire_flock, LocalDisk(), path, owner=this_process(), ttl=timedelta(minutes=1))
+    return held(take_over=lambda _epoch: None)
+
+
+class TestRowsThatBreakTheSchema:
+    def test_corrected_data_are_read_again_by_the_command_of_the_hint(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders, columns: {id: {type: int, ge: 1}}}\n")
+        failed = typist.type(f"{RUN} --run-id again")
+        assert failed.code == 1
+        typist.sql("delete from orders where id = 0")
+        assert typist.succeeds(failed.command("--force-reprocess", "--table")).code == 0
+        assert typist.states() == {"orders": "complete"}
+
+    def test_corrected_schemas_and_policies_are_used_by_the_command_of_the_hint(self, typist):
+        typist.sql(*(f"create table {name} as from orders" for name in "abc"))
+        strict = "columns: {id: {type: int, ge: 1}}"
+        quarantine = "on_violation: quarantine, max_quarantined: 0, "
+        tables = "".join(
+            f"  - {{table_name: {name}, {more}{strict}}}\n"
+            for name, more in zip("abc", ["", "", quarantine], strict=True)
+        )
+        typist.write(CONFIG + tables)
+        failed = typist.type(RUN)
+        for words in ("correct the schema", "set on_violation: warn or quarantine", "raise max_quarantined"):
+            assert words in failed.words
+        lines = tables.splitlines()
+        lines[0] = lines[0].replace("ge: 1", "ge: 0")
+        lines[1] = lines[1].replace("table_name", "on_violation: warn, table_name")
+        lines[2] = lines[2].replace("max_quarantined: 0", "max_quarantined: 1")
+        typist.write(CONFIG + "\n".join(lines) + "\n")
+        typist.succeeds(next(each for each in failed.commands if each.startswith("statekeeper resume")))
+        assert typist.states() == {"a": "complete", "b": "complete", "c": "complete"}
+
+    def test_many_tables_are_reset_and_resumed_as_is_said_next(self, typist):
+        typist.sql(*(f"create table {name} as from orders" for name in "abcd"))
+        typist.write(
+            CONFIG + "".join(f"  - {{table_name: {name}, columns: {{id: {{type: int, ge: 1}}}}}}\n" for name in "abcd")
+        )
+        failed = typist.type(RUN)
+        typist.sql(*(f"delete from {name} where id = 0" for name in "abcd"))
+        reset, resume = failed.next
+        assert "reset" in reset
+        assert typist.succeeds(reset).next == [resume]
+        ended = typist.succeeds(resume)
+        assert set(typist.states().values()) == {"complete"}
+        (verify,) = ended.next
+        assert "verify" in verify
+        typist.succeeds(verify)
+
+
+class TestNextSteps:
+    def test_damaged_state_is_reset_then_resumed(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        typist.succeeds(RUN)
+        (state,) = typist.folder.rglob("*_state.json")
+        state.write_text("{")
+        told = typist.succeeds("statekeeper status")
+        typist.succeeds(typist.succeeds(told.command("reset", "orders")).command("resume"))
+        assert typist.states() == {"orders": "complete"}
+
+    def test_what_verify_finds_is_mended_by_its_hint(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n  - {table_name: gone}\n")
+        assert typist.type(RUN).code == 1
+        typist.sql("create table gone as from orders")
+        not_there = typist.type("statekeeper verify")
+        assert not_there.code == 1
+        typist.succeeds(not_there.command("resume"))
+        next(typist.folder.rglob("shop-20260106.parquet")).write_bytes(b"")
+        damaged = typist.type("statekeeper verify")
+        assert damaged.code == 1
+        (again,) = {each for each in damaged.commands if " --table " in each}
+        typist.succeeds(again)
+        typist.succeeds("statekeeper verify")
+
+    def test_stale_tables_are_extracted_by_the_command_that_names_them(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        typist.succeeds(RUN)
+        typist.write(CONFIG + "  - {table_name: orders, columns: {id: {type: int, nullable: true}}}\n")
+        told = typist.succeeds("statekeeper resume shop.yml --date 2026-01-06")
+        assert "stale" in typist.type("statekeeper resume shop.yml --date 2026-01-06").text
+        typist.succeeds(told.command("run", "--table", "orders"))
+        assert "stale" not in typist.succeeds("statekeeper resume").text
+
+    def test_commands_lead_from_one_to_the_next(self, typist):
+        """From a draft to what is published: each command says the next one."""
+        drafted = typist.succeeds("statekeeper init --duckdb shop.duckdb --out new.yml")
+        check, run = drafted.next
+        for line in re.findall(r"^#   (statekeeper .*)$", Path("new.yml").read_text(encoding="utf-8"), re.MULTILINE):
+            typist.succeeds(line)
+        plan = typist.succeeds(check).command("plan")
+        assert typist.succeeds("statekeeper check new.yml").next == [check]
+        again = typist.succeeds(plan).command("run")
+        dry = typist.succeeds("statekeeper run new.yml --dry-run --force-reprocess").command("--force-reprocess")
+        for line in (run, again, dry):
+            typist.succeeds(typist.succeeds(line).command("verify"))
+
+
+class TestWhichRun:
+    def test_where_there_is_none_the_way_to_a_first_one_is_said(self, typist):
+        typist.write("", "empty.yml")
+        for line in ("statekeeper status", "statekeeper check none.yml", "statekeeper check empty.yml"):
+            told = typist.type(line)
+            assert told.code == 2
+            typist.succeeds(told.command("init"))
+
+    def test_missing_run_is_made_by_the_command_of_the_hint(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        none = typist.type("statekeeper status shop.yml --date 2026-01-05")
+        assert none.code == 2
+        typist.succeeds(none.command("run"))
+        typist.succeeds("statekeeper status shop.yml --date 2026-01-05")
+        other_day = typist.type("statekeeper resume --date 2026-01-04")
+        typist.succeeds(other_day.command("run"))
+        unknown = typist.type("statekeeper status --run-id nope")
+        assert unknown.code == 2
+        assert "shop-20260104" in typist.succeeds(unknown.command("status")).text
+        shutil.rmtree("data")
+        lost = typist.type("statekeeper status")
+        assert typist.succeeds(lost.command("run")).code == 0
+
+    def test_date_or_id_is_left_out_as_is_said(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        typist.succeeds(RUN)
+        told = typist.type("statekeeper status --date 2026-01-06 --run-id shop-20260106")
+        assert told.code == 0
+        typist.succeeds("statekeeper run shop.yml --date 2026-01-05")
+        told = typist.type("statekeeper status --date 2026-01-05 --run-id shop-20260106")
+        assert (told.code, "leave out --date, or --run-id" in told.text) == (2, True)
+        typist.succeeds("statekeeper status --date 2026-01-05")
+        typist.succeeds("statekeeper status --run-id shop-20260106")
+
+    def test_second_config_of_one_name_is_run_by_the_command_of_the_refusal(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        typist.write(CONFIG + "  - {table_name: orders, path_name: mine}\n", "other.yml")
+        typist.succeeds(RUN)
+        refused = typist.type(RUN.replace("shop.yml", "other.yml"))
+        assert refused.code == 2
+        typist.succeeds(refused.command("run", "--run-id"))
+
+    def test_entry_for_another_run_is_run_by_a_matching_date_and_id(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders, extraction_date: 2026-01-05, run_id: mine}\n")
+        refused = typist.type(RUN)
+        assert (refused.code, "a matching --date and --run-id" in refused.words) == (2, True)
+        typist.succeeds("statekeeper run shop.yml --date 2026-01-05 --run-id mine")
+
+    def test_held_table_is_followed_by_the_command_of_the_hint(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        typist.succeeds(RUN)
+        (path,) = (typist.folder / "data/shop").rglob("shop-20260106.lock")
+        with _held(path):
+            told = typist.type("statekeeper reset --table orders")
+            assert told.code == 3
+        typist.succeeds(told.command("status", "--watch"))
+
+
+class TestSnapshotOfTheRun:
+    CONFIG = CONFIG.replace("path: shop.duckdb", "path: shop.duckdb, snapshot_scope: run")
+
+    def test_lost_one_is_taken_anew_by_the_command_of_the_hint(self, typist):
+        typist.write(self.CONFIG + "  - {table_name: orders}\n  - {table_name: late}\n")
+        assert typist.type(RUN).code == 1
+        typist.sql("create table late as from orders")
+        lost = typist.type("statekeeper resume")
+        assert lost.code == 1
+        typist.succeeds(lost.command("--force-reprocess"))
+        assert typist.states() == {"orders": "complete", "late": "complete"}
+
+    def test_table_that_is_referred_to_is_extracted_by_the_command_of_the_hint(self, typist):
+        typist.sql("create table items as select id as order_id from orders")
+        typist.write(
+            self.CONFIG
+            + "  - {table_name: orders}\n"
+            + "  - {table_name: items, references: [{columns: order_id, table: orders, to: id}]}\n"
+        )
+        alone = typist.type(f"{RUN} --table items")
+        assert alone.code == 1, alone.text
+        typist.succeeds(alone.command("run", "--table shop.orders", "--table shop.items"))
+        assert typist.states() == {"orders": "complete", "items": "complete"}
+
+
+def test_tables_are_chosen_as_refusals_say(typist):
+    typist.write(CONFIG + "  - {table_name: orders}\n")
+    typist.succeeds(RUN)
+    told = typist.type("statekeeper reset")
+    assert (told.code, "either --failed, or --table PATTERN" in told.words) == (2, True)
+    typist.succeeds("statekeeper reset --failed")
+    typist.succeeds("statekeeper reset --table 'ord*'")
+    told = typist.type(f"{RUN} --table orders --exclude orders")
+    assert (told.code, "leave out an --exclude" in told.text) == (2, True)
+    typist.succeeds(f"{RUN} --table orders")
+    told = typist.type("statekeeper check shop.yml --connect --offline")
+    assert (told.code, "either --connect or --offline" in told.text) == (2, True)
+    typist.succeeds("statekeeper check shop.yml --connect")
+    typist.succeeds("statekeeper check shop.yml --offline")
+
+
+def test_models_are_drafted_and_exported_by_the_commands_that_are_named(typist):
+    typist.write(CONFIG + "  - {table_name: orders}\n")
+    for line in ("statekeeper schemas diff shop.yml", "statekeeper schemas export shop.yml --table orders"):
+        assert "class Orders" in typist.succeeds(typist.type(line).command("infer")).text
+    typist.write(CONFIG + "  - {table_name: orders, columns: {id: {type: int, nullable: true}}}\n")
+    told = typist.type("statekeeper schemas export shop.yml --check")
+    assert (told.code, "add --out DIR" in told.text) == (2, True)
+    for name in ("export shop.yml --table orders --out js", "json --out all"):
+        stale = typist.type(f"statekeeper schemas {name} --check")
+        assert stale.code == 1
+        typist.succeeds(stale.text.rpartition("write them anew: ")[2])
+        typist.succeeds(f"statekeeper schemas {name} --check")
+    infer = "statekeeper schemas infer shop.yml --out models.py"
+    typist.succeeds(infer)
+    assert "another --out, or --force" in typist.type(infer).text
+    typist.succeeds(f"{infer} --force")
+
+
+def test_a_database_is_named_as_refusals_say(typist):
+    typist.sql("create schema hr", "create table hr.jobs as from orders")
+    infer = "statekeeper schemas infer"
+    told = typist.type(infer)
+    assert (told.code, "--duckdb PATH, or --source oracle" in told.text) == (2, True)
+    assert "add --duckdb PATH" in typist.type(f"{infer} --source duckdb").text
+    typist.succeeds(f"{infer} --duckdb shop.duckdb")
+    several = typist.type(f"{infer} --duckdb shop.duckdb --schema hr --schema main --table jobs")
+    assert "--table SCHEMA.NAME" in several.text
+    typist.succeeds(f"{infer} --duckdb shop.duckdb --table hr.jobs")
+    none = typist.type(f"{infer} --duckdb shop.duckdb --schema main --table 'j*'")
+    assert (none.code, "--schema NAME says in which schema" in none.text) == (2, True)
+    typist.succeeds(f"{infer} --duckdb shop.duckdb --schema hr --table 'j*'")
+    told = typist.type("statekeeper init --duckdb shop.duckdb --out one.yml --schemas-out one.yml")
+    assert "--out and --schemas-out are one file" in told.text
+    typist.succeeds("statekeeper init --duckdb shop.duckdb --out one.yml --schemas-out one.py")
+
+
+def test_forms_of_the_older_command_line_are_as_refusals_say(typist, monkeypatch):
+    for name in ("HOST", "PORT", "SERVICE", "USER", "PASSWORD"):
+        monkeypatch.delenv(f"ORACLE_{name}", raising=False)
+    typist.succeeds(typist.type("data-extractor").command("--help"))
+    typist.write(CONFIG + "  - {table_name: orders}\n")
+    typist.write('[{"table_name": "orders"}]', "tables.json")
+    assert "add --config FILE" in typist.type("data-extractor --tables tables.json").text
+    typist.succeeds("data-extractor --tables tables.json --config shop.yml")
+    assert "or give --config FILE" in typist.type("data-extractor --table-name orders").text
+    told = typist.type("data-extractor --config shop.yml --table-name orders")
+    assert (told.code, "either --config (with --tables), or the options of one table" in told.text) == (2, True)
+    typist.succeeds("data-extractor --config shop.yml")
+
+
+def test_what_is_in_the_way_is_moved_away_or_avoided_as_is_said(typist):
+    typist.write(CONFIG + "  - {table_name: orders}\n")
+    folder = typist.folder / "data/shop/orders/202601/06"
+    folder.mkdir(parents=True)
+    for name, put in {
+        "shop-20260106.parquet": lambda path: path.write_bytes(b"mine"),
+        "shop-20260106.lock": lambda path: path.write_bytes(b"mine"),
+        "shop-20260106_state.json": lambda path: path.mkdir(),
+    }.items():
+        put(folder / name)
+        failed = typist.type(RUN)
+        assert failed.code == 1, name
+        assert str(folder.relative_to(typist.folder) / name) in failed.words
+        assert "away" in failed.words, name
+        typist.succeeds(f"{RUN} --run-id other-{len(name)}")
+        (folder / name).rename(typist.folder / name)
+        typist.succeeds(RUN)
+        shutil.rmtree(typist.folder / "data/_runs")
+        for path in folder.glob("shop-20260106*"):
+            path.unlink()
+    (folder / "shop-20260106_metadata.json").symlink_to(typist.folder / "shop.yml")
+    failed = typist.type(RUN)
+    assert (failed.code, "remove the link" in failed.words) == (1, True)
+    (folder / "shop-20260106_metadata.json").unlink()
+    typist.succeeds(RUN)
+
+
+def test_windows_that_are_not_over_are_extracted_as_is_said(typist):
+    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false"
+    typist.sql("create table events as select timestamp '2026-01-01' as at")
+    typist.write(CONFIG + entry + "}\n")
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-05")
+    open_window = typist.type("statekeeper run shop.yml --date today")
+    assert (open_window.code, "an earlier --date, or set allow_open_window: true" in open_window.words) == (1, True)
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-06")
+    typist.write(CONFIG + entry + ", allow_open_window: true}\n")
+    typist.succeeds("statekeeper run shop.yml --date today")
+    not_begun = typist.type("statekeeper run shop.yml --date 2999-01-01")
+    assert (not_begun.code, "with an earlier --date" in not_begun.words) == (1, True)
+
+
+def test_variable_that_is_not_set_is_exported_or_given_a_default(typist, monkeypatch):
+    plain, by_default = (
+        CONFIG.replace("path: shop.duckdb", f"path: '${{{name}}}'") + "  - {table_name: orders}\n"
+        for name in ("SHOP_FILE", "SHOP_FILE:-shop.duckdb")
+    )
+    typist.write(plain)
+    told = typist.type("statekeeper check shop.yml")
+    assert (told.code, "export SHOP_FILE, or give a default: ${SHOP_FILE:-...}" in told.words) == (2, True)
+    typist.write(by_default)
+    typist.succeeds("statekeeper check shop.yml")
+    typist.write(plain)
+    monkeypatch.setenv("SHOP_FILE", "shop.duckdb")
+    typist.succeeds("statekeeper check shop.yml")

@@ -1,0 +1,84 @@
+"""Every GRANT that a message asks for is one that the database takes, and enough: after it the table completes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from statekeeper import runner
+from tests.hints.typist import Said, Typist, inline_engine
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+_GRANT = re.compile(r"GRANT (?P<what>[A-Z ]+(?: ON [^ ]+)?) TO (?P<user>\w+)")
+_QUERY = "<each table of the query>"
+
+
+@pytest.fixture
+def typist(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runner, "engine_of", inline_engine)
+    return Typist(tmp_path, capsys)
+
+
+@pytest.fixture
+def lake(tmp_path):
+    with OracleServer.start(users={"T": "t"}) as server:
+        for name in ("ORDERS", "HIDDEN"):
+            server.create_table("T", name, [("ID", "NUMBER(9)")], [(1,), (2,)])
+        server.create_user("POOR", "poor-secret", "none")
+        server.revoke("SELECT ANY TABLE", "POOR")
+        yield Lake(tmp_path, server)
+
+
+def grants(said: Said) -> set[str]:
+    """What is asked for, each without the user, who must be the one who reads."""
+    found = list(_GRANT.finditer(said.words.replace(_QUERY, "T.ORDERS")))
+    assert {match["user"] for match in found} <= {"POOR"}
+    return {match["what"] for match in found}
+
+
+def test_what_a_failure_asks_for_is_granted_until_the_tables_complete(lake, typist):
+    token = "select id from t.orders {as_of} o"
+    lake.configure(
+        {"schema_name": "T", "table_name": "ORDERS"},
+        {"schema_name": "T", "table_name": "HIDDEN"},
+        {"table_name": "BY_TOKEN", "custom_query": token},
+        {"table_name": "BY_SESSION", "custom_query": token.replace("{as_of} ", "")},
+        source={"user": "POOR", "password": "poor-secret"},
+    )
+    said, granted = typist.type("statekeeper run ora.yml --date 2026-01-06 --no-progress"), set()
+    while said.code == 1:
+        new = grants(said) - granted
+        assert new, said.text
+        for what in new:
+            lake.server.grant(what, "POOR")
+        granted |= new
+        said = typist.type(said.command("resume"))
+    assert said.code == 0, said.text
+    assert {what.split()[0] for what in granted} == {"SELECT", "FLASHBACK", "EXECUTE"}
+
+
+def test_what_check_advises_is_granted_and_advised_no_more(lake, typist):
+    lake.server.grant("SELECT ON T.ORDERS", "POOR")
+    lake.server.grant("FLASHBACK ON T.ORDERS", "POOR")
+    lake.server.set_table("T", "ORDERS", policies=["REGION_ONLY"], redacted=["ID"])
+    lake.configure({"schema_name": "T", "table_name": "ORDERS"}, source={"user": "POOR", "password": "poor-secret"})
+    check, advised = "statekeeper check ora.yml --connect", set()
+    while new := grants(typist.type(check)):
+        assert not new & advised, new & advised
+        for what in new:
+            lake.server.grant(what, "POOR")
+        advised |= new
+    assert {"SELECT ON SYS.DBA_EXTENTS", "EXEMPT REDACTION POLICY"} <= advised, advised
+
+
+def test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_hint(lake, typist, monkeypatch):
+    monkeypatch.setenv("ORACLE_PASSWORD", "poor-secret")
+    infer = f"statekeeper schemas infer --source oracle --dsn {lake.server.dsn} --user POOR --schema T"
+    refused = typist.type(infer)
+    assert refused.code != 0
+    (what,) = grants(Said(refused.code, refused.text.replace("<each table of it>", "T.ORDERS")))
+    lake.server.grant(what, "POOR")
+    assert "class Orders" in typist.type(infer).text
