@@ -34,11 +34,12 @@ _METHODS = frozenset({"run", "run_chosen", "force", "resume", "resume_stale", "v
 class Text:
     """A text of the source that holds something to type; what is filled in is `{}`."""
 
-    where: str
+    module: str
+    line: int
     text: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.text!r}"
+        return f"{self.module}:{self.line}: {self.text!r}"
 
 
 def typed_texts() -> Iterator[Text]:
@@ -57,10 +58,10 @@ def texts_of(tree: ast.Module, name: str) -> Iterator[Text]:
             continue
         text = _text(node)
         if text is not None:
-            left_out.update(id(each) for each in ast.walk(node))
+            left_out.update(id(each) for each in ast.walk(node) if isinstance(each, ast.Constant))
         told = text if text is not None and (_COMMAND.search(text) or is_key.search(text)) else _call(node)
         if told is not None:
-            yield Text(f"{name}:{getattr(node, 'lineno', 0)}", told)
+            yield Text(name, getattr(node, "lineno", 0), told)
 
 
 def _config_keys() -> set[str]:
@@ -96,7 +97,7 @@ def _call(node: ast.AST) -> str | None:
     match node:
         case ast.Call(func=ast.Attribute(value=owner, attr=name)) if name in _METHODS:
             return f"commands.{name}" if ast.unparse(owner).endswith("commands") else None
-        case ast.Call(func=ast.Name(id="command"), args=[ast.Constant(value=str(name)), *_]):
-            return f"command({name})"
+        case ast.Call(func=ast.Name(id="command"), args=words):
+            return f"command({', '.join(ast.unparse(word) for word in words)})"
         case _:
             return None

@@ -114,6 +114,17 @@ class TestNextSteps:
         typist.succeeds(told.command("run", "--table", "orders"))
         assert "stale" not in typist.succeeds("statekeeper resume").text
 
+    def test_several_stale_tables_are_resumed_as_is_said_next(self, typist):
+        typist.sql("create table others as from orders")
+        names = ("orders", "others")
+        typist.write(CONFIG + "".join(f"  - {{table_name: {name}}}\n" for name in names))
+        typist.succeeds(RUN)
+        strict = "columns: {id: {type: int, nullable: true}}"
+        typist.write(CONFIG + "".join(f"  - {{table_name: {name}, {strict}}}\n" for name in names))
+        told = typist.succeeds("statekeeper resume")
+        typist.succeeds(told.command("resume", "--stale"))
+        assert "stale" not in typist.succeeds("statekeeper resume").text
+
     def test_commands_lead_from_one_to_the_next(self, typist):
         """From a draft to what is published: each command says the next one."""
         drafted = typist.succeeds("statekeeper init --duckdb shop.duckdb --out new.yml")

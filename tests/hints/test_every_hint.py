@@ -1,0 +1,335 @@
+"""Every text of the program that tells its reader to type something is listed here, with what types it.
+
+A new one fails `test_every_text_to_type_is_listed` until it is listed: with the test that brings it about and types it,
+with the config in which its setting is taken, or with the reason why none of our tests can type it.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from statekeeper.cli.app import run_command
+
+from .source import Text, texts_of, typed_texts
+
+_TESTS = Path(__file__).parent.parent
+_HERE = "tests/hints/test_typed.py::"
+_ORACLE = "tests/oracle/"
+_OLDER = "tests/unit/cli/test_data_extractor.py::"
+TYPED = {
+    f"{_HERE}TestNextSteps::test_commands_lead_from_one_to_the_next": [
+        "cli/app.py: commands.run_chosen",
+        "cli/check.py: command('check', '--connect', *named)",
+        "cli/check.py: command('plan', *named)",
+        "cli/init.py: command('check', '--connect', report.config)",
+        "cli/init.py: command('run', report.config)",
+        "drafting/config_text.py: # Written by `statekeeper init`",
+        "next_command.py: command('run', self.config, *options)",
+        "next_command.py: command('run', self.config, *options, '--force-reprocess')",
+    ],
+    f"{_HERE}TestRowsThatBreakTheSchema::test_corrected_data_are_read_again_by_the_command_of_the_hint": [
+        "staged_checks.py: commands.force",
+        "next_steps.py: commands.force",
+    ],
+    f"{_HERE}TestRowsThatBreakTheSchema::test_corrected_schemas_and_policies_are_used_by_the_command_of_the_hint": [
+        "staged_checks.py: commands.resume",
+        "staged_checks.py: set on_violation: warn",
+    ],
+    f"{_HERE}TestRowsThatBreakTheSchema::test_many_tables_are_reset_and_resumed_as_is_said_next": [
+        "cli/app.py: commands.resume",
+        "next_command.py: command('reset', self.config, ",
+        "next_command.py: command(name, self.config, *self._known_run, *options)",
+        "next_steps.py: commands.reset",
+        "next_steps.py: commands.resume",
+        "next_steps.py: commands.verify",
+    ],
+    f"{_HERE}TestNextSteps::test_damaged_state_is_reset_then_resumed": ["next_steps.py: commands.reset"],
+    f"{_HERE}TestNextSteps::test_what_verify_finds_is_mended_by_its_hint": [
+        "maintenance.py: commands.resume",
+        "maintenance.py: commands.run",
+        "next_command.py: command('run', self.config, *self._tables_option,",
+    ],
+    f"{_HERE}TestNextSteps::test_stale_tables_are_extracted_by_the_command_that_names_them": [
+        "ending.py: commands.run",
+        "next_steps.py: commands.run",
+    ],
+    f"{_HERE}TestNextSteps::test_several_stale_tables_are_resumed_as_is_said_next": [
+        "next_steps.py: commands.resume_stale",
+    ],
+    f"{_HERE}TestWhichRun::test_where_there_is_none_the_way_to_a_first_one_is_said": [
+        "config/text_file.py: `statekeeper init --help` says how",
+    ],
+    f"{_HERE}TestWhichRun::test_missing_run_is_made_by_the_command_of_the_hint": [
+        "status.py: command('run', str(config), ",
+        "status.py: command('status', *named, '--run-id', *others[:1])",
+    ],
+    f"{_HERE}TestWhichRun::test_date_or_id_is_left_out_as_is_said": ["leave out --date, or --run-id"],
+    f"{_HERE}TestWhichRun::test_second_config_of_one_name_is_run_by_the_command_of_the_refusal": [
+        "run_start.py: commands.run",
+        "have the same pipeline name and base_path: the run",
+    ],
+    f"{_HERE}TestWhichRun::test_entry_for_another_run_is_run_by_a_matching_date_and_id": [
+        "run with a matching --date and --run-id",
+    ],
+    f"{_HERE}TestWhichRun::test_held_table_is_followed_by_the_command_of_the_hint": [
+        "maintenance.py: commands.watch",
+        "next_command.py: {} --watch",
+    ],
+    "tests/acceptance/test_two_runs.py::test_the_second_run_says_who_holds_the_table_and_ends_with_3": [
+        "next_steps.py: commands.watch",
+    ],
+    f"{_HERE}TestSnapshotOfTheRun::test_lost_one_is_taken_anew_by_the_command_of_the_hint": [
+        "runner.py: commands.force"
+    ],
+    f"{_HERE}TestSnapshotOfTheRun::test_table_that_is_referred_to_is_extracted_by_the_command_of_the_hint": [
+        "key_work.py: commands.run_chosen",
+    ],
+    f"{_HERE}test_tables_are_chosen_as_refusals_say": [
+        "say which tables: either --failed, or --table PATTERN",
+        "expected either --connect or --offline",
+        "leave out an --exclude",
+    ],
+    f"{_HERE}test_models_are_drafted_and_exported_by_the_commands_that_are_named": [
+        "cli/schemas.py: command('schemas', 'export', *named, '--out', str(out))",
+        "cli/schemas.py: command('schemas', 'infer', *named)",
+        "cli/schemas.py: command('schemas', 'infer', str(config), *chosen((key,)))",
+        "cli/schemas.py: command('schemas', 'json', '--out', str(out))",
+        "--check compares the files of a folder: add --out DIR",
+        "another --out, or --force",
+    ],
+    f"{_HERE}test_a_database_is_named_as_refusals_say": [
+        "add --duckdb PATH",
+        "--source duckdb needs --duckdb PATH",
+        "--duckdb PATH, or --source oracle with ORACLE_HOST",
+        "--table SCHEMA.NAME",
+        "--table with several --schema leaves open",
+        "--schema NAME says in which schema",
+        "--out and --schemas-out are one file",
+    ],
+    f"{_HERE}test_forms_of_the_older_command_line_are_as_refusals_say": [
+        "`data-extractor --help` shows the two forms",
+        "either --config (with --tables), or the options of one table",
+        "--tables needs --config, which says the sources",
+        "add --config FILE",
+        "or give --config FILE",
+    ],
+    f"{_OLDER}test_wrong_usage_says_what_is_missing_and_ends_with_2": [
+        "ORACLE_PASSWORD (or --password)",
+    ],
+    f"{_OLDER}test_an_unreachable_database_ends_with_4_and_a_warned_password_is_not_shown": [
+        "warning: --password shows the password in the list of processes",
+    ],
+    f"{_OLDER}test_help_and_usage_load_no_driver_and_no_arrow": ["Two forms: --config"],
+    f"{_HERE}test_what_is_in_the_way_is_moved_away_or_avoided_as_is_said": [
+        "ownership.py: move {} away, or choose another --run-id; then run again",
+        "store/flock.py: move {} away, or choose another --run-id; then run again",
+        "look at it (ls -l {}), and move it away; then run again",
+        "remove the link, or put in its place what it leads to",
+        "is a symbolic link, and statekeeper follows none under base_path",
+    ],
+    f"{_HERE}test_windows_that_are_not_over_are_extracted_as_is_said": [
+        "run it when the day is over, with an earlier --date, or set allow_open_window: true",
+        "run it when the day has begun in its incremental_timezone, or with an earlier --date",
+    ],
+    f"{_HERE}test_variable_that_is_not_set_is_exported_or_given_a_default": [
+        "export {}, or give a default: ${{}:-...}"
+    ],
+    f"{_ORACLE}test_hints.py::test_what_a_failure_asks_for_is_granted_until_the_tables_complete": [
+        "GRANT SELECT ON {} TO {}, if it exists",
+        "where the table exists, GRANT SELECT ON {table} TO {user}",
+        "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
+        "GRANT FLASHBACK ON {} TO {}{}",
+        "or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}; or give the query a source of its own",
+        "oracle_scn.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
+    ],
+    f"{_ORACLE}test_hints.py::test_what_check_advises_is_granted_and_advised_no_more": [
+        "oracle_advice.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}: {}",
+        "oracle_advice.py: GRANT SELECT ON SYS.V_$DATABASE TO {}: {}",
+        "oracle_advice.py: GRANT SELECT ON SYS.DBA_EXTENTS TO {}: {}",
+        "GRANT EXEMPT ACCESS POLICY TO {} shows all of them",
+        "GRANT EXEMPT REDACTION POLICY TO {} shows the true ones",
+        "ask the DBA, or GRANT SELECT ON SYS.REDACTION_COLUMNS TO {}",
+        "GRANT SELECT ON SYS.DBA_EXTENTS TO {} gives chunks of equal size",
+    ],
+    f"{_ORACLE}test_hints.py::test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_hint": [
+        "name another with --schema, or GRANT SELECT ON <each table of it> TO {}",
+    ],
+    f"{_ORACLE}test_privileges.py::test_the_highest_rung_that_is_granted_is_taken": [
+        "oracle_scn.py: GRANT SELECT ON SYS.V_$DATABASE TO {user}",
+        "oracle_scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
+    ],
+    "tests/unit/config/test_root.py::test_a_config_that_version_0_1_ran_from_elsewhere_is_not_extracted_anew_unsaid": [
+        "write `root: {}` into it to go on with them, or `root: {}` to extract anew",
+    ],
+    "tests/unit/config/test_oracle_source.py::test_a_dsn_as_oracle_takes_it_is_taken": [
+        "write what stands behind the @: dsn: //HOST:PORT/SERVICE",
+        "write dsn: HOST:PORT/SERVICE",
+    ],
+    "tests/unit/test_databricks_job.py::test_arguments_name_the_parameters": ["expected --name=value; found {}"],
+    f"{_ORACLE}test_unseen.py::test_archived_rows_are_read_on_request": ["row_archival: visible of the source"],
+    f"{_ORACLE}test_run.py::test_a_locked_or_expired_account_is_tried_once": [
+        "ALTER USER {user} ACCOUNT UNLOCK",
+        "the password has expired: ALTER USER {user} IDENTIFIED BY",
+    ],
+    f"{_ORACLE}test_connections.py::test_a_password_that_expires_soon_is_a_warning_of_the_run_once": [
+        "ALTER USER {user} IDENTIFIED BY a new one, before",
+    ],
+    f"{_ORACLE}test_connections.py::test_a_proxy_user_reads_as_the_client_that_let_it": [
+        "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
+    ],
+    "tests/unit/test_batch_size.py::test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound": [
+        "raise execution.memory_limit: DuckDB reads up to",
+    ],
+    "tests/unit/cli/test_limits.py::test_few_threads_end_in_a_sentence": ["(ulimit -u, -n, -v)"],
+    "tests/unit/cli/test_limits.py::test_few_files_and_little_memory_end_in_a_sentence": [
+        "raise the limit of open files (ulimit -n)",
+    ],
+    "tests/unit/test_system_errors.py::test_refusal_without_a_path_is_a_storage_failure_too": ["(ulimit -a)"],
+    "tests/crash/test_no_space.py::test_a_limit_of_the_file_size_is_told_as_what_it_is": ["(ulimit -f)"],
+    "tests/unit/test_next_command.py::test_run_of_python_has_no_command_but_a_way": [
+        "ending.py: commands.resume_stale",
+        "next_command.py: command('status', *self._known_run)",
+        "repeat the same call or command: it verifies what is complete",
+    ],
+}
+"""The test that brings a text about and types it, or asks its reader's other tools for what it says."""
+
+_LOGIN = "type: oracle, dsn: h/s, user: u, password: p"
+_SHOP = "shop: {type: duckdb, path: shop.duckdb}"
+_TABLES = "[{table_name: t}]"
+_REFERRING = "[{table_name: p, is_full_extract: true}, {table_name: t, references: [{columns: p, table: p, to: id}]}]"
+
+
+def _config(source: str = _SHOP, tables: str = _TABLES, more: str = "") -> str:
+    return f"sources: {{{source}}}\ntables: {tables}\n{more}"
+
+
+def _oracle(more: str) -> str:
+    return _config(f"ora: {{{_LOGIN}, {more}}}")
+
+
+SETTINGS = {
+    "set is_full_extract: true there": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
+    "set sources.{}.snapshot_scope: run": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
+    "a reference needs snapshot_scope: run": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
+    "leave snapshot out, or set snapshot_scope: table": _oracle("snapshot: transaction, snapshot_scope: table"),
+    "'scn' beside snapshot_scope: run": _oracle("snapshot: scn, snapshot_scope: run"),
+    "write host: HOST, port: PORT and sid: SID": _config(
+        "ora: {type: oracle, host: h, port: 1521, sid: s, user: u, password: p}"
+    ),
+    "thick_mode: true beside client_lib_dir": _oracle("thick_mode: true, client_lib_dir: /opt/client"),
+    "thick_mode: true, which external_auth needs": _config(
+        "ora: {type: oracle, dsn: h/s, external_auth: true, thick_mode: true}"
+    ),
+    "a user and a password, or external_auth: true": _config(
+        "ora: {type: oracle, dsn: h/s, external_auth: true, thick_mode: true}"
+    ),
+    "max_sessions: 1 (or none)": _oracle("snapshot: transaction, max_sessions: 1"),
+    "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
+    "on_drift: ignore-new": _config(
+        tables="[{table_name: t, on_drift: ignore-new}, {table_name: u, on_drift: evolve}]"
+    ),
+    "on_drift: evolve takes the table as it is now": _config(tables="[{table_name: t, on_drift: evolve}]"),
+    "on_drift: evolve takes new columns": _config(tables="[{table_name: t, on_drift: evolve}]"),
+    "(inline: `nullable: true`)": _config(tables="[{table_name: t, columns: {id: {type: int, nullable: true}}}]"),
+    "show_values: false leaves its text out": _config(tables="[{table_name: t, show_values: false}]"),
+    "or set fractional_seconds: us for an Oracle source": _oracle("fractional_seconds: us"),
+    "or set fractional_seconds: us or ns for the source": _oracle("fractional_seconds: ns"),
+    "or set zone_offsets: false for the source": _oracle("zone_offsets: false"),
+    "chunking: {strategy: key, column: ...}": _config(
+        tables="[{table_name: t, chunking: {strategy: key, column: id}}, {table_name: u, chunking: {strategy: none}}, "
+        "{table_name: v, chunking: {strategy: auto}}]"
+    ),
+    "chunking: {strategy: auto}": _config(tables="[{table_name: t, chunking: {strategy: auto}}]"),
+    "set snapshot: transaction": _oracle("snapshot: transaction"),
+    "oracle_snapshot.py: snapshot: transaction": _oracle("snapshot: transaction"),
+    "oracle_snapshot.py: snapshot: none": _oracle("snapshot: none"),
+    "snapshot: transaction of the source lets them": _oracle("snapshot: transaction"),
+    "give it a source of its own with snapshot: none": _oracle("snapshot: none"),
+    "flashback_timestamp needs snapshot: scn": _oracle("snapshot: scn"),
+    "set thick_mode: true": _oracle("thick_mode: true"),
+    "this needs thick_mode: true": _oracle("thick_mode: true"),
+    "or use thick_mode: true": _oracle("thick_mode: true"),
+    "use leases (lock: lease)": _config(more="output: {lock: lease}"),
+}
+"""A config that holds what a text says to write; `check` takes it."""
+
+ELSEWHERE = {
+    "databricks_paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
+    "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
+    "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
+    "pip install statekeeper": "installs a package on the executors of a cluster",
+    "`lsnrctl ": "a program beside Oracle's listener",
+    "GRANT CREATE SESSION TO {user}": "typed by a DBA before any session; the test server lets every account log in",
+}
+"""What no test types, and why."""
+
+FOUND = (
+    "no table is named by --table and --exclude",
+    "no table is left of those that --table names",
+    "where host:port:SID stands",
+    "with snapshot_scope: run all tables of the source read at one snapshot",
+    "is a global temporary table: each session sees its own rows",
+    "a name for files, of at most {} bytes: no /",
+    "rows have no value in the incremental column: no window",
+    "does not match its own checksum: it was torn",
+    "engine: spark needs pyspark",
+    "base_path: data",
+    "# custom_query: as it is in the configuration",
+    "CASE WHEN {} >= TIMESTAMP",
+)
+"""Texts that say what was found, or are written into files, and have nothing to type."""
+
+
+def _listed() -> list[str]:
+    return [*(fragment for each in TYPED.values() for fragment in each), *SETTINGS, *ELSEWHERE, *FOUND]
+
+
+def _holds(text: Text, fragment: str) -> bool:
+    return fragment in f"{text.module}: {text.text}"
+
+
+def test_every_text_to_type_is_listed():
+    texts, listed = list(typed_texts()), _listed()
+    assert len(texts) > 150, "the collector finds too little"
+    new = [str(text) for text in texts if not any(_holds(text, fragment) for fragment in listed)]
+    assert new == []
+
+
+def test_every_entry_of_the_list_is_a_text_of_the_program():
+    texts = list(typed_texts())
+    assert [fragment for fragment in _listed() if not any(_holds(text, fragment) for text in texts)] == []
+
+
+@pytest.mark.parametrize("name", sorted(TYPED))
+def test_every_test_that_the_list_names_is_there(name):
+    path, *inner = name.split("::")
+    tree: ast.AST = ast.parse((_TESTS.parent / path).read_text(encoding="utf-8"))
+    *classes, function = inner
+    names = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef | ast.ClassDef)}
+    assert {*classes, function} <= names
+
+
+@pytest.mark.parametrize("hint", sorted(SETTINGS))
+def test_every_setting_is_taken_where_its_hint_says(hint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yml").write_text("pipeline: shop\n" + SETTINGS[hint], encoding="utf-8")
+    assert run_command(["check", "shop.yml"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'raise UsageError("gone", hint="type `statekeeper resume` again")',
+        'raise UsageError("gone", hint=f"GRANT SELECT ON {table} TO {user}")',
+        'hint = "set on_violation: warn for the table"',
+        'hint = f"run it with --force-reprocess for {table}"',
+        "step = NextStep(command=self.run.commands.resume())",
+        'step = command("resume", str(config))',
+    ],
+)
+def test_a_new_hint_is_found_whatever_its_form(line):
+    assert len(list(texts_of(ast.parse(line), "new.py"))) == 1
