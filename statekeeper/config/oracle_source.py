@@ -105,6 +105,24 @@ class OracleSource(SourceSection):
         default=timedelta(minutes=30),
         description="how long the database may take for one round trip; the first rows of a large chunk may take long",
     )
+    count_timeout: PositiveDuration = Field(
+        default=timedelta(hours=6),
+        description="how long a count, or the sort of a chunking key, may take: one round trip, whatever the size",
+    )
+    count_parallel: int | None = Field(
+        default=None, ge=2, description="count by so many parallel query servers, where the DBA allows it"
+    )
+    count_nulls: bool = Field(
+        default=False,
+        description="count the rows without a value in the incremental column, which no window takes: reads the "
+        "whole table",
+    )
+    expire_time: int = Field(
+        default=2,
+        ge=0,
+        description="minutes without traffic after which the network is asked whether the database is still there "
+        "(TCP keepalive, EXPIRE_TIME); 0: never. What a dsn says comes first",
+    )
     snapshot: Annotated[SnapshotMode, Field(strict=False)] = Field(
         default=SnapshotMode.SCN,
         description="scn: every chunk AS OF one SCN; transaction: one read-only session; none: whatever is there",

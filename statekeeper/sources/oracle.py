@@ -22,6 +22,7 @@ from statekeeper.sources.oracle_advice import advise
 from statekeeper.sources.oracle_batches import Projection, delivered
 from statekeeper.sources.oracle_chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle_connection import Connection, Described
+from statekeeper.sources.oracle_count import count_rows, may_be_null, uncounted_rows
 from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_relation import Source, find_source
 from statekeeper.sources.oracle_snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
@@ -106,27 +107,26 @@ class OracleSession:
         )
         with self._looking_at(snapshot):
             plan = plan_chunks(cut, policy)
-        notes = (*plan.notes, *unseen_parts(self._connection, source, self._config))
+        unseen = unseen_parts(self._connection, source, self._config)
+        notes = (*plan.notes, *uncounted_rows(scope, columns, source, self._config), *unseen)
         return plan.model_copy(update={"notes": notes, "relation_state": table_state(self._connection, source)})
 
     def count(self, reading: Reading) -> SourceCount:
         self._connection.act(f"{reading.relation.label} count")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
-        from_clause = source.from_clause(reading.snapshot)
         window = reading.scope.window
-        if window is None:
-            statement = Sql("SELECT COUNT(*), NULL") + from_clause
-        else:
-            (inside,) = _scope_conditions(reading.scope, reading.all_columns, source)
-            name = f"q.{quoted(named_column(reading.all_columns, window.column, source.label).name)}"
-            counts = Sql(f"SELECT COUNT({name}), COUNT(*) - COUNT({name})")
-            statement = counts + from_clause + Sql(" WHERE (") + inside + Sql(f") OR {name} IS NULL")
         with self._looking_at(reading.snapshot):
-            ((rows, nulls),) = self._connection.rows(
-                statement, f"{source.label} cannot be counted", table=source.grant_object
-            )
-        return SourceCount(rows=int(rows), null_incremental_rows=None if nulls is None else int(nulls))
+            inside = _scope_conditions(reading.scope, reading.all_columns, source)
+            rows = count_rows(self._connection, source, reading.snapshot, inside)
+            if window is None or not self._config.count_nulls:
+                return SourceCount(rows=rows)
+            column = named_column(reading.all_columns, window.column, source.label)
+            nulls = 0
+            if may_be_null(column, source):
+                missing = (Sql(f"q.{quoted(column.name)} IS NULL"),)
+                nulls = count_rows(self._connection, source, reading.snapshot, missing)
+        return SourceCount(rows=rows, null_incremental_rows=nulls)
 
     def read(
         self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES

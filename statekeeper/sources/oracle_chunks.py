@@ -14,6 +14,7 @@ from statekeeper.errors import DataError, PlanError, SourceError, TransientSourc
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle_connection import Connection
+from statekeeper.sources.oracle_count import count_rows
 from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_extents import MOST_PIECES, extents_of, gathered_pieces
 from statekeeper.sources.oracle_relation import RelationKind, Source
@@ -45,10 +46,17 @@ class Cut:
         """Whether ROWIDs are places in segments: not those of views, external tables, links and index tables."""
         return self.source.kind is RelationKind.HEAP
 
+    @property
+    def _what(self) -> str:
+        return f"{self.source.label} cannot be cut into chunks"
+
     def rows(self, statement: Sql) -> list[tuple[object, ...]]:
-        what = f"{self.source.label} cannot be cut into chunks"
+        return self.connection.rows(statement, self._what, table=self.source.grant_object)
+
+    def sorted_rows(self, statement: Sql) -> list[tuple[object, ...]]:
+        """The result of a sort, for which all of the table may be read."""
         try:
-            return self.connection.rows(statement, what, table=self.source.grant_object)
+            return self.connection.rows_of_all(statement, self._what, table=self.source.grant_object)
         except TransientSourceError as error:
             if error.code != "ORA-01652":
                 raise
@@ -66,10 +74,7 @@ class Cut:
 
     def counted(self) -> int:
         """The rows of the scope."""
-        ((rows,),) = self.rows(
-            Sql("SELECT COUNT(*)") + self.source.from_clause(self.snapshot) + all_of(self.conditions)
-        )
-        return _whole_number(rows)
+        return count_rows(self.connection, self.source, self.snapshot, self.conditions)
 
 
 def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
@@ -296,7 +301,7 @@ def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, s
         + keys
         + Sql(")) GROUP BY part ORDER BY part")
     )
-    texts = [str(value) for (value,) in cut.rows(statement)]
+    texts = [str(value) for (value,) in cut.sorted_rows(statement)]
     distinct = list(dict.fromkeys(texts))
     return distinct[1:]
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Self
 import oracledb
 import pyarrow as pa
 
-from statekeeper.errors import SourceError, StatekeeperError
+from statekeeper.config.quantities import format_duration
+from statekeeper.errors import SourceError, StatekeeperError, TransientSourceError
 from statekeeper.sources.oracle_errors import Phase, advice_on, translated
-from statekeeper.sources.oracle_login import Handle, close_handle, label_of, log_in
+from statekeeper.sources.oracle_login import SERIAL, Handle, close_handle, label_of, log_in
 from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
 
@@ -46,9 +47,9 @@ class Described:
 class Connection:
     """An open session. `label` names the database in messages, `user` whoever it was logged in as."""
 
-    def __init__(self, handle: Handle, *, label: str, user: str, close_timeout: timedelta) -> None:
+    def __init__(self, handle: Handle, config: OracleSource, *, label: str, user: str) -> None:
         self._handle = handle
-        self._close_timeout = close_timeout
+        self._config = config
         self.label = label
         self.user = user
 
@@ -63,8 +64,9 @@ class Connection:
         user = config.proxy_user or config.user or "the operating system's user"
         with translated(f"no session with {label}", user=user, phase=Phase.LOGIN):
             handle = log_in(config)
-        handle.call_timeout = _milliseconds(config.call_timeout)
-        return cls(handle, label=label, user=user, close_timeout=config.connect_timeout)
+        connection = cls(handle, config, label=label, user=user)
+        connection._limit_calls(config.call_timeout)
+        return connection
 
     @property
     def warning(self) -> str | None:
@@ -82,6 +84,25 @@ class Connection:
             cursor.execute(statement.text, self._values(statement), fetch_decimals=True)
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
+
+    def rows_of_all(self, statement: Sql, what: str, *, table: str) -> list[tuple[Any, ...]]:
+        """All rows of a small result for which a whole table may have to be read, such as a count.
+
+        Raises:
+            SourceError: it took longer than `count_timeout`; another attempt would begin anew and take as long.
+        """
+        try:
+            with self._counting():
+                return self.rows(statement, what, table=table)
+        except TransientSourceError as error:
+            if error.code != "DPY-4024":
+                raise
+            limit = format_duration(self._config.count_timeout)
+            raise SourceError(
+                f"{error.message} (count_timeout: {limit})",
+                hint="raise count_timeout of the source, or set count_parallel where the DBA allows parallel queries",
+                code=error.code,
+            ) from error
 
     def rows_if_granted(self, statement: Sql, what: str) -> list[tuple[Any, ...]] | None:
         """The rows, or None where the user may not ask."""
@@ -120,9 +141,32 @@ class Connection:
 
     def close(self) -> None:
         """Log off, for as long as a login may take. Never raises."""
-        if self._handle.is_healthy():  # of one that is not, the driver cannot set it
-            self._handle.call_timeout = _milliseconds(self._close_timeout)
+        self._limit_calls(self._config.connect_timeout)
         close_handle(self._handle)
+
+    def _limit_calls(self, limit: timedelta) -> None:
+        if self._handle.is_healthy():  # of one that is not, the driver cannot set it
+            self._handle.call_timeout = _milliseconds(limit)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Calls may take `count_timeout`; a query may be run in parallel where `count_parallel` says so."""
+        degree = self._config.count_parallel
+        if degree is not None:
+            self.run(Sql(f"ALTER SESSION FORCE PARALLEL QUERY PARALLEL {degree}"), "parallel queries cannot be used")
+        self._limit_calls(self._config.count_timeout)
+        try:
+            yield
+        finally:
+            self._limit_calls(self._config.call_timeout)
+            if degree is not None:
+                self._stay_serial()
+
+    def _stay_serial(self) -> None:
+        try:
+            self.run(Sql(SERIAL), "parallel queries cannot be ended")
+        except StatekeeperError:  # whatever broke the session is what has to be told, and it is not used again
+            self.close()
 
     @contextmanager
     def _sent(self, statement: Sql, what: str, table: str) -> Iterator[None]:

@@ -30,7 +30,7 @@ SETTINGS = (
         "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_CALENDAR = 'GREGORIAN' NLS_COMP = BINARY NLS_SORT = BINARY "
         "NLS_NUMERIC_CHARACTERS = '.,'"
     ),
-    "ALTER SESSION DISABLE PARALLEL QUERY",
+    (SERIAL := "ALTER SESSION DISABLE PARALLEL QUERY"),
 )
 
 
@@ -146,6 +146,7 @@ def _parameters(config: OracleSource) -> dict[str, Any]:
         "config_dir": config.config_dir,
         "externalauth": config.external_auth or None,
         "tcp_connect_timeout": config.connect_timeout.total_seconds(),
+        "expire_time": config.expire_time,
         "program": MODULE,
         # A statement from the driver's cache is described as it was at its first parse, whatever became of the table.
         "stmtcachesize": 0,

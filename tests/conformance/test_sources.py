@@ -182,7 +182,9 @@ class OracleHarness:
         server = self.server
         login = {"user": "READER", "password": SecretStr("secret")}
         return open_session(
-            OracleSource(type="oracle", host=server.host, port=server.port, service=server.service, **login)
+            OracleSource(
+                type="oracle", host=server.host, port=server.port, service=server.service, count_nulls=True, **login
+            )
         )
 
     def _names(self, table: Table) -> tuple[str, str, list[str]]:

@@ -6,6 +6,8 @@ What needs the libraries of an Oracle Client (thick mode, and external authentic
 from __future__ import annotations
 
 import datetime as dt
+import gc
+import socket
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -303,3 +305,22 @@ def test_moments_are_of_the_gregorian_calendar_whatever_the_database_prefers(ser
     finally:
         server.set(settings={})
     assert lake.published("MOMENTS").column("AT").to_pylist() == [moment]
+
+
+@pytest.mark.parametrize(
+    ("keys", "seconds"),
+    [({}, 120), ({"expire_time": 5}, 300), ({"expire_time": 0}, None), ({"dsn": "(EXPIRE_TIME=3)"}, 180)],
+)
+def test_the_network_is_asked_whether_the_database_is_still_there(server, keys, seconds):
+    if "dsn" in keys:
+        keys = {"dsn": descriptor(server).replace("(DESCRIPTION=", f"(DESCRIPTION={keys['dsn']}")}
+    else:
+        keys = {"host": server.host, "port": server.port, "service": server.service, **keys}
+    with closing(opened(**keys)):
+        (found,) = [
+            one for one in gc.get_objects()
+            if type(one) is socket.socket and one.fileno() >= 0 and one.getpeername()[1] == server.port
+        ]  # fmt: skip
+        assert bool(found.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)) is (seconds is not None)
+        if seconds is not None:
+            assert found.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == seconds

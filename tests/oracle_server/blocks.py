@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 def alter_session(session: Session, text: str) -> None:
     if re.search(r"\b(enable|disable|force)\b", text, re.IGNORECASE):
+        if re.search(r"\bparallel\s+query\b", text, re.IGNORECASE):
+            degree = re.search(r"\bforce\s+parallel\s+query\s+parallel\s+(\d+)", text, re.IGNORECASE)
+            session.parallel = int(degree[1]) if degree else 0
         return
     for name, value in re.findall(rf"([A-Za-z_]\w*)\s*=\s*('(?:[^']|'')*'|{NAME}|[\d.]+)", text):
         said = value[1:-1].replace("''", "'") if value.startswith("'") else value

@@ -227,6 +227,10 @@ class Controller:
         table = self._table(schema, name)
         table.columns = [replace(one, hidden=one.hidden or one.name == column) for one in table.columns]
 
+    def create_index(self, schema: str, name: str, *columns: str) -> None:
+        """The dictionary knows it, and the log's `access` follows it; the rows are found without."""
+        self._table(schema, name).indexes.append(columns)
+
     def set_view_calls(self, schema: str, name: str, calls: list[tuple[str, str, str]]) -> None:
         """The PL/SQL that a view calls, as owner, name and type: the dictionary knows it, the server runs none."""
         self.database.tables.views[schema, name].calls = calls

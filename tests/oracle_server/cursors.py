@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
+from tests.oracle_server.access import access_path
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
@@ -113,6 +114,7 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
         asked = translator.scns or [scn for scn in (session.flashback_scn, session.read_only_scn) if scn is not None]
         cursor.served.scns = sorted(set(asked))
         cursor.served.scn = asked[0] if asked else None
+        cursor.served.access = access_path(tree, session.resolve)
     return cursor.query
 
 

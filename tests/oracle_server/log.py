@@ -18,6 +18,8 @@ class Served:
     binds: list[Any]
     scn: int | None = None  # that its tables were read at, where it asked for one
     scns: list[int] = field(default_factory=list)
+    access: str = ""  # how an optimizer would reach the rows of a table, as EXPLAIN PLAN calls it
+    parallel: int = 0
     rows: int = 0
     error: int = 0
     started: float = field(default_factory=time.time)

@@ -245,6 +245,7 @@ class Connection(Greeting):
         cursor.served = self.database.log.add(
             Served(session.number, session.user.name, session.module, session.action, cursor.sql, binds)
         )
+        cursor.served.parallel = session.parallel
         return cursor.served
 
     def _faults(self, cursor: Cursor, kinds: set[str]) -> list[Fault]:

@@ -50,6 +50,7 @@ class Session:
         self.zone_minutes = 0
         self.flashback_scn: int | None = None
         self.read_only_scn: int | None = None
+        self.parallel = 0  # servers that a query may use, by ALTER SESSION FORCE PARALLEL QUERY
         self.killed: int | None = None
         self.touched: set[str] = set()
         self._transaction: duckdb.DuckDBPyConnection | None = None

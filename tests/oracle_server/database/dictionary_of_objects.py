@@ -243,6 +243,14 @@ def _keyed(session: Session) -> Iterator[tuple[Table, str]]:
             yield table, f"{table.name}_PK"
 
 
+def _indexed(session: Session) -> Iterator[tuple[Table, str, tuple[str, ...]]]:
+    for table, name in _keyed(session):
+        yield table, name, table.primary_key
+    for table in readable_tables(session):
+        for number, columns in enumerate(table.indexes, 1):
+            yield table, f"{table.name}_IX{number}", columns
+
+
 @view(
     "ALL_CONSTRAINTS DBA_CONSTRAINTS USER_CONSTRAINTS",
     "OWNER CONSTRAINT_NAME CONSTRAINT_TYPE TABLE_NAME STATUS DEFERRABLE VALIDATED INDEX_OWNER INDEX_NAME",
@@ -272,10 +280,12 @@ def _constraint_columns(session: Session) -> Iterator[Row]:
     "DISTINCT_KEYS:n NUM_ROWS:n",
 )
 def _indexes(session: Session) -> Iterator[Row]:
-    for table, name in _keyed(session):
+    for table, name, columns in _indexed(session):
+        is_key = columns == table.primary_key
         yield {
             "OWNER": table.schema, "INDEX_NAME": name, "TABLE_OWNER": table.schema, "TABLE_NAME": table.name,
-            "INDEX_TYPE": "IOT - TOP" if table.organization == "index" else "NORMAL", "UNIQUENESS": "UNIQUE",
+            "INDEX_TYPE": "IOT - TOP" if is_key and table.organization == "index" else "NORMAL",
+            "UNIQUENESS": "UNIQUE" if is_key else "NONUNIQUE",
             "STATUS": "VALID", "PARTITIONED": "NO", "VISIBILITY": "VISIBLE",
         }  # fmt: skip
 
@@ -285,8 +295,8 @@ def _indexes(session: Session) -> Iterator[Row]:
     "INDEX_OWNER INDEX_NAME TABLE_OWNER TABLE_NAME COLUMN_NAME COLUMN_POSITION:n DESCEND",
 )
 def _index_columns(session: Session) -> Iterator[Row]:
-    for table, name in _keyed(session):
-        for number, column in enumerate(table.primary_key, 1):
+    for table, name, columns in _indexed(session):
+        for number, column in enumerate(columns, 1):
             yield {
                 "INDEX_OWNER": table.schema, "INDEX_NAME": name, "TABLE_OWNER": table.schema, "TABLE_NAME": table.name,
                 "COLUMN_NAME": column, "COLUMN_POSITION": number, "DESCEND": "ASC",

@@ -99,12 +99,18 @@ class Table:
     statistics_rows: int | None = None
     policies: list[str] = field(default_factory=list)
     redacted: list[str] = field(default_factory=list)
+    indexes: list[tuple[str, ...]] = field(default_factory=list)
 
     def column(self, name: str) -> Column:
         for column in self.columns:
             if column.name == name:
                 return column
         raise OracleError(904, f'"{name}"')
+
+    @property
+    def indexed(self) -> set[str]:
+        """The columns that an index begins with."""
+        return {index[0] for index in [*self.indexes, self.primary_key] if index}
 
     def alter(self) -> None:
         """Let LAST_DDL_TIME, which shows whole seconds, be another one."""

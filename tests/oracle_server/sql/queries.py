@@ -294,7 +294,7 @@ class _Selection:
         if where is None:
             return []
         kept = []
-        for condition in _anded(where.this):
+        for condition in anded(where.this):
             limit = self._row_number_limit(condition)
             if limit is None:
                 kept.append(self.see(condition).sql)
@@ -341,11 +341,11 @@ class _Selection:
         return item.sql(dialect="oracle").replace(" ", "").upper()[:128]
 
 
-def _anded(node: exp.Expression) -> list[exp.Expression]:
+def anded(node: exp.Expression) -> list[exp.Expression]:
     if isinstance(node, exp.And):
-        return _anded(node.this) + _anded(node.expression)
+        return anded(node.this) + anded(node.expression)
     if isinstance(node, exp.Paren) and isinstance(node.this, exp.And):
-        return _anded(node.this)
+        return anded(node.this)
     return [node]
 
 

@@ -1,0 +1,115 @@
+"""What a count costs the database: the way to its rows, its time limit, parallel servers, rows that nobody counts."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+
+from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.report import Outcome, TableReport
+from statekeeper.reporting import NullReporter
+from tests.oracle.pipelines import Lake
+from tests.oracle_server import OracleServer
+
+COLUMNS = [("ID", "NUMBER(9)", "NOT NULL"), ("AT", "TIMESTAMP(6)"), ("MADE", "DATE", "NOT NULL")]
+DAY = dt.datetime(2026, 1, 6, 12)  # noqa: DTZ001 - a TIMESTAMP has no zone
+ROWS = [(n, None if n % 10 == 0 else DAY + dt.timedelta(days=n % 3), DAY) for n in range(300)]
+
+
+@pytest.fixture(scope="module")
+def server():
+    with OracleServer.start(users={"SALES": "s"}) as server:
+        server.create_user("READER", "reader-secret", "all")
+        server.create_table("SALES", "EVENTS", COLUMNS, ROWS)
+        for column in ("AT", "MADE"):
+            server.create_index("SALES", "EVENTS", column)
+        yield server
+
+
+@pytest.fixture
+def lake(tmp_path, server):
+    server.clear_log()
+    server.clear_faults()
+    return Lake(tmp_path, server)
+
+
+class Warnings(NullReporter):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def warning(self, key: str, message: str) -> None:
+        self.told.append(message)
+
+    @property
+    def of_nulls(self) -> bool:
+        return any("not counted" in message for message in self.told)
+
+
+def run(lake: Lake, *, column: str | None = None, **source: object) -> tuple[TableReport, Warnings]:
+    """The table whole; with a `column` its window of the day after that."""
+    table = {"schema_name": "SALES", "table_name": "EVENTS"} | ({"incremental_column": column} if column else {})
+    path = lake.configure(table, source=source)
+    for day in ["2026-01-05", "2026-01-06"] if column else ["2026-01-06"]:
+        lake.server.clear_log()
+        warnings = Warnings()
+        extractor = StatefulDataExtractor.from_config(path, date=day, reporter=warnings)
+        (report,) = extractor.run().tables
+    return report, warnings
+
+
+def counts(lake: Lake) -> list[dict]:
+    return [one for one in lake.server.log() if one["sql"].startswith("SELECT COUNT") and '"EVENTS"' in one["sql"]]
+
+
+def data(lake: Lake) -> list[dict]:
+    """The counts that read rows."""
+    return [one for one in counts(lake) if "1 = 0" not in one["sql"]]
+
+
+def test_a_window_is_counted_by_its_index_and_never_by_reading_the_whole_table(lake):
+    report, warnings = run(lake, column="AT")
+    assert report.outcome is Outcome.COMPLETED, report.reason
+    assert {one["access"] for one in data(lake)} == {"INDEX RANGE SCAN"}
+    assert warnings.of_nulls, warnings.told
+
+
+def test_rows_without_a_value_are_counted_where_that_is_asked_for(lake):
+    _, warnings = run(lake, column="AT", count_nulls=True)
+    assert lake.metadata("EVENTS")["validation"]["null_incremental_rows"] == 30
+    assert not warnings.of_nulls, warnings.told
+    assert [one["access"] for one in data(lake)][-1] == "TABLE ACCESS FULL"
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_column_that_is_not_null_has_no_such_rows_and_nothing_is_read_for_them(lake, asked):
+    report, warnings = run(lake, column="MADE", count_nulls=asked)
+    assert report.outcome is Outcome.COMPLETED, report.reason
+    assert not warnings.of_nulls, warnings.told
+    assert lake.metadata("EVENTS")["validation"]["null_incremental_rows"] == (0 if asked else None)
+    assert {one["access"] for one in data(lake)} == {"INDEX RANGE SCAN"}
+
+
+def test_a_count_may_take_longer_than_any_other_call(lake):
+    lake.server.fault("delay", match="COUNT.*EVENTS", action="SALES.EVENTS count", seconds=1.5)
+    report, _ = run(lake, call_timeout="700ms")
+    assert report.outcome is Outcome.COMPLETED, report.reason
+    assert lake.server.fired() == ["delay"]
+
+
+def test_a_count_that_takes_longer_than_its_own_limit_is_not_begun_anew(lake):
+    lake.server.fault("delay", match="COUNT.*EVENTS", action="SALES.EVENTS count", seconds=3, times=None)
+    report, _ = run(lake, count_timeout="300ms")
+    assert report.outcome is Outcome.FAILED
+    assert report.failure is not None
+    assert "count_timeout: 300ms" in report.failure.message
+    assert "raise count_timeout" in (report.failure.hint or "")
+    assert len([one for one in data(lake) if one["action"] == "SALES.EVENTS count"]) == 1
+
+
+def test_a_count_is_run_in_parallel_where_that_is_allowed_and_nothing_else_is(lake):
+    report, _ = run(lake, count_parallel=8)
+    assert report.outcome is Outcome.COMPLETED, report.reason
+    assert {one["parallel"] for one in data(lake)} == {8}
+    queries = [one for one in lake.server.log() if one["sql"].startswith("SELECT")]
+    assert all(one["parallel"] == 0 for one in queries if one not in data(lake))
