@@ -91,7 +91,7 @@ def test_a_column_that_is_not_null_has_no_such_rows_and_nothing_is_read_for_them
 
 
 def test_a_count_may_take_longer_than_any_other_call(lake):
-    lake.server.fault("delay", match="COUNT.*EVENTS", action="SALES.EVENTS count", seconds=1.5)
+    lake.server.fault("delay", match="COUNT.*EVENTS", action="SALES.EVENTS count", seconds=1.5, times=None)
     report, _ = run(lake, call_timeout="700ms")
     assert report.outcome is Outcome.COMPLETED, report.reason
     assert lake.server.fired() == ["delay"]
