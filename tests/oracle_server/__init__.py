@@ -8,9 +8,9 @@ In a test::
         server.create_table("APP", "T", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(40)")], [(1, "one"), (2, None)])
         con = oracledb.connect(**server.credentials)      # or user=, password=, dsn=server.dsn
 
-`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is; `OracleServer.start(release=21)` or 18 plays an older
-one, and `tls=[pem, ca]` speaks TLS with that certificate, to clients that have one of that authority. APP may log in on
-behalf of HR after `.grant("CONNECT THROUGH APP", "HR")`.
+`.host`, `.port`, `.service`, `.dsn` and `.users` say where it is; `OracleServer.start(release=21)`, 19 or 18 plays an
+older one, 11 one that thin clients refuse, and `tls=[pem, ca]` speaks TLS with that certificate, to clients that have
+one of that authority. APP may log in on behalf of HR after `.grant("CONNECT THROUGH APP", "HR")`.
 
 Set-up: `.sql(text)` runs one Oracle statement as SYS and commits (rows of a query, else a count);
 `.create_table(schema, name, columns, rows, partitions=(column, [(name, bound or None)]),

@@ -55,7 +55,7 @@ class Greeting:
         self.agreement.end_of_response = version >= 319 and bool(release.accept_flags & handshake.HAS_END_OF_RESPONSE)
         self.packets.sdu = max(512, min(request.sdu, 2_097_152))
         self.packets.send(packets.ACCEPT, handshake.accept(release, request.version, self.packets.sdu))
-        self.packets.large = version >= 315
+        self.packets.large = version >= handshake.LARGE_PACKETS
         return True
 
     def _refusal(self, text: str) -> int | None:
@@ -127,7 +127,13 @@ class Greeting:
             text = str(OracleError(code or 1017))
             self._respond([answers.closing(Outcome(code or 1017, text), self._sequence, self.agreement)])
             return False
-        session = self._new_session(client or user, name if client else None, start, second.pairs)
+        try:
+            session = self._new_session(client or user, name if client else None, start, second.pairs)
+        except OracleError as error:  # what the client's environment asks of its session, such as an unknown time zone
+            entry["error"] = 604
+            text = f"ORA-00604: error occurred at recursive SQL level 1\n{error}"
+            self._respond([answers.closing(Outcome(604, text), self._sequence, self.agreement)])
+            return False
         release = self.database.release
         said = {
             "AUTH_VERSION_STRING": "- test server", "AUTH_VERSION_SQL": "26", "AUTH_XACTION_TRAITS": "3",

@@ -49,7 +49,7 @@ class OracleServer:
 
         Args:
             service: the service's name, and the instance's.
-            release: of which release of Oracle it speaks the protocol, 18, 21 or 23.
+            release: of which release of Oracle it speaks the protocol, one of `handshake.RELEASES`.
             port: 0 is one that is free.
             users: names and passwords of accounts with every privilege, APP/app if none are given.
             tls: for TLS a file of its certificate and key, and, where clients must have one, of what signed theirs.

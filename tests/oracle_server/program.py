@@ -15,6 +15,7 @@ from tests.oracle_server.control import Controller, answer
 from tests.oracle_server.database.database import Database
 from tests.oracle_server.handle import KEY_VARIABLE
 from tests.oracle_server.server import Listener
+from tests.oracle_server.wire.handshake import RELEASES
 
 
 def main() -> None:
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=1521, help="0 takes any that is free")
     parser.add_argument("--service", default="TESTDB")
-    parser.add_argument("--release", type=int, default=23, choices=(18, 21, 23))
+    parser.add_argument("--release", type=int, default=23, choices=sorted(RELEASES))
     parser.add_argument("--database", default=":memory:", help="a DuckDB file to keep the rows in")
     parser.add_argument(
         "--demo",

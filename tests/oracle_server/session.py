@@ -123,7 +123,7 @@ class Session:
 
     def minutes_of(self, zone: str) -> int:
         """A time zone's offset now."""
-        found = re.fullmatch(r"([+-]?)(\d{1,2}):(\d{2})", zone.strip())
+        found = re.fullmatch(r"([+-]?)(\d{1,2}):(\d{1,2})", zone.strip())
         if found:
             minutes = int(found[2]) * 60 + int(found[3])
             return -minutes if found[1] == "-" else minutes

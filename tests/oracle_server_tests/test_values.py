@@ -110,6 +110,23 @@ def test_local_time_zone_follows_the_session(everything, connection, cursor):
     assert cursor.execute("select ltz from everything order by rowid").fetchone()[0] == dt.datetime(2020, 1, 1, 14)
 
 
+@pytest.mark.parametrize(("zone", "hour"), [("Asia/Kolkata", 5), ("-03:0", -3), ("DBTIMEZONE", 0), ("local", 0)])
+def test_a_session_begins_in_the_time_zone_of_its_clients_environment(server, monkeypatch, zone, hour):
+    monkeypatch.setenv("ORA_SDTZ", zone)
+    with oracledb.connect(**server.credentials) as opened, opened.cursor() as cursor:
+        assert cursor.execute("select extract(timezone_hour from current_timestamp) from dual").fetchone() == (hour,)
+
+
+def test_a_time_zone_that_is_none_is_the_logons_error_and_the_server_serves_on(server, monkeypatch):
+    monkeypatch.setenv("ORA_SDTZ", "Nowhere/Land")
+    with pytest.raises(oracledb.DatabaseError, match="ORA-01882"):
+        oracledb.connect(**server.credentials)
+    assert server.logons()[-1]["error"] == 604
+    monkeypatch.delenv("ORA_SDTZ")
+    with oracledb.connect(**server.credentials) as opened:
+        opened.ping()
+
+
 def test_a_date_before_christ_reaches_the_driver_which_refuses_it(server, cursor):
     server.create_table("APP", "ANCIENT", [("D", "DATE")], [("-0044-03-15",)])
     assert cursor.execute("select to_char(d, 'SYYYY-MM-DD') from ancient").fetchone()[0] == "-0044-03-15"

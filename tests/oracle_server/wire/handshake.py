@@ -1,7 +1,9 @@
 """Handshake: everything before the user name: connect, accept or refuse, protocol and data type negotiation.
 
-Three kinds of server are played: 23 (fast logon in one round trip, a response's last packet says so), 21 (a RESEND
-first, three separate round trips, no such packets) and 18 (the same, with an older ACCEPT).
+Five kinds of server are played: 23 (fast logon in one round trip, a response's last packet says so), 21 and 19 (a
+RESEND first, three separate round trips, no such packets), 18 (the same, with an older ACCEPT) and 11, whose ACCEPT is
+one that thin clients turn away from. Of 19 there is no capture: it has the numbers that clients know it by, and else
+what 18 has.
 """
 
 import re
@@ -14,6 +16,8 @@ from tests.oracle_server.wire.primitives import Reader, clr
 UTF8, UTF16 = 873, 2000  # Oracle's numbers of AL32UTF8 and AL16UTF16
 FAST_LOGON, HAS_END_OF_RESPONSE, REAL_23_SETS = 0x10000000, 0x02000000, 0x08000000
 NO_NATIVE_ENCRYPTION = 0xC5
+LARGE_PACKETS = 315
+"""The protocol from which on packets may be longer than 64 KB, and an ACCEPT says so."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class Release:
 RELEASES = {
     23: Release(23, 319, 24, FAST_LOGON | HAS_END_OF_RESPONSE | REAL_23_SETS, False, 26, 0x23),
     21: Release(21, 318, 16, 0, True, 3, 0x23),
+    19: Release(19, 318, 12, 0, True, 3, 0x01),
     18: Release(18, 317, 11, 0, True, 4, 0x01),
+    11: Release(11, 314, 6, 0, True, 2, 0x01),
 }
 
 
@@ -91,6 +97,10 @@ class ConnectRequest:
 def accept(release: Release, client_version: int, sdu: int) -> bytes:
     """The body of an ACCEPT packet, without data: its declared offset is the packet's end."""
     version = min(client_version, release.protocol)
+    if version < LARGE_PACKETS:
+        small = min(sdu, 0x2000)
+        head = struct.pack(">HHHHHHH", version, 1, small, small, 0x0100, 0, 8 + 24)
+        return head + bytes((NO_NATIVE_ENCRYPTION, 0)) + bytes(8)
     identity = secrets.token_bytes(16) if version >= 319 else b""
     flags = struct.pack(">I", release.accept_flags) if version >= 318 else b""
     length = 8 + 33 + len(flags) + len(identity)
@@ -174,13 +184,12 @@ def answer_data_types(reader: Reader, agreement: Agreement) -> bytes:
     marks = agreement.release.major >= 21  # 21 does not offer to, and does it for a client that asks
     agreement.marked_responses = marks and len(compiled) > 40 and bool(compiled[40] & 0x20)
     head = b"\x02"
-    if len(running) > 1 and running[1] == 1:  # go-ora, JDBC and OCI exchange time zones here
-        agreement.signed_scale = True
-        zone = reader.take(11)
-        if len(compiled) > 37 and compiled[37] & 2:
-            zone += reader.take(4)
-        reader.take(2)
-        head += zone
+    if len(running) > 1 and running[1] == 1:  # the clients exchange time zones here
+        head += reader.take(11)
+        if len(compiled) > 37 and compiled[37] & 2:  # go-ora, JDBC and OCI; node-oracledb sends the zone alone
+            head += reader.take(4)
+            reader.take(2)  # the national character set
+            agreement.signed_scale = True
     pairs = bytearray()
     while kind := reader.take(2):
         if kind == b"\x00\x00":
