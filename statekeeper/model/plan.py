@@ -101,6 +101,7 @@ class Chunk(StoredValue):
     lower: Bound | None = None
     upper: Bound | None = None
     partition: str | None = None
+    subpartition: str | None = None
     estimated_rows: int = Field(default=0, ge=0)
 
 

@@ -287,4 +287,5 @@ def _piece(source: Source, reading: Reading, chunk: Chunk) -> Sql:
     types = {one.name: one.database_type for one in reading.all_columns}
     if (condition := chunk_condition(chunk, types.get(chunk.column or ""))) is not None:
         conditions.append(condition)
-    return source.from_clause(reading.snapshot, partition=chunk.partition) + all_of(conditions)
+    part = source.from_clause(reading.snapshot, partition=chunk.partition, subpartition=chunk.subpartition)
+    return part + all_of(conditions)

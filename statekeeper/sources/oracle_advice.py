@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from statekeeper.config.sources import OracleSource, SnapshotMode
-from statekeeper.sources.oracle_connection import Connection
+from statekeeper.errors import SourceError
+from statekeeper.sources.oracle_connection import Connection, is_not_granted
 from statekeeper.sources.oracle_relation import RelationKind, Source
 from statekeeper.sources.oracle_unseen import unseen_parts
 from statekeeper.sources.sql import Bind, Sql
@@ -30,7 +31,14 @@ def advise(connection: Connection, source: Source, config: OracleSource) -> tupl
 
 
 def _may(connection: Connection, sql: str) -> bool:
-    return connection.rows_if_granted(Sql(sql), _WHAT) is not None
+    """Whether a query is allowed, which is parsed for that and not run."""
+    try:
+        connection.describe(Sql(sql), _WHAT, table="the table")
+    except SourceError as error:
+        if is_not_granted(error):
+            return False
+        raise
+    return True
 
 
 def _grants(connection: Connection, source: Source, config: OracleSource) -> Iterator[str]:
@@ -40,10 +48,10 @@ def _grants(connection: Connection, source: Source, config: OracleSource) -> Ite
     ):
         why = "the SCN is then the current one, and a custom_query needs no {as_of}"
         yield f"GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}: {why}"
-    if not _may(connection, "SELECT DBID FROM V$DATABASE WHERE 1 = 0"):
+    if not _may(connection, "SELECT DBID FROM V$DATABASE"):
         why = "a plan then knows its database by DBID and incarnation too, and not by its names alone"
         yield f"GRANT SELECT ON SYS.V_$DATABASE TO {user}: {why}"
-    if source.kind is RelationKind.HEAP and not _may(connection, "SELECT BLOCKS FROM DBA_EXTENTS WHERE 1 = 0"):
+    if source.kind is RelationKind.HEAP and not _may(connection, "SELECT BLOCKS FROM DBA_EXTENTS"):
         why = "chunks are then of equal size, and planned without a sample of the table"
         yield f"GRANT SELECT ON SYS.DBA_EXTENTS TO {user}: {why}"
     if source.is_table and source.rows is None:

@@ -16,7 +16,7 @@ from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle_connection import Connection
 from statekeeper.sources.oracle_count import count_rows
 from statekeeper.sources.oracle_errors import UnreadableValue
-from statekeeper.sources.oracle_extents import MOST_PIECES, extents_of, gathered_pieces
+from statekeeper.sources.oracle_extents import Extent, even_ranges, extents_of, rowids_of
 from statekeeper.sources.oracle_relation import RelationKind, Source
 from statekeeper.sources.oracle_types import key_type
 from statekeeper.sources.protocol import ChunkPlan, SourceColumn
@@ -180,43 +180,87 @@ def _by_partition(cut: Cut) -> ChunkPlan:
 
 
 def _balanced(cut: Cut, plan: ChunkPlan) -> ChunkPlan:
-    """A chunk for each partition, but for the very large, which are cut by their ROWIDs, and for very small ones: such
-    a table is cut by ROWIDs as if it had none. Both only where statistics and extents say how large they are.
+    """A chunk for each partition, but for the very large, which are cut, and for very small ones: such a table is cut
+    by ROWIDs as if it had none. Both only where statistics and extents say how large they are.
     """
     if not cut.has_rowids or cut.source.rows is None:
         return plan
-    rows = [chunk.estimated_rows for chunk in plan.chunks]
-    if 0 < sum(rows) < len(rows) * cut.target_rows // _TINY:
-        found = _extent_ranges(cut, _size(cut))
-        return plan if found is None else _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found)
+    if _are_tiny(plan.chunks, cut):
+        found = _ranges_of_all(cut, _size(cut), extents_of(cut.connection, cut.source))
+        return plan if found is None else found
+    subpartitions = _subpartitions(cut) if any(_is_huge(chunk, cut) for chunk in plan.chunks) else {}
     chunks: list[Chunk] = []
     for chunk in plan.chunks:
-        pieces = _cut_partition(cut, chunk) if chunk.estimated_rows >= _HUGE * cut.target_rows else (chunk,)
+        pieces = _cut_partition(cut, chunk, subpartitions.get(chunk.partition or "", ()))
         chunks += [piece.model_copy(update={"chunk_id": len(chunks) + n}) for n, piece in enumerate(pieces)]
     return plan.model_copy(update={"chunks": tuple(chunks)})
 
 
-def _cut_partition(cut: Cut, chunk: Chunk) -> tuple[Chunk, ...]:
-    """Ranges of ROWIDs within a partition; the whole where its extents cannot be seen (it has subpartitions, say)."""
-    size = _Size(chunk.estimated_rows, is_of_statistics=False)
-    found = _extent_ranges(cut, size, partition=chunk.partition)
-    if found is None or not found[0]:
+def _is_huge(chunk: Chunk, cut: Cut) -> bool:
+    return chunk.estimated_rows >= _HUGE * cut.target_rows
+
+
+def _are_tiny(chunks: Sequence[Chunk], cut: Cut) -> bool:
+    return 0 < sum(chunk.estimated_rows for chunk in chunks) < len(chunks) * cut.target_rows // _TINY
+
+
+def _subpartitions(cut: Cut) -> dict[str, list[tuple[str, int | None]]]:
+    """The subpartitions of each composite partition, and their rows where statistics know them."""
+    statement = Sql(
+        "SELECT PARTITION_NAME, SUBPARTITION_NAME, NUM_ROWS FROM ALL_TAB_SUBPARTITIONS "
+        "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_NAME, SUBPARTITION_POSITION",
+        cut.named,
+    )
+    found: dict[str, list[tuple[str, int | None]]] = {}
+    for partition, name, rows in cut.rows(statement):
+        known = None if rows is None else _whole_number(rows)
+        found.setdefault(str(partition), []).append((str(name), known))
+    return found
+
+
+def _cut_partition(cut: Cut, chunk: Chunk, parts: Sequence[tuple[str, int | None]]) -> tuple[Chunk, ...]:
+    """A very large partition as its subpartitions, each cut further if it is very large itself; small ones, and a
+    partition without, as ranges of its ROWIDs. The whole where nothing says how.
+    """
+    if not _is_huge(chunk, cut):
         return (chunk,)
-    ranges = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found).chunks
-    return tuple(one.model_copy(update={"partition": chunk.partition}) for one in ranges)
+    if not parts:
+        return _cut_segments(cut, chunk, [chunk.partition or ""])
+    known = [rows for _, rows in parts if rows is not None]
+    rows = known if len(known) == len(parts) else _shares(chunk.estimated_rows, [1] * len(parts))
+    subchunks = [
+        chunk.model_copy(update={"subpartition": name, "estimated_rows": some})
+        for (name, _), some in zip(parts, rows, strict=True)
+    ]
+    if _are_tiny(subchunks, cut):
+        return _cut_segments(cut, chunk, [name for name, _ in parts])
+    pieces: list[Chunk] = []
+    for one in subchunks:
+        pieces += _cut_segments(cut, one, [one.subpartition or ""]) if _is_huge(one, cut) else (one,)
+    return tuple(pieces)
+
+
+def _cut_segments(cut: Cut, chunk: Chunk, segments: Sequence[str]) -> tuple[Chunk, ...]:
+    """Ranges of ROWIDs within a chunk, whose rows are in these segments; the whole where their extents are hidden."""
+    size = _Size(chunk.estimated_rows, is_of_statistics=False)
+    found = _ranges_of_all(cut, size, extents_of(cut.connection, cut.source, segments))
+    if found is None or len(found.chunks) == 1:
+        return (chunk,)
+    within = {"partition": chunk.partition, "subpartition": chunk.subpartition}
+    return tuple(one.model_copy(update=within) for one in found.chunks)
 
 
 def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
-    found = _extent_ranges(cut, size)
-    if found:
-        return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", *found)
+    extents = extents_of(cut.connection, cut.source)
+    if (found := _ranges_of_all(cut, size, extents)) is not None:
+        return found
     rows = size.rows
     wanted = _wanted(rows, cut.target_rows)
     if wanted == 1:
         return _one(rows)
     splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
     plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
-    if extents_of(cut.connection, cut.source) is not None:
+    if extents is not None:
         return plan
     note = (
         "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
@@ -225,21 +269,18 @@ def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
     return plan.model_copy(update={"notes": (note,)})
 
 
-def _extent_ranges(cut: Cut, size: _Size, *, partition: str | None = None) -> tuple[list[str], list[int]] | None:
-    """Where chunks of equally many blocks begin, but for the first, and the rows of each; None without extents."""
-    extents = extents_of(cut.connection, cut.source, partition=partition)
+def _ranges_of_all(cut: Cut, size: _Size, extents: Sequence[Extent] | None) -> ChunkPlan | None:
+    """Ranges of ROWIDs that hold equally many blocks of the extents each; None without extents."""
     if not extents:
         return None
-    rows, blocks = size.rows, sum(piece.blocks for piece in extents)
+    rows, blocks = size.rows, sum(extent.blocks for extent in extents)
     if size.is_of_statistics:
         rows = max(rows, _rows_by_blocks(cut.source, blocks))
-    target_blocks = max(1, -(-blocks // _wanted(rows, cut.target_rows)))
-    largest = max(piece.blocks for piece in extents)
-    if largest > target_blocks:
-        step = max(target_blocks, -(-largest // MOST_PIECES))
-        extents = extents_of(cut.connection, cut.source, partition=partition, step=step) or extents
-    splits, gathered = gathered_pieces(extents, target_blocks)
-    return splits, _shares(rows, gathered)
+    starts, gathered = even_ranges(extents, max(1, -(-blocks // _wanted(rows, cut.target_rows))))
+    splits = rowids_of(cut.connection, cut.source, starts)
+    if splits is None:
+        return None
+    return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
 
 
 def _shares(rows: int, weights: Sequence[int]) -> list[int]:

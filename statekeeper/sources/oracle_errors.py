@@ -58,6 +58,7 @@ _SNAPSHOT_LOST = frozenset(
         1410,  # invalid ROWID: the segment was moved or truncated under the reader
         1466,  # table definition has changed since the snapshot
         1555,  # snapshot too old
+        14251,  # specified subpartition does not exist
         2149,  # specified partition does not exist: it was renamed, merged or dropped
         8176,  # consistent read failure: no rollback data
         8103,  # object no longer exists: truncated, dropped or moved
@@ -214,6 +215,7 @@ _HINTS = {
     "ORA-08181": "a database of its own Data Guard (per PDB) or a refreshable clone may not serve SCNs: "
     "set snapshot: transaction for the source if it comes again",
     "ORA-08188": "an external table has no past: give it a source of its own with snapshot: none",
+    "ORA-14251": "the subpartition was renamed, merged or dropped; a new plan reads those that there are",
     "ORA-12154": "check the dsn, and config_dir of the source, where tnsnames.ora is looked for",
     "ORA-12505": "check sid of the source against `lsnrctl status`",
     "ORA-12514": "check service of the source against `lsnrctl services`",

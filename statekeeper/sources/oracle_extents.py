@@ -1,70 +1,99 @@
-"""Where a table's blocks lie, as the ROWIDs that begin its extents, and how neighbouring ones are put together.
+"""Where a table's blocks lie: its extents, and the ROWIDs at which ranges of about equally many blocks begin.
 
-Only users who may read DBA_EXTENTS can know it. ROWIDs are made and put in order by the database, since their text does
-not sort as they do.
+Only users who may read DBA_EXTENTS can know it. That view is slow where its fixed tables have no statistics, so it is
+read alone and once, and joined with the segments' numbers here. The database makes the ROWIDs and puts them in order,
+since their text does not sort as they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from statekeeper.sources.oracle_connection import Connection
 from statekeeper.sources.oracle_relation import Source
 from statekeeper.sources.sql import Bind, Sql
 
-MOST_PIECES = 64
-"""Into how many pieces one extent is cut at most."""
+_ROWIDS_AT_ONCE = 500
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Neighbouring blocks of the table, and the ROWID that begins them."""
+@dataclass(frozen=True, order=True)
+class Extent:
+    """Neighbouring blocks of a segment, which is known by its DATA_OBJECT_ID; in the order of ROWIDs."""
 
-    rowid: str
+    segment: int
+    file: int
+    block: int
     blocks: int
 
 
-def extents_of(
-    connection: Connection, source: Source, *, partition: str | None = None, step: int | None = None
-) -> list[Piece] | None:
-    """The extents of a table, or of one of its partitions, in ROWID order; None where they are hidden.
-
-    With a `step` those of more blocks come in pieces of so many.
-    """
-    places = (
-        "SELECT o.DATA_OBJECT_ID AS d, x.RELATIVE_FNO AS f, x.BLOCK_ID AS b, x.BLOCKS AS n FROM DBA_EXTENTS x "
-        "JOIN ALL_OBJECTS o ON o.OWNER = x.OWNER AND o.OBJECT_NAME = x.SEGMENT_NAME AND (o.SUBOBJECT_NAME = "
-        "x.PARTITION_NAME OR (o.SUBOBJECT_NAME IS NULL AND x.PARTITION_NAME IS NULL)) "
-        "WHERE x.OWNER = :owner AND x.SEGMENT_NAME = :name AND o.DATA_OBJECT_ID IS NOT NULL "
-        "AND o.OBJECT_TYPE LIKE 'TABLE%'"
+def extents_of(connection: Connection, source: Source, parts: Collection[str] | None = None) -> list[Extent] | None:
+    """The extents of a table, or of some of its partitions or subpartitions, in order; None where they are hidden."""
+    binds = (Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name))
+    what = f"{source.label} cannot be cut into chunks"
+    statement = Sql(
+        "SELECT PARTITION_NAME, RELATIVE_FNO, BLOCK_ID, BLOCKS FROM DBA_EXTENTS "
+        "WHERE OWNER = :owner AND SEGMENT_NAME = :name AND SEGMENT_TYPE LIKE 'TABLE%'",
+        binds,
     )
-    binds = [Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)]
-    if partition is not None:
-        places += " AND x.PARTITION_NAME = :partition"
-        binds.append(Bind("VARCHAR2", partition))
-    if step is None:
-        pieces = f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b, 0) AS r, n FROM ({places})"
-    else:
-        numbers = " UNION ALL ".join(f"SELECT {number} AS k FROM DUAL" for number in range(MOST_PIECES))
-        pieces = (
-            f"SELECT DBMS_ROWID.ROWID_CREATE(1, d, f, b + k * {step}, 0) AS r, LEAST({step}, n - k * {step}) AS n "
-            f"FROM ({places}) JOIN ({numbers}) ON k * {step} < n"
-        )
-    statement = Sql(f"SELECT ROWIDTOCHAR(r), n FROM ({pieces}) ORDER BY r", tuple(binds))
-    rows = connection.rows_if_granted(statement, f"{source.label} cannot be cut into chunks")
-    return None if rows is None else [Piece(str(rowid), int(blocks)) for rowid, blocks in rows]
+    if parts is not None and len(parts) == 1:
+        statement += Sql(" AND PARTITION_NAME = :part", (Bind("VARCHAR2", *parts),))
+    places = connection.rows_if_granted(statement, what)
+    if places is None:
+        return None
+    statement = Sql(
+        "SELECT SUBOBJECT_NAME, DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
+        "AND OBJECT_TYPE LIKE 'TABLE%' AND DATA_OBJECT_ID IS NOT NULL",
+        binds,
+    )
+    segments = {name: int(number) for name, number in connection.rows(statement, what)}
+    chosen = segments.keys() if parts is None else segments.keys() & set(parts)
+    return sorted(
+        Extent(segments[name], int(file), int(block), int(blocks))
+        for name, file, block, blocks in places
+        if name in chosen
+    )
 
 
-def gathered_pieces(pieces: Sequence[Piece], target_blocks: int) -> tuple[list[str], list[int]]:
-    """Where chunks of about `target_blocks` begin, without the first, and the blocks of each."""
-    splits: list[str] = []
+def even_ranges(extents: Sequence[Extent], target_blocks: int) -> tuple[list[Extent], list[int]]:
+    """Where ranges of about `target_blocks` begin, without the first, and the blocks of each."""
+    starts: list[Extent] = []
     sizes: list[int] = []
     gathered = 0
-    for piece in pieces:
+    for piece in _pieces(extents, target_blocks):
         if gathered and gathered + piece.blocks > target_blocks:
-            splits.append(piece.rowid)
+            starts.append(piece)
             sizes.append(gathered)
             gathered = 0
         gathered += piece.blocks
-    return splits, [*sizes, gathered]
+    return starts, [*sizes, gathered]
+
+
+def rowids_of(connection: Connection, source: Source, places: Sequence[Extent]) -> list[str] | None:
+    """The ROWIDs of what the places begin with, each greater than the one before.
+
+    None where the database orders them otherwise than the places are: ranges between them would overlap.
+    """
+    texts: list[str] = []
+    for first in range(0, len(places), _ROWIDS_AT_ONCE):
+        some = places[max(0, first - 1) : first + _ROWIDS_AT_ONCE]
+        numbers = " UNION ALL ".join(
+            f"SELECT {number} AS n, {one.segment} AS d, {one.file} AS f, {one.block} AS b FROM DUAL"
+            for number, one in enumerate(some)
+        )
+        statement = Sql(
+            f"SELECT n, ROWIDTOCHAR(r) FROM (SELECT n, DBMS_ROWID.ROWID_CREATE(1, d, f, b, 0) AS r FROM ({numbers})) "
+            "ORDER BY r"
+        )
+        rows = connection.rows(statement, f"{source.label} cannot be cut into chunks")
+        if [int(number) for number, _ in rows] != list(range(len(some))):
+            return None
+        texts += [str(text) for _, text in rows[first > 0 :]]
+    return texts if len(set(texts)) == len(texts) else None
+
+
+def _pieces(extents: Sequence[Extent], most_blocks: int) -> Iterator[Extent]:
+    """The extents, larger ones in pieces."""
+    for one in extents:
+        for start in range(0, one.blocks, most_blocks):
+            yield Extent(one.segment, one.file, one.block + start, min(most_blocks, one.blocks - start))

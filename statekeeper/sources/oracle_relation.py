@@ -70,7 +70,14 @@ class Source:
         """Whether a snapshot can be named in its text: a query must have a place for it."""
         return self.kind is not RelationKind.QUERY or AS_OF in self.text
 
-    def from_clause(self, snapshot: Snapshot | None, *, partition: str | None = None, sample: str = "") -> Sql:
+    def from_clause(
+        self,
+        snapshot: Snapshot | None,
+        *,
+        partition: str | None = None,
+        subpartition: str | None = None,
+        sample: str = "",
+    ) -> Sql:
         """` FROM ... q`, as of the snapshot where its kind says so; columns are always named through `q`."""
         as_of = ""
         if snapshot is not None and snapshot.kind == SCN_KIND:
@@ -78,6 +85,8 @@ class Source:
         if self.kind is RelationKind.QUERY:
             return Sql(f" FROM (\n{self.text.replace(AS_OF, as_of)}\n) q")
         piece = f" PARTITION ({quoted(partition)})" if partition is not None else ""
+        if subpartition is not None:
+            piece = f" SUBPARTITION ({quoted(subpartition)})"
         return Sql(f" FROM {self.text}{piece}{sample}{' ' + as_of if as_of else ''} q")
 
 

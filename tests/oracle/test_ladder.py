@@ -28,7 +28,10 @@ def server():
         many = [(f"P{day}", day) for day in range(1, 60)]
         server.create_table("T", "TINY", COLUMNS, ROWS, partitions=("ID", [*many, ("PMAX", None)]), **make)
         server.create_table("T", "HUGE", COLUMNS, ROWS, partitions=("ID", [("LOW", 5), ("p 2", None)]), **make)
-        for name in ("TINY", "HUGE", "PARTS"):
+        composite = ("ID", [("LOW", 10), ("p 2", None)])
+        server.create_table("T", "COMPOSITE", COLUMNS, ROWS, partitions=composite, subpartitions=3, **make)
+        server.create_table("T", "HASHED", COLUMNS, ROWS, partitions=composite, subpartitions=25, **make)
+        for name in ("TINY", "HUGE", "PARTS", "COMPOSITE", "HASHED"):
             server.set_table("T", name, statistics_rows=len(ROWS))
         for name in ("SEEN", "SEEN2"):
             server.sql(f"CREATE VIEW T.{name} AS SELECT ID, K FROM T.HEAP")
@@ -49,6 +52,8 @@ CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
     "PARTS": ("PARTITION", 3, {"chunking": {"target_rows": 30}}),
     "TINY": ("ROWID >=", 6, {}),
     "HUGE": ('PARTITION ("p 2") AS OF SCN', 8, {}),
+    "COMPOSITE": ('SUBPARTITION ("p 2_S3") AS OF SCN', 8, {}),
+    "HASHED": ('PARTITION ("p 2") AS OF SCN', 12, {"chunking": {"target_rows": 20}}),
     "IOT": ('"ID" >=', 6, {}),
     "EVERYBODYS": ('"ID" >=', 6, {"schema_name": None}),
     "SEEN": (None, 1, {}),
@@ -95,7 +100,7 @@ def test_a_relation_is_cut_by_what_it_has(ran, name):
     statements = [one["sql"] for one in log if (one["action"] or "").startswith(f"{label} ") and " q" in one["sql"]]
     assert statements
     assert any(by in sql for sql in statements) if by else not any(" >= " in sql for sql in statements)
-    if "ROWID" not in (by or "") and name != "HUGE":
+    if "ROWID" not in (by or "") and name not in {"HUGE", "COMPOSITE", "HASHED"}:
         assert not [sql for sql in statements if "ROWID" in sql]
 
 
@@ -106,6 +111,34 @@ def test_large_partitions_are_cut_by_their_rowids_and_many_small_ones_are_put_to
     assert any('PARTITION ("LOW")' in sql and "q.ROWID >=" not in sql for sql in huge)
     tiny = [one["sql"] for one in log if (one["action"] or "").startswith("T.TINY chunk")]
     assert not [sql for sql in tiny if "PARTITION (" in sql]
+
+
+def test_a_large_composite_partition_is_cut_into_its_subpartitions_and_these_further(ran):
+    _, _, log = ran
+    read = [one["sql"] for one in log if (one["action"] or "").startswith("T.COMPOSITE chunk")]
+    assert any('PARTITION ("LOW")' in sql and "ROWID >=" not in sql for sql in read)
+    for number in (1, 2, 3):
+        assert any(f'SUBPARTITION ("p 2_S{number}")' in sql for sql in read)
+    hashed = [one["sql"] for one in log if (one["action"] or "").startswith("T.HASHED chunk")]
+    assert any('PARTITION ("p 2")' in sql and "ROWID >=" in sql for sql in hashed)
+    assert not [sql for sql in hashed if "SUBPARTITION" in sql]
+
+
+def test_the_extents_of_a_segment_are_read_once_and_joined_with_nothing(ran, server, tmp_path):
+    _, _, log = ran
+    read = [one for one in log if "DBA_EXTENTS" in one["sql"]]
+    asked = [(one["sql"], str(one["binds"])) for one in read if "T.NEAR" not in (one["action"] or "")]
+    assert len(asked) == len(set(asked))
+    assert not [sql for sql, _ in asked if "JOIN" in sql]
+    server.create_user("PLAIN", "plain-secret", "none")
+    for privilege in ("FLASHBACK ANY TABLE", "EXECUTE ON SYS.DBMS_FLASHBACK"):
+        server.grant(privilege, "PLAIN")
+    server.clear_log()
+    lake = Lake(tmp_path, server)
+    table = {"schema_name": "T", "table_name": "HEAP", "chunking": {**SMALL, "strategy": "rowid"}}
+    lake.configure(table, source={"user": "PLAIN", "password": "plain-secret"})
+    assert lake.run().tables[0].outcome is Outcome.COMPLETED
+    assert len([one for one in server.log() if "DBA_EXTENTS" in one["sql"]]) == 1
 
 
 def test_what_cannot_be_cut_or_read_so_is_refused_by_name(server, tmp_path):

@@ -81,6 +81,7 @@ class Controller:
         rows: Sequence[Sequence[Any]] = (),
         *,
         partitions: tuple[str, Sequence[tuple[str, Any]]] | None = None,
+        subpartitions: int = 0,
         organization: str = "heap",
         rows_per_block: int = 50,
         primary_key: Sequence[str] = (),
@@ -90,7 +91,7 @@ class Controller:
             Column(column[0], types.parse(column[1]), nullable=len(column) < 3 and column[0] not in primary_key)
             for column in columns
         ]
-        partitioning = Partitioning(partitions[0], tuple(partitions[1])) if partitions else None
+        partitioning = Partitioning(partitions[0], tuple(partitions[1]), subpartitions) if partitions else None
         self.database.tables.create(
             schema, name, made, partitioning=partitioning, organization=organization, rows_per_block=rows_per_block,
             primary_key=tuple(primary_key),

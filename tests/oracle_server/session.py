@@ -244,10 +244,11 @@ class Session:
             sql += f" AND {archive.stored} = '0'"
         partition = partition_of(node)
         if partition is not None:
-            segment = next((s for s in table.segments if s.partition == partition), None)
-            if segment is None:
-                raise OracleError(2149)
-            sql += f" AND rid >> 48 = {segment.data_object}"
+            name, is_subpartition = partition
+            segments = [s for s in table.segments if name == (s.subpartition if is_subpartition else s.partition)]
+            if not segments:
+                raise OracleError(14251 if is_subpartition else 2149)
+            sql += f" AND rid >> 48 IN ({', '.join(str(segment.data_object) for segment in segments)})"
         sample = sample_of(node)
         if sample is not None:
             percent, by_block = sample

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tests.oracle_server.database.dictionary import Row, readable_tables, view
-from tests.oracle_server.database.tables import BLOCK_BYTES, FILES, Table, View
+from tests.oracle_server.database.tables import BLOCK_BYTES, FILES, Segment, Table, View
 
 if TYPE_CHECKING:
     from tests.oracle_server.session import Session
@@ -14,6 +14,12 @@ if TYPE_CHECKING:
 
 def _blocks(table: Table) -> int:
     return sum(extent.blocks for segment in table.segments for extent in segment.extents)
+
+
+def _segment_type(segment: Segment) -> str:
+    if segment.subpartition:
+        return "TABLE SUBPARTITION"
+    return "TABLE PARTITION" if segment.partition else "TABLE"
 
 
 def _views(session: Session) -> Iterator[View]:
@@ -112,12 +118,13 @@ def _partitions(session: Session) -> Iterator[Row]:
     for table in readable_tables(session):
         if table.partitioning:
             for number, (name, bound) in enumerate(table.partitioning.bounds, 1):
-                segment = table.segments[number - 1]
+                segments = [segment for segment in table.segments if segment.partition == name]
+                parts = table.partitioning.subpartitions
                 yield {
-                    "TABLE_OWNER": table.schema, "TABLE_NAME": table.name, "COMPOSITE": "NO", "PARTITION_NAME": name,
-                    "SUBPARTITION_COUNT": 0, "HIGH_VALUE": "MAXVALUE" if bound is None else repr(bound),
-                    "HIGH_VALUE_LENGTH": 8, "PARTITION_POSITION": number, "TABLESPACE_NAME": "USERS",
-                    "NUM_ROWS": None if table.statistics_rows is None else segment.rows,
+                    "TABLE_OWNER": table.schema, "TABLE_NAME": table.name, "COMPOSITE": "YES" if parts else "NO",
+                    "PARTITION_NAME": name, "SUBPARTITION_COUNT": parts,
+                    "HIGH_VALUE": "MAXVALUE" if bound is None else repr(bound), "HIGH_VALUE_LENGTH": 8, "PARTITION_POSITION": number, "TABLESPACE_NAME": "USERS",
+                    "NUM_ROWS": None if table.statistics_rows is None else sum(segment.rows for segment in segments),
                 }  # fmt: skip
 
 
@@ -125,6 +132,17 @@ def _partitions(session: Session) -> Iterator[Row]:
     "ALL_TAB_SUBPARTITIONS DBA_TAB_SUBPARTITIONS USER_TAB_SUBPARTITIONS",
     "TABLE_OWNER TABLE_NAME PARTITION_NAME SUBPARTITION_NAME SUBPARTITION_POSITION:n NUM_ROWS:n",
 )
+def _subpartitions(session: Session) -> Iterator[Row]:
+    """Their NUM_ROWS is not gathered unless the DBA asks for the granularity of subpartitions."""
+    for table in readable_tables(session):
+        for number, segment in enumerate(table.segments):
+            if segment.subpartition:
+                yield {
+                    "TABLE_OWNER": table.schema, "TABLE_NAME": table.name, "PARTITION_NAME": segment.partition,
+                    "SUBPARTITION_NAME": segment.subpartition, "SUBPARTITION_POSITION": number + 1, "NUM_ROWS": None,
+                }  # fmt: skip
+
+
 @view("ALL_MVIEWS DBA_MVIEWS USER_MVIEWS", "OWNER MVIEW_NAME QUERY:long")
 @view("ALL_NESTED_TABLES DBA_NESTED_TABLES", "OWNER TABLE_NAME PARENT_TABLE_NAME")
 @view("ALL_TYPES DBA_TYPES", "OWNER TYPE_NAME TYPECODE")
@@ -177,10 +195,13 @@ def _objects(session: Session) -> Iterator[Row]:
         data_object = table.segments[0].data_object if heap else None
         yield common | {"OBJECT_ID": table.object_id, "DATA_OBJECT_ID": data_object, "OBJECT_TYPE": "TABLE"}
         if table.partitioning:
+            if table.partitioning.subpartitions:
+                for name, _ in table.partitioning.bounds:
+                    yield common | {"SUBOBJECT_NAME": name, "OBJECT_TYPE": "TABLE PARTITION"}
             for segment in table.segments:
                 yield common | {
-                    "SUBOBJECT_NAME": segment.partition, "OBJECT_ID": segment.data_object,
-                    "DATA_OBJECT_ID": segment.data_object, "OBJECT_TYPE": "TABLE PARTITION",
+                    "SUBOBJECT_NAME": segment.name, "OBJECT_ID": segment.data_object,
+                    "DATA_OBJECT_ID": segment.data_object, "OBJECT_TYPE": _segment_type(segment),
                 }  # fmt: skip
     for stored in _views(session):
         yield {
@@ -206,8 +227,8 @@ def _extents(session: Session) -> Iterator[Row]:
         for segment in table.segments:
             for extent in segment.extents:
                 yield {
-                    "OWNER": table.schema, "SEGMENT_NAME": table.name, "PARTITION_NAME": segment.partition,
-                    "SEGMENT_TYPE": "TABLE PARTITION" if segment.partition else "TABLE", "TABLESPACE_NAME": "USERS",
+                    "OWNER": table.schema, "SEGMENT_NAME": table.name, "PARTITION_NAME": segment.name,
+                    "SEGMENT_TYPE": _segment_type(segment), "TABLESPACE_NAME": "USERS",
                     "EXTENT_ID": extent.number, "FILE_ID": extent.file, "BLOCK_ID": extent.block,
                     "BYTES": extent.blocks * BLOCK_BYTES, "BLOCKS": extent.blocks, "RELATIVE_FNO": extent.file,
                 }  # fmt: skip
@@ -222,8 +243,8 @@ def _segments(session: Session) -> Iterator[Row]:
         for segment in table.segments:
             blocks = sum(extent.blocks for extent in segment.extents)
             yield {
-                "OWNER": table.schema, "SEGMENT_NAME": table.name, "PARTITION_NAME": segment.partition,
-                "SEGMENT_TYPE": "TABLE PARTITION" if segment.partition else "TABLE", "TABLESPACE_NAME": "USERS",
+                "OWNER": table.schema, "SEGMENT_NAME": table.name, "PARTITION_NAME": segment.name,
+                "SEGMENT_TYPE": _segment_type(segment), "TABLESPACE_NAME": "USERS",
                 "BYTES": blocks * BLOCK_BYTES, "BLOCKS": blocks, "EXTENTS": len(segment.extents),
             }  # fmt: skip
 

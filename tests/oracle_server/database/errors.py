@@ -31,6 +31,7 @@ TEXTS = {
     1722: "unable to convert string value containing {} to a number: {}",
     2003: "invalid USERENV parameter",
     2149: "Specified partition does not exist",
+    14251: "Specified subpartition does not exist",
     2391: "exceeded simultaneous SESSIONS_PER_USER limit",
     2392: "exceeded session limit on CPU usage, you are being logged off",
     2396: "exceeded maximum idle time, please connect again",

@@ -55,12 +55,18 @@ class Extent:
 
 @dataclass
 class Segment:
-    """A heap: a table or one of its partitions."""
+    """A heap: a table, one of its partitions, or of a composite partition one of its subpartitions."""
 
     partition: str | None
     data_object: int
     extents: list[Extent] = field(default_factory=list)
     rows: int = 0
+    subpartition: str | None = None
+
+    @property
+    def name(self) -> str | None:
+        """Of the table's, by which the dictionary of storage knows it."""
+        return self.subpartition or self.partition
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,8 @@ class Partitioning:
 
     column: str
     bounds: tuple[tuple[str, Any], ...]
+    subpartitions: int = 0
+    """How many each partition has, by a hash."""
 
     def place(self, value: Any) -> int:
         """Which partition takes this value; NULL goes to the last."""
@@ -186,8 +194,16 @@ class Tables:
                 schema, name, numbered, stored, self.new_object(), scn, [], partitioning, organization, rows_per_block,
                 primary_key, scn, changes=[scn],
             )  # fmt: skip
-            first = [table.object_id] if partitioning is None else [self.new_object() for _ in names]
-            table.segments = [Segment(part, number) for part, number in zip(names, first, strict=True)]
+            if partitioning is None:
+                table.segments = [Segment(None, table.object_id)]
+            elif partitioning.subpartitions:
+                table.segments = [
+                    Segment(part, self.new_object(), subpartition=f"{part}_S{number}")
+                    for part in names
+                    for number in range(1, partitioning.subpartitions + 1)
+                ]
+            else:
+                table.segments = [Segment(part, self.new_object()) for part in names]
             self.tables[schema, name] = table
             return table
 
@@ -269,8 +285,10 @@ class Tables:
         values = rows.column(table.columns.index(key)).to_pylist()
         places = np.array([table.partitioning.place(value) for value in values], np.int64)
         out = np.zeros(count, np.int64)
+        each = max(1, table.partitioning.subpartitions)
+        hashed = places * each + np.arange(count) % each
         for number, segment in enumerate(table.segments):
-            chosen = places == number
+            chosen = hashed == number
             out[chosen] = self._allocate(table, segment, int(chosen.sum()))
         return pa.array(out, pa.int64())
 

@@ -349,12 +349,12 @@ def anded(node: exp.Expression) -> list[exp.Expression]:
     return [node]
 
 
-def partition_of(node: exp.Table) -> str | None:
-    """The name in `PARTITION (name)`."""
+def partition_of(node: exp.Table) -> tuple[str, bool] | None:
+    """The name in `PARTITION (name)`, and whether it is `SUBPARTITION (name)`."""
     partition: Any = node.args.get("partition")
     if partition is None:
         return None
-    return name_of(partition.expressions[0].this)
+    return name_of(partition.expressions[0].this), bool(partition.args.get("subpartition"))
 
 
 def sample_of(node: exp.Table) -> tuple[float, bool] | None:
