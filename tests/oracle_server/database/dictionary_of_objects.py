@@ -120,10 +120,12 @@ def _partitions(session: Session) -> Iterator[Row]:
             for number, (name, bound) in enumerate(table.partitioning.bounds, 1):
                 segments = [segment for segment in table.segments if segment.partition == name]
                 parts = table.partitioning.subpartitions
+                high = "MAXVALUE" if bound is None else repr(bound)
                 yield {
                     "TABLE_OWNER": table.schema, "TABLE_NAME": table.name, "COMPOSITE": "YES" if parts else "NO",
                     "PARTITION_NAME": name, "SUBPARTITION_COUNT": parts,
-                    "HIGH_VALUE": "MAXVALUE" if bound is None else repr(bound), "HIGH_VALUE_LENGTH": 8, "PARTITION_POSITION": number, "TABLESPACE_NAME": "USERS",
+                    "HIGH_VALUE": high, "HIGH_VALUE_LENGTH": 8, "PARTITION_POSITION": number,
+                    "TABLESPACE_NAME": "USERS",
                     "NUM_ROWS": None if table.statistics_rows is None else sum(segment.rows for segment in segments),
                 }  # fmt: skip
 
