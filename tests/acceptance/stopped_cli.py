@@ -5,9 +5,9 @@ Usage: python stopped_cli.py STEP ROLE WHEN ARGUMENT...   The steps are those of
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 
 from statekeeper.cli.app import run_command
 from statekeeper.store import failpoints
@@ -19,7 +19,8 @@ def main() -> int:
     def hook(*reached: str) -> None:
         if reached == point:
             failpoints.install(None)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # Sent to this thread, which stops before its next step; another one that gets it would be a little late.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     failpoints.install(hook)
     return run_command(sys.argv[4:])

@@ -170,7 +170,10 @@ def test_save_under_a_lost_lock_changes_nothing(tmp_path):
 
 
 def test_unreadable_state_is_a_storage_error_not_an_absent_one(tmp_path):
-    (tmp_path / "r_state.json").mkdir()
+    class Unreadable(LocalDisk):
+        def read(self, path):
+            raise OSError(errno.EIO, "the device reports an error", str(path))
+
     with pytest.raises(StorageError) as caught:
-        LocalStateStore(LocalDisk(), tmp_path / "r_state.json", NO_FENCE).load()
-    assert caught.value.code == "EISDIR"
+        LocalStateStore(Unreadable(), tmp_path / "r_state.json", NO_FENCE).load()
+    assert caught.value.code == "EIO"
