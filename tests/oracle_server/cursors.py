@@ -14,6 +14,7 @@ from tests.oracle_server.access import access_path
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
+from tests.oracle_server.naming import check_length
 from tests.oracle_server.rows import Feed, Lie, encoded, encoder, garble, lied, remembered
 from tests.oracle_server.sql.parsing import number_binds, parse
 from tests.oracle_server.sql.queries import Query, Translator
@@ -106,8 +107,7 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
     translator = Translator(session, value, session.reading_scn())
     tree = parse(cursor.text)
     for name in tree.find_all(exp.Identifier):
-        if len(name.this.encode()) > session.database.identifier_bytes:
-            raise OracleError(972, name.this[:40])
+        check_length(name.this, session.database.identifier_bytes)
     cursor.query = translator.query(tree)
     cursor.scn = translator.first_scn
     if cursor.served is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from tests.oracle_server.cursors import described
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.database.tables import Column, Partitioning, Table, View
-from tests.oracle_server.naming import NAME, QUALIFIED, plain_name, split_outside
+from tests.oracle_server.naming import NAME, QUALIFIED, check_length, plain_name, split_outside
 from tests.oracle_server.sql.parsing import parse
 from tests.oracle_server.sql.queries import Translator
 from tests.oracle_server.sql.typed import bind
@@ -64,6 +65,7 @@ def define(session: Session, text: str, verb: str) -> None:
 
 def _create_view(session: Session, schema: str, name: str, names: str | None, query: str) -> None:
     database = session.database
+    check_length(name, database.identifier_bytes)
     owner, session.current_schema = session.current_schema, schema
     try:
         translated = Translator(session, lambda _: bind(None), database.clock.scn).query(parse(query))
@@ -84,6 +86,7 @@ def _create_view(session: Session, schema: str, name: str, names: str | None, qu
 
 
 def _create_as(session: Session, schema: str, name: str, query: str) -> None:
+    check_length(name, session.database.identifier_bytes)
     translator = translator_of(session, [])
     translated = translator.query(parse(query))
     columns = [Column(output.name, _storable(described(output.typed))) for output in translated.columns]
@@ -114,7 +117,9 @@ def create_table(session: Session, schema: str, name: str, text: str) -> Table:
         columns.append(column)
         if is_key:
             key = (column.name,)
-    columns = [Column(c.name, c.type, c.nullable and c.name not in key, c.default) for c in columns]
+    for named in (name, *(column.name for column in columns)):
+        check_length(named, session.database.identifier_bytes)
+    columns = [replace(column, nullable=column.nullable and column.name not in key) for column in columns]
     return session.database.tables.create(
         schema, name, columns, partitioning=_partitioning(tail), primary_key=key,
         organization="index" if re.search(r"organization\s+index", tail, re.IGNORECASE) else "heap",
@@ -142,12 +147,14 @@ def _column(said: str) -> tuple[Column, bool]:
     nullable = not re.search(r"\bnot\s+null\b", rest, re.IGNORECASE) and not is_key
     default = re.search(r"\bdefault\s+('(?:[^']|'')*'|\S+)", rest, re.IGNORECASE)
     kind = re.split(
-        r"\b(?:not\s+null|null|default|primary\s+key|unique|check|constraint|generated|references)\b",
+        r"\b(?:not\s+null|null|default|primary\s+key|unique|check|constraint|generated|references|(?:in)?visible)\b",
         rest,
         maxsplit=1,
         flags=re.IGNORECASE,
     )[0]
-    return Column(plain_name(found[1]), types.parse(kind), nullable, default[1] if default else None), is_key
+    hidden = bool(re.search(r"\binvisible\b", rest, re.IGNORECASE))
+    given = default[1] if default else None
+    return Column(plain_name(found[1]), types.parse(kind), nullable, given, hidden=hidden), is_key
 
 
 def _partitioning(tail: str) -> Partitioning | None:
@@ -180,6 +187,9 @@ def _alter_table(session: Session, table: Table, what: str) -> None:
     elif re.match(r"move\b", what, re.IGNORECASE):
         tables.touch_ddl(table, new_segments=True)
         return
+    elif found := re.match(rf"modify\s*\(?\s*({NAME})\s+invisible\b", what, re.IGNORECASE):
+        hidden = table.column(plain_name(found[1]))
+        table.columns = [replace(one, hidden=one.hidden or one is hidden) for one in table.columns]
     elif found := re.match(rf"drop\s+column\s+({NAME})", what, re.IGNORECASE):
         table.columns.remove(table.column(plain_name(found[1])))
     tables.touch_ddl(table)

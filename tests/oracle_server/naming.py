@@ -1,5 +1,7 @@
 """Naming: identifiers in the statements that are read by pattern, and lists that are cut outside of brackets."""
 
+from tests.oracle_server.database.errors import OracleError
+
 NAME = r'(?:"[^"]+"|[A-Za-z][\w$#]*)'
 QUALIFIED = rf"(?:({NAME})\s*\.\s*)?({NAME})"
 
@@ -20,3 +22,9 @@ def split_outside(text: str, at: str) -> list[str]:
                 out.append(text[start:place])
                 start = place + 1
     return [*out, text[start:]]
+
+
+def check_length(name: str, limit: int) -> None:
+    """Refuse a name of more bytes than the database's names may have."""
+    if len(name.encode()) > limit:
+        raise OracleError(972, name[:40])

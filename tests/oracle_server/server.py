@@ -133,6 +133,8 @@ class Connection(Greeting):
             if error.code in ENDS_SESSION:
                 self._respond(parts)
                 return False
+        except OverflowError as reason:
+            parts.append(self._failure(OracleError(1426, text=f"numeric overflow ({reason})"), call))
         except Exception as reason:  # noqa: BLE001  (a defect of this server: the client is told, not left waiting)
             traceback.print_exc()
             parts.append(self._failure(unsupported(f"this statement ({type(reason).__name__}: {reason})"), call))

@@ -162,3 +162,27 @@ def test_policies_and_redaction_are_told_and_redaction_masks(tables):
         assert cursor.execute("select ssn from app.secret").fetchall() == [(" ",)]
         tables.grant("EXEMPT REDACTION POLICY", "READER")
         assert cursor.execute("select ssn from app.secret").fetchall() == [("123",)]
+
+
+def test_a_column_that_is_invisible_is_read_by_its_name_alone(cursor):
+    cursor.execute("create table app.half (a number, b varchar2(5) invisible, c number not null)")
+    cursor.execute("insert into app.half values (1, 2)")
+    cursor.execute("insert into app.half (a, b, c) values (3, 'x', 4)")
+    assert cursor.execute("select * from app.half order by a").fetchall() == [(1, 2), (3, 4)]
+    assert cursor.execute("select a, b, c from app.half order by a").fetchall() == [(1, None, 2), (3, "x", 4)]
+    said = "select column_name, hidden_column, column_id from all_tab_cols where table_name = 'HALF' order by 1"
+    assert cursor.execute(said).fetchall() == [("A", "NO", 1), ("B", "YES", None), ("C", "NO", 2)]
+    cursor.execute("alter table app.half modify (a invisible)")
+    assert cursor.execute("select * from app.half order by c").fetchall() == [(2,), (4,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table app.{} (a number)", "create table app.t (a number, {} date)", "select 1 as {} from dual",
+        "create table app.{} as select 1 a from dual", "create view app.{} as select 1 a from dual", "select 1 from {}",
+    ],
+)  # fmt: skip
+def test_a_name_of_more_than_128_bytes_is_refused(cursor, statement):
+    with pytest.raises(oracledb.DatabaseError, match="ORA-00972"):
+        cursor.execute(statement.format('"' + "\u00e9" * 65 + '"'))

@@ -20,6 +20,7 @@ EVERY_TYPE = [
     ("I38", "NUMBER(38)", [10**38 - 1, -(10**38) + 1, 10**37]),
     ("P92", "NUMBER(9,2)", [Decimal("-1234567.89"), Decimal("0.01"), Decimal(0)]),
     ("N", "NUMBER", [Decimal("1.5E-50"), Decimal("9.99999999999999999999999999999999999999E125"), Decimal("-0.1")]),
+    ("LEAST", "NUMBER", [Decimal("1E-130"), Decimal("-1E-130"), None]),
     ("NEG", "NUMBER(5,-2)", [Decimal(12300), Decimal(-9999900), Decimal(0)]),
     ("TINY", "NUMBER(3,5)", [Decimal("0.00999"), Decimal("-0.00001"), None]),
     ("F", "FLOAT", [Decimal("3.14159"), Decimal("1E-10"), None]),
@@ -69,6 +70,12 @@ def test_minus_zero_and_nan_keep_their_bits(server, cursor):
     zero, nan = (row[0] for row in cursor.execute("select d from odd order by rowid"))
     assert math.copysign(1, zero) == -1
     assert math.isnan(nan)
+
+
+def test_what_is_less_than_the_least_number_is_zero_and_what_is_more_than_the_most_an_error(cursor):
+    assert cursor.execute("select 1E-131, 1E-130 * 10 from dual").fetchone() == (0, 1e-129)
+    with pytest.raises(oracledb.DatabaseError, match="ORA-01426"):
+        cursor.execute("select 1E126 from dual")
 
 
 def test_data_frames_hold_the_same_values(everything, connection):

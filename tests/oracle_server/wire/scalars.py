@@ -12,6 +12,8 @@ EXACT = Context(prec=60)  # more than any NUMBER has
 ZERO, MINUS_INFINITY = b"\x80", b"\x00"
 NEGATIVE_END = 0x66
 MOST_MANTISSA = 20
+LEAST_POWER, MOST_POWER = -64, 63
+"""Of 100, before which the digits stand after the point: 1E-130 is 0.01 to the least."""
 
 
 def encode_number(value: Decimal | int | str) -> bytes:
@@ -32,7 +34,9 @@ def encode_number(value: Decimal | int | str) -> bytes:
     while pairs[-1] == 0:
         pairs.pop()
     pairs = pairs[:MOST_MANTISSA]
-    if not -64 <= power - 1 <= 62:
+    if power < LEAST_POWER:  # underflow
+        return ZERO
+    if power > MOST_POWER:
         raise OverflowError(f"{value} is outside of NUMBER")
     if not sign:
         return bytes((0xC0 + power, *(pair + 1 for pair in pairs)))
