@@ -131,7 +131,7 @@ class Extraction:
             table=self.config.table,
             fingerprint=kept_fingerprint(fingerprint, policies=frozenset()),
         )
-        if (record.run_id, record.table) != (self.run.run_id, self.config.table):
+        if not record.is_of(self.run.run_id, self.config.table):
             raise StateDamaged(
                 f"{self.layout.state} is the state of {record.table.key} in run {record.run_id}, "
                 f"and not of {self.key} in run {self.run.run_id}",

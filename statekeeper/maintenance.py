@@ -348,13 +348,15 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         store = LocalStateStore(disk, layout.state, lock)
         try:
             record = store.load()
+            is_damaged = record is not None and not record.is_of(run_id, config.table)
         except NewerVersion:
             raise
         except StateDamaged:
-            if only is not None:
-                return False
-            _keep_evidence(runner, config)
-            return True
+            record, is_damaged = None, True
+        if is_damaged:
+            if only is None:
+                _keep_evidence(runner, config)
+            return only is None
         if record is None or record.state is State.PENDING or (only is not None and record.state is not only):
             return False
         lifecycle = Lifecycle(record, save=store.save, owner=owner, clock=runner.clock)
@@ -368,7 +370,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
 
 
 def _keep_evidence(runner: Runner, config: ExtractionConfig) -> None:
-    """Move a state file that cannot be read aside, so that the extraction can begin again."""
+    """Move a state file that cannot be read, or is of another table, aside, so that the extraction can begin again."""
     layout = runner.layout_of(config)
     aside = layout.state.with_name(f"{layout.state.name}.damaged-{runner.clock():%Y%m%dT%H%M%S}")
     with storage_errors(layout.state, "move aside"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain, count
 from pathlib import Path
 from typing import TypeVar
 
@@ -124,7 +125,10 @@ class _Table:
     @property
     def folder(self) -> tuple[str, str]:
         """What of its folder's path is its own, as a file system that ignores case sees it."""
-        path_name = self.entry.path_name or self.entry.table_name
+        return self.folder_of(self.entry.path_name or self.entry.table_name)
+
+    def folder_of(self, path_name: str) -> tuple[str, str]:
+        """The same, if its `path_name` were this one."""
         return safe_name(self.source_name).casefold(), safe_name(path_name).casefold()
 
     @property
@@ -156,13 +160,14 @@ class _Table:
             return Problem(self.defaults.document, shared, text, hint=hint, table=self.written.path)
         return Problem(self.written.document, own, text, hint=hint)
 
-    @property
-    def proposal(self) -> str:
-        """A `path_name` that tells the entry apart, as a hint ends."""
-        schema, table = self.entry.schema_name, self.entry.table_name
+    def proposal(self, taken: Container[tuple[str, str]]) -> str | None:
+        """A `path_name` that tells the entry apart from all that are `taken`; None where it may not be shown."""
         if self.is_hidden("schema_name") or self.is_hidden("table_name"):
-            return ""
-        return f", such as {schema}_{table}" if schema else f", such as {table}_2"
+            return None
+        schema, table = self.entry.schema_name, self.entry.table_name
+        name = f"{schema}_{table}" if schema else table
+        numbered = (f"{name}_{number}" for number in count(2))
+        return next(each for each in chain((name,), numbered) if self.folder_of(each) not in taken)
 
     def is_hidden(self, key: str) -> bool:
         """Whether the value of a key came in through a reference."""
@@ -314,6 +319,7 @@ def _incremental_config(entry: TableEntry) -> IncrementalConfig | None:
 def _shared_folders(tables: list[_Table]) -> list[Problem]:
     """A problem for each entry whose folder an earlier one has already."""
     first: dict[tuple[str, str], _Table] = {}
+    taken = {table.folder for table in tables}
     found = []
     for table in tables:
         earlier = first.setdefault(table.folder, table)
@@ -321,7 +327,11 @@ def _shared_folders(tables: list[_Table]) -> list[Problem]:
             continue
         key = "path_name" if table.sets("path_name") else "table_name"
         text = f"{path_text(earlier.written.path)} writes to the same folder"
-        found.append(table.problem(key, text=text, hint=f"give one of them its own path_name{table.proposal}"))
+        hint = "give one of them its own path_name"
+        if (proposal := table.proposal(taken)) is not None:
+            taken.add(table.folder_of(proposal))
+            hint += f", such as {proposal}"
+        found.append(table.problem(key, text=text, hint=hint))
     return found
 
 

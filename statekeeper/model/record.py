@@ -168,6 +168,10 @@ class StateRecord(Document):
         """With what was published, and nothing left to do."""
         return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
 
+    def is_of(self, run_id: str, table: TableRef) -> bool:
+        """Whether it is the record of a table in a run, and not of another that had the same file."""
+        return (self.run_id, self.table) == (run_id, table)
+
     def saved_as(self, revision: int) -> Self:
         """With its place in the order of saves."""
         return self._with(revision=revision)

@@ -22,8 +22,9 @@ import statekeeper.config
 
 _PACKAGE = Path(statekeeper.__file__).parent
 _COMMAND = re.compile(
-    r"`(statekeeper|data-extractor|databricks|lsnrctl|SHOW) |`\w+: |\bstatekeeper (check|run|schemas|init) "
-    r"|\b(GRANT|ALTER USER|SHOW) |[ (]--[a-z]|--[a-z-]+ [A-Z,]|pip install|\bexport \{|\(ls -l|\(ulimit"
+    r"`(statekeeper|data-extractor|databricks|lsnrctl|SHOW) |`(\w+|\{\}): |\bstatekeeper (check|run|schemas|init) "
+    r"|[ (]--[a-z]|--[a-z-]+ [A-Z,]|pip install|\bexport \{|\(ls -l|\(ulimit|did you mean| path_name\b"
+    r"|\b(GRANT|ALTER USER|SHOW) |::[A-Z]\w*.* custom_query|custom_query.*::|\(\{0\}.* custom_query|CAST\(\.\.\."
 )
 _NO_TEXTS = frozenset({"help", "description", "epilog", "metavar", "title", "action", "prog_name", "program"})
 _DECLARING = ("option", "argument", "Field", "compile")

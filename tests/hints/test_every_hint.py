@@ -137,13 +137,51 @@ TYPED = {
     f"{_HERE}test_variable_that_is_not_set_is_exported_or_given_a_default": [
         "export {}, or give a default: ${{}:-...}"
     ],
+    f"{_HERE}test_entries_of_one_folder_are_told_apart_by_the_names_that_are_proposed": [
+        "give one of them its own path_name",
+    ],
+    f"{_HERE}test_state_of_another_table_is_avoided_by_another_path_name_or_moved_away": [
+        "give the table another path_name, or move the file away",
+    ],
+    f"{_HERE}TestDidYouMean::test_of_keys_and_values_of_a_config": ["config/problems.py: did you mean '{}'?"],
+    f"{_HERE}TestDidYouMean::test_of_tables_and_models": [
+        "config/selection.py: did you mean {}?",
+        "schemas/models.py: did you mean {}?",
+        "sources/duckdb_relation.py: did you mean {}?",
+    ],
+    "tests/unit/test_databricks_job.py::test_a_wrong_parameter_is_told_before_anything_is_begun": [
+        "databricks_job.py: did you mean {}?",
+    ],
+    f"{_HERE}TestColumns::test_declaration_of_a_new_one_is_taken_as_it_is_said": [
+        "meet.py: `{}: {}{}`",
+        "meet.py: `{}: {type: {}{}}`",
+    ],
+    f"{_HERE}TestColumns::test_one_that_cannot_be_read_is_selected_as_it_is_said": [
+        "sources/duckdb_types.py: ",
+        "sources/duckdb_values.py: ",
+    ],
+    f"{_HERE}TestColumns::test_one_that_a_reader_refuses_is_selected_as_it_is_said": [
+        "select it as text, CAST(... AS VARCHAR), {}",
+    ],
+    f"{_ORACLE}test_hints.py::test_name_that_is_nearly_a_tables_is_answered_with_the_tables": [
+        "sources/oracle_relation.py: did you mean {}?",
+    ],
+    f"{_ORACLE}test_values.py::test_nanoseconds_are_refused_until_the_configuration_says_how": [
+        "round it in a custom_query by CAST(... AS TIMESTAMP(6))"
+    ],
     f"{_ORACLE}test_hints.py::test_what_a_failure_asks_for_is_granted_until_the_tables_complete": [
         "GRANT SELECT ON {} TO {}, if it exists",
-        "where the table exists, GRANT SELECT ON {table} TO {user}",
-        "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
         "GRANT FLASHBACK ON {} TO {}{}",
         "or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}; or give the query a source of its own",
         "oracle_scn.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
+    ],
+    f"{_ORACLE}test_hints.py::test_privilege_that_the_database_misses_in_mid_read_is_granted": [
+        "where the table exists, GRANT SELECT ON {table} TO {user}",
+        "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
+    ],
+    f"{_ORACLE}test_hints.py::test_account_is_let_in_after_the_statement_of_the_hint": [
+        "ALTER USER {user} ACCOUNT UNLOCK",
+        "the password has expired: ALTER USER {user} IDENTIFIED BY",
     ],
     f"{_ORACLE}test_hints.py::test_what_check_advises_is_granted_and_advised_no_more": [
         "oracle_advice.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}: {}",
@@ -170,10 +208,6 @@ TYPED = {
     ],
     "tests/unit/test_databricks_job.py::test_arguments_name_the_parameters": ["expected --name=value; found {}"],
     f"{_ORACLE}test_unseen.py::test_archived_rows_are_read_on_request": ["row_archival: visible of the source"],
-    f"{_ORACLE}test_run.py::test_a_locked_or_expired_account_is_tried_once": [
-        "ALTER USER {user} ACCOUNT UNLOCK",
-        "the password has expired: ALTER USER {user} IDENTIFIED BY",
-    ],
     f"{_ORACLE}test_connections.py::test_a_password_that_expires_soon_is_a_warning_of_the_run_once": [
         "ALTER USER {user} IDENTIFIED BY a new one, before",
     ],
@@ -268,6 +302,7 @@ ELSEWHERE = {
 """What no test types, and why."""
 
 FOUND = (
+    "the pipeline's name or the table's path_name",
     "no table is named by --table and --exclude",
     "no table is left of those that --table names",
     "where host:port:SID stands",

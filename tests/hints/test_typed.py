@@ -342,3 +342,142 @@ def test_variable_that_is_not_set_is_exported_or_given_a_default(typist, monkeyp
     typist.write(plain)
     monkeypatch.setenv("SHOP_FILE", "shop.duckdb")
     typist.succeeds("statekeeper check shop.yml")
+
+
+def test_entries_of_one_folder_are_told_apart_by_the_names_that_are_proposed(typist):
+    entries = ["table_name: orders", "table_name: orders", "schema_name: main, table_name: orders"]
+    entries = ["schema_name: main, table_name: orders", *entries, "table_name: x, path_name: orders_2"]
+    typist.write(CONFIG + "".join(f"  - {{{entry}}}\n" for entry in entries))
+    refused = typist.type("statekeeper check shop.yml")
+    found = re.findall(r"tables\[(\d)\].*?such as (\w+)", refused.words)
+    assert [number for number, _ in found] == ["1", "2", "3"]
+    for number, name in found:
+        entries[int(number)] += f", path_name: {name}"
+    typist.write(CONFIG + "".join(f"  - {{{entry}}}\n" for entry in entries))
+    typist.succeeds("statekeeper check shop.yml")
+
+
+def test_state_of_another_table_is_avoided_by_another_path_name_or_moved_away(typist):
+    typist.write(CONFIG + "  - {table_name: orders}\n")
+    typist.succeeds(RUN)
+    entry = "table_name: orders, schema_name: main"
+    typist.write(CONFIG + f"  - {{{entry}}}\n")
+    stopped = typist.type(RUN)
+    assert (stopped.code, "give the table another path_name, or move the file away" in stopped.words) == (1, True)
+    reset, resume = stopped.next
+    typist.write(CONFIG + f"  - {{{entry}, path_name: others}}\n")
+    typist.succeeds(RUN)
+    typist.write(CONFIG + f"  - {{{entry}}}\n")
+    typist.type(RUN)
+    typist.succeeds(reset)
+    for name in ("data", "metadata"):
+        in_the_way = typist.type(resume)
+        (path,) = re.findall(r"hint: move (\S+) away", in_the_way.words)
+        Path(path).rename(f"elsewhere.{name}")
+    typist.succeeds(resume)
+
+
+class TestDidYouMean:
+    """The word that is meant is taken in place of the one that was written."""
+
+    def asked(self, said, *, written: str) -> str:
+        (meant,) = set(re.findall(r"did you mean '?([\w.]+)'?\?", said.words))
+        assert meant.casefold() != written.casefold()
+        return meant
+
+    @pytest.mark.parametrize(
+        "wrong", ["sources", "path", "output", "base_path", "table_name", "on_violation", "nullable", "shop", "int"]
+    )
+    def test_of_keys_and_values_of_a_config(self, typist, wrong):
+        entry = "source_name: shop, table_name: orders, on_violation: warn, columns: {id: {type: int, nullable: true}}"
+        right = CONFIG.replace("tables:", f"tables:\n  - {{{entry}}}")
+        right = right.replace("sources:", "sources:\n  other: {type: duckdb, path: other.duckdb}")
+        typist.write(right)
+        typist.succeeds("statekeeper check shop.yml")
+        misspelt = wrong[:-1] + "x" if len(wrong) > 3 else wrong + "t"
+        pattern = rf"(?<=source_name: ){wrong}\b" if wrong == "shop" else rf"\b{wrong}\b"
+        typist.write(re.sub(pattern, misspelt, right))
+        meant = self.asked(typist.type("statekeeper check shop.yml"), written=misspelt)
+        typist.write(re.sub(pattern, meant, right))
+        typist.succeeds("statekeeper check shop.yml")
+
+    def test_of_tables_and_models(self, typist):
+        typist.write(CONFIG + "  - {table_name: orders}\n")
+        meant = self.asked(typist.type(f"{RUN} --table ordres"), written="ordres")
+        typist.succeeds(f"{RUN} --table {meant}")
+        typist.write("import pydantic\nclass Order(pydantic.BaseModel):\n    id: int | None\n", "models.py")
+        typist.write(CONFIG + "  - {table_name: orders, schema: 'models.py:Ordre'}\n")
+        meant = self.asked(typist.type("statekeeper check shop.yml"), written="Ordre")
+        typist.write(CONFIG + f"  - {{table_name: orders, schema: 'models.py:{meant}'}}\n")
+        typist.succeeds("statekeeper check shop.yml")
+        typist.write(CONFIG + "  - {table_name: ordrs}\n")
+        schema, name = self.asked(typist.type(RUN), written="ordrs").split(".")
+        typist.write(CONFIG + f"  - {{schema_name: {schema}, table_name: {name}}}\n")
+        typist.succeeds("statekeeper run shop.yml --date 2026-01-07")
+
+
+class TestColumns:
+    @pytest.mark.parametrize("is_inline", [True, False])
+    def test_declaration_of_a_new_one_is_taken_as_it_is_said(self, typist, is_inline):
+        columns = "no decimal(12, 2) not null, moment timestamp, name varchar, day date not null, raw blob, big hugeint"
+        typist.sql(
+            f"create table wide (id integer, {columns})", "insert into wide values (1,1,null,'a','2026-01-01',null,2)"
+        )
+        before = "    id: int | None\n"
+        if is_inline:
+            typist.write(CONFIG + "  - {table_name: wide, columns: {'id': {type: int, nullable: true}}}\n")
+        else:
+            typist.write(CONFIG + "  - {table_name: wide, schema: 'models.py:Wide'}\n")
+            typist.write("import pydantic\nclass Wide(pydantic.BaseModel):\n" + before, "models.py")
+        refused = typist.type(RUN)
+        declared = list(dict.fromkeys(re.findall(r"declare `([^`]*)`", refused.words)))
+        assert len(declared) == 6, refused.text
+        if is_inline:
+            columns = ", ".join(["id: {type: int, nullable: true}", *declared])
+            typist.write(CONFIG + f"  - {{table_name: wide, columns: {{{columns}}}}}\n")
+        else:
+            imports = "import pydantic\nfrom datetime import date\nfrom decimal import Decimal\n"
+            imports += "from pydantic import NaiveDatetime\n"
+            fields = "".join(f"    {each}\n" for each in declared)
+            typist.write(f"{imports}class Wide(pydantic.BaseModel):\n{before}{fields}", "other.py")
+            typist.write(CONFIG + "  - {table_name: wide, schema: 'other.py:Wide'}\n")
+        typist.succeeds(refused.command("resume"))
+
+    @pytest.mark.parametrize(
+        ("made", "declared"),
+        [
+            ("timestamp_ns '2026-01-01 00:00:00.000000001'", "datetime"),
+            ("timestamp_ns '2026-01-01 00:00:00.000000001'", ""),
+            ("'10:00:00.000000001'::time_ns", ""),
+            ("'10:00:00.000000001'::time_ns", "time"),
+            ("timestamp 'infinity'", ""),
+            ("time '24:00:00'", ""),
+            ("[1, 2]", ""),
+            ("null", ""),
+        ],
+    )
+    def test_one_that_cannot_be_read_is_selected_as_it_is_said(self, typist, made, declared):
+        typist.sql(f"create view odd as select {made} as c")
+        columns = f", columns: {{c: {{type: {declared}}}}}" if declared else ""
+        typist.write(CONFIG + f"  - {{table_name: odd{columns}}}\n")
+        refused = typist.type(RUN)
+        assert refused.code == 1
+        told = re.findall(r'(?:date_trunc|to_json)\([^)]*\)|"?\bc"?::[A-Z]+\b', refused.words)
+        assert told, refused.text
+        for expression in dict.fromkeys(told):
+            typist.write(
+                CONFIG
+                + f"  - {{table_name: odd, custom_query: 'select {expression} as c from odd'}}\n".replace(
+                    "'microsecond'", "''microsecond''"
+                )
+            )
+            typist.succeeds(f"{RUN} --run-id again --force-reprocess")
+
+    def test_one_that_a_reader_refuses_is_selected_as_it_is_said(self, typist):
+        typist.sql("create table hours as select time '10:00:00' as c")
+        config = CONFIG.replace("base_path: data", "base_path: data, readers: [spark]")
+        typist.write(config + "  - {table_name: hours}\n")
+        refused = typist.type(RUN)
+        assert (refused.code, "CAST(... AS VARCHAR)" in refused.words) == (1, True)
+        typist.write(config + "  - {table_name: hours, custom_query: select CAST(c AS VARCHAR) as c from hours}\n")
+        typist.succeeds(RUN)

@@ -82,3 +82,44 @@ def test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_h
     (what,) = grants(Said(refused.code, refused.text.replace("<each table of it>", "T.ORDERS")))
     lake.server.grant(what, "POOR")
     assert "class Orders" in typist.type(infer).text
+
+
+def test_privilege_that_the_database_misses_in_mid_read_is_granted(lake, typist):
+    for privilege in ("SELECT ON T.ORDERS", "FLASHBACK ON T.ORDERS"):
+        lake.server.grant(privilege, "POOR")
+    lake.configure({"schema_name": "T", "table_name": "ORDERS"}, source={"user": "POOR", "password": "poor-secret"})
+    for code in (942, 1031, 41900):
+        lake.server.fault("error", match='SELECT q."ID".*AS OF SCN', code=code, times=None)
+        failed = typist.type(f"statekeeper run ora.yml --date 2026-01-06 --run-id of-{code}")
+        asked = grants(failed)
+        assert (failed.code, {what.split()[0] for what in asked} <= {"SELECT", "FLASHBACK"}) == (1, True), failed.text
+        assert asked, failed.text
+        for what in asked:
+            assert '"T"."ORDERS"' in what
+            lake.server.grant(what, "POOR")
+        lake.server.clear_faults()
+        typist.succeeds(failed.command("resume"))
+
+
+@pytest.mark.parametrize(("what", "statement"), [("locked", "ACCOUNT UNLOCK"), ("expired", "IDENTIFIED BY")])
+def test_account_is_let_in_after_the_statement_of_the_hint(lake, typist, what, statement):
+    for privilege in ("SELECT ON T.ORDERS", "FLASHBACK ON T.ORDERS"):
+        lake.server.grant(privilege, "POOR")
+    lake.server.alter_user("POOR", **{what: True})
+    lake.configure({"schema_name": "T", "table_name": "ORDERS"}, source={"user": "POOR", "password": "poor-secret"})
+    refused = typist.type("statekeeper run ora.yml --date 2026-01-06")
+    assert (refused.code, f"ALTER USER POOR {statement}" in refused.words) == (4, True), refused.text
+    lake.server.alter_user("POOR", **{what: False})
+    typist.succeeds(refused.command("resume"))
+
+
+def test_name_that_is_nearly_a_tables_is_answered_with_the_tables(lake, typist):
+    for privilege in ("SELECT ON T.ORDERS", "FLASHBACK ON T.ORDERS"):
+        lake.server.grant(privilege, "POOR")
+    login = {"user": "POOR", "password": "poor-secret"}
+    lake.configure({"schema_name": "T", "table_name": "ORDRES"}, source=login)
+    refused = typist.type("statekeeper run ora.yml --date 2026-01-06")
+    (meant,) = re.findall(r"did you mean ([\w.\"]+)\?", refused.words)
+    schema, table = meant.replace('"', "").split(".")
+    lake.configure({"schema_name": schema, "table_name": table}, source=login)
+    typist.succeeds("statekeeper run ora.yml --date 2026-01-06")
