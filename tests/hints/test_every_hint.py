@@ -287,6 +287,7 @@ SETTINGS = {
     "set thick_mode: true": _oracle("thick_mode: true"),
     "this needs thick_mode: true": _oracle("thick_mode: true"),
     "or use thick_mode: true": _oracle("thick_mode: true"),
+    "set count_nulls: true for the source": _oracle("count_nulls: true"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
 }
 """A config that holds what a text says to write; `check` takes it."""
