@@ -17,6 +17,7 @@ from statekeeper.sources.oracle_connection import Connection
 from statekeeper.sources.oracle_count import count_rows
 from statekeeper.sources.oracle_errors import UnreadableValue
 from statekeeper.sources.oracle_extents import Extent, even_ranges, extents_of, rowids_of
+from statekeeper.sources.oracle_keys import first_of_primary_key, serves_ranges
 from statekeeper.sources.oracle_relation import RelationKind, Source
 from statekeeper.sources.oracle_types import key_type
 from statekeeper.sources.protocol import ChunkPlan, SourceColumn
@@ -325,18 +326,35 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
         ) from error
     if not splits:
         return _one(rows, f"one chunk, since {key.name} has too few different values")
-    return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
+    plan = _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
+    return plan.model_copy(update={"notes": _without_index(cut, key, len(plan.chunks))})
+
+
+def _without_index(cut: Cut, key: SourceColumn, chunks: int) -> tuple[str, ...]:
+    if not cut.source.is_table or serves_ranges(cut.connection, cut.source, key.name):
+        return ()
+    note = (
+        f"no index begins with {key.name}, so each of the {chunks} chunks reads the whole table: chunk by a column "
+        "that one begins with, by rowid, or not at all (chunking.strategy)"
+    )
+    return (note,)
 
 
 def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, sample: str) -> list[str]:
     """The least keys of `wanted` equal parts, without the first; the database sorts and cuts."""
     percent = 100 * wanted * _SAMPLED_PER_CHUNK / max(rows, 1)
+    is_sampled = percent < 50
     clause = ""
-    if percent < 50 and cut.has_rowids:
+    if is_sampled and cut.has_rowids:
         clause = f" SAMPLE {sample + ' ' if sample else ''}({max(percent, 0.000001):.6f})"
     conditions = cut.conditions if key != "q.ROWID" else ()
-    keys = Sql(f"SELECT {key} AS k") + cut.source.from_clause(None if sample else cut.snapshot, sample=clause)
-    keys += all_of((*conditions, Sql(f"{key} IS NOT NULL")))
+    rest = cut.source.from_clause(None if sample else cut.snapshot, sample=clause)
+    rest += all_of((*conditions, Sql(f"{key} IS NOT NULL")))
+    if is_sampled and not clause:  # what has no blocks to sample: by the rows' numbers, as keys may come often
+        keys = Sql(f"SELECT k FROM (SELECT {key} AS k, ROWNUM AS n") + rest
+        keys += Sql(f") WHERE ORA_HASH(n, {int(100 / percent) - 1}) = 0")
+    else:
+        keys = Sql(f"SELECT {key} AS k") + rest
     statement = (
         Sql(f"SELECT {shown.replace('{0}', 'MIN(k)')} FROM (SELECT k, NTILE({wanted}) OVER (ORDER BY k) AS part FROM (")
         + keys
@@ -374,14 +392,8 @@ def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
 
 def _primary_key(cut: Cut) -> SourceColumn | None:
     """The first column of the primary key, where its type can be cut."""
-    statement = Sql(
-        "SELECT c.COLUMN_NAME FROM ALL_CONSTRAINTS k JOIN ALL_CONS_COLUMNS c "
-        "ON c.OWNER = k.OWNER AND c.CONSTRAINT_NAME = k.CONSTRAINT_NAME "
-        "WHERE k.OWNER = :owner AND k.TABLE_NAME = :name AND k.CONSTRAINT_TYPE = 'P' ORDER BY c.POSITION",
-        cut.named,
-    )
-    names = [name for (name,) in cut.rows(statement)]
-    found = next((one for one in cut.columns if names and one.name == names[0]), None)
+    name = first_of_primary_key(cut.connection, cut.source)
+    found = next((one for one in cut.columns if one.name == name), None)
     return found if found is not None and key_type(found.database_type) is not None else None
 
 

@@ -90,6 +90,17 @@ class Lake:
         ]
 
 
+class Warnings(NullReporter):
+    """Keeps the warnings of a run."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def warning(self, key: str, message: str) -> None:
+        del key
+        self.told.append(message)
+
+
 def _environ() -> dict[str, str]:
     root = str(Path(__file__).parent.parent.parent)
     return os.environ | {"PYTHONPATH": os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])}

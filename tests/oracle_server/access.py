@@ -39,5 +39,13 @@ def access_path(tree: exp.Expression, find: Callable[[str | None, str], Table | 
     return BY_INDEX if bounded & table.indexed else FULL
 
 
+def sorted_by(tree: exp.Expression) -> exp.Expression | None:
+    """The query whose rows a window function of the statement has to sort."""
+    window = tree.find(exp.Window)
+    select = window.find_ancestor(exp.Select) if window is not None else None
+    source = select.args["from_"].this if select is not None else None
+    return source.this.copy() if isinstance(source, exp.Subquery) else None
+
+
 def _is_column(node: exp.Expression) -> bool:
     return isinstance(node, exp.Column | exp.Pseudocolumn)

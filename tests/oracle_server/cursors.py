@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from sqlglot import exp
 
-from tests.oracle_server.access import access_path
+from tests.oracle_server.access import access_path, sorted_by
 from tests.oracle_server.database import types
 from tests.oracle_server.database.errors import OracleError
 from tests.oracle_server.database.types import OracleType
@@ -115,6 +115,11 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
         cursor.served.scns = sorted(set(asked))
         cursor.served.scn = asked[0] if asked else None
         cursor.served.access = access_path(tree, session.resolve)
+        if (inner := sorted_by(tree)) is not None:
+            rows = Translator(session, value, session.reading_scn()).query(inner).sql
+            ((cursor.served.sorted_rows,),) = session.reading().execute(f"SELECT count(*) FROM ({rows})").fetchall()
+            if cursor.served.sorted_rows > session.database.sort_rows:
+                raise OracleError(1652)
     return cursor.query
 
 

@@ -20,6 +20,7 @@ class Served:
     scns: list[int] = field(default_factory=list)
     access: str = ""  # how an optimizer would reach the rows of a table, as EXPLAIN PLAN calls it
     parallel: int = 0
+    sorted_rows: int = 0
     rows: int = 0
     error: int = 0
     started: float = field(default_factory=time.time)

@@ -57,6 +57,8 @@ class Database:
         self.character_set = "AL32UTF8"
         self.settings: dict[str, str] = {}
         """What sessions begin with, where it is not Oracle's default, such as NLS_CALENDAR."""
+        self.sort_rows = 1 << 40
+        """How many rows the temporary tablespace has room to sort."""
         self.role = "PRIMARY"
         self.apply_lag = 0
         """Seconds by which a standby's data, and the times of its SCNs, are behind its host's clock."""

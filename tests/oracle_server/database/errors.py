@@ -27,6 +27,7 @@ TEXTS = {
     1456: "may not perform insert, delete, update operation inside a READ ONLY transaction",
     1466: "unable to read data - table definition has changed",
     1476: "divisor is equal to zero",
+    1652: "unable to extend temp segment by 128 in tablespace TEMP",
     1555: 'snapshot too old: rollback segment number 5 with name "_SYSSMU5$" too small',
     1722: "unable to convert string value containing {} to a number: {}",
     2003: "invalid USERENV parameter",
