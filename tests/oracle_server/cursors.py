@@ -77,7 +77,7 @@ class Cursor:
         out = []
         for output in self.query.columns:
             form = described(output.typed).form(output.name, nullable=output.typed.nullable)
-            if output.typed.is_count:
+            if output.typed.is_aggregate and form.kind == wire.NUMBER:
                 form = replace(form, scale=0)
             if output.typed.is_null and form.kind == wire.VARCHAR:
                 form = ColumnForm(output.name, form.kind, form=form.form)

@@ -33,7 +33,8 @@ class Lob:
 class Lobs:
     """All LOBs of a session that have a locator."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, made_flags: int) -> None:
+        self._made_flags = made_flags
         self._kept: dict[int, Lob] = {}
         self._made = 0
 
@@ -69,7 +70,7 @@ class Lobs:
         operation, locator = asked["operation"], asked["locator"]
         if operation == calls.LOB_CREATE:
             lob = Lob(b"", is_text=asked["kind"] != types.BLOB)
-            return b"", self._file(lob, temporary=True) + ub(UTF8) + b"\x00"
+            return b"", self._file(lob, temporary=True) + ub(UTF8) + bytes((self._made_flags,))
         lob = self.find(locator)
         amount, data = asked["amount"], b""
         unit = 2 if lob.is_text else 1

@@ -71,7 +71,7 @@ class Connection(Greeting):
 
     def __init__(self, database: Database, sock: socket.socket) -> None:
         super().__init__(database, sock)
-        self.lobs = Lobs()
+        self.lobs = Lobs(made_flags=database.release.made_lob_flags)
         self.cursors: dict[int, Cursor] = {}
         self._cursors_made = 0
         self._in_pipeline = False

@@ -1,6 +1,7 @@
 """Run by the conformance test with PYO_DEBUG_PACKETS set: the statements of the captured sessions."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import sys
 
@@ -40,6 +41,27 @@ def frames(user: str, password: str, dsn: str) -> None:
     connection.close()
 
 
+def counts(user: str, password: str, dsn: str) -> None:
+    """What surrounds the captured direct path loads."""
+    connection = oracledb.connect(user=user, password=password, dsn=dsn)
+    cursor = connection.cursor()
+    for table in ("dpl_golden", "dpl_golden_wide"):
+        cursor.execute(f"drop table if exists {table} purge")
+    cursor.execute("create table dpl_golden (id number(9) not null, name varchar2(30))")
+    cursor.execute("create table dpl_golden_wide (id number(9), wide varchar2(1000))")
+    cursor.executemany("insert into dpl_golden (id) values (:1)", [(n,) for n in range(1, 14, 2)])
+    cursor.execute("insert into dpl_golden_wide values (1, lpad('x', 600, 'x'))")
+    connection.commit()
+    cursor.execute("select count(*), min(id), max(id) from dpl_golden").fetchall()
+    cursor.execute("select count(*), max(length(wide)) from dpl_golden_wide").fetchall()
+    connection.close()
+
+
+def refused(user: str, password: str, dsn: str) -> None:
+    with contextlib.suppress(oracledb.Error):
+        oracledb.connect(user=user, password=password, dsn=dsn)
+
+
 async def pipelines(user: str, password: str, dsn: str) -> None:
     connection = await oracledb.connect_async(user=user, password=password, dsn=dsn)
     cursor = connection.cursor()
@@ -67,7 +89,7 @@ async def pipelines(user: str, password: str, dsn: str) -> None:
 
 if __name__ == "__main__":
     which, *where = sys.argv[1:]
-    if which == "frames":
-        frames(*where)
-    else:
+    if which == "pipelines":
         asyncio.run(pipelines(*where))
+    else:
+        {"frames": frames, "counts": counts, "refused": refused}[which](*where)

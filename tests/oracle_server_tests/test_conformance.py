@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.oracle_server import OracleServer
+from tests.oracle_server.database import types
 from tests.oracle_server.wire import calls
 from tests.oracle_server.wire.calls import Call
 from tests.oracle_server_tests.decoding import Message, Packet, Session, read_cassette, read_dump
@@ -50,6 +51,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "1d": (),
     "21": ("token is that of the call",),
 }
+DIRECT_PATH = (128, 129, 130)
+TYPE_ATTRIBUTES = "oracle_23ai_all_type_attrs_tstz.txt"
 SERVED_TYPES = {1, 2, 8, 11, 12, 23, 24, 96, 100, 101, 102, 112, 113, 180, 181, 182, 183, 208, 231}
 
 
@@ -63,13 +66,15 @@ class Capture:
     call: int | None = None
     """The call that a single message answers; 0 is none."""
     field_version: int = 0
+    unserved: tuple[int, ...] = ()
+    """Calls of the capture that the test server does not know, which are left out with their answers."""
 
     @property
     def packets(self) -> list[Packet]:
         """The file's packets; empty for the messages of an answer."""
         path = CAPTURES / self.file
         if path.suffix == ".txt":
-            return read_dump(path.read_text())
+            return without(read_dump(path.read_text()), self.unserved)
         if path.suffix == ".tns-cassette":
             return read_cassette(path)
         raw = bytes.fromhex(path.read_text())
@@ -98,12 +103,19 @@ class Capture:
 ALL = (
     Capture("fetch_df_session.txt", 23),
     Capture("pipeline_session.txt", 23, "pipelines"),
+    Capture("dpl_session.txt", 23, "counts", unserved=DIRECT_PATH),
+    Capture("dbobject_session.txt", 23, unserved=(calls.EXECUTE,)),  # all bind objects or cursors
     Capture("free23-connect.tns-cassette", 23),
     Capture("free23-lob.tns-cassette", 23, field_version=24),
     Capture("free23-postauth.tns-cassette", 23, None, field_version=24),
     Capture("free23_accept_payload.hex", 23),
     Capture("xe21-connect.tns-cassette", 21),
     Capture("xe21-postauth.tns-cassette", 21, None, field_version=16),
+    Capture("xe18-connect.tns-cassette", 18),
+    Capture("xe18-lob.tns-cassette", 18, field_version=11),
+    Capture("xe18-postauth.tns-cassette", 18, None, field_version=11),
+    Capture("xe11-connect.tns-cassette", 11, "refused"),
+    Capture("pre23ai_xe11_accept_payload.hex", 11, "refused"),
     Capture("pre23ai_resend_packet.hex", 18),
     Capture("pre23ai_xe18_accept_payload.hex", 18),
     Capture("pre23ai_xe18_protocol_negotiation_response.hex", 18, call=0),
@@ -111,6 +123,19 @@ ALL = (
     Capture("pre23ai_xe18_auth_phase_one_response.hex", 18, call=calls.LOGON_START, field_version=11),
     Capture("pre23ai_xe18_auth_phase_two_response.hex", 18, call=calls.LOGON_PROOF, field_version=11),
 )
+
+
+def without(session: list[Packet], functions: tuple[int, ...]) -> list[Packet]:
+    """A session without the requests of these functions, and without what answers them."""
+    kept, keeps = [], True
+    for packet in session:
+        if packet.sent:
+            keeps = not (packet.raw[10:11] == bytes((calls.FUNCTION,)) and packet.raw[11] in functions)
+        if keeps:
+            kept.append(packet)
+    return kept
+
+
 _DUMPS: dict[tuple[str, int], str] = {}
 
 
@@ -142,7 +167,31 @@ def form(message: Message) -> dict[str, Any]:
 
 def test_every_capture_is_compared():
     files = {path.name for path in CAPTURES.iterdir() if not path.name.endswith(EXPLAINING)}
-    assert files == {capture.file for capture in ALL}
+    assert files == {capture.file for capture in ALL} | {TYPE_ATTRIBUTES}
+
+
+def test_precisions_of_times_and_intervals_are_those_of_a_real_dictionary():
+    lines = (CAPTURES / TYPE_ATTRIBUTES).read_text().splitlines()
+    told = [line.split("|")[5:] for line in lines if line.startswith("ATTR|")]
+    assert told
+    for name, *numbers in told:
+        precision, scale = (None if number == "NULL" else int(number) for number in numbers)
+        own = types.parse(declaration(name, precision, scale)).in_dictionary()
+        assert own["DATA_PRECISION"] == precision
+        assert own["DATA_SCALE"] == (scale or 0)  # of years and months a table's columns say 0, attributes nothing
+        defaults = {"TIMESTAMP": (None, 6), "INTERVAL DAY": (2, 6), "INTERVAL YEAR": (2, None)}
+        if (precision, scale) == next((given for start, given in defaults.items() if name.startswith(start))):
+            assert types.parse(declaration(name, None, None)).in_dictionary() == own
+
+
+def declaration(attribute: str, precision: int | None, scale: int | None) -> str:
+    """A column of an attribute's type, as DDL declares it."""
+    leading = "" if precision is None else f"({precision})"
+    trailing = "" if scale is None else f"({scale})"
+    if attribute.startswith("TIMESTAMP"):
+        return attribute.replace("TIMESTAMP", f"TIMESTAMP{trailing}").replace(" TZ", " TIME ZONE")
+    first, last = attribute.removeprefix("INTERVAL ").split(" TO ")
+    return f"INTERVAL {first}{leading} TO {last}{trailing}"
 
 
 @pytest.fixture(scope="module", params=ALL, ids=lambda capture: capture.file)

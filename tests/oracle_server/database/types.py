@@ -148,6 +148,10 @@ class OracleType:
                 return f"{self.name}({self.length}{' CHAR' if self.counts_characters else ''})"
             case name if name in TIMES:
                 return name.replace("TIMESTAMP", f"TIMESTAMP({self.scale})")
+            case "INTERVAL DAY TO SECOND":
+                return f"INTERVAL DAY({self.precision}) TO SECOND({self.scale})"
+            case "INTERVAL YEAR TO MONTH":
+                return f"INTERVAL YEAR({self.precision}) TO MONTH"
             case _:
                 return self.name
 
@@ -170,9 +174,9 @@ class OracleType:
         elif self.name in TIMES:
             said |= {"DATA_TYPE": self.declared, "DATA_SCALE": self.scale, "DATA_LENGTH": 11}
         elif self.name == "INTERVAL DAY TO SECOND":
-            said |= {"DATA_TYPE": "INTERVAL DAY(2) TO SECOND(6)", "DATA_PRECISION": 2, "DATA_SCALE": 6}
+            said |= {"DATA_TYPE": self.declared, "DATA_PRECISION": self.precision, "DATA_SCALE": self.scale}
         elif self.name == "INTERVAL YEAR TO MONTH":
-            said |= {"DATA_TYPE": "INTERVAL YEAR(2) TO MONTH", "DATA_PRECISION": 2, "DATA_SCALE": 0}
+            said |= {"DATA_TYPE": self.declared, "DATA_PRECISION": self.precision, "DATA_SCALE": 0}
         elif self.is_lob:
             said["DATA_LENGTH"] = 4000
         elif self.length is not None:
@@ -232,9 +236,11 @@ def parse(text: str) -> OracleType:
             words = arguments[0].split() if arguments else ["1"]
             return OracleType(name, length=int(words[0]), counts_characters=words[1:] == ["CHAR"])
         case "INTERVAL DAY TO SECOND":
-            return OracleType(name, 2, 6)
+            given = re.fullmatch(r"INTERVAL DAY ?(?:\((\d)\))? TO SECOND ?(?:\((\d)\))?", said)
+            days, fraction = given.groups() if given else (None, None)
+            return OracleType(name, int(days or 2), int(fraction or 6))
         case "INTERVAL YEAR TO MONTH":
-            return OracleType(name, 2, 0)
+            return OracleType(name, int(numbers[0]) if numbers else 2, 0)
         case _ if name in TIMES:
             return OracleType(name, scale=int(arguments[0]) if arguments else 6)
         case _:

@@ -59,19 +59,19 @@ def _extreme(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
 @named("COUNT")
 def _count(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     what = "*" if isinstance(arguments[0], exp.Star) else see(arguments[0]).sql
-    return Typed(f"count({what})", INTEGER, is_count=True)
+    return Typed(f"count({what})", INTEGER, is_aggregate=True)
 
 
 @named("MIN")
 def _min(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     value = see(arguments[0])
-    return Typed(f"min({value.sql})", value.type)
+    return Typed(f"min({value.sql})", value.type, is_aggregate=True)
 
 
 @named("MAX")
 def _max(_: Functions, see: Expressions, arguments: Arguments) -> Typed:
     value = see(arguments[0])
-    return Typed(f"max({value.sql})", value.type)
+    return Typed(f"max({value.sql})", value.type, is_aggregate=True)
 
 
 @named("SUM")

@@ -26,7 +26,7 @@ class Typed:
     nullable: bool = True
     is_null: bool = False
     declared: bool = False
-    is_count: bool = False
+    is_aggregate: bool = False
 
     @property
     def is_big(self) -> bool:

@@ -31,6 +31,8 @@ class Release:
     asks_to_resend: bool
     minor: int
     protocol_flags: int
+    made_lob_flags: int = 0
+    """Ends the answer to the creation of a LOB; clients skip it."""
 
     @property
     def version_number(self) -> int:
@@ -46,7 +48,7 @@ RELEASES = {
     23: Release(23, 319, 24, FAST_LOGON | HAS_END_OF_RESPONSE | REAL_23_SETS, False, 26, 0x23),
     21: Release(21, 318, 16, 0, True, 3, 0x23),
     19: Release(19, 318, 12, 0, True, 3, 0x01),
-    18: Release(18, 317, 11, 0, True, 4, 0x01),
+    18: Release(18, 317, 11, 0, True, 4, 0x01, 0x1D),
     11: Release(11, 314, 6, 0, True, 2, 0x01),
 }
 
