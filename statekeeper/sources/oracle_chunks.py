@@ -84,7 +84,9 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
         case ChunkingStrategy.NONE:
             return _one(cut.source.rows or 0)
         case ChunkingStrategy.KEY:
-            return _by_key(cut, _key(cut, policy), cut.counted())
+            key = _key(cut, policy)
+            plan = _by_key(cut, key, cut.counted())
+            return plan.model_copy(update={"notes": (*plan.notes, *_without_index(cut, key, len(plan.chunks)))})
         case ChunkingStrategy.ROWID:
             if not cut.has_rowids:
                 raise PlanError(
@@ -326,12 +328,11 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
         ) from error
     if not splits:
         return _one(rows, f"one chunk, since {key.name} has too few different values")
-    plan = _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
-    return plan.model_copy(update={"notes": _without_index(cut, key, len(plan.chunks))})
+    return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
 
 
 def _without_index(cut: Cut, key: SourceColumn, chunks: int) -> tuple[str, ...]:
-    if not cut.source.is_table or serves_ranges(cut.connection, cut.source, key.name):
+    if chunks == 1 or not cut.source.is_table or serves_ranges(cut.connection, cut.source, key.name):
         return ()
     note = (
         f"no index begins with {key.name}, so each of the {chunks} chunks reads the whole table: chunk by a column "
