@@ -112,7 +112,7 @@ def test_second_process_is_told_who_holds_it(layout, runner, kind):
 def test_second_acquisition_in_one_process_is_refused(layout, kind):
     with take(layout, kind), pytest.raises(LockHeld, match=f"process {os.getpid()} on") as caught:
         take(layout, kind)
-    assert "statekeeper status" in caught.value.hint
+    assert "let that run end, or stop it" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", KINDS)
