@@ -28,6 +28,8 @@ _COMMAND = re.compile(
 )
 _NO_TEXTS = frozenset({"help", "description", "epilog", "metavar", "title", "action", "prog_name", "program"})
 _DECLARING = ("option", "argument", "Field", "compile")
+_PROSE = frozenset({"table"})
+"""Keys that also end the clause of a plain sentence, before its colon."""
 _METHODS = frozenset({"run", "run_chosen", "force", "resume", "resume_stale", "verify", "status", "watch", "reset"})
 
 
@@ -51,7 +53,7 @@ def typed_texts() -> Iterator[Text]:
 
 def texts_of(tree: ast.Module, name: str) -> Iterator[Text]:
     """Those of one module."""
-    keys = "|".join(sorted(_config_keys()))
+    keys = "|".join(sorted(_config_keys() - _PROSE))
     is_key = re.compile(rf"(?<![\w.'\"-])({keys})(\.\w+|\.\{{\}})*: ?([\w$/]|\{{\w)")
     left_out = {id(each) for part in _declarations(tree) for each in ast.walk(part)}
     for node in ast.walk(tree):

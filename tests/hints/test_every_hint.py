@@ -308,7 +308,6 @@ FOUND = (
     "no table is left of those that --table names",
     "where host:port:SID stands",
     "with snapshot_scope: run all tables of the source read at one snapshot",
-    "is a global temporary table: each session sees its own rows",
     "a name for files, of at most {} bytes: no /",
     "rows have no value in the incremental column: no window",
     "does not match its own checksum: it was torn",
