@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from statekeeper.amounts import plural
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
 from statekeeper.cli.request import RunRequest
@@ -134,7 +135,7 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
     if out is None:
         terminal.screen.line(inference.text.rstrip("\n"))
     else:
-        terminal.say(f"{out}: {len(inference.tables)} tables")
+        terminal.say(f"{out}: {plural(len(inference.tables), 'table')}")
     for left in inference.left_out:
         reasons = "".join(f"  {reason}\n" for reason in left.reasons)
         told = terminal.redactor(f"{left.table} cannot be extracted as it is:\n{reasons}")
