@@ -47,7 +47,7 @@ def opened(server, **keys):
 
 
 def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_restart(server, tmp_path):
-    server.set_ddl_settles(0.5)
+    server.set_ddl_settles(2)  # longer than a busy machine takes to begin a run
     lake = Lake(tmp_path, server)
     lake.configure({**TABLE, "on_snapshot_lost": "fail"}, workers=1)
     for loaded in range(2):
