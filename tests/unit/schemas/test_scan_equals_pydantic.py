@@ -59,7 +59,7 @@ def of_scan(staged: Staged, compiled: CompiledSchema) -> list[Verdict]:
     wrong: dict[int, set[str | None]] = defaultdict(set)
     with closing(validation.scanner("128MB", 1).cursor()) as connection:
         scan = validation._Scan(
-            connection, f"read_parquet('{staged.path}')", compiled, staged.model, validation.SAMPLES
+            connection, f"read_parquet('{staged.path}')", compiled, staged.model, validation.SAMPLES, ROWS
         )
         if compiled.checks:
             broken = [f"coalesce({check.violated}, FALSE)" for check in compiled.checks]
