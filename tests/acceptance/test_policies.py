@@ -104,7 +104,7 @@ def test_a_state_that_lasts_too_long_fails_and_the_next_run_goes_on_from_its_rec
     (work.folder / "queries.jsonl").unlink()
 
     work.configure(config)
-    resumed = work.run("resume")
+    resumed = work.run("resume", "--table", "large")
 
     assert resumed.returncode == 0, resumed.stderr
     assert len(work.chunk_reads()) == CHUNKS - len(done)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from statekeeper.errors import DataError, PlanError
+from statekeeper.errors import PlanError, StorageError
 from statekeeper.key_check import check_keys
 from statekeeper.key_spec import FileColumn, KeyCheckSpec, Rows
 from statekeeper.model.keys import Keys, Reference
@@ -198,10 +198,10 @@ def test_a_column_that_is_not_there_is_named(tmp_path):
         checked(rows, Keys(references=(reference(("a",), ("nope",)),)), rows, types={"a": "int64"})
 
 
-def test_a_file_that_is_gone_is_a_data_error(tmp_path):
+def test_a_file_that_is_gone_is_a_storage_error(tmp_path):
     rows = write(tmp_path, [[{"a": 1}]], {"a": "int64"})
     rows.files[0].unlink()
-    with pytest.raises(DataError, match=r"shop.orders: its keys cannot be checked"):
+    with pytest.raises(StorageError, match=r"shop.orders: its keys cannot be checked"):
         checked(rows, Keys(unique=(("a",),)), types={"a": "int64"})
 
 

@@ -245,7 +245,7 @@ class TestHooks:
 
     def test_that_were_told_at_another_address_are_warned_of(self, shop, caplog, monkeypatch):
         moved = HookResult(hook="webhook", is_ok=True, detail="was redirected within its host")
-        monkeypatch.setattr("statekeeper.run.run_hook", lambda *_: moved)
+        monkeypatch.setattr("statekeeper.run.run_hook", lambda *_, **__: moved)
         shop.run("orders", states={"on_enter": {"complete": [{"webhook": "http://127.0.0.1:9/x"}]}})
         assert [record.levelname for record in caplog.records if "was redirected" in record.message] == ["WARNING"]
 
