@@ -1,6 +1,5 @@
 import io
 import json
-import os
 import re
 from datetime import UTC, datetime
 
@@ -268,7 +267,8 @@ SIXTY = {"complete": 35, "pending": 20, "extracting": 2, "validating": 1, "faile
 
 
 def test_status_of_sixty_tables_fits_a_terminal_of_24_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
     lines = _text(render.show_status, _status_of(SIXTY), is_terminal=True).splitlines()
     assert len(lines) <= 24
     shown = [line.split("_T")[0].rpartition(".")[2] for line in lines[1:6]]
@@ -280,7 +280,8 @@ def test_status_of_sixty_tables_fits_a_terminal_of_24_lines(monkeypatch: pytest.
 
 
 def test_status_shows_every_table_where_they_fit_and_in_a_pipe_failures_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("LINES", "24")
     assert "shop.complete_T00" in _text(render.show_status, _status_of({"complete": 10}), is_terminal=True)
     lines = _text(render.show_status, _status_of(SIXTY)).splitlines()
     assert len([line for line in lines if line.startswith("shop.") and "no such table" not in line]) == 60
