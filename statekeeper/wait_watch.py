@@ -53,9 +53,8 @@ class WaitWatch:
                 self._tell(long, now)
                 await self._write(long, now)
         finally:
-            if self._written_at is not None:
-                with suppress(StatekeeperError):  # of a process that is gone it counts no more
-                    await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
+            with suppress(StatekeeperError):  # of a process that is gone it counts no more
+                await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
 
     def _tell(self, long: dict[str, Wait], now: datetime) -> None:
         for key, wait in long.items():

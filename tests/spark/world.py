@@ -215,7 +215,7 @@ class World:
     def assert_nothing_left(self, name: str) -> None:
         """Beside datasets, metadata, states and locks there is nothing."""
         left = [path for path in (self.folder / name).rglob("*") if path.name.startswith(".")]
-        assert left == []
+        assert left == [], left
 
     def assert_no_secret(self, name: str) -> None:
         for path in [*(self.folder / name).rglob("*.json"), *self.folder.glob("said-*.txt")]:

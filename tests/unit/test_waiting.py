@@ -14,15 +14,20 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.watched import WatchedEngine
+from statekeeper.layout import activity_folder
+from statekeeper.model.activity import RunActivity
 from statekeeper.model.manifest import RunStatus
 from statekeeper.report import Outcome
 from statekeeper.reporting import LogReporter, NullReporter
 from statekeeper.status import read_status
+from statekeeper.store.activity import save_activity
+from statekeeper.store.disk import LocalDisk
+from statekeeper.store.owner import this_process
 from statekeeper.waiting import WaitKind, Waits
 from statekeeper.work import JobSource
 
 from .engines import jobs
-from .small_shop import Shop
+from .small_shop import DAY, Shop
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 
@@ -161,6 +166,16 @@ def test_reporter_and_status_say_what_a_table_waits_for_while_a_source_is_frozen
     assert stood[0].tables[0].waiting.what == "a login to shop"
     assert read_status(tmp_path / "data", runner.identity.run_id).tables[0].waiting is None
     assert not list((tmp_path / "data" / "_runs").glob(".*activity*")), "what was written is removed in the end"
+
+
+def test_what_a_killed_process_left_is_gone_after_the_next_run(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute("create table orders as select 1 as id")
+    base_path, run_id = shop.folder / "data", f"shop-{DAY:%Y%m%d}"
+    killed = this_process().model_copy(update={"pid": 2**22 + 1})
+    save_activity(LocalDisk(), base_path, RunActivity(run_id=run_id, owner=killed, written_at=NOON, waits=()))
+    assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
+    assert not activity_folder(base_path, run_id).exists()
 
 
 def test_the_log_tells_of_a_wait_after_half_a_minute_and_then_each_time_it_has_doubled(caplog):
