@@ -120,7 +120,7 @@ def test_flashback_needs_its_privilege(counters):
     with oracledb.connect(user="PLAIN", password="pw", dsn=counters.dsn) as plain:
         cursor = plain.cursor()
         assert cursor.execute("select count(*) from app.counters").fetchone() == (100,)
-        with pytest.raises(oracledb.DatabaseError, match="ORA-01031"):
+        with pytest.raises(oracledb.DatabaseError, match="ORA-41900"):
             cursor.execute(f"select count(*) from app.counters as of scn {counters.scn()}")
         with pytest.raises(oracledb.DatabaseError, match="ORA-00904"):
             cursor.execute("select dbms_flashback.get_system_change_number from dual")
