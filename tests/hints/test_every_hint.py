@@ -195,9 +195,6 @@ TYPED = {
     f"{_ORACLE}test_hints.py::test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_hint": [
         "name another with --schema, or GRANT SELECT ON <each table of it> TO {}",
     ],
-    f"{_ORACLE}test_key_cuts.py::test_a_key_whose_ranges_no_index_serves_is_a_warning": [
-        "chunk by a column that one begins with, by rowid, or not at all (chunking.strategy)",
-    ],
     f"{_ORACLE}test_privileges.py::test_the_highest_rung_that_is_granted_is_taken": [
         "oracle_scn.py: GRANT SELECT ON SYS.V_$DATABASE TO {user}",
         "oracle_scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
