@@ -53,7 +53,7 @@ class WaitWatch:
                 self._tell(long, now)
                 await self._write(long, now)
         finally:
-            with suppress(StatekeeperError):  # of a process that is gone it counts no more
+            with suppress(StatekeeperError, OSError):  # of a process that is gone it counts no more
                 await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
 
     def _tell(self, long: dict[str, Wait], now: datetime) -> None:
@@ -71,8 +71,8 @@ class WaitWatch:
         activity = RunActivity(run_id=self.run_id, owner=self.owner, written_at=now, waits=waits)
         try:
             await self.threads.do(save_activity, self.disk, self.base_path, activity)
-        except StatekeeperError as error:  # only `status` misses it
-            _LOG.debug("what tables wait for cannot be written down: %s", error.message)
+        except (StatekeeperError, OSError) as error:  # only `status` misses it
+            _LOG.debug("what tables wait for cannot be written down: %s", error)
         self._written, self._written_at = waits, now
 
 

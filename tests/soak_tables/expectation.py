@@ -80,7 +80,9 @@ class Table:
         is_stale = self.made_for != {self.rule}
         if self.state == "complete" and not is_forced:
             if self.damage != "data" and (self.rule in self.made_for or not takes_stale):
-                ends.add(End("skipped", self.content))
+                # What a command that was killed has published meanwhile was not looked at while it might be damaged.
+                contents = self.contents_after_kill() if self.damage == "maybe" else {self.content}
+                ends |= {End("skipped", content) for content in contents}
             if self.damage == "none" and not (is_stale and takes_stale):
                 return ends
         for source in {self.source, *self.pending_sources}:
