@@ -14,7 +14,7 @@ DAY = date(2026, 1, 6)
 
 
 def _commands(
-    config: str | None = "/work/shop.yml", *, run_id: str = "shop-20260106", tables: str | None = None
+    config: str | None = "/home/ann/shop.yml", *, run_id: str = "shop-20260106", tables: str | None = None
 ) -> RunCommands:
     return RunCommands.of(
         pipeline="shop",
@@ -22,7 +22,7 @@ def _commands(
         run_id=run_id,
         config_path=Path(config) if config else None,
         tables_path=Path(tables) if tables else None,
-        working_folder=Path("/work"),
+        working_folder=Path("/home/ann"),
     )
 
 
@@ -47,7 +47,7 @@ def test_run_with_an_id_of_its_own_is_named_by_it():
 
 
 def test_tables_of_a_file_of_their_own_are_named_where_a_run_is_begun():
-    commands = _commands(tables="/work/some/tables.json")
+    commands = _commands(tables="/home/ann/some/tables.json")
     assert commands.run() == "statekeeper run shop.yml --tables some/tables.json --date 2026-01-06"
     assert commands.resume() == "statekeeper resume shop.yml --date 2026-01-06"
 
@@ -55,10 +55,10 @@ def test_tables_of_a_file_of_their_own_are_named_where_a_run_is_begun():
 @pytest.mark.parametrize(
     ("config", "typed"),
     [
-        ("/work/configs/shop.yml", "configs/shop.yml"),
+        ("/home/ann/configs/shop.yml", "configs/shop.yml"),
         ("/elsewhere/shop.yml", "/elsewhere/shop.yml"),
-        ("/work/-shop.yml", "./-shop.yml"),
-        ("/work/my shop's $HOME.yml", "my shop's $HOME.yml"),
+        ("/home/ann/-shop.yml", "./-shop.yml"),
+        ("/home/ann/my shop's $HOME.yml", "my shop's $HOME.yml"),
     ],
 )
 def test_config_is_named_as_it_can_be_typed_in_the_working_folder(config, typed):
