@@ -62,7 +62,7 @@ class Table:
 
     def published_from(self, source: Source) -> Content | None:
         """What readers see once `source` was extracted; None where the table fails."""
-        if not source.exists or (source.has_new_column and self.on_drift == "fail"):
+        if not self._is_read(source):
             return None
         is_refused = self.on_violation == "fail" or (self.on_violation == "quarantine" and source.bad == source.rows)
         if source.bad and is_refused:
@@ -70,6 +70,10 @@ class Table:
         if not source.rows:
             return EMPTY
         return Content(source.version, source.rows - source.bad, source.bad if self.on_violation == "warn" else 0)
+
+    def _is_read(self, source: Source) -> bool:
+        """Whether `source` can be planned, so that its rows are read."""
+        return source.exists and not (source.has_new_column and self.on_drift == "fail")
 
     def ends(self, *, is_forced: bool = False, takes_stale: bool = True, is_disk_full: bool = False) -> set[End]:
         """Every right end of a command that extracts this table and is not interrupted."""
@@ -96,7 +100,10 @@ class Table:
         return {self.content, *(content for content in made if content)}
 
     def ended(self, end: End, *, is_disk_full: bool = False) -> None:
-        """Learn from an end that was right. Only a full disk leaves a plan that the next command goes on with."""
+        """Learn from an end that was right.
+
+        A full disk, and rows that broke the schema, leave a plan that the next command goes on with.
+        """
         if end.outcome == "completed":
             self.made_for = {self.rule}
         if end.outcome in {"completed", "skipped"}:
@@ -104,7 +111,8 @@ class Table:
             self.pending_sources.clear()
         elif end.outcome == "failed" and self.damage != "state":
             self.state = "failed"
-            self.pending_sources = self.pending_sources | {self.source} if is_disk_full else set()
+            keeps_plan = is_disk_full or self._is_read(self.source)
+            self.pending_sources = self.pending_sources | {self.source} if keeps_plan else set()
 
     def was_reset(self) -> None:
         """Learn that it is to begin anew; a state that could not be read was moved aside."""
