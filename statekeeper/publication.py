@@ -11,7 +11,7 @@ The order, each step safe to do again after a crash:
 6. `sweep`: remove what is no longer named by anything.
 
 `publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
-(`statekeeper.swap`). It bears the epoch of the lock: whoever takes an extraction over takes those of earlier epochs
+(`statekeeper.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier epochs
 away first (`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
 
 What is replaced or removed was proven to be this extraction's own before (`statekeeper.ownership`).

@@ -86,7 +86,7 @@ def serve(host: int, modules: Iterable[str]) -> NoReturn:
     except (OSError, MemoryError):
         pass  # the host notices that it is gone, and says so with the first worker that it needs
     finally:
-        # At once: taking Arrow and the drivers down piece by piece would keep whoever reads our output waiting.
+        # At once: taking Arrow and the drivers down piece by piece would keep the reader of our output waiting.
         os._exit(0)
 
 

@@ -22,7 +22,7 @@ _NAMESPACE = Path("/proc/self/ns/pid")
 
 
 class SpillFolder:
-    """A new private folder; whoever forgets to `remove` it loses it with the object."""
+    """A new private folder. Without a call of `remove` it is removed with the object."""
 
     def __init__(self) -> None:
         """Raises OSError, with the folder's name, where the system's temporary folder takes none."""

@@ -1,6 +1,6 @@
 """No symbolic link is followed on the way to a file below base_path: statekeeper makes none there.
 
-Whoever can write there could otherwise have files elsewhere written, moved or removed with the rights of this process.
+Otherwise a user who can write there could have this process write, move or remove files elsewhere, with its rights.
 `base_path` itself, and what is above it, may be links: they are what the configuration says. Opening by the last name
 of a path is guarded once more in `store.disk`.
 """

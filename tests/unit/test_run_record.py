@@ -1,4 +1,4 @@
-"""Which tables a run has and how they stand, whoever started what of it, and from which file."""
+"""Which tables a run has and how they stand, whichever process started them, and from which file."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ class SparkEngine:
     def kill(self) -> None:
         """End the driver's processes at once; executors end as soon as they look."""
         self._control.kill()
-        # The file system may be what hangs, and whoever kills does not wait for it.
+        # The file system may be what hangs, and a kill does not wait for it.
         stopping = threading.Thread(target=self._stop_mailbox, daemon=True)
         stopping.start()
         stopping.join(_STOP_SECONDS)
