@@ -37,12 +37,18 @@ class Fence(Protocol):
     def check(self) -> None:
         """Raise LockLost if another runner has taken over."""
 
+    def for_workers(self) -> Fence:
+        """The fence as another process looks at it, on whichever machine: it can be pickled."""
+
 
 class _NoFence:
     epoch = 0
 
     def check(self) -> None:
         """Nobody can take it over."""
+
+    def for_workers(self) -> Fence:
+        return self
 
 
 NO_FENCE: Final[Fence] = _NoFence()

@@ -19,7 +19,7 @@ from pathlib import Path
 from statekeeper.errors import LockHeld, LockLost, StorageError
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Access, Disk
-from statekeeper.store.durable import storage_errors
+from statekeeper.store.durable import NO_FENCE, Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
@@ -49,6 +49,10 @@ class FileLock(ExtractionLock):
                 f"{self._path} was deleted or replaced while it was held",
                 hint="lock files are never deleted while something runs; run again",
             )
+
+    def for_workers(self) -> Fence:
+        """None is needed: nobody can take the lock over, and workers end with the process that holds it."""
+        return NO_FENCE
 
     def release(self) -> None:
         if self._descriptor is None:

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, Field
 from statekeeper.errors import LockHeld, StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.record import Owner
+from statekeeper.store.durable import Fence
 
 
 class Holder(Document):
@@ -56,6 +57,10 @@ class ExtractionLock(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise LockLost if this lock is no longer ours."""
+
+    @abstractmethod
+    def for_workers(self) -> Fence:
+        """The fence for workers of this process, which look at it before they write what readers may see."""
 
     @abstractmethod
     def release(self) -> None:

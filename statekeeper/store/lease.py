@@ -21,12 +21,15 @@ from pathlib import Path
 from statekeeper.errors import LockLost, StorageError
 from statekeeper.model.record import Owner
 from statekeeper.store.disk import Disk, open_file
-from statekeeper.store.durable import create_once, replace, storage_errors
+from statekeeper.store.durable import Fence, create_once, replace, storage_errors
 from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
 from statekeeper.store.owner import Liveness, liveness
 from statekeeper.store.slots import read_document, second_slot
 from statekeeper.store.temps import is_abandoned, process_token, temp_file, temps_in
 
+_LOST_HINT = (
+    "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
+)
 _BEATS_PER_TTL = 4
 _LOOKS_PER_TTL = 20
 _LONGEST_PAUSE_SECONDS = 0.5
@@ -58,6 +61,14 @@ class LeaseFiles:
         path = self.file(epoch)
         return parse_holder(read_document(self.disk, path), path)
 
+    def lost(self, epoch: int, *, to: int) -> LockLost:
+        """The error of the owner of an epoch, when another is the highest."""
+        successor = "another runner"
+        with suppress(FileNotFoundError):
+            holder = self.holder(to)
+            successor = str(holder.owner) if holder else successor
+        return LockLost(f"{self.file(epoch)} was taken over by {successor} (epoch {to})", hint=_LOST_HINT)
+
     def sweep(self, epoch: int) -> None:
         """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
         for older in self.epochs():
@@ -70,6 +81,26 @@ class LeaseFiles:
             match = pattern.fullmatch(name)
             if match and (int(match[1]) < epoch or is_abandoned(token)):
                 self.disk.unlink(temp_file(self.lock.with_name(name), token), role="sweep")
+
+
+@dataclass(frozen=True)
+class EpochFence:
+    """A lease as workers of its owner look at it: it is lost where its epoch is not the highest.
+
+    They leave the file itself alone, which its owner may be writing at that moment for a sign of life.
+    """
+
+    files: LeaseFiles
+    epoch: int
+
+    def check(self) -> None:
+        with storage_errors(self.files.file(self.epoch), "check the lease"):
+            highest = self.files.highest()
+            if highest != self.epoch:
+                raise self.files.lost(self.epoch, to=highest)
+
+    def for_workers(self) -> Fence:
+        return self
 
 
 class Lease(ExtractionLock):
@@ -92,7 +123,7 @@ class Lease(ExtractionLock):
                 raise LockLost(f"{self._path} is no longer held, nothing may be written under it")
             highest = self._files.highest()
             if highest != self.epoch:
-                raise LockLost(f"{self._path} was taken over by {self._successor(highest)}", hint=_LOST_HINT)
+                raise self._files.lost(self.epoch, to=highest)
             try:
                 with self._file:
                     found = self._files.holder(self.epoch)
@@ -100,6 +131,9 @@ class Lease(ExtractionLock):
                 raise LockLost(f"{self._path} was removed while it was held", hint=_LOST_HINT) from error
             if found is None or found.token != self._holder.token:
                 raise LockLost(f"{self._path} was replaced while it was held", hint=_LOST_HINT)
+
+    def for_workers(self) -> Fence:
+        return EpochFence(LeaseFiles(self._files.disk, self._files.lock.absolute()), self.epoch)
 
     def release(self) -> None:
         if self._is_over.is_set():
@@ -122,18 +156,6 @@ class Lease(ExtractionLock):
                 return  # `check` will say the same
             except OSError:
                 continue  # a network file system that is away for a moment; if it stays away, the lease runs out
-
-    def _successor(self, epoch: int) -> str:
-        with suppress(FileNotFoundError):
-            holder = self._files.holder(epoch)
-            if holder:
-                return f"{holder.owner} (epoch {epoch})"
-        return f"another runner (epoch {epoch})"
-
-
-_LOST_HINT = (
-    "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
-)
 
 
 class LeaseWatch:

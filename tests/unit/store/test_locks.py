@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -170,6 +171,23 @@ def test_living_owner_of_a_lease_keeps_it_beyond_its_ttl(layout, runner):
     with pytest.raises(LockHeld):
         take(layout, LockKind.LEASE)
     assert first.ask("save mine") == "saved"
+
+
+def test_workers_see_a_lease_that_was_taken_over_and_are_not_misled_by_a_sign_of_life(layout, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    relative = ExtractionLayout(layout.folder.relative_to(tmp_path), layout.run_id)
+    with acquire(LocalDisk(), relative, kind=LockKind.LEASE, owner=this_process(), ttl=timedelta(minutes=1)) as one:
+        sent = pickle.dumps(one.for_workers())
+        file = layout.lock.with_name(f"{layout.lock.name}.1")
+        whole = file.read_bytes()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir("/")
+            fence = pickle.loads(sent)
+            file.write_bytes(whole[:10])  # its owner is in the middle of a sign of life
+            fence.check()
+            layout.lock.with_name(f"{layout.lock.name}.2").write_bytes(whole)
+            with pytest.raises(LockLost, match="was taken over by"):
+                fence.check()
 
 
 def test_stopped_owner_of_a_lease_loses_it_after_its_ttl(layout, runner):
