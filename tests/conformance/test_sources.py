@@ -21,13 +21,13 @@ from pydantic import SecretStr
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.sources import DuckDBSource, OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources import open_session
-from statekeeper.sources.protocol import SourceColumn, SourceSession
+from statekeeper.sources.protocol import SourceSession
 from tests.oracle_server import OracleServer, ServerError
+from tests.readings import FULL, planned, reading
 
-FULL = Scope(mode=ExtractionMode.FULL)
 START = datetime.fromisoformat("2026-01-05")  # a wall clock's
 
 
@@ -206,19 +206,6 @@ def opened(source: Harness) -> Iterator[SourceSession]:
         yield session
     finally:
         session.close()
-
-
-def planned(columns: tuple[SourceColumn, ...]) -> tuple[PlannedColumn, ...]:
-    return tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in columns
-        if one.read_type is not None
-    )
-
-
-def reading(session: SourceSession, relation: Relation, *, scope: Scope = FULL) -> Reading:
-    snapshot = session.take_snapshot(relation)
-    return Reading(relation=relation, snapshot=snapshot, scope=scope, columns=planned(session.describe(relation)))
 
 
 def rows_of(session: SourceSession, what: Reading, chunk: Chunk | None = None) -> list[tuple[object, ...]]:

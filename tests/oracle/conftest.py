@@ -1,4 +1,4 @@
-"""The real Oracle Database of `make test-oracle`, and the report on it."""
+"""A lake for each test, and the real Oracle Database of `make test-oracle` with the report on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ import oracledb
 import pytest
 
 from tests.oracle.live_report import LiveReport
+from tests.oracle.pipelines import Lake
+
+
+@pytest.fixture
+def lake(tmp_path, server):
+    """Of the module's own server."""
+    return Lake(tmp_path, server)
 
 
 @pytest.fixture(scope="session")

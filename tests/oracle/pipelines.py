@@ -1,4 +1,4 @@
-"""Pipelines of one Oracle source, run in this process or as a user would; and what was published."""
+"""Pipelines of one Oracle source, run in this process or as a user would; what was published; single sessions."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +16,46 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from statekeeper.config.loader import pipeline_of
+from statekeeper.config.sources import OracleSource
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.reporting import NullReporter
+from statekeeper.sources import open_session
+from tests.oracle_server import OracleServer
 
 if TYPE_CHECKING:
     from statekeeper.report import RunReport
-    from tests.oracle_server import OracleServer
+    from statekeeper.sources.protocol import SourceSession
 
 DAY = "2026-01-06"
+READER = {"user": "READER", "password": "reader-secret"}
 _PROGRAM = (sys.executable, "-c", "from statekeeper.cli.app import main; main()")
+
+
+@contextmanager
+def serving(owner: str) -> Iterator[OracleServer]:
+    """A server with an owner of tables and a `READER` who may read them all."""
+    with OracleServer.start(users={owner: "owner-secret"}) as server:
+        server.create_user(READER["user"], READER["password"], "all")
+        yield server
+
+
+def source_at(**keys: Any) -> OracleSource:
+    """A source of `READER` as a configuration says it; `keys` say where it is, and more."""
+    made = pipeline_of({"sources": {"ora": {"type": "oracle", **READER, **keys}}, "tables": [{"table_name": "T"}]})
+    source = made.sources["ora"]
+    assert isinstance(source, OracleSource)
+    return source
+
+
+@contextmanager
+def opened(server: OracleServer, **keys: Any) -> Iterator[SourceSession]:
+    """A session of `READER`, which ends with the block."""
+    session = open_session(source_at(dsn=server.dsn, **keys))
+    try:
+        yield session
+    finally:
+        session.close()
 
 
 @dataclass(frozen=True)
@@ -37,7 +70,7 @@ class Lake:
     ) -> Path:
         """Write the configuration of tables; `source` overrides keys of the source."""
         login = {"host": self.server.host, "port": self.server.port, "service": self.server.service}
-        keys = {"type": "oracle", **login, "user": "READER", "password": "reader-secret", **(source or {})}
+        keys = {"type": "oracle", **login, **READER, **(source or {})}
         config = {
             "pipeline": "ora",
             "sources": {"ora": {key: value for key, value in keys.items() if value is not None}},

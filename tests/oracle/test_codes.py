@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import pytest
 
-from statekeeper.config.loader import pipeline_of
 from statekeeper.errors import (
     DataError,
     LoginRefused,
@@ -17,12 +14,13 @@ from statekeeper.errors import (
     StatekeeperError,
     TransientSourceError,
 )
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
-from statekeeper.model.table import ExtractionMode, Relation, Scope
+from statekeeper.model.plan import Chunk
+from statekeeper.model.table import Relation
 from statekeeper.report import Outcome
 from statekeeper.sources import open_session
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import Lake, opened, serving, source_at
 from tests.oracle_server import OracleServer
+from tests.readings import reading
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
 TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
@@ -30,8 +28,7 @@ TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"SALES": "s"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,), (2,)])
         yield server
 
@@ -40,25 +37,6 @@ def server():
 def _no_fault_is_left(server):
     yield
     server.clear_faults()
-
-
-def opened(server):
-    source = {"type": "oracle", "dsn": server.dsn, "user": "reader", "password": "reader-secret"}
-    made = pipeline_of({"sources": {"ora": source}, "tables": [{"table_name": "T"}]})
-    return open_session(made.sources["ora"])
-
-
-def reading(session):
-    columns = tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in session.describe(ORDERS)
-    )
-    return Reading(
-        relation=ORDERS,
-        scope=Scope(mode=ExtractionMode.FULL),
-        columns=columns,
-        snapshot=session.take_snapshot(ORDERS),
-    )
 
 
 def read(session, what):
@@ -81,8 +59,8 @@ def read(session, what):
 )
 def test_a_code_in_the_middle_of_a_table_is_what_it_means(server, codes, kind, hint):
     for code in codes:
-        with closing(opened(server)) as session:
-            what = reading(session)
+        with opened(server) as session:
+            what = reading(session, ORDERS)
             server.fault("error", match='SELECT q."ID".*AS OF SCN', code=code, times=None)
             with pytest.raises(kind) as caught:
                 read(session, what)
@@ -106,14 +84,14 @@ def test_a_code_in_the_middle_of_a_table_is_what_it_means(server, codes, kind, h
 def test_a_code_at_the_login_is_what_it_means(server, code, kind, hint):
     server.fault("refuse_login", code=code)
     with pytest.raises(kind) as caught:
-        opened(server)
+        open_session(source_at(dsn=server.dsn))
     assert type(caught.value) is kind
     assert hint in (caught.value.hint or "")
 
 
 def test_a_value_that_oracle_cannot_convert_is_told_with_its_column(server):
-    with closing(opened(server)) as session:
-        what = reading(session)
+    with opened(server) as session:
+        what = reading(session, ORDERS)
         server.fault("error", match='SELECT q."ID".*AS OF SCN', code=29275, times=None)
         with pytest.raises(DataError, match=r"column ID \(NUMBER\(9\)\).*ORA-29275"):
             read(session, what)
@@ -122,8 +100,8 @@ def test_a_value_that_oracle_cannot_convert_is_told_with_its_column(server):
 @pytest.mark.parametrize(("code", "kind"), [(1017, SourceError), (28000, SourceError), (12541, TransientSourceError)])
 def test_the_login_of_a_database_link_closes_no_source(server, code, kind):
     """A view or synonym may lead to another database, which refuses or does not answer: ORA-02063 follows the code."""
-    with closing(opened(server)) as session:
-        what = reading(session)
+    with opened(server) as session:
+        what = reading(session, ORDERS)
         server.fault("error", match="AS OF SCN", code=code)
         with pytest.raises(StatekeeperError) as caught:
             read(session, what)
@@ -156,14 +134,14 @@ def test_a_sort_that_finds_no_room_while_a_plan_is_made_is_not_tried_again(serve
 
 def test_a_plan_goes_on_after_a_switchover_and_waits_for_a_standby_that_lags(server):
     server.advance_scn(1000)
-    with closing(opened(server)) as session:
-        what = reading(session)
+    with opened(server) as session:
+        what = reading(session, ORDERS)
     try:
         server.set(unique_name="TESTDB_STANDBY")
-        with closing(opened(server)) as session:
+        with opened(server) as session:
             assert sum(batch.num_rows for batch in read(session, what)) == 2
         server.set_scn(int(what.snapshot.token) - 500)
-        with closing(opened(server)) as session, pytest.raises(TransientSourceError, match="lags behind"):
+        with opened(server) as session, pytest.raises(TransientSourceError, match="lags behind"):
             read(session, what)
     finally:
         server.advance_scn(2000)
@@ -171,8 +149,8 @@ def test_a_plan_goes_on_after_a_switchover_and_waits_for_a_standby_that_lags(ser
 
 
 def test_a_plan_of_an_earlier_version_is_not_lost_by_the_name_that_it_kept(server):
-    with closing(opened(server)) as session:
-        what = reading(session)
+    with opened(server) as session:
+        what = reading(session, ORDERS)
         identity = {name: value for name, value in what.snapshot.identity.items() if name != "db_name"}
         earlier = what.snapshot.model_copy(update={"identity": identity | {"db_unique_name": "ANOTHER"}})
         assert read(session, what.model_copy(update={"snapshot": earlier}))
@@ -184,10 +162,10 @@ def test_a_plan_of_an_earlier_version_is_not_lost_by_the_name_that_it_kept(serve
 def test_a_database_before_12_1_has_no_container_and_is_identified_without(server):
     server.set(container=None)
     try:
-        with closing(opened(server)) as session:
-            what = reading(session)
+        with opened(server) as session:
+            what = reading(session, ORDERS)
             assert what.snapshot.identity.keys() == {"db_name", "dbid", "incarnation"}
-        with closing(opened(server)) as session:
+        with opened(server) as session:
             assert read(session, what)
     finally:
         server.set(container="TESTPDB")
@@ -199,7 +177,7 @@ def test_a_missing_privilege_gets_the_same_grant_from_each_release(release):
     with OracleServer.start(users={"SALES": "s"}, release=release) as server:
         server.create_user("READER", "reader-secret", "scn")
         server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,)])
-        with closing(opened(server)) as session, pytest.raises(SourceError) as caught:
+        with opened(server) as session, pytest.raises(SourceError) as caught:
             session.take_snapshot(ORDERS)
     assert caught.value.code == ("ORA-41900" if release == 23 else "ORA-01031")
-    assert 'GRANT FLASHBACK ON "SALES"."ORDERS" TO reader' in (caught.value.hint or "")
+    assert 'GRANT FLASHBACK ON "SALES"."ORDERS" TO READER' in (caught.value.hint or "")

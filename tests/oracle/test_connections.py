@@ -18,24 +18,21 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from statekeeper.config.loader import pipeline_of
-from statekeeper.config.sources import OracleSource
 from statekeeper.errors import LoginRefused, SourceUnreachable, StatekeeperError
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.model.table import Relation
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import READER, Lake, source_at
 from tests.oracle_server import OracleServer
 
 WALLET_PASSWORD = "wallet-secret"
-LOGIN = {"user": "reader", "password": "reader-secret"}
 TODAY = dt.datetime.now(dt.UTC)
 
 
 def filled(server: OracleServer) -> OracleServer:
     """With a user to read by, a table, and a user whose table it is."""
-    server.create_user("READER", "reader-secret", "all")
+    server.create_user(READER["user"], READER["password"], "all")
     server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,), (2,)])
     return server
 
@@ -48,10 +45,7 @@ def server():
 
 def opened(**keys: object) -> SourceSession:
     """A session of a source as a configuration says it."""
-    made = pipeline_of({"sources": {"ora": {"type": "oracle", **LOGIN, **keys}}, "tables": [{"table_name": "T"}]})
-    source = made.sources["ora"]
-    assert isinstance(source, OracleSource)
-    return open_session(source)
+    return open_session(source_at(**keys))
 
 
 def seen_by(server: OracleServer, **keys: object) -> dict[str, object]:

@@ -8,8 +8,7 @@ import pytest
 
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.report import Outcome, TableReport
-from tests.oracle.pipelines import Lake, Warnings
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, Warnings, serving
 
 COLUMNS = [("ID", "NUMBER(9)", "NOT NULL"), ("AT", "TIMESTAMP(6)"), ("MADE", "DATE", "NOT NULL")]
 DAY = dt.datetime(2026, 1, 6, 12)  # noqa: DTZ001 - a TIMESTAMP has no zone
@@ -18,8 +17,7 @@ ROWS = [(n, None if n % 10 == 0 else DAY + dt.timedelta(days=n % 3), DAY) for n 
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"SALES": "s"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         server.create_table("SALES", "EVENTS", COLUMNS, ROWS)
         for column in ("AT", "MADE"):
             server.create_index("SALES", "EVENTS", column)

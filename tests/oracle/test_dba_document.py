@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs/oracle.md").read_text()
 
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"SALES": "s"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         rows = [(number, number / 2) for number in range(2000)]
         columns = [("ID", "NUMBER(9)"), ("AMOUNT", "NUMBER")]
         server.create_table("SALES", "HEAP", columns, rows)

@@ -6,8 +6,7 @@ import pytest
 
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import DAY, Lake, Warnings
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import DAY, Lake, Warnings, serving
 
 ROWS = 60_000
 TARGET = 20_000
@@ -15,8 +14,7 @@ TARGET = 20_000
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         columns = [("ID", "NUMBER(9)"), ("K", "NUMBER(9)"), ("PART", "NUMBER(3)")]
         query = f"SELECT range, range % 7919, range % 5 FROM range({ROWS})"
         server.create_table("T", "IOT", columns, organization="index", primary_key=["ID"])

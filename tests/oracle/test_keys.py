@@ -8,8 +8,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 CUSTOMERS = {
     "schema_name": "SALES",
@@ -33,8 +32,7 @@ PARENTS = 300
 
 @pytest.fixture
 def lake(tmp_path):
-    with OracleServer.start(users={"SALES": "sales-secret"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         # The same numbers in three declarations, which become three types in the files.
         columns = [("ID", "NUMBER(9)"), ("CUSTOMER", "NUMBER"), ("REPLACES", "NUMBER(20)")]
         rows = [(number, number % PARENTS, number - 1 if number else None) for number in range(ROWS)]

@@ -6,8 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 COLUMNS = [("ID", "NUMBER(9)"), ("K", "NUMBER(9)")]
 ROWS = [(number, number % 7) for number in range(60)]
@@ -16,8 +15,7 @@ SMALL = {"target_rows": 10}
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         make = {"rows_per_block": 3}
         server.create_table("T", "HEAP", COLUMNS, ROWS, primary_key=["ID"], **make)
         server.create_table("T", "IOT", COLUMNS, ROWS, primary_key=["ID"], organization="index")

@@ -8,15 +8,12 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import SecretStr
 
-from statekeeper.config.sources import OracleSource
 from statekeeper.errors import FailureKind
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
-from statekeeper.model.table import ExtractionMode, Relation, Scope
-from statekeeper.sources import open_session
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from statekeeper.model.plan import Chunk
+from statekeeper.model.table import Relation
+from tests.oracle.pipelines import opened, serving
+from tests.readings import reading
 
 MIB = 2**20
 COLUMNS = [("ID", "NUMBER(9)"), ("DOC", "BLOB")]
@@ -45,14 +42,8 @@ print(json.dumps({"outcome": table.outcome, "reason": table.reason, "held": peak
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"DMS": "dms-secret"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("DMS") as server:
         yield server
-
-
-@pytest.fixture
-def lake(tmp_path, server):
-    return Lake(tmp_path, server)
 
 
 def _documents(server, name, values):
@@ -91,24 +82,9 @@ def test_rows_heavier_than_a_batch_are_held_one_by_one(lake):
 def test_batches_follow_from_what_the_last_one_weighed(server):
     sizes = [10] * 70 + [2 * MIB] * 6 + [10] * 70
     _documents(server, "MIXED", [b"x" * size for size in sizes])
-    source = OracleSource(
-        type="oracle",
-        host=server.host,
-        port=server.port,
-        service=server.service,
-        user="READER",
-        password=SecretStr("reader-secret"),
-    )
-    session = open_session(source)
-    relation = Relation(schema_name="DMS", table_name="MIXED")
-    columns = tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in session.describe(relation)
-    )
-    scope, snapshot = Scope(mode=ExtractionMode.FULL), session.take_snapshot(relation)
-    reading = Reading(relation=relation, snapshot=snapshot, scope=scope, columns=columns)
-    batches = list(session.read(reading, Chunk(chunk_id=0), batch_bytes=4 * MIB))
-    session.close()
+    with opened(server) as session:
+        what = reading(session, Relation(schema_name="DMS", table_name="MIXED"))
+        batches = list(session.read(what, Chunk(chunk_id=0), batch_bytes=4 * MIB))
     assert [len(value) for batch in batches for value in batch.column("DOC").to_pylist()] == sizes
     rows = [batch.num_rows for batch in batches]
     assert rows[:5] in ([0, 2, 4, 8, 16], [1, 2, 4, 8, 16])  # where there are LOBs the driver fetches none at first

@@ -29,7 +29,7 @@ from statekeeper.report import Outcome, TableReport
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import Runner
 from statekeeper.waiting import WaitKind
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import Lake, serving
 from tests.oracle_server import OracleServer
 
 RUNS = 200
@@ -300,8 +300,7 @@ class Threads:
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"SALES": "sales-secret"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         make_table(server)
         yield server
 

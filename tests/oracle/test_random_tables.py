@@ -21,9 +21,8 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import Runner
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import Lake, serving
 from tests.oracle.stored import published_rows, stored_rows
-from tests.oracle_server import OracleServer
 
 FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999999)  # noqa: DTZ001 - wall clocks
 NAMES = (
@@ -149,8 +148,7 @@ def tables(draw: st.DrawFn) -> Drawn:
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         yield server
 
 

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 DAY_TO_SECOND = timedelta(days=-3, hours=4, microseconds=5)
 REFUSED = {
@@ -40,8 +39,7 @@ DELIVERED = {
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         for name, (declared, *_) in REFUSED.items():
             value = TEXTS[name][0] if name in TEXTS else "something"
             server.create_table("T", f"T_{name}", [("ID", "NUMBER(9)"), (name, declared)], [(1, value), (2, None)])

@@ -11,8 +11,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - a DATE has no zone
 COLUMNS = [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(40)"), ("AMOUNT", "NUMBER(12,2)"), ("AT", "DATE")]
@@ -22,15 +21,9 @@ ORDERS = {"schema_name": "SALES", "table_name": "ORDERS", "chunking": {"target_r
 
 @pytest.fixture
 def server():
-    with OracleServer.start(users={"SALES": "sales-secret"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         server.create_table("SALES", "ORDERS", COLUMNS, ROWS, primary_key=["ID"])
         yield server
-
-
-@pytest.fixture
-def lake(tmp_path, server):
-    return Lake(tmp_path, server)
 
 
 def ids(lake: Lake, table: str = "ORDERS") -> list[int]:

@@ -9,8 +9,7 @@ import pytest
 from statekeeper.errors import FailureKind
 from statekeeper.report import Outcome
 from tests.acceptance.pipeline import wait_until
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 SCOPE = {"snapshot_scope": "run"}
 ORDERS = {"schema_name": "SALES", "table_name": "ORDERS", "chunking": {"target_rows": 200}}
@@ -21,8 +20,7 @@ ROWS = 1000
 
 @pytest.fixture
 def lake(tmp_path):
-    with OracleServer.start(users={"SALES": "sales-secret"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         columns = [("ID", "NUMBER(9)"), ("CUSTOMER", "NUMBER(9)")]
         server.create_table("SALES", "ORDERS", columns, [(number, number % 10) for number in range(ROWS)])
         server.create_table("SALES", "CUSTOMERS", [("ID", "NUMBER(9)")], [(number,) for number in range(10)])

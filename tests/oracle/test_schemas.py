@@ -10,14 +10,12 @@ import pyarrow as pa
 import pytest
 
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         server.sql("CREATE TABLE T.PEOPLE (ID NUMBER(9), CODE CHAR(5), NOTE VARCHAR2(10), SEEN DATE, SHARE_ NUMBER)")
         moment = datetime(2026, 1, 5, 12, 30)  # noqa: DTZ001 - a DATE has no zone
         server.insert("T", "PEOPLE", [(1, "ab", "x", moment, 1), (2, "ab", "", moment, 2)])

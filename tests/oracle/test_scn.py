@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statekeeper.config.loader import pipeline_of
 from statekeeper.errors import SnapshotLost
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.model.table import Relation
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
-from statekeeper.sources import open_session, oracle_snapshot
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from statekeeper.sources import oracle_snapshot
+from tests.oracle.pipelines import Lake, opened, serving
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
 TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
@@ -24,8 +21,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def started():
-    with OracleServer.start(users={"SALES": "s"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         yield server
 
 
@@ -38,12 +34,6 @@ def server(started):
     started.set(role="PRIMARY", apply_lag=0, clock_minutes=0)
     started.clear_log()
     started.sql("DROP TABLE SALES.ORDERS")
-
-
-def opened(server, **keys):
-    source = {"type": "oracle", "dsn": server.dsn, "user": "reader", "password": "reader-secret", **keys}
-    made = pipeline_of({"sources": {"ora": source}, "tables": [{"table_name": "T"}]})
-    return closing(open_session(made.sources["ora"]))
 
 
 def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_restart(server, tmp_path):

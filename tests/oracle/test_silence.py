@@ -9,18 +9,17 @@ from contextlib import closing
 
 import pytest
 
-from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sources import OracleSource
 from statekeeper.errors import SourceUnreachable, TransientSourceError
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
-from statekeeper.model.table import ExtractionMode, Relation, Scope
+from statekeeper.model.plan import Chunk
+from statekeeper.model.table import Relation
 from statekeeper.sources import open_session
 from statekeeper.sources.oracle_login import log_in
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.time_limit import within
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import Lake, serving, source_at
 from tests.oracle.relay import Relay
-from tests.oracle_server import OracleServer
+from tests.readings import reading
 
 # The driver does not close the socket of a TLS handshake that fails.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -28,13 +27,11 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 LIMIT = 0.3
 SLACK = 20.0
 """On a machine that is busy; without a time limit a call never ends."""
-LOGIN = {"type": "oracle", "user": "reader", "password": "reader-secret", "service": "TESTDB"}
 
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"SALES": "s"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("SALES") as server:
         server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(100)")])
         server.insert("SALES", "ORDERS", [(number, "x" * 100) for number in range(20_000)])
         yield server
@@ -61,15 +58,13 @@ def mute():
         yield listener.getsockname()[1]
 
 
-def source_at(port: int, **keys: object) -> OracleSource:
-    source = {**LOGIN, "host": "127.0.0.1", "port": port, "connect_timeout": f"{LIMIT * 1000:.0f}ms", **keys}
-    made = pipeline_of({"sources": {"ora": source}, "tables": [{"table_name": "T"}]}).sources["ora"]
-    assert isinstance(made, OracleSource)
-    return made
+def through(port: int, **keys: object) -> OracleSource:
+    limit = f"{LIMIT * 1000:.0f}ms"
+    return source_at(**{"host": "127.0.0.1", "port": port, "service": "TESTDB", "connect_timeout": limit, **keys})
 
 
 def opened(port: int, **keys: object) -> SourceSession:
-    return open_session(source_at(port, **keys))
+    return open_session(through(port, **keys))
 
 
 def in_time(call):
@@ -105,7 +100,7 @@ def test_what_closes_the_connection_is_said_to_be_no_listener(server):
 
 
 def test_silence_after_any_answer_of_the_login_is_unreachable(server):
-    with Relay(server.host, server.port) as relay, closing(log_in(source_at(relay.port, connect_timeout="20s"))):
+    with Relay(server.host, server.port) as relay, closing(log_in(through(relay.port, connect_timeout="20s"))):
         whole = relay.passed
     for allowed in [0, 1, 10, *range(40, whole, whole // 5), whole - 1]:
         with Relay(server.host, server.port, allowed=allowed) as relay, pytest.raises(SourceUnreachable):
@@ -119,19 +114,6 @@ def test_a_session_that_comes_too_late_is_ended(server):
         opened(server.port)
     end_of_late_calls()
     assert [one for one in server.sessions() if one["user"] == "READER"] == []
-
-
-def reading(session, relation: Relation) -> Reading:
-    columns = tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in session.describe(relation)
-    )
-    return Reading(
-        relation=relation,
-        scope=Scope(mode=ExtractionMode.FULL),
-        columns=columns,
-        snapshot=session.take_snapshot(relation),
-    )
 
 
 def test_a_call_that_hangs_in_the_middle_of_its_rows_fails_by_its_call_timeout(server):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from statekeeper.report import Outcome
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import Lake, serving
 
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         server.create_table(
             "T",
             "LEDGER",

@@ -11,17 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from statekeeper.config.sources import OracleSource
 from statekeeper.errors import DataError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.report import Outcome
 from statekeeper.schemas.meet import compare
-from statekeeper.sources import open_session
-from tests.oracle.pipelines import Lake
-from tests.oracle_server import OracleServer
+from tests.oracle.pipelines import READER, Lake, opened, serving
 
 FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - wall clocks
 MOMENT = datetime(2026, 3, 29, 1, 30, 15, 123456)  # noqa: DTZ001
@@ -30,19 +26,13 @@ HALF_PAST_FIVE = timezone(timedelta(hours=5, minutes=30))
 
 @pytest.fixture(scope="module")
 def server():
-    with OracleServer.start(users={"T": "t"}) as server:
-        server.create_user("READER", "reader-secret", "all")
+    with serving("T") as server:
         yield server
-
-
-@pytest.fixture
-def lake(tmp_path, server):
-    return Lake(tmp_path, server)
 
 
 @pytest.fixture(scope="module")
 def bare(server):
-    with oracledb.connect(user="READER", password="reader-secret", dsn=server.dsn) as connection:
+    with oracledb.connect(**READER, dsn=server.dsn) as connection:
         yield connection
 
 
@@ -309,12 +299,8 @@ numbers = st.builds(
 @pytest.fixture(scope="module")
 def numbers_session(server):
     server.sql("CREATE TABLE T.NUMBERS (C NUMBER)")
-    login = {"user": "READER", "password": SecretStr("reader-secret")}
-    session = open_session(
-        OracleSource(type="oracle", host=server.host, port=server.port, service=server.service, **login)
-    )
-    yield session
-    session.close()
+    with opened(server) as session:
+        yield session
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -11,10 +11,11 @@ from statekeeper.batch_size import UNSEEN, BatchSize, MemoryBudget, check_values
 from statekeeper.config.extraction import OutputConfig
 from statekeeper.config.quantities import format_size, parse_size
 from statekeeper.errors import DataError, OutOfMemory
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
-from statekeeper.model.table import ExtractionMode, Relation, Scope
+from statekeeper.model.plan import Chunk, PlannedColumn
+from statekeeper.model.table import Relation
 from statekeeper.part_file import RowGroups
 from statekeeper.sources.duckdb import DuckdbSession
+from tests.readings import reading
 
 MIB = 2**20
 
@@ -113,15 +114,9 @@ def test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound(
             "CREATE TABLE docs AS SELECT i AS id, repeat(md5(i::VARCHAR), 65536) AS doc FROM range(40) r(i)"
         )
     session = DuckdbSession(str(tmp_path / "shop.duckdb"), memory_limit="32MiB")
-    relation = Relation(table_name="docs")
-    columns = tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in session.describe(relation)
-    )
-    scope = Scope(mode=ExtractionMode.FULL)
-    reading = Reading(relation=relation, snapshot=session.take_snapshot(), scope=scope, columns=columns)
+    docs = reading(session, Relation(table_name="docs"))
     with pytest.raises(OutOfMemory) as raised:
-        list(session.read(reading, Chunk(chunk_id=0)))
+        list(session.read(docs, Chunk(chunk_id=0)))
     session.close()
     assert raised.value.kind == "memory"
     assert "docs cannot be read" in raised.value.message

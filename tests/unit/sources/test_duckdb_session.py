@@ -15,8 +15,9 @@ from statekeeper.errors import PlanError, SnapshotLost, SourceError, SourceUnrea
 from statekeeper.model.plan import Chunk, ChunkKind, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources import open_session
+from tests import readings
+from tests.readings import FULL
 
-FULL = Scope(mode=ExtractionMode.FULL)
 WHOLE = Chunk(chunk_id=0)
 
 
@@ -54,16 +55,7 @@ def writer(path: Path, code: str) -> subprocess.CompletedProcess[str]:
 
 def reading(session, table: str = "shop.orders", **changes) -> Reading:
     schema, _, name = table.rpartition(".")
-    return of_relation(session, Relation(schema_name=schema or None, table_name=name), **changes)
-
-
-def of_relation(session, relation: Relation, *, scope: Scope = FULL) -> Reading:
-    snapshot = session.take_snapshot()
-    columns = tuple(
-        PlannedColumn(name=one.name, database_type=one.database_type, read_type=one.read_type, arrow_type=one.read_type)
-        for one in session.describe(relation)
-    )
-    return Reading(relation=relation, snapshot=snapshot, scope=scope, columns=columns)
+    return readings.reading(session, Relation(schema_name=schema or None, table_name=name), **changes)
 
 
 def rows(session, what: Reading, chunk: Chunk = WHOLE) -> int:
@@ -263,7 +255,7 @@ def test_not_null_columns_of_tables_are_known_and_those_of_views_are_not(opened,
 )
 def test_a_query_may_end_in_a_semicolon_or_a_comment(opened, query):
     session = opened()
-    assert rows(session, of_relation(session, Relation(query=query))) == 1000
+    assert rows(session, readings.reading(session, Relation(query=query))) == 1000
 
 
 @pytest.mark.parametrize(
@@ -329,7 +321,7 @@ def test_auto_takes_rowids_of_big_tables_only(opened):
 def test_views_and_queries_have_no_rowids(opened, path, relation):
     write(path, "CREATE VIEW v AS FROM shop.orders")
     session = opened()
-    what = of_relation(session, relation)
+    what = readings.reading(session, relation)
     with pytest.raises(PlanError, match="has no rowids") as caught:
         chunks_of(session, what, strategy="rowid")
     assert "key" in caught.value.hint
