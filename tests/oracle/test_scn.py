@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +18,7 @@ from tests.oracle.pipelines import Lake, opened, serving
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
 TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
 HOUR = timedelta(hours=1)
+TRUNCATE_ROUNDS = int(os.environ.get("TRUNCATE_ROUNDS", "2"))
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +42,17 @@ def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_rest
     server.set_ddl_settles(2)  # longer than a busy machine takes to begin a run
     lake = Lake(tmp_path, server)
     lake.configure({**TABLE, "on_snapshot_lost": "fail"}, workers=1)
-    for loaded in range(2):
-        server.sql("DELETE FROM SALES.ORDERS")
-        server.change_ddl("SALES", "ORDERS", moved=True)
-        server.insert("SALES", "ORDERS", [(number, None) for number in range(loaded + 1)])
+    refused = []
+    for loaded in range(1, TRUNCATE_ROUNDS + 1):
+        server.clear_log()
+        server.sql("TRUNCATE TABLE SALES.ORDERS")
+        server.insert("SALES", "ORDERS", [(number, None) for number in range(loaded)])
         (table,) = lake.run(force=True).tables
         assert table.outcome is Outcome.COMPLETED, table.reason
-        assert sorted(lake.published("ORDERS").column("ID").to_pylist()) == list(range(loaded + 1))
-    assert [one for one in server.log() if one["error"] == 1466], "the hazard is gone"
+        assert sorted(lake.published("ORDERS").column("ID").to_pylist()) == list(range(loaded))
+        refused.append(sum(one["error"] == 1466 for one in server.log()))
+    print(f"{TRUNCATE_ROUNDS} rounds, ORA-01466 in each: {refused}")
+    assert any(refused), "the hazard is gone"
 
 
 def test_an_scn_that_stays_refused_is_a_lost_snapshot_in_the_end(server, monkeypatch):

@@ -167,6 +167,10 @@ class Controller:
     def clear_log(self) -> None:
         self.database.log.clear()
 
+    def traffic(self) -> dict[str, int]:
+        """Packets received, packets sent and round trips of all clients since the log was cleared."""
+        return self.database.log.traffic.counts()
+
     def logons(self) -> list[dict[str, Any]]:
         return list(self.database.log.logons)
 
@@ -239,6 +243,10 @@ class Controller:
     def set_ddl_settles(self, seconds: float) -> None:
         """For how long after a DDL readers at an SCN get ORA-01466."""
         self.database.tables.ddl_settles = seconds
+
+    def rename_partition(self, schema: str, name: str, partition: str, new: str) -> None:
+        """The rows stay where they are, and readers of the past keep their snapshot; the old name leads nowhere."""
+        self.database.tables.rename_partition(self._table(schema, name), partition, new)
 
     def add_partition(self, schema: str, name: str, partition: str, bound: Any) -> None:
         """A further partition, as an interval creates one: readers of the past keep their snapshot."""

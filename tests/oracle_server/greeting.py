@@ -25,7 +25,7 @@ class Greeting:
 
     def __init__(self, database: Database, sock: socket.socket) -> None:
         self.database = database
-        self.packets = PacketStream(sock)
+        self.packets = PacketStream(sock, database.log.traffic)
         self.agreement = Agreement(database.release)
         self.session: Session | None = None
         self.reader = Reader(more=self.packets.receive_data)

@@ -1,7 +1,8 @@
-"""Log: every statement that was served."""
+"""Log: every statement that was served, and what went over the wire for it."""
 
 import threading
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,8 +24,29 @@ class Served:
     sorted_rows: int = 0
     rows: int = 0
     error: int = 0
+    round_trips: int = 0  # requests that were answered for it: its execution, and each fetch
     started: float = field(default_factory=time.time)
     finished: bool = False  # the last row was sent
+
+
+class Traffic:
+    """What clients sent and got: packets of Oracle Net, and round trips, each of them a request with its answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def add(self, what: str) -> None:
+        with self._lock:
+            self._counts[what] += 1
+
+    def counts(self) -> dict[str, int]:
+        with self._lock:
+            return {what: self._counts[what] for what in ("packets received", "packets sent", "round trips")}
+
+    def clear(self) -> None:
+        with self._lock:
+            self._counts.clear()
 
 
 class Log:
@@ -35,6 +57,7 @@ class Log:
         self._lock = threading.Lock()
         self.logons: list[dict[str, Any]] = []
         self.most_sessions = 0
+        self.traffic = Traffic()
 
     def add(self, served: Served) -> Served:
         with self._lock:
@@ -50,3 +73,4 @@ class Log:
             self._served.clear()
             self.logons.clear()
             self.most_sessions = 0
+            self.traffic.clear()

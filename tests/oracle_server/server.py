@@ -131,15 +131,21 @@ class Connection(Greeting):
         except OracleError as error:
             parts.append(self._failure(error, call))
             if error.code in ENDS_SESSION:
-                self._respond(parts)
+                self._reply(call, parts)
                 return False
         except OverflowError as reason:
             parts.append(self._failure(OracleError(1426, text=f"numeric overflow ({reason})"), call))
         except Exception as reason:  # noqa: BLE001  (a defect of this server: the client is told, not left waiting)
             traceback.print_exc()
             parts.append(self._failure(unsupported(f"this statement ({type(reason).__name__}: {reason})"), call))
-        self._respond(parts)
+        self._reply(call, parts)
         return call.function != calls.LOGOFF
+
+    def _reply(self, call: Call, parts: list[bytes | memoryview]) -> None:
+        cursor = self.cursors.get(call.cursor)
+        if cursor is not None and cursor.served is not None:
+            cursor.served.round_trips += 1
+        self._respond(parts)
 
     def _next_call(self) -> Call | None:
         """The next call, after its piggybacks; None for one that wants no answer."""

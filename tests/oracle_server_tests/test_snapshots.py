@@ -29,6 +29,29 @@ def test_as_of_scn_reads_what_was_current_then(counters, cursor):
     assert counters.log()[-3]["scn"] == scn
 
 
+def test_round_trips_are_the_requests_that_were_answered(counters, connection, cursor):
+    counters.clear_log()
+    cursor.arraysize, cursor.prefetchrows = 30, 30
+    assert len(cursor.execute("select id from counters").fetchall()) == 100
+    (served,) = counters.log()
+    assert served["round_trips"] == 4, "30 rows with the execution, and 30, 30 and 10 after it"
+    assert counters.traffic() == {"packets received": 4, "packets sent": 4, "round trips": 4}
+    connection.commit()
+    assert counters.traffic()["round trips"] == 5
+    counters.clear_log()
+    assert counters.traffic()["round trips"] == 0
+
+
+def test_an_answer_of_many_packets_is_one_round_trip(counters, connection, cursor):
+    counters.insert("APP", "COUNTERS", [(number, 0) for number in range(1000, 51_000)])
+    counters.clear_log()
+    cursor.prefetchrows = 60_000
+    assert len(cursor.execute("select id from counters").fetchall()) == 50_100
+    traffic = counters.traffic()
+    assert traffic["round trips"] == 1
+    assert traffic["packets sent"] > 10 > traffic["packets received"]
+
+
 def test_row_ids_stay_with_their_rows(counters, cursor):
     before = dict(cursor.execute("select id, rowid from counters").fetchall())
     counters.sql("update app.counters set v = 5 where id = 10")

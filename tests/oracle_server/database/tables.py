@@ -8,7 +8,7 @@ Behind each Oracle table lies a DuckDB table `t<n>` whose columns are c1, c2, ..
 import bisect
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import duckdb
@@ -231,8 +231,18 @@ class Tables:
         with self.clock.lock:
             assert table.partitioning is not None, "only a partitioned table gets partitions"
             bounds = (*table.partitioning.bounds, (name, bound))
-            table.partitioning = Partitioning(table.partitioning.column, bounds)
+            table.partitioning = replace(table.partitioning, bounds=bounds)
             table.segments.append(Segment(name, self.new_object()))
+            table.alter()
+
+    def rename_partition(self, table: Table, partition: str, new: str) -> None:
+        """A DDL that takes no snapshot away."""
+        with self.clock.lock:
+            assert table.partitioning is not None, "only a partitioned table has partitions"
+            bounds = tuple((new if name == partition else name, bound) for name, bound in table.partitioning.bounds)
+            table.partitioning = replace(table.partitioning, bounds=bounds)
+            for segment in table.segments:
+                segment.partition = new if segment.partition == partition else segment.partition
             table.alter()
 
     def _move(self, table: Table) -> None:

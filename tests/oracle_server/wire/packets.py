@@ -10,6 +10,7 @@ import socket
 import ssl
 import struct
 import time
+from typing import Protocol
 
 CONNECT, ACCEPT, REFUSE, DATA, RESEND, MARKER = 1, 2, 4, 6, 11, 12
 END_OF_RESPONSE = 0x2000
@@ -25,11 +26,19 @@ class InterruptedCallError(Exception):
     """The client sent a break while its call was under way."""
 
 
+class Counts(Protocol):
+    """Keeps count of packets received, packets sent and round trips."""
+
+    def add(self, what: str) -> None: ...
+
+
 class PacketStream:
     """One client's packets; `large` lengths are used once the connection is accepted."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, traffic: Counts) -> None:
         self.sock = sock
+        self._traffic = traffic
+        self._is_asked = False
         self.large = False
         self.sdu = 8192
         self._pushed_back: list[tuple[int, bytes]] = []
@@ -42,7 +51,10 @@ class PacketStream:
         length = struct.unpack(">I", header[:4])[0] if self.large else struct.unpack(">H", header[:2])[0]
         if length < 8:
             raise ConnectionEndedError(f"a packet of {length} bytes")
-        return header[4], self._exactly(length - 8)
+        body = self._exactly(length - 8)
+        self._traffic.add("packets received")
+        self._is_asked = True
+        return header[4], body
 
     def receive_data(self) -> bytes:
         """The next data packet's bytes without its flags; a break marker raises."""
@@ -58,12 +70,15 @@ class PacketStream:
         return body[2:]
 
     def send(self, kind: int, body: bytes, flags: int = 0) -> None:
+        self._count_answer()
+        self._traffic.add("packets sent")
         length = len(body) + 8
         head = struct.pack(">I", length) if self.large else struct.pack(">HH", length, 0)
         self._write(head + bytes((kind, flags, 0, 0)) + body)
 
     def send_data(self, parts: list[bytes | memoryview], *, end_of_response: bool) -> None:
         """Send one response, cut into packets of at most the agreed size; the last one says that it is the last."""
+        self._count_answer()
         body = memoryview(b"".join(parts))
         room = self.sdu - 10
         out = []
@@ -74,6 +89,7 @@ class PacketStream:
             flags = END_OF_RESPONSE if end_of_response and number == last else 0
             head = struct.pack(">I", length) if self.large else struct.pack(">HH", length, 0)
             out += [head, b"\x06\x00\x00\x00", struct.pack(">H", flags), piece]
+            self._traffic.add("packets sent")
         self._write(b"".join(out))
 
     def send_marker(self, kind: int) -> None:
@@ -112,6 +128,12 @@ class PacketStream:
             return True
         readable, _, _ = select.select([self.sock], [], [], seconds)
         return bool(readable)
+
+    def _count_answer(self) -> None:
+        """Whatever follows a request is its answer, in one packet or in many; counted before the client can have it."""
+        if self._is_asked:
+            self._traffic.add("round trips")
+        self._is_asked = False
 
     def _write(self, data: bytes) -> None:
         try:

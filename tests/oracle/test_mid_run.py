@@ -1,0 +1,99 @@
+"""What happens to a database while a run reads it: a switchover, partitions that are born or renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.report import Outcome, TableReport
+from statekeeper.reporting import NullReporter
+from tests.oracle.pipelines import DAY, Lake, serving
+
+ROWS = [(number, number % 60) for number in range(600)]
+BOUNDS = ("REGION", [(f"SYS_P{bound}", bound) for bound in (10, 20, 30, 40, 50, 60)])
+BY_PARTITION = {"chunking": {"strategy": "partition"}}
+
+
+@pytest.fixture(scope="module")
+def started():
+    with serving("SALES") as server:
+        yield server
+
+
+@pytest.fixture
+def server(started):
+    started.sql("DROP TABLE IF EXISTS SALES.ORDERS")
+    started.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("REGION", "NUMBER(3)")], ROWS, partitions=BOUNDS)
+    started.clear_log()
+    yield started
+    started.set(unique_name="TESTDB")
+
+
+class AfterTheFirstChunk(NullReporter):
+    """Lets something happen once a run has its first chunk and has others left; `left` says how many."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+        self.left = 0
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+        if not self.left:
+            self._act()
+            self.left = total - done
+
+
+def run(lake: Lake, act: Callable[[], object], **entry: object) -> TableReport:
+    lake.configure({"schema_name": "SALES", "table_name": "ORDERS", **entry}, workers=1)
+    reporter = AfterTheFirstChunk(act)
+    (table,) = StatefulDataExtractor.from_config(lake.cwd / "ora.yml", date=DAY, reporter=reporter).run().tables
+    assert reporter.left > 1, "it came too late to be in the middle of the run"
+    return table
+
+
+def published(lake: Lake) -> list[int]:
+    return sorted(lake.published("ORDERS").column("ID").to_pylist())
+
+
+def scns(lake: Lake) -> set[int]:
+    """At which the table's rows were read."""
+    return {one["scn"] for one in lake.chunk_queries("ORDERS") if one["scn"]}
+
+
+def test_a_run_goes_on_at_its_scn_after_a_switchover_that_ended_its_sessions(lake, server):
+    def switch_over():
+        server.set(unique_name="TESTDB_STANDBY")
+        server.kill_sessions(cut=True)
+        server.sql("DELETE FROM SALES.ORDERS WHERE ID >= 300")
+
+    table = run(lake, switch_over, chunking={"target_rows": 100}, on_snapshot_lost="fail")
+    assert table.outcome is Outcome.COMPLETED, table.failure
+    assert published(lake) == list(range(600))
+    assert len(scns(lake)) == 1
+    assert len(server.logons()) > 1
+
+
+def test_a_partition_that_an_interval_creates_in_mid_run_is_read_by_the_next_one(lake, server):
+    def create():
+        server.add_partition("SALES", "ORDERS", "SYS_P70", 70)
+        server.insert("SALES", "ORDERS", [(600, 65), (601, 5)])
+
+    table = run(lake, create, **BY_PARTITION, on_snapshot_lost="fail")
+    assert table.outcome is Outcome.COMPLETED, table.failure
+    assert published(lake) == list(range(600))
+    assert len(scns(lake)) == 1
+    assert lake.run(force=True).tables[0].outcome is Outcome.COMPLETED
+    assert published(lake) == list(range(602))
+
+
+def test_a_partition_that_is_renamed_in_mid_run_ends_the_plan_and_a_new_one_reads_it_by_its_new_name(lake, server):
+    def rename():
+        server.rename_partition("SALES", "ORDERS", "SYS_P60", "LAST")
+        server.insert("SALES", "ORDERS", [(600, 55)])
+
+    table = run(lake, rename, **BY_PARTITION)
+    assert table.outcome is Outcome.COMPLETED, table.failure
+    assert published(lake) == list(range(601))
+    assert [one["error"] for one in server.log() if "SYS_P60" in one["sql"]] == [2149]
+    assert len(scns(lake)) == 2
