@@ -80,10 +80,10 @@ async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> No
                 await attempt.work(attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised when nothing is under way
                 failures.append(error)
+                if len(failures) == 1:  # once: whoever is cancelled again is disturbed in giving up its work
+                    stop_others()
             finally:
                 del under_way[task]
-            if len(failures) == 1:
-                stop_others()
 
     tasks = [asyncio.create_task(go_on()) for _ in range(at_once)]
     try:

@@ -15,6 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -271,7 +272,9 @@ class Threads:
         try:
             return await asyncio.shield(work)
         finally:
-            await asyncio.wait([work])  # a thread goes on when its caller is cancelled, and has the session meanwhile
+            while not work.done():  # a thread goes on when its caller is cancelled, and has the session meanwhile
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([work])
             work.exception()  # of a caller that was cancelled nobody asks for it
             self.free.put_nowait(engine)
 

@@ -80,6 +80,37 @@ def test_after_the_first_failure_nothing_is_tried_again(shop):
     assert heard.warnings == []
 
 
+def test_after_the_first_failure_a_chunk_that_waits_is_cancelled_once_and_has_its_time_to_give_up(shop):
+    """Cancelled again by each chunk that is done meanwhile, an engine may lose what the waiting job had taken."""
+    waits, is_cancelled = asyncio.Event(), asyncio.Event()
+    cancelled = []
+
+    class Waiting(Engine):
+        async def run(self, job):
+            if job.work.__name__ != "extract_chunk" or job.spec.chunk.chunk_id != 2:
+                return await super().run(job)
+            waits.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append("first")
+                is_cancelled.set()
+                try:
+                    await asyncio.sleep(0.3)
+                except asyncio.CancelledError:
+                    cancelled.append("again")
+
+    async def on_chunk(number):
+        if number == 1:
+            await waits.wait()
+            raise DataError("does not fit")
+        await is_cancelled.wait()
+
+    report = shop.run(TABLE, make_engine=lambda _p: Waiting(2, on_chunk))["orders"]
+    assert report.failure.message == "does not fit"
+    assert cancelled == ["first"]
+
+
 def test_many_failures_at_once_are_told_as_one(shop, caplog):
     async def on_chunk(_number):
         await asyncio.sleep(0.05)
