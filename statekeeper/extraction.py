@@ -41,6 +41,7 @@ from statekeeper.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.ownership import Ownership
 from statekeeper.planning import PlanSpec, make_plan
 from statekeeper.publication import sweep
+from statekeeper.publisher import Publisher
 from statekeeper.report import Outcome
 from statekeeper.run import Run
 from statekeeper.schemas.models import load_model
@@ -49,7 +50,8 @@ from statekeeper.store.documents import load_plan, save_plan
 from statekeeper.store.holder import ExtractionLock
 from statekeeper.store.state import LocalStateStore
 from statekeeper.store.temps import sweep_all_temps
-from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.verification import VerifySpec
+from statekeeper.verify_work import damage_of_published
 from statekeeper.work import JobSource
 
 P = ParamSpec("P")
@@ -150,16 +152,14 @@ class Extraction:
             return outdated
         # What `verify` found may be more than a quick look sees.
         verify = Verify.FULL if self.config.table in self.run.recorded else self.config.verify
-        spec = VerifySpec(self.layout, self.record.published, verify)
-        return await self._retried(Job(self.key, verify_published, spec))
+        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, self.record.published, verify))
 
     async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:
         return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
 
     async def _damage_of_published(self) -> str | None:
         """What is wrong with what an earlier run may have put in place before it died."""
-        spec = VerifySpec(self.layout, None, self.config.verify)
-        return await self._retried(Job(self.key, verify_published, spec))
+        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, None, self.config.verify))
 
     async def _tidy(self) -> None:
         """Remove what earlier runs left."""
@@ -263,14 +263,15 @@ class Extraction:
         if plan is None:
             return
         publication = publication_on(self.run.disk, self.layout, self.staging, self.lock, self._ownership)
-        checked = await check_staged(self.config, self.run, plan, self.staging, publication, self.record)
+        publisher = Publisher(self.config, self.run, publication)
+        checked = await check_staged(self.config, self.run, plan, self.staging, publisher, self.record)
         if isinstance(checked, DamagedPart):
             await self._redo(checked)
             return
         intent, was_intended = checked.intent, self.record.intent == checked.intent
         if not was_intended:
             await self._blocking(self.lifecycle.amend, lambda record: record.intending(intent))
-        await self._blocking(publication.put_in_place, intent)
+        await publisher.put_in_place(intent)
         metadata_md5 = await self._blocking(publication.commit, intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
             await self._fire(Trigger.RESTART, change=_given_up, reason=damage)

@@ -21,11 +21,11 @@ from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.ownership import Ownership
-from statekeeper.publication import Publication
+from statekeeper.part_copy import CopySpec, FileProof, has_size
+from statekeeper.publication import PlacedFile, Proofs, Publication
 from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
-from statekeeper.verification import md5_of
 
 
 def publication_on(
@@ -58,16 +58,22 @@ class CopiedPublication(Publication):
         if rejects is not None:
             self._staged[rejects.md5] = self.staging.parts / rejects.part
 
-    def _put_rows(self, rows: StagedFile, final: Path) -> None:
-        self.fence.check()
-        with (self.staging.parts / rows.part).open("rb") as content:
-            self.disk.write_over(final, content, role="violating_rows")
+    def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
+        final = self.layout.violating_rows(self.staging.folder.name)
+        with storage_errors(final, "write"):
+            self.fence.check()
+            self.disk.make_folder(final.parent, role="violating_rows", access=Access.PRIVATE)
+        source, expected = self.staging.parts / rows.part, FileProof.of(rows)
+        return (self._copy(source, final, expected, rows=rows.rows, role="violating_rows", access=Access.PRIVATE),)
 
-    def put_in_place(self, intent: PublishIntent) -> None:
-        """Copy every file that is not in place yet; the old dataset stays what the metadata names.
+    def _put_rows(self, rows: StagedFile, final: Path) -> None:
+        """They were copied to their place."""
+
+    def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
+        """A copy of every file that is not in place yet; the old dataset stays what the metadata name.
 
         Raises:
-            StorageError, LockLost: some files may be in place; it can be done again.
+            StorageError, LockLost: nothing was published; it can be done again.
         """
         final = self.output_for(intent.plan_id, intent)
         failpoint("publish", "publish", "before")
@@ -79,41 +85,58 @@ class CopiedPublication(Publication):
                 self.disk.make_folder(self.layout.quarantine_folder, role="quarantine", access=Access.PRIVATE)
             if intent.metadata.is_folder:
                 self.disk.make_folder(final, role="publish")
-            for path, file in self._copies(intent):
-                if not self._is_there(path, file):
-                    self._copy(self._staged.get(file.md5), path, file)
-            if quarantine is not None:
+        return tuple(self._copy_to(placed) for placed in self._places(intent) if not placed.is_proven(proofs))
+
+    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
+        """Make the names of the copies durable, which are all there.
+
+        Raises:
+            StorageError: it can be done again.
+        """
+        final = self.output_for(intent.plan_id, intent)
+        assert self.is_in_place(intent, proofs), "every file was copied, or was there, and was read back"
+        with storage_errors(final, "publish"):
+            if intent.metadata.validation.quarantine is not None:
                 self.disk.sync_folder(self.layout.quarantine_folder, role="quarantine")
             if intent.metadata.is_folder:
                 self.disk.sync_folder(final, role="publish")
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
 
-    def is_in_place(self, intent: PublishIntent) -> bool:
-        """Whether every file that is to be published is at its place with its bytes; takes its time."""
-        return all(self._is_there(path, file) for path, file in self._copies(intent))
+    def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """Every file, where all are there with their sizes; else copies are made, which look at what is there."""
+        places = self._places(intent)
+        with storage_errors(self.layout.folder, "look at"):
+            are_there = all(has_size(self.disk, placed.path, placed.file.bytes) for placed in places)
+        return places if are_there else ()
 
-    def _copies(self, intent: PublishIntent) -> list[tuple[Path, PublishedFile]]:
-        """Every file with its place: quarantined rows first, so that no row is ever in neither."""
+    def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
+        """Whether every file that is to be published is at its place with its bytes."""
+        return all(placed.is_proven(proofs) for placed in self._places(intent))
+
+    def _places(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """Every file at its place: of the dataset, and of quarantined rows."""
         metadata, final = intent.metadata, self.output_for(intent.plan_id, intent)
         folder = final if metadata.is_folder else final.parent
-        apart = metadata.validation.quarantine
-        beside = [(self.layout.folder / apart.name, apart)] if apart else []
-        return [*beside, *((folder / file.name, file) for file in metadata.files)]
+        quarantine = metadata.validation.quarantine
+        beside = [PlacedFile(self.layout.folder / quarantine.name, quarantine)] if quarantine else []
+        return (*beside, *(PlacedFile(folder / file.name, file) for file in metadata.files))
 
-    def _copy(self, part: Path | None, dest: Path, file: PublishedFile) -> None:
-        if part is None:
-            raise StorageError(f"{dest} cannot be published: no staged part has its md5", hint="run again")
-        self.fence.check()
-        with part.open("rb") as content:
-            self.disk.write_over(dest, content, role="publish", access=Access.PUBLISHED)
-        if not self._is_there(dest, file):  # the part was checked; what readers will see is its copy
-            raise StorageError(
-                f"{dest} does not have the md5 of the part that was copied to it",
-                hint="look at the file system under output.base_path, then run again",
-            )
+    def _copy_to(self, placed: PlacedFile) -> CopySpec:
+        staged = self._staged.get(placed.file.md5)
+        if staged is None:
+            raise StorageError(f"{placed.path} cannot be published: no staged part has its md5", hint="run again")
+        expected, rows = FileProof.of(placed.file), placed.file.rows
+        return self._copy(staged, placed.path, expected, rows=rows, role="publish", access=Access.PUBLISHED)
 
-    def _is_there(self, path: Path, file: PublishedFile) -> bool:
-        if not self.disk.exists(path) or self.disk.is_folder(path):
-            return False
-        return self.disk.size(path) == file.bytes and md5_of(path) == file.md5
+    def _copy(self, source: Path, dest: Path, expected: FileProof, *, rows: int, role: str, access: Access) -> CopySpec:
+        return CopySpec(
+            source=source.absolute(),
+            dest=dest.absolute(),
+            expected=expected,
+            rows=rows,
+            role=role,
+            access=access,
+            disk=self.disk,
+            fence=self.fence.for_workers(),
+        )

@@ -28,7 +28,8 @@ from statekeeper.schemas.findings import KeyFindings
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.durable import NO_FENCE
 from statekeeper.store.state import LocalStateStore
-from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.verification import VerifySpec
+from statekeeper.verify_work import damage_of_published
 from statekeeper.waiting import WaitKind
 
 
@@ -140,7 +141,7 @@ class _KeyWork:
             if record is None or record.state is not State.COMPLETE:
                 raise self._missing(reference, _state_of(record))
             spec = VerifySpec(layout, record.published, parent.verify)
-            if damage := await self.run.engine.run(Job(parent.table.key, verify_published, spec)):
+            if damage := await damage_of_published(parent, self.run, spec):
                 raise self._missing(reference, f"what it has published is damaged: {damage}")
             metadata = await do(load_metadata, self.run.disk, layout.metadata)
         except ParentMissing:

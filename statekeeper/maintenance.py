@@ -48,7 +48,8 @@ from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.owner import this_process
 from statekeeper.store.probe import disk_under
 from statekeeper.store.state import LocalStateStore
-from statekeeper.verification import VerifySpec, verify_published
+from statekeeper.verification import VerifySpec
+from statekeeper.verify_work import damage_of_published
 from statekeeper.work import JobSource
 
 _LOG = logging.getLogger("statekeeper.verify")
@@ -216,7 +217,7 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
             spec = VerifySpec(layout, record.published, config.verify)
             published = record.published
             damage = await do(run.snapshots.why_outdated, config, published.snapshot if published else None)
-            damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
+            damage = damage or await damage_of_published(config, run, spec)
         opening = opening_of(
             record,
             fingerprint=fingerprint,
@@ -325,7 +326,7 @@ async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
         plan_id = record.published.plan_id if record.state is State.COMPLETE else None
         spec = VerifySpec(layout, record.published, Verify.FULL)
         damage = await do(run.snapshots.why_outdated, config, record.published.snapshot)
-        damage = damage or await run.engine.run(Job(config.table.key, verify_published, spec))
+        damage = damage or await damage_of_published(config, run, spec)
         if damage:
             again = quoted(run.commands.run(table=config.table.key))
             raise DataError(f"{config.table.key}: {damage}", hint=f"extract it anew: {again}")

@@ -14,14 +14,16 @@ The order, each step safe to do again after a crash:
 (`statekeeper.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier epochs
 away first (`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
 
-What is replaced or removed was proven to be this extraction's own before (`statekeeper.ownership`).
+What is replaced or removed was proven to be this extraction's own before (`statekeeper.ownership`). No step here reads
+or writes the bytes of a part: that is work for workers (`statekeeper.part_copy`), which `statekeeper.publisher` hands
+out.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -32,6 +34,7 @@ from statekeeper.model.metadata import Metadata, PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.ownership import Ownership
+from statekeeper.part_copy import CopySpec, FileProof, has_size
 from statekeeper.store.disk import Access, Disk
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.durable import Fence, move, storage_errors
@@ -39,12 +42,27 @@ from statekeeper.store.failpoints import failpoint
 from statekeeper.store.fencing import sweep_documents
 from statekeeper.store.temps import older_than
 from statekeeper.swap import conceal, concealed, is_concealed, moved_beside, places_of, remove_empty, reveal
-from statekeeper.verification import md5_of
 
 _READY = ("publish.", "beside.", "fenced-")
 """How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
 _DATASET, _QUARANTINE, _VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
 """The names of single files while they are ready."""
+
+
+Proofs = Mapping[Path, FileProof]
+"""What files were when this owner had them read back, by their absolute paths."""
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """A file where readers look, and what is to be there."""
+
+    path: Path
+    file: PublishedFile
+
+    def is_proven(self, proofs: Proofs) -> bool:
+        """Whether it was what it is to be when it was read back."""
+        return proofs.get(self.path.absolute()) == FileProof.of(self.file)
 
 
 @dataclass(frozen=True)
@@ -120,7 +138,21 @@ class Publication:
         self.disk.rename(ready, final, role="violating_rows")
         self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
 
-    def put_in_place(self, intent: PublishIntent) -> None:
+    def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
+        """What is to be copied before `put_in_place`, but for what `proofs` show to be in place: here, nothing.
+
+        Raises:
+            StorageError, LockLost: nothing was published.
+        """
+        del intent, proofs
+        return ()
+
+    def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
+        """What is to be copied before `write_violating_rows`: here, nothing. Raises StorageError, LockLost."""
+        del rows
+        return ()
+
+    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
         """Make the ready files the dataset that readers see; does nothing where they are it already.
 
         Raises:
@@ -130,40 +162,58 @@ class Publication:
         failpoint("publish", "publish", "before")
         self.ownership.check(final)
         with storage_errors(final, "publish"):
-            if not self._is_quarantine_in_place(intent):
+            if not self._is_quarantine_in_place(intent, proofs):
                 self._put_quarantine(intent)
-            if not self._is_dataset_in_place(intent):
+            if not self._is_dataset_in_place(intent, proofs):
                 self._replace(final, intent)
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
 
-    def is_in_place(self, intent: PublishIntent) -> bool:
+    def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """The files that have the names and sizes of what is to be published, and that only their bytes can tell."""
+        files = []
+        with storage_errors(self.layout.folder, "look at"):
+            quarantine = intent.metadata.validation.quarantine
+            if quarantine is not None:
+                files.append((PlacedFile(self.layout.folder / quarantine.name, quarantine), self._ready_rejects))
+            if self._has_the_datasets_name(intent) and not intent.metadata.is_folder:
+                files.append((PlacedFile(self.layout.output, intent.metadata.files[0]), self._ready / _DATASET))
+            return tuple(placed for placed, ready in files if self._may_be_in_place(placed, ready))
+
+    def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
         """Whether nothing needs to be ready any more: dataset and quarantined rows are the intended ones."""
-        return self._is_quarantine_in_place(intent) and self._is_dataset_in_place(intent)
+        return self._is_quarantine_in_place(intent, proofs) and self._is_dataset_in_place(intent, proofs)
 
-    def _is_quarantine_in_place(self, intent: PublishIntent) -> bool:
+    def _is_quarantine_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
         file = intent.metadata.validation.quarantine
-        return file is None or self._is_file_in_place(self.layout.folder / file.name, self._ready_rejects, file)
+        if file is None:
+            return True
+        placed = PlacedFile(self.layout.folder / file.name, file)
+        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready_rejects)
 
-    def _is_dataset_in_place(self, intent: PublishIntent) -> bool:
+    def _is_dataset_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
         """Parts in a folder bear their plan in their names, and quarantined rows change their sizes."""
         final, files = self.layout.output, intent.metadata.files
-        if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
-            return False
-        if not self.disk.exists(final) or self.disk.is_folder(final) != intent.metadata.is_folder:
+        if not self._has_the_datasets_name(intent):
             return False
         if intent.metadata.is_folder:
             names = {name for name in self.disk.names(final) if name[0] not in "._"}
             return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
-        return self._is_file_in_place(final, self._ready / _DATASET, files[0])
+        placed = PlacedFile(final, files[0])
+        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / _DATASET)
 
-    def _is_file_in_place(self, final: Path, ready: Path, file: PublishedFile) -> bool:
-        """A file is told by its md5, which takes its time where it is large; but not while it still lies ready."""
-        if not self.disk.exists(final) or self.disk.is_folder(final):
+    def _has_the_datasets_name(self, intent: PublishIntent) -> bool:
+        """Whether what is at the dataset's place may be what is to be published, a file or a folder as that is."""
+        final = self.layout.output
+        if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
             return False
+        return self.disk.exists(final) and self.disk.is_folder(final) == intent.metadata.is_folder
+
+    def _may_be_in_place(self, placed: PlacedFile, ready: Path) -> bool:
+        """Whether a file of the right size is there; not while one still lies ready: then it is not read at all."""
         if self.disk.exists(ready) and not self.disk.is_folder(ready):
             return False
-        return self.disk.size(final) == file.bytes and md5_of(final) == file.md5
+        return has_size(self.disk, placed.path, placed.file.bytes)
 
     def commit(self, metadata: Metadata) -> str:
         """Write the commit record, then remove quarantined rows that it does not name; returns its md5."""

@@ -32,6 +32,7 @@ from statekeeper.model.record import Published, PublishIntent, StateRecord
 from statekeeper.next_command import RunCommands, quoted
 from statekeeper.part_check import PartCheck, PartCheckSpec, check_part
 from statekeeper.publication import Publication
+from statekeeper.publisher import Publisher
 from statekeeper.quarantine import CheckedPart, Separated, Treatment, separate, too_many
 from statekeeper.run import Run
 from statekeeper.schemas.findings import Findings, Violations
@@ -86,7 +87,7 @@ async def check_staged(
     run: Run,
     plan: Plan,
     staging: Staging,
-    publication: Publication,
+    publisher: Publisher,
     record: StateRecord,
 ) -> Checked | DamagedPart:
     """Check all that is staged, and make it ready to be published.
@@ -101,8 +102,9 @@ async def check_staged(
         ParentMissing: a table that is referred to is not extracted in this run.
     """
     do = run.threads.disk.do
+    publication = publisher.publication
     intent = record.intent if record.intent and record.intent.plan_id == plan.plan_id else None
-    if intent is not None and await do(publication.is_in_place, intent):
+    if intent is not None and await publisher.is_in_place(intent):
         return Checked(intent)
     checks = await do(_StagedChecks.opened, config, run, plan, staging, publication, intent)
     if isinstance(checks, DamagedPart):
@@ -118,7 +120,10 @@ async def check_staged(
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
     findings = findings.with_keys(await keys_checked(config, run, plan, staging, separated.parts))
-    if warning := await do(checks.judge, findings, treatment, separated, publication):
+    copied = separated.rejects if treatment is not Treatment.APART else None
+    await do(publication.ownership.check_findings)
+    await publisher.write_violating_rows(copied)
+    if warning := await do(checks.judge, findings, treatment, publication):
         run.reporter.warning(config.table.key, warning)
     made = await do(checks.intent, separated, treatment, counted, findings, record)
     rejects = separated.rejects if made.metadata.validation.quarantine else None
@@ -212,14 +217,9 @@ class _StagedChecks:
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
 
-    def judge(
-        self, findings: Findings, treatment: Treatment, separated: Separated, publication: Publication
-    ) -> str | None:
+    def judge(self, findings: Findings, treatment: Treatment, publication: Publication) -> str | None:
         """Write what was found where a person finds it; a warning if the policy lets it pass, an error if not."""
         layout, key = publication.layout, self.config.table.key
-        copied = separated.rejects if treatment is not Treatment.APART else None
-        publication.ownership.check_findings()
-        publication.write_violating_rows(copied)
         if not findings.violations:
             publication.disk.unlink(layout.violations, role="violations")
             return None

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from statekeeper.config.extraction import Verify
@@ -23,6 +24,10 @@ from statekeeper.system_errors import storage_error
 from statekeeper.work import WorkContext
 
 _BLOCK = 1 << 20
+_SHARE_BYTES = 256 << 20
+"""What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
+_LOOK_BYTES = 16 << 20
+"""What it costs to look at a file at all, on a file system that is slow to answer, in bytes read meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,57 @@ class VerifySpec:
     verify: Verify
 
 
-def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
-    """What is wrong with the published files, in words; None where they are as their metadata and state say.
+@dataclass(frozen=True)
+class FilesSpec:
+    """Published files of one plan, in absolute paths, and what they are to be."""
+
+    files: tuple[tuple[Path, PublishedFile], ...]
+    plan_id: str
+    verify: Verify
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for _, file in self.files)
+
+    @property
+    def cost(self) -> int:
+        """What it costs to check them, in bytes read meanwhile."""
+        return sum(map(self._cost_of, self.files))
+
+    @property
+    def shares(self) -> tuple[FilesSpec, ...]:
+        """The same files in shares that are worth a worker's while each."""
+        shares: list[list[tuple[Path, PublishedFile]]] = []
+        room = 0
+        for each in self.files:
+            if room <= 0:
+                shares.append([])
+                room = _SHARE_BYTES
+            shares[-1].append(each)
+            room -= self._cost_of(each)
+        return tuple(replace(self, files=tuple(share)) for share in shares)
+
+    def _cost_of(self, each: tuple[Path, PublishedFile]) -> int:
+        return _LOOK_BYTES + (each[1].bytes if self.verify is Verify.FULL else 0)
+
+
+@dataclass(frozen=True)
+class FilesVerdict:
+    """What is wrong with files, in words; None where nothing is."""
+
+    damage: str | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is wrong with what is published, in words, as far as one worker has looked at it: `left` is for others."""
+
+    damage: str | None
+    left: tuple[FilesSpec, ...] = ()
+
+
+def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
+    """Hold published files against their metadata and their state. Of a large dataset it looks at no file itself.
 
     Raises:
         StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
@@ -44,20 +98,39 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> str | None:
     try:
         data = read_document(LocalDisk(), spec.layout.metadata)
     except FileNotFoundError:
-        return f"{spec.layout.metadata.name} is missing"
+        return Verified(f"{spec.layout.metadata.name} is missing")
     if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
-        return f"{spec.layout.metadata.name} is not what was written at completion"
+        return Verified(f"{spec.layout.metadata.name} is not what was written at completion")
     try:
         metadata = parse_metadata(data, where=spec.layout.metadata.name)
     except NewerVersion:
         raise
     except StateDamaged as error:
-        return error.message
-    if not metadata.extraction_complete:
-        return f"{spec.layout.metadata.name} does not say that the extraction is complete"
-    if not spec.layout.is_dataset_name(metadata.output_name):
-        return f"{spec.layout.metadata.name} names {metadata.output_name}, which is no dataset of this extraction"
-    return _wrong_with_files(spec.layout, metadata, spec.verify, context)
+        return Verified(error.message)
+    if damage := _wrong_with_metadata(spec.layout, metadata) or _wrong_with_names(spec.layout, metadata):
+        return Verified(damage)
+    files = _files(spec.layout, metadata, spec.verify)
+    if files.cost > _SHARE_BYTES:
+        return Verified(None, left=files.shares)
+    return Verified(check_files(files, context).damage)
+
+
+def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
+    """What is wrong with the first file of a share with which anything is. Raises StorageError, Interrupted."""
+    for path, file in spec.files:
+        context.check_stop()
+        if wrong := wrong_with_part(path, file, plan_id=spec.plan_id, verify=spec.verify):
+            return FilesVerdict(wrong)
+    return FilesVerdict(None)
+
+
+def _files(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> FilesSpec:
+    output = (layout.folder / metadata.output_name).absolute()
+    files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files]
+    files.sort(key=lambda pair: pair[0])
+    if quarantine := metadata.validation.quarantine:
+        files.append(((layout.folder / quarantine.name).absolute(), quarantine))
+    return FilesSpec(tuple(files), metadata.plan_id, verify)
 
 
 def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
@@ -90,52 +163,47 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
     return None
 
 
-def md5_of(path: Path) -> str:
-    """A file's md5, in hexadecimal. Raises StorageError."""
+def md5_of(path: Path, *, look: Callable[[], None] = lambda: None) -> str:
+    """A file's md5, in hexadecimal; `look` is called between blocks. Raises StorageError, and what `look` raises."""
     digest = hashlib.md5(usedforsecurity=False)
     with storage_errors(path, "read"), path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
+            look()
     return digest.hexdigest()
 
 
-def _wrong_with_files(layout: ExtractionLayout, metadata: Metadata, verify: Verify, context: WorkContext) -> str | None:
+def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | None:
+    name = layout.metadata.name
+    if not metadata.extraction_complete:
+        return f"{name} does not say that the extraction is complete"
+    if not layout.is_dataset_name(metadata.output_name):
+        return f"{name} names {metadata.output_name}, which is no dataset of this extraction"
+    if (quarantine := metadata.validation.quarantine) and not layout.is_quarantine_name(quarantine.name):
+        return f"{name} names {quarantine.name}, which is no quarantine of this extraction"
+    if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
+        return f"the files listed in {metadata.output_name}'s metadata do not add up to its checksum"
+    if sum(file.rows for file in metadata.files) != metadata.record_count:
+        return f"the files listed in {metadata.output_name}'s metadata do not add up to its record_count"
+    return None
+
+
+def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | None:
     output = layout.folder / metadata.output_name
     if not output.exists():
         return f"{output.name} is missing"
     if output.is_dir() != metadata.is_folder:
         was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
         return f"{output.name} is a {is_now}, and a {was} was published"
-    expected = {file.name: file for file in metadata.files}
     if metadata.is_folder:
         found = {entry.name for entry in output.iterdir() if entry.name[0] not in "._"}
-        if strangers := found - expected.keys():
+        if strangers := found - {file.name for file in metadata.files}:
             return f"{output.name} has a file that is not of this extraction: {min(strangers)}"
-    paths = {name: output / name if metadata.is_folder else output for name in expected}
-    for name, file in sorted(expected.items()):
-        context.check_stop()
-        wrong = wrong_with_part(paths[name], file, plan_id=metadata.plan_id, verify=verify)
-        if wrong:
-            return wrong
-    if wrong := _wrong_with_quarantine(layout, metadata, verify):
-        return wrong
-    if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
-        return f"the files listed in {output.name}'s metadata do not add up to its checksum"
-    if sum(file.rows for file in metadata.files) != metadata.record_count:
-        return f"the files listed in {output.name}'s metadata do not add up to its record_count"
-    return None
-
-
-def _wrong_with_quarantine(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> str | None:
-    expected = metadata.validation.quarantine
     try:
-        found = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
+        apart = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
     except FileNotFoundError:
-        found = set()
-    if extra := {name for name in found if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
+        apart = set()
+    expected = metadata.validation.quarantine
+    if extra := {name for name in apart if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
         return f"{min(extra)} is not what this extraction has quarantined"
-    if expected is None:
-        return None
-    if not layout.is_quarantine_name(expected.name):
-        return f"{layout.metadata.name} names {expected.name}, which is no quarantine of this extraction"
-    return wrong_with_part(layout.folder / expected.name, expected, plan_id=metadata.plan_id, verify=verify)
+    return None

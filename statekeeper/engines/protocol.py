@@ -16,6 +16,9 @@ from statekeeper.work import JobSource, WorkContext
 
 Result = TypeVar("Result")
 
+FILE_ROWS = 10
+"""So many rows of a file are copied, or read back, while one is read from a database: it makes sizes of jobs alike."""
+
 
 class Urgency(IntEnum):
     """What is started first. Control work is short and others wait for it; chunks are the bulk."""

@@ -28,6 +28,7 @@ from statekeeper.sources import SESSION_MODULES
 
 _PRELOADED = (
     *("statekeeper.engines.worker", "statekeeper.planning", "statekeeper.chunk", "statekeeper.part_check"),
+    "statekeeper.part_copy",
     *("statekeeper.schemas.drift", "statekeeper.schemas.checks", "statekeeper.part_file", "statekeeper.validation"),
 )
 

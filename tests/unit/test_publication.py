@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from statekeeper import publication
 from statekeeper.errors import LockLost, StorageError
 from statekeeper.layout import ExtractionLayout, part_name
 from statekeeper.model.metadata import (
@@ -24,13 +23,16 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
 from statekeeper.ownership import Ownership
+from statekeeper.part_copy import ProofSpec, prove_file
 from statekeeper.publication import Publication, sweep
 from statekeeper.store.disk import LocalDisk
 from statekeeper.store.durable import NO_FENCE
 from statekeeper.store.fencing import fence_off
+from statekeeper.work import ProcessContext, Sessions
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 OLD, NEW = "0" * 32, "1" * 32
+CONTEXT = ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
 
 
 class DiskWithoutExchange(LocalDisk):
@@ -78,9 +80,10 @@ class Dataset:
     def publish(self, disk, fence):
         """All of it, as `validating` does it, from wherever it was left."""
         one = self.publication(disk, fence)
-        if not one.is_in_place(self.intent):
+        proofs = _proofs(one, self.intent)
+        if not one.is_in_place(self.intent, proofs):
             one.make_ready(self.receipts, self.files)
-        one.put_in_place(self.intent)
+        one.put_in_place(self.intent, proofs)
         one.commit(self.intent.metadata)
         sweep(disk, self.layout, live_plan=None, fence=fence)
 
@@ -90,6 +93,12 @@ class Dataset:
             assert output.read_bytes() == self.contents[0]
         else:
             assert [path.read_bytes() for path in sorted(output.iterdir())] == self.contents
+
+
+def _proofs(one, intent):
+    """What workers say of the files that only their bytes can tell."""
+    specs = [ProofSpec(placed.path.absolute(), one.disk) for placed in one.unproven(intent)]
+    return {spec.path: prove_file(spec, CONTEXT) for spec in specs}
 
 
 def _receipt(plan_id, number, md5, size):
@@ -198,7 +207,8 @@ def _until_ready(new, disk, fence):
 
 def _until_in_place(new, disk, fence):
     _until_ready(new, disk, fence)
-    new.publication(disk, fence).put_in_place(new.intent)
+    one = new.publication(disk, fence)
+    one.put_in_place(new.intent, _proofs(one, new.intent))
 
 
 def _until_committed(new, disk, fence):
@@ -233,21 +243,24 @@ def test_half_made_ready_is_made_ready_anew(new, disk):
 
 def test_it_is_in_place_only_when_all_of_it_is(new, disk):
     one = new.publication(disk, Epoch())
-    assert not one.is_in_place(new.intent)
+    assert not one.is_in_place(new.intent, _proofs(one, new.intent))
     one.make_ready(new.receipts, new.files)
-    assert not one.is_in_place(new.intent)
-    one.put_in_place(new.intent)
-    assert one.is_in_place(new.intent)
-    one.put_in_place(new.intent)
+    assert not one.is_in_place(new.intent, _proofs(one, new.intent))
+    one.put_in_place(new.intent, {})
+    proofs = _proofs(one, new.intent)
+    assert one.is_in_place(new.intent, proofs)
+    one.put_in_place(new.intent, proofs)
     new.assert_is_what_readers_see()
 
 
-def test_a_large_file_is_not_read_while_it_still_lies_ready(layout, monkeypatch):
+def test_a_large_file_is_not_read_while_it_still_lies_ready(layout):
     disk = LocalDisk()
     Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
     new = Dataset(layout, NEW, parts=1)
-    monkeypatch.setattr(publication, "md5_of", lambda path: pytest.fail(f"{path} was read"))
-    _until_in_place(new, disk, Epoch())
+    one = new.publication(disk, Epoch())
+    one.make_ready(new.receipts, new.files)
+    assert one.unproven(new.intent) == ()
+    one.put_in_place(new.intent, {})
     new.assert_is_what_readers_see()
 
 
@@ -257,7 +270,7 @@ def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
     _until_ready(new, disk, fence)
     fence.is_lost = True
     with pytest.raises(LockLost):
-        new.publication(disk, fence).put_in_place(new.intent)
+        new.publication(disk, fence).put_in_place(new.intent, {})
     with pytest.raises(LockLost):
         new.publication(disk, fence).commit(new.intent.metadata)
     assert _seen(new.layout.output) == before
@@ -268,7 +281,7 @@ def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
     _until_ready(new, disk, Epoch(1))
     fence_off(disk, new.layout, epoch=2)
     with pytest.raises(LockLost):
-        new.publication(disk, Epoch(1)).put_in_place(new.intent)
+        new.publication(disk, Epoch(1)).put_in_place(new.intent, {})
     assert _seen(new.layout.output) == before
 
 

@@ -32,7 +32,7 @@ def shop(tmp_path):
 
 def _wrong(shop, table="orders", *, verify=Verify.FULL, with_state=True):
     published = shop.state(table).published if with_state else None
-    return verify_published(VerifySpec(shop.layout(table), published, verify), CONTEXT)
+    return verify_published(VerifySpec(shop.layout(table), published, verify), CONTEXT).damage
 
 
 def _edit_metadata(shop, **changes):
