@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 if TYPE_CHECKING:
     from statekeeper.config.sources import SourceConfig
@@ -10,6 +10,16 @@ if TYPE_CHECKING:
 
 SESSION_MODULES = {"duckdb": "statekeeper.sources.duckdb", "oracle": "statekeeper.sources.oracle"}
 """By a source's `type`, the module that a process imports at its first session with one."""
+
+
+class Address(NamedTuple):
+    """Where a server accepts TCP connections."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
 
 
 def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> SourceSession:
@@ -29,5 +39,18 @@ def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> Source
             from statekeeper.sources.oracle import OracleSession
 
             return OracleSession(config)
+        case _:
+            assert_never(config.type)
+
+
+def addresses_of(config: SourceConfig) -> tuple[Address, ...]:
+    """Where sessions with the source connect to, any of them being enough; none for a file, or if it cannot be told."""
+    match config.type:
+        case "duckdb":
+            return ()
+        case "oracle":
+            from statekeeper.sources.oracle_login import listener_addresses
+
+            return listener_addresses(config)
         case _:
             assert_never(config.type)

@@ -17,6 +17,7 @@ import oracledb
 
 from statekeeper.config.sources import RowArchival
 from statekeeper.errors import SourceUnreachable
+from statekeeper.sources import Address
 from statekeeper.sources.sql import Sql
 from statekeeper.sources.statement_log import record_statement
 from statekeeper.sources.time_limit import within
@@ -80,16 +81,40 @@ def label_of(config: OracleSource) -> str:
     return f"{config.host}:{config.port}/{config.service or config.sid}"
 
 
+def listener_addresses(config: OracleSource) -> tuple[Address, ...]:
+    """The hosts and ports that a login connects to, as the driver reads host, dsn and tnsnames.ora; a proxy that is to
+    be gone through stands for the host behind it. Empty where only the Oracle Client libraries can resolve the name.
+    """
+    try:
+        params = _parsed(config)
+    except oracledb.Error:
+        return ()
+    names = ("host", "port", "https_proxy", "https_proxy_port")
+    rows = zip(*(_listed(getattr(params, name)) for name in names), strict=True)
+    found = (Address(proxy, proxy_port) if proxy else Address(host, port) for host, port, proxy, proxy_port in rows)
+    return tuple(dict.fromkeys(found))
+
+
+def _parsed(config: OracleSource) -> oracledb.ConnectParams:
+    """The source as the driver reads it.
+
+    Raises:
+        oracledb.Error: it cannot, or tnsnames.ora does not know the alias.
+    """
+    given = _parameters(config)
+    dsn = given.pop("dsn", None)
+    params: oracledb.ConnectParams = oracledb.ConnectParams(**given)
+    if dsn is not None:
+        params.parse_connect_string(dsn)
+    return params
+
+
 def _time_limit(config: OracleSource) -> float:
     """Seconds for all connections that the driver tries one after the other if each fails."""
     seconds = config.connect_timeout.total_seconds()
     if config.thick_mode:
         return seconds
-    given = _parameters(config)
-    dsn = given.pop("dsn", None)
-    params = oracledb.ConnectParams(**given)
-    if dsn is not None:
-        params.parse_connect_string(dsn)
+    params = _parsed(config)
     found = (socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) for host in _listed(params.host))
     addresses = max(1, sum(map(len, found)))
     retries, delay = (int(max(_listed(one))) for one in (params.retry_count, params.retry_delay))

@@ -31,12 +31,13 @@ from statekeeper.engines.spark.jobs import cancel, submit
 from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
 from statekeeper.engines.spark.loads import Item, Load, seal
 from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.network_check import NO_ROUTE_HINT
 from statekeeper.engines.spark.packing import PackedSeat, Packing, share
 from statekeeper.engines.spark.partition import Cargo
 from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
 from statekeeper.engines.spark.session import HeldSession, first_line, is_session_lost
 from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
-from statekeeper.errors import InternalError, Interrupted, StatekeeperError, StorageError, WorkerDied
+from statekeeper.errors import ConfigError, InternalError, Interrupted, StatekeeperError, StorageError, WorkerDied
 from statekeeper.logs import Redactor
 from statekeeper.store.owner import this_process
 from statekeeper.waiting import WaitKind
@@ -192,7 +193,9 @@ class SparkEngine:
         self._heartbeat.start()
         self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_mailboxes, folder, self._settings.silence))
         self._held = await asyncio.to_thread(self._open_session)
-        cluster = await asyncio.to_thread(inspect, self._held, folder, parallelism=self._settings.parallelism)
+        cluster = await asyncio.to_thread(
+            inspect, self._held, folder, parallelism=self._settings.parallelism, sources=self._settings.sources
+        )
         self._held.limit_patience(self._settings.silence.total_seconds())
         self._ledger.queue.workers = cluster.parallelism
         _LOG.info("Spark (%s): %d seats", cluster.held.flavour, cluster.parallelism)
@@ -274,10 +277,17 @@ class SparkEngine:
             if self._lost is not None:
                 self._ledger.settle_all(self._ledger.waiting.values(), self._lost)
             elif not self._is_closed:
+                self._refuse_unreachable(cluster)
                 idle = self._ledger.idle_seats
                 given = await self._share_out(cluster, idle)
                 await self._dismiss([seat for seat in idle if seat.number not in given])
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    def _refuse_unreachable(self, cluster: Cluster) -> None:
+        """Settle what waits to read a source that executors cannot connect to."""
+        for name, why in cluster.unreachable.items():
+            of_source = [posted for posted in self._ledger.waiting.values() if posted.source == name]
+            self._ledger.settle_all(of_source, ConfigError(self._without_secrets(why), hint=NO_ROUTE_HINT))
 
     async def _look(self) -> None:
         ledger = self._ledger

@@ -1,13 +1,14 @@
 """Before any work: can executors do it? Asked of as many Python workers as will work, which then are warm.
 
-Decides what is wrong and what to do about it. It ships the package where executors lack it, and nothing else.
+Decides what is wrong and what to do about it. It ships the package where executors lack it, and nothing else. What
+they lack ends all work; a source that they cannot connect to, only what reads that source.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,11 @@ from pydantic import BaseModel, ConfigDict
 
 from statekeeper import __version__
 from statekeeper.engines.spark.jobs import Function, run_job
+from statekeeper.engines.spark.network_check import NetworkCheck
 from statekeeper.engines.spark.session import HeldSession, first_line
 from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
+from statekeeper.work import JobSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +36,8 @@ _MOST_ASKED = 64
 class Answer(BaseModel):
     """What a Python worker says of itself: versions by module (None: it cannot be imported), and what it sees.
 
-    `word` is what it read in the mailbox, `refusal` why it could not read or write there.
+    `word` is what it read in the mailbox, `refusal` why it could not read or write there; `unconnected` is, for each
+    address of each source, why it could not connect to it.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -43,31 +47,38 @@ class Answer(BaseModel):
     modules: dict[str, str | None]
     word: str | None
     refusal: str | None
+    unconnected: dict[str, list[str | None]]
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """Executors that have passed: how many tasks there are at once, and whether Spark doubles slow ones."""
+    """Executors that have passed: how many tasks there are at once, and whether Spark doubles slow ones.
+
+    `unreachable` says, by the source's name, which executors cannot connect to it, and why.
+    """
 
     held: HeldSession
     parallelism: int
     is_speculating: bool
+    unreachable: Mapping[str, str]
 
 
-def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None) -> Cluster:
+def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None, sources: Mapping[str, JobSource]) -> Cluster:
     """Ask executors, ship the package if that is all they lack, and ask again.
 
     Raises:
         ConfigError: they cannot do the work, and why.
     """
     seats = parallelism or held.parallelism
-    answers = _ask(held, mailbox, seats)
+    network = NetworkCheck.of(sources)
+    answers = _ask(held, mailbox, seats, network)
     if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
-        send_package(held.spark)
+        send_package(held)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
-        answers = _ask(held, mailbox, seats)
+        answers = _ask(held, mailbox, seats, network)
     _judge(answers, mailbox)
-    return Cluster(held, seats, held.is_speculating)
+    unreachable = network.unreachable((answer.host, answer.unconnected) for answer in answers)
+    return Cluster(held, seats, held.is_speculating, unreachable)
 
 
 def preflight_tag(mailbox: Path) -> str:
@@ -75,11 +86,12 @@ def preflight_tag(mailbox: Path) -> str:
     return f"preflight-{mailbox.name.rpartition('-')[2]}"
 
 
-def _ask(held: HeldSession, mailbox: Path, seats: int) -> tuple[Answer, ...]:
+def _ask(held: HeldSession, mailbox: Path, seats: int, network: NetworkCheck) -> tuple[Answer, ...]:
     word = uuid4().hex
     (mailbox / _WORD).write_text(word)
+    question = _question(str(mailbox), network)
     try:
-        lines = run_job(held, _question(str(mailbox)), partitions=min(seats, _MOST_ASKED), tag=preflight_tag(mailbox))
+        lines = run_job(held, question, partitions=min(seats, _MOST_ASKED), tag=preflight_tag(mailbox))
     except Exception as error:
         hint = "look at the executors' log"
         if "PYTHON_VERSION_MISMATCH" in str(error):
@@ -121,9 +133,10 @@ def _judge(answers: tuple[Answer, ...], mailbox: Path) -> None:
             )
 
 
-def _question(mailbox: str) -> Function:
+def _question(mailbox: str, network: NetworkCheck) -> Function:
     """The function that asks. It is sent by value, and must work where statekeeper is not installed."""
     modules = ("statekeeper", *_NEEDED)
+    connect = network.connector()
 
     def ask(batches: Any) -> Iterator[pa.RecordBatch]:
         import importlib
@@ -164,6 +177,7 @@ def _question(mailbox: str) -> Function:
                     "modules": found,
                     "word": word,
                     "refusal": refusal,
+                    "unconnected": connect(),
                 }
                 line = local_json.dumps(answer)
                 yield pa.RecordBatch.from_arrays([pa.array([line], pa.string())], ["outcome"])

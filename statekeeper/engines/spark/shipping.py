@@ -7,17 +7,26 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import assert_never
+
+from statekeeper.engines.spark.session import Flavour, HeldSession
 
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
-def send_package(spark: Any) -> None:
+def send_package(held: HeldSession) -> None:
     """Have the Python workers of a session find statekeeper."""
     # Executors fetch it when they first need it, from this very file: it must be there for as long as they come.
     folder = tempfile.mkdtemp(prefix="statekeeper-shipped-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    spark.addArtifacts(str(zip_package(Path(folder))), pyfile=True)
+    package = str(zip_package(Path(folder)))
+    match held.flavour:
+        case Flavour.CLASSIC:
+            held.spark.sparkContext.addPyFile(package)  # addArtifacts raises in a classic session of Spark 3.5
+        case Flavour.CONNECT:
+            held.spark.addArtifacts(package, pyfile=True)
+        case _:
+            assert_never(held.flavour)
 
 
 def zip_package(folder: Path) -> Path:

@@ -32,7 +32,8 @@ def answering(monkeypatch, **changes):
         "statekeeper": __version__
     }
     modules |= changes.pop("modules", {})
-    answer = Answer(host="node-7", python="3.11.7", modules=modules, word="", refusal=None).model_copy(update=changes)
+    answer = Answer(host="node-7", python="3.11.7", modules=modules, word="", refusal=None, unconnected={})
+    answer = answer.model_copy(update=changes)
 
     def run_job(_held, question, *, partitions, tag):
         word = changes.get("word", (question.__closure__ and _word_in(question)))
@@ -49,7 +50,7 @@ def _word_in(question):
 
 def test_every_seat_is_asked_and_nothing_is_left_but_the_word(mailbox):
     spark = ThreadSpark(slots=3)
-    cluster = inspect(held(spark), mailbox, parallelism=None)
+    cluster = inspect(held(spark), mailbox, parallelism=None, sources={})
     assert (cluster.parallelism, cluster.is_speculating) == (3, False)
     assert [partitions for _, partitions in spark.jobs] == [3]
     assert sorted(path.name for path in mailbox.iterdir()) == ["owner.json", "pulse", "word"]
@@ -57,7 +58,7 @@ def test_every_seat_is_asked_and_nothing_is_left_but_the_word(mailbox):
 
 def test_speculation_is_known(mailbox):
     spark = ThreadSpark(conf={"spark.speculation": "true"})
-    assert inspect(held(spark), mailbox, parallelism=5).is_speculating
+    assert inspect(held(spark), mailbox, parallelism=5, sources={}).is_speculating
 
 
 def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
@@ -65,7 +66,7 @@ def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"node-7 do not see the folder.*there is another folder of that name"
     ) as caught:
-        inspect(held(), mailbox, parallelism=1)
+        inspect(held(), mailbox, parallelism=1, sources={})
     assert "base_path" in caught.value.hint
 
 
@@ -80,7 +81,7 @@ def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
 def test_what_executors_lack_is_told(mailbox, monkeypatch, changes, told):
     answering(monkeypatch, **changes)
     with pytest.raises(ConfigError, match=told) as caught:
-        inspect(held(), mailbox, parallelism=1)
+        inspect(held(), mailbox, parallelism=1, sources={})
     assert caught.value.hint
 
 
@@ -89,5 +90,5 @@ def test_a_first_job_that_fails_is_told_with_its_cause(mailbox):
         fails=RuntimeError("[PYTHON_VERSION_MISMATCH] Python in worker has different version"), spares=0
     )
     with pytest.raises(ConfigError, match="could not run a first job: RuntimeError") as caught:
-        inspect(held(spark), mailbox, parallelism=1)
+        inspect(held(spark), mailbox, parallelism=1, sources={})
     assert "PYSPARK_PYTHON" in caught.value.hint
