@@ -1,18 +1,42 @@
-"""Executors on which statekeeper is not installed."""
+"""Executors on which statekeeper is not installed, and that cannot connect to a source."""
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 import subprocess
 import sys
 import sysconfig
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from statekeeper.engines.spark.shipping import zip_package
-from tests.spark.modes import CLUSTER
+from tests.spark.modes import CLUSTER, mode_named
+from tests.spark.world import LIMIT
 
 pytestmark = pytest.mark.spark
+
+INSPECT = """\
+import json, logging, sys
+from pathlib import Path
+from statekeeper.config.sources import OracleSource
+from statekeeper.config.spark import SparkConfig
+from statekeeper.engines.spark.preflight import inspect
+from statekeeper.engines.spark.session import hold_session
+from statekeeper.work import JobSource
+
+logging.basicConfig(level=logging.INFO)
+section, ports, mailbox = json.loads(sys.argv[1])
+login = {"type": "oracle", "host": "127.0.0.1", "service": "S", "user": "u", "password": "p"}
+sources = {name: JobSource(name, OracleSource(**login, port=port)) for name, port in ports.items()}
+held = hold_session(SparkConfig(**section))
+cluster = inspect(held, Path(mailbox), parallelism=2, sources=sources)
+print(json.dumps([held.flavour, dict(cluster.unreachable)]))
+held.stop()
+"""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +66,26 @@ def test_the_package_is_sent_where_it_is_missing(world, reference, bare, monkeyp
     assert world.run("run", "shipped.yml") == 0, world.said
     assert "it was sent there" in world.said
     world.assert_same("shipped", reference)
+
+
+@pytest.mark.parametrize(("name", "flavour"), [("local-cluster", "classic"), ("connect", "connect")])
+def test_executors_are_sent_the_package_and_say_which_source_they_cannot_connect_to(
+    name, flavour, world, bare, monkeypatch, tmp_path
+):
+    environment = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "localhost", "PYSPARK_PYTHON": str(bare)}
+    monkeypatch.setattr("tests.spark.modes.ENVIRONMENT", environment)
+    with closing(socket.socket()) as bound, mode_named(name, world.folder, {"PYTHONPATH": ""}) as mode:
+        bound.bind(("127.0.0.1", 0))  # nobody listens at it
+        ports = {"near": world.server.port, "far": bound.getsockname()[1]}
+        done = subprocess.run(
+            [sys.executable, "-c", INSPECT, json.dumps([mode.section, ports, str(tmp_path)])],
+            env=os.environ | environment, check=True, capture_output=True, text=True, timeout=LIMIT,
+        )  # fmt: skip
+    found, unreachable = json.loads(done.stdout.splitlines()[-1])
+    assert found == flavour
+    assert "it was sent there" in done.stderr
+    assert set(unreachable) == {"far"}
+    assert f"cannot connect to the source far (127.0.0.1:{ports['far']}: " in unreachable["far"]
 
 
 def test_the_zip_can_be_imported_from(tmp_path, bare):
