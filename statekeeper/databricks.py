@@ -11,12 +11,12 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from statekeeper.config.databricks_paths import VOLUMES, file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.databricks_runtime import Compute, Runtime
+from statekeeper.config.databricks_secrets import SecretScopes
 from statekeeper.config.extraction import EngineKind, Pipeline
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
@@ -165,37 +165,26 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         super().__init__(fit, identity, reporter=reporter, spark=spark)
 
     @classmethod
-    def from_config(  # noqa: PLR0913 - a run has that many choices, all by keyword
+    def from_config(  # noqa: PLR0913 - of a pipeline, with what is said on Databricks, all by keyword
         cls,
         path: str | Path,
         *,
         environ: Mapping[str, str] | None = None,
-        tables_path: str | Path | None = None,
-        root: str | Path | None = None,
-        date: date | str | None = None,
-        run_id: str | None = None,
-        engine: EngineKind | str | None = None,
-        workers: int | None = None,
+        dbutils: object | None = None,
         reporter: Reporter | None = None,
         spark: object | None = None,
         unity_catalog_volume: str | None = None,
         use_existing_spark: bool = True,
+        **choices: Any,
     ) -> Self:
-        """The extractor of a configuration file, as `StatefulDataExtractor.from_config`, on Databricks.
+        """The extractor of a configuration file on Databricks; see `StatefulDataExtractor.from_config` for `choices`.
+
+        Secrets are read by `dbutils`, the notebook's; without it, it is looked for.
 
         Raises:
             ConfigError: the file cannot be used. UsageError: the output cannot lie where it says.
         """
-        plain = StatefulDataExtractor.from_config(
-            path,
-            environ=environ,
-            tables_path=tables_path,
-            root=root,
-            date=date,
-            run_id=run_id,
-            engine=engine,
-            workers=workers,
-        )
+        plain = StatefulDataExtractor.from_config(path, environ=environ, secrets=SecretScopes(dbutils), **choices)
         return cls(
             plain.pipeline,
             plain.identity,

@@ -1,6 +1,6 @@
 """What a Databricks job or notebook calls: a run of a configuration, from the job's parameters.
 
-A wheel task calls `main`, whose parameters are `--name=value` arguments; a notebook calls `run_notebook`, whose
+A wheel task calls `main`, whose parameters are the arguments of a command; a notebook calls `run_notebook`, whose
 parameters are widgets. Both raise where a table is not complete, so that the task fails and its retries begin, which go
 on from there; neither ends the interpreter, unless a signal asks for it.
 """
@@ -8,18 +8,22 @@ on from there; neither ends the interpreter, unless a signal asks for it.
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import chdir, nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from datetime import date
 from typing import Any, Self
 
+from statekeeper.config.dates import RELATIVE_DAYS, day_of
 from statekeeper.databricks import StatefulDatabricksDataExtractor
 from statekeeper.errors import StatekeeperError, UsageError
 from statekeeper.logs import LogFormat, Redactor, set_up_logging
 from statekeeper.report import RunReport
 
+_LOG = logging.getLogger("statekeeper.databricks")
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0", ""})
 
 
@@ -41,7 +45,9 @@ class JobParameters:
     """The parameters of a job, all text; what is empty is as if it were left out.
 
     `config` is the configuration's path. `folder` is where relative paths begin: of `config`, of the models that it
-    names, of `tables_file`. `table` is one name or several, separated by commas.
+    names, of `tables_file`. `table` is one name or several, separated by commas. `today` is the day that `today` and
+    `yesterday` count from, in `date` and in the configuration. Both days may be timestamps, as Databricks gives them.
+    `unknown` are the names of those that are not ours, which are ignored: a job hands its parameters to every task.
     """
 
     config: str
@@ -49,50 +55,57 @@ class JobParameters:
     tables_file: str = ""
     table: str = ""
     date: str = ""
+    today: str = ""
     run_id: str = ""
     force_reprocess: str = ""
     unity_catalog_volume: str = ""
     engine: str = ""
     workers: str = ""
+    unknown: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Self:
         """The parameters by their names.
 
         Raises:
-            UsageError: one is unknown, `config` is missing, or a value cannot be used.
+            UsageError: `config` is missing, or a value cannot be used.
         """
-        known = {field.name for field in fields(cls)}
-        for name in given:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(sorted(known))}"
-                raise UsageError(f"there is no parameter {name!r}", hint=hint)
-        if not given.get("config"):
+        ours = {name: value.strip() for name, value in given.items() if name in _NAMES}
+        if not ours.get("config"):
             raise UsageError("the parameter config is missing", hint="give the path of a configuration file")
-        parameters = cls(**{name: value.strip() for name, value in given.items()})
+        parameters = cls(**ours, unknown=tuple(name for name in given if name not in _NAMES))
         if parameters.force_reprocess.lower() not in _TRUE | _FALSE:
             raise UsageError(f"expected force_reprocess as true or false; found {parameters.force_reprocess!r}")
         if parameters.workers and not (parameters.workers.isdecimal() and int(parameters.workers)):
             raise UsageError(f"expected workers as a whole number of at least 1; found {parameters.workers!r}")
         if parameters.engine not in {"", "local", "spark"}:
             raise UsageError(f"expected engine as local or spark; found {parameters.engine!r}")
-        return parameters
+        day = parameters.date if parameters.date in RELATIVE_DAYS else _day(parameters.date, "date")
+        return replace(parameters, date=day, today=_day(parameters.today, "today"))
 
     @classmethod
     def from_arguments(cls, arguments: Sequence[str]) -> Self:
-        """The parameters of a wheel task: `--name=value` or `--name value`, hyphens for underscores allowed.
+        """The parameters of a wheel task, as it is started by `parameters` or by `named_parameters`.
+
+        They are `--name value` or `--name=value`, hyphens for underscores allowed; one without a name is `config`.
 
         Raises:
-            UsageError: an argument is of neither form, or as `of`.
+            UsageError: an argument is of no such form, or as `of`.
         """
         given: dict[str, str] = {}
         rest = iter(arguments)
         for argument in rest:
             name, equals, value = argument.removeprefix("--").partition("=")
+            if not argument.startswith("--") and "config" not in given:
+                given["config"] = argument
+                continue
             if not argument.startswith("--") or not name:
-                raise UsageError(f"expected --name=value; found {argument!r}")
-            given[name.replace("-", "_")] = value if equals else next(rest, "")
+                raise UsageError(f"expected --name value or --name=value; found {argument!r}")
+            if not equals:
+                value = next(rest, "--")
+                if value.startswith("--"):
+                    raise UsageError(f"expected a value after {argument}", hint=f"an empty one is {argument}=")
+            given[name.replace("-", "_")] = value
         return cls.of(given)
 
     @classmethod
@@ -103,7 +116,17 @@ class JobParameters:
             UsageError: as `of`.
         """
         widgets = dbutils.widgets.getAll()
-        return cls.of({field.name: str(widgets[field.name]) for field in fields(cls) if field.name in widgets})
+        return cls.of({name: str(widgets[name]) for name in _NAMES if name in widgets})
+
+    def warnings(self) -> Iterator[str]:
+        """What is ignored, a sentence each."""
+        for name in self.unknown:
+            near = difflib.get_close_matches(name, _NAMES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(_NAMES)}"
+            yield f"there is no parameter {name!r}, and it is ignored: {hint}"
+
+
+_NAMES = tuple(field.name for field in fields(JobParameters) if field.name != "unknown")
 
 
 def main() -> None:
@@ -118,17 +141,21 @@ def run_notebook(dbutils: Any, *, spark: object | None = None) -> None:
     Raises:
         RunIncomplete, and what `run_job` raises.
     """
-    report = run_job(JobParameters.from_widgets(dbutils), spark=spark)
+    report = run_job(JobParameters.from_widgets(dbutils), spark=spark, dbutils=dbutils)
     dbutils.notebook.exit(report.model_dump_json())
 
 
-def run_job(parameters: JobParameters, *, spark: object | None = None) -> RunReport:
+def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: object | None = None) -> RunReport:
     """Run a configuration; the report of a run whose tables are all complete. Its log goes to standard error.
+
+    `spark` and `dbutils` are those of a notebook; without them they are looked for.
 
     Raises:
         RunIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
     """
     log = set_up_logging(sys.stderr, log_format=LogFormat.HUMAN, redactor=Redactor())
+    for warning in parameters.warnings():
+        _LOG.warning(warning)
     with chdir(parameters.folder) if parameters.folder else nullcontext():
         extractor = StatefulDatabricksDataExtractor.from_config(
             parameters.config,
@@ -136,16 +163,46 @@ def run_job(parameters: JobParameters, *, spark: object | None = None) -> RunRep
             tables_path=parameters.tables_file or None,
             root="." if parameters.folder else None,
             date=parameters.date or None,
+            today=date.fromisoformat(parameters.today) if parameters.today else None,
             run_id=parameters.run_id or None,
             engine=parameters.engine or None,
             workers=int(parameters.workers) if parameters.workers else None,
             spark=spark,
+            dbutils=dbutils,
             unity_catalog_volume=parameters.unity_catalog_volume or None,
         )
         log.redactor.add(extractor.pipeline.secrets)
         log.run = extractor.identity.run_id
+        _warn_of_the_clock(parameters, extractor)
         names = [name.strip() for name in parameters.table.split(",") if name.strip()]
         report = extractor.run(tables=names, force_reprocess=parameters.force_reprocess.lower() in _TRUE)
     if report.exit_code:
         raise RunIncomplete(report)
     return report
+
+
+def _warn_of_the_clock(parameters: JobParameters, extractor: StatefulDatabricksDataExtractor) -> None:
+    day = parameters.date or extractor.pipeline.extraction_date
+    if day in RELATIVE_DAYS and not parameters.today:
+        _LOG.warning(
+            "%s counts from the present: if the job is repaired after midnight (UTC), it extracts another day. "
+            "Give the parameter today as {{job.trigger.time.iso_date}}",
+            day,
+        )
+
+
+def _day(text: str, name: str) -> str:
+    """A day that Databricks gives, as YYYY-MM-DD; empty if there is none.
+
+    Raises:
+        UsageError: the text is no day.
+    """
+    if not text:
+        return ""
+    try:
+        return day_of(text).isoformat()
+    except ValueError as error:
+        hint = "Databricks passes on a reference that it does not know as it is written" if "{{" in text else None
+        raise UsageError(
+            f"expected {name} as a day such as 2026-01-31, or a timestamp; found {text!r}", hint=hint
+        ) from error

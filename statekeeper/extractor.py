@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from statekeeper.config.extraction import EngineKind, ExtractionConfig, Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.config.references import Secrets
 from statekeeper.config.root import expanded
 from statekeeper.config.selection import select_tables
 from statekeeper.errors import Interrupted, UsageError
@@ -192,7 +193,9 @@ class StatefulDataExtractor(DataExtractor):
         environ: Mapping[str, str] | None = None,
         tables_path: str | Path | None = None,
         root: str | Path | None = None,
+        secrets: Secrets | None = None,
         date: date | str | None = None,
+        today: date | None = None,
         run_id: str | None = None,
         engine: EngineKind | str | None = None,
         workers: int | None = None,
@@ -201,8 +204,11 @@ class StatefulDataExtractor(DataExtractor):
     ) -> Self:
         """The extractor of a configuration file, for the run at `date` (default: the configuration's own).
 
+        `today` is the day that the words `today` and `yesterday` count from (default: the current one in UTC).
         `engine` and `workers` stand for those of `execution:`; `spark` is a Spark session for `engine: spark`. `root`
         is the folder that relative paths of the configuration start at, where it does not say that itself.
+        `secrets(scope, key)` reads what `${databricks:scope/key}` stands for (default: the notebook's `dbutils`, else
+        databricks-sdk).
 
         Raises:
             ConfigError: the file cannot be used; every problem is named with its place.
@@ -212,12 +218,14 @@ class StatefulDataExtractor(DataExtractor):
             environ=os.environ if environ is None else environ,
             tables_path=Path(tables_path) if tables_path else None,
             root=Path(root) if root else None,
+            secrets=secrets,
         )
         return cls.of_pipeline(
             pipeline,
             path,
             tables_path=tables_path,
             date=date,
+            today=today,
             run_id=run_id,
             engine=engine,
             workers=workers,
@@ -233,6 +241,7 @@ class StatefulDataExtractor(DataExtractor):
         *,
         tables_path: str | Path | None = None,
         date: date | str | None = None,
+        today: date | None = None,
         run_id: str | None = None,
         engine: EngineKind | str | None = None,
         workers: int | None = None,
@@ -247,6 +256,7 @@ class StatefulDataExtractor(DataExtractor):
         identity = _identity(
             pipeline,
             day=str(date) if date else pipeline.extraction_date,
+            today=today,
             run_id=run_id,
             config_path=str(Path(expanded(str(path))).absolute()),
             tables_path=str(Path(expanded(str(tables_path))).absolute()) if tables_path else None,
@@ -441,10 +451,11 @@ def _identity(
     *,
     day: str,
     run_id: str | None,
+    today: date | None = None,
     config_path: str | None = None,
     tables_path: str | None = None,
 ) -> RunIdentity:
-    today = datetime.now(UTC).date()
+    today = today or datetime.now(UTC).date()
     try:
         extraction_date = resolve_date(day, today=today)
     except ValueError as error:

@@ -1,23 +1,27 @@
 """Values from Databricks secret scopes, for `${databricks:scope/key}` in a configuration.
 
-They are read where the configuration is read, which is the driver; the client finds its own credentials (in a notebook
-or job those of who runs it, elsewhere DATABRICKS_HOST and so on).
+They are read where the configuration is read, which is the driver: by the `dbutils` of the notebook or job, where there
+is one; else by databricks-sdk, which finds its own credentials (DATABRICKS_HOST and so on).
 """
 
 from __future__ import annotations
 
+import sys
+from importlib.metadata import version
 from typing import Any
 
 from statekeeper.errors import UsageError
 
 _INSTALL = "install it beside statekeeper: pip install 'statekeeper[databricks]'"
+_NO_CONTEXT = "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT"
+"""What databricks-sdk before 0.117 raises on standard access mode: it asks Spark Connect for a SparkContext."""
 
 
 class SecretScopes:
-    """Reads each secret once; the client is made when the first one is asked for."""
+    """Reads each secret once, by the `dbutils` that is given, or the one that is found at the first secret."""
 
-    def __init__(self) -> None:
-        self._client: Any = None
+    def __init__(self, dbutils: Any = None) -> None:
+        self._dbutils = dbutils
         self._known: dict[tuple[str, str], str] = {}
 
     def __call__(self, scope: str, key: str) -> str:
@@ -32,16 +36,45 @@ class SecretScopes:
 
     def _read(self, scope: str, key: str) -> str:
         try:
-            from databricks.sdk import WorkspaceClient
-        except ImportError as error:
-            raise UsageError("databricks-sdk, which reads secrets, is not installed", hint=_INSTALL) from error
-        try:
-            if self._client is None:
-                self._client = WorkspaceClient()
-            return str(self._client.dbutils.secrets.get(scope, key))
-        except Exception as error:  # the SDK's own, of requests, ValueError for missing credentials
-            reason = str(error).strip().splitlines()
-            raise UsageError(
-                f"Databricks did not give the secret: {reason[0] if reason else type(error).__name__}",
-                hint=f"`databricks secrets list-secrets {scope}` shows its keys; who runs this needs READ on the scope",
-            ) from error
+            if self._dbutils is None:
+                self._dbutils = _notebook_dbutils() or _sdk_dbutils()
+            return str(self._dbutils.secrets.get(scope, key))
+        except UsageError:
+            raise
+        except Exception as error:  # py4j's and pyspark's; the SDK's own, of requests, ValueError without credentials
+            text = f"Databricks did not give the secret: {_reason(error)}"
+            raise UsageError(text, hint=_hint(error, scope)) from error
+
+
+def _notebook_dbutils() -> Any:
+    """The `dbutils` that Databricks puts into a notebook's namespace; None where there is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    namespaces = ([shell.user_ns] if shell else []) + [vars(sys.modules["__main__"])]
+    found = (namespace.get("dbutils") for namespace in namespaces)
+    return next((dbutils for dbutils in found if hasattr(dbutils, "secrets")), None)
+
+
+def _sdk_dbutils() -> Any:
+    try:
+        from databricks.sdk import WorkspaceClient
+    except ImportError as error:
+        raise UsageError("databricks-sdk, which reads secrets, is not installed", hint=_INSTALL) from error
+    return WorkspaceClient().dbutils
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in a line. An error of Java says it in its second one, after a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    of_java = [line.removeprefix(": ") for line in lines[1:2] if line.startswith(": ")]
+    return next(iter(of_java + lines), type(error).__name__)
+
+
+def _hint(error: Exception, scope: str) -> str:
+    if _NO_CONTEXT in str(error):
+        return (
+            f"databricks-sdk {version('databricks-sdk')} reads no secrets on standard access mode: in a notebook "
+            "`%pip install 'databricks-sdk>=0.117'` and then `dbutils.library.restartPython()`, in a job the library "
+            "databricks-sdk>=0.117; or pass on the notebook's own dbutils, as run_notebook(dbutils) does"
+        )
+    return f"`databricks secrets list-secrets {scope}` shows its keys; who runs this needs READ on the scope"

@@ -12,6 +12,8 @@ from statekeeper.config.section import refusal
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AGO = {"today": 0, "yesterday": 1}
+RELATIVE_DAYS = frozenset(_AGO)
+"""The words that stand for another day tomorrow."""
 
 
 def resolve_date(text: str, *, today: date) -> date:
@@ -25,6 +27,15 @@ def resolve_date(text: str, *, today: date) -> date:
     if not _DAY.fullmatch(text):
         raise ValueError("expected today, yesterday or a day such as 2026-01-31")
     return date.fromisoformat(text)
+
+
+def day_of(text: str) -> date:
+    """The day that a scheduler's text names: a day, or a timestamp of ISO 8601, whose day in UTC it is.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    return date.fromisoformat(text) if _DAY.fullmatch(text) else read_moment(text).astimezone(UTC).date()
 
 
 def read_moment(text: str) -> datetime:

@@ -42,16 +42,18 @@ def load_pipeline(
     tables_path: Path | None = None,
     root: Path | None = None,
     unset: Unset = Unset.REFUSE,
+    secrets: Secrets | None = None,
 ) -> Pipeline:
     """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
 
-    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found. With
-    `Unset.LEAVE` no secret is asked for, and the pipeline is not to be run: its sources may lack what is not set.
+    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found. `secrets`
+    reads those of Databricks; without it, `SecretScopes` does. With `Unset.LEAVE` no secret is asked for, and the
+    pipeline is not to be run: its sources may lack what is not set.
 
     Raises:
         ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
     """
-    secrets = SecretScopes() if unset is Unset.REFUSE else None
+    secrets = (secrets or SecretScopes()) if unset is Unset.REFUSE else None
     path = Path(expanded(str(path)))
     config = _read(path, environ, secrets)
     if not isinstance(config.document.data, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import types
 
 import duckdb
 import pytest
@@ -63,13 +64,49 @@ def test_widgets_that_are_not_ours_are_left_alone():
     assert found == JobParameters(config="a.yml", date="2026-01-06")
 
 
+def test_an_argument_without_a_name_is_the_configuration():
+    found = JobParameters.from_arguments(["a.yml", "--date", "2026-01-06", "--table", ""])
+    assert found == JobParameters(config="a.yml", date="2026-01-06")
+
+
+def test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named():
+    found = JobParameters.from_arguments(["--config=a.yml", "--tabel=orders", "--colour=red"])
+    assert found == JobParameters(config="a.yml", unknown=("tabel", "colour"))
+    of_a_typo, of_another = found.warnings()
+    assert of_a_typo == "there is no parameter 'tabel', and it is ignored: did you mean table?"
+    assert of_another.startswith("there is no parameter 'colour', and it is ignored: the parameters are config, folder")
+
+
+@pytest.mark.parametrize(
+    ("given", "day"),
+    [
+        ("2026-01-06", "2026-01-06"),
+        ("2026-01-06T23:30:00", "2026-01-06"),
+        ("2026-01-06T23:30:00.123Z", "2026-01-06"),
+        ("2026-01-06T23:30:00-02:00", "2026-01-07"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_a_date_is_a_day_or_the_utc_day_of_a_timestamp(given, day):
+    assert JobParameters.of({"config": "a.yml", "date": given}).date == day
+
+
+def test_a_reference_that_databricks_did_not_know_is_told_as_such():
+    with pytest.raises(UsageError, match=r"expected date as a day .*found '\{\{job.triger.time\}\}'") as caught:
+        JobParameters.of({"config": "a.yml", "date": "{{job.triger.time}}"})
+    assert "a reference that it does not know" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
         ([], "config is missing"),
         (["--config="], "config is missing"),
-        (["shop.yml"], "expected --name=value"),
-        (["--config=a", "--tabel=b"], "there is no parameter 'tabel'"),
+        (["shop.yml", "2026-01-06"], "expected --name value or --name=value; found '2026-01-06'"),
+        (["shop.yml", "--table", "--date=2026-01-06"], "expected a value after --table"),
+        (["shop.yml", "--date"], "expected a value after --date"),
+        (["shop.yml", "--today=yesterday"], "expected today as a day"),
         (["--config=a", "--force-reprocess=maybe"], "true or false"),
         (["--config=a", "--workers=0"], "at least 1"),
         (["--config=a", "--engine=dask"], "local or spark"),
@@ -89,6 +126,18 @@ def test_a_job_runs_skips_and_is_forced(shop):
     one = JobParameters(config="shop.yml", folder=str(shop), table="orders", date="2026-01-07", run_id="again")
     report = run_job(one)
     assert (report.run_id, report.extraction_date, len(report.tables)) == ("again", "2026-01-07", 1)
+
+
+def test_a_job_that_is_repaired_after_midnight_extracts_the_day_that_it_was_triggered_for(shop, capsys):
+    (shop / "shop.yml").write_text(CONFIG.replace("2026-01-06", "yesterday"))
+    given = {"config": "shop.yml", "folder": str(shop), "date": ""}
+    report = run_job(JobParameters.of(given | {"today": "2026-01-07T23:59:00"}))
+    assert (report.run_id, report.extraction_date) == ("shop-20260106", "2026-01-06")
+    assert "counts from the present" not in capsys.readouterr().err
+    report = run_job(JobParameters.of(given | {"date": "today", "today": "2026-01-08"}))
+    assert report.extraction_date == "2026-01-08"
+    run_job(JobParameters.of(given))
+    assert "yesterday counts from the present: if the job is repaired after midnight" in capsys.readouterr().err
 
 
 def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
@@ -111,17 +160,29 @@ def test_a_notebook_ends_with_the_report(shop):
     assert [table.outcome for table in report.tables] == ["completed", "completed"]
 
 
+def test_a_notebook_reads_secrets_by_its_own_dbutils(shop, monkeypatch):
+    asked = []
+    dbutils = _Dbutils(config="shop.yml", folder=str(shop))
+    dbutils.secrets = types.SimpleNamespace(get=lambda *name: asked.append(name) or "shop.duckdb")
+    (shop / "shop.yml").write_text(CONFIG.replace("path: shop.duckdb", "path: '${databricks:shop/path}'"))
+    with pytest.raises(_Dbutils.Ended):
+        run_notebook(dbutils)
+    assert asked == [("shop", "path")]
+
+
 def test_a_notebook_whose_configuration_is_wrong_fails(shop):
     with pytest.raises(ConfigError):
         run_notebook(_Dbutils(config="other.yml", folder=str(shop)))
 
 
 def test_the_entry_point_prints_the_report_and_ends_nothing(shop, capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["job", "--config=shop.yml", f"--folder={shop}", "--table=orders"])
+    arguments = ["shop.yml", f"--folder={shop}", "--table", "orders", "--colour=red"]
+    monkeypatch.setattr("sys.argv", ["job", *arguments])
     databricks_job.main()
     out, err = capsys.readouterr()
     assert json.loads(out)["tables"][0]["outcome"] == "completed"
     assert "shop-20260106" in err
+    assert "there is no parameter 'colour', and it is ignored" in err
 
 
 def _without_exit_code(text):

@@ -6,12 +6,16 @@ import base64
 import json
 import sys
 import threading
+import types
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pyspark.errors import PySparkRuntimeError
 
 from statekeeper.config.base_path import base_path_of
+from statekeeper.config.databricks_secrets import SecretScopes
 from statekeeper.config.loader import load_pipeline
 from statekeeper.errors import ConfigError
 from statekeeper.logs import secret_values
@@ -130,6 +134,90 @@ def test_without_the_package_the_message_says_how_to_get_it(config, monkeypatch)
     with pytest.raises(ConfigError, match="databricks-sdk, which reads secrets, is not installed") as caught:
         load_pipeline(config, environ={})
     assert "statekeeper[databricks]" in str(caught.value) + str(caught.value.hint)
+
+
+class _Dbutils:
+    """What a notebook has: its own way to secrets."""
+
+    def __init__(self, values=_SECRETS, error=None):
+        self.secrets = self
+        self._values, self._error = values, error
+
+    def get(self, scope, key):
+        if self._error is not None:
+            raise self._error
+        return self._values[scope, key]
+
+
+class TestNotebook:
+    """The notebook's `dbutils` is asked, whichever databricks-sdk there is."""
+
+    @pytest.fixture(autouse=True)
+    def _no_sdk(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "databricks.sdk", None)
+
+    def test_secrets_are_read_by_the_dbutils_that_is_passed_on(self, config):
+        pipeline = load_pipeline(config, environ={}, secrets=SecretScopes(_Dbutils()))
+        assert pipeline.sources["erp"].password.get_secret_value() == PASSWORD
+
+    def test_secrets_are_read_by_the_dbutils_of_the_main_module(self, config, monkeypatch):
+        monkeypatch.setattr(sys.modules["__main__"], "dbutils", _Dbutils(), raising=False)
+        assert load_pipeline(config, environ={}).sources["erp"].host == "db.example.com"
+
+    def test_secrets_are_read_by_the_dbutils_of_ipython(self, config, monkeypatch):
+        shell = types.SimpleNamespace(user_ns={"dbutils": _Dbutils()})
+        monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+        assert load_pipeline(config, environ={}).sources["erp"].host == "db.example.com"
+
+    def test_another_object_of_that_name_is_not_asked(self, config, monkeypatch):
+        monkeypatch.setattr(sys.modules["__main__"], "dbutils", object(), raising=False)
+        with pytest.raises(ConfigError, match="databricks-sdk, which reads secrets, is not installed"):
+            load_pipeline(config, environ={})
+
+    def test_an_error_of_java_is_told_by_its_cause(self, config):
+        error = RuntimeError(
+            "An error occurred while calling o372.get.\n"
+            ": java.lang.IllegalArgumentException: Secret does not exist with scope: erp and key: host\n\tat com.data"
+        )
+        with pytest.raises(ConfigError, match="IllegalArgumentException: Secret does not exist") as caught:
+            load_pipeline(config, environ={}, secrets=SecretScopes(_Dbutils(error=error)))
+        assert "o372" not in str(caught.value)
+        assert "databricks secrets list-secrets erp" in str(caught.value)
+
+
+class TestStandardAccessMode:
+    """Spark is Connect's there, and has no SparkContext, which the namespace of Databricks' runtime wants to make."""
+
+    @pytest.fixture(autouse=True)
+    def _runtime(self, monkeypatch):
+        class UserNamespaceInitializer:
+            @staticmethod
+            def getOrCreate():  # noqa: N802 - as Databricks spells it
+                raise PySparkRuntimeError(errorClass="CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT", messageParameters={})
+
+        runtime = types.SimpleNamespace(UserNamespaceInitializer=UserNamespaceInitializer)
+        monkeypatch.setitem(sys.modules, "dbruntime", runtime)
+        monkeypatch.delitem(sys.modules, "databricks.sdk.runtime", raising=False)
+
+    def test_the_sdk_reads_secrets(self, asked, config):
+        assert load_pipeline(config, environ={}).sources["erp"].password.get_secret_value() == PASSWORD
+        assert sorted(asked) == sorted(_SECRETS)
+
+    def test_an_sdk_that_cannot_is_named_with_what_to_install(self, config):
+        class Older:
+            """The constructor of databricks-sdk 0.116 ends so there."""
+
+            @property
+            def secrets(self):
+                sys.modules["dbruntime"].UserNamespaceInitializer.getOrCreate()
+
+        with pytest.raises(ConfigError, match="CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT") as caught:
+            load_pipeline(config, environ={}, secrets=SecretScopes(Older()))
+        told = str(caught.value)
+        assert f"databricks-sdk {version('databricks-sdk')} reads no secrets on standard access mode" in told
+        assert "%pip install 'databricks-sdk>=0.117'" in told
+        assert "dbutils.library.restartPython()" in told
+        assert "run_notebook(dbutils)" in told
 
 
 @pytest.mark.parametrize("text", ["${databricks:}", "${databricks:scope}", "${databricks:a/b/c}"])
