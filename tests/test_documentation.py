@@ -6,14 +6,15 @@ import json
 import re
 import tomllib
 from dataclasses import fields
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
 import yaml
 
 from statekeeper.cli.app import app
-from statekeeper.config import loader
 from statekeeper.databricks import StatefulDatabricksDataExtractor
 from statekeeper.databricks_job import JobParameters
 from statekeeper.lifecycle import mermaid
@@ -65,25 +66,39 @@ class TestDatabricks:
         assert job["max_concurrent_runs"] == 1
         return job["tasks"][0]["python_wheel_task"]
 
+    def _parameters(self):
+        values = {"job.parameters.date": "", "job.parameters.force_reprocess": "false"}
+        values |= {"job.trigger.time.iso_date": "2026-01-07"}
+        arguments = [
+            re.sub(r"\{\{(.*?)\}\}", lambda found: values[found[1]], argument)
+            for argument in self._task()["parameters"]
+        ]
+        found = JobParameters.from_arguments(arguments)
+        assert found.unknown == ()
+        return found
+
     def test_the_bundle_calls_an_entry_point_of_the_wheel_with_its_parameters(self):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         task = self._task()
         assert task["package_name"] == project["name"]
         assert task["entry_point"] in project["scripts"]
-        assert JobParameters.of(task["named_parameters"] | {"force_reprocess": "false"}).config
+        assert self._parameters().today == "2026-01-07"
 
     def test_every_parameter_of_a_job_is_in_the_table(self):
         table = self.DOCUMENT[self.DOCUMENT.index("| parameter |") : self.DOCUMENT.index("An empty parameter")]
         named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
-        assert named == {field.name for field in fields(JobParameters)}
+        assert named == {field.name for field in fields(JobParameters)} - {"unknown"}
 
-    def test_the_example_is_a_pipeline_on_a_cluster(self, monkeypatch):
-        monkeypatch.setattr(loader, "SecretScopes", lambda: lambda scope, key: f"{scope}-{key}")
+    def test_the_example_is_a_pipeline_on_a_cluster(self):
+        parameters = self._parameters()
         extractor = StatefulDatabricksDataExtractor.from_config(
-            ROOT / self._task()["named_parameters"]["config"],
+            ROOT / parameters.config,
             environ={"DATABRICKS_RUNTIME_VERSION": "16.4"},
-            unity_catalog_volume=self._task()["named_parameters"]["unity_catalog_volume"],
+            dbutils=SimpleNamespace(secrets=SimpleNamespace(get=lambda scope, key: f"{scope}-{key}")),
+            today=date.fromisoformat(parameters.today),
+            unity_catalog_volume=parameters.unity_catalog_volume,
         )
+        assert extractor.identity.run_id == "erp-20260106"
         assert extractor.pipeline.output.base_path == "/Volumes/main/raw/erp/extracts"
         assert extractor.pipeline.execution.engine.value == "spark"
         assert "erp-oracle-password" in extractor.pipeline.secrets

@@ -149,7 +149,7 @@ TYPED = {
         "schemas/models.py: did you mean {}?",
         "sources/duckdb_relation.py: did you mean {}?",
     ],
-    "tests/unit/test_databricks_job.py::test_a_wrong_parameter_is_told_before_anything_is_begun": [
+    "tests/unit/test_databricks_job.py::test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named": [
         "databricks_job.py: did you mean {}?",
     ],
     f"{_HERE}TestColumns::test_declaration_of_a_new_one_is_taken_as_it_is_said": [
@@ -206,7 +206,9 @@ TYPED = {
         "write what stands behind the @: dsn: //HOST:PORT/SERVICE",
         "write dsn: HOST:PORT/SERVICE",
     ],
-    "tests/unit/test_databricks_job.py::test_arguments_name_the_parameters": ["expected --name=value; found {}"],
+    "tests/unit/test_databricks_job.py::test_arguments_name_the_parameters": [
+        "expected --name value or --name=value; found {}",
+    ],
     f"{_ORACLE}test_unseen.py::test_archived_rows_are_read_on_request": ["row_archival: visible of the source"],
     f"{_ORACLE}test_connections.py::test_a_password_that_expires_soon_is_a_warning_of_the_run_once": [
         "ALTER USER {user} IDENTIFIED BY a new one, before",
@@ -262,6 +264,7 @@ SETTINGS = {
         "ora: {type: oracle, dsn: h/s, external_auth: true, thick_mode: true}"
     ),
     "max_sessions: 1 (or none)": _oracle("snapshot: transaction, max_sessions: 1"),
+    "network_check.py: set engine: local, which reads on the driver": _config(more="execution: {engine: local}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(
         tables="[{table_name: t, on_drift: ignore-new}, {table_name: u, on_drift: evolve}]"
@@ -295,6 +298,7 @@ SETTINGS = {
 ELSEWHERE = {
     "databricks_paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
+    "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
     "pip install statekeeper": "installs a package on the executors of a cluster",
     "`lsnrctl ": "a program beside Oracle's listener",
