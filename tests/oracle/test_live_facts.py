@@ -61,13 +61,12 @@ class Asked:
         name = f"SK{secrets.token_hex(4)}"
         if (said := self.answer(f"EXPLAIN PLAN SET STATEMENT_ID = '{name}' FOR {sql}")) != OK:
             return said
-        self.cursor.execute(
-            "SELECT OPERATION || ' ' || OPTIONS || ' ' || PARTITION_START || ' ' || PARTITION_STOP FROM PLAN_TABLE "
-            "WHERE STATEMENT_ID = :name AND OBJECT_NAME IS NOT NULL OR STATEMENT_ID = :name AND OPERATION LIKE 'PART%' "
-            "ORDER BY ID",
+        return self.answer(
+            "SELECT LISTAGG(TRIM(OPERATION || ' ' || OPTIONS || ' ' || PARTITION_START || ' ' || PARTITION_STOP), '; ') "
+            "WITHIN GROUP (ORDER BY ID) FROM PLAN_TABLE WHERE STATEMENT_ID = :name "
+            "AND (OBJECT_NAME IS NOT NULL OR OPERATION LIKE 'PART%')",
             name=name,
         )
-        return "; ".join(" ".join(text.split()) for (text,) in self.cursor)
 
 
 def _after_ddl(asked: Asked, ddl: str) -> str:
@@ -112,18 +111,79 @@ def _rowid_range(asked: Asked) -> str:
     return asked.plan(f"SELECT * FROM {asked.table} WHERE {where}")
 
 
-def _rowid_range_of_partitions(asked: Asked) -> str:
+def _of_table(asked: Asked, definition: str, ask: Callable[[Asked], str]) -> str:
+    """What is asked of another table, which is made for it."""
     name = f"{asked.table}P"
-    said = asked.answer(
-        f"CREATE TABLE {name} (ID NUMBER) PARTITION BY RANGE (ID) "
-        "(PARTITION P1 VALUES LESS THAN (10), PARTITION P2 VALUES LESS THAN (MAXVALUE))"
-    )
+    said = asked.answer(f"CREATE TABLE {name} {definition}")
     if said != OK:
         return f"not asked: {said}"
     try:
-        return _rowid_range(Asked(asked.cursor, name))
+        return ask(Asked(asked.cursor, name))
     finally:
         asked.answer(f"DROP TABLE {name} PURGE")
+
+
+def _older_scn_after_rename(asked: Asked) -> str:
+    asked.settles()
+    scn = asked.scn()
+    said = asked.answer(f"ALTER TABLE {asked.table} RENAME PARTITION P1 TO P3")
+    if said != OK:
+        return f"not asked: {said}"
+    return asked.answer(f"SELECT COUNT(*) FROM {asked.table} PARTITION (P1) AS OF SCN {scn}")
+
+
+def _archived_row(asked: Asked) -> str:
+    """How many rows are seen of one that is archived, before and after sessions are let see such rows."""
+    for sql in ("INSERT INTO {table} (ID) VALUES (1)", "UPDATE {table} SET ORA_ARCHIVE_STATE = '1'"):
+        if (said := asked.answer(sql.format(table=asked.table))) != OK:
+            return f"not asked: {said}"
+    seen = []
+    for who in ("ACTIVE", "ALL"):
+        asked.answer(f"ALTER SESSION SET ROW ARCHIVAL VISIBILITY = {who}")
+        seen.append(asked.answer(f"SELECT COUNT(*) FROM {asked.table}"))
+    asked.answer("ALTER SESSION SET ROW ARCHIVAL VISIBILITY = ACTIVE")
+    return " and ".join(seen)
+
+
+def _hidden_columns(asked: Asked) -> str:
+    return asked.answer(
+        "SELECT COUNT(*) FROM ALL_TAB_COLS WHERE OWNER = USER AND TABLE_NAME = :name AND HIDDEN_COLUMN = 'YES' "
+        "AND (USER_GENERATED = 'YES' OR COLUMN_NAME = 'ORA_ARCHIVE_STATE')",
+        name=asked.table,
+    )
+
+
+def _broken_link(asked: Asked) -> str:
+    """The codes of a link whose login is refused; its user does not exist, so that no account is locked."""
+    link = f"SK{secrets.token_hex(4)}"
+    dsn = asked.cursor.connection.dsn
+    said = asked.answer(f"CREATE DATABASE LINK {link} CONNECT TO SK_NOBODY IDENTIFIED BY \"{link}\" USING '{dsn}'")
+    if said != OK:
+        return f"not asked: {said}"
+    try:
+        asked.cursor.execute(f"SELECT DUMMY FROM DUAL@{link}")
+    except oracledb.Error as error:
+        return ", ".join(re.findall(r"ORA-\d{5}", str(error)))
+    finally:
+        asked.answer(f"DROP DATABASE LINK {link}")
+    return OK
+
+
+def _identity(asked: Asked) -> str:
+    """Whether what tells databases apart can be read; what it is stays untold."""
+    name = asked.answer("SELECT SYS_CONTEXT('USERENV', 'CON_NAME') FROM DUAL")
+    number = asked.answer("SELECT DBID + RESETLOGS_CHANGE# FROM V$DATABASE")
+    return f"CON_NAME {name if name.startswith('ORA-') else OK}, DBID {OK if number.isdecimal() else number}"
+
+
+def _back_and_forth(asked: Asked) -> str:
+    """By how many seconds TIMESTAMP_TO_SCN misses the SCN that a time was told of."""
+    scn = asked.scn()
+    return asked.answer(
+        "SELECT ROUND(86400 * (CAST(SCN_TO_TIMESTAMP(:scn) AS DATE) - "
+        "CAST(SCN_TO_TIMESTAMP(TIMESTAMP_TO_SCN(SCN_TO_TIMESTAMP(:scn))) AS DATE))) FROM DUAL",
+        scn=scn,
+    )
 
 
 def _without_flashback(asked: Asked) -> str:
@@ -158,6 +218,9 @@ def _parallel(asked: Asked) -> str:
 
 _GATHER = "BEGIN DBMS_STATS.GATHER_TABLE_STATS(USER, '{table}'); END;"
 _HASHED = "SELECT COUNT(*) FROM (SELECT ROWNUM AS n FROM {table}) WHERE ORA_HASH(n, 9) = 0"
+_PARTITIONED = "(ID NUMBER(9)) PARTITION BY RANGE (ID) (PARTITION P1 VALUES LESS THAN (10), PARTITION P2 VALUES LESS THAN (MAXVALUE))"
+_BY_INTERVAL = "(ID NUMBER(9)) PARTITION BY RANGE (ID) INTERVAL (10) (PARTITION P1 VALUES LESS THAN (10))"
+_UNSEEN = "(ID NUMBER, UNSEEN NUMBER INVISIBLE) ROW ARCHIVAL"
 _NOT_ASKED = r"|not asked: .*"
 FACTS: dict[str, tuple[Callable[[Asked], str], str]] = {
     "new SCNs after CREATE and INSERT": (Asked.settles, rf"(ORA-01466, )?{OK} after [0-9]\.\d s"),
@@ -177,6 +240,24 @@ FACTS: dict[str, tuple[Callable[[Asked], str], str]] = {
         lambda asked: _older_scn_after(asked, _GATHER.format(table=asked.table)),
         rf"ORA-01466|{OK}{_NOT_ASKED}",
     ),
+    "an older SCN after an interval's new partition": (
+        lambda asked: _of_table(
+            asked, _BY_INTERVAL, lambda made: _older_scn_after(made, f"INSERT INTO {made.table} VALUES (11)")
+        ),
+        rf"{OK}{_NOT_ASKED}",
+    ),
+    "a partition by its name of before": (
+        lambda asked: _of_table(asked, _PARTITIONED, _older_scn_after_rename),
+        rf"ORA-02149|ORA-01466{_NOT_ASKED}",
+    ),
+    "columns that are hidden, of two": (lambda asked: _of_table(asked, _UNSEEN, _hidden_columns), rf"2{_NOT_ASKED}"),
+    "rows that are seen of an archived one": (
+        lambda asked: _of_table(asked, _UNSEEN, _archived_row),
+        rf"0 and 1{_NOT_ASKED}",
+    ),
+    "a link whose login is refused": (_broken_link, rf"ORA-01017, ORA-02063{_NOT_ASKED}"),
+    "what tells databases apart": (_identity, rf"CON_NAME ({OK}|ORA-02003), DBID ({OK}|ORA-00942)"),
+    "TIMESTAMP_TO_SCN of an SCN's time, in seconds": (_back_and_forth, r"-?[0-3]"),
     "SCN_TO_TIMESTAMP of the present SCN": (_clock, r"PRIMARY, -?[0-5] s behind|\w.* STANDBY, \d+ s behind"),
     "JSON_SERIALIZE ERROR ON ERROR of what is no JSON": (
         lambda asked: asked.answer("SELECT JSON_SERIALIZE('{\"a\":' RETURNING CLOB ERROR ON ERROR) FROM DUAL"),
@@ -192,7 +273,7 @@ FACTS: dict[str, tuple[Callable[[Asked], str], str]] = {
     ),
     "access path of a range of ROWIDs": (_rowid_range, r"TABLE ACCESS BY ROWID RANGE"),
     "access path of a range of ROWIDs across partitions": (
-        _rowid_range_of_partitions,
+        lambda asked: _of_table(asked, _PARTITIONED, _rowid_range),
         rf".*TABLE ACCESS BY ROWID RANGE.*{_NOT_ASKED}",
     ),
     "access path of a window": (
@@ -210,6 +291,14 @@ FACTS: dict[str, tuple[Callable[[Asked], str], str]] = {
     "one of ten of 1,000 rows by ORA_HASH of ROWNUM": (
         lambda asked: asked.answer(_HASHED.format(table=asked.table)),
         r"[5-9]\d|1[0-4]\d",
+    ),
+    "an older SCN after TRUNCATE": (
+        lambda asked: _older_scn_after(asked, f"TRUNCATE TABLE {asked.table}"),
+        r"ORA-01466|ORA-08103",
+    ),
+    "new SCNs after TRUNCATE": (
+        lambda asked: _after_ddl(asked, f"TRUNCATE TABLE {asked.table}"),
+        rf"(ORA-01466, )?{OK} after [0-9]\.\d s",
     ),
 }
 """By question: how it is asked, and the answers that the product counts on."""

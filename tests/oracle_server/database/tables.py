@@ -248,7 +248,7 @@ class Tables:
     def _move(self, table: Table) -> None:
         con = self.duck.cursor()
         rids = con.execute(f"SELECT rid FROM {table.stored} WHERE died = {NEVER} ORDER BY rid").fetchall()
-        kept = con.execute(f"SELECT * FROM {table.stored} WHERE died = {NEVER} ORDER BY rid").to_arrow_table()
+        kept = con.sql(f"SELECT * FROM {table.stored} WHERE died = {NEVER} ORDER BY rid").to_arrow_table()
         con.execute(f"DELETE FROM {table.stored}")
         for segment in table.segments:
             segment.rows, segment.extents = 0, []
