@@ -8,12 +8,19 @@ import oracledb
 import pytest
 
 from tests.oracle.live_report import LiveReport
-from tests.oracle.pipelines import Lake
+from tests.oracle.pipelines import Lake, serving
+
+
+@pytest.fixture(scope="module")
+def sales():
+    """A server of the module's own, for tables of SALES."""
+    with serving("SALES") as server:
+        yield server
 
 
 @pytest.fixture
 def lake(tmp_path, server):
-    """Of the module's own server."""
+    """Of the module's `server`."""
     return Lake(tmp_path, server)
 
 

@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from statekeeper.cli import app
-from statekeeper.config.loader import pipeline_of
-from statekeeper.config.sources import OracleSource
 from statekeeper.extractor import DataExtractor
+from statekeeper.model.table import Relation
 from statekeeper.reporting import NullReporter
 from statekeeper.sources import open_session
+from tests.oracle.pipelines import source_at
+from tests.readings import reading
 
 pytestmark = pytest.mark.oracle_live
 
@@ -113,23 +114,12 @@ def test_chunks_hold_every_row_once(settings, table, here, strategy):
 
 
 def test_rows_that_are_written_meanwhile_are_not_seen(settings, table, database):
-    source = pipeline_of({"sources": {"db": settings}, "tables": [{"table_name": table}]})
-    config = source.sources["db"]
-    assert isinstance(config, OracleSource)
-    from statekeeper.model.plan import Reading
-    from statekeeper.model.table import ExtractionMode, Relation, Scope
-    from tests.unit.schemas.columns import plan_columns
-
-    relation = Relation(table_name=table)
-    with closing(open_session(config)) as session, database.cursor() as cursor:
-        snapshot = session.take_snapshot(relation)
+    with closing(open_session(source_at(**settings))) as session, database.cursor() as cursor:
+        what = reading(session, Relation(table_name=table))
         cursor.execute(f"INSERT INTO {table} (ID) VALUES (0)")
         database.commit()
         try:
-            columns = plan_columns(session.describe(relation), None)
-            scope = Scope(mode=ExtractionMode.FULL)
-            reading = Reading(relation=relation, snapshot=snapshot, scope=scope, columns=columns)
-            assert session.count(reading).rows == 20000
+            assert session.count(what).rows == 20000
         finally:
             cursor.execute(f"DELETE FROM {table} WHERE ID = 0")
             database.commit()

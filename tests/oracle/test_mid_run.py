@@ -9,26 +9,20 @@ import pytest
 from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.report import Outcome, TableReport
 from statekeeper.reporting import NullReporter
-from tests.oracle.pipelines import DAY, Lake, serving
+from tests.oracle.pipelines import DAY, Lake
 
 ROWS = [(number, number % 60) for number in range(600)]
 BOUNDS = ("REGION", [(f"SYS_P{bound}", bound) for bound in (10, 20, 30, 40, 50, 60)])
 BY_PARTITION = {"chunking": {"strategy": "partition"}}
 
 
-@pytest.fixture(scope="module")
-def started():
-    with serving("SALES") as server:
-        yield server
-
-
 @pytest.fixture
-def server(started):
-    started.sql("DROP TABLE IF EXISTS SALES.ORDERS")
-    started.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("REGION", "NUMBER(3)")], ROWS, partitions=BOUNDS)
-    started.clear_log()
-    yield started
-    started.set(unique_name="TESTDB")
+def server(sales):
+    sales.sql("DROP TABLE IF EXISTS SALES.ORDERS")
+    sales.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("REGION", "NUMBER(3)")], ROWS, partitions=BOUNDS)
+    sales.clear_log()
+    yield sales
+    sales.set(unique_name="TESTDB")
 
 
 class AfterTheFirstChunk(NullReporter):

@@ -13,7 +13,7 @@ from statekeeper.model.table import Relation
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.sources import oracle_snapshot
-from tests.oracle.pipelines import Lake, opened, serving
+from tests.oracle.pipelines import Lake, opened
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
 TABLE = {"schema_name": "SALES", "table_name": "ORDERS"}
@@ -21,21 +21,15 @@ HOUR = timedelta(hours=1)
 TRUNCATE_ROUNDS = int(os.environ.get("TRUNCATE_ROUNDS", "2"))
 
 
-@pytest.fixture(scope="module")
-def started():
-    with serving("SALES") as server:
-        yield server
-
-
 @pytest.fixture
-def server(started):
+def server(sales):
     """With a new table; whatever a test makes of the server ends with it."""
-    started.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
-    yield started
-    started.set_ddl_settles(0)
-    started.set(role="PRIMARY", apply_lag=0, clock_minutes=0)
-    started.clear_log()
-    started.sql("DROP TABLE SALES.ORDERS")
+    sales.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
+    yield sales
+    sales.set_ddl_settles(0)
+    sales.set(role="PRIMARY", apply_lag=0, clock_minutes=0)
+    sales.clear_log()
+    sales.sql("DROP TABLE SALES.ORDERS")
 
 
 def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_restart(server, tmp_path):

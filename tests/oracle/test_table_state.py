@@ -9,25 +9,19 @@ import pytest
 from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import SnapshotLost
 from statekeeper.model.table import Relation
-from tests.oracle.pipelines import opened, serving
+from tests.oracle.pipelines import opened
 from tests.readings import reading
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
 
 
-@pytest.fixture(scope="module")
-def server():
-    with serving("SALES") as server:
-        yield server
-
-
 @pytest.fixture
-def session(server):
-    server.sql("DROP TABLE IF EXISTS SALES.ORDERS")
+def session(sales):
+    sales.sql("DROP TABLE IF EXISTS SALES.ORDERS")
     columns = [("ID", "NUMBER(9)"), ("REGION", "NUMBER(3)")]
     rows = [(number, number % 20) for number in range(100)]
-    server.create_table("SALES", "ORDERS", columns, rows, partitions=("REGION", [("P1", 10), ("P2", 20)]))
-    with opened(server) as session:
+    sales.create_table("SALES", "ORDERS", columns, rows, partitions=("REGION", [("P1", 10), ("P2", 20)]))
+    with opened(sales) as session:
         yield session
 
 
@@ -44,27 +38,27 @@ def ids(session, what, chunks):
     return sorted(number for batch in batches for number in batch.column("ID").to_pylist())
 
 
-def test_a_partition_that_is_born_during_a_run_leaves_its_plan_alone(server, session):
+def test_a_partition_that_is_born_during_a_run_leaves_its_plan_alone(sales, session):
     what, chunks = planned(session)
-    server.add_partition("SALES", "ORDERS", "P3", 30)
-    server.insert("SALES", "ORDERS", [(1000, 25)])
+    sales.add_partition("SALES", "ORDERS", "P3", 30)
+    sales.insert("SALES", "ORDERS", [(1000, 25)])
     assert ids(session, what, chunks) == list(range(100))
     again, chunks = planned(session)
     assert ids(session, again, chunks) == [*range(100), 1000]
 
 
-def test_a_segment_that_is_gone_ends_the_plan_also_beside_a_new_one(server, session):
+def test_a_segment_that_is_gone_ends_the_plan_also_beside_a_new_one(sales, session):
     what, chunks = planned(session)
-    server.add_partition("SALES", "ORDERS", "P3", 30)
-    server.change_ddl("SALES", "ORDERS", moved=True)
+    sales.add_partition("SALES", "ORDERS", "P3", 30)
+    sales.change_ddl("SALES", "ORDERS", moved=True)
     with pytest.raises(SnapshotLost, match="segments"):
         ids(session, what, chunks)
 
 
 @pytest.mark.parametrize(("is_same", "outcome"), [(True, list(range(100))), (False, None)])
-def test_a_plan_of_an_earlier_version_is_compared_by_its_digest(server, session, is_same, outcome):
+def test_a_plan_of_an_earlier_version_is_compared_by_its_digest(sales, session, is_same, outcome):
     what, chunks = planned(session)
-    numbers = server.sql("SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OBJECT_TYPE = 'TABLE PARTITION' ORDER BY 1")
+    numbers = sales.sql("SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OBJECT_TYPE = 'TABLE PARTITION' ORDER BY 1")
     text = ",".join(str(number) for (number,) in numbers)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16] if is_same else "0" * 16
     earlier = what.model_copy(update={"relation_state": {"last_ddl": "1999", "data_objects": digest}})
@@ -75,7 +69,7 @@ def test_a_plan_of_an_earlier_version_is_compared_by_its_digest(server, session,
         assert ids(session, earlier, chunks) == outcome
 
 
-def test_the_numbers_of_many_partitions_are_kept_as_ranges(server, session):
+def test_the_numbers_of_many_partitions_are_kept_as_ranges(sales, session):
     what, _ = planned(session)
     first, _, last = what.relation_state["data_object_ids"].partition("-")
     assert int(last) == int(first) + 1
