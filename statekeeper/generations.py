@@ -8,6 +8,11 @@ extraction go, and its dataset after the state says `complete`.
 
 What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
 copied in, or two generations at once, since both need names under base_path that end in `.parquet`.
+
+Why parts are not written where readers look in the first place, which would save the copy: until all of them are
+checked and counted, no `**/*.parquet` under base_path may match them, and no reader of folders may meet them, who
+(like Spark) takes every ending and leaves out only names that begin with `_` or `.`. A name that hides a part from both
+stays with it, where nothing can be renamed: published under it, it would be hidden from the same readers for ever.
 """
 
 from __future__ import annotations

@@ -10,13 +10,16 @@ import errno
 import multiprocessing
 import os
 import shutil
+import signal
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import duckdb
+import psutil
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
@@ -67,6 +70,8 @@ class Killing:
     """100 takes every row; with less the others are put apart."""
     is_forced: bool = False
     kill_at: int | None = None
+    stop_at: Point | None = None
+    """The step at which it stops itself, the second time that it comes there: until somebody wakes it up."""
     disk: Literal["local", "no-exchange", "mount-point", "lossy", "nameless", "lossy-nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
@@ -79,6 +84,40 @@ class Run:
     points: list[Point] = field(default_factory=list)
     outcome: Outcome | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A run under way."""
+
+    killing: Killing
+    process: Any
+    pipe: Any
+
+    def end(self) -> Run:
+        """What became of it, when it has ended."""
+        run = Run()
+        try:
+            run = self.pipe.recv()
+        except EOFError:
+            assert self.killing.kill_at is not None, f"a run that nobody killed ended with {self.process.exitcode}"
+        self.process.join()
+        expected = KILLED if run.outcome is None else 0
+        assert self.process.exitcode == expected, f"{self.killing} ended with {self.process.exitcode}"
+        return run
+
+    def wait_until_stopped(self) -> None:
+        """Return when it has stopped itself."""
+        deadline = time.monotonic() + 60
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
+            assert self.process.is_alive(), "it ended without coming to the step"
+            assert time.monotonic() < deadline, "it did not stop"
+            time.sleep(0.01)
+
+    def wake_up(self) -> Run:
+        """Let it go on, to its end."""
+        os.kill(self.process.pid, signal.SIGCONT)
+        return self.end()
 
 
 @dataclass(frozen=True)
@@ -110,20 +149,16 @@ class World:
 
     def run(self, killing: Killing) -> Run:
         """Run the pipeline once, in a process of its own."""
+        return self.start(killing).end()
+
+    def start(self, killing: Killing) -> Started:
+        """Begin a run, in a process of its own."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(str(self.folder), killing, theirs))
         process.start()
         theirs.close()
-        run = Run()
-        try:
-            run = ours.recv()
-        except EOFError:
-            assert killing.kill_at is not None, f"a run that nobody killed ended with {process.exitcode}"
-        process.join()
-        expected = KILLED if run.outcome is None else 0
-        assert process.exitcode == expected, f"{killing} ended with {process.exitcode}"
-        return run
+        return Started(killing, process, ours)
 
     @property
     def dataset(self) -> Path:
@@ -256,6 +291,8 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
                 disk.crash()
             os._exit(KILLED)
         run.points.append((step, role, when))
+        if killing.stop_at == (step, role, when) and run.points.count(killing.stop_at) == 2:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
     failpoints.install(hook)
     pipeline = pipeline_of(

@@ -170,18 +170,22 @@ class SlowDisk(LocalDisk):
 
 
 class Pulse:
-    """The longest time for which an event loop answered nobody, and for which the machine let no thread run."""
+    """The longest time for which an event loop answered nobody, and for which the machine let no thread run.
+
+    `of_work` is the longest for which the loop's own thread was at work meanwhile, however busy the machine is.
+    """
 
     def __init__(self):
-        self.of_loop = self.of_machine = 0.0
+        self.of_loop = self.of_machine = self.of_work = 0.0
         self._is_over = threading.Event()
 
     async def beat(self):
-        last = time.monotonic()
+        last, worked = time.monotonic(), time.thread_time()
         while True:
             await asyncio.sleep(0.002)
-            now = time.monotonic()
+            now, work = time.monotonic(), time.thread_time()
             self.of_loop, last = max(self.of_loop, now - last), now
+            self.of_work, worked = max(self.of_work, work - worked), work
 
     def beat_beside(self):
         last = time.monotonic()
