@@ -15,11 +15,12 @@ from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.ending import Ending
 from statekeeper.extraction import Extraction
 from statekeeper.layout import ExtractionLayout
+from statekeeper.lock_watch import ended_by_loss
 from statekeeper.opening import Reprocess
 from statekeeper.report import TableReport
 from statekeeper.run import Run
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lease import LeaseWatch
+from statekeeper.store.lease_watch import LeaseWatch
 from statekeeper.store.lock import acquire, watch_lease
 from statekeeper.waiting import WaitKind
 
@@ -44,7 +45,8 @@ async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> 
     async with AsyncExitStack() as held:
         try:
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
-            await Extraction(config, run, layout, lock, ending).perform(reprocess)
+            async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
+                await Extraction(config, run, layout, lock, ending).perform(reprocess)
             return await ending.complete()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
             return await ending.after(error)  # while the lock is held: it may write the state

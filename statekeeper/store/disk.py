@@ -120,8 +120,11 @@ class Disk(Protocol):
     def sync_folder(self, path: Path, *, role: str) -> None:
         """Make the names in a folder durable."""
 
-    def touch(self, path: Path) -> None:
-        """Move a file's time, as a sign of life: not durable, and no failpoint. Raises FileNotFoundError."""
+    def rewrite(self, path: Path, data: bytes) -> None:
+        """Write all of `data` over a file that is there, in its place: not durable, and no failpoint.
+
+        Readers may find the old content, the new one or, for a moment, a mixture. Raises FileNotFoundError.
+        """
 
     def names(self, path: Path) -> list[str]:
         """The sorted names in a folder; none if it is missing."""
@@ -261,8 +264,11 @@ class LocalDisk:
             os.close(descriptor)
         failpoint("fsync_folder", role, "after")
 
-    def touch(self, path: Path) -> None:
-        os.utime(path, follow_symlinks=False)
+    def rewrite(self, path: Path, data: bytes) -> None:
+        # Cut only afterwards, so that no reader finds it empty.
+        with open(open_file(path, os.O_WRONLY), "wb") as file:
+            file.write(data)
+            file.truncate()
 
     def names(self, path: Path) -> list[str]:
         try:
@@ -333,22 +339,13 @@ class LocalDisk:
 
 
 class WholeFileDisk(LocalDisk):
-    """A mounted file system without rename and link, such as an object store's: a file is written once, in one stream.
-
-    A sign of life is given by writing the file again where its time cannot be set.
-    """
+    """A mounted file system without rename and link, such as an object store's: a file is written in one stream."""
 
     writes = Writes.WHOLE
 
-    def touch(self, path: Path) -> None:
-        try:
-            super().touch(path)
-        except OSError as error:
-            if error.errno not in NOT_OFFERED:
-                raise
-            content = self.read(path)
-            with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
-                file.write(content)
+    def rewrite(self, path: Path, data: bytes) -> None:
+        with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            file.write(data)
 
 
 def link_error(path: Path) -> OSError:

@@ -6,6 +6,7 @@ How a lock is taken is decided in `store.flock` and `store.lease`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.errors import LockHeld, StateDamaged
+from statekeeper.errors import LockHeld, LockLost, StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.record import Owner
 from statekeeper.store.durable import Fence
@@ -31,6 +32,9 @@ class Holder(Document):
     since: AwareDatetime
     ttl_seconds: float = Field(gt=0, description="how long a lease lives without a heartbeat")
     released_at: AwareDatetime | None = None
+    beats: int = Field(
+        default=0, ge=0, description="the signs of life so far: whoever sees this grow knows that it lives"
+    )
 
     @classmethod
     def of(cls, owner: Owner, *, epoch: int, ttl: timedelta) -> Self:
@@ -39,9 +43,21 @@ class Holder(Document):
             owner=owner, epoch=epoch, token=uuid4().hex, since=datetime.now(UTC), ttl_seconds=ttl.total_seconds()
         )
 
+    def beaten(self) -> Self:
+        """The same, with one more sign of life."""
+        return self.model_copy(update={"beats": self.beats + 1})
+
     def released(self) -> Self:
         """No longer held, since now."""
         return self.model_copy(update={"released_at": datetime.now(UTC)})
+
+
+@dataclass(frozen=True)
+class LockTrouble:
+    """Why a lock is about to be lost, where and since when; `loss` is the error once it is."""
+
+    message: str
+    loss: LockLost | None
 
 
 class ExtractionLock(ABC):
@@ -57,6 +73,13 @@ class ExtractionLock(ABC):
     @abstractmethod
     def check(self) -> None:
         """Raise LockLost if this lock is no longer ours."""
+
+    def trouble(self) -> LockTrouble | None:
+        """What keeps this lock from being held on to; None if nothing does. It touches no file, so it never blocks.
+
+        A lock that the system keeps by itself has none.
+        """
+        return None
 
     @abstractmethod
     def for_workers(self) -> Fence:

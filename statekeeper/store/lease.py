@@ -1,206 +1,149 @@
 """The lock of a shared disk: `<run_id>.lock.<epoch>`, made by link(), held by whoever made the highest epoch.
 
-A holder shows that it lives by moving the file's time every quarter of its ttl. An observer takes over at once from
-an owner that it knows to be dead, and from one whose heartbeat did not move for a whole ttl by the observer's own
-monotonic clock, by making the next epoch. A holder that was only stopped wakes up to a higher epoch: `check` tells it
-so, and what it had ready to rename is gone (`store.fencing`). Clocks of different machines are never compared.
+A holder shows that it lives by writing the file anew, with a number that grows, every quarter of its ttl: a file system
+may take a new time for a file and keep nothing of it. An observer takes over at once from an owner that it knows to be
+dead, and from one whose file did not change for a whole ttl by the observer's own monotonic clock, by making the next
+epoch. Neither file times nor the clocks of different machines are ever compared.
+
+A holder that was only stopped wakes up to a higher epoch: `check` tells it so, and what it had ready to rename is gone
+(`store.fencing`). One that cannot write its sign of life has lost the lock before another can have it: after three
+quarters of the ttl.
+
+The file is made once and from then on only written over in place, by its holder. A torn one is nobody's sign of death:
+it is a change like any other, and if nothing follows it, it is taken over after a ttl.
 """
 
 from __future__ import annotations
 
-import os
-import re
-import threading
+import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.errors import LockLost, StorageError
 from statekeeper.model.record import Owner
-from statekeeper.store.disk import Disk, open_file
-from statekeeper.store.durable import Fence, create_once, replace, storage_errors
-from statekeeper.store.holder import ExtractionLock, Holder, held, parse_holder
-from statekeeper.store.owner import Liveness, liveness
-from statekeeper.store.slots import read_document, second_slot
-from statekeeper.store.temps import is_abandoned, process_token, temp_file, temps_in
+from statekeeper.store.disk import Disk, Writes
+from statekeeper.store.durable import Fence, create_once, storage_errors
+from statekeeper.store.failpoints import failpoint
+from statekeeper.store.heartbeat import Heartbeat, Silence
+from statekeeper.store.holder import ExtractionLock, Holder, LockTrouble
+from statekeeper.store.lease_files import LOST_HINT, EpochFence, LeaseFiles
+from statekeeper.store.lease_watch import LeaseWatch
+from statekeeper.store.temps import process_token
 
-_LOST_HINT = (
-    "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
-)
+_LOG = logging.getLogger("statekeeper.lock")
+
 _BEATS_PER_TTL = 4
-_LOOKS_PER_TTL = 20
-_LONGEST_PAUSE_SECONDS = 0.5
-_FIRST_PAUSE_SECONDS = 0.01
-
-
-@dataclass(frozen=True)
-class LeaseFiles:
-    """The lock files of one extraction."""
-
-    disk: Disk
-    lock: Path
-
-    def file(self, epoch: int) -> Path:
-        return self.lock.with_name(f"{self.lock.name}.{epoch}")
-
-    def epochs(self) -> list[int]:
-        """The epochs that have a file, ascending."""
-        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
-        found = (pattern.fullmatch(name) for name in self.disk.names(self.lock.parent))
-        return sorted(int(match[1]) for match in found if match)
-
-    def highest(self) -> int:
-        """The epoch that holds; 0 if there has been none."""
-        return max(self.epochs(), default=0)
-
-    def holder(self, epoch: int) -> Holder | None:
-        """What the file of an epoch says; None if it is damaged. Raises FileNotFoundError."""
-        path = self.file(epoch)
-        return parse_holder(read_document(self.disk, path), path)
-
-    def lost(self, epoch: int, *, to: int) -> LockLost:
-        """The error of the owner of an epoch, when another is the highest."""
-        successor = "another runner"
-        with suppress(FileNotFoundError):
-            holder = self.holder(to)
-            successor = str(holder.owner) if holder else successor
-        return LockLost(f"{self.file(epoch)} was taken over by {successor} (epoch {to})", hint=_LOST_HINT)
-
-    def sweep(self, epoch: int) -> None:
-        """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
-        for older in self.epochs():
-            if older < epoch:
-                self.disk.unlink(second_slot(self.file(older)), role="lock")
-            if older < epoch - 1:
-                self.disk.unlink(self.file(older), role="lock")
-        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
-        for name, token in temps_in(self.disk, self.lock.parent):
-            match = pattern.fullmatch(name)
-            if match and (int(match[1]) < epoch or is_abandoned(token)):
-                self.disk.unlink(temp_file(self.lock.with_name(name), token), role="sweep")
-
-
-@dataclass(frozen=True)
-class EpochFence:
-    """A lease as workers of its owner look at it: it is lost where its epoch is not the highest.
-
-    They leave the file itself alone, which its owner may be writing at that moment for a sign of life.
-    """
-
-    files: LeaseFiles
-    epoch: int
-
-    def check(self) -> None:
-        with storage_errors(self.files.file(self.epoch), "check the lease"):
-            highest = self.files.highest()
-            if highest != self.epoch:
-                raise self.files.lost(self.epoch, to=highest)
-
-    def for_workers(self) -> Fence:
-        return self
+_LOST_AFTER = 0.75
+"""The part of its ttl after which a holder that cannot write has lost its lock: nobody else can have it by then."""
+_OBJECT_WRITES_EVERY_SECONDS = 1.0
+"""Object stores take one write a second for an object (Google Cloud Storage refuses more)."""
+_SILENT_HINT = "look at the file system, and at who may write there; then run again"
 
 
 class Lease(ExtractionLock):
-    """A held lease, kept alive by a thread of this process."""
+    """A held lease, kept alive by a thread of this process from `keep_alive` on."""
 
     def __init__(self, holder: Holder, *, files: LeaseFiles) -> None:
         super().__init__(holder)
         self._files = files
         self._path = files.file(holder.epoch)
-        self._is_over = threading.Event()
-        # A sign of life may be given by writing the file again: not while it is looked at.
-        self._file = threading.RLock()
-        self._heart = threading.Thread(target=self._beat, name=f"lease {self._path.name}", daemon=True)
+        self._is_over = False
+        self._heart = Heartbeat(
+            self._beat,
+            every=beats_every(holder.ttl_seconds, files.disk.writes),
+            patience=holder.ttl_seconds * _LOST_AFTER,
+            name=f"lease {self._path.name}",
+        )
+
+    def keep_alive(self) -> None:
+        """Begin to give signs of life. Raises RuntimeError where the system allows no further thread."""
         self._heart.start()
 
     def check(self) -> None:
-        """Raise LockLost if it was released or a higher epoch exists."""
+        """Raise LockLost if it was released, if no sign of life can be written, or if a higher epoch exists."""
         with storage_errors(self._path, "check the lease"):
-            if self._is_over.is_set():
+            if self._is_over:
                 raise LockLost(f"{self._path} is no longer held, nothing may be written under it")
+            silence = self._heart.ensure()
+            if silence and silence.is_too_long:
+                raise self._loss(silence)
             highest = self._files.highest()
             if highest != self.epoch:
                 raise self._files.lost(self.epoch, to=highest)
             try:
-                with self._file:
-                    found = self._files.holder(self.epoch)
+                self._refuse_another(self._files.holder(self.epoch) or self._mended())
             except FileNotFoundError as error:
-                raise LockLost(f"{self._path} was removed while it was held", hint=_LOST_HINT) from error
-            if found is None or found.token != self._holder.token:
-                raise LockLost(f"{self._path} was replaced while it was held", hint=_LOST_HINT)
+                raise LockLost(f"{self._path} was removed while it was held", hint=LOST_HINT) from error
 
     def for_workers(self) -> Fence:
         return EpochFence(LeaseFiles(self._files.disk, self._files.lock.absolute()), self.epoch)
 
+    def trouble(self) -> LockTrouble | None:
+        silence = self._heart.silence()
+        if silence is None:
+            return None
+        loss = self._loss(silence) if silence.is_too_long else None
+        left = self._holder.ttl_seconds * _LOST_AFTER - silence.seconds
+        end = "the lock is lost" if loss else f"if that lasts for another {left:.0f} s, the lock is lost"
+        return LockTrouble(f"{self._said(silence)}; {end}", loss)
+
     def release(self) -> None:
-        if self._is_over.is_set():
+        if self._is_over:
             return
-        released = self._holder.released().to_bytes()
+        failpoint("unlock", "lock", "before")
         try:
-            # Where this fails the lease is not ours any more, or it runs out by itself.
-            with suppress(LockLost, StorageError), self._file:
-                replace(self._files.disk, self._path, released, role="lock", fence=self)
+            self._write_released()
+        except LockLost:
+            pass  # it is not ours to release
+        except StorageError as error:
+            _LOG.warning("others wait for %.0f s until this lock is free: %s", self._holder.ttl_seconds, error.message)
         finally:
-            self._is_over.set()
-            self._heart.join()
+            self._is_over = True
+        failpoint("unlock", "lock", "after")
+
+    def _write_released(self) -> None:
+        if not self._heart.stop():
+            raise StorageError(f"{self._path} is still being written: the file system does not answer")
+        self.check()
+        with storage_errors(self._path, "release"):
+            self._files.disk.rewrite(self._path, self._holder.released().to_bytes())
 
     def _beat(self) -> None:
-        while not self._is_over.wait(self._holder.ttl_seconds / _BEATS_PER_TTL):
-            try:
-                with self._file:
-                    self._files.disk.touch(self._path)
-            except FileNotFoundError:
-                return  # `check` will say the same
-            except OSError:
-                continue  # a network file system that is away for a moment; if it stays away, the lease runs out
+        """Write the file anew, unless it is another's. Raises OSError, LockLost."""
+        found = self._files.holder(self.epoch)
+        if found is not None:  # a torn one is ours: nobody else writes this name
+            self._refuse_another(found)
+        self._holder = self._holder.beaten()
+        self._files.disk.rewrite(self._path, self._holder.to_bytes())
+
+    def _mended(self) -> Holder | None:
+        """What the file says that was torn when it was looked at: it was being written, or is now."""
+        with self._heart.between_beats():
+            self._beat()
+            return self._files.holder(self.epoch)
+
+    def _refuse_another(self, found: Holder | None) -> None:
+        if found is None or found.token != self._holder.token:
+            raise LockLost(f"{self._path} was replaced while it was held", hint=LOST_HINT)
+
+    def _loss(self, silence: Silence) -> LockLost:
+        return LockLost(f"{self._said(silence)}; another runner may have taken it over", hint=_SILENT_HINT)
+
+    def _said(self, silence: Silence) -> str:
+        """What happened, where, and since when."""
+        return (
+            f"{self._path}: no sign of life could be written for {silence.seconds:.0f} s, "
+            f"since {silence.since:%Y-%m-%d %H:%M:%S} UTC: {silence.reason}"
+        )
 
 
-class LeaseWatch:
-    """Finds out whether a lease may be taken, by looking at it again and again; it takes nothing and never waits."""
-
-    def __init__(self, disk: Disk, path: Path, *, ttl: timedelta) -> None:
-        self._files = LeaseFiles(disk, path)
-        self._ttl = ttl.total_seconds()
-        self.epoch = 0
-        """The highest epoch when it was last looked at; 0: there was none."""
-        self.pause = _FIRST_PAUSE_SECONDS
-        """After how many seconds another look is worth while."""
-        self._pulse: int | None = None
-        self._lifetime = self._waited = self._looked_at = 0.0
-
-    def look(self) -> bool:
-        """Whether it may be taken now, by making the epoch after `epoch`.
-
-        Raises:
-            LockHeld: its holder lives.
-            StorageError: it cannot be looked at.
-        """
-        with storage_errors(self._files.lock, "lock"):
-            epoch = self._files.highest()
-            path = self._files.file(epoch)
-            try:
-                return not epoch or self._may_follow(epoch, path, _pulse(path), self._files.holder(epoch))
-            except FileNotFoundError:  # it was just swept: a higher one is there
-                return False
-            finally:
-                self.epoch, self._looked_at = epoch, time.monotonic()
-
-    def _may_follow(self, epoch: int, path: Path, pulse: int, holder: Holder | None) -> bool:
-        if epoch != self.epoch:
-            self._pulse, self._waited = pulse, 0.0
-            self._lifetime = max(self._ttl, holder.ttl_seconds if holder else 0.0)
-            self.pause = min(self._lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
-        else:
-            # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
-            self._waited += min(time.monotonic() - self._looked_at, 2 * self.pause)
-        if holder is not None and (holder.released_at or liveness(holder.owner) is Liveness.DEAD):
-            return True
-        if pulse != self._pulse:
-            raise held(path, holder)
-        return self._waited >= self._lifetime
+def beats_every(ttl: float, writes: Writes) -> float:
+    """After how many seconds a lease of so many seconds is written anew."""
+    if writes is Writes.WHOLE:
+        return max(ttl / _BEATS_PER_TTL, min(_OBJECT_WRITES_EVERY_SECONDS, ttl / 2))
+    return ttl / _BEATS_PER_TTL
 
 
 def acquire_lease(
@@ -235,24 +178,10 @@ def acquire_lease(
                 return _taken(files, holder, take_over)
 
 
-def lease_holder(disk: Disk, lock: Path) -> Owner | None:
-    """Who holds the lease now, as far as can be told without waiting for a heartbeat."""
-    files = LeaseFiles(disk, lock)
-    highest = files.highest()
-    if not highest:
-        return None
-    try:
-        holder = files.holder(highest)
-    except FileNotFoundError:
-        return None
-    if holder is None or holder.released_at or liveness(holder.owner) is Liveness.DEAD:
-        return None
-    return holder.owner
-
-
 def _taken(files: LeaseFiles, holder: Holder, take_over: Callable[[int], None]) -> Lease:
     lease = Lease(holder, files=files)
     try:
+        lease.keep_alive()
         take_over(holder.epoch)
         files.sweep(holder.epoch)
     except BaseException:
@@ -276,12 +205,3 @@ def _made(files: LeaseFiles, holder: Holder) -> bool:
         return True
     files.disk.unlink(path, role="lock")
     return False
-
-
-def _pulse(path: Path) -> int:
-    """The file's time, read through an open file: over NFS, opening it is what asks the server."""
-    descriptor = open_file(path, os.O_RDONLY)
-    try:
-        return os.fstat(descriptor).st_mtime_ns
-    finally:
-        os.close(descriptor)

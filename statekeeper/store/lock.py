@@ -19,7 +19,8 @@ from statekeeper.store.durable import storage_errors
 from statekeeper.store.fencing import fence_off
 from statekeeper.store.flock import acquire_flock, flock_holder
 from statekeeper.store.holder import ExtractionLock
-from statekeeper.store.lease import LeaseWatch, acquire_lease, lease_holder
+from statekeeper.store.lease import acquire_lease
+from statekeeper.store.lease_watch import LeaseWatch, lease_holder
 from statekeeper.store.links import refuse_links_to
 
 _MOUNTS = Path("/proc/self/mountinfo")

@@ -41,10 +41,6 @@ class NamelessDisk(WholeFileDisk):
     def link(self, source: Path, dest: Path, *, role: str) -> None:
         _refuse(source, dest, role)
 
-    def touch(self, path: Path) -> None:
-        content = path.read_bytes()
-        path.write_bytes(content)
-
 
 class LossyNamelessDisk(NamelessDisk, LossyDisk):
     """The same, that loses in a crash what was not synced."""

@@ -324,7 +324,8 @@ def test_lease_keeps_its_own_and_the_previous_file_alone(layout):
 def test_late_maker_of_a_swept_epoch_does_not_hold_by_it(layout):
     """A process that was stopped before it made epoch 1, while epochs 1 to 3 came and 1 was swept."""
     from statekeeper.store.holder import Holder
-    from statekeeper.store.lease import LeaseFiles, _made
+    from statekeeper.store.lease import _made
+    from statekeeper.store.lease_files import LeaseFiles
 
     for _ in range(3):
         with take(layout, LockKind.LEASE):
