@@ -9,6 +9,7 @@ from statekeeper.engines.spark import preflight
 from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.engines.spark.preflight import Answer, inspect
 from statekeeper.engines.spark.session import HeldSession, Ownership
+from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
 from statekeeper.store.owner import this_process
 
@@ -83,6 +84,13 @@ def test_what_executors_lack_is_told(mailbox, monkeypatch, changes, told):
     with pytest.raises(ConfigError, match=told) as caught:
         inspect(held(), mailbox, parallelism=1, sources={})
     assert caught.value.hint
+
+
+def test_a_classic_session_is_sent_the_package_as_every_spark_takes_it():
+    """`addArtifacts` of Spark 3.5 raises there."""
+    spark = ThreadSpark()
+    send_package(held(spark))
+    assert [path.rpartition("/")[2] for path in spark.shipped] == ["statekeeper.zip"]
 
 
 def test_a_first_job_that_fails_is_told_with_its_cause(mailbox):

@@ -26,6 +26,7 @@ class ThreadSpark:
     jobs: list[tuple[str, int]] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
     is_stopped: bool = False
+    shipped: list[str] = field(default_factory=list)
     conf: dict[str, str] = field(default_factory=dict)
     _local: threading.local = field(default_factory=threading.local)
 
@@ -45,6 +46,9 @@ class ThreadSpark:
 
     def cancelJobsWithTag(self, tag):  # noqa: N802
         self.cancelled.add(tag)
+
+    def addPyFile(self, path):  # noqa: N802
+        self.shipped.append(path)
 
     def stop(self):
         self.is_stopped = True
