@@ -345,7 +345,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
     if not disk.exists(layout.state):
         return False
     owner = this_process()
-    with acquire(disk, layout, kind=output.lock, owner=owner, ttl=output.lease_ttl) as lock:
+    with acquire(disk, layout, kind=output.lock, owner=owner, ttl=output.lease_lifetime) as lock:
         store = LocalStateStore(disk, layout.state, lock)
         try:
             record = store.load()

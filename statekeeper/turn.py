@@ -73,16 +73,17 @@ async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionL
     """The extraction's lock. A step in a thread cannot be stopped: what it takes for a cancelled run is let go."""
     taken: list[ExtractionLock] = []
     output, do = run.pipeline.output, run.threads.locks.do
+    kind, ttl = output.lock, output.lease_lifetime
     try:
         with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}, whose holder may be dead"):
-            watch = await do(watch_lease, run.disk, layout, kind=output.lock, ttl=output.lease_ttl)
+            watch = await do(watch_lease, run.disk, layout, kind=kind, ttl=ttl)
             if watch is not None and not await do(watch.look):
                 # Others go on meanwhile, and are judged meanwhile: of a host that died there may be a hundred.
                 async with run.stepped_aside():
                     await _until_free(watch, run)
 
             def take() -> None:
-                held = acquire(run.disk, layout, kind=output.lock, owner=run.owner, ttl=output.lease_ttl, watch=watch)
+                held = acquire(run.disk, layout, kind=kind, owner=run.owner, ttl=ttl, watch=watch)
                 taken.append(held)
 
             await do(take)

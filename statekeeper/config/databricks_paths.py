@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from statekeeper.errors import UsageError
 
 VOLUMES = PurePosixPath("/Volumes")
+_MOUNTS = (VOLUMES, PurePosixPath("/dbfs"))
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(.*)$", re.DOTALL)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _PARTS_OF_A_VOLUME = 3
@@ -54,6 +55,11 @@ def file_path(path: str) -> str:
             hint=f"on Databricks, make an external volume of it and {_USE_A_VOLUME}; elsewhere mount it",
         )
     return path
+
+
+def is_mounted_object_store(path: str) -> bool:
+    """Whether an absolute path lies where Databricks mounts object stores: what looks like a rename there is a copy."""
+    return any(PurePosixPath(path).is_relative_to(mount) for mount in _MOUNTS)
 
 
 def refusal_on_databricks(path: str) -> tuple[str, str] | None:

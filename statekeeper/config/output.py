@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from statekeeper.config.databricks_paths import file_path
+from statekeeper.config.databricks_paths import file_path, is_mounted_object_store
 from statekeeper.config.quantities import PositiveDuration, Size
 from statekeeper.config.section import FilePath, Section, refusal
 from statekeeper.config.spark import SparkConfig
@@ -95,9 +95,17 @@ class OutputConfig(Section):
         default=LockKind.AUTO,
         description="flock: one machine's local disk; lease: a disk that machines share; auto: by the file system",
     )
-    lease_ttl: PositiveDuration = Field(
-        default=timedelta(seconds=60), description="how long the lease of a silent runner still holds"
+    lease_ttl: PositiveDuration | None = Field(
+        default=None,
+        description="how long the lease of a silent runner still holds; by default 5m on a volume of Databricks, where "
+        "each sign of life is a request to an object store, and 1m elsewhere",
     )
+
+    @property
+    def lease_lifetime(self) -> timedelta:
+        """How long the lease of a silent runner still holds."""
+        on_volumes = is_mounted_object_store(self.base_path)
+        return self.lease_ttl or timedelta(minutes=5 if on_volumes else 1)
 
 
 def _default_workers() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -43,7 +42,7 @@ def spark_engine(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -
         sources={name: JobSource(name, source.anchored(pipeline.root)) for name, source in shared.items()},
         budgets={name: on_executors(source) for name, source in shared.items()},
         memory_limit=f"{execution.memory_limit}B",
-        silence=timedelta(seconds=pipeline.output.lease_ttl.total_seconds()),
+        silence=pipeline.output.lease_lifetime,
         parallelism=execution.spark.parallelism,
         secrets=pipeline.secrets,
         private=pipeline.private_tables,

@@ -140,9 +140,16 @@ class Disk(Protocol):
 
 
 class LocalDisk:
-    """A mounted file system, local or shared."""
+    """A mounted file system, local or shared.
+
+    Folders above `base_path`, where it is given, are not ours: they may be such that nobody can open or list them.
+    """
 
     writes = Writes.RENAME
+    base_path: Path | None = None
+
+    def __init__(self, base_path: Path | None = None) -> None:
+        self.base_path = base_path
 
     def read(self, path: Path) -> bytes:
         with open(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -242,15 +249,36 @@ class LocalDisk:
         while not path.is_dir():
             missing.append(path)
             path = path.parent
-        # The deepest folder found may be the work of a process that died, or is about to, before it synced the parent.
-        # (Where we may not read that parent, we could not have made the folder either.)
-        with suppress(PermissionError):
-            self.sync_folder(path.parent, role=role)
+        if self._may_be_new(path):
+            # (Where we may not read the parent, we could not have made the folder either.)
+            with suppress(PermissionError):
+                self._sync_name(path, role=role)
         for folder in reversed(missing):
             failpoint("mkdir", role, "before")
             folder.mkdir(mode=access.folder_mode, exist_ok=True)
             failpoint("mkdir", role, "after")
-            self.sync_folder(folder.parent, role=role)
+            self._sync_name(folder, role=role)
+
+    def _may_be_new(self, found: Path) -> bool:
+        """Whether a folder may be the work of a process that died, or is about to, before it synced the parent.
+
+        One above base_path is not, nor is base_path itself once there is something in it.
+        """
+        if not self._is_at_or_above_base(found):
+            return True
+        return found == self.base_path and self.writes is Writes.RENAME and not self.names(found)
+
+    def _sync_name(self, folder: Path, *, role: str) -> None:
+        """Make the name of a folder durable; that of base_path, or above it, where its parent can be opened for that.
+
+        Without rename, folders above base_path are an object store's, and never touched.
+        """
+        if self._is_at_or_above_base(folder) and (self.writes is Writes.WHOLE or not _can_be_opened(folder.parent)):
+            return
+        self.sync_folder(folder.parent, role=role)
+
+    def _is_at_or_above_base(self, folder: Path) -> bool:
+        return self.base_path is not None and folder in (self.base_path, *self.base_path.parents)
 
     def sync_folder(self, path: Path, *, role: str) -> None:
         failpoint("fsync_folder", role, "before")
@@ -391,6 +419,14 @@ def _open_folder(path: Path, *, within: int | None = None) -> int:
         if error.errno in {errno.ENOTDIR, errno.ELOOP} and within is None and path.is_symlink():
             raise link_error(path) from error
         raise
+
+
+def _can_be_opened(folder: Path) -> bool:
+    try:
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _is_same_file(first: Path, second: Path) -> bool:

@@ -72,7 +72,7 @@ def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: Manifest
         lock_path,
         kind=output.lock,
         owner=this_process(),
-        ttl=output.lease_ttl,
+        ttl=output.lease_lifetime,
         take_over=take_over,
     ) as lock:
         found = load_manifest(disk, base_path, run_id)

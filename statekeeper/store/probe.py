@@ -11,6 +11,7 @@ import io
 from contextlib import suppress
 from pathlib import Path
 
+from statekeeper.config.databricks_paths import is_mounted_object_store
 from statekeeper.config.output import WritesKind
 from statekeeper.layout import runs_folder
 from statekeeper.store.disk import NOT_OFFERED, Access, Disk, LocalDisk, WholeFileDisk, Writes
@@ -20,8 +21,6 @@ from statekeeper.store.temps import is_abandoned, process_token
 
 _PREFIX = ".probe-"
 _DISKS = {Writes.RENAME: LocalDisk, Writes.WHOLE: WholeFileDisk}
-_OBJECT_STORES = (Path("/Volumes"), Path("/dbfs"))
-"""Where Databricks mounts object stores: what looks like a rename there is a copy."""
 
 
 def disk_under(base_path: Path, configured: WritesKind) -> Disk:
@@ -31,14 +30,14 @@ def disk_under(base_path: Path, configured: WritesKind) -> Disk:
         StorageError: nothing can be written there.
     """
     if configured is WritesKind.AUTO:
-        return _DISKS[_tried(base_path)]()
-    return _DISKS[Writes(configured.value)]()
+        return _DISKS[_tried(base_path)](base_path)
+    return _DISKS[Writes(configured.value)](base_path)
 
 
 def _tried(base_path: Path) -> Writes:
-    if any(base_path.absolute().is_relative_to(store) for store in _OBJECT_STORES):
+    if is_mounted_object_store(str(base_path.absolute())):
         return Writes.WHOLE
-    disk, folder = LocalDisk(), runs_folder(base_path)
+    disk, folder = LocalDisk(base_path), runs_folder(base_path)
     refuse_links(base_path, folder)
     with storage_errors(folder, "write to"):
         disk.make_folder(folder, role="probe")

@@ -32,6 +32,7 @@ class LossyDisk(LocalDisk):
     """A local disk below `root` that can crash. What is there when the image is new counts as durable."""
 
     def __init__(self, root: Path, image: Path) -> None:
+        super().__init__()
         self._root = root.resolve()
         self._image = image.resolve()
         if self._image.is_relative_to(self._root):

@@ -105,3 +105,21 @@ def test_seed_keys_must_agree_with_the_run():
         "tables[0].extraction_date: expected the run's date 2026-02-01; found '2026-01-31'",
         "tables[0].run_id: expected the run's 's'; found 'r'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("base_path", "minutes"),
+    [
+        ("/Volumes/main/raw/erp/data", 5),
+        ("dbfs:/Volumes/main/raw/erp", 5),
+        ("/dbfs/data", 5),
+        ("data", 1),
+        ("/data", 1),
+    ],
+)
+def test_a_lease_lasts_longer_where_each_sign_of_life_is_a_request_to_an_object_store(tmp_path, base_path, minutes):
+    sections = {"sources": {"shop": {"type": "duckdb", "path": "shop.duckdb"}}, "tables": [{"table_name": "orders"}]}
+    by_default = pipeline_of({"output": {"base_path": base_path}, **sections}, root=tmp_path)
+    assert by_default.output.lease_lifetime == timedelta(minutes=minutes)
+    chosen = pipeline_of({"output": {"base_path": base_path, "lease_ttl": "90s"}, **sections}, root=tmp_path)
+    assert chosen.output.lease_lifetime == timedelta(seconds=90)

@@ -29,7 +29,8 @@ def points():
 class Recording(LocalDisk):
     """Notes the files and folders that were synced, in order."""
 
-    def __init__(self):
+    def __init__(self, base_path=None):
+        super().__init__(base_path)
         self.synced = []
 
     def _fsync(self, descriptor):
@@ -100,6 +101,19 @@ def test_make_folder_syncs_the_parent_of_each_new_folder(tmp_path):
     assert disk.synced == [str(path) for path in (tmp_path.parent, tmp_path, tmp_path / "a", tmp_path / "a" / "b")]
     disk.make_folder(tmp_path / "a" / "b" / "c", role="plan")
     assert disk.synced[4:] == [str(tmp_path / "a" / "b")]
+
+
+def test_a_base_path_is_made_durable_and_nothing_above_one_that_is_in_use_is_touched(tmp_path):
+    base_path = tmp_path / "new" / "data"
+    disk = Recording(base_path)
+    disk.make_folder(base_path, role="plan")
+    made = [str(path) for path in (tmp_path, tmp_path / "new")]
+    assert disk.synced == made
+    disk.make_folder(base_path / "a", role="plan")  # as if its maker had died before it synced the parent
+    assert disk.synced == [*made, str(tmp_path / "new"), str(base_path)]
+    del disk.synced[:]
+    disk.make_folder(base_path / "b", role="plan")
+    assert disk.synced == [str(base_path)]
 
 
 def test_make_folder_over_a_file_is_refused(disk, tmp_path):

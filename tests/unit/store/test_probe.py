@@ -91,6 +91,39 @@ def test_object_stores_of_databricks_are_known_by_their_path(path):
     assert type(disk_under(Path(path), WritesKind.AUTO)) is WholeFileDisk
 
 
+def _closed(monkeypatch, folder, code):
+    """Have the system refuse to open `folder`, as it does for the catalog and the schema above a volume."""
+    real = os.open
+
+    def opened(path, flags, *arguments, **options):
+        if Path(os.fspath(path)) == folder:
+            raise OSError(code, os.strerror(code), os.fspath(path))
+        return real(path, flags, *arguments, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOTSUP, errno.EIO, errno.ENOENT])
+@pytest.mark.parametrize("kind", list(WritesKind))
+@pytest.mark.parametrize("is_new", [True, False])
+def test_the_folder_above_base_path_needs_not_be_opened(tmp_path, monkeypatch, code, kind, is_new):
+    base_path = tmp_path / "schema" / "volume"
+    (base_path.parent if is_new else base_path).mkdir(parents=True)
+    _closed(monkeypatch, base_path.parent, code)
+    disk = disk_under(base_path, kind)
+    disk.make_folder(base_path / "shop" / "orders", role="lock")
+    disk.make_folder(base_path / "shop" / "orders", role="lock")
+    assert (base_path / "shop" / "orders").is_dir()
+
+
+def test_a_folder_in_base_path_that_cannot_be_opened_is_an_error(tmp_path, monkeypatch):
+    disk = disk_under(tmp_path, WritesKind.AUTO)
+    (tmp_path / "shop").mkdir()
+    _closed(monkeypatch, tmp_path / "shop", errno.EIO)
+    with pytest.raises(OSError, match="error"):
+        disk.make_folder(tmp_path / "shop" / "orders", role="lock")
+
+
 def test_what_a_dead_process_left_of_its_trial_is_removed(tmp_path):
     dead = process_token().rsplit("-", 2)[0] + "-4194303-1"
     left = tmp_path / "_runs" / f".probe-{dead}"
