@@ -197,20 +197,27 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
 
 
 def _fitted(pipeline: Pipeline, place: Place, volume: str | None) -> Pipeline:
-    execution, output = pipeline.execution, pipeline.written_output
+    execution = pipeline.execution
     chosen: dict[str, object] = {
         "engine": place.engine(execution.engine if "engine" in execution.model_fields_set else None)
     }
     if "workers" not in execution.model_fields_set:
         chosen["workers"] = place.workers
+    fit = fitted_output(pipeline, place, volume)
+    return dataclasses.replace(fit, execution=execution.model_copy(update=chosen))
+
+
+def fitted_output(pipeline: Pipeline, place: Place, volume: str | None) -> Pipeline:
+    """The pipeline with its output where it lies on Databricks; see `Place.folder`.
+
+    Raises:
+        UsageError: the output cannot lie there.
+    """
+    output = pipeline.written_output
     is_named = "base_path" in output.model_fields_set
     path = output.base_path if is_named or volume is None else None
     folder = place.folder(volume, path, root=pipeline.root)
-    return dataclasses.replace(
-        pipeline,
-        execution=execution.model_copy(update=chosen),
-        written_output=output.model_copy(update={"base_path": folder}),
-    )
+    return dataclasses.replace(pipeline, written_output=output.model_copy(update={"base_path": folder}))
 
 
 def _environ(given: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -297,6 +297,7 @@ SETTINGS = {
 
 ELSEWHERE = {
     "databricks_paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
+    "managed_table.py: `SHOW SCHEMAS IN": "the same",
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
@@ -308,6 +309,7 @@ ELSEWHERE = {
 
 FOUND = (
     "the pipeline's name or the table's path_name",
+    "give one of them a path_name, or load them",
     "no table is named by --table and --exclude",
     "no table is left of those that --table names",
     "where host:port:SID stands",

@@ -1,0 +1,338 @@
+"""From what is published to managed tables: every row once, whatever happens, in Delta's own transactions."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import duckdb
+import pytest
+
+from statekeeper.config.loader import load_pipeline
+from statekeeper.config.references import Unset
+from statekeeper.databricks_load import LoadOutcome, load_tables
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.errors import UsageError
+from statekeeper.managed_table import Origin
+from statekeeper.model.metadata import parse_metadata
+from statekeeper.opening import Reprocess
+from statekeeper.reporting import NullReporter
+from statekeeper.runner import RunIdentity, Runner
+from tests.spark.delta import DeltaServer
+
+pytestmark = pytest.mark.spark
+
+CONFIG = """\
+pipeline: shop
+sources:
+  shop: {type: duckdb, path: shop.duckdb}
+  erp: {type: oracle, host: db, service: ERP, user: extractor, password: "${ERP_PASSWORD}"}
+output: {base_path: data}
+defaults: {source_name: shop, on_drift: evolve, chunking: {strategy: rowid, target_rows: 40}}
+tables: [{table_name: orders}, {table_name: kinds}, {table_name: nobody}]
+"""
+DAY, NEXT = date(2026, 1, 6), date(2026, 1, 7)
+KINDS = r"""
+create table kinds as select 1::bigint as id, 12345678901234567.89::decimal(38,2) as amount, 'it''s' as name,
+    timestamp '2026-01-06 01:02:03.000004' as at, timestamptz '2026-01-06 01:02:03+00' as moment,
+    date '2026-01-06' as day, 1.5::double as ratio, true as is_open, '\x00\xFF'::blob as bytes,
+    null::varchar as nothing, 7 as "two words; one name"
+"""
+
+
+class Published:
+    """A database, its configuration, and what runs have published of it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.execute("create table orders as select i::bigint as id, i * 2 as amount from range(100) r(i)")
+        self.execute(KINDS)
+        self.execute("create table nobody (id bigint)")
+        (folder / "shop.yml").write_text(CONFIG)
+
+    def execute(self, statement):
+        with duckdb.connect(self.folder / "shop.duckdb") as connection:
+            connection.execute(statement)
+
+    def run(self, day=DAY, *, is_forced=False):
+        pipeline = load_pipeline(self.folder / "shop.yml", environ={}, unset=Unset.LEAVE)
+        runner = Runner(
+            pipeline=pipeline,
+            identity=RunIdentity(f"shop-{day:%Y%m%d}", day),
+            reporter=NullReporter(),
+            make_engine=lambda _pipeline: InlineEngine(memory_limit="100MB"),
+            clock=lambda: datetime.now(UTC),
+        )
+        report = runner.run(pipeline.tables, reprocess=Reprocess.ALL if is_forced else Reprocess.STALE)
+        assert report.exit_code == 0, report
+
+    def load(self, spark, day=DAY, *, into="main.raw", **choices):
+        """What came of each table, by name; no variable of the environment is set, and so no secret."""
+        report = load_tables(self.folder / "shop.yml", into=into, date=day, spark=spark, environ={}, **choices)
+        return {each.table.table_name: each for each in report.tables}
+
+    def metadata(self, table, day=DAY):
+        folder = self.folder / "data/shop" / table / f"{day:%Y%m/%d}"
+        return parse_metadata((folder / f"shop-{day:%Y%m%d}_metadata.json").read_bytes())
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+class DyingSession:
+    """A session whose process dies before or after its nth statement."""
+
+    def __init__(self, spark, *, at, when):
+        self._spark, self._left, self._when = spark, at, when
+
+    def __getattr__(self, name):
+        return getattr(self._spark, name)
+
+    def sql(self, statement):
+        self._left -= 1
+        if self._left == 0 and self._when == "before":
+            raise Killed
+        frame = self._spark.sql(statement)
+        if self._left == 0:
+            frame.collect()
+            raise Killed
+        return frame
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    server = DeltaServer(tmp_path_factory.mktemp("delta"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def spark(server):
+    session = server.session()
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """One run, published; tests that use it publish no other."""
+    published = Published(tmp_path_factory.mktemp("first"))
+    published.run()
+    return published
+
+
+@pytest.fixture
+def published(tmp_path):
+    published = Published(tmp_path)
+    published.run()
+    return published
+
+
+def _rows(spark, table="orders", schema="raw"):
+    return spark.sql(f"select * from main.{schema}.{table}").collect()
+
+
+def test_every_table_of_a_run_becomes_a_managed_table_whose_rows_say_where_they_come_from(spark, first):
+    done = first.load(spark)
+    assert {name: (each.outcome, each.rows) for name, each in done.items()} == {
+        "orders": (LoadOutcome.LOADED, 100),
+        "kinds": (LoadOutcome.LOADED, 1),
+        "nobody": (LoadOutcome.LOADED, 0),
+    }
+    assert done["orders"].into == "main.raw.orders"
+    metadata, rows = first.metadata("orders"), _rows(spark)
+    assert metadata.is_folder
+    assert sorted(row["id"] for row in rows) == list(range(100))
+    origins = {tuple(row[name] for name in Origin.TYPES) for row in rows}
+    assert origins == {("shop", DAY, "shop-20260106", metadata.snapshot.token, metadata.plan_id)}
+
+
+def test_values_and_names_of_every_kind_arrive_as_they_were_published(spark, first):
+    first.load(spark)
+    row = _rows(spark, "kinds")[0].asDict()
+    assert {name: row[name] for name in row if name not in Origin.TYPES} == {
+        "id": 1,
+        "amount": Decimal("12345678901234567.89"),
+        "name": "it's",
+        "at": datetime(2026, 1, 6, 1, 2, 3, 4),  # noqa: DTZ001 - a TIMESTAMP has no zone
+        "moment": row["moment"],
+        "day": DAY,
+        "ratio": 1.5,
+        "is_open": True,
+        "bytes": bytearray(b"\x00\xff"),
+        "nothing": None,
+        "two words; one name": 7,
+    }
+    (moment,) = spark.sql("select cast(moment as long) from main.raw.kinds").collect()[0]
+    assert moment == datetime(2026, 1, 6, 1, 2, 3, tzinfo=UTC).timestamp()
+
+
+def test_a_second_load_finds_every_row_and_commits_nothing(spark, server, first):
+    first.load(spark)
+    commits = server.commits()
+    assert {each.outcome for each in first.load(spark).values()} == {LoadOutcome.PRESENT}
+    assert len(_rows(spark)) == 100
+    assert server.commits() == commits
+
+
+def test_the_next_day_is_put_beside_the_day_before(spark, published):
+    published.load(spark)
+    published.run(NEXT)
+    assert published.load(spark, NEXT)["orders"].outcome is LoadOutcome.LOADED
+    assert sorted(row["_extraction_date"] for row in _rows(spark)) == [DAY] * 100 + [NEXT] * 100
+
+
+def test_rows_of_a_forced_extraction_take_the_place_of_those_before(spark, published):
+    published.load(spark)
+    published.execute("delete from orders where id >= 30")
+    published.run(is_forced=True)
+    done = published.load(spark)["orders"]
+    assert (done.outcome, done.rows) == (LoadOutcome.LOADED, 30)
+    assert {row["_plan_id"] for row in _rows(spark)} == {published.metadata("orders").plan_id}
+    published.execute("delete from orders")
+    published.run(is_forced=True)
+    assert published.load(spark)["orders"].outcome is LoadOutcome.LOADED
+    assert _rows(spark) == []
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_load_that_is_killed_at_any_statement_and_called_again_has_every_row_once(spark, first, when):
+    for at in range(1, 20):
+        schema = f"killed_{when}_{at}"
+        spark.sql(f"create schema main.{schema}").collect()
+        try:
+            first.load(DyingSession(spark, at=at, when=when), into=f"main.{schema}", tables=["orders"])
+        except Killed:
+            done = first.load(spark, into=f"main.{schema}", tables=["orders"])
+            assert done["orders"].rows == 100
+        assert sorted(row["id"] for row in _rows(spark, schema=schema)) == list(range(100))
+        if at > 3:  # create, insert, count
+            return
+    pytest.fail("the load never came to its end")
+
+
+def test_a_server_that_dies_while_rows_are_put_in_has_put_in_all_or_none(tmp_path, published):
+    server = DeltaServer(tmp_path)
+    place, columns = tmp_path / "kept", "id bigint, amount bigint"
+    origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
+    made = f"create table main.raw.orders ({origin}, {columns}) using delta location '{place}'"
+    counts = set()
+    for delay in (0.0, 0.1):
+        server.start()
+        spark = server.session()
+        spark.sql(made).collect()
+        killing = threading.Timer(delay, server.kill)
+        spark.client.set_retry_policies([])
+        killing.start()
+        published.load(spark, tables=["orders"])
+        killing.join()
+        server.start()
+        spark = server.session()
+        spark.sql(made).collect()
+        counts.add(len(_rows(spark)))
+        assert published.load(spark, tables=["orders"])["orders"].rows == 100
+        assert sorted(row["id"] for row in _rows(spark)) == list(range(100))
+        spark.sql("insert into main.raw.orders replace where true select * from main.raw.orders where false").collect()
+        server.kill()
+    assert counts <= {0, 100}
+
+
+def test_a_table_that_has_published_nothing_fails_alone(spark, published):
+    (published.folder / "shop.yml").write_text(CONFIG.replace("{table_name: orders}", "{table_name: later}"))
+    report = load_tables(published.folder / "shop.yml", into="main.raw", date=DAY, spark=spark, environ={})
+    assert report.exit_code == 1
+    assert [each.outcome for each in report.tables] == [LoadOutcome.FAILED, LoadOutcome.LOADED, LoadOutcome.LOADED]
+    assert "shop.later: the run shop-20260106 has published nothing" in report.tables[0].reason
+
+
+def test_a_table_of_somebody_else_is_left_alone(spark, first):
+    spark.sql("create table main.raw.orders (id bigint) using delta").collect()
+    done = first.load(spark)
+    assert done["orders"].outcome is LoadOutcome.FAILED
+    assert "is not a table that a load has made" in done["orders"].reason
+    assert done["kinds"].outcome is LoadOutcome.LOADED
+    assert _rows(spark) == []
+
+
+def test_a_column_of_another_type_is_refused_by_name(spark, published):
+    published.load(spark)
+    published.execute("alter table orders alter column amount type varchar")
+    published.run(NEXT)
+    done = published.load(spark, NEXT)["orders"]
+    assert (done.outcome, len(_rows(spark))) == (LoadOutcome.FAILED, 100)
+    assert "the column amount is bigint, and the published rows have string" in done.reason
+
+
+def test_a_column_that_is_gone_is_null_for_the_new_rows(spark, published):
+    published.load(spark)
+    published.execute("alter table orders drop column amount")
+    published.run(NEXT)
+    assert published.load(spark, NEXT)["orders"].outcome is LoadOutcome.LOADED
+    assert {row["amount"] is None for row in _rows(spark) if row["_extraction_date"] == NEXT} == {True}
+
+
+def test_files_that_do_not_have_the_rows_that_the_metadata_name_are_not_put_in(spark, published):
+    part = next((published.folder / "data/shop/orders").glob("**/part-00001-*.parquet"))
+    part.unlink()
+    done = published.load(spark)["orders"]
+    assert done.outcome is LoadOutcome.FAILED
+    assert "its metadata say 100" in done.reason
+    assert not spark.catalog.tableExists("main.raw.orders")
+
+
+@pytest.mark.parametrize("into", ["a.b.c", "", "main.", "."])
+def test_a_schema_that_is_none_is_refused_before_anything_is_loaded(spark, first, into):
+    with pytest.raises(UsageError, match=r"expected a schema as catalog\.schema"):
+        first.load(spark, into=into)
+
+
+def test_two_tables_that_would_be_one_are_refused(spark, tmp_path):
+    config = tmp_path / "two.yml"
+    config.write_text(CONFIG.replace("{table_name: nobody}", "{source_name: erp, table_name: ORDERS}"))
+    with pytest.raises(UsageError, match=r"shop\.orders, erp\.ORDERS would be one table: main\.raw\.orders"):
+        load_tables(config, into="main.raw", date=DAY, spark=spark, environ={})
+
+
+class Recording:
+    """A session that remembers its statements."""
+
+    def __init__(self, spark):
+        self._spark, self.statements = spark, []
+
+    def __getattr__(self, name):
+        return getattr(self._spark, name)
+
+    def sql(self, statement):
+        self.statements.append(statement)
+        return self._spark.sql(statement)
+
+
+@pytest.fixture(scope="module")
+def classic(tmp_path_factory):
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
+    session = builder.config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse"))).getOrCreate()
+    yield session
+    session.stop()
+
+
+def test_sparks_own_parser_takes_every_statement(classic, spark, first):
+    recording = Recording(spark)
+    first.load(recording)
+    parser = classic._jsparkSession.sessionState().sqlParser()
+    kinds = {statement.split()[0] for statement in recording.statements if parser.parsePlan(statement) is not None}
+    assert kinds == {"CREATE", "INSERT", "SELECT"}
+
+
+def test_a_column_that_is_new_is_added_to_the_table(classic, published):
+    # Sail alters no table; Spark does, and its own tables refuse only the statement that Delta's alone take.
+    origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
+    classic.sql(f"create table orders ({origin}, id bigint) using parquet")
+    done = published.load(classic, into="default", tables=["orders"])["orders"]
+    assert done.outcome is LoadOutcome.FAILED
+    assert "REPLACE WHERE" in done.reason or "overwrite" in done.reason.lower()
+    assert [field.simpleString() for field in classic.table("orders").schema][-2:] == ["id:bigint", "amount:bigint"]
