@@ -1,8 +1,8 @@
-"""What a Databricks job or notebook calls: a run of a configuration, from the job's parameters.
+"""What a Databricks job or notebook calls: a run of a configuration, or its load, from the job's parameters.
 
-A wheel task calls `main`, whose parameters are the arguments of a command; a notebook calls `run_notebook`, whose
-parameters are widgets. Both raise where a table is not complete, so that the task fails and its retries begin, which go
-on from there; neither ends the interpreter, unless a signal asks for it.
+A wheel task calls `main`, or `load_main`, whose parameters are the arguments of a command; a notebook calls
+`run_notebook`, whose parameters are widgets. All raise where a table is not complete, so that the task fails and its
+retries begin, which go on from there; none ends the interpreter, unless a signal asks for it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import chdir, nullcontext
+from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any, Self
 
 from statekeeper.config.dates import RELATIVE_DAYS, day_of
 from statekeeper.databricks import StatefulDatabricksDataExtractor
+from statekeeper.databricks_load import LoadOutcome, LoadReport, load_tables
 from statekeeper.errors import StatekeeperError, UsageError
-from statekeeper.logs import LogFormat, Redactor, set_up_logging
+from statekeeper.logs import LogFormat, RedactingFilter, Redactor, set_up_logging
+from statekeeper.model.job_run import JobRun
 from statekeeper.report import RunReport
 
 _LOG = logging.getLogger("statekeeper.databricks")
@@ -40,6 +42,19 @@ class RunIncomplete(StatekeeperError):
         self.report = report
 
 
+class LoadIncomplete(StatekeeperError):
+    """A load ended, and not every table is in its schema; `report` says which, and why."""
+
+    def __init__(self, report: LoadReport) -> None:
+        wrong = [table for table in report.tables if table.outcome is LoadOutcome.FAILED]
+        lines = [f"{table.table.key}: {table.reason}" for table in wrong]
+        super().__init__(
+            "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not loaded", *lines]),
+            hint="run the task again: it goes on from here",
+        )
+        self.report = report
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobParameters:
     """The parameters of a job, all text; what is empty is as if it were left out.
@@ -47,7 +62,9 @@ class JobParameters:
     `config` is the configuration's path. `folder` is where relative paths begin: of `config`, of the models that it
     names, of `tables_file`. `table` is one name or several, separated by commas. `today` is the day that `today` and
     `yesterday` count from, in `date` and in the configuration. Both days may be timestamps, as Databricks gives them.
-    `unknown` are the names of those that are not ours, which are ignored: a job hands its parameters to every task.
+    `into` is the schema that a load puts tables into. `workspace_url`, `job_id` and `job_run_id` become links in the
+    metadata. `unknown` are the names of those that are not ours, which are ignored: a job hands its parameters to every
+    task.
     """
 
     config: str
@@ -61,6 +78,10 @@ class JobParameters:
     unity_catalog_volume: str = ""
     engine: str = ""
     workers: str = ""
+    into: str = ""
+    workspace_url: str = ""
+    job_id: str = ""
+    job_run_id: str = ""
     unknown: tuple[str, ...] = ()
 
     @classmethod
@@ -118,6 +139,18 @@ class JobParameters:
         widgets = dbutils.widgets.getAll()
         return cls.of({name: str(widgets[name]) for name in _NAMES if name in widgets})
 
+    @property
+    def tables(self) -> list[str]:
+        """The names in `table`."""
+        return [name.strip() for name in self.table.split(",") if name.strip()]
+
+    @property
+    def job_run(self) -> JobRun | None:
+        """The job run that this is; None where not all of it is said. Raises UsageError if it is said wrongly."""
+        if not (self.workspace_url and self.job_id and self.job_run_id):
+            return None
+        return JobRun.on_databricks(workspace_url=self.workspace_url, job_id=self.job_id, job_run_id=self.job_run_id)
+
     def warnings(self) -> Iterator[str]:
         """What is ignored, a sentence each."""
         for name in self.unknown:
@@ -132,6 +165,12 @@ _NAMES = tuple(field.name for field in fields(JobParameters) if field.name != "u
 def main() -> None:
     """The entry point of a wheel task."""
     report = run_job(JobParameters.from_arguments(sys.argv[1:]))
+    print(report.model_dump_json(indent=2))  # noqa: T201 - a task's output is what it prints
+
+
+def load_main() -> None:
+    """The entry point of a wheel task that loads what a run has published."""
+    report = load_job(JobParameters.from_arguments(sys.argv[1:]))
     print(report.model_dump_json(indent=2))  # noqa: T201 - a task's output is what it prints
 
 
@@ -153,18 +192,17 @@ def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: 
     Raises:
         RunIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
     """
-    log = set_up_logging(sys.stderr, log_format=LogFormat.HUMAN, redactor=Redactor())
-    for warning in parameters.warnings():
-        _LOG.warning(warning)
-    with chdir(parameters.folder) if parameters.folder else nullcontext():
+    log, job_run = _set_up(parameters), parameters.job_run
+    with _within(parameters.folder):
         extractor = StatefulDatabricksDataExtractor.from_config(
             parameters.config,
             environ=os.environ,
             tables_path=parameters.tables_file or None,
             root="." if parameters.folder else None,
             date=parameters.date or None,
-            today=date.fromisoformat(parameters.today) if parameters.today else None,
+            today=_today(parameters),
             run_id=parameters.run_id or None,
+            job_run=job_run,
             engine=parameters.engine or None,
             workers=int(parameters.workers) if parameters.workers else None,
             spark=spark,
@@ -174,11 +212,52 @@ def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: 
         log.redactor.add(extractor.pipeline.secrets)
         log.run = extractor.identity.run_id
         _warn_of_the_clock(parameters, extractor)
-        names = [name.strip() for name in parameters.table.split(",") if name.strip()]
-        report = extractor.run(tables=names, force_reprocess=parameters.force_reprocess.lower() in _TRUE)
+        report = extractor.run(tables=parameters.tables, force_reprocess=parameters.force_reprocess.lower() in _TRUE)
     if report.exit_code:
         raise RunIncomplete(report)
     return report
+
+
+def load_job(parameters: JobParameters, *, spark: object | None = None) -> LoadReport:
+    """Load what a run has published into the schema `into`; the report of a load whose tables are all there.
+
+    Raises:
+        LoadIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
+    """
+    if not parameters.into:
+        raise UsageError("the parameter into is missing", hint="give the schema to load into, as catalog.schema")
+    _set_up(parameters)
+    with _within(parameters.folder):
+        report = load_tables(
+            parameters.config,
+            into=parameters.into,
+            tables=parameters.tables,
+            date=parameters.date or None,
+            today=_today(parameters),
+            run_id=parameters.run_id or None,
+            tables_path=parameters.tables_file or None,
+            root="." if parameters.folder else None,
+            unity_catalog_volume=parameters.unity_catalog_volume or None,
+            spark=spark,
+        )
+    if report.exit_code:
+        raise LoadIncomplete(report)
+    return report
+
+
+def _today(parameters: JobParameters) -> date | None:
+    return date.fromisoformat(parameters.today) if parameters.today else None
+
+
+def _set_up(parameters: JobParameters) -> RedactingFilter:
+    log = set_up_logging(sys.stderr, log_format=LogFormat.HUMAN, redactor=Redactor())
+    for warning in parameters.warnings():
+        _LOG.warning(warning)
+    return log
+
+
+def _within(folder: str) -> AbstractContextManager[None]:
+    return chdir(folder) if folder else nullcontext()
 
 
 def _warn_of_the_clock(parameters: JobParameters, extractor: StatefulDatabricksDataExtractor) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pydantic import computed_field
 
+from statekeeper.amounts import count
 from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.config.loader import load_pipeline
 from statekeeper.config.references import Unset
@@ -27,6 +28,7 @@ from statekeeper.databricks import Place, fitted_output
 from statekeeper.engines.spark.session import first_line, hold_session
 from statekeeper.errors import DataError, StatekeeperError, UsageError
 from statekeeper.extractor import StatefulDataExtractor
+from statekeeper.html_table import html_table
 from statekeeper.layout import ExtractionLayout
 from statekeeper.managed_table import ManagedTable, Origin, TableName
 from statekeeper.model.base import Frozen
@@ -65,6 +67,11 @@ class LoadReport(Frozen):
     into: str
     tables: tuple[TableLoad, ...]
 
+    def _repr_html_(self) -> str:
+        """What `display()` of a notebook shows: a row per table."""
+        rows = ((each.table.key, each.into, each.outcome, count(each.rows), each.reason or "") for each in self.tables)
+        return html_table(f"{self.run_id} into {self.into}", ("table", "into", "result", "rows", "why"), rows)
+
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
@@ -79,6 +86,7 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
     tables: Iterable[str] = (),
     exclude: Iterable[str] = (),
     date: date | str | None = None,
+    today: date | None = None,
     run_id: str | None = None,
     tables_path: str | Path | None = None,
     root: str | Path | None = None,
@@ -106,7 +114,9 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
     )
     place = Place.of(environment, spark=spark, use_existing_spark=True)
     pipeline = fitted_output(pipeline, place, unity_catalog_volume)
-    run = StatefulDataExtractor.of_pipeline(pipeline, config, tables_path=tables_path, date=date, run_id=run_id)
+    run = StatefulDataExtractor.of_pipeline(
+        pipeline, config, tables_path=tables_path, date=date, today=today, run_id=run_id
+    )
     named = _named(select_tables(run.pipeline, tables, exclude=exclude), into)
     session = hold_session(run.pipeline.execution.spark, given=spark)
     try:

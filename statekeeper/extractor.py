@@ -31,6 +31,7 @@ from statekeeper.maintenance import (
     reset_tables,
     verify_tables,
 )
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
@@ -197,6 +198,7 @@ class StatefulDataExtractor(DataExtractor):
         date: date | str | None = None,
         today: date | None = None,
         run_id: str | None = None,
+        job_run: JobRun | None = None,
         engine: EngineKind | str | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -208,7 +210,7 @@ class StatefulDataExtractor(DataExtractor):
         `engine` and `workers` stand for those of `execution:`; `spark` is a Spark session for `engine: spark`. `root`
         is the folder that relative paths of the configuration start at, where it does not say that itself.
         `secrets(scope, key)` reads what `${databricks:scope/key}` stands for (default: the notebook's `dbutils`, else
-        databricks-sdk).
+        databricks-sdk). `job_run` is the job run that this is, which the metadata then name.
 
         Raises:
             ConfigError: the file cannot be used; every problem is named with its place.
@@ -227,6 +229,7 @@ class StatefulDataExtractor(DataExtractor):
             date=date,
             today=today,
             run_id=run_id,
+            job_run=job_run,
             engine=engine,
             workers=workers,
             reporter=reporter,
@@ -243,6 +246,7 @@ class StatefulDataExtractor(DataExtractor):
         date: date | str | None = None,
         today: date | None = None,
         run_id: str | None = None,
+        job_run: JobRun | None = None,
         engine: EngineKind | str | None = None,
         workers: int | None = None,
         reporter: Reporter | None = None,
@@ -261,7 +265,7 @@ class StatefulDataExtractor(DataExtractor):
             config_path=str(Path(expanded(str(path))).absolute()),
             tables_path=str(Path(expanded(str(tables_path))).absolute()) if tables_path else None,
         )
-        return cls(pipeline, identity, reporter=reporter, spark=spark)
+        return cls(pipeline, dataclasses.replace(identity, job_run=job_run), reporter=reporter, spark=spark)
 
     @property
     def commands(self) -> RunCommands:

@@ -8,7 +8,9 @@ from typing import Self
 
 from pydantic import computed_field
 
+from statekeeper.amounts import count, duration, size
 from statekeeper.errors import NO_SOURCE
+from statekeeper.html_table import html_table
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import NextStep
 from statekeeper.model.record import Failure, State
@@ -98,6 +100,23 @@ class RunReport(Frozen):
             return self
         steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
         return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
+
+    def _repr_html_(self) -> str:
+        """What `display()` of a notebook shows: a row per table."""
+        rows = (
+            (
+                each.table.key,
+                each.outcome,
+                count(each.records),
+                size(each.bytes),
+                duration(each.duration_seconds or None),
+                each.output_path or "",
+                each.failure.message if each.failure else each.reason or "",
+            )
+            for each in self.tables
+        )
+        columns = ("table", "result", "rows", "size", "time", "where", "why")
+        return html_table(f"{self.run_id} ({self.extraction_date})", columns, rows)
 
     def only_bad(self) -> Self:
         """The same without the tables that are as they should be."""

@@ -23,6 +23,7 @@ from statekeeper.hooks import HookEvent, run_hook
 from statekeeper.layout import ExtractionLayout
 from statekeeper.lifecycle import Change, Lifecycle, Trigger
 from statekeeper.logs import Redactor
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import TableFailure
 from statekeeper.model.record import Failure, Owner, Published, State, StateRecord
 from statekeeper.model.table import TableRef
@@ -47,6 +48,7 @@ class Run:
     pipeline: Pipeline
     run_id: str
     extraction_date: date
+    job_run: JobRun | None
     engine: Engine
     disk: Disk
     threads: Threads

@@ -18,6 +18,7 @@ from statekeeper import __version__
 from statekeeper.config.extraction import Pipeline
 from statekeeper.config.identity import Claim, ConfigIdentity, is_abandoned
 from statekeeper.errors import UsageError
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
@@ -39,6 +40,7 @@ class RunStart:
     at: datetime
     commands: RunCommands
     is_gone: Callable[[Owner], bool]
+    job_run: JobRun | None = None
 
     def begun(self, earlier: RunManifest | None) -> RunManifest:
         """The manifest with this start.
@@ -64,10 +66,12 @@ class RunStart:
             started_at=self.at,
             lists=lists,
             processes=(RunProcess(owner=self.owner, since=self.at),),
+            job_run=self.job_run,
         )
         if earlier is None:
             return first
-        changes = {name: getattr(first, name) for name in ("engine", "statekeeper_version", "tables", "lists")}
+        own = ("engine", "statekeeper_version", "tables", "lists", "job_run")
+        changes = {name: getattr(first, name) for name in own}
         if self.config_path is not None:  # a call in Python that joins a config's run does not make it its own
             files = ["tables_path", "config_fingerprint", "base_path", "pipeline"]
             files += [] if claim is Claim.COPY else ["config_path"]

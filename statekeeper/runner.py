@@ -25,6 +25,7 @@ from statekeeper.engines.watched import WatchedEngine
 from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
 from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
@@ -58,6 +59,7 @@ class RunIdentity:
     extraction_date: date
     config_path: str | None = None
     tables_path: str | None = None
+    job_run: JobRun | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,7 @@ class Runner:
             pipeline=self.pipeline,
             run_id=self.identity.run_id,
             extraction_date=self.identity.extraction_date,
+            job_run=self.identity.job_run,
             engine=WatchedEngine(engine, waits),
             disk=self.disk,
             threads=threads,
@@ -233,6 +236,7 @@ class Runner:
             at=at,
             commands=self.commands,
             is_gone=lambda owner: liveness(owner) is Liveness.DEAD,
+            job_run=identity.job_run,
         )
 
     def _begin(self, start: RunStart) -> RunManifest:

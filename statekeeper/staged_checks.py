@@ -287,6 +287,7 @@ class _StagedChecks:
             files=files,
             columns={column.name: column.arrow_type for column in plan.reading.columns},
             database_types={column.name: column.database_type for column in plan.reading.columns},
+            job_run=self.run.job_run,
             config_fingerprint=with_violations(record.fingerprint, config)
             if findings.violations
             else record.fingerprint,

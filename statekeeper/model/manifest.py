@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, Field
 from statekeeper.errors import NO_SOURCE
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.record import Failure, Owner
 from statekeeper.model.table import TableRef
 
@@ -81,6 +82,7 @@ class RunManifest(Document):
         default=(), description="every table that the config, and each --tables file, had when the run was last started"
     )
     processes: tuple[RunProcess, ...] = Field(default=(), description="that have begun and not said that they ended")
+    job_run: JobRun | None = Field(default=None, description="the job run that last began it, where a job did")
 
     @property
     def listed(self) -> tuple[TableRef, ...]:

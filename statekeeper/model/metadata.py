@@ -12,6 +12,7 @@ from pydantic import AwareDatetime, Field, ValidationError
 from statekeeper.errors import StateDamaged
 from statekeeper.model.base import StoredValue, first_problem, refuse_newer
 from statekeeper.model.drift import ColumnChange
+from statekeeper.model.job_run import JobRun
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope
 
@@ -113,6 +114,7 @@ class Metadata(StoredValue):
     )
     config_fingerprint: str
     validation: ValidationSummary
+    job_run: JobRun | None = Field(default=None, description="the job run that extracted it, where a job did")
 
     @property
     def output_name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -11,6 +12,7 @@ import pytest
 
 from statekeeper.config.loader import load_pipeline
 from statekeeper.config.references import Unset
+from statekeeper.databricks_job import JobParameters, LoadIncomplete, load_job
 from statekeeper.databricks_load import LoadOutcome, load_tables
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import UsageError
@@ -281,6 +283,13 @@ def test_files_that_do_not_have_the_rows_that_the_metadata_name_are_not_put_in(s
     assert done.outcome is LoadOutcome.FAILED
     assert "its metadata say 100" in done.reason
     assert not spark.catalog.tableExists("main.raw.orders")
+
+
+def test_a_job_loads_what_its_run_has_published_and_fails_where_a_table_is_not_loaded(spark, published):
+    parameters = JobParameters(config="shop.yml", folder=str(published.folder), date="2026-01-06", into="main.raw")
+    assert [each.rows for each in load_job(parameters, spark=spark).tables] == [100, 1, 0]
+    with pytest.raises(LoadIncomplete, match=r"3 of 3 tables are not loaded\nshop\.orders: .*published nothing"):
+        load_job(replace(parameters, date="2026-01-07"), spark=spark)
 
 
 @pytest.mark.parametrize("into", ["a.b.c", "", "main.", "."])

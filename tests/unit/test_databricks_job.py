@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from statekeeper import databricks_job
-from statekeeper.databricks_job import JobParameters, RunIncomplete, run_job, run_notebook
+from statekeeper.databricks_job import JobParameters, RunIncomplete, load_job, run_job, run_notebook
 from statekeeper.errors import ConfigError, UsageError
 from statekeeper.report import RunReport
 
@@ -150,6 +150,18 @@ def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
     with duckdb.connect(shop / "shop.duckdb") as connection:
         connection.execute("alter table clients rename to customers")
     assert [table.outcome for table in run_job(parameters).tables] == ["skipped", "completed"]
+
+
+def test_the_metadata_of_a_job_have_its_links(shop):
+    given = ["shop.yml", f"--folder={shop}", "--table=orders", "--workspace-url=https://adb-1.net", "--job-id=17"]
+    run_job(JobParameters.from_arguments([*given, "--job-run-id=4711"]))
+    metadata = json.loads(next((shop / "data").glob("**/*_metadata.json")).read_text())
+    assert metadata["job_run"]["run_url"] == "https://adb-1.net/jobs/17/runs/4711"
+
+
+def test_a_load_without_a_schema_is_refused():
+    with pytest.raises(UsageError, match="the parameter into is missing"):
+        load_job(JobParameters(config="shop.yml"))
 
 
 def test_a_notebook_ends_with_the_report(shop):
