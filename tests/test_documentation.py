@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,8 @@ from statekeeper.cli.app import app
 from statekeeper.databricks import StatefulDatabricksDataExtractor
 from statekeeper.databricks_job import JobParameters
 from statekeeper.lifecycle import mermaid
+from statekeeper.managed_table import Origin
+from statekeeper.model.metadata import Metadata
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -60,45 +61,55 @@ def test_graph_prints_the_readmes_diagram():
 class TestDatabricks:
     DOCUMENT = (ROOT / "docs/databricks.md").read_text()
 
-    def _task(self):
-        (bundle,) = re.findall(r"```yaml\n(.*?)```", self.DOCUMENT, re.DOTALL)
-        job = yaml.safe_load(bundle)["resources"]["jobs"]["nightly"]
-        assert job["max_concurrent_runs"] == 1
-        return job["tasks"][0]["python_wheel_task"]
-
-    def _parameters(self):
-        values = {"job.parameters.date": "", "job.parameters.force_reprocess": "false"}
-        values |= {"job.trigger.time.iso_date": "2026-01-07"}
-        arguments = [
-            re.sub(r"\{\{(.*?)\}\}", lambda found: values[found[1]], argument)
-            for argument in self._task()["parameters"]
-        ]
-        found = JobParameters.from_arguments(arguments)
-        assert found.unknown == ()
-        return found
-
-    def test_the_bundle_calls_an_entry_point_of_the_wheel_with_its_parameters(self):
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-        task = self._task()
-        assert task["package_name"] == project["name"]
-        assert task["entry_point"] in project["scripts"]
-        assert self._parameters().today == "2026-01-07"
-
     def test_every_parameter_of_a_job_is_in_the_table(self):
-        table = self.DOCUMENT[self.DOCUMENT.index("| parameter |") : self.DOCUMENT.index("An empty parameter")]
+        table = self.DOCUMENT[self.DOCUMENT.index("| parameter |") : self.DOCUMENT.index("In `parameters` of a wheel")]
         named = set(re.findall(r"`(\w+)`", "".join(line.split("|")[1] for line in table.splitlines() if "|" in line)))
         assert named == {field.name for field in fields(JobParameters)} - {"unknown"}
 
     def test_the_example_is_a_pipeline_on_a_cluster(self):
-        parameters = self._parameters()
         extractor = StatefulDatabricksDataExtractor.from_config(
-            ROOT / parameters.config,
-            environ={"DATABRICKS_RUNTIME_VERSION": "16.4"},
+            ROOT / "configs/databricks.yml",
+            environ={"DATABRICKS_RUNTIME_VERSION": "17.3"},
             dbutils=SimpleNamespace(secrets=SimpleNamespace(get=lambda scope, key: f"{scope}-{key}")),
-            today=date.fromisoformat(parameters.today),
-            unity_catalog_volume=parameters.unity_catalog_volume,
+            today=date(2026, 1, 7),
+            unity_catalog_volume="main.raw.erp",
         )
         assert extractor.identity.run_id == "erp-20260106"
         assert extractor.pipeline.output.base_path == "/Volumes/main/raw/erp/extracts"
         assert extractor.pipeline.execution.engine.value == "spark"
         assert "erp-oracle-password" in extractor.pipeline.secrets
+
+    def test_what_it_tells_to_type_is_of_the_bundle(self):
+        bundle = yaml.safe_load((ROOT / "databricks.yml").read_text())
+        assert set(re.findall(r"BUNDLE_VAR_(\w+)", self.DOCUMENT)) == {
+            name for name, each in bundle["variables"].items() if "default" not in each
+        }
+        assert set(re.findall(r"--target (\w+)", self.DOCUMENT)) == set(bundle["targets"])
+        assert set(re.findall(r"bundle run --target \w+ (\w+)", self.DOCUMENT)) == set(bundle["resources"]["jobs"])
+        (job,) = bundle["resources"]["jobs"].values()
+        assert set(re.findall(r"--params (\w+)=", self.DOCUMENT)) <= {each["name"] for each in job["parameters"]}
+
+    def test_what_it_reads_of_the_metadata_is_in_them(self):
+        (fields_read,) = re.findall(r'\.schema\("(.*?)"\)', self.DOCUMENT)
+        names = {part.split()[0] for part in fields_read.split(",")} | set(
+            re.findall(r'record\["(\w+)"\]', self.DOCUMENT)
+        )
+        assert names <= set(Metadata.model_fields)
+        assert "job_run" in Metadata.model_fields
+
+    def test_the_columns_of_a_managed_table_are_in_the_order_that_it_says(self):
+        table = self.DOCUMENT[
+            self.DOCUMENT.index("Five columns come first") : self.DOCUMENT.index("**Every row once.**")
+        ]
+        assert re.findall(r"`(_\w+)`", table) == list(Origin.TYPES)
+
+    def test_the_cell_of_the_checklist_prints_what_is_expected(self, tmp_path, capsys):
+        cell = next(
+            each for each in re.findall(r"```python\n(.*?)```", self.DOCUMENT, re.DOTALL) if "exclusive" in each
+        )
+        exec(cell.replace("/Volumes/main/raw/erp", str(tmp_path)), {})
+        assert capsys.readouterr().out.split() == ["exclusive", "1", "2"]
+
+    def test_nothing_in_it_needs_a_web_terminal_or_loops_over_one_run(self):
+        assert "web terminal" not in self.DOCUMENT
+        assert "for_each_task:" not in self.DOCUMENT

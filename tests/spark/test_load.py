@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 
 import duckdb
 import pytest
@@ -345,3 +347,16 @@ def test_a_column_that_is_new_is_added_to_the_table(classic, published):
     assert done.outcome is LoadOutcome.FAILED
     assert "REPLACE WHERE" in done.reason or "overwrite" in done.reason.lower()
     assert [field.simpleString() for field in classic.table("orders").schema][-2:] == ["id:bigint", "amount:bigint"]
+
+
+def test_what_the_documentation_tells_readers_to_type_reads_what_is_published(spark, first):
+    document = (Path(__file__).parents[2] / "docs/databricks.md").read_text()
+    cell = next(each for each in re.findall(r"```python\n(.*?)```", document, re.DOTALL) if 'record["' in each)
+    folder = first.folder / "data/shop/orders/202601/06"
+    typed = re.sub(r"/Volumes/[^\"]*", str(folder), cell).replace("erp-20260106", "shop-20260106")
+    cells = {"spark": spark}
+    exec(typed, cells)
+    assert cells["employees"].count() == cells["record"]["record_count"] == 100
+    (query,) = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
+    first.load(spark)
+    assert spark.sql(query.replace("main.erp.employees", "main.raw.orders")).count() == 100
