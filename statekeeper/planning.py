@@ -18,7 +18,7 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt
-from statekeeper.model.table import Scope
+from statekeeper.model.table import Relation, Scope
 from statekeeper.schemas.differences import Compared
 from statekeeper.schemas.models import load_model
 from statekeeper.sources.columns import named_column
@@ -154,9 +154,9 @@ def _require_named_columns(
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
 
 
-def take_run_snapshot(_spec: None, context: WorkContext) -> Snapshot:
+def take_run_snapshot(relations: tuple[Relation, ...], context: WorkContext) -> Snapshot:
     """The snapshot that all tables of the run from a source read at; it is not persisted here."""
-    return context.session().take_run_snapshot()
+    return context.session().take_run_snapshot(relations)
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:

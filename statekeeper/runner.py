@@ -200,6 +200,10 @@ class Runner:
                 base_path=self.pipeline.base_path,
                 run_id=self.identity.run_id,
                 force_command=quoted(self.commands.force()),
+                relations={
+                    name: tuple(config.relation for config in self.pipeline.tables if config.table.source_name == name)
+                    for name in self.pipeline.sources
+                },
             ),
             extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline, self.identity.run_id, self.identity.extraction_date),

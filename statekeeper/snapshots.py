@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from statekeeper.engines.retry import OnRetry, with_retries
 from statekeeper.errors import SnapshotLost, StateDamaged
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.run_snapshot import RunSnapshot
+from statekeeper.model.table import Relation
 from statekeeper.planning import take_run_snapshot
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import (
@@ -48,6 +49,8 @@ class RunSnapshots:
     base_path: Path
     run_id: str
     force_command: str
+    relations: Mapping[str, tuple[Relation, ...]]
+    """Of all tables of the run, by source."""
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _given_up: dict[str, int] = field(default_factory=dict)
 
@@ -89,7 +92,7 @@ class RunSnapshots:
             kept, newest = await self.threads.do(self._tidied, config)
             if kept is not None:
                 return kept
-            job = Job(name, take_run_snapshot, None, source=JobSource.of(config))
+            job = Job(name, take_run_snapshot, self.relations[name], source=JobSource.of(config))
             taken = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=on_retry)
             document = RunSnapshot(run_id=self.run_id, source_name=name, number=newest + 1, snapshot=taken)
             if await self.threads.do(save_run_snapshot, self.disk, self.base_path, document):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,8 @@ class DuckdbSession:
             identity=self.identity(),
         )
 
-    def take_run_snapshot(self) -> Snapshot:
+    def take_run_snapshot(self, relations: Sequence[Relation] = ()) -> Snapshot:
+        del relations
         return self.take_snapshot()
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:

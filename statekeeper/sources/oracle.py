@@ -84,9 +84,9 @@ class OracleSession:
         self._connection.act(f"{relation.label} snapshot")
         return self._snapshots.take(find_source(self._connection, relation), at=at)
 
-    def take_run_snapshot(self) -> Snapshot:
+    def take_run_snapshot(self, relations: Sequence[Relation] = ()) -> Snapshot:
         self._connection.act("run snapshot")
-        return self._snapshots.take_for_run()
+        return self._snapshots.take_for_run(relations)
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
         self._connection.act(f"{relation.label} snapshot")

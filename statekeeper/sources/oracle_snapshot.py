@@ -7,13 +7,16 @@ SCN by DBMS_FLASHBACK, or one read-only transaction. Where something is not gran
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
 from statekeeper.config.sources import OracleSource, SnapshotMode, SnapshotScope
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
 from statekeeper.model.plan import Snapshot
+from statekeeper.model.table import Relation
 from statekeeper.sources.oracle_connection import Connection, is_not_granted
+from statekeeper.sources.oracle_names import spellings
 from statekeeper.sources.oracle_relation import AS_OF, SCN_KIND, RelationKind, Source
 from statekeeper.sources.oracle_scn import current_moment, data_time, moment_of
 from statekeeper.sources.sql import Bind, Sql
@@ -26,8 +29,11 @@ NONE_KIND = "oracle-none"
 """No snapshot: every statement sees what is there."""
 
 _DDL_SETTLES = 10.0
+_DDL_YOUNG = 5
 _PAUSE = 0.5
-"""Seconds: for how long after a DDL an SCN may be refused as being from before it, and between two attempts."""
+"""Seconds: for how long after a DDL an SCN may be refused at most, and mostly, as being from before it; between two
+attempts."""
+_NAMES = 500
 
 
 def read_identity(connection: Connection) -> dict[str, str]:
@@ -103,14 +109,31 @@ class Snapshots:
                     raise
             time.sleep(_PAUSE)
 
-    def take_for_run(self) -> Snapshot:
-        """The SCN of now, for relations that join it one by one.
+    def take_for_run(self, relations: Iterable[Relation]) -> Snapshot:
+        """The SCN of now, for relations that join it one by one; later than their tables' DDL by what Oracle asks.
 
         Raises:
             SourceError: nothing is granted that tells it.
         """
+        names = sorted({name for one in relations if one.table_name for name in spellings(one.table_name)})
+        deadline = time.monotonic() + _DDL_SETTLES
+        while self._is_ddl_young(names) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
         moment = current_moment(self._connection)
         return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+
+    def _is_ddl_young(self, names: Sequence[str]) -> bool:
+        """Whether a table of one of these names, whoever owns it, was altered so late that it refuses an SCN of now."""
+        for batch in (names[start : start + _NAMES] for start in range(0, len(names), _NAMES)):
+            places = ", ".join(f":name{number}" for number in range(len(batch)))
+            statement = Sql(
+                "SELECT COUNT(*) FROM ALL_OBJECTS WHERE OBJECT_TYPE = 'TABLE' "
+                f"AND LAST_DDL_TIME > SYSDATE - {_DDL_YOUNG}/86400 AND OBJECT_NAME IN ({places})",
+                tuple(Bind("VARCHAR2", name) for name in batch),
+            )
+            if self._connection.rows(statement, "the run's tables cannot be looked up")[0][0]:
+                return True
+        return False
 
     def join(self, source: Source, snapshot: Snapshot) -> Snapshot:
         """A snapshot that was taken for the run, as `source` can be read at it.

@@ -7,7 +7,7 @@ code kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -76,8 +76,8 @@ class SourceSession(Protocol):
         Raises PlanError where the source has no such past.
         """
 
-    def take_run_snapshot(self) -> Snapshot:
-        """The snapshot of now that all tables of a run will read at."""
+    def take_run_snapshot(self, relations: Sequence[Relation] = ()) -> Snapshot:
+        """The snapshot of now that all `relations` of a run will read at."""
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
         """`snapshot`, which the run has taken, in the form in which the relation can be read at it.

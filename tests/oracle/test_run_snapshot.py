@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -24,6 +25,8 @@ def lake(tmp_path):
         columns = [("ID", "NUMBER(9)"), ("CUSTOMER", "NUMBER(9)")]
         server.create_table("SALES", "ORDERS", columns, [(number, number % 10) for number in range(ROWS)])
         server.create_table("SALES", "CUSTOMERS", [("ID", "NUMBER(9)")], [(number,) for number in range(10)])
+        for table in ("ORDERS", "CUSTOMERS"):
+            server.set_table("SALES", table, ddl_time=datetime.now(UTC) - timedelta(hours=1))
         yield Lake(tmp_path, server)
 
 
@@ -55,6 +58,18 @@ def test_tables_between_which_rows_change_are_read_at_one_scn(lake):
     assert sorted(lake.published("BUYERS").column("CUSTOMER").to_pylist()) == list(range(10))
     kept = lake.cwd / "lake/_runs/ora-20260106_snapshots/ora/0001.json"
     assert f'"token": "{queries[0]["scn"]}"' in kept.read_text()
+
+
+def test_a_run_right_after_tables_were_truncated_and_loaded_takes_an_scn_that_each_of_them_can_be_read_at(lake):
+    lake.configure(CUSTOMERS, ORDERS, source=SCOPE)
+    lake.server.set_ddl_settles(3)
+    for table in ("ORDERS", "CUSTOMERS"):
+        lake.server.sql(f"TRUNCATE TABLE SALES.{table}")
+    change(lake)
+    report = lake.run()
+    assert report.exit_code == 0, [table.failure for table in report.tables]
+    assert len(scns(lake)) == 1
+    assert (lake.published("ORDERS").num_rows, lake.published("CUSTOMERS").num_rows) == (1, 1)
 
 
 def test_a_killed_run_is_resumed_at_its_scn_with_a_table_that_had_not_begun(lake):
