@@ -56,22 +56,14 @@ def app() -> None:
 
 
 @app.command()
-@options.config_argument
-@options.tables_file
-@options.table_selection
-@options.extraction_date
-@options.new_run_id
+@options.new_run
 @click.option("--dry-run", "is_dry", is_flag=True, help="Show what would be done, as `plan` does, and write nothing.")
 @click.option(
     "--force-reprocess", is_flag=True, help="Also extract what is complete; old data stays until the new is valid."
 )
-@options.engine
-@options.databricks
-@options.workers
-@options.as_json
-@options.quiet
-@options.log_format
-@options.no_progress
+@options.placement
+@options.output
+@options.progress
 @in_terminal
 def run(
     terminal: Terminal,
@@ -103,18 +95,11 @@ def run(
 
 
 @app.command()
-@options.config_argument_or_last_run
-@options.table_selection
-@options.known_date
-@options.known_run_id
-@options.engine
-@options.databricks
-@options.workers
-@options.as_json
-@options.quiet
+@options.known_run
+@options.placement
+@options.output
 @click.option("--stale", is_flag=True, help="Also extract what is complete and configured otherwise by now.")
-@options.log_format
-@options.no_progress
+@options.progress
 @in_terminal
 def resume(
     terminal: Terminal,
@@ -146,12 +131,8 @@ def resume(
 
 
 @app.command()
-@options.config_argument_or_last_run
-@options.table_selection
-@options.known_date
-@options.known_run_id
-@options.as_json
-@options.quiet
+@options.known_run
+@options.output
 @click.option("--failed", "is_failed_only", is_flag=True, help="Only the tables that failed.")
 @click.option(
     "--exit-code",
@@ -199,14 +180,9 @@ def _chosen(status: RunStatus, names: tuple[str, ...], exclude: tuple[str, ...])
 
 
 @app.command()
-@options.config_argument
-@options.tables_file
-@options.table_selection
-@options.extraction_date
-@options.new_run_id
+@options.new_run
 @click.option("--types", "has_types", is_flag=True, help="Show the types of tables that are complete, too.")
-@options.as_json
-@options.quiet
+@options.output
 @in_terminal
 def plan(
     terminal: Terminal,
@@ -236,14 +212,9 @@ def _show_plan(terminal: Terminal, report: PlanReport, step: NextStep, *, is_jso
 
 
 @app.command()
-@options.config_argument_or_last_run
-@options.table_selection
-@options.known_date
-@options.known_run_id
-@options.as_json
-@options.quiet
-@options.log_format
-@options.no_progress
+@options.known_run
+@options.output
+@options.progress
 @in_terminal
 def verify(
     terminal: Terminal,
@@ -265,13 +236,9 @@ def verify(
 
 
 @app.command()
-@options.config_argument_or_last_run
-@options.table_selection
-@options.known_date
-@options.known_run_id
+@options.known_run
 @click.option("--failed", is_flag=True, help="Reset every table that failed.")
-@options.as_json
-@options.quiet
+@options.output
 @in_terminal
 def reset(
     terminal: Terminal,

@@ -27,8 +27,7 @@ from statekeeper.next_command import command
     is_flag=True,
     help="Go on where variables or secrets of sources are not set.",
 )
-@options.as_json
-@options.quiet
+@options.output
 @click.make_pass_decorator(Terminal)
 def check(
     terminal: Terminal,

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--schemas-out", type=options.FILE, help="The models to write. [default: schemas/ and the config's name, .py]"
 )
-@options.as_json
-@options.quiet
+@options.output
 @click.pass_context
 def init(
     ctx: click.Context,

@@ -44,6 +44,25 @@ class _Day(click.ParamType[date]):
             self.fail(f"{value!r} is not a date: {expected}", param, ctx)
 
 
+def _date_option(explained: str) -> Callable[[Command], Command]:
+    return click.option("--date", "day", type=_Day(), help=explained)
+
+
+def _run_id_option(explained: str) -> Callable[[Command], Command]:
+    return click.option("--run-id", metavar="ID", help=explained)
+
+
+def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order in which --help shows them."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
 def config_argument(command: Command) -> Command:
     """CONFIG, which must be given."""
     return click.argument("config", type=FILE)(command)
@@ -71,24 +90,12 @@ excluded_names = click.option(
     multiple=True,
     help="Not this table, or those of a pattern, as in --table. May be given several times.",
 )
-extraction_date = click.option(
-    "--date",
-    "day",
-    type=_Day(),
-    help="The extraction date, also `today` or `yesterday`. [default: the config's extraction_date, which is today]",
+extraction_date = _date_option(
+    "The extraction date, also `today` or `yesterday`. [default: the config's extraction_date, which is today]"
 )
-new_run_id = click.option("--run-id", metavar="ID", help="The run's name. [default: PIPELINE-YYYYMMDD]")
-known_run_id = click.option(
-    "--run-id",
-    metavar="ID",
-    help="The run of this name. [default: the newest of CONFIG, or the last of this directory]",
-)
-known_date = click.option(
-    "--date",
-    "day",
-    type=_Day(),
-    help="The run of this extraction date, also `today` or `yesterday`. [default: the newest run]",
-)
+new_run_id = _run_id_option("The run's name. [default: PIPELINE-YYYYMMDD]")
+known_date = _date_option("The run of this extraction date, also `today` or `yesterday`. [default: the newest run]")
+known_run_id = _run_id_option("The run of this name. [default: the newest of CONFIG, or the last of this directory]")
 engine = click.option(
     "--engine",
     type=click.Choice(["local", "spark"]),
@@ -107,10 +114,8 @@ workers = click.option(
     help="How many processes read at once. [default: the config's execution.workers]",
 )
 
-
-def table_selection(command: Command) -> Command:
-    """--table and --exclude, which say the same wherever tables can be chosen."""
-    return table_names(excluded_names(command))
+table_selection = _group(table_names, excluded_names)
+"""--table and --exclude, which say the same wherever tables can be chosen."""
 
 
 def _hush(ctx: click.Context, _param: click.Parameter, is_quiet: bool) -> None:  # noqa: FBT001 - click's signature
@@ -135,3 +140,14 @@ log_format = click.option(
     help="How log lines on standard error are written; json is one object a line, without the live display.",
 )
 no_progress = click.option("--no-progress", is_flag=True, help="Log lines instead of the live display on a terminal.")
+
+new_run = _group(config_argument, tables_file, table_selection, extraction_date, new_run_id)
+"""CONFIG, and which of its tables, for which date, under which name: a run that may not be on disk yet."""
+known_run = _group(config_argument_or_last_run, table_selection, known_date, known_run_id)
+"""A run that is on disk, and which of its tables."""
+placement = _group(engine, databricks, workers)
+"""Where chunks are read."""
+output = _group(as_json, quiet)
+"""What is printed of the result."""
+progress = _group(log_format, no_progress)
+"""What is told on standard error while work is done."""

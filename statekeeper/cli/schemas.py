@@ -56,8 +56,7 @@ def schemas() -> None:
 @click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
 @click.option("--out", type=options.FILE, help="The file to write. [default: standard output]")
 @click.option("--force", is_flag=True, help="Replace the file of --out where it is there already.")
-@options.as_json
-@options.quiet
+@options.output
 @click.pass_context
 def infer(
     ctx: click.Context,
@@ -151,8 +150,7 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
     is_flag=True,
     help="Only what a run would refuse: leave out columns that only one side lets be NULL.",
 )
-@options.as_json
-@options.quiet
+@options.output
 @in_terminal
 def diff(
     terminal: Terminal,
@@ -187,8 +185,7 @@ def diff(
     help="A file for each table, in this folder. [default: standard output]",
 )
 @_check
-@options.as_json
-@options.quiet
+@options.output
 @in_terminal
 def export(
     terminal: Terminal,
@@ -228,8 +225,7 @@ def export(
     help="The folder that they are written to.",
 )
 @_check
-@options.as_json
-@options.quiet
+@options.output
 @in_terminal
 def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool) -> int:
     """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
