@@ -10,6 +10,7 @@ import duckdb
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
+from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import StateRecord
@@ -17,8 +18,29 @@ from statekeeper.opening import Reprocess
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
 from statekeeper.store.disk import LocalDisk
+from statekeeper.store.manifest import load_manifest
 
 DAY = date(2026, 1, 6)
+RUN_ID = f"shop-{DAY:%Y%m%d}"
+CONFIG = """\
+pipeline: shop
+extraction_date: 2026-01-06
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+output: {base_path: data}
+execution: {workers: 1}
+tables: [{table_name: orders}, {table_name: customers}]
+"""
+"""What a test that needs a config's file writes to `shop.yml` beside the database."""
+
+
+def configured(config="shop.yml", **choices):
+    """The extractor of a config in the working directory, which reports to nobody unless it is told to."""
+    return StatefulDataExtractor.from_config(config, **{"reporter": NullReporter(), **choices})
+
+
+def manifest(run_id=RUN_ID):
+    """The manifest of a run of such a config."""
+    return load_manifest(LocalDisk(), Path("data"), run_id)
 
 
 class Heard(NullReporter):

@@ -15,25 +15,13 @@ import pytest
 from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import UsageError
-from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+from statekeeper.extractor import DataExtractor
 from statekeeper.model.manifest import FoundBy
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.store import failpoints
-from statekeeper.store.disk import LocalDisk
-from statekeeper.store.manifest import load_manifest
 
-from .small_shop import Shop
-
-RUN_ID = "shop-20260106"
-CONFIG = """\
-pipeline: shop
-extraction_date: 2026-01-06
-sources: {shop: {type: duckdb, path: shop.duckdb}}
-output: {base_path: data}
-execution: {workers: 1}
-tables: [{table_name: orders}, {table_name: customers}]
-"""
+from .small_shop import CONFIG, RUN_ID, Shop, configured, manifest
 
 
 @pytest.fixture
@@ -45,14 +33,6 @@ def shop(tmp_path, monkeypatch):
     shop.execute(*(f"create table {name} as select {number} as id" for number, name in enumerate(names)))
     Path("shop.yml").write_text(CONFIG)
     return shop
-
-
-def _extractor(config="shop.yml", **choices):
-    return StatefulDataExtractor.from_config(config, reporter=NullReporter(), **choices)
-
-
-def _manifest(run_id=RUN_ID):
-    return load_manifest(LocalDisk(), Path("data"), run_id)
 
 
 def _states(status):
@@ -79,7 +59,7 @@ def _cli(capsys, line):
 class TestSeveralProcesses:
     def test_a_run_of_another_table_between_the_reading_and_the_writing_of_the_manifest_is_kept(self, shop):
         """The first stops just before it writes, until the second has ended or is seen to wait its turn."""
-        second = threading.Thread(target=lambda: _extractor().run(tables=["customers"]))
+        second = threading.Thread(target=lambda: configured().run(tables=["customers"]))
         main, attempts = threading.get_ident(), itertools.count(1)
         is_waiting = threading.Event()
 
@@ -94,12 +74,12 @@ class TestSeveralProcesses:
 
         failpoints.install(at_point)
         try:
-            _extractor().run(tables=["orders"])
+            configured().run(tables=["orders"])
         finally:
             failpoints.install(None)
         second.join()
-        assert {table.table_name for table in _manifest().tables} == {"orders", "customers"}
-        assert _states(_extractor().status()) == {"orders": "complete", "customers": "complete"}
+        assert {table.table_name for table in manifest().tables} == {"orders", "customers"}
+        assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
 
     def test_the_run_has_ended_when_the_last_of_them_has(self, shop):
         seen = []
@@ -108,13 +88,13 @@ class TestSeveralProcesses:
             async def close(self):
                 await super().close()
                 if not seen:
-                    seen.append(_manifest())
-                    await_other = threading.Thread(target=lambda: _extractor().run(tables=["customers"]))
+                    seen.append(manifest())
+                    await_other = threading.Thread(target=lambda: configured().run(tables=["customers"]))
                     await_other.start()
                     await_other.join()
-                    seen.append(_manifest())
+                    seen.append(manifest())
 
-        extractor = _extractor()
+        extractor = configured()
         shop_runner = extractor._runner
         runner = type(shop_runner)(
             pipeline=extractor.pipeline,
@@ -126,13 +106,13 @@ class TestSeveralProcesses:
         during, after_other = seen
         assert (len(during.processes), during.ended_at) == (1, None)
         assert (len(after_other.processes), after_other.ended_at) == (1, None)
-        assert (_manifest().processes, _manifest().exit_code) == ((), 0)
-        assert _manifest().ended_at is not None
+        assert (manifest().processes, manifest().exit_code) == ((), 0)
+        assert manifest().ended_at is not None
 
 
 class TestTablesOfTheConfig:
     def test_a_table_that_is_added_is_pending_and_the_run_not_complete(self, shop, capsys):
-        _extractor().run()
+        configured().run()
         _add_table()
         for line in ("statekeeper status shop.yml", "statekeeper status"):
             code, out, _ = _cli(capsys, line)
@@ -142,26 +122,26 @@ class TestTablesOfTheConfig:
         assert _cli(capsys, "statekeeper status --exit-code")[0] == 1
 
     def test_resume_with_the_config_extracts_it(self, shop):
-        _extractor().run()
+        configured().run()
         _add_table()
-        outcomes = _outcomes(_extractor().resume())
+        outcomes = _outcomes(configured().resume())
         assert outcomes == {
             "orders": Outcome.SKIPPED, "customers": Outcome.SKIPPED, "parcels": Outcome.COMPLETED,
         }  # fmt: skip
-        assert _extractor().status().state == "complete"
+        assert configured().status().state == "complete"
 
     def test_a_bare_resume_names_it_and_does_not_end_with_0(self, shop, capsys):
-        _extractor().run()
+        configured().run()
         _add_table()
         code, out, _ = _cli(capsys, "statekeeper resume --no-progress")
         assert code == 1
         assert "shop.parcels: pending: part of this run, not complete, and not requested now" in out
         assert out.splitlines()[-1] == "next: statekeeper resume shop.yml --date 2026-01-06"
-        assert "parcels" not in {table.table_name for table in _manifest().tables}
+        assert "parcels" not in {table.table_name for table in manifest().tables}
 
     def test_a_run_of_one_table_is_incomplete_also_where_the_config_cannot_be_read_any_more(self, shop, capsys):
-        _extractor().run(tables=["orders"])
-        assert _states(_extractor().status()) == {"orders": "complete", "customers": "pending"}
+        configured().run(tables=["orders"])
+        assert _states(configured().status()) == {"orders": "complete", "customers": "pending"}
         Path("shop.yml").rename("elsewhere.yml")
         code, out, _ = _cli(capsys, "statekeeper status --exit-code")
         assert (code, "is incomplete: 1 complete, 1 pending" in out) == (1, True)
@@ -169,31 +149,31 @@ class TestTablesOfTheConfig:
     def test_status_needs_no_variable_of_the_environment(self, shop, capsys, monkeypatch):
         Path("shop.yml").write_text(CONFIG.replace("shop.duckdb", '"${SHOP_FILE}"'))
         monkeypatch.setenv("SHOP_FILE", "shop.duckdb")
-        _extractor(environ=os.environ).run()
+        configured(environ=os.environ).run()
         monkeypatch.delenv("SHOP_FILE")
         _, out, _ = _cli(capsys, "statekeeper status shop.yml")
         assert "is complete: 2 complete" in out
 
     def test_a_table_that_the_config_has_no_more_is_left_out_at_the_next_start(self, shop):
-        _extractor().run()
+        configured().run()
         Path("shop.yml").write_text(CONFIG.replace("{table_name: orders}, ", ""))
-        _extractor().run()
-        assert _states(_extractor().status()) == {"customers": "complete"}
+        configured().run()
+        assert _states(configured().status()) == {"customers": "complete"}
 
     def test_a_file_of_tables_adds_its_tables_and_takes_away_none(self, shop):
-        _extractor().run()
+        configured().run()
         Path("more.json").write_text(json.dumps([{"table_name": "parcels"}]))
-        _extractor(tables_path="more.json").run()
-        assert _states(_extractor().status()) == dict.fromkeys(("orders", "customers", "parcels"), "complete")
+        configured(tables_path="more.json").run()
+        assert _states(configured().status()) == dict.fromkeys(("orders", "customers", "parcels"), "complete")
         Path("more.json").write_text(json.dumps([{"table_name": "orders", "path_name": "again"}]))
-        _extractor(tables_path="more.json").run()
-        paths = [table.path_name for table in _manifest().tables]
+        configured(tables_path="more.json").run()
+        paths = [table.path_name for table in manifest().tables]
         assert paths == ["orders", "customers", "again"]
 
     def test_tables_of_another_file_that_are_left_are_named_with_the_command_that_extracts_them(self, shop, capsys):
         Path("more.json").write_text(json.dumps([{"table_name": "missing"}]))
-        _extractor(tables_path="more.json").run()
-        _extractor().run()
+        configured(tables_path="more.json").run()
+        configured().run()
         code, out, _ = _cli(capsys, "statekeeper resume shop.yml --no-progress")
         assert (code, "shop.missing: pending" in out) == (1, True)
         expected = "next: statekeeper run shop.yml --tables more.json --date 2026-01-06"
@@ -204,57 +184,57 @@ class TestTablesOfTheConfig:
         assert "is complete: 3 complete" in _cli(capsys, "statekeeper status")[1]
 
     def test_a_call_in_python_adds_its_table_to_the_run_of_a_config_and_takes_nothing(self, shop):
-        extractor = _extractor()
+        extractor = configured()
         extractor.run(tables=["orders"])
         assert extractor.extract_table(source_name="shop", table_name="parcels", extraction_date="2026-01-06")
-        assert _manifest().config_path == str(Path("shop.yml").absolute())
+        assert manifest().config_path == str(Path("shop.yml").absolute())
         expected = {"orders": "complete", "parcels": "complete", "customers": "pending"}
         assert _states(extractor.status()) == expected
         extractor.run()
         assert set(_states(extractor.status()).values()) == {"complete"}
-        assert len(_manifest().tables) == 3
+        assert len(manifest().tables) == 3
 
     def test_calls_in_python_each_add_their_tables(self, shop):
         extractor = DataExtractor(sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}}, reporter=NullReporter())
         for table in ("orders", "customers"):
             assert extractor.extract_table(source_name="shop", table_name=table, extraction_date="2026-01-06")
-        assert len(_manifest("extract-20260106").tables) == 2
+        assert len(manifest("extract-20260106").tables) == 2
 
 
 class TestTwoConfigs:
     OTHER = CONFIG.replace("customers", "parcels")
 
     def test_of_one_pipeline_and_one_base_path_the_second_is_refused_and_named_a_way(self, shop, capsys):
-        _extractor().run()
+        configured().run()
         Path("other.yml").write_text(self.OTHER)
         with pytest.raises(
             UsageError, match=r"other\.yml and .*shop\.yml have the same pipeline name and base_path"
         ) as caught:
-            _extractor("other.yml").run()
-        assert _states(_extractor().status()) == {"orders": "complete", "customers": "complete"}
+            configured("other.yml").run()
+        assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
         command = caught.value.hint.split("`")[-2]
         code, _, err = _cli(capsys, f"{command} --no-progress")
         assert code == 0, err
-        assert [table.table_name for table in _manifest().tables] == ["orders", "customers"]
+        assert [table.table_name for table in manifest().tables] == ["orders", "customers"]
         code, out, _ = _cli(capsys, "statekeeper status other.yml")
         assert "is complete: 2 complete" in out
         assert "shop.parcels" in out
 
     def test_the_other_way_out_works_too(self, shop):
-        _extractor().run()
+        configured().run()
         Path("other.yml").write_text(self.OTHER.replace("pipeline: shop", "pipeline: other"))
-        assert _extractor("other.yml").run().exit_code == 0
-        assert _states(_extractor().status()) == {"orders": "complete", "customers": "complete"}
+        assert configured("other.yml").run().exit_code == 0
+        assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
 
     @pytest.mark.parametrize("change", [("pipeline: shop", "pipeline: old"), ("base_path: data", "base_path: old")])
     def test_a_run_is_free_when_its_config_has_another_pipeline_or_base_path_now(self, shop, change):
-        _extractor().run()
+        configured().run()
         Path("other.yml").write_text(self.OTHER)
         Path("shop.yml").write_text(CONFIG.replace(*change))
-        assert _extractor("other.yml").run().exit_code == 0
+        assert configured("other.yml").run().exit_code == 0
 
     def test_one_that_was_moved_is_the_same_and_its_run_is_found(self, shop, capsys):
-        _extractor().run()
+        configured().run()
         Path("configs").mkdir()
         Path("pyproject.toml").touch()
         Path("shop.yml").rename("configs/renamed.yml")
@@ -262,17 +242,17 @@ class TestTwoConfigs:
         assert "is complete: 2 complete" in out
         with Path("configs/renamed.yml").open("a") as config:
             config.write("# edited\n")
-        assert set(_outcomes(_extractor("configs/renamed.yml").run()).values()) == {Outcome.SKIPPED}
-        assert _manifest().config_path == str(Path("configs/renamed.yml").absolute())
+        assert set(_outcomes(configured("configs/renamed.yml").run()).values()) == {Outcome.SKIPPED}
+        assert manifest().config_path == str(Path("configs/renamed.yml").absolute())
 
     def test_a_copy_goes_on_with_the_run_until_its_text_differs(self, shop):
-        _extractor().run()
+        configured().run()
         shutil.copy("shop.yml", "copy.yml")
-        assert set(_outcomes(_extractor("copy.yml").run()).values()) == {Outcome.SKIPPED}
+        assert set(_outcomes(configured("copy.yml").run()).values()) == {Outcome.SKIPPED}
         Path("copy.yml").write_text(self.OTHER)
         with pytest.raises(UsageError):
-            _extractor("copy.yml").run()
-        assert _states(_extractor().status()) == {"orders": "complete", "customers": "complete"}
+            configured("copy.yml").run()
+        assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
 
     def test_a_link_that_leads_to_a_newer_release_is_the_same_config(self, shop):
         for number, text in enumerate([CONFIG, self.OTHER]):
@@ -280,16 +260,16 @@ class TestTwoConfigs:
             Path(f"release{number}/shop.yml").write_text(text)
         Path("pyproject.toml").touch()
         Path("current").symlink_to("release0")
-        _extractor("current/shop.yml").run()
+        configured("current/shop.yml").run()
         Path("current").unlink()
         Path("current").symlink_to("release1")
-        assert _extractor("current/shop.yml").run().exit_code == 0
-        assert _states(_extractor("current/shop.yml").status()) == {"orders": "complete", "parcels": "complete"}
+        assert configured("current/shop.yml").run().exit_code == 0
+        assert _states(configured("current/shop.yml").status()) == {"orders": "complete", "parcels": "complete"}
 
 
 class TestOneConfig:
     def test_its_run_is_found_by_every_path_to_it(self, shop, capsys, monkeypatch):
-        _extractor().run()
+        configured().run()
         Path("deep/er").mkdir(parents=True)
         Path("link.yml").symlink_to("shop.yml")
         for folder, lines in {
@@ -306,13 +286,13 @@ class TestOneConfig:
 
 class TestVerify:
     def _damaged(self, shop):
-        _extractor().run()
+        configured().run()
         next(iter(Path("data").rglob("orders/**/shop-20260106.parquet"))).write_bytes(b"PAR1")
-        return _extractor().verify()
+        return configured().verify()
 
     def test_what_it_finds_is_shown_by_status_until_a_run_mends_it(self, shop, capsys):
         assert self._damaged(shop).exit_code == 1
-        status = _extractor().status()
+        status = configured().status()
         assert (status.state, _states(status)) == ("failed", {"orders": "failed", "customers": "complete"})
         code, out, _ = _cli(capsys, "statekeeper status --exit-code --failed")
         assert code == 1
@@ -322,43 +302,43 @@ class TestVerify:
         command = out.split("`")[1]
         code, _, err = _cli(capsys, f"{command} --no-progress")
         assert code == 0, err
-        assert _extractor().status().state == "complete"
-        assert _manifest().failures == ()
+        assert configured().status().state == "complete"
+        assert manifest().failures == ()
 
     def test_what_it_finds_is_shown_until_it_holds_again(self, shop):
         path = next(iter(self._found(shop)))
         whole = path.read_bytes()
         path.write_bytes(b"PAR1")
-        _extractor().verify()
-        assert _extractor().status().state == "failed"
+        configured().verify()
+        assert configured().status().state == "failed"
         path.write_bytes(whole)
-        assert _extractor().verify().exit_code == 0
-        assert _extractor().status().state == "complete"
+        assert configured().verify().exit_code == 0
+        assert configured().status().state == "complete"
 
     def _found(self, shop):
-        _extractor().run()
+        configured().run()
         return Path("data").rglob("orders/**/shop-20260106.parquet")
 
     def test_what_it_finds_is_of_the_data_of_then(self, shop):
         """A run that has replaced the data meanwhile, and could not know of the finding, leaves nothing to mend."""
         self._damaged(shop)
-        found = _manifest().failures
+        found = manifest().failures
         assert [(each.table.table_name, each.found_by) for each in found] == [("orders", FoundBy.VERIFY)]
-        _extractor().run()
-        late = _manifest().with_failure(found[0])
+        configured().run()
+        late = manifest().with_failure(found[0])
         (Path("data") / "_runs" / f"{RUN_ID}.json").write_bytes(late.to_bytes())
-        assert _extractor().status().state == "complete"
-        assert _extractor().reset_failed() == ()
+        assert configured().status().state == "complete"
+        assert configured().reset_failed() == ()
 
     def test_that_holds_writes_nothing(self, shop):
-        _extractor().run()
+        configured().run()
         before = {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")}
-        assert _extractor().verify().exit_code == 0
+        assert configured().verify().exit_code == 0
         assert {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")} == before
 
     def test_what_it_finds_is_reset_like_any_failure(self, shop):
         self._damaged(shop)
-        assert _extractor().reset_failed() == ("shop.orders",)
-        status = _extractor().status()
+        assert configured().reset_failed() == ("shop.orders",)
+        status = configured().status()
         assert _states(status) == {"orders": "pending", "customers": "complete"}
-        assert _extractor().resume().exit_code == 0
+        assert configured().resume().exit_code == 0

@@ -16,26 +16,15 @@ import pytest
 from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
-from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+from statekeeper.extractor import DataExtractor
 from statekeeper.hooks import HookResult
 from statekeeper.maintenance import verify_tables
 from statekeeper.model.record import State
 from statekeeper.report import Outcome
 from statekeeper.reporting import NullReporter
 from statekeeper.runner import RunIdentity, Runner
-from statekeeper.store.disk import LocalDisk
-from statekeeper.store.manifest import load_manifest
 
-from .small_shop import DAY, Heard, Shop
-
-CONFIG = """\
-pipeline: shop
-extraction_date: 2026-01-06
-sources: {shop: {type: duckdb, path: shop.duckdb}}
-output: {base_path: data}
-execution: {workers: 1}
-tables: [{table_name: orders}, {table_name: customers}]
-"""
+from .small_shop import CONFIG, Heard, Shop, configured, manifest
 
 
 @pytest.fixture
@@ -45,10 +34,6 @@ def shop(tmp_path, monkeypatch):
     shop.execute("create table orders as select 1 as id", "create table customers as select 2 as id")
     Path("shop.yml").write_text(CONFIG)
     return shop
-
-
-def _manifest(shop):
-    return load_manifest(LocalDisk(), shop.folder / "data", f"shop-{DAY:%Y%m%d}")
 
 
 class Slow(InlineEngine):
@@ -79,7 +64,7 @@ class TestInterruption:
         report = runner.run(runner.pipeline.tables)
         assert time.monotonic() - began < 10
         assert (report.exit_code, report.tables[0].outcome) == (code, Outcome.INTERRUPTED)
-        assert _manifest(shop).exit_code == code
+        assert manifest().exit_code == code
         assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
 
     def test_that_comes_when_everything_is_done_has_interrupted_nothing(self, shop):
@@ -141,13 +126,13 @@ class TestInterruption:
 
 class TestManifest:
     def test_of_a_run_of_some_tables_joins_those_of_before(self, shop):
-        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["customers"])
-        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
-        assert [table.table_name for table in _manifest(shop).tables] == ["orders", "customers"]
+        configured().run(tables=["customers"])
+        configured().run(tables=["orders"])
+        assert [table.table_name for table in manifest().tables] == ["orders", "customers"]
 
     def test_keeps_tables_that_another_process_has_begun_meanwhile(self, shop):
         def meanwhile():
-            StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["customers"])
+            configured().run(tables=["customers"])
 
         class Engine(InlineEngine):
             async def run(self, job):
@@ -155,7 +140,7 @@ class TestManifest:
                     await asyncio.to_thread(meanwhile)
                 return await super().run(job)
 
-        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor = configured()
         runner = Runner(
             pipeline=extractor.pipeline,
             identity=extractor.identity,
@@ -163,12 +148,12 @@ class TestManifest:
             make_engine=lambda _p: Engine(memory_limit="100MB"),
         )
         runner.run(runner.pipeline.tables[:1])
-        assert [table.table_name for table in _manifest(shop).tables] == ["orders", "customers"]
+        assert [table.table_name for table in manifest().tables] == ["orders", "customers"]
 
     def test_whose_tables_are_all_gone_from_the_configuration_has_none_of_its_own_to_go_on_with(self, shop):
-        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+        configured().run(tables=["orders"])
         Path("shop.yml").write_text(CONFIG.replace("{table_name: orders}, ", ""))
-        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor = configured()
         report = extractor.resume_begun()
         found = [(table.table.table_name, table.outcome) for table in report.tables]
         assert (found, report.exit_code) == ([("customers", Outcome.PENDING)], 1)
@@ -185,11 +170,11 @@ class TestResume:
     @pytest.fixture
     def stale(self, shop):
         """The extractor of a run whose orders are complete and stale, and have changed in the source since."""
-        StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run()
+        configured().run()
         Path("shop.yml").write_text(self.STALE)
         shop.execute("insert into orders select 2")
         self.heard = Heard()
-        return StatefulDataExtractor.from_config("shop.yml", reporter=self.heard)
+        return configured(reporter=self.heard)
 
     def test_leaves_a_complete_table_as_it_is_and_names_it(self, shop, stale):
         report = stale.resume()
@@ -301,7 +286,7 @@ class TestPython:
         assert not Path("data").exists()
 
     def test_a_configured_extractor_extracts_a_single_table_as_well(self, shop):
-        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor = configured()
         assert extractor.extract_table(source_name="shop", table_name="orders", extraction_date="2026-01-06")
         assert shop.rows() == 1
 
@@ -309,7 +294,7 @@ class TestPython:
         single = {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-06"}
         with Path("shop.yml").open("a") as config:
             config.write("defaults: {retry: {attempts: 1, initial_delay: 5ms}, columns: {id: {type: int, ge: 100}}}\n")
-        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor = configured()
         report = extractor.extract_run([single], extraction_date="2026-01-06").tables[0]
         assert report.failure is not None
         assert "id ge" in report.failure.message
@@ -317,7 +302,7 @@ class TestPython:
         assert report.exit_code == 0, report.tables[0].failure
 
     def test_verification_is_of_the_tables_that_the_run_has(self, shop):
-        extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+        extractor = configured()
         extractor.run(tables=["orders"])
         report = extractor.verify()
         assert ([table.table.table_name for table in report.tables], report.exit_code) == (["orders"], 0)
@@ -352,7 +337,7 @@ def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(sh
     monkeypatch.setenv("TOKEN", "hunter2-token")
     command = "sh -c 'echo $0; exit 3' ${TOKEN}"
     Path("shop.yml").write_text(CONFIG + f'states: {{on_enter: {{complete: [{{command: "{command}"}}]}}}}\n')
-    StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run(tables=["orders"])
+    configured().run(tables=["orders"])
     assert "ended with 3; its output: ***" in caplog.text
     assert "hunter2-token" not in caplog.text
 
@@ -366,7 +351,7 @@ class TestSignalsFromPython:
 
         def extract(number, **options):
             monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Slow(_signal(number)))
-            extractor = StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter())
+            extractor = configured()
             return extractor.run(tables=["orders"], **options)
 
         return extract
@@ -375,7 +360,7 @@ class TestSignalsFromPython:
     def test_end_the_callers_loop(self, shop, call, number, error):
         with pytest.raises(error) as caught:
             call(number)
-        assert _manifest(shop).exit_code == 128 + number
+        assert manifest().exit_code == 128 + number
         assert error is KeyboardInterrupt or caught.value.code == 143
         assert shop.state().state is State.EXTRACTING
 
@@ -401,8 +386,8 @@ class TestSignalsFromPython:
 
         monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Late(memory_limit="100MB"))
         with pytest.raises(KeyboardInterrupt):
-            StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()).run()
-        assert _manifest(shop).exit_code == 0
+            configured().run()
+        assert manifest().exit_code == 0
 
     def test_end_a_single_table_and_several_and_a_verification_too(self, shop, monkeypatch):
         calls = {
@@ -416,5 +401,5 @@ class TestSignalsFromPython:
         monkeypatch.setattr("statekeeper.runner.engine_of", lambda *_args, **_options: Slow(_signal(signal.SIGINT)))
         for call in calls.values():
             with pytest.raises(KeyboardInterrupt):
-                call(StatefulDataExtractor.from_config("shop.yml", reporter=NullReporter()))
+                call(configured())
         assert not list(Path("data").rglob("second*"))
