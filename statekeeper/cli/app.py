@@ -138,7 +138,8 @@ def resume(
     "--exit-code",
     "has_exit_code",
     is_flag=True,
-    help="End with 0 if all is complete, 3 while it runs, 1 or 4 if not: a table failed, or is not begun or finished.",
+    help="End with 0 if the chosen tables are complete, 3 while the run is running, 1 or 4 if not: a table failed, or "
+    "is not begun or finished.",
 )
 @click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
 @in_terminal
@@ -171,7 +172,7 @@ def status(
 
 
 def _chosen(status: RunStatus, names: tuple[str, ...], exclude: tuple[str, ...]) -> RunStatus:
-    """The status of the tables that --table and --exclude choose; `state` stays that of the whole."""
+    """The status of the tables that --table and --exclude choose; `state` stays that of the whole run."""
     if not (names or exclude):
         return status
     from statekeeper.config.selection import select

@@ -207,8 +207,8 @@ class RunStatus(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """What `status --exit-code` ends with: 0 complete, 3 running; else 4 a source was not reached, and 1."""
-        if self.state == "complete":
+        """What `status --exit-code` ends with: 0 its tables are complete; 3 running; else 4 no source reached, or 1."""
+        if all(table.state == "complete" for table in self.tables):
             return 0
         if self.state == "running":
             return 3

@@ -110,6 +110,10 @@ class TestSeveralProcesses:
         assert manifest().ended_at is not None
 
 
+_CHOICES = {"": 1, "--table orders": 0, "--exclude parcels": 0, "--table parcels": 1, "--failed": 1}
+"""Exit codes of `status` where orders and customers are complete and parcels is pending."""
+
+
 class TestTablesOfTheConfig:
     def test_a_table_that_is_added_is_pending_and_the_run_not_complete(self, shop, capsys):
         configured().run()
@@ -119,7 +123,8 @@ class TestTablesOfTheConfig:
             assert (code, "shop.parcels" in out) == (0, True)
             assert f"{RUN_ID} of 2026-01-06 is incomplete: 2 complete, 1 pending" in out
             assert "next: statekeeper resume shop.yml --date 2026-01-06" in out
-        assert _cli(capsys, "statekeeper status --exit-code")[0] == 1
+        codes = {choice: _cli(capsys, f"statekeeper status --exit-code {choice}")[0] for choice in _CHOICES}
+        assert codes == _CHOICES
 
     def test_resume_with_the_config_extracts_it(self, shop):
         configured().run()

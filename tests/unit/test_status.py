@@ -164,6 +164,33 @@ def _write(run: RunOnDisk, states: tuple[State | None, ...], *, ended: bool = Fa
             run.write_state(name, state)
 
 
+@pytest.mark.parametrize(
+    ("chosen", "alive", "expected"),
+    [
+        (["DONE"], False, 0),
+        (["DONE"], True, 0),
+        (["DONE", "BEGUN"], True, 3),
+        # It failed in a run before this one, perhaps, which has not come to it yet.
+        (["BROKEN"], True, 3),
+        (["BROKEN"], False, 1),
+        (["BEGUN"], False, 1),
+        (["NEW"], False, 1),
+        (["UNREACHED", "DONE"], False, 4),
+        (["DONE", "BEGUN", "BROKEN", "NEW", "UNREACHED"], False, 4),
+    ],
+)
+def test_exit_code_is_of_the_tables_that_are_chosen(
+    run: RunOnDisk, chosen: list[str], alive: bool, expected: int
+) -> None:
+    run.write_manifest("DONE", "BEGUN", "BROKEN", "NEW", "UNREACHED")
+    run.write_state("DONE", State.COMPLETE)
+    run.write_state("BEGUN", State.EXTRACTING)
+    run.write_state("BROKEN", State.FAILED)
+    _write_failure(run, "UNREACHED", FailureKind.LOGIN_REFUSED)
+    status = _status(run, alive=alive)
+    assert status.only(tuple(table for table in status.tables if table.table_name in chosen)).exit_code == expected
+
+
 def test_own_process_is_a_living_owner_and_one_elsewhere_is_not_known_to_be(run: RunOnDisk) -> None:
     run.write_manifest("A")
     run.write_state("A", State.EXTRACTING, owner=this_process())
@@ -339,6 +366,14 @@ def test_status_of_a_thousand_tables_is_quick_and_loads_no_driver(run: RunOnDisk
     assert float(seconds) < 2.0  # about 0.6; twice as much is still said to be quick on a busy machine
 
 
+def _write_failure(run: RunOnDisk, name: str, kind: FailureKind) -> None:
+    run.write_state(name, State.FAILED)
+    record = run.record(name, State.FAILED)
+    assert record.failure is not None
+    failure = record.failure.model_copy(update={"kind": kind})
+    run.files(name).state.write_bytes(record.model_copy(update={"failure": failure}).to_bytes())
+
+
 def _failed(run: RunOnDisk, name: str, found_by: FoundBy, *, plan_id: str | None = None) -> None:
     """What the manifest has of a table whose own state says nothing of it."""
     failure = Failure(kind=FailureKind.CONFIG, message="the model is broken", failed_in=State.COMPLETE)
@@ -442,10 +477,7 @@ def test_next_steps_follow_from_how_the_tables_stand(
         if state == "lost of the run":
             layout.run_snapshots_folder(run.base_path, run.run_id, "shop").mkdir(parents=True)
         if kind := _KINDS.get(state):
-            record = run.record(name, State.FAILED)
-            assert record.failure is not None
-            failure = record.failure.model_copy(update={"kind": kind})
-            run.files(name).state.write_bytes(record.model_copy(update={"failure": failure}).to_bytes())
+            _write_failure(run, name, kind)
     status = read_status(run.base_path, run.run_id, working_folder=run.cwd, liveness_of=lambda _: Liveness.DEAD)
     assert [step.command for step in status.next_steps] == [f"statekeeper {each}" for each in expected]
 
