@@ -18,9 +18,11 @@ import click
 from statekeeper.amounts import plural
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
+from statekeeper.cli.render import show_next
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
+from statekeeper.model.manifest import NextStep
 from statekeeper.next_command import chosen, command
 from statekeeper.printable import in_lines
 
@@ -94,7 +96,20 @@ def infer(
     else:
         name, described = _configured(terminal, config, tables, exclude)
     inference = infer_schemas(described, database=name, form=SchemaForm.COLUMNS if inline else SchemaForm.MODELS)
-    return _hand_over(terminal, inference, out, is_forced=force, is_json=is_json)
+    code = _hand_over(terminal, inference, out, is_forced=force, is_json=is_json)
+    if config is not None and out is not None and not is_json:
+        terminal.say_next(_after_inference(config, out, tables, exclude, inference))
+    return code
+
+
+def _after_inference(
+    config: Path, out: Path, tables: tuple[str, ...], exclude: tuple[str, ...], inference: Inference
+) -> NextStep:
+    model = next((table.model for table in inference.tables if table.model), None)
+    if model is None:  # entries, which a run takes as they are
+        return NextStep(command=command("plan", str(config), "--tables", str(out)))
+    when = f"after each table names its model, such as `schema: {out}:{model}`"
+    return NextStep(command=command("schemas", "diff", str(config), *chosen(tables, exclude)), when=when)
 
 
 def _configured(
@@ -172,7 +187,20 @@ def diff(
     if refused_only:
         report = report.only_refused()
     render = partial(show_differences, infer=lambda key: command("schemas", "infer", str(config), *chosen((key,))))
-    return terminal.show_result(report, render, is_json=is_json)
+    code = terminal.show_result(report, render, is_json=is_json)
+    if not is_json:
+        terminal.say_next(*_after_diff((str(config), *chosen(tables, exclude)), code))
+    return code
+
+
+def _after_diff(named: tuple[str, ...], code: int) -> tuple[NextStep, ...]:
+    match code:
+        case 0:
+            return (NextStep(command=command("plan", *named)),)
+        case 1:
+            return (NextStep(command=command("schemas", "diff", *named), when="after a model or a table is changed"),)
+        case _:  # the source was not reached
+            return ()
 
 
 @schemas.command()
@@ -212,7 +240,7 @@ def export(
         terminal.screen.line(as_object(exported))
         return 0
     files = as_files(exported, out, is_all=not (tables or exclude))
-    again = command("schemas", "export", *named, "--out", str(out))
+    again = ("schemas", "export", *named, "--out", str(out))
     return _write_or_check(terminal, files, is_check=is_check, is_json=is_json, again=again)
 
 
@@ -231,12 +259,14 @@ def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool
     """Write the JSON Schema of the config, the state, the metadata and every other file, for editors and tools."""
     from statekeeper.cli import json_schemas
 
-    again = command("schemas", "json", "--out", str(out))
+    again = ("schemas", "json", "--out", str(out))
     return _write_or_check(terminal, json_schemas.files(out), is_check=is_check, is_json=is_json, again=again)
 
 
-def _write_or_check(terminal: Terminal, files: GeneratedFiles, *, is_check: bool, is_json: bool, again: str) -> int:
-    """Write the files, or say which of them are not as they would be written."""
+def _write_or_check(
+    terminal: Terminal, files: GeneratedFiles, *, is_check: bool, is_json: bool, again: tuple[str, ...]
+) -> int:
+    """Write the files, or say which of them are not as they would be written; `again` are the words that write them."""
     paths = files.stale() if is_check else files.write()
     if is_json:
         terminal.screen.line(json.dumps({"stale" if is_check else "written": [str(path) for path in paths]}, indent=2))
@@ -246,6 +276,8 @@ def _write_or_check(terminal: Terminal, files: GeneratedFiles, *, is_check: bool
             terminal.screen.line(f"{path} is not up to date")
         else:
             terminal.say(str(path))
-    if is_check and paths:
-        terminal.screen.line(f"write them anew: {again}")
+    if not is_check:
+        terminal.say_next(NextStep(command=command(*again, "--check"), when="to see whether they are up to date"))
+    elif paths:
+        show_next((NextStep(command=command(*again), when="to write them anew"),), terminal.screen)
     return int(is_check and bool(paths))

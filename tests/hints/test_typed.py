@@ -248,10 +248,18 @@ def test_models_are_drafted_and_exported_by_the_commands_that_are_named(typist):
     for name in ("export shop.yml --table orders --out js", "json --out all"):
         stale = typist.type(f"statekeeper schemas {name} --check")
         assert stale.code == 1
-        typist.succeeds(stale.text.rpartition("write them anew: ")[2])
-        typist.succeeds(f"statekeeper schemas {name} --check")
+        written = typist.succeeds(stale.text.rpartition("write them anew: ")[2])
+        typist.succeeds(written.text.rpartition("up to date: ")[2])
     infer = "statekeeper schemas infer shop.yml --out models.py"
-    typist.succeeds(infer)
+    inferred = typist.succeeds(infer)
+    assert "after each table names its model, such as `schema: models.py:Orders`" in inferred.text
+    typist.write(CONFIG + "  - {table_name: orders, schema: models.py:Orders}\n")
+    typist.succeeds(typist.succeeds(inferred.text.rpartition(": ")[2]).text.rpartition("next: ")[2])
+    typist.write(CONFIG + "  - {table_name: orders, columns: {id: {type: str}}}\n")
+    differing = typist.type("statekeeper schemas diff shop.yml --table orders")
+    assert differing.code == 1
+    typist.write(CONFIG + "  - {table_name: orders, schema: models.py:Orders}\n")
+    typist.succeeds(differing.text.rpartition("is changed: ")[2])
     assert "another --out, or --force" in typist.type(infer).text
     typist.succeeds(f"{infer} --force")
 

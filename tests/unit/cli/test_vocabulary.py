@@ -178,6 +178,12 @@ def test_run_is_resumed_shown_and_reset_by_pattern(folder: Path, capsys: pytest.
             "statekeeper run demo.yml --date 2026-01-06 --table jobs",
         ),
         (["init", "--duckdb", "shop.duckdb", "--out", "new.yml"], "statekeeper check --connect new.yml"),
+        (["schemas", "diff", "demo.yml", "--table", "jobs"], "statekeeper plan demo.yml --table jobs"),
+        (
+            ["schemas", "infer", "demo.yml", "--inline", "--out", "t.yml"],
+            "statekeeper plan demo.yml --tables t.yml",
+        ),
+        (["schemas", "json", "--out", "all"], "statekeeper schemas json --out all --check"),
     ],
 )
 @pytest.mark.usefixtures("folder")
