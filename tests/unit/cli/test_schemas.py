@@ -280,7 +280,11 @@ def test_diff_names_a_lost_table_and_one_without_a_model_and_says_nothing_of_nul
     assert (
         "shop.orders: no schema is declared; `statekeeper schemas infer p.yml --table shop.orders` drafts one" in lines
     )
-    assert lines[-2:] == ["shop.q (columns): same", "1 failed, 1 no model, 1 same"]
+    assert lines[-3:] == [
+        "shop.q (columns): same",
+        "1 failed, 1 no model, 1 same",
+        "next, after a model or a table is changed: statekeeper schemas diff p.yml",
+    ]
     assert run_of("schemas", "diff", "p.yml", "--table", "q", capsys=capsys)[0] == 0
     assert run_of("schemas", "diff", "p.yml", "--table", "nonesuch", capsys=capsys)[0] == 2
 
