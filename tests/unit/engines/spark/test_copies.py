@@ -1,0 +1,49 @@
+"""A publication by copies, and the verification of what it published, on executors; partitions are threads here."""
+
+from __future__ import annotations
+
+from statekeeper import verification
+from statekeeper.engines.choice import spark_engine
+from statekeeper.report import Outcome
+from statekeeper.store.disk import WholeFileDisk
+from tests.unit.small_shop import Shop
+
+from .thread_spark import ThreadSpark
+
+
+def _noting(engine, on_driver):
+    """The engine, which notes what work the driver's own machine is given."""
+    control = engine._control.run
+
+    async def run(job):
+        on_driver.add(job.work.__name__)
+        return await control(job)
+
+    engine._control.run = run
+    return engine
+
+
+def test_no_part_is_copied_or_hashed_on_the_drivers_machine(tmp_path, monkeypatch):
+    shop, on_driver = Shop(tmp_path), set()
+    shop.execute("create table orders as select i as id from range(10000) r(i)")
+
+    def make_engine(pipeline):
+        return _noting(spark_engine(pipeline, run_id="copies", spark=ThreadSpark()), on_driver)
+
+    choices = {
+        "disk": WholeFileDisk(),
+        "make_engine": make_engine,
+        "execution": {"engine": "spark", "workers": 1},
+    }
+    table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
+    assert shop.run(table, **choices)["orders"].outcome is Outcome.COMPLETED
+    first = shop.metadata()
+    assert len(first.files) > 2
+    assert "copy_part" not in on_driver
+    monkeypatch.setattr(verification, "_SHARE_BYTES", 0)  # as if it were large
+    on_driver.clear()
+    (shop.layout().output / first.files[1].name).write_bytes(b"damaged")
+    assert shop.run(table, **choices)["orders"].outcome is Outcome.COMPLETED
+    assert "check_files" not in on_driver
+    assert shop.metadata().output_path != first.output_path
+    assert shop.metadata().record_count == 10000
