@@ -18,6 +18,7 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import Receipt, SiftReceipt, StagedFile, Wanted
 from statekeeper.run import Run
 from statekeeper.schemas.findings import SCAN_DISAGREES, Findings
+from statekeeper.schemas.shipped import ShippedModel
 from statekeeper.sifting import RejectsSpec, SiftSpec, gather_rejects, sift_part
 
 
@@ -116,9 +117,10 @@ class _Work:
     wanted: Wanted
 
     async def sifted(self, parts: list[CheckedPart]) -> tuple[SiftReceipt, ...]:
-        return await all_done(parts, self._sift, at_once=self.run.engine.in_flight)
+        model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
+        return await all_done(parts, lambda part: self._sift(part, model), at_once=self.run.engine.in_flight)
 
-    async def _sift(self, part: CheckedPart) -> SiftReceipt:
+    async def _sift(self, part: CheckedPart, model: ShippedModel) -> SiftReceipt:
         spec = SiftSpec(
             run_id=self.run.run_id,
             table=self.config.table.key,
@@ -126,19 +128,22 @@ class _Work:
             rejected_rows=part.findings.violating_rows,
             published_name=part.published_name,
             columns=self.plan.reading.columns,
-            model=self.config.model,
-            model_folder=self.run.model_folder,
-            staging=self.staging,
+            model=model,
+            staging=Staging(self.staging.folder.absolute()),
             output=self.run.pipeline.output,
             disk=self.run.disk,
             wanted=self.wanted,
         )
-        job = Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=part.receipt.rows)
-        return await self._retried(job)
+        size, answer = part.receipt.rows, SiftReceipt
+        return await self._retried(
+            Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=size, answer=answer)
+        )
 
     async def gathered(self, files: tuple[StagedFile, ...]) -> StagedFile:
-        spec = RejectsSpec(self.plan.plan_id, files, self.staging, self.run.pipeline.output, self.run.disk)
-        return await self._retried(Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK))
+        staging = Staging(self.staging.folder.absolute())
+        spec = RejectsSpec(self.plan.plan_id, files, staging, self.run.pipeline.output, self.run.disk)
+        job = Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK, answer=StagedFile)
+        return await self._retried(job)
 
     async def _retried(self, job: Job[Result]) -> Result:
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)

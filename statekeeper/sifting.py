@@ -8,7 +8,6 @@ becomes of the files, is decided in `statekeeper.quarantine`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import uuid4
 
 from statekeeper.config.extraction import OutputConfig, Verify
@@ -17,8 +16,7 @@ from statekeeper.layout import Staging
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt, RejectsReceipt, SiftReceipt, StagedFile, Wanted
-from statekeeper.model.schema import SchemaRef
-from statekeeper.schemas.models import load_model
+from statekeeper.schemas.shipped import ShippedModel
 from statekeeper.store.disk import Disk
 from statekeeper.store.documents import (
     discard_rejects,
@@ -34,7 +32,7 @@ from statekeeper.work import WorkContext
 
 @dataclass(frozen=True)
 class SiftSpec:
-    """A staged part, and what is to be made of it.
+    """A staged part, and what is to be made of it; paths are absolute.
 
     `rejected_rows` is how many rows break the schema, by the scan; `published_name` is the part's name in the dataset.
     """
@@ -45,8 +43,7 @@ class SiftSpec:
     rejected_rows: int
     published_name: str
     columns: tuple[PlannedColumn, ...]
-    model: SchemaRef
-    model_folder: Path
+    model: ShippedModel
     staging: Staging
     output: OutputConfig
     disk: Disk
@@ -74,7 +71,7 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
 
     attempt = uuid4().hex[:12]
     part = spec.staging.parts / spec.receipt.part
-    model = load_model(spec.model, base=spec.model_folder)
+    model = spec.model.load()
     verdicts = broken_rows(part, compile_checks(model, spec.columns), model, memory_limit=context.memory_limit)
     budget = MemoryBudget.of(context.memory_limit)
     outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
@@ -127,7 +124,7 @@ def _is_whole(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
 
 @dataclass(frozen=True)
 class RejectsSpec:
-    """Files of rejected rows that are to become one, in this order."""
+    """Files of rejected rows that are to become one, in this order; paths are absolute."""
 
     plan_id: str
     files: tuple[StagedFile, ...]

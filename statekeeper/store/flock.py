@@ -51,7 +51,7 @@ class FileLock(ExtractionLock):
             )
 
     def for_workers(self) -> Fence:
-        """None is needed: nobody can take the lock over, and workers end with the process that holds it."""
+        """None is needed: nobody can take the lock from a living owner, be it stopped."""
         return NO_FENCE
 
     def release(self) -> None:

@@ -23,7 +23,7 @@ def _noting(engine, on_driver):
     return engine
 
 
-def test_no_part_is_copied_or_hashed_on_the_drivers_machine(tmp_path, monkeypatch):
+def test_no_part_is_copied_split_or_hashed_on_the_drivers_machine(tmp_path, monkeypatch):
     shop, on_driver = Shop(tmp_path), set()
     shop.execute("create table orders as select i as id from range(10000) r(i)")
 
@@ -35,15 +35,20 @@ def test_no_part_is_copied_or_hashed_on_the_drivers_machine(tmp_path, monkeypatc
         "make_engine": make_engine,
         "execution": {"engine": "spark", "workers": 1},
     }
-    table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
+    table = {
+        "table_name": "orders",
+        "chunking": {"strategy": "rowid", "target_rows": 2048},
+        "columns": {"id": {"type": "int", "ge": 10}},
+        "on_violation": "quarantine",
+    }
     assert shop.run(table, **choices)["orders"].outcome is Outcome.COMPLETED
     first = shop.metadata()
     assert len(first.files) > 2
-    assert "copy_part" not in on_driver
+    assert not {"copy_part", "sift_part", "gather_rejects"} & on_driver
     monkeypatch.setattr(verification, "_SHARE_BYTES", 0)  # as if it were large
     on_driver.clear()
     (shop.layout().output / first.files[1].name).write_bytes(b"damaged")
     assert shop.run(table, **choices)["orders"].outcome is Outcome.COMPLETED
     assert "check_files" not in on_driver
     assert shop.metadata().output_path != first.output_path
-    assert shop.metadata().record_count == 10000
+    assert shop.metadata().record_count == 9990
