@@ -1,4 +1,4 @@
-"""The Spark engine: chunks and checks of parts on executors, everything else in worker processes of the driver.
+"""The Spark engine: work on chunks and whole parts on executors, everything else in worker processes of the driver.
 
 Decides when work is submitted and what becomes of it. A partition of a Spark job is a seat that stays: when it has done
 what it was given, it is given more, so that a hundred small tables, their chunks and their checks, are one Spark job.
@@ -90,10 +90,10 @@ class SparkSettings:
 
 
 class SparkEngine:
-    """Chunks and checks of parts on executors; everything else in `control`, worker processes of the driver's machine.
+    """Jobs with an `answer` on executors; everything else in `control`, worker processes of the driver's machine.
 
     `open_session` is called once, in a thread, when the first work for executors arrives: a run in which everything is
-    complete starts no Spark.
+    complete, and nothing large is verified, starts no Spark.
     """
 
     def __init__(
