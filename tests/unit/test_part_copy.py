@@ -258,7 +258,7 @@ class DeadlyCopy(WholeFileDisk):
 
     def write_over(self, path, content, *, role, access=Access.PRIVATE):
         if role == "publish" and not self._marker.exists():
-            self._marker.touch()
+            self._marker.write_text(str(os.getpid()))
             path.write_bytes(content.read(100))
             os.kill(os.getpid(), signal.SIGKILL)
         super().write_over(path, content, role=role, access=access)
