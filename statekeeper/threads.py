@@ -31,8 +31,11 @@ class BlockingPool:
     Threads are started as they are needed. Where the system allows no further one, those that are there do all of it.
     """
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(
+        self, most: int, name: str, *, make_thread: Callable[..., threading.Thread] = threading.Thread
+    ) -> None:
         self._most = most
+        self._make_thread = make_thread
         self._name = name
         self._steps: SimpleQueue[_Step | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -70,7 +73,7 @@ class BlockingPool:
     def _need_thread(self) -> None:
         if self._idle.acquire(blocking=False) or len(self._threads) >= self._most:
             return
-        thread = threading.Thread(target=self._work, name=f"statekeeper-{self._name}", daemon=True)
+        thread = self._make_thread(target=self._work, name=f"statekeeper-{self._name}", daemon=True)
         try:
             thread.start()
         except RuntimeError as error:

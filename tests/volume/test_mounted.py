@@ -5,15 +5,11 @@ Where the machine has no FUSE these are skipped; what they show is shown without
 
 from __future__ import annotations
 
-import ctypes.util
 import errno
 import os
 import signal
-import subprocess
-import sys
-import time
 from contextlib import suppress
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 import duckdb
 import pytest
@@ -24,14 +20,11 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.store.disk import Writes
 from statekeeper.store.probe import disk_under
 from tests.acceptance.pipeline import CONFIG, Workplace, no_process_left, wait_until
+from tests.volume.requests import IS_POSSIBLE, NotAllowed, mounted
 
-ROOT = Path(__file__).parent.parent.parent
 _ROWS = 200_000
 
-pytestmark = pytest.mark.skipif(
-    not (os.access("/dev/fuse", os.R_OK | os.W_OK) and ctypes.util.find_library("fuse")),
-    reason="needs FUSE: /dev/fuse and libfuse",
-)
+pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="needs FUSE: /dev/fuse and libfuse")
 
 
 @pytest.fixture
@@ -39,22 +32,11 @@ def work(tmp_path):
     """A working directory whose `data` is mounted."""
     config = CONFIG.replace("target_rows: 100000", "target_rows: 20480").replace("data}", "data, lease_ttl: 2s}")
     work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
-    mountpoint, files = work.folder / "data", tmp_path / "files"
-    mountpoint.mkdir()
-    files.mkdir()
-    command = [sys.executable, "-W", "ignore", "-m", "tests.volume.mount", str(files), str(mountpoint)]
-    server = subprocess.Popen(command, cwd=ROOT)
     try:
-        deadline = time.monotonic() + 60
-        while not os.path.ismount(mountpoint):
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.skip("this machine does not let us mount")
-            time.sleep(0.02)
-        yield work
-    finally:
-        subprocess.run(["fusermount", "-u", "-z", str(mountpoint)], check=False)
-        server.terminate()
-        server.wait()
+        with mounted(work.folder / "data", tmp_path / "files"):
+            yield work
+    except NotAllowed:
+        pytest.skip("this machine does not let us mount")
 
 
 def _read(work, table):

@@ -7,13 +7,12 @@ what becomes of the work: partitions leave word of it in the mailbox.
 from __future__ import annotations
 
 import pickle
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.engines.spark.partition import Cargo
-from statekeeper.engines.spark.session import Flavour, HeldSession
+from statekeeper.engines.spark.session import Flavour, HeldSession, heir_of_this_thread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +35,7 @@ def submit(held: HeldSession, cargo: Cargo, *, tag: str, on_end: Callable[[Excep
         on_end(error)
 
     # A daemon: a job that cannot be cancelled must not keep the program from ending.
-    threading.Thread(target=wait, name=f"statekeeper-{tag}", daemon=True).start()
+    heir_of_this_thread(target=wait, name=f"statekeeper-{tag}", daemon=True).start()
 
 
 def run_job(held: HeldSession, function: Function, *, partitions: int, tag: str) -> tuple[str, ...]:

@@ -16,10 +16,15 @@ from statekeeper.engines.spark.mailbox import Outcome, SeatReport
 from statekeeper.engines.spark.partition import decode
 from statekeeper.errors import InternalError, StatekeeperError, WorkerDied
 
+_MOST_RETURNS = 3
+"""So often a job that was not begun is given to another seat; then it fails as one that was."""
+
 
 @dataclass(eq=False)
 class Posted:
-    """A job: waiting in the queue, or on a seat. `at` is when it came, by the loop's clock."""
+    """A job: waiting in the queue, or on a seat. `at` is when it came, by the loop's clock; `returns` is how often a
+    seat ended before it had begun with it.
+    """
 
     number: int
     job: Job[Any]
@@ -29,6 +34,7 @@ class Posted:
     seat: int | None = None
     rows: int = 0
     has_begun: bool = False
+    returns: int = 0
     settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -157,12 +163,14 @@ class Ledger:
             self.settle(each, error)
 
     def hear(self, report: SeatReport) -> None:
-        """Note what a seat is at."""
+        """Note what a seat is at, and settle the jobs that it has done."""
         seat = self.seats.get(report.seat)
         if seat is None:
             return
         seat.has_begun = True
         seat.is_over = seat.is_over or report.is_over
+        for outcome in report.outcomes:
+            self.take(outcome)
         posted = self.posted.get(report.item) if report.item is not None else None
         if posted is not None and posted.seat == report.seat:
             posted.begin()
@@ -185,14 +193,34 @@ class Ledger:
             self.settle(posted, InternalError(message))
 
     def close(self, tag: str, *, why: str) -> None:
-        """A Spark job has ended: what of it has no outcome by now was lost with it."""
+        """A Spark job has ended: what of it was begun and has no outcome by now was lost with it."""
         for seat in [seat for seat in self.seats.values() if seat.tag == tag]:
             del self.seats[seat.number]
-            self.lose(seat, why=why)
+            self.release(seat, why=why)
 
-    def lose(self, seat: Seat, *, why: str) -> None:
-        """A seat has ended: what was left on it was lost with it."""
+    def release(self, seat: Seat, *, why: str) -> None:
+        """A seat has ended: what was begun there is lost, and what was not is for another seat.
+
+        Where a seat never began, something is wrong with Spark: what it was given is lost, and whoever waits decides.
+        """
         for item in seat.items & self.posted.keys():
-            message = f"the Spark job was lost during {self.posted[item].job.table}: {why}"
+            posted = self.posted[item]
+            if posted.seat != seat.number:
+                continue
+            if seat.has_begun and not posted.has_begun and posted.returns < _MOST_RETURNS:
+                self._put_back(posted)
+                continue
+            message = f"the Spark job was lost during {posted.job.table}: {why}"
             hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
-            self.settle(self.posted[item], WorkerDied(message, hint=hint))
+            self.settle(posted, WorkerDied(message, hint=hint))
+
+    def _put_back(self, posted: Posted) -> None:
+        if posted.future.done():  # given up meanwhile
+            self.settle(posted, WorkerDied("given up"))
+            return
+        del self.seated[posted.number]
+        posted.seat = None
+        posted.returns += 1
+        self.queue.put_back(posted.waiting)
+        self.waiting[posted.waiting] = posted
+        self.waiting_rows += posted.job.size

@@ -1,18 +1,15 @@
 """The folder in which the driver and the workers of one run leave each other word.
 
-Decides what is said and how it is written: small JSON files, each written whole, once or over an earlier one, without
-rename or link. Readers take what is torn for not yet said, and look again. Nothing in here is state: a chunk is done by
-its receipt, whatever the mailbox says; a mailbox that is lost costs the work that was under way.
+Decides what is said and how it is written: few small files, each written whole, over and over, without rename or link.
+Every file has one writer. Readers take what is torn for not yet said, and look again. Nothing in here is state: a chunk
+is done by its receipt, whatever the mailbox says; a mailbox that is lost costs the work that was under way.
 
 ```
 owner.json                       the driver's process
-pulse                            a number that grows for as long as the driver lives
-stop                             all work ends between two batches
-drop-<item>                      nobody waits for this item any more
-refused-<source as hex>.json     the source refused the login: no other may be tried
+pulse                            the driver's sign of life, and what it has called off
 load-<seat>                      what a partition does next, sealed (`loads`); written anew for each load
-seat-<number>-<attempt>.json     what a partition is at, and whether it has ended
-outcome-<item>-<attempt>.json    what came of an item
+seat-<number>-<attempt>.json     what a partition is at, what came of its load's items, and whether it has ended
+refused-<source as hex>.json     the source refused the login: no other may be tried
 ```
 """
 
@@ -34,9 +31,8 @@ from statekeeper.model.record import Owner
 
 D = TypeVar("D", bound=Document)
 
-_NUMBERED = re.compile(r"(seat|outcome)-(\d+)-([0-9a-z]+)\.json")
+_SEAT = re.compile(r"seat-(\d+)-([0-9a-z]+)\.json")
 PULSE = "pulse"
-STOP = "stop"
 
 
 class Reason(Frozen):
@@ -59,10 +55,20 @@ class Refusal(Document):
     reason: Reason
 
 
-class Outcome(Document):
-    """What came of an item: its result as JSON text, or why there is none. Exactly one of the two is set."""
+class DriverSign(Document):
+    """The driver lives: `beat` grows. Where `is_stopped` all work ends between two batches, else that of the items
+    `dropped`, for which nobody waits any more.
+    """
 
-    format: Literal["statekeeper.spark.outcome"] = "statekeeper.spark.outcome"
+    format: Literal["statekeeper.spark.driver"] = "statekeeper.spark.driver"
+
+    beat: int
+    is_stopped: bool = False
+    dropped: tuple[int, ...] = ()
+
+
+class Outcome(Frozen):
+    """What came of an item: its result as JSON text, or why there is none. Exactly one of the two is set."""
 
     item: int
     answer: str | None = None
@@ -70,9 +76,11 @@ class Outcome(Document):
 
 
 class SeatReport(Document):
-    """What a partition is at: the item that it works on, and the rows that it has read of it.
+    """What a partition is at: the item that it works on, the rows that it has read of it, and what came of the items
+    of its present load that it has done.
 
-    One that `is_over` has closed its sessions and does nothing more: it was told to, or nobody waits for it any more.
+    One that `is_over` has closed its sessions and does nothing more: it was told to, it has lived long enough, or
+    nobody waits for it any more. What it has not begun is for others.
     """
 
     format: Literal["statekeeper.spark.seat"] = "statekeeper.spark.seat"
@@ -80,15 +88,8 @@ class SeatReport(Document):
     seat: int
     item: int | None = None
     rows: int = 0
+    outcomes: tuple[Outcome, ...] = ()
     is_over: bool = False
-
-
-@dataclass(frozen=True)
-class News:
-    """Seats as they are now, and outcomes."""
-
-    seats: tuple[SeatReport, ...]
-    outcomes: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Mailbox:
         """Make the folder, with word of whose it is."""
         self.folder.mkdir(parents=True)
         (self.folder / "owner.json").write_text(owner.model_dump_json())
-        self.beat(0)
+        self.sign(DriverSign(beat=0))
 
     def owner(self) -> Owner | None:
         """Whose it is; None where that cannot be read."""
@@ -117,28 +118,20 @@ class Mailbox:
             (self.folder / PULSE).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def beat(self, number: int) -> None:
+    def sign(self, sign: DriverSign) -> None:
         """Give a sign of the driver's life."""
-        (self.folder / PULSE).write_text(str(number))
+        (self.folder / PULSE).write_bytes(sign.to_bytes())
 
-    def pulse(self) -> str | None:
-        """The last sign; None where there is no mailbox (any more)."""
+    def pulse(self) -> bytes | None:
+        """The last sign as it was written, for comparison; None where there is no mailbox (any more)."""
         try:
-            return (self.folder / PULSE).read_text()
+            return (self.folder / PULSE).read_bytes()
         except FileNotFoundError:
             return None
 
-    def stop(self) -> None:
-        (self.folder / STOP).write_text("")
-
-    def is_stopped(self) -> bool:
-        return (self.folder / STOP).exists()
-
-    def drop(self, item: int) -> None:
-        (self.folder / f"drop-{item}").write_text("")
-
-    def is_dropped(self, item: int) -> bool:
-        return (self.folder / f"drop-{item}").exists()
+    def sign_in(self, pulse: bytes) -> DriverSign | None:
+        """What a sign says; None where it is torn."""
+        return _parsed(pulse, DriverSign, where=self.folder / PULSE)
 
     def refuse(self, source: str, reason: Reason) -> None:
         """Tell everybody that a source refused the login."""
@@ -160,37 +153,18 @@ class Mailbox:
         except FileNotFoundError:
             return None
 
-    def leave(self, outcome: Outcome, *, attempt: str) -> None:
-        (self.folder / f"outcome-{outcome.item}-{attempt}.json").write_bytes(outcome.to_bytes())
-
     def report(self, report: SeatReport, *, attempt: str) -> None:
         (self.folder / f"seat-{report.seat}-{attempt}.json").write_bytes(report.to_bytes())
 
-    def news(self, seats: Iterable[int], items: Iterable[int]) -> News:
-        """The reports of seats, and the outcomes of items (one of each); what is torn is not there yet."""
-        wanted_seats, wanted_items = set(seats), set(items)
-        reports: list[SeatReport] = []
-        outcomes: dict[int, Outcome] = {}
-        for name in self._names():
-            match = _NUMBERED.fullmatch(name)
-            if not match:
-                continue
-            number = int(match[2])
-            if match[1] == "seat" and number in wanted_seats:
-                report = _load(self.folder / name, SeatReport)
-                reports.extend([report] if report else [])
-            elif match[1] == "outcome" and number in wanted_items and number not in outcomes:
-                outcome = _load(self.folder / name, Outcome)
-                outcomes.update({number: outcome} if outcome else {})
-        return News(tuple(reports), tuple(outcomes.values()))
+    def reports_of(self, seats: Iterable[int]) -> list[str]:
+        """The names of the reports of seats, one of each attempt, for `reported`."""
+        wanted = set(seats)
+        matches = filter(None, map(_SEAT.fullmatch, self._names()))
+        return [match[0] for match in matches if int(match[1]) in wanted]
 
-    def forget(self, items: Iterable[int]) -> None:
-        """Remove the outcomes of items that nobody will ask for again."""
-        gone = set(items)
-        for name in self._names():
-            match = _NUMBERED.fullmatch(name)
-            if match and match[1] == "outcome" and int(match[2]) in gone:
-                (self.folder / name).unlink(missing_ok=True)
+    def reported(self, name: str) -> SeatReport | None:
+        """What an attempt of a seat says; None where that is torn, or gone."""
+        return _load(self.folder / name, SeatReport)
 
     def _names(self) -> list[str]:
         try:
@@ -207,6 +181,12 @@ class Mailbox:
 
 def _load(path: Path, kind: type[D]) -> D | None:
     try:
-        return kind.from_bytes(path.read_bytes(), where=str(path))
-    except (OSError, StateDamaged):
+        return _parsed(path.read_bytes(), kind, where=path)
+    except OSError:
         return None
+
+
+def _parsed(data: bytes, kind: type[D], *, where: Path) -> D | None:
+    with suppress(StateDamaged):
+        return kind.from_bytes(data, where=str(where))
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -110,6 +111,19 @@ def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSess
         raise ConfigError(
             f"no Spark session could be made ({where}): {first_line(error)}", hint=_hint(error)
         ) from error
+
+
+def heir_of_this_thread(**arguments: Any) -> threading.Thread:
+    """A thread that has, in Spark's own process, what this one has there: a scheduler pool, a job group, tags.
+
+    `arguments` are those of `threading.Thread`. Where no classic session is active there is nothing to inherit.
+    """
+    pyspark = sys.modules.get("pyspark")
+    context = getattr(pyspark, "SparkContext", None)
+    if context is None or context._active_spark_context is None:  # noqa: SLF001 - it has no other word for that
+        return threading.Thread(**arguments)
+    thread: threading.Thread = pyspark.InheritableThread(**arguments)  # type: ignore[union-attr]
+    return thread
 
 
 _LOST = ("RetriesExceeded", "RETRIES_EXCEEDED", "INVALID_HANDLE.SESSION", "UNAVAILABLE", "stopped SparkContext",

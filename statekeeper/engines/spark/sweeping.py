@@ -12,6 +12,7 @@ from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.layout import spark_mailbox
 from statekeeper.store.owner import Liveness, liveness
 
+_LOOK_EVERY_SECONDS = 1.0
 _LOG = logging.getLogger("statekeeper.spark")
 
 
@@ -34,7 +35,7 @@ def sweep_silent_mailboxes(ours: Path, silence: timedelta) -> None:
     while pulses and time.monotonic() < deadline:
         if not ours.exists():
             return
-        time.sleep(0.2)
+        time.sleep(_LOOK_EVERY_SECONDS)
     for mailbox, pulse in pulses.items():
         if _pulse(mailbox) == pulse:
             _LOG.info("removing the mailbox of a driver that gave no sign of life: %s", mailbox.folder)
@@ -55,7 +56,7 @@ def _liveness(mailbox: Mailbox) -> Liveness:
     return liveness(owner) if owner else Liveness.UNKNOWN
 
 
-def _pulse(mailbox: Mailbox) -> str | None:
+def _pulse(mailbox: Mailbox) -> bytes | None:
     with suppress(OSError):
         return mailbox.pulse()
     return None

@@ -7,8 +7,6 @@ from enum import StrEnum
 
 from statekeeper.engines.spark.mailbox import Mailbox
 
-LOOK_EVERY_SECONDS = 0.25
-
 
 class Verdict(StrEnum):
     """Whether work goes on."""
@@ -21,29 +19,30 @@ class Verdict(StrEnum):
 
 
 class Watch:
-    """A worker's eye on the mailbox; it looks a few times a second, however often it is asked.
+    """A worker's eye on the mailbox; it looks every so many seconds, however often it is asked.
 
     `silence` (seconds, by this machine's own clock) is how long the pulse may stand still.
     """
 
-    def __init__(self, mailbox: Mailbox, *, silence: float) -> None:
+    def __init__(self, mailbox: Mailbox, *, silence: float, every: float) -> None:
         self._mailbox = mailbox
         self._silence = silence
-        self._pulse: str | None = ""
+        self._every = every
+        self._pulse: bytes | None = b""
+        self._dropped: frozenset[int] = frozenset()
         self._heard_at = self._looked_at = float("-inf")
         self._verdict = Verdict.GO_ON
         self._item: int | None = None
-        self._is_item_dropped = False
 
     def begin(self, item: int) -> Verdict:
-        """Look, at once, whether an item is to be begun, and from now on whether it is to go on."""
-        self._item, self._is_item_dropped = item, False
-        return self._look(time.monotonic())
+        """Whether an item is to be begun, and from now on whether it is to go on."""
+        self._item = item
+        return self.verdict()
 
     def verdict(self) -> Verdict:
         """Whether the present item goes on."""
         now = time.monotonic()
-        return self._current if now - self._looked_at < LOOK_EVERY_SECONDS else self._look(now)
+        return self._current if now - self._looked_at < self._every else self._look(now)
 
     @property
     def is_over(self) -> bool:
@@ -53,14 +52,13 @@ class Watch:
 
     @property
     def _current(self) -> Verdict:
-        return Verdict.STOPPED if self._is_item_dropped and self._verdict is Verdict.GO_ON else self._verdict
+        is_dropped = self._item in self._dropped
+        return Verdict.STOPPED if is_dropped and self._verdict is Verdict.GO_ON else self._verdict
 
     def _look(self, now: float) -> Verdict:
         self._looked_at = now
         if self._verdict is Verdict.GO_ON:
             self._verdict = self._look_for_driver(now)
-        if self._item is not None and self._verdict is Verdict.GO_ON:
-            self._is_item_dropped = self._is_item_dropped or self._mailbox.is_dropped(self._item)
         return self._current
 
     def _look_for_driver(self, now: float) -> Verdict:
@@ -68,10 +66,10 @@ class Watch:
             pulse = self._mailbox.pulse()
             if pulse is None:
                 return Verdict.ALONE
-            if pulse != self._pulse:
-                self._pulse, self._heard_at = pulse, now
-            if self._mailbox.is_stopped():
-                return Verdict.STOPPED
+            if pulse != self._pulse and (sign := self._mailbox.sign_in(pulse)) is not None:
+                self._pulse, self._heard_at, self._dropped = pulse, now, frozenset(sign.dropped)
+                if sign.is_stopped:
+                    return Verdict.STOPPED
         except OSError:  # a file system with a moment of weakness; if it lasts, the silence is as good as the driver's
             pass
         if self._heard_at == float("-inf"):

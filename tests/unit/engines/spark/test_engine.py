@@ -15,9 +15,11 @@ import pytest
 from statekeeper.config.sources import DuckDBSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
+from statekeeper.engines.spark import dispatch
 from statekeeper.engines.spark import engine as spark_engine
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
 from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError, DataError, InternalError, Interrupted, WorkerDied
 from statekeeper.work import JobSource
@@ -188,14 +190,14 @@ def test_where_nothing_is_to_be_done_on_executors_no_session_is_opened(room):
 
 
 def test_chunks_wait_for_control_work_so_that_they_share_a_job(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 60.0)
 
     async def main(engine):
         marker = room.folder / "pid"
         control = asyncio.create_task(engine.run(Job("shop.t", _until_there, str(marker))))
         first = asyncio.create_task(engine.run(chunk(square, 2)))
         await until(lambda: any(tag.startswith("preflight") for tag, _ in room.spark.jobs))
-        await asyncio.sleep(3 * spark_engine.LOOK_EVERY_SECONDS)
+        await asyncio.sleep(3 * dispatch.TICK_SECONDS)
         assert room.sizes == []
         second = asyncio.create_task(engine.run(chunk(square, 3)))
         await asyncio.sleep(0)
@@ -212,7 +214,7 @@ def _until_there(spec, _context):
 
 
 def test_chunks_that_fill_the_seats_do_not_wait_for_control_work(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 60.0)
+    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 60.0)
 
     async def main(engine):
         marker = room.folder / "pid"
@@ -226,7 +228,7 @@ def test_chunks_that_fill_the_seats_do_not_wait_for_control_work(room, monkeypat
 
 
 def test_chunks_do_not_wait_for_control_work_for_ever(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 0.05)
 
     async def main(engine):
         marker = room.folder / "pid"
@@ -264,7 +266,7 @@ def test_a_seat_that_ends_is_filled_again_without_waiting_for_the_others(room):
 
 
 def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
 
     async def main(engine):
         assert await engine.run(chunk(square, 2)) == 4
@@ -276,8 +278,8 @@ def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(roo
 
 
 def test_a_seat_without_work_is_let_go_at_once_if_another_waits_for_its_core(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 60.0)
-    monkeypatch.setattr(spark_engine, "_SLOT_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 60.0)
+    monkeypatch.setattr(dispatch, "_SLOT_SECONDS", 0.1)
     room.spark.slots, room.parallelism = 1, 2
 
     async def main(engine):
@@ -317,7 +319,7 @@ def test_no_load_holds_a_secret(room, monkeypatch):
 
 
 def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room, monkeypatch):
-    monkeypatch.setattr(spark_engine, "IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
     room.spark.slots = 4
     room.budgets = {"shop": 2}
     source = JobSource("shop", room.source)
@@ -466,18 +468,18 @@ def test_a_driver_that_stands_still_too_long_loses_its_workers_and_learns_of_it(
     async def main(engine):
         job = asyncio.create_task(engine.run(chunk(read_until_stopped)))
         await until(Hall.begun.is_set)
-        engine._mailbox.__class__.beat, beat = lambda *_: None, engine._mailbox.__class__.beat
+        engine._mailbox.__class__.sign, sign = lambda *_: None, engine._mailbox.__class__.sign
         try:
             with pytest.raises(WorkerDied, match="no sign of life"):
                 await job
         finally:
-            engine._mailbox.__class__.beat = beat
+            engine._mailbox.__class__.sign = sign
 
     room.run(main)
 
 
 def test_rows_and_beginnings_are_told(room, monkeypatch):
-    monkeypatch.setattr("statekeeper.engines.spark.partition.REPORT_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(Pace, "of", lambda _: Pace(look=0.05, look_most=0.1, watch=0.25, report=0.0, beat=1.0))
     begun, rows = [], []
 
     async def main(engine):
@@ -552,7 +554,7 @@ def test_no_file_of_the_mailbox_is_read_or_written_on_the_event_loop(room, monke
 
         return watch
 
-    for name in ("make", "remove", "beat", "stop", "drop", "hand", "news", "forget"):
+    for name in ("make", "remove", "sign", "hand", "reports_of", "reported"):
         monkeypatch.setattr(Mailbox, name, watched(name, getattr(Mailbox, name)))
 
     async def main(engine):

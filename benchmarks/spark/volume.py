@@ -1,0 +1,138 @@
+"""Many chunks on Spark into a volume on which every round trip takes long: seconds by phase, and requests a chunk.
+
+    python -m benchmarks.spark.volume [--chunks 240] [--megabytes 26] [--seats 4] [--delay 0.04]
+
+The volume is that of `tests.volume.mount`. Spark is `local[seats]`. The rows are random bytes, so that a part is as
+large as what was read.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from benchmarks.local.dataset import DATE, FOLDER
+from benchmarks.local.pipeline import STATEKEEPER
+from benchmarks.shared.measured import REPOSITORY
+from tests.volume.requests import Requests, area_of, mounted
+
+MEGABYTE = 1_000_000
+ROW_BYTES = 2_000
+RUN_ID = "volume-20260106"
+
+
+def noise(chunks: int, megabytes: int) -> Path:
+    """A database with the table `noise`, of so many chunks of random bytes."""
+    path = FOLDER / f"noise-{chunks}x{megabytes}.duckdb"
+    if path.exists():
+        return path
+    print(f"making {path.relative_to(REPOSITORY)}", flush=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temp = path.with_suffix(".making")
+    temp.unlink(missing_ok=True)
+    rows = rows_of(megabytes)
+    values = pa.array([os.urandom(ROW_BYTES) for _ in range(rows)], pa.binary())
+    with duckdb.connect(temp) as connection:
+        connection.execute("create table noise (id bigint, value blob)")
+        for number in range(chunks):
+            ids = pa.array(range(number * rows, (number + 1) * rows), pa.int64())
+            batch = pa.table({"id": ids, "value": values})
+            connection.register("batch", batch)
+            connection.execute("insert into noise select id, value from batch")
+    temp.rename(path)
+    return path
+
+
+def rows_of(megabytes: int) -> int:
+    """How many rows so many megabytes are."""
+    return megabytes * MEGABYTE // ROW_BYTES
+
+
+def write_config(folder: Path, database: Path, *, megabytes: int, seats: int) -> Path:
+    path = folder / "volume.yml"
+    path.write_text(
+        "\n".join(
+            (
+                "pipeline: volume",
+                f"sources: {{duck: {{type: duckdb, path: '{database}'}}}}",
+                f"output: {{base_path: '{folder / 'volume'}'}}",
+                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{seats},4]', conf: "
+                "{spark.driver.memory: 1g}}}",
+                f"defaults: {{chunking: {{strategy: key, column: id, target_rows: {rows_of(megabytes)}}}}}",
+                "tables: [{table_name: noise, columns: {id: {type: int}, value: {type: bytes}}}]",
+            )
+        )
+        + "\n"
+    )
+    return path
+
+
+def phases(said: str) -> dict[str, float]:
+    """Seconds between the lines of the log that tell when seats were there, all chunks done, all of it published."""
+    at = {}
+    for line in said.splitlines():
+        for name in (" seats", ": validating", ": complete:"):
+            if name in line:
+                at[name] = datetime.fromisoformat(line[:25]).timestamp()
+    seats, validating, complete = at[" seats"], at[": validating"], at[": complete:"]
+    return {"chunks": validating - seats, "checks and publication": complete - validating}
+
+
+def tell(requests: Requests, chunks: int) -> None:
+    """How many requests there were a chunk, by area and kind."""
+    counted = requests.by(area_of)
+    kinds = sorted(requests.kinds)
+    areas = sorted({area for area, _ in counted}, key=lambda area: -sum(counted[area, kind] for kind in kinds))
+    print(f"{'requests a chunk':<22}" + "".join(f"{kind:>10}" for kind in kinds) + f"{'all':>10}")
+    for area in areas:
+        cells = [counted[area, kind] / chunks for kind in kinds]
+        print(f"{area:<22}" + "".join(f"{cell:10.2f}" for cell in cells) + f"{sum(cells):10.2f}")
+    cells = [requests.kinds[kind] / chunks for kind in kinds]
+    print(f"{'all':<22}" + "".join(f"{cell:10.2f}" for cell in cells) + f"{sum(cells):10.2f}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chunks", type=int, default=240)
+    parser.add_argument("--megabytes", type=int, default=26)
+    parser.add_argument("--seats", type=int, default=4)
+    parser.add_argument("--delay", type=float, default=0.04, help="seconds that a round trip takes")
+    asked = parser.parse_args()
+    os.chdir(REPOSITORY)
+    database = noise(asked.chunks, asked.megabytes)
+    with tempfile.TemporaryDirectory(dir=FOLDER) as place:
+        folder = Path(place)
+        config = write_config(folder, database, megabytes=asked.megabytes, seats=asked.seats)
+        with mounted(folder / "volume", folder / "files", delay=asked.delay) as volume:
+            command = [STATEKEEPER, "run", str(config), "--date", DATE, "--no-progress"]
+            environment: dict[str, Any] = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+            started = time.perf_counter()
+            run = subprocess.run(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+            seconds = time.perf_counter() - started
+            requests = volume.requests()
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        (state,) = (folder / "files").rglob(f"{RUN_ID}_state.json")
+        metadata = json.loads(state.with_name(f"{RUN_ID}_metadata.json").read_text())
+        if metadata["record_count"] != asked.chunks * rows_of(asked.megabytes):
+            raise SystemExit(f"{metadata['record_count']} rows were published")
+        print(
+            f"{len(metadata['files'])} chunks of {metadata['file_size_bytes'] / MEGABYTE / len(metadata['files']):.0f} MB, "
+            f"{asked.seats} seats, {1000 * asked.delay:.0f} ms a round trip: {seconds:.1f} s; "
+            + ", ".join(f"{name} {taken:.1f} s" for name, taken in phases(run.stderr).items())
+        )
+        tell(requests, len(metadata["files"]))
+
+
+if __name__ == "__main__":
+    main()

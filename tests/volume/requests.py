@@ -1,0 +1,96 @@
+"""Mounts `tests.volume.mount` for a while, and counts what is asked of it."""
+
+from __future__ import annotations
+
+import ctypes.util
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent.parent
+IS_POSSIBLE = os.access("/dev/fuse", os.R_OK | os.W_OK) and any(map(ctypes.util.find_library, ("fuse", "fuse3")))
+"""Whether the machine has what it takes; whether it lets us mount is only seen when it is tried."""
+_SECONDS = 60
+_OF_BYTES = frozenset({"read", "write"})
+
+
+_AREAS = (
+    ("mailbox", re.compile(r"/_runs/\..*\.spark-")),
+    ("run", re.compile(r"/_runs(/|$)")),
+    ("staged parts", re.compile(r"\.staging/[^/]+/parts(/|$)")),
+    ("receipts", re.compile(r"\.staging/[^/]+/receipts(/|$)")),
+    ("staging", re.compile(r"\.staging(/|$)")),
+    ("lease", re.compile(r"\.lock(\.\d+)?(\.\w+)*$")),
+    ("state", re.compile(r"_state\.json")),
+    ("published", re.compile(r"\.parquet(/|$)|_metadata\.json")),
+)
+
+
+def area_of(path: str) -> str:
+    """What a path below the mount is part of; the folders above everything are of none."""
+    return next((area for area, pattern in _AREAS if pattern.search(path)), "folders")
+
+
+class NotAllowed(Exception):
+    """This machine does not let us mount."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The round trips that were asked for, in order: kind and path below the mount of each."""
+
+    asked: tuple[tuple[str, str], ...]
+
+    @property
+    def kinds(self) -> Counter[str]:
+        return Counter(kind for kind, _ in self.asked)
+
+    def by(self, name: Callable[[str], str]) -> Counter[tuple[str, str]]:
+        """How many there are of each kind for the paths that `name` gives one name."""
+        return Counter((name(path), kind) for kind, path in self.asked)
+
+
+@dataclass(frozen=True)
+class Mounted:
+    """A mounted volume."""
+
+    folder: Path
+    log: Path
+
+    def requests(self) -> Requests:
+        """Every round trip so far."""
+        lines = (line.partition(" ") for line in self.log.read_text().splitlines())
+        return Requests(tuple((kind, path) for kind, _, path in lines if kind not in _OF_BYTES))
+
+
+@contextmanager
+def mounted(mountpoint: Path, files: Path, *, delay: float = 0.0) -> Iterator[Mounted]:
+    """The volume at `mountpoint`, whose files lie in `files`. Both folders are made.
+
+    Raises:
+        NotAllowed: the machine refuses.
+    """
+    mountpoint.mkdir(parents=True, exist_ok=True)
+    files.mkdir(parents=True, exist_ok=True)
+    log = files.with_name(f"{files.name}.requests")
+    log.write_text("")
+    command = [sys.executable, "-W", "ignore", "-m", "tests.volume.mount", str(files), str(mountpoint)]
+    server = subprocess.Popen([*command, "--delay", str(delay), "--log", str(log)], cwd=ROOT)
+    try:
+        deadline = time.monotonic() + _SECONDS
+        while not os.path.ismount(mountpoint):
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise NotAllowed
+            time.sleep(0.02)
+        yield Mounted(mountpoint, log)
+    finally:
+        subprocess.run(["fusermount", "-u", "-z", str(mountpoint)], check=False)
+        server.terminate()
+        server.wait()
