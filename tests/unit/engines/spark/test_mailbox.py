@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from statekeeper.engines.spark import watch as watching
-from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
+from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes, sweep_silent_mailboxes
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.errors import FailureKind, LoginRefused
@@ -38,33 +38,40 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_what_is_left_is_found_and_what_nobody_asks_for_is_not(mailbox):
-    mailbox.leave(Outcome(item=1, answer="{}"), attempt="a")
-    mailbox.leave(Outcome(item=2, failure=REFUSED), attempt="b")
-    mailbox.report(SeatReport(seat=7, item=1, rows=5), attempt="a")
-    news = mailbox.news(seats=[7], items=[2])
-    assert [report.rows for report in news.seats] == [5]
-    assert [outcome.item for outcome in news.outcomes] == [2]
-    assert isinstance(news.outcomes[0].failure.as_error(), LoginRefused)
+def reports(mailbox, *seats):
+    return [mailbox.reported(name) for name in mailbox.reports_of(seats)]
+
+
+def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(mailbox):
+    done = (Outcome(item=1, answer="{}"), Outcome(item=2, failure=REFUSED))
+    mailbox.report(SeatReport(seat=7, item=3, rows=5, outcomes=done), attempt="a")
+    mailbox.report(SeatReport(seat=17, item=4), attempt="b")
+    (report,) = reports(mailbox, 7)
+    assert (report.item, report.rows) == (3, 5)
+    assert report.outcomes[0].answer == "{}"
+    assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
+
+
+def test_each_attempt_of_a_seat_has_a_file_of_its_own(mailbox):
+    for attempt in ("a", "b"):
+        mailbox.report(SeatReport(seat=7, item=1), attempt=attempt)
+        mailbox.report(SeatReport(seat=7, item=2), attempt=attempt)
+    assert [report.item for report in reports(mailbox, 7)] == [2, 2]
 
 
 def test_what_is_torn_is_not_there_yet(mailbox):
-    mailbox.leave(Outcome(item=1, answer="{}"), attempt="a")
-    (file,) = mailbox.folder.glob("outcome-*")
-    whole = file.read_bytes()
-    for length in range(0, len(whole) - 1, 17):
-        file.write_bytes(whole[:length])
-        assert mailbox.news(seats=[], items=[1]).outcomes == ()
-    file.write_bytes(whole)
-    assert len(mailbox.news(seats=[], items=[1]).outcomes) == 1
-
-
-def test_of_two_outcomes_of_an_item_one_counts_and_both_can_be_forgotten(mailbox):
-    for attempt in ("a", "b"):
-        mailbox.leave(Outcome(item=1, answer=f'"{attempt}"'), attempt=attempt)
-    assert len(mailbox.news(seats=[], items=[1]).outcomes) == 1
-    mailbox.forget([1])
-    assert mailbox.news(seats=[], items=[1]).outcomes == ()
+    mailbox.report(SeatReport(seat=7, outcomes=(Outcome(item=1, answer="{}"),)), attempt="a")
+    mailbox.sign(DriverSign(beat=1, dropped=(3,)))
+    for file, parse in (
+        (next(mailbox.folder.glob("seat-*")), lambda: reports(mailbox, 7)[0]),
+        (mailbox.folder / "pulse", lambda: mailbox.sign_in(mailbox.pulse())),
+    ):
+        whole = file.read_bytes()
+        for length in range(0, len(whole) - 1, 17):
+            file.write_bytes(whole[:length])
+            assert parse() is None
+        file.write_bytes(whole)
+        assert parse() is not None
 
 
 def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(mailbox):
@@ -75,43 +82,52 @@ def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(mailbox
 
 
 def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(mailbox, clock):
-    watch = Watch(mailbox, silence=10)
+    watch = Watch(mailbox, silence=10, every=0.25)
     for beat in range(5):
-        mailbox.beat(beat)
+        mailbox.sign(DriverSign(beat=beat))
         assert watch.verdict() is Verdict.GO_ON
         clock.now += 9
     clock.now += 2
     assert watch.verdict() is Verdict.ALONE
-    mailbox.beat(99)
+    mailbox.sign(DriverSign(beat=99))
     clock.now += 1
     assert watch.verdict() is Verdict.ALONE, "what has ended does not begin again"
 
 
 def test_a_pulse_that_never_moves_counts_from_the_first_look(mailbox, clock):
-    watch = Watch(mailbox, silence=10)
+    watch = Watch(mailbox, silence=10, every=0.25)
     assert watch.verdict() is Verdict.GO_ON
     clock.now += 11
     assert watch.verdict() is Verdict.ALONE
 
 
 def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(mailbox, clock):
-    watch = Watch(mailbox, silence=1000)
+    watch = Watch(mailbox, silence=1000, every=0.25)
     assert watch.begin(1) is Verdict.GO_ON
     mailbox.remove()
     assert watch.verdict() is Verdict.GO_ON, "looked a moment ago"
-    clock.now += watching.LOOK_EVERY_SECONDS
+    clock.now += 0.25
     assert watch.verdict() is Verdict.ALONE
 
 
 def test_stop_ends_everything_and_a_dropped_item_ends_alone(mailbox, clock):
-    watch = Watch(mailbox, silence=1000)
-    mailbox.drop(1)
+    watch = Watch(mailbox, silence=1000, every=0.25)
+    mailbox.sign(DriverSign(beat=1, dropped=(1,)))
     assert watch.begin(1) is Verdict.STOPPED
     assert not watch.is_over
     assert watch.begin(2) is Verdict.GO_ON
-    mailbox.stop()
+    mailbox.sign(DriverSign(beat=2, is_stopped=True))
+    clock.now += 0.25
     assert watch.begin(3) is Verdict.STOPPED
     assert watch.is_over
+
+
+def test_a_sign_that_is_torn_is_no_sign(mailbox, clock):
+    watch = Watch(mailbox, silence=10, every=0.25)
+    assert watch.verdict() is Verdict.GO_ON
+    clock.now += 11
+    (mailbox.folder / "pulse").write_bytes(b"{")
+    assert watch.verdict() is Verdict.ALONE
 
 
 def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(mailbox):
@@ -138,7 +154,7 @@ def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
 
     def pulse(self):
         if self == beating:
-            beating.beat(next(beats))
+            beating.sign(DriverSign(beat=next(beats)))
         return original(self)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -12,9 +12,11 @@ import pytest
 from statekeeper.chunk import ChunkSpec, extract_chunk
 from statekeeper.config.extraction import OutputConfig
 from statekeeper.config.sources import DuckDBSource
+from statekeeper.engines.spark import partition
 from statekeeper.engines.spark.loads import Item, Load, seal, unseal
-from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
-from statekeeper.engines.spark.partition import LOOK_EVERY_SECONDS, Cargo, decode, work_through
+from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reason, SeatReport
+from statekeeper.engines.spark.pace import Pace
+from statekeeper.engines.spark.partition import Cargo, decode, work_through
 from statekeeper.errors import DataError, FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
@@ -35,11 +37,15 @@ def mailbox(tmp_path):
 
 
 KEY = b"k" * 32
+QUICK = Pace.of(0.0)
+SLOW = Pace.of(0.04)
 
 
-def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=(), private=frozenset()):
+def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=(), pace=QUICK, private=frozenset()):
     sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(mailbox.folder.parent / "shop.duckdb")))}
-    return Cargo(mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled, private)
+    return Cargo(
+        mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled, pace.within(silence), private
+    )
 
 
 def _item(number, work, spec=None, *, source=None, answer=int):
@@ -55,20 +61,24 @@ def _work(mailbox, *items, seat=1, **choices):
     _hand(mailbox, *items, seat=seat)
     thread = threading.Thread(target=work_through, args=(_cargo(mailbox, seat, **choices), 0))
     thread.start()
-    numbers = [item.number for item in items]
-    while thread.is_alive() and len(mailbox.news(seats=[], items=numbers).outcomes) < len(items):
+    while thread.is_alive() and len(_outcomes(mailbox, *items)) < len(items):
         thread.join(0.01)
-    outcomes = _outcomes(mailbox, *items)
     if mailbox.folder.exists():
         _hand(mailbox, seat=seat, serial=2)
     thread.join(60)
     assert not thread.is_alive()
-    return outcomes
+    return _outcomes(mailbox, *items)
 
 
-def _outcomes(mailbox, *items):
-    found = mailbox.news(seats=[], items=[item.number for item in items]).outcomes
-    return sorted(found, key=lambda outcome: outcome.item)
+def _reports(mailbox, seat):
+    return [report for name in mailbox.reports_of([seat]) if (report := mailbox.reported(name))]
+
+
+def _outcomes(mailbox, *items, seats=range(10)):
+    numbers = {item.number for item in items}
+    reports = [report for seat in seats for report in _reports(mailbox, seat)]
+    found = {outcome.item: outcome for report in reports for outcome in report.outcomes if outcome.item in numbers}
+    return [found[number] for number in sorted(found)]
 
 
 def square(spec, _context):
@@ -92,7 +102,7 @@ def answer_with_text(_spec, _context):
 
 
 def read_until_stopped(spec, context):
-    Mailbox(spec).drop(1)
+    Mailbox(spec).sign(DriverSign(beat=1, dropped=(1,)))
     while True:
         context.progress(10)
         context.check_stop()
@@ -112,7 +122,7 @@ def lose_the_driver(spec, context):
 def test_items_are_done_and_their_outcomes_left(mailbox):
     outcomes = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
     assert [decode(int, outcome.answer) for outcome in outcomes] == [1, 4, 9]
-    assert [report.is_over for report in mailbox.news(seats=[1], items=[]).seats] == [True]
+    assert [report.is_over for report in _reports(mailbox, 1)] == [True]
 
 
 def test_a_seat_does_load_after_load_and_waits_between_them(mailbox):
@@ -153,9 +163,9 @@ def test_a_load_of_another_seat_or_one_that_was_done_is_not_taken_up(mailbox):
     mailbox.hand(2, mailbox.handed(1))
     thread = threading.Thread(target=work_through, args=(_cargo(mailbox, 2), 0))
     thread.start()
-    thread.join(4 * LOOK_EVERY_SECONDS)
+    thread.join(4 * QUICK.look_most)
     assert thread.is_alive(), "it waits for a load of its own"
-    mailbox.stop()
+    mailbox.sign(DriverSign(beat=1, is_stopped=True))
     thread.join(60)
     assert _outcomes(mailbox, _item(1, square)) == outcomes
 
@@ -164,11 +174,11 @@ def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(mailbox
     def refuse(*_arguments, **_choices):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Mailbox, "leave", refuse)
+    monkeypatch.setattr(Mailbox, "report", refuse)
     _hand(mailbox, _item(1, square, 2))
     with pytest.raises(OSError, match="No space"):
         work_through(_cargo(mailbox), 0)
-    assert not any(report.is_over for report in mailbox.news(seats=[1], items=[]).seats)
+    assert not any(report.is_over for report in _reports(mailbox, 1))
 
 
 def test_a_failure_of_a_private_table_leaves_its_executor_without_values(mailbox):
@@ -186,18 +196,37 @@ def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(mailbox)
 
 
 def test_an_item_with_an_outcome_is_not_done_again(mailbox):
-    mailbox.leave(Outcome(item=1, answer="41"), attempt="earlier")
-    (outcome,) = _work(mailbox, _item(1, fail_with_a_secret))
-    assert outcome.answer == "41"
+    earlier = SeatReport(seat=1, outcomes=(Outcome(item=1, answer="41"),), is_over=True)
+    mailbox.report(earlier, attempt="earlier")
+    one, two = _work(mailbox, _item(1, fail_with_a_secret), _item(2, square, 2))
+    assert (one.answer, two.answer) == ("41", "4")
 
 
-def test_the_item_that_an_earlier_attempt_died_over_is_left_to_the_driver_and_the_rest_is_done(mailbox):
-    mailbox.leave(Outcome(item=1, answer="1"), attempt="earlier")
-    mailbox.report(SeatReport(seat=1, item=2, rows=7), attempt="earlier")
-    one, two, three = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
-    assert (one.answer, three.answer) == ("1", "9")
+@pytest.mark.parametrize("told", [2, None])
+def test_a_seat_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(mailbox, told):
+    done = (Outcome(item=1, answer="1"),)
+    mailbox.report(SeatReport(seat=1, item=told, rows=7, outcomes=done), attempt="earlier")
+    one, two = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+    assert one.answer == "1"
     assert two.failure.kind is FailureKind.WORKER_DIED
     assert "shop.table_2" in two.failure.message
+    assert sorted(report.is_over for report in _reports(mailbox, 1)) == [False, True]
+
+
+def test_a_seat_that_is_old_ends_by_itself(mailbox, monkeypatch):
+    monkeypatch.setattr(partition, "MOST_ITEMS", 2)
+    _hand(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+    work_through(_cargo(mailbox), 0)
+    assert [report.is_over for report in _reports(mailbox, 1)] == [True]
+    assert len(_outcomes(mailbox, *(_item(number, square) for number in (1, 2, 3)))) == 3, "what it was given is done"
+
+
+def test_where_a_file_is_dear_what_is_done_quickly_is_told_together(mailbox, monkeypatch):
+    told, report = [], Mailbox.report
+    monkeypatch.setattr(Mailbox, "report", lambda *args, **more: told.append(args[1]) or report(*args, **more))
+    items = [_item(number, square, number) for number in range(50)]
+    assert len(_work(mailbox, *items, pace=SLOW)) == 50
+    assert len(told) <= 5, "the beginning, the end, and hardly anything between them"
 
 
 def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(mailbox):
@@ -290,13 +319,13 @@ def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, mai
     late.start()
     assert _Gate.reading.wait(60)
     (second,) = _work(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt), may_be_doubled=True)
-    second_attempt = {path.name for path in mailbox.folder.glob("outcome-1-*")}
     _Gate.second_is_through.set()
     late.join(60)
-    (name,) = {path.name for path in mailbox.folder.glob("outcome-1-*")} - second_attempt
-    first = Outcome.from_bytes((mailbox.folder / name).read_bytes(), where=name)
     kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
-    answers = {decode(Receipt, outcome.answer).attempt for outcome in (first, second)}
+    outcomes = [outcome for report in _reports(mailbox, 1) for outcome in report.outcomes]
+    assert len(outcomes) == 2
+    assert second in outcomes
+    answers = {decode(Receipt, outcome.answer).attempt for outcome in outcomes}
     assert answers == {kept.attempt}, "both say what the first receipt says"
     assert [path.name for path in spec.staging.parts.iterdir()] == [kept.part]
 
