@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.planning import CountSpec, count_rows, needs_count
 from statekeeper.run import Run
-from statekeeper.store.documents import load_count, load_receipts, record_receipt, save_count
+from statekeeper.store.documents import load_count, load_receipts, record_receipts, save_count
 from statekeeper.work import JobSource
 
 
@@ -38,13 +38,12 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     count = [] if is_counted else [_Attempt(work.count, None)]
     attempts = chain(count, (_Attempt(work.chunk, chunk) for chunk in missing))
     await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(missing)))
+    await run.threads.disk.do(record_receipts, run.disk, staging, plan.plan_id, [*done.values(), *work.receipts])
 
 
 def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
-    """The receipts that there are, each the one that counts from now on; and whether nothing is left to be counted."""
+    """The receipts that count; and whether nothing is left to be counted."""
     receipts = load_receipts(run.disk, staging, plan.plan_id)
-    for receipt in receipts.values():
-        record_receipt(run.disk, staging, receipt)
     return receipts, not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
 
 
@@ -101,6 +100,8 @@ class _ChunkWork:
     plan: Plan
     staging: Staging
     chunks_done: int
+    receipts: list[Receipt] = field(default_factory=list)
+    """Of the chunks that were done now."""
 
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
@@ -139,7 +140,7 @@ class _ChunkWork:
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )
         receipt: Receipt = await self._retried(job, attempt)
-        await self.run.threads.disk.do(record_receipt, self.run.disk, self.staging, receipt)
+        self.receipts.append(receipt)
         self.chunks_done += 1
         self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
 

@@ -266,7 +266,7 @@ class Extraction:
         publisher = Publisher(self.config, self.run, publication)
         checked = await check_staged(self.config, self.run, plan, self.staging, publisher, self.record)
         if isinstance(checked, DamagedPart):
-            await self._redo(checked)
+            await self._redo(checked, plan.plan_id)
             return
         intent, was_intended = checked.intent, self.record.intent == checked.intent
         if not was_intended:
@@ -285,14 +285,14 @@ class Extraction:
         if outdated := await self._why_outdated(published.snapshot):
             await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
-    async def _redo(self, part: DamagedPart) -> None:
+    async def _redo(self, part: DamagedPart, plan_id: str) -> None:
         self.redone += 1
         if self.redone > self.config.retry.attempts:
             raise StateDamaged(
                 f"{self.key}: staged parts are damaged again and again, last {part.damage}",
                 hint="look at the disk under base_path, then run again",
             )
-        await self._blocking(part.discard, self.run.disk, self.staging)
+        await self._blocking(part.discard, self.run.disk, self.staging, plan_id)
         await self._fire(Trigger.REDO, reason=part.damage)
 
     async def _load_plan(self) -> Plan | None:

@@ -147,6 +147,11 @@ class Staging:
         """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name."""
         return self.receipts / f"chunk-{chunk_id:05d}.{attempt}.json"
 
+    @property
+    def recorded_receipts(self) -> Path:
+        """Where the parent process records which of the attempts' receipts count."""
+        return self.receipts / "recorded.json"
+
     def sift_receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"sifted-{chunk_id:05d}.json"
 

@@ -11,6 +11,8 @@ from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
 from statekeeper.schemas.findings import Findings
 from statekeeper.schemas.shipped import ShippedModel
+from statekeeper.store.disk import Disk
+from statekeeper.store.durable import read_more_than_once
 from statekeeper.verification import wrong_with_part
 from statekeeper.work import WorkContext
 
@@ -24,6 +26,7 @@ class PartCheckSpec:
     columns: tuple[PlannedColumn, ...]
     model: ShippedModel
     samples: int
+    disk: Disk
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,12 @@ def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
 
     receipt = spec.receipt
     expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
-    damage = wrong_with_part(spec.path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
-    if damage:
-        return PartCheck(damage, None)
-    context.check_stop()
-    model = spec.model.load()
-    compiled = compile_checks(model, spec.columns)
-    found = scan_part(spec.path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples)
+    with read_more_than_once(spec.disk, spec.path) as path:
+        damage = wrong_with_part(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+        if damage:
+            return PartCheck(damage, None)
+        context.check_stop()
+        model = spec.model.load()
+        compiled = compile_checks(model, spec.columns)
+        found = scan_part(path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples)
     return PartCheck(None, found)

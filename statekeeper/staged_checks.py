@@ -50,11 +50,11 @@ class DamagedPart:
     receipt: Receipt | None
     damage: str
 
-    def discard(self, disk: Disk, staging: Staging) -> None:
+    def discard(self, disk: Disk, staging: Staging, plan_id: str) -> None:
         """Remove receipt, then part, so that the chunk is done again."""
         if self.chunk_id is None:
             return  # what stood there was no receipt, and loading it has removed it
-        discard_receipt(disk, staging, self.chunk_id)
+        discard_receipt(disk, staging, plan_id, self.chunk_id)
         if self.receipt:
             with storage_errors(staging.parts, "tidy"):
                 disk.unlink(staging.parts / self.receipt.part, role="part")
@@ -212,6 +212,7 @@ class _StagedChecks:
             columns=self.plan.reading.columns,
             model=model,
             samples=self.config.samples,
+            disk=self.run.disk,
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)

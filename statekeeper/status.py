@@ -51,7 +51,8 @@ from statekeeper.store.slots import read_document
 if TYPE_CHECKING:
     from statekeeper.config.extraction import Pipeline
 
-_RECEIPT_NAME = re.compile(r"^chunk-\d{5,}\.json$")
+_RECEIPT_NAME = re.compile(r"^chunk-(\d{5,})(\.[0-9a-z]+)?\.json$")
+"""Where nothing can be linked each attempt has one."""
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
 _RUNS_NAMED = 5
 _DISK: Disk = LocalDisk()
@@ -406,7 +407,7 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
         receipts = [path.name for path in files.staging(record.plan_id).receipts.iterdir()]
     except OSError:
         receipts = []
-    return ChunkProgress(done=sum(bool(_RECEIPT_NAME.match(name)) for name in receipts), total=total)
+    return ChunkProgress(done=len({match[1] for match in map(_RECEIPT_NAME.match, receipts) if match}), total=total)
 
 
 def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None) -> str | None:

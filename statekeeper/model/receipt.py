@@ -28,6 +28,15 @@ class Receipt(Document):
     ended_at: AwareDatetime
 
 
+class RecordedReceipts(Document):
+    """The receipts that count, of chunks of which each attempt leaves one of its own."""
+
+    format: Literal["statekeeper.recorded_receipts"] = "statekeeper.recorded_receipts"
+
+    plan_id: str
+    receipts: tuple[Receipt, ...]
+
+
 class CountReceipt(Document):
     """What the source itself counts at the plan's snapshot, taken before any chunk is read."""
 

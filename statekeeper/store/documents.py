@@ -5,14 +5,16 @@ its chunk: a torn one, which only a disk without link can have, must not block t
 error for the caller to judge.
 
 Which receipt of a chunk counts is decided by link() where there is one: the first has the name. Without it every
-attempt leaves a receipt under a name of its own, and the parent process records the one that it goes by; until then it
-is the one that was finished first.
+attempt leaves a receipt under a name of its own, and the parent process records those that it goes by, all in one
+document; until then it is the one that was finished first.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +26,7 @@ from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RecordedReceipts, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.disk import Access, Disk, Writes
 from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
@@ -37,6 +39,8 @@ from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, te
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
 _OF_ATTEMPT = re.compile(r"chunk-(\d{5,})\.[0-9a-z]+\.json")
 _RUN_SNAPSHOT = re.compile(r"(\d{4,})\.json")
+
+_READERS = 16
 
 D = TypeVar("D", bound=Document)
 
@@ -85,25 +89,29 @@ def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
     return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
 
 
-def record_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> None:
-    """Make a receipt the one that counts for its chunk; for the parent process alone.
+def record_receipts(disk: Disk, staging: Staging, plan_id: str, receipts: Iterable[Receipt]) -> None:
+    """Make receipts those that count for their chunks; for the parent process alone.
 
-    Where receipts are linked into place it does already.
+    Where receipts are linked into place they do already.
     """
-    path = staging.receipt(receipt.chunk_id)
-    if disk.writes is Writes.RENAME or _load_receipt(disk, path, receipt.plan_id, receipt.chunk_id) is not None:
+    if disk.writes is Writes.RENAME:
         return
+    path = staging.recorded_receipts
+    recorded = RecordedReceipts(plan_id=plan_id, receipts=tuple(sorted(receipts, key=lambda each: each.chunk_id)))
     with storage_errors(path, "save"):
-        disk.write_over(path, io.BytesIO(receipt.to_bytes()), role="receipt")
+        disk.write_over(path, io.BytesIO(recorded.to_bytes()), role="receipt")
         disk.sync_folder(path.parent, role="receipt")
 
 
 def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
-    """The receipt that counts for a chunk; None if there is none (yet).
+    """The receipt of a chunk, for whoever is about to do it; None if there is none (yet). What is torn or belongs
+    elsewhere is removed.
 
-    What is torn or belongs elsewhere is removed. Where each attempt leaves one, only the one that the parent process
-    has recorded counts here.
+    Where each attempt leaves one, only a look at those of all chunks would tell, and the parent process, which has had
+    that look, does not have a chunk done again: so there is none.
     """
+    if disk.writes is Writes.WHOLE:
+        return None
     return _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
 
 
@@ -128,19 +136,43 @@ def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Recei
     What is torn or belongs to another plan or chunk is removed: that chunk is not done. Where it is an attempt's it is
     passed over, for it may be in the writing.
     """
-    receipts: dict[int, Receipt] = {}
-    of_attempts: dict[int, list[str]] = {}
-    for name in disk.names(staging.receipts):
-        if match := _RECEIPT.fullmatch(name):
-            receipt = _load_receipt(disk, staging.receipts / name, plan_id, int(match[1]))
-            receipts.update({} if receipt is None else {receipt.chunk_id: receipt})
-        elif disk.writes is Writes.WHOLE and (match := _OF_ATTEMPT.fullmatch(name)):
-            of_attempts.setdefault(int(match[1]), []).append(name)
-    for chunk_id in of_attempts.keys() - receipts.keys():
-        found = (_load_receipt(disk, staging.receipts / name, plan_id, chunk_id) for name in of_attempts[chunk_id])
-        finished = sorted((each for each in found if each), key=lambda each: (each.ended_at, each.attempt))
-        receipts.update({receipt.chunk_id: receipt for receipt in finished[:1]})
+    names = disk.names(staging.receipts)
+    if disk.writes is Writes.WHOLE:
+        return _counting(disk, staging, plan_id, names)
+    linked = filter(None, map(_RECEIPT.fullmatch, names))
+    found = (_load_receipt(disk, staging.receipts / name[0], plan_id, int(name[1])) for name in linked)
+    return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
+
+
+def _counting(disk: Disk, staging: Staging, plan_id: str, names: Collection[str]) -> dict[int, Receipt]:
+    """The receipts that count, of those that attempts left under these names: read side by side, since each is slow."""
+    receipts = _recorded(disk, staging, plan_id)
+    left = [name for name in names if (chunk := _chunk_of(name)) is not None and chunk not in receipts]
+    with ThreadPoolExecutor(_READERS) as pool:
+        read = pool.map(lambda name: _load_receipt(disk, staging.receipts / name, plan_id, _chunk_of(name) or 0), left)
+        # One without an attempt in its name was recorded by a version before this one, which had a file for each.
+        found = [(bool(_OF_ATTEMPT.fullmatch(name)), each) for name, each in zip(left, read, strict=True) if each]
+    for _, receipt in sorted(found, key=lambda each: (each[0], each[1].ended_at, each[1].attempt)):
+        receipts.setdefault(receipt.chunk_id, receipt)
     return receipts
+
+
+def _recorded(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
+    try:
+        recorded = _load_once(disk, staging.recorded_receipts, RecordedReceipts)
+    except NewerVersion:
+        raise
+    except StateDamaged:  # torn: attempts' receipts tell it, too
+        recorded = None
+    if recorded is None or recorded.plan_id != plan_id:
+        return {}
+    return {receipt.chunk_id: receipt for receipt in recorded.receipts}
+
+
+def _chunk_of(name: str) -> int | None:
+    """The chunk whose receipt has a name; None where it is another file."""
+    match = _RECEIPT.fullmatch(name) or _OF_ATTEMPT.fullmatch(name)
+    return int(match[1]) if match else None
 
 
 def count_receipts(disk: Disk, staging: Staging) -> int:
@@ -148,11 +180,14 @@ def count_receipts(disk: Disk, staging: Staging) -> int:
     return len(_receipt_ids(disk, staging))
 
 
-def discard_receipt(disk: Disk, staging: Staging, chunk_id: int) -> None:
+def discard_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> None:
     """Durably take back a chunk's receipt, because its part is damaged; where each attempt has one, all of them."""
     if disk.writes is Writes.WHOLE:
+        recorded = _recorded(disk, staging, plan_id)
+        if recorded.pop(chunk_id, None):
+            record_receipts(disk, staging, plan_id, recorded.values())
         for name in disk.names(staging.receipts):
-            if _OF_ATTEMPT.fullmatch(name) and name.startswith(f"chunk-{chunk_id:05d}."):
+            if _OF_ATTEMPT.fullmatch(name) and _chunk_of(name) == chunk_id:
                 _remove(disk, staging.receipts / name, role="receipt")
     _remove(disk, staging.receipt(chunk_id), role="receipt")
 
@@ -319,9 +354,8 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
 
 
 def _receipt_ids(disk: Disk, staging: Staging) -> list[int]:
-    names = disk.names(staging.receipts)
-    found = (_RECEIPT.fullmatch(name) or _OF_ATTEMPT.fullmatch(name) for name in names)
-    return sorted({int(match[1]) for match in found if match})
+    chunks = map(_chunk_of, disk.names(staging.receipts))
+    return sorted({chunk for chunk in chunks if chunk is not None})
 
 
 def _remove(disk: Disk, path: Path, *, role: str) -> None:

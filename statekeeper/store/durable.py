@@ -15,16 +15,20 @@ It leaves the meaning of documents to `store.state` and `store.documents`.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from statekeeper.store.disk import Access, Disk, Writes
+from statekeeper.store.disk import Access, Disk, Writes, open_file
 from statekeeper.store.slots import settle, write_through_slots
 from statekeeper.store.temps import process_token, temp_file
 from statekeeper.system_errors import storage_error
+
+_BLOCK = 1 << 20
 
 
 class Fence(Protocol):
@@ -127,7 +131,9 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
                 with tempfile.TemporaryFile(prefix="statekeeper-") as file:
                     yield cast("BinaryIO", file)
                     file.seek(0)
-                    disk.write_over(path, cast("BinaryIO", file), role=role)
+                    with disk.create(path, role=role) as stored:
+                        shutil.copyfileobj(cast("BinaryIO", file), stored, _BLOCK)
+                        disk.sync_file(stored, role=role)
             else:
                 with disk.create(temp, role=role) as file:
                     yield file
@@ -138,6 +144,26 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
         with suppress(OSError):
             disk.unlink(temp, role=role)
         raise
+
+
+@contextmanager
+def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
+    """Where to read a file that is read several times.
+
+    On a mounted object store each time would come over the network, so there it is a copy under the same name, for a
+    while, in this machine's own temporary folder. A file that cannot be copied is left where it is: whoever reads it
+    is told why.
+    """
+    if disk.writes is Writes.RENAME:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
+        copy = Path(folder) / path.name
+        with suppress(OSError):
+            original = open(open_file(path, os.O_RDONLY), "rb")  # noqa: SIM115, PTH123 - a descriptor; closed below
+            with original, copy.open("xb") as file:
+                shutil.copyfileobj(original, file, _BLOCK)
+        yield copy if copy.exists() else path
 
 
 @contextmanager

@@ -202,7 +202,7 @@ def test_late_receipt_of_a_plan_that_was_given_up_has_nowhere_to_go(disk, stagin
 
 def test_discarded_receipt_lets_its_chunk_be_done_again(disk, staging):
     documents.save_receipt(disk, staging, a_receipt(attempt="a1"))
-    documents.discard_receipt(disk, staging, 0)
+    documents.discard_receipt(disk, staging, PLAN_ID, 0)
     assert documents.save_receipt(disk, staging, a_receipt(attempt="b2"))
 
 
