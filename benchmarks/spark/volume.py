@@ -13,10 +13,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -115,7 +113,7 @@ def main() -> None:
         config = write_config(folder, database, megabytes=asked.megabytes, seats=asked.seats)
         with mounted(folder / "volume", folder / "files", delay=asked.delay) as volume:
             command = [STATEKEEPER, "run", str(config), "--date", DATE, "--no-progress"]
-            environment: dict[str, Any] = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+            environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
             started = time.perf_counter()
             run = subprocess.run(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
             seconds = time.perf_counter() - started
@@ -126,12 +124,13 @@ def main() -> None:
         metadata = json.loads(state.with_name(f"{RUN_ID}_metadata.json").read_text())
         if metadata["record_count"] != asked.chunks * rows_of(asked.megabytes):
             raise SystemExit(f"{metadata['record_count']} rows were published")
+        size = metadata["file_size_bytes"] / MEGABYTE / asked.chunks
+        took = ", ".join(f"{name} {taken:.0f} s" for name, taken in phases(run.stderr).items())
         print(
-            f"{len(metadata['files'])} chunks of {metadata['file_size_bytes'] / MEGABYTE / len(metadata['files']):.0f} MB, "
-            f"{asked.seats} seats, {1000 * asked.delay:.0f} ms a round trip: {seconds:.1f} s; "
-            + ", ".join(f"{name} {taken:.1f} s" for name, taken in phases(run.stderr).items())
+            f"{asked.chunks} chunks of {size:.0f} MB, {asked.seats} seats, {1000 * asked.delay:.0f} ms a round trip: "
+            f"{seconds:.0f} s ({took})"
         )
-        tell(requests, len(metadata["files"]))
+        tell(requests, asked.chunks)
 
 
 if __name__ == "__main__":
