@@ -9,6 +9,7 @@ large as what was read.
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,8 +65,7 @@ def write_config(folder: Path, database: Path, *, megabytes: int, seats: int) ->
                 "pipeline: volume",
                 f"sources: {{duck: {{type: duckdb, path: '{database}'}}}}",
                 f"output: {{base_path: '{folder / 'volume'}'}}",
-                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{seats},4]', conf: "
-                "{spark.driver.memory: 1g}}}",
+                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{seats},4]'}}}}",
                 f"defaults: {{chunking: {{strategy: key, column: id, target_rows: {rows_of(megabytes)}}}}}",
                 "tables: [{table_name: noise, columns: {id: {type: int}, value: {type: bytes}}}]",
             )
@@ -118,6 +118,7 @@ def main() -> None:
             run = subprocess.run(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
             seconds = time.perf_counter() - started
             requests = volume.requests()
+            shutil.copy(volume.log, FOLDER / "volume.requests")
         if run.returncode:
             raise SystemExit(run.stderr)
         (state,) = (folder / "files").rglob(f"{RUN_ID}_state.json")

@@ -8,8 +8,8 @@ file was opened with ESPIPE: what public reports of volumes say (os error 38, "I
 
 `--delay` is how long each round trip takes: each request but those that move a file's bytes, which stand for a stream.
 Round trips take their time side by side, as those to an object store do. What was written is sent when the file is
-synced or closed, whichever comes first: that is one round trip, `send`. `--log` gets a line for each request: its kind
-and the path below the mount. `tests.volume.requests` mounts, and counts them.
+synced or closed, whichever comes first: that is one round trip, `send`; that it replaces all there was is none. `--log`
+gets a line for each request: its kind and the path below the mount. `tests.volume.requests` mounts, and counts them.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ class Volume(mfusepy.Operations):
     def _real(self, path: str) -> Path:
         return Path(f"{self._root}{path}")
 
-    @_request
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
+        if fh is None:  # else it was just opened or made, and that told
+            self.take_time("getattr", path)
         found = self._real(path).lstat()
         names = ("st_atime", "st_ctime", "st_gid", "st_mode", "st_mtime", "st_nlink", "st_size", "st_uid")
         return {name: getattr(found, name) for name in names}
@@ -124,7 +125,6 @@ class Volume(mfusepy.Operations):
         self._written[fh] += written
         return written
 
-    @_request
     def truncate(self, path: str, length: int, fh: int | None = None) -> int:
         if length:
             _refuse(errno.ENOSYS)
