@@ -11,7 +11,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -393,10 +393,19 @@ def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: In
     except RuntimeError:
         return asyncio.run(main())
     # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(asyncio.run, main())
-        while True:
-            try:
-                return future.result()
-            except KeyboardInterrupt:
-                interruption.ask()
+    from statekeeper.engines.spark.session import heir_of_this_thread
+
+    future: Future[Value] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(asyncio.run(main()))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the run is waited for
+            future.set_exception(error)
+
+    heir_of_this_thread(target=work, name="statekeeper-run").start()
+    while True:
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            interruption.ask()
