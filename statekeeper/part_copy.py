@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
-from statekeeper.errors import StorageError
+from statekeeper.errors import WorkerDied
 from statekeeper.store.disk import Access, Disk
 from statekeeper.store.durable import Fence, storage_errors
 from statekeeper.store.failpoints import failpoint
@@ -76,6 +76,7 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
 
     Raises:
         LockLost: another runner has taken over; nothing was written.
+        WorkerDied: something else was read back, perhaps of another attempt that is at work; it may be done again.
         StorageError: the file system refused, or the folder is gone; the copy may be there, or half of it.
         Interrupted: it was asked to stop; the same.
     """
@@ -93,7 +94,7 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
         failpoint("copy", spec.role, "after")
     found = _read_back(spec.disk, spec.dest, context)
     if found != spec.expected:  # the part was checked; what readers will see is its copy
-        raise StorageError(
+        raise WorkerDied(
             f"{spec.dest} does not have the md5 of the part that was copied to it",
             hint="look at the file system under output.base_path, then run again",
         )

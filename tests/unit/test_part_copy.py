@@ -18,7 +18,7 @@ from statekeeper.engines.choice import engine_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.queue import JobQueue
-from statekeeper.errors import Interrupted, LockLost, StorageError
+from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
 from statekeeper.model.record import State
 from statekeeper.part_copy import CopySpec, FileProof, copy_part
 from statekeeper.report import Outcome
@@ -108,13 +108,13 @@ class TestOneCopy:
             copy_part(one, _context())
         assert not one.dest.parent.exists()
 
-    def test_that_differs_from_what_was_checked_is_an_error(self, spec):
+    def test_that_is_read_back_as_something_else_is_to_be_done_again(self, spec):
         class Forgetful(Counted):
             def write_over(self, path, content, *, role, access=Access.PRIVATE):
                 super().write_over(path, content, role=role, access=access)
                 os.truncate(path, 10)
 
-        with pytest.raises(StorageError, match="does not have the md5 of the part"):
+        with pytest.raises(WorkerDied, match="does not have the md5 of the part"):
             copy_part(spec(Forgetful()), _context())
 
     def test_that_is_told_to_stop_leaves_no_half_file(self, spec):
@@ -220,7 +220,7 @@ class TestManyCopies:
         chunks = [place for place, what in enumerate(begun) if what == ("extract_chunk", "other")]
         copies = [place for place, what in enumerate(begun) if what == ("copy_part", "wide")]
         meanwhile = [place for place in copies if place < chunks[-1]]
-        assert len(chunks) == 40
+        assert len(chunks) >= 40
         assert len(meanwhile) < len(chunks) / 2, "copies took the places of another table's chunks"
 
     def test_cost_a_retry_where_a_worker_is_killed_over_one(self, shop):
