@@ -70,6 +70,7 @@ class RunStart:
         )
         if earlier is None:
             return first
+        has = set(tables)
         own = ("engine", "statekeeper_version", "tables", "lists", "job_run")
         changes = {name: getattr(first, name) for name in own}
         if self.config_path is not None:  # a call in Python that joins a config's run does not make it its own
@@ -82,7 +83,7 @@ class RunStart:
                 "started_at": min((process.since for process in others), default=self.at),
                 "ended_at": None,
                 "exit_code": earlier.exit_code if others else None,
-                "failures": tuple(found for found in earlier.failures if found.table in tables),
+                "failures": tuple(found for found in earlier.failures if found.table in has),
                 "processes": (*others, *first.processes),
             }
         )
@@ -128,12 +129,15 @@ class RunStart:
         return (*(other for other in before if not self._is_mine(other) and _exists(other.tables_path)), mine)
 
     def _tables(self, earlier: RunManifest | None, lists: tuple[TableList, ...]) -> tuple[TableRef, ...]:
-        before = earlier.tables if earlier else ()
+        before = dict.fromkeys(earlier.tables if earlier else ())
         listed = {table for each in lists for table in each.tables}
         gone = self._listed_before(earlier) - listed
-        ours = tuple(config.table for config in self.pipeline.tables)
-        kept = (table for table in before if table not in ours and table not in gone)
-        return (*kept, *(table for table in ours if table in self.tables or table in before))
+        ours = dict.fromkeys(config.table for config in self.pipeline.tables)
+        wanted = {*self.tables, *before}
+        return (
+            *(table for table in before if table not in ours and table not in gone),
+            *(table for table in ours if table in wanted),
+        )
 
     def _listed_before(self, earlier: RunManifest | None) -> set[TableRef]:
         if earlier is None or self.config_path is None:

@@ -197,6 +197,7 @@ def read_status(
     day = date.fromisoformat(manifest.extraction_date)
     tables: list[TableStatus] = []
     owners: dict[Owner, bool] = {}
+    failures = {failure.table: failure for failure in manifest.failures}
     refs = tuple(dict.fromkeys((*manifest.tables, *_listed_now(manifest))))
     for table in refs:
         files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
@@ -206,7 +207,7 @@ def read_status(
         if record is not None and record.owner is not None:
             owners[record.owner] = owners.get(record.owner, False) or is_at_work
             is_at_work = is_at_work and looked_up(record.owner) is Liveness.ALIVE
-        tables.append(status if is_at_work else _with_found(status, record, manifest.failure_of(table)))
+        tables.append(status if is_at_work else _with_found(status, record, failures.get(table)))
     # The owner of a finished table alone says nothing after the run's end: it may be a notebook that lives on.
     at_work = [owner for owner, has_unfinished in owners.items() if has_unfinished or manifest.ended_at is None]
     since = {process.owner: process.since for process in manifest.processes}

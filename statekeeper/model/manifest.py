@@ -92,7 +92,8 @@ class RunManifest(Document):
     @property
     def unbegun(self) -> tuple[TableRef, ...]:
         """The tables that the run is to have and was never asked to extract."""
-        return tuple(table for table in self.listed if table not in self.tables)
+        begun = set(self.tables)
+        return tuple(table for table in self.listed if table not in begun)
 
     def failure_of(self, table: TableRef) -> TableFailure | None:
         """What is recorded here of a table."""

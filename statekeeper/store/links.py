@@ -32,7 +32,9 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
     Raises:
         StorageError: one is; the message names it.
     """
-    on_the_way = {each for path in paths for each in (path, *path.parents) if base_path in each.parents}
+    above = len(base_path.parts)
+    below = (path for path in paths if path.is_relative_to(base_path))
+    on_the_way = {each for path in below for each in (path, *path.parents)[: len(path.parts) - above]}
     for path in sorted(on_the_way):
         with storage_errors(path, "look at"):
             is_link = path.is_symlink()
