@@ -239,3 +239,10 @@ _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
 def error_of(kind: FailureKind, message: str, *, hint: str | None, code: str | None) -> StatekeeperError:
     """The error class of a kind, so that a failure crosses a process boundary as plain values."""
     return _BY_KIND[kind](message, hint=hint, code=code)
+
+
+def brief(error: BaseException) -> str:
+    """What an error of a library says, in a line; one that came from Java says it in its second line, after a colon."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    of_java = [line.removeprefix(": ") for line in lines[1:2] if line.startswith(": ")]
+    return next(iter(of_java + lines), "")

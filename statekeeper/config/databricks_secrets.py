@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-from statekeeper.errors import UsageError
+from statekeeper.errors import UsageError, brief
 
 _INSTALL = "install it beside statekeeper: pip install 'statekeeper[databricks]'"
 _NO_CONTEXT = "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT"
@@ -42,7 +42,7 @@ class SecretScopes:
         except UsageError:
             raise
         except Exception as error:  # py4j's and pyspark's; the SDK's own, of requests, ValueError without credentials
-            text = f"Databricks did not give the secret: {_reason(error)}"
+            text = f"Databricks did not give the secret: {brief(error) or type(error).__name__}"
             raise UsageError(text, hint=_hint(error, scope)) from error
 
 
@@ -61,13 +61,6 @@ def _sdk_dbutils() -> Any:
     except ImportError as error:
         raise UsageError("databricks-sdk, which reads secrets, is not installed", hint=_INSTALL) from error
     return WorkspaceClient().dbutils
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in a line. An error of Java says it in its second one, after a colon."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    of_java = [line.removeprefix(": ") for line in lines[1:2] if line.startswith(": ")]
-    return next(iter(of_java + lines), type(error).__name__)
 
 
 def _hint(error: Exception, scope: str) -> str:

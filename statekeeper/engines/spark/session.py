@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from statekeeper.config.spark import SparkConfig
-from statekeeper.errors import ConfigError, StatekeeperError
+from statekeeper.errors import ConfigError, StatekeeperError, brief
 
 _LOG = logging.getLogger("statekeeper.spark")
 APP_NAME = "statekeeper"
@@ -138,8 +138,8 @@ def is_session_lost(error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """What went wrong, without the pages that Spark prints of it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    text = brief(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _active_session() -> Any | None:

@@ -100,3 +100,9 @@ def test_a_first_job_that_fails_is_told_with_its_cause(mailbox):
     with pytest.raises(ConfigError, match="could not run a first job: RuntimeError") as caught:
         inspect(held(spark), mailbox, parallelism=1, sources={})
     assert "PYSPARK_PYTHON" in caught.value.hint
+
+
+def test_a_first_job_that_fails_in_java_is_told_with_what_java_says(mailbox):
+    text = "An error occurred while calling o41.collect.\n: org.apache.spark.SparkException: Job aborted\n\tat org"
+    with pytest.raises(ConfigError, match=r"first job: RuntimeError: org\.apache\.spark\.SparkException: Job aborted$"):
+        inspect(held(ThreadSpark(fails=RuntimeError(text), spares=0)), mailbox, parallelism=1, sources={})
