@@ -144,12 +144,9 @@ class ManagedTable:
 
     def _create(self, fields: dict[str, str], label: str) -> None:
         columns = ", ".join(f"{_quoted(name)} {kind}" for name, kind in (Origin.TYPES | fields).items())
-        properties = {"statekeeper.table": label}
-        if any(_NEEDS_COLUMN_MAPPING.search(name) for name in fields):
-            properties["delta.columnMapping.mode"] = "name"
-        told = ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in properties.items())
+        properties = _told({"statekeeper.table": label} | _needed_for(fields))
         self.spark.sql(
-            f"CREATE TABLE IF NOT EXISTS {self.name.sql} ({columns}) USING delta TBLPROPERTIES ({told})"
+            f"CREATE TABLE IF NOT EXISTS {self.name.sql} ({columns}) USING delta TBLPROPERTIES ({properties})"
         ).collect()
 
     def _fitted(self, fields: dict[str, str]) -> dict[str, str]:
@@ -167,6 +164,8 @@ class ManagedTable:
         if not added:
             return known
         columns = ", ".join(f"{_quoted(name)} {kind}" for name, kind in added.items())
+        if needed := _needed_for(added):
+            self.spark.sql(f"ALTER TABLE {self.name.sql} SET TBLPROPERTIES ({_told(needed)})").collect()
         self.spark.sql(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({columns})").collect()
         return self._columns()
 
@@ -190,6 +189,20 @@ class ManagedTable:
 
 def _columns_of(frame: Any) -> dict[str, str]:
     return {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+
+
+def _needed_for(fields: dict[str, str]) -> dict[str, str]:
+    """The properties without which Delta refuses these columns."""
+    needed = {}
+    if any(_NEEDS_COLUMN_MAPPING.search(name) for name in fields):
+        needed["delta.columnMapping.mode"] = "name"
+    if "timestamp_ntz" in fields.values():  # CREATE TABLE sets it by itself, ADD COLUMNS does not
+        needed["delta.feature.timestampNtz"] = "supported"
+    return needed
+
+
+def _told(properties: dict[str, str]) -> str:
+    return ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in properties.items())
 
 
 def _quoted(name: str) -> str:

@@ -223,7 +223,7 @@ def test_a_server_that_dies_while_rows_are_put_in_has_put_in_all_or_none(tmp_pat
     place, columns = tmp_path / "kept", "id bigint, amount bigint"
     origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
     made = f"create table main.raw.orders ({origin}, {columns}) using delta location '{place}'"
-    counts = set()
+    counts, outcomes = set(), set()
     for delay in (0.0, 0.1):
         server.start()
         spark = server.session()
@@ -231,7 +231,7 @@ def test_a_server_that_dies_while_rows_are_put_in_has_put_in_all_or_none(tmp_pat
         killing = threading.Timer(delay, server.kill)
         spark.client.set_retry_policies([])
         killing.start()
-        published.load(spark, tables=["orders"])
+        outcomes.add(published.load(spark, tables=["orders"])["orders"].outcome)
         killing.join()
         server.start()
         spark = server.session()
@@ -242,6 +242,7 @@ def test_a_server_that_dies_while_rows_are_put_in_has_put_in_all_or_none(tmp_pat
         spark.sql("insert into main.raw.orders replace where true select * from main.raw.orders where false").collect()
         server.kill()
     assert counts <= {0, 100}
+    assert LoadOutcome.FAILED in outcomes
 
 
 def test_a_table_that_has_published_nothing_fails_alone(spark, published):
@@ -343,10 +344,15 @@ def test_a_column_that_is_new_is_added_to_the_table(classic, published):
     # Sail alters no table; Spark does, and its own tables refuse only the statement that Delta's alone take.
     origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
     classic.sql(f"create table orders ({origin}, id bigint) using parquet")
+    published.execute("alter table orders add column changed timestamp")
+    published.run(is_forced=True)
     done = published.load(classic, into="default", tables=["orders"])["orders"]
     assert done.outcome is LoadOutcome.FAILED
     assert "REPLACE WHERE" in done.reason or "overwrite" in done.reason.lower()
-    assert [field.simpleString() for field in classic.table("orders").schema][-2:] == ["id:bigint", "amount:bigint"]
+    columns = [field.simpleString() for field in classic.table("orders").schema][len(Origin.TYPES) :]
+    assert columns == ["id:bigint", "amount:bigint", "changed:timestamp_ntz"]
+    properties = {row["key"]: row["value"] for row in classic.sql("show tblproperties orders").collect()}
+    assert properties["delta.feature.timestampNtz"] == "supported"
 
 
 def test_what_the_documentation_tells_readers_to_type_reads_what_is_published(spark, first):

@@ -6,6 +6,7 @@ import re
 import tomllib
 from copy import deepcopy
 from datetime import date, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -118,7 +119,8 @@ def test_every_task_calls_an_entry_point_with_parameters_that_it_knows(number):
     task = BUNDLE["resources"]["jobs"]["nightly"]["tasks"][number]
     called = task["python_wheel_task"]
     assert called["package_name"] == project["name"]
-    assert called["entry_point"] in project["scripts"]
+    module, _, function = project["scripts"][called["entry_point"]].partition(":")
+    assert callable(getattr(import_module(module), function))
     parameters = _parameters(task)
     assert parameters.unknown == ()
     assert (parameters.today, parameters.unity_catalog_volume) == ("2026-01-07", "main.raw.erp")
