@@ -1,6 +1,7 @@
 """A FUSE file system that offers what a Unity Catalog volume offers, and refuses the rest as one does.
 
-Usage: python -m tests.volume.mount FOLDER MOUNTPOINT [--delay SECONDS] [--log FILE]   (until it is unmounted)
+Usage: python -m tests.volume.mount FOLDER MOUNTPOINT [--delay SECONDS] [--log FILE] [--swallow-times] [--closed NAME]
+(until it is unmounted)
 
 Files lie in FOLDER. They can be created, overwritten from the beginning, read, listed and removed. Rename, link and
 setting a time are answered with ENOSYS, appending and writing elsewhere than at the end of what was written since the
@@ -10,6 +11,9 @@ file was opened with ESPIPE: what public reports of volumes say (os error 38, "I
 Round trips take their time side by side, as those to an object store do. What was written is sent when the file is
 synced or closed, whichever comes first: that is one round trip, `send`; that it replaces all there was is none. `--log`
 gets a line for each request: its kind and the path below the mount. `tests.volume.requests` mounts, and counts them.
+
+With `--swallow-times` setting a time succeeds and changes nothing, as some mounts of object stores have it. The folder
+`--closed`, a name such as /main/erp, can be looked up and not opened, like the catalog and the schema above a volume.
 """
 
 from __future__ import annotations
@@ -47,8 +51,18 @@ def _request(method: F) -> F:
 class Volume(mfusepy.Operations):
     """The operations; whatever is not here libfuse answers with ENOSYS, too."""
 
-    def __init__(self, root: str, *, delay: float = 0.0, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: str,
+        *,
+        delay: float = 0.0,
+        log: Path | None = None,
+        swallows_times: bool = False,
+        closed: str | None = None,
+    ) -> None:
         self._root = root
+        self._swallows_times = swallows_times
+        self._closed = closed
         self._delay = delay
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._written: dict[int, int] = {}
@@ -77,6 +91,11 @@ class Volume(mfusepy.Operations):
         found = self._real(path).lstat()
         names = ("st_atime", "st_ctime", "st_gid", "st_mode", "st_mtime", "st_nlink", "st_size", "st_uid")
         return {name: getattr(found, name) for name in names}
+
+    def opendir(self, path: str) -> int:
+        if path == self._closed:
+            _refuse(errno.ENOTSUP)
+        return 0
 
     @_request
     def readdir(self, path: str, fh: int) -> list[str]:
@@ -152,8 +171,10 @@ class Volume(mfusepy.Operations):
         _refuse(errno.ENOSYS)
 
     @_request
-    def utimens(self, path: str, times: Any = None) -> NoReturn:
-        _refuse(errno.ENOSYS)
+    def utimens(self, path: str, times: Any = None) -> int:
+        if not self._swallows_times:
+            _refuse(errno.ENOSYS)
+        return 0
 
 
 def _refuse(code: int) -> NoReturn:
@@ -166,10 +187,15 @@ def main() -> None:
     parser.add_argument("mountpoint")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("--log", type=Path, metavar="FILE")
+    parser.add_argument("--swallow-times", action="store_true")
+    parser.add_argument("--closed", metavar="NAME")
     asked = parser.parse_args()
+    volume = Volume(
+        asked.folder, delay=asked.delay, log=asked.log, swallows_times=asked.swallow_times, closed=asked.closed
+    )
     version = (mfusepy.fuse_version_major, mfusepy.fuse_version_minor)
     threads = {"max_threads": _THREADS} if version >= _THREADS_ARE_BOUND_SINCE else {}
-    mfusepy.FUSE(Volume(asked.folder, delay=asked.delay, log=asked.log), asked.mountpoint, foreground=True, **threads)
+    mfusepy.FUSE(volume, asked.mountpoint, foreground=True, **threads)
 
 
 if __name__ == "__main__":

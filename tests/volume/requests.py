@@ -71,8 +71,8 @@ class Mounted:
 
 
 @contextmanager
-def mounted(mountpoint: Path, files: Path, *, delay: float = 0.0) -> Iterator[Mounted]:
-    """The volume at `mountpoint`, whose files lie in `files`. Both folders are made.
+def mounted(mountpoint: Path, files: Path, *options: str, delay: float = 0.0) -> Iterator[Mounted]:
+    """The volume at `mountpoint`, whose files lie in `files`. Both folders are made; `options` are the mount's.
 
     Raises:
         NotAllowed: the machine refuses.
@@ -82,7 +82,7 @@ def mounted(mountpoint: Path, files: Path, *, delay: float = 0.0) -> Iterator[Mo
     log = files.with_name(f"{files.name}.requests")
     log.write_text("")
     command = [sys.executable, "-W", "ignore", "-m", "tests.volume.mount", str(files), str(mountpoint)]
-    server = subprocess.Popen([*command, "--delay", str(delay), "--log", str(log)], cwd=ROOT)
+    server = subprocess.Popen([*command, "--delay", str(delay), "--log", str(log), *options], cwd=ROOT)
     try:
         deadline = time.monotonic() + _SECONDS
         while not os.path.ismount(mountpoint):

@@ -8,16 +8,20 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import PurePath
 
 import duckdb
 import pytest
 
-from statekeeper.config.output import WritesKind
-from statekeeper.errors import StateDamaged
+from statekeeper.config.output import LockKind, WritesKind
+from statekeeper.errors import LockHeld, StateDamaged
+from statekeeper.layout import ExtractionLayout
 from statekeeper.model.receipt import Receipt
 from statekeeper.store.disk import Writes
+from statekeeper.store.lock import acquire
+from statekeeper.store.owner import this_process
 from statekeeper.store.probe import disk_under
 from tests.acceptance.pipeline import CONFIG, Workplace, no_process_left, wait_until
 from tests.volume.requests import IS_POSSIBLE, NotAllowed, mounted
@@ -32,11 +36,19 @@ def work(tmp_path):
     """A working directory whose `data` is mounted."""
     config = CONFIG.replace("target_rows: 100000", "target_rows: 20480").replace("data}", "data, lease_ttl: 2s}")
     work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
-    try:
-        with mounted(work.folder / "data", tmp_path / "files"):
-            yield work
-    except NotAllowed:
-        pytest.skip("this machine does not let us mount")
+    with _volume(work.folder / "data", tmp_path / "files"):
+        yield work
+
+
+@contextmanager
+def _volume(mountpoint, files, *options):
+    """A volume, mounted while the block runs; without one the test is skipped."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(mounted(mountpoint, files, *options))
+        except NotAllowed:
+            pytest.skip("this machine does not let us mount")
+        yield
 
 
 def _read(work, table):
@@ -95,3 +107,22 @@ def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
     assert _read(work, "large") == (_ROWS + 10, _ROWS + 10)
     assert not work.dataset().exists()  # its successor has another name, and it was swept
     work.assert_no_staging()
+
+
+def test_a_lease_lives_where_new_times_are_answered_and_not_kept_and_the_folder_above_cannot_be_opened(tmp_path):
+    top = tmp_path / "Volumes"
+    with _volume(top, tmp_path / "files", "--swallow-times", "--closed", "/main/erp"):
+        base_path = top / "main" / "erp" / "volume"
+        base_path.mkdir(parents=True)
+        before = base_path.stat().st_mtime_ns
+        os.utime(base_path, (1, 1))
+        assert base_path.stat().st_mtime_ns == before
+        with pytest.raises(OSError, match=os.strerror(errno.ENOTSUP)):
+            os.listdir(base_path.parent)  # noqa: PTH208
+        layout = ExtractionLayout(folder=base_path / "shop" / "orders", run_id="r", base_path=base_path)
+        disk = disk_under(base_path, WritesKind.AUTO)
+        taken = {"kind": LockKind.AUTO, "owner": this_process(), "ttl": timedelta(seconds=2)}
+        with acquire(disk, layout, **taken) as lock:
+            with pytest.raises(LockHeld):
+                acquire(disk, layout, **taken)
+            lock.check()
