@@ -35,6 +35,7 @@ class LeaseWatch:
         self.pause = _FIRST_PAUSE_SECONDS
         """After how many seconds another look is worth while. It grows: a lease is free soon or not for long."""
         self._content = b""
+        self._sign: tuple[str, int] | None = None
         self._lifetime = self._waited = self._looked_at = 0.0
 
     def look(self) -> bool:
@@ -56,20 +57,23 @@ class LeaseWatch:
     def _may_follow(self, epoch: int, content: bytes) -> bool:
         path = self._files.file(epoch)
         holder = parse_holder(content, path)
-        is_first = epoch != self.epoch
-        if is_first:
-            self._content, self._waited, self._lifetime = content, 0.0, self._ttl
-            self.pause = _FIRST_PAUSE_SECONDS
+        if epoch != self.epoch:
+            self._sign, self._waited, self._lifetime, self.pause = None, 0.0, self._ttl, _FIRST_PAUSE_SECONDS
+        elif content != self._content:  # a torn one was being written; by whom, the next look may tell
+            self._waited = 0.0
         else:
             # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
             self._waited += min(time.monotonic() - self._looked_at, 2 * self.pause)
-        self._lifetime = max(self._lifetime, holder.ttl_seconds if holder else 0.0)
-        if holder is not None and (holder.released_at or liveness(holder.owner) is Liveness.DEAD):
-            return True
-        if content != self._content:
-            raise held(path, holder)
-        if not is_first:
             self.pause = min(2 * self.pause, self._lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
+        self._content = content
+        if holder is not None:
+            if holder.released_at or liveness(holder.owner) is Liveness.DEAD:
+                return True
+            self._lifetime = max(self._lifetime, holder.ttl_seconds)
+            sign = (holder.token, holder.beats)
+            if self._sign not in {None, sign}:
+                raise held(path, holder)
+            self._sign = sign
         return self._waited >= self._lifetime
 
 

@@ -132,6 +132,21 @@ class TestSignOfLife:
             os.utime(lease_file)
             time.sleep(watch.pause)
 
+    def test_a_file_that_is_just_being_written_tells_nothing(self, layout, lease_file):
+        layout.folder.mkdir(parents=True)
+        holder = Holder.of(ELSEWHERE, epoch=1, ttl=timedelta(minutes=1))
+        watch = LeaseWatch(LocalDisk(), layout.lock, ttl=timedelta(minutes=1))
+        for content in (b"", holder.to_bytes(), b"", holder.to_bytes()[:40], holder.to_bytes()):
+            lease_file.write_bytes(content)
+            assert not watch.look()
+        lease_file.write_bytes(holder.beaten().to_bytes())
+        with pytest.raises(LockHeld):
+            watch.look()
+        lease_file.write_bytes(b"")
+        assert not watch.look()
+        lease_file.write_bytes(holder.released().to_bytes())
+        assert watch.look()
+
     def test_a_check_that_hangs_does_not_stop_the_signs(self, layout, lease_file):
         disk = Hanging("read", in_heart=False)
         with take(layout, disk) as lock:
