@@ -136,13 +136,18 @@ class ParentMissing(StatekeeperError):
 
 
 class StateDamaged(StatekeeperError):
-    """A document of ours is torn, foreign or from a newer version; it is left as it is, as evidence."""
+    """A document of ours is torn or foreign; it is left as it is, as evidence."""
 
     kind = FailureKind.STATE_DAMAGED
 
 
-class NewerVersion(StateDamaged):
-    """A document is of a higher version than this statekeeper reads. It is whole: nothing of it may be given up."""
+class NewerVersion(StatekeeperError):
+    """A document is of a higher version than this statekeeper reads. It is whole: nothing of it may be given up.
+
+    So it is no StateDamaged, which may be begun anew; reports call it by the same kind.
+    """
+
+    kind = FailureKind.STATE_DAMAGED
 
 
 class StorageError(StatekeeperError):

@@ -21,7 +21,6 @@ from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import (
     LockLost,
-    NewerVersion,
     SnapshotLost,
     StateDamaged,
     StatekeeperError,
@@ -300,8 +299,6 @@ class Extraction:
         reason: str | None = "its plan is missing"
         try:
             plan = await self._blocking(load_plan, self.run.disk, self.staging)
-        except NewerVersion:
-            raise
         except StateDamaged as error:
             plan, reason = None, error.message
         if plan is not None and self.record.intent is None:

@@ -13,7 +13,7 @@ from itertools import groupby, islice
 from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, WindowKind
-from statekeeper.errors import NewerVersion, StateDamaged
+from statekeeper.errors import StateDamaged
 from statekeeper.fingerprint import changed_aspects
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.drift import Baseline
@@ -61,8 +61,6 @@ def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> 
     """The scope of what this extraction has published, where its state was lost."""
     try:
         metadata = load_metadata(disk, layout.metadata)
-    except NewerVersion:
-        raise
     except StateDamaged:  # it is about to be replaced, and says nothing
         return None
     if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
@@ -104,8 +102,6 @@ def _comparable(
 ) -> Metadata | None:
     try:
         metadata = load_metadata(disk, path)
-    except NewerVersion:
-        raise
     except StateDamaged:
         if path == layout.metadata or config.model.is_declared:
             return None

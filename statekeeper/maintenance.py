@@ -17,7 +17,6 @@ from statekeeper.errors import (
     DataError,
     Interrupted,
     LockHeld,
-    NewerVersion,
     SnapshotLost,
     StateDamaged,
     StatekeeperError,
@@ -350,8 +349,6 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         try:
             record = store.load()
             is_damaged = record is not None and not record.is_of(run_id, config.table)
-        except NewerVersion:
-            raise
         except StateDamaged:
             record, is_damaged = None, True
         if is_damaged:

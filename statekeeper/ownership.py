@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
-from statekeeper.errors import NewerVersion, StateDamaged, StorageError
+from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
 from statekeeper.lifecycle import Trigger
 from statekeeper.model.metadata import Metadata, TableConfigRecord
@@ -164,8 +164,6 @@ class Ownership:
     def _metadata(self) -> Metadata | None:
         try:
             return load_metadata(self.disk, self.layout.metadata)
-        except NewerVersion:
-            raise
         except StateDamaged:
             return None
 

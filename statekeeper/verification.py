@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from statekeeper.config.extraction import Verify
-from statekeeper.errors import NewerVersion, StateDamaged
+from statekeeper.errors import StateDamaged
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
@@ -103,8 +103,6 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
         return Verified(f"{spec.layout.metadata.name} is not what was written at completion")
     try:
         metadata = parse_metadata(data, where=spec.layout.metadata.name)
-    except NewerVersion:
-        raise
     except StateDamaged as error:
         return Verified(error.message)
     if damage := _wrong_with_metadata(spec.layout, metadata) or _wrong_with_names(spec.layout, metadata):

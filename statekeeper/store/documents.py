@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from statekeeper.config.output import LockKind
-from statekeeper.errors import NewerVersion, StateDamaged
+from statekeeper.errors import StateDamaged
 from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
@@ -120,8 +120,6 @@ def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receip
         receipt = _load_once(disk, path, Receipt)
         if receipt is None or (receipt.plan_id, receipt.chunk_id) == (plan_id, chunk_id):
             return receipt
-    except NewerVersion:
-        raise
     except StateDamaged:
         pass
     # Removed only after it was seen: one that was missing may have been made since.
@@ -160,8 +158,6 @@ def _counting(disk: Disk, staging: Staging, plan_id: str, names: Collection[str]
 def _recorded(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
     try:
         recorded = _load_once(disk, staging.recorded_receipts, RecordedReceipts)
-    except NewerVersion:
-        raise
     except StateDamaged:  # torn: attempts' receipts tell it, too
         recorded = None
     if recorded is None or recorded.plan_id != plan_id:
@@ -199,18 +195,9 @@ def save_count(disk: Disk, staging: Staging, receipt: CountReceipt, *, attempt: 
 
 def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | None:
     """The count of a plan; None if it is not done. What is torn or belongs to another plan is removed."""
-    path = staging.count_receipt
-    try:
-        receipt = _load_once(disk, path, CountReceipt)
-    except NewerVersion:
-        raise
-    except StateDamaged:
-        _remove(disk, path, role="count")
-        return None
-    if receipt is not None and receipt.plan_id != plan_id:
-        _remove(disk, path, role="count")
-        return None
-    return receipt
+    return _load_or_remove(
+        disk, staging.count_receipt, CountReceipt, is_wanted=lambda found: found.plan_id == plan_id, role="count"
+    )
 
 
 def save_sift(disk: Disk, staging: Staging, receipt: SiftReceipt) -> None:
@@ -222,18 +209,14 @@ def save_sift(disk: Disk, staging: Staging, receipt: SiftReceipt) -> None:
 
 def load_sift(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> SiftReceipt | None:
     """The receipt of a sifted part; None if there is none. What is torn or belongs elsewhere is removed."""
-    path = staging.sift_receipt(chunk_id)
-    try:
-        receipt = load_document(disk, path, SiftReceipt)
-    except NewerVersion:
-        raise
-    except StateDamaged:
-        receipt = None
-        _remove(disk, path, role="sift_receipt")
-    if receipt is not None and (receipt.plan_id, receipt.chunk_id) != (plan_id, chunk_id):
-        discard_sift(disk, staging, chunk_id)
-        return None
-    return receipt
+    path, wanted = staging.sift_receipt(chunk_id), (plan_id, chunk_id)
+    return _load_or_remove(
+        disk,
+        path,
+        SiftReceipt,
+        is_wanted=lambda found: (found.plan_id, found.chunk_id) == wanted,
+        role="sift_receipt",
+    )
 
 
 def discard_sift(disk: Disk, staging: Staging, chunk_id: int) -> None:
@@ -248,17 +231,10 @@ def save_rejects(disk: Disk, staging: Staging, receipt: RejectsReceipt) -> None:
 
 def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt | None:
     """The receipt of all rejected rows; None if there is none. What is torn or belongs elsewhere is removed."""
-    try:
-        receipt = load_document(disk, staging.rejects_receipt, RejectsReceipt)
-    except NewerVersion:
-        raise
-    except StateDamaged:
-        receipt = None
-        discard_rejects(disk, staging)
-    if receipt is not None and receipt.plan_id != plan_id:
-        discard_rejects(disk, staging)
-        return None
-    return receipt
+    path = staging.rejects_receipt
+    return _load_or_remove(
+        disk, path, RejectsReceipt, is_wanted=lambda found: found.plan_id == plan_id, role="rejects_receipt"
+    )
 
 
 def discard_rejects(disk: Disk, staging: Staging) -> None:
@@ -378,6 +354,18 @@ def _load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:
         except FileNotFoundError:
             return None
     return kind.from_bytes(data, where=str(path))
+
+
+def _load_or_remove(disk: Disk, path: Path, kind: type[D], *, is_wanted: Callable[[D], bool], role: str) -> D | None:
+    """A document that is created once; what is torn, or is not the one that is wanted, is removed, and is None."""
+    try:
+        found = _load_once(disk, path, kind)
+        if found is None or is_wanted(found):
+            return found
+    except StateDamaged:
+        pass
+    _remove(disk, path, role=role)
+    return None
 
 
 def _read(disk: Disk, path: Path) -> bytes | None:

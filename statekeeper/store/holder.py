@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.errors import LockHeld, LockLost, StateDamaged
+from statekeeper.errors import LockHeld, LockLost, NewerVersion, StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.record import Owner
 from statekeeper.store.durable import Fence
@@ -99,10 +99,10 @@ class ExtractionLock(ABC):
 
 
 def parse_holder(content: bytes, path: Path) -> Holder | None:
-    """What a lock file says; None if it is torn, as a flock file may be while its owner writes it."""
+    """What a lock file says; None if it is torn, as it may be while its owner writes it, or a later version's."""
     try:
         return Holder.from_bytes(content, where=str(path))
-    except StateDamaged:
+    except (StateDamaged, NewerVersion):
         return None
 
 

@@ -139,6 +139,11 @@ def test_a_higher_version_is_refused_with_both_versions(path):
         _KINDS[path.stem].from_bytes(_sealed(body), where=path.name)
 
 
+def test_what_begins_damaged_documents_anew_leaves_those_of_a_higher_version_alone():
+    assert not issubclass(NewerVersion, StateDamaged)
+    assert NewerVersion.kind is StateDamaged.kind, "reports call both by one name"
+
+
 @pytest.mark.parametrize("path", sorted(_HERE.glob("*/metadata.json")), ids=_id)
 def test_released_metadata_are_read_and_keep_later_keys(path):
     assert parse_metadata(path.read_bytes()).record_count == 4995
