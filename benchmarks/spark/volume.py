@@ -43,11 +43,13 @@ def noise(chunks: int, megabytes: int) -> Path:
     values = pa.array([os.urandom(ROW_BYTES) for _ in range(rows)], pa.binary())
     with duckdb.connect(temp) as connection:
         connection.execute("create table noise (id bigint, value blob)")
+        connection.execute("begin")
         for number in range(chunks):
             ids = pa.array(range(number * rows, (number + 1) * rows), pa.int64())
             batch = pa.table({"id": ids, "value": values})
             connection.register("batch", batch)
             connection.execute("insert into noise select id, value from batch")
+        connection.execute("commit")
     temp.rename(path)
     return path
 

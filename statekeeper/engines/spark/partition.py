@@ -222,7 +222,7 @@ class _Seat:
         said a moment ago, a little later.
         """
         self.report = self.report.model_copy(update={"item": item.number, "rows": 0})
-        if self.cargo.pace.is_quick or time.monotonic() - self.reported_at >= self.cargo.pace.look:
+        if self.cargo.pace.is_quick or time.monotonic() - self.reported_at >= self.cargo.pace.look_most:
             self._say(item=item.number)
 
     def _add_rows(self, rows: int) -> None:
