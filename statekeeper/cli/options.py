@@ -29,7 +29,7 @@ FILE = _UserPath(path_type=Path, dir_okay=False)
 FOLDER = _UserPath(path_type=Path, file_okay=False)
 
 
-class _Day(click.ParamType[date]):
+class _Day(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
     """A date as `YYYY-MM-DD`, or the word for the present one or the one before, in UTC as in a config."""
 
     name = "YYYY-MM-DD"
