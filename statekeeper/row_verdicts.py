@@ -60,7 +60,7 @@ def broken_rows(
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
         StorageError, OutOfMemory: the system does not give the file, or the memory.
     """
-    source = numbered(part_source(path))
+    source = numbered(part_source(path, compiled.columns))
     try:
         with ExitStack() as open_cursors:
             instance = scanner(memory_limit, threads)

@@ -6,7 +6,7 @@ rows and with whatever could not be compiled. Memory is bounded by `memory_limit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from statekeeper.batch_size import MemoryBudget, rows_within
 from statekeeper.scan_errors import SCAN_ERRORS, scan_error
+from statekeeper.schemas.arrow import parse_type
 from statekeeper.schemas.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.expressions import quoted
@@ -60,7 +61,7 @@ def scan_part(
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
         StorageError, OutOfMemory: the system does not give the file, or the memory.
     """
-    source = part_source(path)
+    source = part_source(path, compiled.columns)
     try:
         batch_rows = rows_within(pq.read_metadata(path), MemoryBudget.of(memory_limit))
         with closing(scanner(memory_limit, threads).cursor()) as connection:
@@ -90,10 +91,14 @@ def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def part_source(path: Path) -> str:
-    """A part as a table in SQL."""
+def part_source(path: Path, columns: Iterable[PlannedColumn]) -> str:
+    """A part as a table in SQL; `columns` are what it was written as."""
     # hive_partitioning would add columns that a folder named key=value seems to have.
-    return f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+    source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+    # pyarrow before 22 marks a time of day as one in UTC, and DuckDB reads that as TIME WITH TIME ZONE.
+    times = [quoted(column.name) for column in columns if pa.types.is_time(parse_type(column.arrow_type))]
+    replaced = ", ".join(f"CAST({name} AS TIME) AS {name}" for name in times)
+    return f"(SELECT * REPLACE ({replaced}) FROM {source})" if times else source
 
 
 def numbered(source: str) -> str:

@@ -73,9 +73,11 @@ _CONFIG_OF_STR = {
 }
 _CONFIG_ROW_BY_ROW = ("regex_engine", "ascii_only")
 """What the config asks of strings that is left to pydantic."""
+_BY_NAME = ("validate_by_name", "populate_by_name")
+"""The config that lets a field's name stand for its alias: in pydantic from 2.11, and before."""
 _CONFIG_UNDERSTOOD = frozenset(
     {
-        *("title", "strict", "extra_fields_behavior", "extra_behavior", "validate_by_alias", "validate_by_name"),
+        *("title", "strict", "extra_fields_behavior", "extra_behavior", "validate_by_alias", *_BY_NAME),
         *("frozen", "loc_by_alias", "use_enum_values", "from_attributes", "typed_dict_total", "coerce_numbers_to_str"),
         *("validate_default", "revalidate_instances", "val_json_bytes", "val_temporal_unit", "ser_json_bytes"),
         *("ser_json_timedelta", "ser_json_temporal", "ser_json_inf_nan", "serialize_by_alias", "hide_input_in_errors"),
@@ -160,7 +162,7 @@ def _keys(name: str, alias: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
         return (name,)
     paths = [[alias]] if isinstance(alias, str) else alias if isinstance(alias[0], list) else [alias]
     plain = tuple(path[0] for path in paths if len(path) == 1 and isinstance(path[0], str))
-    return tuple(dict.fromkeys((*plain, name))) if config.get("validate_by_name") else plain
+    return tuple(dict.fromkeys((*plain, name))) if any(config.get(key) for key in _BY_NAME) else plain
 
 
 def _unwrap(found: ModelField, node: Node, config: Mapping[str, Any], definitions: Mapping[str, Node]) -> ModelField:

@@ -8,11 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
+from inspect import signature
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, NaiveDatetime, StringConstraints, create_model
-from pydantic_core import SchemaError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    StringConstraints,
+    create_model,
+)
+from pydantic_core import PydanticCustomError, SchemaError
 
 from statekeeper.errors import ConfigError
 
@@ -47,6 +57,8 @@ _KEYS_OF: dict[str, tuple[str, ...]] = {
 }
 _ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS_OF.values() for key in keys))
 _OF_STRINGS = ("strip_whitespace", "ascii_only")
+KNOWS_ASCII_ONLY = "ascii_only" in signature(StringConstraints).parameters
+"""Whether this pydantic has the constraint; where it has not, a validator stands for it, row by row."""
 _ZONED: dict[str, Any] = {"aware": AwareDatetime, "naive": NaiveDatetime}
 
 
@@ -107,9 +119,17 @@ def _constrained(rule: ColumnRule, given: dict[str, Any]) -> Any:
     kind: Any = _ZONED[rule.timezone] if rule.timezone is not None else _PYTHON[rule.type]
     strings = {key: value for key, value in given.items() if key in _OF_STRINGS}
     others = {key: _value(rule, key, value) for key, value in given.items() if key not in {*_OF_STRINGS, "timezone"}}
+    if not KNOWS_ASCII_ONLY and strings.pop("ascii_only", False):
+        kind = Annotated[kind, AfterValidator(_ascii_only)]
     if strings:
         kind = Annotated[kind, StringConstraints(**strings)]
     return Annotated[kind, Field(**others)] if others else kind
+
+
+def _ascii_only(value: str) -> str:
+    if not value.isascii():
+        raise PydanticCustomError("string_not_ascii", "String should contain only ASCII characters")
+    return value
 
 
 def _value(rule: ColumnRule, key: str, value: Any) -> Any:

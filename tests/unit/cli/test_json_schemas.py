@@ -9,10 +9,12 @@ from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
 from tests.unit.run_on_disk import RunOnDisk
+from tests.unit.schemas.columns import PYDANTIC
 
 _REPOSITORY = Path(__file__).parents[3]
 
 
+@pytest.mark.skipif(PYDANTIC < (2, 14), reason="pydantic writes some rules and defaults another way before 2.14")
 def test_schemas_of_the_repository_are_up_to_date() -> None:
     assert files(_REPOSITORY / "schemas" / "json").stale() == ()
 

@@ -105,7 +105,7 @@ def test_a_duplicate_key_is_a_problem_where_it_stands(loader):
         ('a: "\\UFFFFFFFF"', "c.yml", "not YAML"),
         ("a: &x [*x]", "c.yml:1:4", "nested deeper"),
         ("a: &x {<<: *x}", "c.yml:1:4", "nested deeper"),
-        ("[" * 5000, "c.yml:1:1", "nested deeper"),
+        ("[" * 5000 + "]" * 5000, "c.yml:1:", "nested deeper"),
     ],
 )
 def test_what_cannot_be_read_is_located(loader, text, place, words):

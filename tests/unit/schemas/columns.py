@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pydantic
 import pyarrow.parquet as pq
 
 from statekeeper.model.plan import PlannedColumn
@@ -18,7 +19,10 @@ from statekeeper.schemas.findings import Findings
 from statekeeper.schemas.open_rows import any_of
 from statekeeper.schemas.prefilter import certainly_good
 from statekeeper.sources.protocol import SourceColumn
-from statekeeper.validation import scan_part
+from statekeeper.validation import part_source, scan_part
+
+PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
+"""Its release: some constraints and configs begin with one."""
 
 
 def source(name: str, read_type: str | None, database_type: str | None = None, **more: Any) -> SourceColumn:
@@ -63,10 +67,11 @@ class Staged:
         """That no row is certainly good by the quick filter and suspect by the checks."""
         checks = self.compiled.checks
         suspect = any_of([text for one in checks for text in (one.violated, one.undecided) if text is not None])
-        query = f"SELECT count(*) FROM read_parquet(?) WHERE ({certainly_good(checks)}) AND coalesce({suspect}, FALSE)"
+        where = f"({certainly_good(checks)}) AND coalesce({suspect}, FALSE)"
+        query = f"SELECT count(*) FROM {part_source(self.path, self.planned)} WHERE {where}"
         with duckdb.connect() as connection:
             connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")  # as the scan's
-            assert connection.execute(query, [str(self.path)]).fetchall() == [(0,)]
+            assert connection.execute(query).fetchall() == [(0,)]
 
     def broken(self) -> dict[str, int]:
         """`column.constraint` to the number of rows that break it."""

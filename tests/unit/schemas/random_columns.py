@@ -45,6 +45,8 @@ from pydantic import (
 from pydantic_core import SchemaError
 
 from statekeeper.schemas.arrow import parse_type
+from statekeeper.schemas.inline import KNOWS_ASCII_ONLY
+from tests.unit.schemas.columns import PYDANTIC
 
 ROWS = 12
 
@@ -155,7 +157,8 @@ def decimals(random: Random) -> Column:
 
     constraints = some(random, ("ge", "gt", "le", "lt"), bound)
     extra = random.randrange(4)
-    if extra == 0:
+    # Before 2.14, pydantic itself fails on a quotient of more than 28 digits.
+    if extra == 0 and (PYDANTIC >= (2, 14) or precision <= 18):
         constraints["multiple_of"] = Decimal(random.choice(steps))
     elif extra == 1:
         constraints[random.choice(("max_digits", "decimal_places"))] = random.randint(1, 12)
@@ -237,9 +240,8 @@ def usable(annotation: Any) -> Any:
 
 def texts(random: Random) -> Column:
     lengths = some(random, ("min_length", "max_length"), lambda: random.randint(0, 4))
-    strings = some(
-        random, ("strip_whitespace", "to_lower", "to_upper", "ascii_only"), lambda: random.choice((True, True, False))
-    )
+    names = ("strip_whitespace", "to_lower", "to_upper", *(("ascii_only",) if KNOWS_ASCII_ONLY else ()))
+    strings = some(random, names, lambda: random.choice((True, True, False)))
     if random.randrange(2):
         strings = {}
     given = {**lengths, **strings}

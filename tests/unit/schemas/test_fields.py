@@ -21,9 +21,11 @@ from pydantic import (
 )
 
 from statekeeper.errors import PlanError
+from statekeeper.model.schema import ColumnRule
 from statekeeper.schemas.core_schema import read_model
 from statekeeper.schemas.fields import Kind
-from tests.unit.schemas.columns import Staged, plan_columns, source
+from statekeeper.schemas.inline import KNOWS_ASCII_ONLY, inline_model
+from tests.unit.schemas.columns import PYDANTIC, Staged, plan_columns, source
 
 
 class Level(enum.IntEnum):
@@ -49,6 +51,7 @@ def test_alias_is_the_name_of_the_column():
     assert (part.name, part.key, part.kind) == ("order_id", "Order ID", Kind.INT)
 
 
+@pytest.mark.skipif(PYDANTIC < (2, 11), reason="pydantic has validate_by_name from 2.11 on")
 def test_field_name_counts_where_the_model_says_so():
     config = ConfigDict(validate_by_alias=False, validate_by_name=True)
     model = create_model("Row", __config__=config, order_id=(int, Field(alias="Order ID")))
@@ -121,6 +124,13 @@ def test_config_of_the_model_acts_on_its_fields(tmp_path, config, broken, is_row
     staged = Staged(tmp_path, model, {"a": ("string", ["abc", " ", "a"])})
     assert bool(staged.compiled.row_by_row) is is_row_by_row
     assert staged.broken() == broken
+
+
+def test_ascii_only_of_inline_rules_means_the_same_in_every_pydantic(tmp_path):
+    model = inline_model({"a": ColumnRule(type="str", ascii_only=True, max_length=3)})
+    staged = Staged(tmp_path, model, {"a": ("string", ["abc", "é", "abcd"])})
+    assert staged.broken() == {"a.ascii_only": 1, "a.max_length": 1}
+    assert bool(staged.compiled.row_by_row) is not KNOWS_ASCII_ONLY
 
 
 def test_config_refuses_infinities_of_every_float(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 from pydantic import ConfigDict, Field, create_model
 
 from statekeeper.schemas.prefilter import certainly_good
+from statekeeper.validation import part_source
 from tests.unit.schemas.columns import Staged
 
 D = Decimal
@@ -21,8 +22,9 @@ def _good(staged: Staged) -> list[bool]:
     """What the filter says of each row; NULL is no."""
     with duckdb.connect() as connection:
         connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")
-        query = f"SELECT coalesce({certainly_good(staged.compiled.checks)}, FALSE) FROM read_parquet(?)"
-        return [found for (found,) in connection.execute(query, [str(staged.path)]).fetchall()]
+        source = part_source(staged.path, staged.planned)
+        query = f"SELECT coalesce({certainly_good(staged.compiled.checks)}, FALSE) FROM {source}"
+        return [found for (found,) in connection.execute(query).fetchall()]
 
 
 @pytest.mark.parametrize(

@@ -58,9 +58,8 @@ def of_scan(staged: Staged, compiled: CompiledSchema) -> list[Verdict]:
     """Row by row what `scan_part` counts: the SQL of every check, and pydantic's word where SQL leaves a row open."""
     wrong: dict[int, set[str | None]] = defaultdict(set)
     with closing(validation.scanner("128MB", 1).cursor()) as connection:
-        scan = validation._Scan(
-            connection, f"read_parquet('{staged.path}')", compiled, staged.model, validation.SAMPLES, ROWS
-        )
+        source = validation.part_source(staged.path, compiled.columns)
+        scan = validation._Scan(connection, source, compiled, staged.model, validation.SAMPLES, ROWS)
         if compiled.checks:
             broken = [f"coalesce({check.violated}, FALSE)" for check in compiled.checks]
             left = any_of([check.undecided for check in compiled.checks if check.undecided is not None])
