@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from statekeeper.config.databricks_paths import VOLUMES, file_path, refusal_on_databricks, volume_folder
+from statekeeper.config.databricks_paths import file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.databricks_runtime import Compute, Runtime
 from statekeeper.config.databricks_secrets import SecretScopes
 from statekeeper.config.extraction import EngineKind, Pipeline
@@ -38,13 +38,21 @@ class Place:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *, spark: object | None, use_existing_spark: bool) -> Self:
-        """This process."""
+        """This process.
+
+        Raises:
+            UsageError: the runtime is too old, or `spark` contradicts `use_existing_spark`.
+        """
         if spark is not None and not use_existing_spark:
             raise UsageError(
                 "expected either a session in `spark`, or use_existing_spark=False; found both",
                 hint="use_existing_spark=False reads everything on the driver, without Spark",
             )
-        return cls(Runtime.of(environ), spark, use_existing_spark)
+        runtime = Runtime.of(environ)
+        if (refused := runtime.refusal) is not None:
+            reason, hint = refused
+            raise UsageError(reason, hint=hint)
+        return cls(runtime, spark, use_existing_spark)
 
     def folder(self, volume: str | None, path: str | None, *, root: Path) -> str:
         """The output folder: in `volume`, at `path`, or at `path` in `volume`; elsewhere a path may start at `root`.
@@ -94,11 +102,6 @@ class Place:
         if refused is not None:
             reason, hint = refused
             raise UsageError(reason, hint=hint)
-        if PurePosixPath(place).is_relative_to(VOLUMES) and not self.runtime.has_volumes:
-            raise UsageError(
-                f"Databricks Runtime {self.runtime.version} has no volumes: {place} would be a disk that ends with it",
-                hint="use runtime 13.3 LTS or newer",
-            )
         if place.startswith("/dbfs/"):
             _LOG.warning("%s: DBFS is deprecated and not on every kind of compute; use a Unity Catalog volume", place)
 

@@ -26,7 +26,7 @@ from statekeeper.store.documents import load_metadata
 
 DAY = "2026-01-06"
 ROWS = 1_000
-CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "15.4"}
+CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
 CONFIG = """\
 pipeline: shop
 extraction_date: 2026-01-06

@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-_OLDEST = (13, 3)
-"""The first runtime with volumes. An older one may write a path below /Volumes to a disk that ends with the cluster."""
+_OLDEST = (17, 3)
+"""The first long-term runtime whose Python packages are new enough: those before it have NumPy 1 and an older pydantic."""
+_OLDEST_SERVERLESS = 4
+"""The environment version that has the packages of that runtime."""
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
+_CLIENT = re.compile(r"^client\.(\d+)")
+_TOO_OLD = "its Python packages are too old (NumPy 1, pydantic before 2.10)"
 
 
 class Compute(StrEnum):
@@ -23,7 +27,7 @@ class Compute(StrEnum):
 
 @dataclass(frozen=True)
 class Runtime:
-    """The Databricks Runtime of this process. `version` is empty elsewhere, such as `15.4`, `client.4.9` serverless."""
+    """The Databricks Runtime of this process. `version` is empty elsewhere, such as `17.3`, `client.4.9` serverless."""
 
     compute: Compute
     version: str = ""
@@ -37,7 +41,19 @@ class Runtime:
         return cls(Compute.CLUSTER, version) if version else cls(Compute.ELSEWHERE)
 
     @property
-    def has_volumes(self) -> bool:
-        """Whether a path below /Volumes is a volume there; a version that cannot be read is taken for a newer one."""
+    def refusal(self) -> tuple[str, str] | None:
+        """Why this runtime is too old, and what to use; a version that cannot be read is taken for a newer one."""
+        if (client := _CLIENT.match(self.version)) is not None:
+            if int(client[1]) >= _OLDEST_SERVERLESS:
+                return None
+            return (
+                f"serverless environment version {client[1]} is not supported: {_TOO_OLD}",
+                f"use environment version {_OLDEST_SERVERLESS} or newer",
+            )
         found = _VERSION.match(self.version)
-        return found is None or (int(found[1]), int(found[2])) >= _OLDEST
+        if found is None or (int(found[1]), int(found[2])) >= _OLDEST:
+            return None
+        return (
+            f"Databricks Runtime {found[0]} is not supported: {_TOO_OLD}",
+            f"use Databricks Runtime {_OLDEST[0]}.{_OLDEST[1]} LTS or newer",
+        )

@@ -11,8 +11,8 @@ from statekeeper.config.extraction import EngineKind
 from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 from statekeeper.errors import UsageError
 
-CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "15.4"}
-OLD = {"DATABRICKS_RUNTIME_VERSION": "12.2"}
+CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
+OLD = {"DATABRICKS_RUNTIME_VERSION": "16.4"}
 SERVERLESS = {"DATABRICKS_RUNTIME_VERSION": "client.4.9", "IS_SERVERLESS": "TRUE"}
 SOURCES = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
 VOLUME = "/Volumes/main/raw/erp"
@@ -71,7 +71,7 @@ class TestOutput:
             ({"unity_catalog_volume": "main.raw.erp", "output_base_path": "/Volumes/main/raw/other"}, "is not in it"),
             (
                 {"unity_catalog_volume": "main.raw.erp", "environ": OLD},
-                "has no volumes",
+                "Databricks Runtime 16.4 is not supported.*NumPy 1",
             ),
         ],
     )

@@ -78,16 +78,25 @@ def test_on_databricks_some_folders_cannot_work(path, reason):
 
 
 @pytest.mark.parametrize(
-    ("environ", "compute", "has_volumes"),
+    ("environ", "compute", "refused"),
     [
-        ({}, Compute.ELSEWHERE, True),
-        ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Compute.CLUSTER, True),
-        ({"DATABRICKS_RUNTIME_VERSION": "13.3"}, Compute.CLUSTER, True),
-        ({"DATABRICKS_RUNTIME_VERSION": "12.2"}, Compute.CLUSTER, False),
-        ({"DATABRICKS_RUNTIME_VERSION": "client.4.9"}, Compute.SERVERLESS, True),
-        ({"DATABRICKS_RUNTIME_VERSION": "17.1", "IS_SERVERLESS": "TRUE"}, Compute.SERVERLESS, True),
+        ({}, Compute.ELSEWHERE, None),
+        ({"DATABRICKS_RUNTIME_VERSION": "17.3"}, Compute.CLUSTER, None),
+        ({"DATABRICKS_RUNTIME_VERSION": "18.x"}, Compute.CLUSTER, None),
+        ({"DATABRICKS_RUNTIME_VERSION": "19.0"}, Compute.CLUSTER, None),
+        ({"DATABRICKS_RUNTIME_VERSION": "17.2"}, Compute.CLUSTER, "Databricks Runtime 17.2 is not supported"),
+        ({"DATABRICKS_RUNTIME_VERSION": "16.4"}, Compute.CLUSTER, "Databricks Runtime 16.4 is not supported"),
+        ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Compute.CLUSTER, "Databricks Runtime 15.4 is not supported"),
+        ({"DATABRICKS_RUNTIME_VERSION": "client.4.9"}, Compute.SERVERLESS, None),
+        ({"DATABRICKS_RUNTIME_VERSION": "client.3.2"}, Compute.SERVERLESS, "serverless environment version 3 is not"),
+        ({"DATABRICKS_RUNTIME_VERSION": "", "IS_SERVERLESS": "TRUE"}, Compute.SERVERLESS, None),
     ],
 )
-def test_the_environment_tells_the_runtime(environ, compute, has_volumes):
+def test_the_environment_tells_the_runtime_and_whether_it_is_too_old(environ, compute, refused):
     runtime = Runtime.of(environ)
-    assert (runtime.compute, runtime.has_volumes) == (compute, has_volumes)
+    assert runtime.compute == compute
+    assert (runtime.refusal is None) == (refused is None)
+    if runtime.refusal and refused:
+        reason, hint = runtime.refusal
+        assert reason.startswith(refused)
+        assert hint in {"use Databricks Runtime 17.3 LTS or newer", "use environment version 4 or newer"}
