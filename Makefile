@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.development-installed
+LOWEST := build/lowest
+LOWEST_STAMP := $(LOWEST)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 
 DEMO_DATABASE := data/demo/shop.duckdb
@@ -22,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel check lint format schemas-json coverage soak sweep soak-schemas soak-tables
+.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format schemas-json coverage soak sweep soak-schemas soak-tables
 .PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -42,6 +44,10 @@ test-oracle: $(DEV_STAMP) ## Test against a real Oracle: DSN=host:port/service, 
 
 test-wheel: $(DEV_STAMP) ## Build the wheel, install it with Spark into an environment of its own, and run the Databricks job in it.
 	@$(BIN)/python -m pytest -m wheel tests/wheel $(PYTEST_ARGS)
+
+test-lowest: $(LOWEST_STAMP) ## The tests and those on Spark, on the lowest version that each dependency may have.
+	@$(LOWEST)/bin/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(PYTEST_ARGS)
+	@$(LOWEST)/bin/python -m pytest tests/spark tests/unit/engines/spark -m 'spark or not spark' $(PYTEST_ARGS)
 
 check: lint test ## Everything that must hold: style, types, layers, generated files, tests.
 
@@ -121,3 +127,12 @@ $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --editable . --group dev
 	@touch $@ $(RUN_STAMP)
+
+$(LOWEST_STAMP): pyproject.toml tests/lowest/constraints.py | $(BIN)/python
+	@echo "installing the lowest version of each dependency into $(LOWEST)"
+	@$(BIN)/python -m venv --clear $(LOWEST)
+	@$(BIN)/python -m tests.lowest.constraints >$(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install 'pip>=25.1'
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install --editable . --group dev \
+		--constraint $(LOWEST)/constraints.txt
+	@touch $@
