@@ -133,6 +133,6 @@ $(LOWEST_STAMP): pyproject.toml tests/lowest/constraints.py | $(BIN)/python
 	@$(BIN)/python -m venv --clear $(LOWEST)
 	@$(BIN)/python -m tests.lowest.constraints >$(LOWEST)/constraints.txt
 	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install 'pip>=25.1'
-	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install --editable . --group dev \
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --no-input --quiet install --editable . --group test \
 		--constraint $(LOWEST)/constraints.txt
 	@touch $@

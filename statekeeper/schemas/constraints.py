@@ -14,11 +14,13 @@ from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
+import pydantic
 
 from statekeeper.schemas.expressions import NEVER, Among, Bounds, Column, Expression, NotCompiled, text_literal
 from statekeeper.schemas.fields import Kind
 from statekeeper.schemas.patterns import Untranslatable, finite_members, translate
 
+_PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 _CONTEXT_DIGITS = 28
 """The precision of Python's default decimal context, which pydantic's digit and multiple checks round to."""
 _MOST_BYTES = 4
@@ -238,6 +240,8 @@ def _multiple_of(column: Column, value: Any) -> Expression:
         step = float(value)
         if not (math.isfinite(step) and step > 0):
             raise NotCompiled("multiple_of that is not a positive number")
+        if _PYDANTIC < (2, 13):
+            raise NotCompiled("multiple_of a float, which pydantic before 2.13 judges by another formula")
         x, m = _double(column), f"CAST('{step!r}' AS DOUBLE)"
         # pydantic-core's own algorithm; infinities and NaN come out as NaN there, which violates nothing.
         return Expression(f"(isfinite({column.sql}) AND abs({x} - round({x} / {m}) * {m}) > CAST('1e-9' AS DOUBLE))")

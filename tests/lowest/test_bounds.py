@@ -22,7 +22,7 @@ def test_every_dependency_has_a_lower_bound(requirement):
 
 def test_development_asks_for_nothing_newer_than_the_package():
     """Else the lowest versions could not be installed beside the tests' own tools."""
-    development = tomllib.loads(PYPROJECT.read_text())["dependency-groups"]["dev"]
+    development = tomllib.loads(PYPROJECT.read_text())["dependency-groups"]["test"]
     ours = {lowest(requirement)[0]: requirement for requirement in requirements()}
     shared = {lowest(one)[0]: one for one in development if lowest(one)[0] in ours}
     assert shared

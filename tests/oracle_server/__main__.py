@@ -36,7 +36,7 @@ def _is_there(name: str) -> bool:
 def _required(name: str) -> str:
     """The requirement as pyproject.toml has it for the tests, quoted for a shell."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    return next(f"'{one}'" for one in groups["dev"] if one.startswith(name))
+    return next(f"'{one}'" for one in groups["test"] if one.startswith(name))
 
 
 main()

@@ -16,7 +16,10 @@ from tests.unit.small_shop import Shop
 pytestmark = pytest.mark.spark
 
 REFUSED = {
-    "time": (pa.table({"T": pa.array([1], pa.int64()).cast(pa.time64("us"))}), "TIME is not supported"),
+    "time": (
+        pa.table({"T": pa.array([1], pa.int64()).cast(pa.time64("us"))}),
+        "TIME is not supported|Illegal Parquet type: INT64 .TIME",
+    ),
     "nanoseconds": (pa.table({"T": pa.array([1], pa.int64()).cast(pa.timestamp("ns"))}), "NANOS"),
     "wide decimals": (pa.table({"N": pa.array([Decimal("1.5")], pa.decimal256(39, 1))}), "exceeds max precision 38"),
     "names in another case": (pa.Table.from_arrays([pa.array([1])] * 2, names=["ID", "Id"]), "already exists"),

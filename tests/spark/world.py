@@ -237,11 +237,12 @@ def wait_until(condition: Callable[[], object], *, what: str, process: subproces
 
 def python_workers(server: OracleServer, pid: int) -> list[psutil.Process]:
     """The Python workers of Spark below a process that are connected to the server."""
+    connected = {one.pid for one in psutil.net_connections("tcp") if one.raddr and one.raddr.port == server.port}
     found = []
     for each in psutil.Process(pid).children(recursive=True):
         try:
             is_worker = any("pyspark" in word for word in each.cmdline())
-            if is_worker and any(one.raddr and one.raddr.port == server.port for one in each.net_connections("tcp")):
+            if is_worker and each.pid in connected:
                 found.append(each)
         except psutil.Error:
             continue

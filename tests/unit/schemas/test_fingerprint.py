@@ -83,9 +83,7 @@ def test_a_class_and_the_same_rules_inline_are_one():
     class Row(BaseModel):
         model_config = ConfigDict(strict=True, extra="forbid")
         amount: Annotated[Decimal, Field(max_digits=9, decimal_places=2, ge=0)]
-        name: Annotated[
-            str, StringConstraints(strip_whitespace=True, min_length=1, pattern="^[a-z]+$", **ascii_only)
-        ]
+        name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, pattern="^[a-z]+$", **ascii_only)]
         kind: Literal["x", "y"] | None
         rate: Annotated[float, Field(allow_inf_nan=False, lt=1)]
         seen: Annotated[AwareDatetime, Field()]
