@@ -28,6 +28,13 @@ _LOG = logging.getLogger("statekeeper.databricks")
 _MOST_WORKERS = 4
 
 
+def refuse_old_runtime(runtime: Runtime) -> None:
+    """Raises UsageError where the runtime is too old, before anything else is read."""
+    if (refused := runtime.refusal) is not None:
+        reason, hint = refused
+        raise UsageError(reason, hint=hint)
+
+
 @dataclass(frozen=True)
 class Place:
     """Where we run, and which Spark session may be used there."""
@@ -49,9 +56,7 @@ class Place:
                 hint="use_existing_spark=False reads everything on the driver, without Spark",
             )
         runtime = Runtime.of(environ)
-        if (refused := runtime.refusal) is not None:
-            reason, hint = refused
-            raise UsageError(reason, hint=hint)
+        refuse_old_runtime(runtime)
         return cls(runtime, spark, use_existing_spark)
 
     def folder(self, volume: str | None, path: str | None, *, root: Path) -> str:
@@ -187,6 +192,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         Raises:
             ConfigError: the file cannot be used. UsageError: the output cannot lie where it says.
         """
+        refuse_old_runtime(Runtime.of(_environ(environ)))
         plain = StatefulDataExtractor.from_config(path, environ=environ, secrets=SecretScopes(dbutils), **choices)
         return cls(
             plain.pipeline,

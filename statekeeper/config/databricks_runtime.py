@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Self
 
 _OLDEST = (17, 3)
-"""The first long-term runtime whose Python packages are new enough: those before it have NumPy 1 and an older pydantic."""
+"""The first long-term runtime whose Python packages are new enough."""
 _OLDEST_SERVERLESS = 4
 """The environment version that has the packages of that runtime."""
 _VERSION = re.compile(r"^(\d+)\.(\d+)")

@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pydantic
 import pyarrow.parquet as pq
+import pydantic
 
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.schema import SchemaRef
