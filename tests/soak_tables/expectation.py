@@ -59,6 +59,13 @@ class Table:
     damage: str = "none"
     """`none`, `data`, `state`; `maybe` once a command that was killed may have mended it."""
     pending_sources: set[Source] = field(default_factory=set)
+    broken_for: int | None = None
+    """The rule that the rows of the plan at hand have broken."""
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether a command looks at rows that broke the schema, and at no others, unless it is forced."""
+        return self.state == "failed" and self.damage != "state" and self.broken_for == self.rule
 
     def published_from(self, source: Source) -> Content | None:
         """What readers see once `source` was extracted; None where the table fails."""
@@ -80,6 +87,8 @@ class Table:
         kept = End("failed", self.content)
         if self.damage == "state":
             return {kept}
+        if self.is_broken and not is_forced:
+            return {kept}
         ends = {kept} if is_disk_full else set()
         is_stale = self.made_for != {self.rule}
         if self.state == "complete" and not is_forced:
@@ -99,30 +108,38 @@ class Table:
         made = (self.published_from(source) for source in (self.source, *self.pending_sources))
         return {self.content, *(content for content in made if content)}
 
-    def ended(self, end: End, *, is_disk_full: bool = False) -> None:
+    def ended(self, end: End, *, is_forced: bool = False, is_disk_full: bool = False) -> None:
         """Learn from an end that was right.
 
         A full disk, and rows that broke the schema, leave a plan that the next command goes on with.
         """
+        if end.outcome == "failed" and self.is_broken and not is_forced:
+            return
         if end.outcome == "completed":
             self.made_for = {self.rule}
         if end.outcome in {"completed", "skipped"}:
             self.state, self.damage, self.content = "complete", "none", end.content
             self.pending_sources.clear()
+            self.broken_for = None
         elif end.outcome == "failed" and self.damage != "state":
             self.state = "failed"
+            refused = [each for each in {self.source, *self.pending_sources} if not self.published_from(each)]
+            are_rows = not is_disk_full and all(map(self._is_read, refused))
+            self.broken_for = self.rule if are_rows else None
             keeps_plan = is_disk_full or self._is_read(self.source)
             self.pending_sources = self.pending_sources | {self.source} if keeps_plan else set()
 
     def was_reset(self) -> None:
         """Learn that it is to begin anew; a state that could not be read was moved aside."""
         self.state = "pending"
+        self.broken_for = None
         self.pending_sources.clear()
         self.damage = "none" if self.damage == "state" else self.damage
 
     def was_killed(self, state: str, content: Content | None) -> None:
         """Learn from what a killed command left."""
         self.pending_sources.add(self.source)
+        self.broken_for = None
         self.made_for.add(self.rule)
         self.damage = "maybe" if self.damage == "data" else self.damage
         self.state, self.content = state, content

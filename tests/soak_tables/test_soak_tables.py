@@ -113,7 +113,7 @@ class Soak:
             main = next((outcome for outcome in ("failed", "completed", "skipped") if outcome in done), None)
             end = End(main, seen[table.name])
             self._check_table(table, end, command.ends_of(table), said="".join(ended.said for ended in both))
-            table.ended(end)
+            table.ended(end, is_forced=command.is_forced)
         assert told == expected_hooks
         self._check_status()
 
@@ -142,7 +142,9 @@ class Soak:
             end = End(ended.outcomes[table.name], seen[table.name])
             self._check_table(table, end, command.ends_of(table, is_disk_full=is_disk_full), said=ended.said)
             self.counts[end.outcome or ""] += 1
-            table.ended(end, is_disk_full=is_disk_full)
+            table.ended(end, is_forced=command.is_forced, is_disk_full=is_disk_full)
+            if table.is_broken and end.outcome == "failed" and not is_disk_full:
+                assert "--force-reprocess" in ended.hints[table.name], (table, ended.said)
         self._check_status()
 
     def _check_table(self, table: Table, end: End, allowed: set[End], *, said: str) -> None:

@@ -53,6 +53,8 @@ class Ended:
     exit_code: int
     outcomes: dict[str, str] | None
     """By table; None where the command could not report."""
+    hints: dict[str, str]
+    """What is said of failed tables to do, by table."""
     said: str
 
 
@@ -150,12 +152,14 @@ class World:
         """Wait for a command's own end."""
         output, errors = process.communicate(timeout=_LONGEST_COMMAND)
         assert "Traceback" not in errors, errors
-        outcomes = None
+        outcomes, hints = None, {}
         if output.startswith("{"):
-            reported = json.loads(output).get("tables", ())
-            outcomes = {table["table"]["table_name"]: table["outcome"] for table in reported if "outcome" in table}
+            reported = [table for table in json.loads(output).get("tables", ()) if "outcome" in table]
+            outcomes = {table["table"]["table_name"]: table["outcome"] for table in reported}
+            failed = [table for table in reported if table["failure"]]
+            hints = {table["table"]["table_name"]: table["failure"]["hint"] or "" for table in failed}
         arguments = tuple(process.args[1:])  # type: ignore[index]
-        return Ended(arguments, process.returncode, outcomes, output + errors)
+        return Ended(arguments, process.returncode, outcomes, hints, output + errors)
 
     def kill(self, process: subprocess.Popen[str], *, after: float, number: int = signal.SIGKILL) -> Ended | None:
         """Send a signal to the command's group in its middle; what it came to, where it was through before."""
