@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from statekeeper.schemas.checks import compile_checks
-from tests.unit.schemas.columns import Staged
+from tests.unit.schemas.columns import PYDANTIC, Staged
 
 
 def model_of(kind: Any, config: Any = None) -> type[BaseModel]:
@@ -83,7 +83,13 @@ EDGES = [
     (Annotated[float, Field(le=1)], "double", [NAN, 0.5, 1.0, INF], {"le": 2}),
     (Annotated[float, Field(lt=INF)], "double", [NAN, 0.5, INF], {"lt": 2}),
     (Annotated[float, Field(allow_inf_nan=False)], "double", [NAN, INF, -INF, 0.0], {"finite": 3}),
-    (Annotated[float, Field(multiple_of=0.1)], "double", [0.3, 0.35, NAN, INF, -0.7], {"multiple_of": 1}),
+    pytest.param(
+        Annotated[float, Field(multiple_of=0.1)],
+        "double",
+        [0.3, 0.35, NAN, INF, -0.7],
+        {"multiple_of": 1},
+        marks=pytest.mark.skipif(PYDANTIC < (2, 13), reason="pydantic judges it by another formula before 2.13"),
+    ),
     (Annotated[float, Field(ge=0.1)], "float", [0.1], {}),
     (Annotated[float, Field(le=0.1)], "float", [0.1], {"le": 1}),
     (Annotated[str, Field(max_length=1)], "string", ["\U0001f468", "e\u0301", "", "ab"], {"max_length": 2}),
