@@ -24,7 +24,7 @@ from statekeeper.engines.protocol import Engine
 from statekeeper.engines.watched import WatchedEngine
 from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.extracted import ExtractedTables
-from statekeeper.layout import ExtractionLayout, runs_folder, spark_mailbox
+from statekeeper.layout import ExtractionLayout, activity_folder, runs_folder, spark_mailbox
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
@@ -37,6 +37,7 @@ from statekeeper.reporting import GuardedReporter, Reporter
 from statekeeper.run import Hooks, Run, SourceDoors
 from statekeeper.run_start import RunStart
 from statekeeper.snapshots import RunSnapshots
+from statekeeper.store.activity import remove_activity
 from statekeeper.store.disk import Disk, LocalDisk
 from statekeeper.store.documents import save_last_run
 from statekeeper.store.durable import storage_errors
@@ -246,7 +247,7 @@ class Runner:
     def _begin(self, start: RunStart) -> RunManifest:
         """Write down what this run is, before any work of it begins."""
         base_path = self.pipeline.base_path
-        self._sweep_mailboxes(base_path)
+        self._sweep_what_the_dead_left(base_path)
         begun = self._update_manifest(start.begun)
         assert begun is not None, "a run that begins has a manifest"
         last_run = LastRun(
@@ -261,15 +262,18 @@ class Runner:
             _LOG.warning("this run will not be known as the last one: %s", error.message)
         return begun
 
-    def _sweep_mailboxes(self, base_path: Path) -> None:
-        """Remove what drivers of this run on Spark left who died, whichever engine goes on with it."""
-        any_of_run, folder = spark_mailbox(base_path, self.identity.run_id, "").name, runs_folder(base_path)
+    def _sweep_what_the_dead_left(self, base_path: Path) -> None:
+        """Remove what processes of this run left who died: word of waits, and on Spark mailboxes of drivers."""
+        run_id, folder = self.identity.run_id, runs_folder(base_path)
         with storage_errors(folder, "list"):
             names = self.disk.names(folder)
-        if any(name.startswith(any_of_run) for name in names):
+        if activity_folder(base_path, run_id).name in names:
+            with suppress(StorageError):  # of a process that is gone it counts no more
+                remove_activity(self.disk, base_path, run_id, this_process())
+        if any(name.startswith(spark_mailbox(base_path, run_id, "").name) for name in names):
             from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
 
-            sweep_dead_mailboxes(base_path, self.identity.run_id)
+            sweep_dead_mailboxes(base_path, run_id)
 
     def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
         left = (Standing(table.key, is_complete=False) for table in unbegun)

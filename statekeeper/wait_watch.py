@@ -53,8 +53,9 @@ class WaitWatch:
                 self._tell(long, now)
                 await self._write(long, now)
         finally:
-            with suppress(StatekeeperError, OSError):  # of a process that is gone it counts no more
-                await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
+            if self._written_at is not None:
+                with suppress(StatekeeperError, OSError):  # of a process that is gone it counts no more
+                    await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
 
     def _tell(self, long: dict[str, Wait], now: datetime) -> None:
         for key, wait in long.items():
@@ -69,11 +70,11 @@ class WaitWatch:
         if waits == self._written or not is_due:
             return
         activity = RunActivity(run_id=self.run_id, owner=self.owner, written_at=now, waits=waits)
+        self._written, self._written_at = waits, now  # before: a cancelled write is finished all the same
         try:
             await self.threads.do(save_activity, self.disk, self.base_path, activity)
         except (StatekeeperError, OSError) as error:  # only `status` misses it
             _LOG.debug("what tables wait for cannot be written down: %s", error)
-        self._written, self._written_at = waits, now
 
 
 def _seconds(wait: Wait, now: datetime) -> float:

@@ -31,8 +31,6 @@ def remove_activity(disk: Disk, base_path: Path, run_id: str, owner: Owner) -> N
     """Forget what a process knew, and what others left that are gone. Raises StorageError."""
     folder = activity_folder(base_path, run_id)
     with storage_errors(folder, "tidy"):
-        if not disk.exists(folder):
-            return
         names = [name for name in disk.names(folder) if name.endswith(".json")]
         own = _file(base_path, run_id, owner).name
         gone = [name for name in names if name == own or _is_dead(disk, folder / name)]

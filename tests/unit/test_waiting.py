@@ -185,3 +185,25 @@ def test_the_log_tells_of_a_wait_after_half_a_minute_and_then_each_time_it_has_d
         reporter.waiting("t", "a login to hr", float(second))
     assert len(caplog.messages) == 3
     assert all("for a login to hr" in message for message in caplog.messages)
+
+
+def test_a_run_that_wrote_of_no_wait_does_not_look_for_what_it_wrote(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute("create table orders as select 1 as id")
+    asked = []
+
+    class Asked(LocalDisk):
+        def __getattribute__(self, name):
+            step = super().__getattribute__(name)
+            if name not in {"names", "exists", "remove_folder"}:
+                return step
+
+            def noted(path, **options):
+                asked.append(path)
+                return step(path, **options)
+
+            return noted
+
+    assert shop.run("orders", disk=Asked())["orders"].outcome is Outcome.COMPLETED
+    assert asked
+    assert not [path for path in asked if "activity" in str(path)]
