@@ -47,13 +47,13 @@ class Runtime:
             if int(client[1]) >= _OLDEST_SERVERLESS:
                 return None
             return (
-                f"serverless environment version {client[1]} is not supported: {_TOO_OLD}",
+                f"serverless environment {client[1]} is not supported, only {_OLDEST_SERVERLESS} or newer: {_TOO_OLD}",
                 f"use environment version {_OLDEST_SERVERLESS} or newer",
             )
         found = _VERSION.match(self.version)
         if found is None or (int(found[1]), int(found[2])) >= _OLDEST:
             return None
         return (
-            f"Databricks Runtime {found[0]} is not supported: {_TOO_OLD}",
+            f"Databricks Runtime {found[0]} is not supported, only {_OLDEST[0]}.{_OLDEST[1]} LTS or newer: {_TOO_OLD}",
             f"use Databricks Runtime {_OLDEST[0]}.{_OLDEST[1]} LTS or newer",
         )

@@ -88,7 +88,7 @@ def test_on_databricks_some_folders_cannot_work(path, reason):
         ({"DATABRICKS_RUNTIME_VERSION": "16.4"}, Compute.CLUSTER, "Databricks Runtime 16.4 is not supported"),
         ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Compute.CLUSTER, "Databricks Runtime 15.4 is not supported"),
         ({"DATABRICKS_RUNTIME_VERSION": "client.4.9"}, Compute.SERVERLESS, None),
-        ({"DATABRICKS_RUNTIME_VERSION": "client.3.2"}, Compute.SERVERLESS, "serverless environment version 3 is not"),
+        ({"DATABRICKS_RUNTIME_VERSION": "client.3.2"}, Compute.SERVERLESS, "serverless environment 3 is not"),
         ({"DATABRICKS_RUNTIME_VERSION": "", "IS_SERVERLESS": "TRUE"}, Compute.SERVERLESS, None),
     ],
 )
