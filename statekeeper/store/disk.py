@@ -5,9 +5,8 @@ A method does what its name says and no more: only `make_folder` and `write_new`
 Which order of steps is safe is decided in `store.durable`. Errors are the system's own; `role` says what kind of file
 it is and is only for failpoints.
 
-No file is opened, and no folder listed or removed, through a symbolic link of its name: we make none, so whoever made
-it means another file. (Links among the folders above are `store.links`' matter.) What is made is `Access.PRIVATE`
-unless readers need it.
+No file is opened, and no folder listed or removed, through a symbolic link of its name (`store.no_follow`). What is
+made is `Access.PRIVATE` unless readers need it.
 """
 
 from __future__ import annotations
@@ -23,16 +22,13 @@ from typing import BinaryIO, Protocol
 
 from statekeeper.store.exchange import exchange_names
 from statekeeper.store.failpoints import failpoint
+from statekeeper.store.no_follow import NOT_EMPTY, create_file, open_file, open_folder, remove_tree
 
 NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
 """How a file system says that it does not do such a thing at all: a link, or a rename."""
-NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENODEV})
-"""How `open_file` says that a link, a folder, or a pipe, socket or device lies in the place of a file."""
-_NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 1 << 20
 
 
@@ -152,12 +148,12 @@ class LocalDisk:
         self.base_path = base_path
 
     def read(self, path: Path) -> bytes:
-        with open(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        with os.fdopen(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return file.read()
 
     def create(self, path: Path, *, role: str) -> BinaryIO:
         failpoint("create", role, "before")
-        file = _create_file(path, Access.PUBLISHED)
+        file = create_file(path, Access.PUBLISHED.file_mode)
         failpoint("create", role, "after")
         return file
 
@@ -170,7 +166,7 @@ class LocalDisk:
     def write_new(self, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
         failpoint("write", role, "before")
         half = len(data) // 2
-        with _create_file(path, access) as file:
+        with create_file(path, access.file_mode) as file:
             file.write(data[:half])
             file.flush()
             failpoint("write", role, "middle")
@@ -184,7 +180,7 @@ class LocalDisk:
         block = content.read(_BLOCK)
         half = len(block) // 2
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with open(open_file(path, flags, access.file_mode), "wb") as file:
+        with os.fdopen(open_file(path, flags, access.file_mode), "wb") as file:
             file.write(block[:half])
             file.flush()
             failpoint("write_over", role, "middle")
@@ -232,7 +228,7 @@ class LocalDisk:
 
     def remove_folder(self, path: Path, *, role: str) -> None:
         failpoint("remove_folder", role, "before")
-        self._remove_tree(path, role)
+        remove_tree(path, on_middle=lambda: failpoint("remove_folder", role, "middle"))
         failpoint("remove_folder", role, "after")
 
     def remove_if_empty(self, path: Path) -> None:
@@ -241,7 +237,7 @@ class LocalDisk:
         except FileNotFoundError:
             return
         except OSError as error:
-            if error.errno not in _NOT_EMPTY:
+            if error.errno not in NOT_EMPTY:
                 raise
 
     def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
@@ -294,13 +290,13 @@ class LocalDisk:
 
     def rewrite(self, path: Path, data: bytes) -> None:
         # Cut only afterwards, so that no reader finds it empty.
-        with open(open_file(path, os.O_WRONLY), "wb") as file:
+        with os.fdopen(open_file(path, os.O_WRONLY), "wb") as file:
             file.write(data)
             file.truncate()
 
     def names(self, path: Path) -> list[str]:
         try:
-            descriptor = _open_folder(path)
+            descriptor = open_folder(path)
         except FileNotFoundError:
             return []
         try:
@@ -326,44 +322,11 @@ class LocalDisk:
 
     def _copy(self, source: Path, dest: Path, *, role: str) -> None:
         failpoint("copy", role, "before")
-        original = open(open_file(source, os.O_RDONLY), "rb")  # noqa: SIM115 - a descriptor; closed below
+        original = os.fdopen(open_file(source, os.O_RDONLY), "rb")
         with original, self.create(dest, role=role) as copy:
             shutil.copyfileobj(original, copy, _BLOCK)
             self.sync_file(copy, role=role)
         failpoint("copy", role, "after")
-
-    def _remove_tree(self, path: Path, role: str, *, within: int | None = None) -> None:
-        """Remove a folder by its name in the open folder `within`, so that a link on the way leads nowhere else."""
-        for is_last in (False, False, True):
-            try:
-                descriptor = _open_folder(path, within=within)
-            except FileNotFoundError:
-                return
-            try:
-                self._empty(descriptor, role)
-            finally:
-                os.close(descriptor)
-            try:
-                os.rmdir(path, dir_fd=within)
-            except FileNotFoundError:
-                return
-            except OSError as error:
-                # A late worker has put a file there meanwhile; without the folder it can put no other.
-                if is_last or error.errno not in _NOT_EMPTY:
-                    raise
-            else:
-                return
-
-    def _empty(self, folder: int, role: str) -> None:
-        names = sorted(os.listdir(folder))
-        for position, name in enumerate(names):
-            if position == len(names) // 2:
-                failpoint("remove_folder", role, "middle")
-            with suppress(FileNotFoundError):
-                if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                    self._remove_tree(Path(name), role, within=folder)
-                else:
-                    os.unlink(name, dir_fd=folder)
 
 
 class WholeFileDisk(LocalDisk):
@@ -372,53 +335,8 @@ class WholeFileDisk(LocalDisk):
     writes = Writes.WHOLE
 
     def rewrite(self, path: Path, data: bytes) -> None:
-        with open(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+        with os.fdopen(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
             file.write(data)
-
-
-def link_error(path: Path) -> OSError:
-    """The error for a symbolic link where a file or a folder of ours belongs."""
-    return OSError(errno.ELOOP, "it is a symbolic link, and statekeeper follows none under base_path", os.fspath(path))
-
-
-def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
-    """A descriptor of the file of this name itself. Raises OSError for a link, a folder, a pipe or a device."""
-    try:
-        found = path.lstat().st_mode
-        if stat.S_ISLNK(found):
-            raise link_error(path)
-        if not stat.S_ISREG(found):
-            raise _not_a_file(path, found)
-    except FileNotFoundError:
-        if not flags & os.O_CREAT:
-            raise
-    try:
-        # A pipe that was put there since is opened without waiting for its other end.
-        return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise link_error(path) from error
-        raise
-
-
-def _not_a_file(path: Path, mode: int) -> OSError:
-    if stat.S_ISDIR(mode):
-        return IsADirectoryError(errno.EISDIR, "it is a folder, and a file belongs there", os.fspath(path))
-    return OSError(errno.ENODEV, "it is a pipe, a socket or a device, and a file belongs there", os.fspath(path))
-
-
-def _create_file(path: Path, access: Access) -> BinaryIO:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    return open(os.open(path, flags, access.file_mode), "wb")  # noqa: PTH123 - a descriptor; the caller closes
-
-
-def _open_folder(path: Path, *, within: int | None = None) -> int:
-    try:
-        return os.open(path, _FOLDER, dir_fd=within)
-    except OSError as error:
-        if error.errno in {errno.ENOTDIR, errno.ELOOP} and within is None and path.is_symlink():
-            raise link_error(path) from error
-        raise
 
 
 def _can_be_opened(folder: Path) -> bool:

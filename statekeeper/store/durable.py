@@ -23,7 +23,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
-from statekeeper.store.disk import Access, Disk, Writes, open_file
+from statekeeper.store.disk import Access, Disk, Writes
+from statekeeper.store.no_follow import open_file
 from statekeeper.store.slots import settle, write_through_slots
 from statekeeper.store.temps import process_token, temp_file
 from statekeeper.system_errors import storage_error

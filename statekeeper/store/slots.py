@@ -21,7 +21,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from statekeeper.errors import StateDamaged
-from statekeeper.store.disk import NO_FILE, Access, Disk
+from statekeeper.store.disk import Access, Disk
+from statekeeper.store.no_follow import NO_FILE
 
 _MAGIC = b"statekeeper.next "
 _LOOKS = 10
