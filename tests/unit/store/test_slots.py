@@ -185,8 +185,9 @@ def test_a_part_that_failed_leaves_nothing(disk, tmp_path):
     assert disk.names(tmp_path) == []
 
 
-def test_a_part_whose_copy_failed_leaves_nothing(disk, tmp_path, at):
-    at("write_over", "middle", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+@pytest.mark.parametrize(("step", "when"), [("create", "after"), ("fsync", "before")])
+def test_a_part_whose_copy_failed_leaves_nothing(disk, tmp_path, at, step, when):
+    at(step, when, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
     with (
         pytest.raises(StorageError, match="ENOSPC"),
         streamed_once(disk, tmp_path / "part", role="part", unique="a") as file,
