@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from statekeeper.errors import LockLost, StateDamaged, StorageError
+from statekeeper.errors import LockLost, NewerVersion, StateDamaged, StorageError
 from statekeeper.model.record import Owner, State, StateRecord
 from statekeeper.model.table import TableRef
 from statekeeper.store.disk import LocalDisk
@@ -109,7 +109,6 @@ def damage(data: bytes, **changes) -> bytes:
         (lambda _data: b"\xff\xfe", "not whole JSON"),
         (lambda _data: b"[]", "not a statekeeper.state document"),
         (lambda data: damage(data, format="statekeeper.plan"), "not a statekeeper.state document"),
-        (lambda data: damage(data, version=99), "version 99"),
         (lambda data: damage(data, state="complete"), "checksum"),
     ],
 )
@@ -121,6 +120,15 @@ def test_damaged_state_is_an_error_and_stays_as_evidence(kept, ruin, words):
         kept.reopened().load()
     assert caught.value.hint
     assert kept.content() == ruined
+
+
+def test_state_of_a_newer_version_is_no_damage_and_stays(kept):
+    kept.store.save(a_record())
+    newer = damage(kept.content(), version=99)
+    kept.put(newer)
+    with pytest.raises(NewerVersion, match="version 99"):
+        kept.reopened().load()
+    assert kept.content() == newer
 
 
 def test_damage_names_the_file(tmp_path):
