@@ -82,7 +82,7 @@ def test_what_is_inferred_takes_the_tables_in_a_real_run(here, capsys, form):
     assert json.loads(files.read_text())["record_count"] == 1
     if not form:
         assert app.run_command(["schemas", "diff", "erp.yml"]) == 0, capsys.readouterr().out
-        assert capsys.readouterr().out.endswith("\n2 same\n")
+        assert "\n2 same\n" in capsys.readouterr().out
 
 
 def test_a_schema_without_tables_is_an_error_with_a_hint(here, capsys):

@@ -35,8 +35,9 @@ def _is_there(name: str) -> bool:
 
 def _required(name: str) -> str:
     """The requirement as pyproject.toml has it for the tests, quoted for a shell."""
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
-    return next(f"'{one}'" for one in groups["test"] if one.startswith(name))
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    needed = [*asked["project"]["dependencies"], *asked["dependency-groups"]["test"]]
+    return next(f"'{one}'" for one in needed if one.startswith(name))
 
 
 main()
