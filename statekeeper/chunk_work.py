@@ -17,7 +17,7 @@ from statekeeper.layout import Staging
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.planning import CountSpec, count_rows, needs_count
-from statekeeper.run import Run
+from statekeeper.run import Run, warning_of_retry
 from statekeeper.store.documents import load_count, load_receipts, record_receipts, save_count
 from statekeeper.work import JobSource
 
@@ -154,9 +154,7 @@ class _ChunkWork:
                 raise error
             attempt.has_begun = False  # while it waits to be tried again it may be given up
             what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
-            self.run.reporter.warning(
-                self._key, f"attempt {number} of {what} failed ({error.message}); again in {seconds:.1f} s"
-            )
+            warning_of_retry(self.run, self._key, f"of {what}")(error, number, seconds)
 
         retryable = RETRYABLE | {FailureKind.UNREACHABLE} if self.config.source.MAY_COME_BACK else RETRYABLE
         return await with_retries(

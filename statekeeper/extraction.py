@@ -23,7 +23,6 @@ from statekeeper.errors import (
     LockLost,
     SnapshotLost,
     StateDamaged,
-    StatekeeperError,
     StateTimeout,
     StorageError,
 )
@@ -42,7 +41,7 @@ from statekeeper.planning import PlanSpec, make_plan
 from statekeeper.publication import sweep
 from statekeeper.publisher import Publisher
 from statekeeper.report import Outcome
-from statekeeper.run import Run
+from statekeeper.run import Run, warning_of_retry
 from statekeeper.schemas.models import load_model
 from statekeeper.staged_checks import DamagedPart, check_staged
 from statekeeper.store.documents import load_plan, save_plan
@@ -195,7 +194,7 @@ class Extraction:
             scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
         )
         baseline = await self._blocking(baseline_of, run.disk, self.layout, config, self.fingerprint)
-        run_snapshot = await run.snapshots.of(config, on_retry=self._warn_of_retry)
+        run_snapshot = await run.snapshots.of(config, on_retry=warning_of_retry(run, self.key))
         spec = PlanSpec(
             config,
             run.run_id,
@@ -324,11 +323,8 @@ class Extraction:
         return await with_retries(
             lambda: self.run.engine.run(job),
             self.config.retry,
-            on_retry=self._warn_of_retry,
+            on_retry=warning_of_retry(self.run, self.key),
         )
-
-    def _warn_of_retry(self, error: StatekeeperError, number: int, seconds: float) -> None:
-        self.run.reporter.warning(self.key, f"attempt {number} failed ({error.message}); again in {seconds:.1f} s")
 
     async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
         """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""

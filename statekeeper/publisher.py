@@ -14,12 +14,11 @@ from statekeeper.config.extraction import ExtractionConfig
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import FILE_ROWS, Job, Urgency
 from statekeeper.engines.retry import with_retries
-from statekeeper.errors import StatekeeperError
 from statekeeper.model.receipt import StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.part_copy import CopySpec, FileProof, ProofSpec, copy_part, prove_file
 from statekeeper.publication import PlacedFile, Publication
-from statekeeper.run import Run
+from statekeeper.run import Run, warning_of_retry
 
 
 @dataclass(frozen=True)
@@ -76,8 +75,5 @@ class Publisher:
         self._proofs[path] = await self._retried(job, f"reading {path.name} back")
 
     async def _retried(self, job: Job[FileProof], what: str) -> FileProof:
-        def warn(error: StatekeeperError, number: int, seconds: float) -> None:
-            message = f"attempt {number} at {what} failed ({error.message}); again in {seconds:.1f} s"
-            self.run.reporter.warning(self.config.table.key, message)
-
+        warn = warning_of_retry(self.run, self.config.table.key, f"at {what}")
         return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=warn)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from statekeeper.config.extraction import ExtractionConfig, Hook, Pipeline
 from statekeeper.engines.protocol import Engine, Job
-from statekeeper.engines.retry import with_retries
+from statekeeper.engines.retry import OnRetry, with_retries
 from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
 from statekeeper.extracted import ExtractedTables
 from statekeeper.hooks import HookEvent, run_hook
@@ -102,6 +102,16 @@ class Run:
             yield
         finally:
             await self.active.acquire()
+
+
+def warning_of_retry(run: Run, key: str, what: str = "") -> OnRetry:
+    """Warns that work on the table `key` is tried again; `what` says which work, as in "of chunk 3"."""
+
+    def warn(error: StatekeeperError, number: int, seconds: float) -> None:
+        attempt = f"attempt {number} {what}".rstrip()
+        run.reporter.warning(key, f"{attempt} failed ({error.message}); again in {seconds:.1f} s")
+
+    return warn
 
 
 @dataclass

@@ -6,8 +6,7 @@ from statekeeper.config.extraction import ExtractionConfig, Verify
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
 from statekeeper.engines.retry import with_retries
-from statekeeper.errors import StatekeeperError
-from statekeeper.run import Run
+from statekeeper.run import Run, warning_of_retry
 from statekeeper.verification import FilesSpec, FilesVerdict, VerifySpec, check_files, verify_published
 
 
@@ -17,10 +16,7 @@ async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySp
     Raises:
         StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
     """
-
-    def warn(error: StatekeeperError, number: int, seconds: float) -> None:
-        what = f"attempt {number} at verification failed ({error.message})"
-        run.reporter.warning(config.table.key, f"{what}; again in {seconds:.1f} s")
+    warn = warning_of_retry(run, config.table.key, "at verification")
 
     async def retried(job: Job[Result]) -> Result:
         return await with_retries(lambda: run.engine.run(job), config.retry, on_retry=warn)
