@@ -79,7 +79,7 @@ async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> No
                 await attempt.work(attempt)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is raised when nothing is under way
                 failures.append(error)
-                if len(failures) == 1:  # once: whoever is cancelled again is disturbed in giving up its work
+                if len(failures) == 1:  # once: a second cancellation would disturb a task that gives up its work
                     stop_others()
             finally:
                 del under_way[task]

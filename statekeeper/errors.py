@@ -135,19 +135,21 @@ class ParentMissing(StatekeeperError):
     kind = FailureKind.PARENT_MISSING
 
 
-class StateDamaged(StatekeeperError):
-    """A document of ours is torn or foreign; it is left as it is, as evidence."""
+class UnreadableDocument(StatekeeperError):
+    """A document of ours cannot be read as what it should be; it is left as it is."""
 
     kind = FailureKind.STATE_DAMAGED
 
 
-class NewerVersion(StatekeeperError):
+class StateDamaged(UnreadableDocument):
+    """A document of ours is torn or foreign; it is left as it is, as evidence."""
+
+
+class NewerVersion(UnreadableDocument):
     """A document is of a higher version than this statekeeper reads. It is whole: nothing of it may be given up.
 
     So it is no StateDamaged, which may be begun anew; reports call it by the same kind.
     """
-
-    kind = FailureKind.STATE_DAMAGED
 
 
 class StorageError(StatekeeperError):

@@ -23,7 +23,7 @@ from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import outline_of
 from statekeeper.config.root import expanded, folders_above
 from statekeeper.config.text_file import WRITE_ONE
-from statekeeper.errors import ConfigError, FailureKind, NewerVersion, StateDamaged, UsageError
+from statekeeper.errors import ConfigError, FailureKind, UnreadableDocument, UsageError
 from statekeeper.layout import ExtractionLayout
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.manifest import (
@@ -145,7 +145,7 @@ def _has_run_of(config: Path, base_path: Path) -> bool:
     for path in _manifests(base_path):
         try:
             manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
-        except (OSError, StateDamaged, NewerVersion):
+        except (OSError, UnreadableDocument):
             continue
         if manifest.config_path is not None and Path(manifest.config_path).resolve() == config.resolve():
             return True
@@ -342,7 +342,7 @@ def _read_record(
         record = StateRecord.from_bytes(read_document(_DISK, files.state), where=where)
     except FileNotFoundError:
         return None, None
-    except (StateDamaged, NewerVersion) as error:
+    except UnreadableDocument as error:
         return None, TableStateFailure(kind=error.kind.value, code=error.code, message=error.message, hint=error.hint)
     except OSError as error:
         return None, TableStateFailure(kind=FailureKind.STORAGE.value, code=None, message=str(error), hint=None)
@@ -417,7 +417,7 @@ def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None
     for path in _manifests(base_path):
         try:
             manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
-        except (OSError, StateDamaged, NewerVersion):
+        except (OSError, UnreadableDocument):
             continue  # it can be named by --run-id, which then says what is wrong with it
         is_meant = manifest.config_path is None if config is None else config.owns(manifest)
         if not is_meant or (day and manifest.extraction_date != day.isoformat()):

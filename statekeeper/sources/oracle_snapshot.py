@@ -123,7 +123,7 @@ class Snapshots:
         return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
 
     def _is_ddl_young(self, names: Sequence[str]) -> bool:
-        """Whether a table of one of these names, whoever owns it, was altered so late that it refuses an SCN of now."""
+        """Whether a table of one of these names, of any owner, was altered so late that it refuses an SCN of now."""
         for batch in (names[start : start + _NAMES] for start in range(0, len(names), _NAMES)):
             places = ", ".join(f":name{number}" for number in range(len(batch)))
             statement = Sql(

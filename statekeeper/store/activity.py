@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from statekeeper.errors import NewerVersion, StateDamaged
+from statekeeper.errors import UnreadableDocument
 from statekeeper.layout import activity_folder
 from statekeeper.model.activity import RunActivity
 from statekeeper.model.record import Owner
@@ -59,7 +59,7 @@ def _is_dead(disk: Disk, path: Path) -> bool:
 def _read(disk: Disk, path: Path) -> RunActivity | None:
     try:
         return RunActivity.from_bytes(read_document(disk, path), where=str(path))
-    except (OSError, StateDamaged, NewerVersion):
+    except (OSError, UnreadableDocument):
         return None
 
 

@@ -1,8 +1,8 @@
 """A sign of life, given again and again by a thread of its own that does nothing else.
 
 Decides when a sign is due, and from when on its owner counts as silent. What a sign is, and what follows from silence,
-is the owner's to decide. The thread never says anything itself, since a log that blocks would stop it: whoever wants to
-know asks `silence`, which touches no file.
+is the owner's to decide. The thread never says anything itself, since a log that blocks would stop it: ask
+`silence`, which touches no file.
 """
 
 from __future__ import annotations

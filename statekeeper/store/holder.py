@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.errors import LockHeld, LockLost, NewerVersion, StateDamaged
+from statekeeper.errors import LockHeld, LockLost, UnreadableDocument
 from statekeeper.model.base import Document
 from statekeeper.model.record import Owner
 from statekeeper.store.durable import Fence
@@ -32,9 +32,7 @@ class Holder(Document):
     since: AwareDatetime
     ttl_seconds: float = Field(gt=0, description="how long a lease lives without a heartbeat")
     released_at: AwareDatetime | None = None
-    beats: int = Field(
-        default=0, ge=0, description="the signs of life so far: whoever sees this grow knows that it lives"
-    )
+    beats: int = Field(default=0, ge=0, description="the signs of life so far: while this grows, its owner lives")
 
     @classmethod
     def of(cls, owner: Owner, *, epoch: int, ttl: timedelta) -> Self:
@@ -102,7 +100,7 @@ def parse_holder(content: bytes, path: Path) -> Holder | None:
     """What a lock file says; None if it is torn, as it may be while its owner writes it, or a later version's."""
     try:
         return Holder.from_bytes(content, where=str(path))
-    except (StateDamaged, NewerVersion):
+    except UnreadableDocument:
         return None
 
 
