@@ -75,11 +75,11 @@ soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, fo
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
 
 sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, let the system refuse every call of a run, and resume; an hour or more.
-	@$(PYTEST) -m sweep -s tests/crash tests/unit/test_refusals.py $(PYTEST_ARGS)
+	@$(PYTEST) -m sweep -s tests/crash tests/unit/store/files/test_refusals.py $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \
-		tests/unit/schemas/test_scan_equals_pydantic.py $(PYTEST_ARGS)
+		tests/unit/schemas/rules/test_scan_equals_pydantic.py $(PYTEST_ARGS)
 
 soak-tables: $(DEV_STAMP) ## Thirty tables, random events and commands for SOAK_SECONDS (default 600), from a new SOAK_SEED, beside an oracle.
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak_tables -s tests/soak_tables $(PYTEST_ARGS)

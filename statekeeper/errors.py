@@ -39,7 +39,7 @@ class StatekeeperError(Exception):
     type or do.
 
     Values of rows may be personal data. An error that quotes one, or a text that may, also says itself `discreet`ly,
-    without it; which of the two texts is told is decided in `statekeeper.privacy`.
+    without it; which of the two texts is told is decided in `statekeeper.text.privacy`.
     """
 
     exit_code: ClassVar[int] = 1

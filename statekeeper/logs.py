@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
-from statekeeper.printable import in_lines, one_line
+from statekeeper.text.printable import in_lines, one_line
 
 REDACTED = "***"
 _SHORTEST_SECRET = 4
@@ -111,7 +111,7 @@ class HumanFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line: `time` (UTC), `level`, `run`, `table`, `message`, the facts of the event as fields (their
-    names are in `statekeeper.reporting`), and `exception` where there is one.
+    names are in `statekeeper.runtime.progress`), and `exception` where there is one.
     """
 
     def format(self, record: logging.LogRecord) -> str:

@@ -15,10 +15,10 @@ import yaml
 
 from statekeeper.cli.app import app
 from statekeeper.databricks import StatefulDatabricksDataExtractor
-from statekeeper.databricks_job import JobParameters
-from statekeeper.lifecycle import mermaid
-from statekeeper.managed_table import Origin
+from statekeeper.databricks.job import JobParameters
+from statekeeper.databricks.managed_table import Origin
 from statekeeper.model.metadata import Metadata
+from statekeeper.run.lifecycle import mermaid
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -12,17 +12,17 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
+from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 
 from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
-from statekeeper.extractor import DataExtractor, StatefulDataExtractor
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import TableRef
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
-from statekeeper.store.disk import LocalDisk
+from statekeeper.run.report import Outcome
+from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.documents import load_metadata
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.layout import ExtractionLayout
 
 DAY = "2026-01-06"
 ROWS = 1_000

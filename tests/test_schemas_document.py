@@ -19,10 +19,11 @@ from pydantic import AwareDatetime, NaiveDatetime, create_model
 
 from statekeeper.errors import PlanError
 from statekeeper.model.schema import ColumnRule
-from statekeeper.schemas.arrow import parse_type
-from statekeeper.schemas.inline import inline_model
-from statekeeper.sources import duckdb_types, oracle_types
+from statekeeper.parquet.types import parse_type
+from statekeeper.schemas.model.inline import inline_model
 from statekeeper.sources.columns import described_column
+from statekeeper.sources.duckdb import types as duckdb_types
+from statekeeper.sources.oracle import types as oracle_types
 from tests.unit.schemas.columns import plan_columns
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/schemas.md").read_text()

@@ -19,8 +19,8 @@ from pathlib import Path
 import duckdb
 import psutil
 
-from statekeeper.extractor import DataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.api import DataExtractor
+from statekeeper.runtime.progress import NullReporter
 
 CALLS = 2_000
 ALLOWED = {"resident memory (MB)": 8, "objects": 2_000, "open files": 0, "threads": 0, "child processes": 0}

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import duckdb
 
-from statekeeper.config.extraction import Pipeline
 from statekeeper.config.loader import pipeline_of
+from statekeeper.config.resolved import Pipeline
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.protocol import Engine
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
 
 CHUNKS = 16_000
 TICK_SECONDS = 0.005

@@ -75,11 +75,16 @@ def watch_iteration(owner: Any, attribute: str, name: str) -> None:
 def watch_all() -> None:
     import pyarrow.parquet as pq
 
-    from statekeeper import part_check, part_file, staged_checks, validation, verification
-    from statekeeper.publication import Publication
-    from statekeeper.schemas import arrow, checks
-    from statekeeper.sources import duckdb as source
-    from statekeeper.store.disk import LocalDisk
+    from statekeeper.parquet import types as arrow
+    from statekeeper.parquet import writer as part_file
+    from statekeeper.publish.publication import Publication
+    from statekeeper.schemas.rules import checks
+    from statekeeper.sources.duckdb import session as source
+    from statekeeper.store.files.disk import LocalDisk
+    from statekeeper.validate import check_part as part_check
+    from statekeeper.validate import scan as validation
+    from statekeeper.validate import validate_staged as staged_checks
+    from statekeeper.verify import published as verification
 
     watch(checks, "compile_checks", "compile checks")
     watch(source.DuckdbSession, "plan_chunks", "plan: cut into chunks")
@@ -106,12 +111,12 @@ def main() -> None:
     config = write_config("phases", lineitem(rows), ["lineitem"])
     shutil.rmtree(FOLDER / "phases", ignore_errors=True)
     with step("import"):
-        import statekeeper.part_file
-        import statekeeper.validation  # noqa: F401 - it is the import that is timed
+        import statekeeper.parquet.writer
+        import statekeeper.validate.scan  # noqa: F401 - it is the import that is timed
         from statekeeper.config.loader import load_pipeline
         from statekeeper.engines.inline import InlineEngine
-        from statekeeper.reporting import NullReporter
-        from statekeeper.runner import RunIdentity, Runner
+        from statekeeper.run.runner import RunIdentity, Runner
+        from statekeeper.runtime.progress import NullReporter
 
     watch_all()
     with step("everything else"):

@@ -39,7 +39,7 @@ def serve(rows: int) -> "OracleServer":
 
 def measure(server: "OracleServer", session: "SourceSession", table: str, scope: "Scope", *, says_all: bool) -> None:
     """Print a line for each phase of a table."""
-    from statekeeper.config.chunking import ChunkingPolicy
+    from statekeeper.config.sections.chunking import ChunkingPolicy
     from statekeeper.model.plan import PlannedColumn, Reading
     from statekeeper.model.table import Relation
 

@@ -24,8 +24,8 @@ from benchmarks.local.dataset import CHUNK_ROWS, DATE, FOLDER, lineitem, small_t
 from benchmarks.local.pipeline import write_config
 from benchmarks.shared.measured import REPOSITORY
 from benchmarks.spark import reader
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.runtime.progress import NullReporter
 
 SEATS = 2
 MASTER = f"local-cluster[{SEATS},1,1024]"

@@ -25,8 +25,8 @@ def statekeeper() -> Checker:
 
     from benchmarks.shared.lineitem import LineItem
     from statekeeper.model.plan import PlannedColumn
-    from statekeeper.schemas.checks import compile_checks
-    from statekeeper.validation import scan_part
+    from statekeeper.schemas.rules.checks import compile_checks
+    from statekeeper.validate.scan import scan_part
 
     def check(path: Path) -> int | None:
         columns = tuple(

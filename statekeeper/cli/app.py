@@ -25,11 +25,11 @@ from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal, Voice
-from statekeeper.config.references import Unset
+from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat
 from statekeeper.model.manifest import NextStep, RunStatus
 from statekeeper.model.preview import PlanReport
-from statekeeper.status import read_status
+from statekeeper.run.status import read_status
 
 _WATCH_SECONDS = 1.0
 _EXIT_CODES = """Exit codes: 0 all complete; 1 some table failed; 2 wrong config or usage; 3 some table is held by
@@ -274,7 +274,7 @@ def reset(
 @in_terminal
 def graph(terminal: Terminal) -> None:
     """Print the state machine as a Mermaid diagram."""
-    from statekeeper.lifecycle import mermaid
+    from statekeeper.run.lifecycle import mermaid
 
     terminal.screen.line(mermaid().rstrip())
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import click
 
-from statekeeper.amounts import plural
 from statekeeper.cli import options, render
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
+from statekeeper.hints.next_command import command
 from statekeeper.model.manifest import NextStep
-from statekeeper.next_command import command
+from statekeeper.text.amounts import plural
 
 
 @click.command()
@@ -44,9 +44,9 @@ def check(
 
     The files of models are imported.
     """
-    from statekeeper.config.references import Unset
+    from statekeeper.config.reading.references import Unset
     from statekeeper.config.selection import select_tables
-    from statekeeper.pipeline_check import load_checked
+    from statekeeper.plan.check_pipeline import load_checked
 
     if is_connecting and is_offline:
         raise click.UsageError("expected either --connect or --offline; found both")

@@ -21,10 +21,10 @@ from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
-from statekeeper.report import RunReport
+from statekeeper.run.report import RunReport
 
 if TYPE_CHECKING:
-    from statekeeper.extractor import DataExtractor
+    from statekeeper.api import DataExtractor
 
 _FORMS = """Two forms: --config [--tables], or one table: --source-name and --table-name, with --host, --service, --user
 and --password, for which the environment is better (ORACLE_HOST, ORACLE_PORT, ORACLE_SERVICE, ORACLE_USER,
@@ -162,9 +162,9 @@ class _Given:
 
     def _class(self) -> type[DataExtractor]:
         if self.is_databricks:
-            from statekeeper.databricks import DatabricksDataExtractor
+            from statekeeper.databricks.api import DatabricksDataExtractor
 
             return DatabricksDataExtractor
-        from statekeeper.extractor import DataExtractor
+        from statekeeper.api import DataExtractor
 
         return DataExtractor

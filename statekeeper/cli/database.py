@@ -18,10 +18,10 @@ from statekeeper.cli.options import Command
 from statekeeper.errors import UsageError
 
 if TYPE_CHECKING:
-    from statekeeper.config.sources import SourceConfig
-    from statekeeper.drafting.tables import TableDraft
+    from statekeeper.config.sections.sources import SourceConfig
     from statekeeper.logs import Redactor
     from statekeeper.model.table import Relation
+    from statekeeper.scaffold.tables import TableDraft
 
 _LOGIN = ("host", "port", "service", "dsn", "user")
 _ENVIRONMENT = {key: f"ORACLE_{key.upper()}" for key in (*_LOGIN, "password")}
@@ -133,7 +133,7 @@ def describe(
         SourceError: and its subclasses; the database cannot be reached, or has no such table.
     """
     from statekeeper.config.selection import is_meant, is_pattern
-    from statekeeper.drafting.dictionary import describe_all, describe_named
+    from statekeeper.scaffold.dictionary import describe_all, describe_named
 
     def is_chosen(relation: Relation) -> bool:
         names = (str(relation.table_name), relation.label)
@@ -153,7 +153,7 @@ def describe(
 
 def module_name(stem: str) -> str:
     """A name for a file or a source."""
-    from statekeeper.drafting import names
+    from statekeeper.scaffold import names
 
     return names.module_name(stem)
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from statekeeper.cli.screen import Screen
-from statekeeper.schemas.differences import Difference, DiffReport, DiffVerdict, TableDiff
+from statekeeper.schemas.columns.differences import Difference, DiffReport, DiffVerdict, TableDiff
 
 _NOTHING = "-"
 

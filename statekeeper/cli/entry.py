@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from statekeeper.config.text_file import read_text_file
+from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.errors import ConfigError
 
 _WITH_WORKERS = frozenset({"run", "resume"})

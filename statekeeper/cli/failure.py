@@ -19,8 +19,8 @@ import click
 from statekeeper.config.root import folders_above
 from statekeeper.errors import StatekeeperError
 from statekeeper.logs import Redactor
-from statekeeper.printable import PrintableStream
 from statekeeper.system_errors import recognised
+from statekeeper.text.printable import PrintableStream
 
 _INTERRUPTED = 130
 _LONGEST_LINE = 4000

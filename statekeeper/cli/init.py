@@ -11,12 +11,12 @@ from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, module_name, named_database
 from statekeeper.cli.render import show_next
 from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.hints.next_command import command
 from statekeeper.model.manifest import NextStep
-from statekeeper.next_command import command
 
 if TYPE_CHECKING:
     from statekeeper.cli.screen import Screen
-    from statekeeper.drafting.draft import DraftReport
+    from statekeeper.scaffold.draft import DraftReport
 
 
 @click.command()
@@ -52,7 +52,7 @@ def init(
     **login: str | int | None,
 ) -> int:
     """Write a config and its pydantic models from the tables of a database. Overwrites nothing."""
-    from statekeeper.drafting.draft import Destination, write_draft
+    from statekeeper.scaffold.draft import Destination, write_draft
 
     terminal = ctx.ensure_object(Terminal)
     database = named_database(kind, duckdb, LoginOptions.of(ctx, login))

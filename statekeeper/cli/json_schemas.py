@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from statekeeper.cli.generated import GeneratedFiles
-from statekeeper.config.models import config_json_schema
-from statekeeper.drafting.inference import Inference
+from statekeeper.config.sections.file import config_json_schema
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan
@@ -21,10 +20,11 @@ from statekeeper.model.preview import PlanReport
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.record import StateRecord
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.report import RunReport
-from statekeeper.schemas.differences import DiffReport
-from statekeeper.schemas.export import DIALECT
-from statekeeper.schemas.findings import Violations
+from statekeeper.run.report import RunReport
+from statekeeper.scaffold.inference import Inference
+from statekeeper.schemas.columns.differences import DiffReport
+from statekeeper.schemas.model.export import DIALECT
+from statekeeper.schemas.rules.findings import Violations
 
 _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("count-receipt", CountReceipt),

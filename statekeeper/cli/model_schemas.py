@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from statekeeper.cli.generated import GeneratedFiles
-from statekeeper.config.extraction import ExtractionConfig
+from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import UsageError
 from statekeeper.model.table import safe_name
-from statekeeper.schemas.export import json_schema
-from statekeeper.schemas.models import load_model
+from statekeeper.schemas.model.export import json_schema
+from statekeeper.schemas.model.load import load_model
 
 Schemas = Mapping[str, dict[str, Any]]
 """A JSON Schema for each table, by its key."""

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import click
 
 from statekeeper.cli.terminal import Terminal, Voice
-from statekeeper.config.dates import resolve_date
 from statekeeper.config.root import expanded
+from statekeeper.config.sections.dates import resolve_date
 from statekeeper.logs import LogFormat
 
 Command = TypeVar("Command", bound=Callable[..., Any])

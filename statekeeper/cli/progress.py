@@ -2,7 +2,7 @@
 
 Decides the look only. Tables that end are told in one line above the display, which never has more lines than the
 terminal: what does not fit is counted in its last line. Elsewhere than on a terminal, and where log lines are asked
-for, `statekeeper.reporting.LogReporter` is used instead.
+for, `statekeeper.runtime.progress.LogReporter` is used instead.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from statekeeper.amounts import count, duration, plural
 from statekeeper.cli.cells import cut_off, padded, shortened
-from statekeeper.printable import one_line
-from statekeeper.reporting import ENDS, LogReporter, Reporter, TableEnd, without_name
+from statekeeper.runtime.progress import ENDS, LogReporter, Reporter, TableEnd, without_name
+from statekeeper.text.amounts import count, duration, plural
+from statekeeper.text.printable import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

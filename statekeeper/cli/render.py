@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
 
-from statekeeper.amounts import count, duration, plural, size
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.model.manifest import NextStep, ProcessStatus, RunStatus
 from statekeeper.model.preview import PlanReport, TablePlan
-from statekeeper.report import Outcome, RunReport
+from statekeeper.run.report import Outcome, RunReport
+from statekeeper.text.amounts import count, duration, plural, size
 
 _AT_WORK = ("extracting", "validating")
 _ORDER = ("failed", "damaged", *_AT_WORK, "pending", "complete")

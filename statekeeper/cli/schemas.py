@@ -1,6 +1,6 @@
 """The `schemas` commands: models drafted from a live database, held beside it, and written as JSON Schema.
 
-Decides their options and what is printed; `statekeeper.drafting`, `statekeeper.schemas` and `statekeeper.cli.generated`
+Decides their options and what is printed; `statekeeper.scaffold`, `statekeeper.schemas` and `statekeeper.cli.generated`
 do the work.
 """
 
@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from statekeeper.amounts import plural
 from statekeeper.cli import options
 from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
 from statekeeper.cli.render import show_next
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
+from statekeeper.hints.next_command import chosen, command
 from statekeeper.model.manifest import NextStep
-from statekeeper.next_command import chosen, command
-from statekeeper.printable import in_lines
+from statekeeper.text.amounts import plural
+from statekeeper.text.printable import in_lines
 
 if TYPE_CHECKING:
     from statekeeper.cli.generated import GeneratedFiles
-    from statekeeper.config.extraction import ExtractionConfig
-    from statekeeper.drafting.inference import Inference
-    from statekeeper.drafting.tables import TableDraft
+    from statekeeper.config.resolved import ExtractionConfig
+    from statekeeper.scaffold.inference import Inference
+    from statekeeper.scaffold.tables import TableDraft
 
 _check = click.option(
     "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
@@ -81,8 +81,8 @@ def infer(
     Reads the dictionary and no row: the types, lengths, digits and NOT NULL that are declared, and nothing that only
     happens to hold.
     """
-    from statekeeper.drafting.inference import SchemaForm
-    from statekeeper.drafting.inference import infer as infer_schemas
+    from statekeeper.scaffold.inference import SchemaForm
+    from statekeeper.scaffold.inference import infer as infer_schemas
 
     terminal = ctx.ensure_object(Terminal)
     if out is not None and not force and (out.exists() or out.is_symlink()):
@@ -116,7 +116,7 @@ def _configured(
     terminal: Terminal, config: Path, names: tuple[str, ...], exclude: tuple[str, ...]
 ) -> tuple[str, tuple[TableDraft, ...]]:
     """A pipeline's name, and what its sources say of its tables."""
-    from statekeeper.drafting.dictionary import describe_configured
+    from statekeeper.scaffold.dictionary import describe_configured
 
     name, selected = _tables_of(terminal, config, names, exclude)
     return name, describe_configured(selected)
@@ -135,7 +135,7 @@ def _tables_of(
 
 
 def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is_forced: bool, is_json: bool) -> int:
-    from statekeeper.drafting.files import replace_file, write_new
+    from statekeeper.scaffold.files import replace_file, write_new
 
     if out is not None:
         if is_forced:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import TextIO
 
 from statekeeper.cli.cells import Align, padded, shortened, width_of
-from statekeeper.printable import in_lines, one_line
+from statekeeper.text.printable import in_lines, one_line
 
 _NARROWEST = 10
 """How far a column that may be shortened is shortened at most."""

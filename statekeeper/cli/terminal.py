@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 from statekeeper.cli.progress import StandardError, live_or_log
 from statekeeper.cli.render import show_next
 from statekeeper.cli.screen import Screen
-from statekeeper.config.references import Unset
+from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, secret_values, set_up_logging
-from statekeeper.reporting import Reporter
+from statekeeper.runtime.progress import Reporter
 
 if TYPE_CHECKING:
+    from statekeeper.api import StatefulDataExtractor
     from statekeeper.cli.request import RunRequest
-    from statekeeper.extractor import StatefulDataExtractor
     from statekeeper.model.manifest import NextStep
 
 
@@ -140,9 +140,9 @@ class Terminal:
 
 def _class_for(request: RunRequest) -> type[StatefulDataExtractor]:
     if request.is_databricks:
-        from statekeeper.databricks import StatefulDatabricksDataExtractor
+        from statekeeper.databricks.api import StatefulDatabricksDataExtractor
 
         return StatefulDatabricksDataExtractor
-    from statekeeper.extractor import StatefulDataExtractor
+    from statekeeper.api import StatefulDataExtractor
 
     return StatefulDataExtractor

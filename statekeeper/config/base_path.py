@@ -11,11 +11,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from statekeeper.config.loader import load_pipeline
-from statekeeper.config.output import OutputConfig
-from statekeeper.config.references import fill_references
+from statekeeper.config.reading.references import fill_references
+from statekeeper.config.reading.text_file import read_text_file
+from statekeeper.config.reading.yaml_text import read_yaml
 from statekeeper.config.root import expanded, from_here, root_of
-from statekeeper.config.text_file import read_text_file
-from statekeeper.config.yaml_source import read_yaml
+from statekeeper.config.sections.output import OutputConfig
 
 _KEY = ("output", "base_path")
 _KEYS = {_KEY, ("root",)}

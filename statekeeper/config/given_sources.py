@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from pydantic import SecretStr
 
-from statekeeper.config.source_section import SourceSection
+from statekeeper.config.sections.source import SourceSection
 from statekeeper.errors import UsageError
 
 _UNNAMED = "oracle"

@@ -7,10 +7,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from statekeeper.config.keys import ReferenceEntry, as_columns
-from statekeeper.config.problems import Problem, found, nearest
-from statekeeper.config.sources import SnapshotScope, SourceConfig
-from statekeeper.config.tables import TableEntry
+from statekeeper.config.reading.problems import Problem, found, nearest
+from statekeeper.config.sections.keys import ReferenceEntry, as_columns
+from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
+from statekeeper.config.sections.tables import TableEntry
 from statekeeper.model.keys import Keys, Reference
 from statekeeper.model.table import Relation, TableRef
 

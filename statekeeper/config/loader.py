@@ -13,22 +13,22 @@ from typing import TypeAlias
 
 from pydantic import RootModel, SecretStr
 
-from statekeeper.config.checking import Checked, check, salvage
-from statekeeper.config.databricks_secrets import SecretScopes
-from statekeeper.config.document import Document, KeyPath
-from statekeeper.config.extraction import Pipeline
-from statekeeper.config.models import ConfigFile, TablesFile
-from statekeeper.config.plain_source import read_mapping
-from statekeeper.config.problems import Problem, config_error, found
-from statekeeper.config.references import Secrets, Unset, fill_references, may_hold_secrets
+from statekeeper.config.reading.databricks_secrets import SecretScopes
+from statekeeper.config.reading.document import Document, KeyPath
+from statekeeper.config.reading.mapping import read_mapping
+from statekeeper.config.reading.problems import Problem, config_error, found
+from statekeeper.config.reading.references import Secrets, Unset, fill_references, may_hold_secrets
+from statekeeper.config.reading.shape import purpose
+from statekeeper.config.reading.text_file import read_text_file
+from statekeeper.config.reading.validate import Checked, check, salvage
+from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
+from statekeeper.config.resolved import Pipeline
 from statekeeper.config.root import expanded, root_of
-from statekeeper.config.shape import purpose
-from statekeeper.config.sources import SourceConfig
-from statekeeper.config.spark import SparkConfig
-from statekeeper.config.tables import TableDefaults, TableEntry
-from statekeeper.config.text_file import read_text_file
-from statekeeper.config.yaml_source import read_json, read_yaml
+from statekeeper.config.sections.file import ConfigFile, TablesFile
+from statekeeper.config.sections.sources import SourceConfig
+from statekeeper.config.sections.spark import SparkConfig
+from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.errors import ConfigError
 
 _ANY_TABLE = {"table_name": "any"}

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from statekeeper.config.document import Plain
-from statekeeper.config.references import fill_references
-from statekeeper.config.text_file import read_text_file
-from statekeeper.config.yaml_source import read_json, read_yaml
+from statekeeper.config.reading.document import Plain
+from statekeeper.config.reading.references import fill_references
+from statekeeper.config.reading.text_file import read_text_file
+from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.errors import ConfigError
 from statekeeper.model.table import TableRef
 

@@ -9,16 +9,16 @@ from itertools import chain, count
 from pathlib import Path
 from typing import TypeVar
 
-from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.config.document import Document, KeyPath, path_text
-from statekeeper.config.extraction import ExtractionConfig, IncrementalConfig
 from statekeeper.config.key_resolution import keys_of, reference_problems
-from statekeeper.config.policies import RetryPolicy
-from statekeeper.config.problems import Problem, location, nearest, quoted
+from statekeeper.config.reading.document import Document, KeyPath, path_text
+from statekeeper.config.reading.problems import Problem, location, nearest, quoted
+from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
-from statekeeper.config.section import Section
-from statekeeper.config.sources import SnapshotScope, SourceConfig
-from statekeeper.config.tables import (
+from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.sections.policies import RetryPolicy
+from statekeeper.config.sections.section import Section
+from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
+from statekeeper.config.sections.tables import (
     OnDrift,
     OnSnapshotLost,
     OnViolation,

@@ -11,8 +11,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from statekeeper.config.document import Document
-from statekeeper.config.problems import Problem, found
+from statekeeper.config.reading.document import Document
+from statekeeper.config.reading.problems import Problem, found
 from statekeeper.errors import UsageError
 
 _MARKS = (".statekeeper", "pyproject.toml", ".git")

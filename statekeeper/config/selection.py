@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from statekeeper.config.extraction import ExtractionConfig, Pipeline
+from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.errors import UsageError
 
 Table = TypeVar("Table")

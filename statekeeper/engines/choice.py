@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, assert_never
 from uuid import uuid4
 
-from statekeeper.config.extraction import EngineKind, Pipeline, SourceConfig
+from statekeeper.config.resolved import EngineKind, Pipeline, SourceConfig
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
-from statekeeper.layout import spark_mailbox
-from statekeeper.work import JobSource
+from statekeeper.store.layout import spark_mailbox
 
 
 def engine_of(pipeline: Pipeline, *, run_id: str, spark: Any | None = None) -> Engine:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import asyncio
 
+from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.protocol import Job, Result
+from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import StatekeeperError, error_of
-from statekeeper.privacy import RowValues, text_of
 from statekeeper.system_errors import recognised
-from statekeeper.waiting import WaitKind
-from statekeeper.work import ProcessContext, Sessions
+from statekeeper.text.privacy import RowValues, text_of
 
 
 class InlineEngine:

@@ -21,11 +21,11 @@ from typing import Any, assert_never, cast
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue, Waiting
 from statekeeper.engines.spawning import start_fork_server
+from statekeeper.engines.waiting import WaitKind
 from statekeeper.engines.worker import LIMITS, Begun, Done, Order, Progress
 from statekeeper.engines.worker_link import Ended, News, NotStarted, WorkerLink
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
-from statekeeper.privacy import RowValues
-from statekeeper.waiting import WaitKind
+from statekeeper.text.privacy import RowValues
 
 _LOG = logging.getLogger("statekeeper.run")
 

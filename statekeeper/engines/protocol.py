@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
-from statekeeper.waiting import WaitKind
-from statekeeper.work import JobSource, WorkContext
+from statekeeper.engines.context import JobSource, WorkContext
+from statekeeper.engines.waiting import WaitKind
 
 Result = TypeVar("Result")
 
@@ -65,7 +65,7 @@ class Engine(Protocol):
         """How many jobs of one table are worth being under way or in the queue; more only cost."""
 
     def why_waiting(self, job: Job[Any]) -> tuple[WaitKind, str]:
-        """What the job, which is about to be run, has to wait for first; see `statekeeper.waiting.Wait`."""
+        """What the job, which is about to be run, has to wait for first; see `statekeeper.engines.waiting.Wait`."""
 
     async def close(self) -> None:
         """Stop everything; no process is left when this returns."""

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from statekeeper.config.extraction import RetryPolicy
+from statekeeper.config.resolved import RetryPolicy
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 
 Result = TypeVar("Result")

@@ -28,8 +28,13 @@ from statekeeper.sources import SESSION_MODULES
 
 _PRELOADED = (
     *("statekeeper.engines.worker", "statekeeper.planning", "statekeeper.chunk", "statekeeper.part_check"),
-    "statekeeper.part_copy",
-    *("statekeeper.schemas.drift", "statekeeper.schemas.checks", "statekeeper.part_file", "statekeeper.validation"),
+    "statekeeper.publish.part_copy",
+    *(
+        "statekeeper.schemas.columns.drift",
+        "statekeeper.schemas.rules.checks",
+        "statekeeper.parquet.writer",
+        "statekeeper.validate.scan",
+    ),
 )
 
 

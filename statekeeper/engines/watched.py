@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from statekeeper.engines.protocol import Engine, Job, Result
-from statekeeper.waiting import WaitKind, Waits
+from statekeeper.engines.waiting import WaitKind, Waits
 
 
 class WatchedEngine:

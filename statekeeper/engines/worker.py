@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from statekeeper.engines.context import JobSource, ProcessContext, Sessions, WorkContext
 from statekeeper.engines.fork_server import NUMBER
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
-from statekeeper.privacy import RowValues, name_of, text_of, trace_of
 from statekeeper.system_errors import recognised
-from statekeeper.work import JobSource, ProcessContext, Sessions, WorkContext
+from statekeeper.text.privacy import RowValues, name_of, text_of, trace_of
 
 PROGRESS_EVERY_SECONDS = 0.2
 

@@ -1,6 +1,6 @@
 """`<run_id>_state.json`: the frozen record of one extraction's state machine.
 
-Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.lifecycle`
+Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.run.lifecycle`
 does, and is the only caller of `entered`.
 """
 

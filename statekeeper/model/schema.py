@@ -1,6 +1,6 @@
 """How a table's schema is declared: by the path of a pydantic model, or inline as rules per column.
 
-These are values that travel to worker processes; `statekeeper.schemas.models` turns them into a pydantic model.
+These are values that travel to worker processes; `statekeeper.schemas.model.load` turns them into a pydantic model.
 """
 
 from __future__ import annotations

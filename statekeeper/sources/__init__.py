@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, assert_never
 
 if TYPE_CHECKING:
-    from statekeeper.config.sources import SourceConfig
+    from statekeeper.config.sections.sources import SourceConfig
     from statekeeper.sources.protocol import SourceSession
 
-SESSION_MODULES = {"duckdb": "statekeeper.sources.duckdb", "oracle": "statekeeper.sources.oracle"}
+SESSION_MODULES = {"duckdb": "statekeeper.sources.duckdb.session", "oracle": "statekeeper.sources.oracle.session"}
 """By a source's `type`, the module that a process imports at its first session with one."""
 
 
@@ -32,11 +32,11 @@ def open_session(config: SourceConfig, *, memory_limit: str = "512MB") -> Source
     """
     match config.type:
         case "duckdb":
-            from statekeeper.sources.duckdb import DuckdbSession
+            from statekeeper.sources.duckdb.session import DuckdbSession
 
             return DuckdbSession(config.path, memory_limit=memory_limit)
         case "oracle":
-            from statekeeper.sources.oracle import OracleSession
+            from statekeeper.sources.oracle.session import OracleSession
 
             return OracleSession(config)
         case _:
@@ -49,7 +49,7 @@ def addresses_of(config: SourceConfig) -> tuple[Address, ...]:
         case "duckdb":
             return ()
         case "oracle":
-            from statekeeper.sources.oracle_login import listener_addresses
+            from statekeeper.sources.oracle.login import listener_addresses
 
             return listener_addresses(config)
         case _:

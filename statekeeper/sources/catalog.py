@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 if TYPE_CHECKING:
-    from statekeeper.config.sources import SourceConfig
+    from statekeeper.config.sections.sources import SourceConfig
     from statekeeper.model.table import Relation
 
 
@@ -17,11 +17,11 @@ def list_tables(config: SourceConfig, schemas: tuple[str, ...]) -> tuple[Relatio
     """
     match config.type:
         case "duckdb":
-            from statekeeper.sources.duckdb_catalog import list_tables as list_duckdb
+            from statekeeper.sources.duckdb.catalog import list_tables as list_duckdb
 
             return list_duckdb(config.path, schemas)
         case "oracle":
-            from statekeeper.sources.oracle_catalog import list_tables as list_oracle
+            from statekeeper.sources.oracle.catalog import list_tables as list_oracle
 
             return list_oracle(config, schemas)
         case _:

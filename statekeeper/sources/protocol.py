@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pydantic import Field
 
-from statekeeper.config.chunking import ChunkingPolicy
+from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.model.base import Frozen
 from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope

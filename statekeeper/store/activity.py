@@ -6,16 +6,16 @@ from contextlib import suppress
 from pathlib import Path
 
 from statekeeper.errors import UnreadableDocument
-from statekeeper.layout import activity_folder
 from statekeeper.model.activity import RunActivity
 from statekeeper.model.record import Owner
 from statekeeper.model.table import safe_name
-from statekeeper.store.disk import Disk
-from statekeeper.store.durable import NO_FENCE, replace, storage_errors
-from statekeeper.store.links import refuse_links
-from statekeeper.store.owner import Liveness, liveness
-from statekeeper.store.slots import read_document, second_slot
-from statekeeper.store.temps import is_abandoned, sweep_temps
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import NO_FENCE, replace, storage_errors
+from statekeeper.store.files.links import refuse_links
+from statekeeper.store.files.slots import read_document, second_slot
+from statekeeper.store.files.temps import is_abandoned, sweep_temps
+from statekeeper.store.layout import activity_folder
+from statekeeper.store.process import Liveness, liveness
 
 
 def save_activity(disk: Disk, base_path: Path, activity: RunActivity) -> None:

@@ -19,22 +19,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from statekeeper.config.output import LockKind
+from statekeeper.config.sections.output import LockKind
 from statekeeper.errors import StateDamaged
-from statekeeper.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RecordedReceipts, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.store.disk import Access, Disk, Writes
-from statekeeper.store.durable import NO_FENCE, Fence, create_once, replace, storage_errors
-from statekeeper.store.links import refuse_links
-from statekeeper.store.lock import acquire_lock
-from statekeeper.store.owner import this_process
-from statekeeper.store.slots import damage_where_no_file_is, read_document, settle
-from statekeeper.store.temps import is_abandoned, process_token, sweep_temps, temps_in
+from statekeeper.store.files.disk import Access, Disk, Writes
+from statekeeper.store.files.durable import NO_FENCE, Fence, create_once, replace, storage_errors
+from statekeeper.store.files.links import refuse_links
+from statekeeper.store.files.slots import damage_where_no_file_is, read_document, settle
+from statekeeper.store.files.temps import is_abandoned, process_token, sweep_temps, temps_in
+from statekeeper.store.layout import LAST_RUN, ExtractionLayout, Staging, run_snapshots_folder
+from statekeeper.store.locks.lock import acquire_lock
+from statekeeper.store.process import this_process
 
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
 _OF_ATTEMPT = re.compile(r"chunk-(\d{5,})\.[0-9a-z]+\.json")

@@ -12,18 +12,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from statekeeper.config.output import OutputConfig
+from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import LockHeld, LockLost
-from statekeeper.layout import manifest_file, manifest_lock
 from statekeeper.model.manifest import RunManifest
-from statekeeper.store.disk import Disk
 from statekeeper.store.documents import load_document
-from statekeeper.store.durable import replace
-from statekeeper.store.links import refuse_links
-from statekeeper.store.lock import acquire_lock
-from statekeeper.store.owner import this_process
-from statekeeper.store.slots import settle
-from statekeeper.store.temps import left_before, sweep_temps
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import replace
+from statekeeper.store.files.links import refuse_links
+from statekeeper.store.files.slots import settle
+from statekeeper.store.files.temps import left_before, sweep_temps
+from statekeeper.store.layout import manifest_file, manifest_lock
+from statekeeper.store.locks.lock import acquire_lock
+from statekeeper.store.process import this_process
 
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02

@@ -1,7 +1,7 @@
 """Where the state record of an extraction is kept.
 
 Decides when a record counts as saved (durable before `save` returns) and what a bad file means (an error, never "no
-state"). Which transitions are allowed is decided in `statekeeper.lifecycle`.
+state"). Which transitions are allowed is decided in `statekeeper.run.lifecycle`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from statekeeper.model.record import StateRecord
-from statekeeper.store.disk import Disk
-from statekeeper.store.durable import Fence, replace, storage_errors
-from statekeeper.store.slots import read_document
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import Fence, replace, storage_errors
+from statekeeper.store.files.slots import read_document
 
 
 class StateStore(Protocol):

@@ -1,6 +1,6 @@
 """The `statekeeper` command line in a process that stops itself (SIGSTOP) once, at a chosen durable step.
 
-Usage: python stopped_cli.py STEP ROLE WHEN ARGUMENT...   The steps are those of `statekeeper.store.failpoints`.
+Usage: python stopped_cli.py STEP ROLE WHEN ARGUMENT...   The steps are those of `statekeeper.store.files.failpoints`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 import threading
 
 from statekeeper.cli.app import run_command
-from statekeeper.store import failpoints
+from statekeeper.store.files import failpoints
 
 
 def main() -> int:

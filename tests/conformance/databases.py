@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.layout import ExtractionLayout
-from statekeeper.maintenance import preview_tables
 from statekeeper.model.metadata import parse_metadata
-from statekeeper.opening import Reprocess
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
+from statekeeper.run.preview import preview_tables
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
+from statekeeper.store.layout import ExtractionLayout
 from tests.oracle_server import OracleServer, ServerError
 
 _MEMORY = Path("/dev/shm")

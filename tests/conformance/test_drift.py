@@ -10,10 +10,10 @@ from datetime import datetime
 
 import pytest
 
+from statekeeper.engines.context import JobSource, ProcessContext, Sessions
 from statekeeper.errors import FailureKind
-from statekeeper.planning import PlanSpec, make_plan
-from statekeeper.report import Outcome
-from statekeeper.work import JobSource, ProcessContext, Sessions
+from statekeeper.plan.make_plan import PlanSpec, make_plan
+from statekeeper.run.report import Outcome
 
 from .databases import FIRST, MOMENT, MONEY, NUMBER, SECOND, TEXT, opened
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.config.sources import DuckDBSource, OracleSource
+from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.sections.sources import DuckDBSource, OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
 from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window

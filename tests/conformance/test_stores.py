@@ -12,8 +12,8 @@ import pytest
 from statekeeper.errors import LockLost, NewerVersion, StateDamaged, StorageError
 from statekeeper.model.record import Owner, State, StateRecord
 from statekeeper.model.table import TableRef
-from statekeeper.store.disk import LocalDisk
-from statekeeper.store.durable import NO_FENCE
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.state import LocalStateStore, MemoryStateStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

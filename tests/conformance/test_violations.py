@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from statekeeper.errors import FailureKind
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 
 from .databases import MOMENT, MONEY, NUMBER, TEXT, opened
 

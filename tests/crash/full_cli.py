@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from statekeeper.cli.app import run_command
-from statekeeper.store import failpoints
+from statekeeper.store.files import failpoints
 
 
 def fill_disk(ballast: Path) -> None:

@@ -23,7 +23,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from statekeeper.store.disk import LocalDisk
+from statekeeper.store.files.disk import LocalDisk
 
 _MARK = "user.statekeeper.inode"
 

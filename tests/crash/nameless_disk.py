@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from statekeeper.store.disk import WholeFileDisk
+from statekeeper.store.files.disk import WholeFileDisk
 
 from .lossy_disk import LossyDisk
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from statekeeper.errors import StorageError
-from statekeeper.store.durable import NO_FENCE, create_once, replace
+from statekeeper.store.files.durable import NO_FENCE, create_once, replace
 
 from .lossy_disk import LossyDisk
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 
 from .world import ROWS, RUN_ID, Killing, World
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 
 from .world import ROWS, Killing, Point, World
 

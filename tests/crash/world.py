@@ -25,14 +25,14 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
-from statekeeper.opening import Reprocess
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
-from statekeeper.store import failpoints
-from statekeeper.store.disk import LocalDisk
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.documents import load_run_snapshot
-from statekeeper.store.slots import read_document
+from statekeeper.store.files import failpoints
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.slots import read_document
 
 from .lossy_disk import LossyDisk
 from .nameless_disk import LossyNamelessDisk, NamelessDisk

@@ -20,7 +20,7 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.store.holder import Holder
+from statekeeper.store.locks.holder import Holder
 
 _HERE = Path(__file__).parent
 _KINDS: dict[str, type[Document]] = {

@@ -156,7 +156,7 @@ TYPED = {
         "schemas/models.py: did you mean {}?",
         "sources/duckdb_relation.py: did you mean {}?",
     ],
-    "tests/unit/test_databricks_job.py::test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named": [
+    "tests/unit/databricks/test_job.py::test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named": [
         "databricks_job.py: did you mean {}?",
     ],
     f"{_HERE}TestColumns::test_declaration_of_a_new_one_is_taken_as_it_is_said": [
@@ -209,11 +209,11 @@ TYPED = {
     "tests/unit/config/test_root.py::test_a_config_that_version_0_1_ran_from_elsewhere_is_not_extracted_anew_unsaid": [
         "write `root: {}` into it to go on with them, or `root: {}` to extract anew",
     ],
-    "tests/unit/config/test_oracle_source.py::test_a_dsn_as_oracle_takes_it_is_taken": [
+    "tests/unit/config/sections/test_oracle.py::test_a_dsn_as_oracle_takes_it_is_taken": [
         "write what stands behind the @: dsn: //HOST:PORT/SERVICE",
         "write dsn: HOST:PORT/SERVICE",
     ],
-    "tests/unit/test_databricks_job.py::test_arguments_name_the_parameters": [
+    "tests/unit/databricks/test_job.py::test_arguments_name_the_parameters": [
         "expected --name value or --name=value; found {}",
     ],
     f"{_ORACLE}test_unseen.py::test_archived_rows_are_read_on_request": ["row_archival: visible of the source"],
@@ -223,7 +223,7 @@ TYPED = {
     f"{_ORACLE}test_connections.py::test_a_proxy_user_reads_as_the_client_that_let_it": [
         "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     ],
-    "tests/unit/test_batch_size.py::test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound": [
+    "tests/unit/parquet/test_batch_size.py::test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound": [
         "raise execution.memory_limit: DuckDB reads up to",
     ],
     "tests/unit/cli/test_limits.py::test_few_threads_end_in_a_sentence": ["(ulimit -u, -n, -v)"],
@@ -232,7 +232,7 @@ TYPED = {
     ],
     "tests/unit/test_system_errors.py::test_refusal_without_a_path_is_a_storage_failure_too": ["(ulimit -a)"],
     "tests/crash/test_no_space.py::test_a_limit_of_the_file_size_is_told_as_what_it_is": ["(ulimit -f)"],
-    "tests/unit/test_next_command.py::test_run_of_python_has_no_command_but_a_way": [
+    "tests/unit/hints/test_next_command.py::test_run_of_python_has_no_command_but_a_way": [
         "ending.py: commands.resume_stale",
         "next_command.py: command('status', *self._known_run)",
         "repeat the same call or command: it verifies what is complete",

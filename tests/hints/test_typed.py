@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper import runner
-from statekeeper.store.disk import LocalDisk
-from statekeeper.store.flock import acquire_flock
-from statekeeper.store.owner import this_process
+from statekeeper.run import runner
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.locks.flock import acquire_flock
+from statekeeper.store.process import this_process
 
 from .typist import CONFIG, Typist, inline_engine
 

@@ -16,15 +16,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.config.loader import pipeline_of
-from statekeeper.config.sources import OracleSource
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.config.sections.sources import OracleSource
+from statekeeper.runtime.progress import NullReporter
 from statekeeper.sources import open_session
 from tests.oracle_server import OracleServer
 
 if TYPE_CHECKING:
-    from statekeeper.report import RunReport
+    from statekeeper.run.report import RunReport
     from statekeeper.sources.protocol import SourceSession
 
 DAY = "2026-01-06"

@@ -16,7 +16,7 @@ from statekeeper.errors import (
 )
 from statekeeper.model.plan import Chunk
 from statekeeper.model.table import Relation
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from statekeeper.sources import open_session
 from tests.oracle.pipelines import Lake, opened, serving, source_at
 from tests.oracle_server import OracleServer

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.errors import LoginRefused, SourceUnreachable, StatekeeperError
-from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.model.table import Relation
 from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession

@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.report import Outcome, TableReport
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.run.report import Outcome, TableReport
 from tests.oracle.pipelines import Lake, Warnings, serving
 
 COLUMNS = [("ID", "NUMBER(9)", "NOT NULL"), ("AT", "TIMESTAMP(6)"), ("MADE", "DATE", "NOT NULL")]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 DOCUMENT = (Path(__file__).parent.parent.parent / "docs/oracle.md").read_text()
@@ -50,6 +50,6 @@ def test_every_kind_of_statement_is_in_the_document(tmp_path, server):
 
 
 def test_the_sessions_settings_are_the_documents(server):
-    from statekeeper.sources.oracle_login import SETTINGS
+    from statekeeper.sources.oracle.login import SETTINGS
 
     assert all(setting in DOCUMENT for setting in SETTINGS)

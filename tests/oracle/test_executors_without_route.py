@@ -12,8 +12,8 @@ import socket
 import duckdb
 import pytest
 
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle.pipelines import DAY, serving
 from tests.unit.engines.spark.thread_spark import ThreadSpark
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from statekeeper import runner
+from statekeeper.run import runner
 from tests.hints.typist import Said, Typist, inline_engine
 from tests.oracle.pipelines import Lake
 from tests.oracle_server import OracleServer

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.report import Outcome
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import DAY, Lake, Warnings, serving
 
 ROWS = 60_000

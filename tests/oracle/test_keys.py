@@ -7,7 +7,7 @@ import json
 import pytest
 
 from statekeeper.errors import FailureKind
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 CUSTOMERS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow.parquet as pq
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 COLUMNS = [("ID", "NUMBER(9)"), ("K", "NUMBER(9)")]

@@ -15,10 +15,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from statekeeper.api import DataExtractor
 from statekeeper.cli import app
-from statekeeper.extractor import DataExtractor
 from statekeeper.model.table import Relation
-from statekeeper.reporting import NullReporter
+from statekeeper.runtime.progress import NullReporter
 from statekeeper.sources import open_session
 from tests.oracle.pipelines import source_at
 from tests.readings import reading

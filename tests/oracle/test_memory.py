@@ -21,9 +21,9 @@ MEASURED = """
 import json, sys
 from statekeeper import runner
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.reporting import NullReporter
-import duckdb, pyarrow.parquet, statekeeper.part_sieve, statekeeper.validation, statekeeper.sources.oracle
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.runtime.progress import NullReporter
+import duckdb, pyarrow.parquet, statekeeper.validate.split_writer, statekeeper.validate.scan, statekeeper.sources.oracle.session
 
 def peak():
     (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.report import Outcome, TableReport
-from statekeeper.reporting import NullReporter
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.run.report import Outcome, TableReport
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle.pipelines import DAY, Lake
 
 ROWS = [(number, number % 60) for number in range(600)]

@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.cli import app
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
+from statekeeper.run.report import Outcome
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle import prod
 from tests.oracle.stored import published_rows, stored_rows
 from tests.oracle_server import OracleServer

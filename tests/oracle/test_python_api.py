@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from statekeeper.extractor import DataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.api import DataExtractor
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle_server import OracleServer
 
 DAY = "2026-01-06"

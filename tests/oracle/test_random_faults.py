@@ -25,11 +25,11 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job, Result
+from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import FailureKind
-from statekeeper.report import Outcome, TableReport
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import Runner
-from statekeeper.waiting import WaitKind
+from statekeeper.run.report import Outcome, TableReport
+from statekeeper.run.runner import Runner
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle.pipelines import Lake, serving
 from tests.oracle_server import OracleServer
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import Runner
+from statekeeper.run.report import Outcome
+from statekeeper.run.runner import Runner
+from statekeeper.runtime.progress import NullReporter
 from tests.oracle.pipelines import Lake, serving
 from tests.oracle.stored import published_rows, stored_rows
 

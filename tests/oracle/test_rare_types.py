@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 DAY_TO_SECOND = timedelta(days=-3, hours=4, microseconds=5)

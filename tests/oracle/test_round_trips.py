@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from statekeeper.config.chunking import ChunkingPolicy
+from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from tests.oracle.pipelines import opened, serving
 from tests.readings import FULL, reading

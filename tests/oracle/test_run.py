@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from statekeeper.errors import FailureKind
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - a DATE has no zone
@@ -289,8 +289,8 @@ def test_an_incremental_day_takes_its_rows_only(lake):
     lake.configure(entry)
     assert lake.run().tables[0].outcome is Outcome.COMPLETED
     lake.server.insert("SALES", "ORDERS", [(9002, "next day", 1, datetime(2026, 1, 7, 12))])  # noqa: DTZ001
-    from statekeeper.extractor import StatefulDataExtractor
-    from statekeeper.reporting import NullReporter
+    from statekeeper.api import StatefulDataExtractor
+    from statekeeper.runtime.progress import NullReporter
 
     next_day = StatefulDataExtractor.from_config(lake.cwd / "ora.yml", date="2026-01-07", reporter=NullReporter())
     (table,) = next_day.run().tables

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from statekeeper.errors import FailureKind
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.acceptance.pipeline import wait_until
 from tests.oracle.pipelines import Lake, serving
 

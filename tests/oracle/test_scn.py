@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.errors import SnapshotLost
-from statekeeper.extractor import StatefulDataExtractor
 from statekeeper.model.table import Relation
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
-from statekeeper.sources import oracle_snapshot
+from statekeeper.run.report import Outcome
+from statekeeper.runtime.progress import NullReporter
+from statekeeper.sources.oracle import snapshot as oracle_snapshot
 from tests.oracle.pipelines import Lake, opened
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from statekeeper.config.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import SnapshotLost
 from statekeeper.model.table import Relation
 from tests.oracle.pipelines import opened

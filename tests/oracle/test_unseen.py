@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.oracle.pipelines import Lake, serving
 
 

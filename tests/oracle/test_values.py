@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from statekeeper.errors import DataError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope
-from statekeeper.report import Outcome
-from statekeeper.schemas.meet import compare
+from statekeeper.run.report import Outcome
+from statekeeper.schemas.columns.reconcile import compare
 from tests.oracle.pipelines import READER, Lake, opened, serving
 
 FIRST, LAST = datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 - wall clocks

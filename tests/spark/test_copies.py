@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from statekeeper.engines.choice import spark_engine
-from statekeeper.report import Outcome
+from statekeeper.run.report import Outcome
 from tests.spark.modes import ENVIRONMENT, LOCAL
+from tests.unit.publish.test_part_copy import DeadlyCopy
 from tests.unit.small_shop import Heard, Shop
-from tests.unit.test_part_copy import DeadlyCopy
 
 pytestmark = pytest.mark.spark
 

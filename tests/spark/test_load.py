@@ -13,16 +13,16 @@ import duckdb
 import pytest
 
 from statekeeper.config.loader import load_pipeline
-from statekeeper.config.references import Unset
-from statekeeper.databricks_job import JobParameters, LoadIncomplete, load_job
-from statekeeper.databricks_load import LoadOutcome, load_tables
+from statekeeper.config.reading.references import Unset
+from statekeeper.databricks.job import JobParameters, LoadIncomplete, load_job
+from statekeeper.databricks.load import LoadOutcome, load_tables
+from statekeeper.databricks.managed_table import Origin
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import UsageError
-from statekeeper.managed_table import Origin
 from statekeeper.model.metadata import parse_metadata
-from statekeeper.opening import Reprocess
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
 from tests.spark.delta import DeltaServer
 
 pytestmark = pytest.mark.spark

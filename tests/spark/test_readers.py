@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.unit.dying_disk import Died, DyingDisk
 from tests.unit.small_shop import Shop
+from tests.unit.store.files.dying_disk import Died, DyingDisk
 
 pytestmark = pytest.mark.spark
 

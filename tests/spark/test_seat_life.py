@@ -19,8 +19,8 @@ from statekeeper.engines.spark.jobs import submit
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.partition import Cargo
 from statekeeper.engines.spark.session import Flavour, HeldSession, Ownership, heir_of_this_thread
+from statekeeper.engines.threads import BlockingPool
 from statekeeper.errors import WorkerDied
-from statekeeper.threads import BlockingPool
 from tests.spark.modes import ENVIRONMENT, LOCAL
 from tests.spark.world import LIMIT, ROOT
 

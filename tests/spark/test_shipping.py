@@ -22,11 +22,11 @@ pytestmark = pytest.mark.spark
 INSPECT = """\
 import json, logging, sys
 from pathlib import Path
-from statekeeper.config.sources import OracleSource
-from statekeeper.config.spark import SparkConfig
+from statekeeper.config.sections.sources import OracleSource
+from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.engines.spark.preflight import inspect
 from statekeeper.engines.spark.session import hold_session
-from statekeeper.work import JobSource
+from statekeeper.engines.context import JobSource
 
 logging.basicConfig(level=logging.INFO)
 section, ports, mailbox = json.loads(sys.argv[1])
@@ -90,7 +90,7 @@ def test_executors_are_sent_the_package_and_say_which_source_they_cannot_connect
 
 def test_the_zip_can_be_imported_from(tmp_path, bare):
     zipped = zip_package(tmp_path)
-    code = "import statekeeper.engines.spark.partition, statekeeper.part_check as check; print(check.__file__)"
+    code = "import statekeeper.engines.spark.partition, statekeeper.validate.check_part as check; print(check.__file__)"
     found = subprocess.run(
         [bare, "-c", code], check=True, capture_output=True, text=True, env={"PYTHONPATH": str(zipped)}, cwd=tmp_path
     )

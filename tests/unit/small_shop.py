@@ -8,16 +8,16 @@ from pathlib import Path
 
 import duckdb
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import StateRecord
-from statekeeper.opening import Reprocess
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
-from statekeeper.store.disk import LocalDisk
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.manifest import load_manifest
 
 DAY = date(2026, 1, 6)

@@ -73,7 +73,7 @@ def files():
 
 
 before, files_before = surroundings(), files()
-from statekeeper.extractor import DataExtractor, StatefulDataExtractor
+from statekeeper.api import DataExtractor, StatefulDataExtractor
 
 assert StatefulDataExtractor.from_config("shop.yml", date="2026-01-06").run().exit_code == 0
 with_time = time.monotonic() + 5

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from statekeeper.logs import LogFormat, Redactor, secret_values, set_up_logging
-from statekeeper.reporting import LogReporter, TableEnd, without_name
+from statekeeper.runtime.progress import LogReporter, TableEnd, without_name
 
 SECRET = 'tiger"\\ü/pass'
 

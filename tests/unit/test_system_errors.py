@@ -7,12 +7,12 @@ import os
 import pyarrow as pa
 import pytest
 
+from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.worker import Order, carry_out
 from statekeeper.errors import FailureKind, StatekeeperError
 from statekeeper.system_errors import recognised
-from statekeeper.work import ProcessContext, Sessions
 
 
 def _refused(spec, _context):

@@ -15,14 +15,14 @@ from pathlib import PurePath
 import duckdb
 import pytest
 
-from statekeeper.config.output import LockKind, WritesKind
+from statekeeper.config.sections.output import LockKind, WritesKind
 from statekeeper.errors import LockHeld, StateDamaged
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.receipt import Receipt
-from statekeeper.store.disk import Writes
-from statekeeper.store.lock import acquire
-from statekeeper.store.owner import this_process
-from statekeeper.store.probe import disk_under
+from statekeeper.store.files.disk import Writes
+from statekeeper.store.files.probe import disk_under
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.locks.lock import acquire
+from statekeeper.store.process import this_process
 from tests.acceptance.pipeline import CONFIG, Workplace, no_process_left, wait_until
 from tests.volume.requests import IS_POSSIBLE, NotAllowed, mounted
 

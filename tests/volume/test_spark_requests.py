@@ -11,8 +11,8 @@ import time
 import duckdb
 import pytest
 
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.reporting import NullReporter
+from statekeeper.api import StatefulDataExtractor
+from statekeeper.runtime.progress import NullReporter
 from tests.unit.engines.spark.thread_spark import ThreadSpark
 from tests.volume.requests import IS_POSSIBLE, NotAllowed, area_of, mounted
 

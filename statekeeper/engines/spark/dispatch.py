@@ -29,9 +29,9 @@ from statekeeper.engines.spark.packing import PackedSeat, Packing, share
 from statekeeper.engines.spark.partition import Cargo
 from statekeeper.engines.spark.preflight import Cluster
 from statekeeper.engines.spark.session import first_line, is_session_lost
+from statekeeper.engines.threads import BlockingPool
 from statekeeper.errors import ConfigError, InternalError, StatekeeperError, WorkerDied
 from statekeeper.logs import Redactor
-from statekeeper.threads import BlockingPool
 
 if TYPE_CHECKING:
     from statekeeper.engines.spark.engine import SparkSettings

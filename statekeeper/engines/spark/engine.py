@@ -17,6 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue
@@ -29,12 +30,11 @@ from statekeeper.engines.spark.pace import Pace, round_trip
 from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
 from statekeeper.engines.spark.session import HeldSession, heir_of_this_thread
 from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
+from statekeeper.engines.threads import BlockingPool
+from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, StorageError
 from statekeeper.logs import Redactor
-from statekeeper.store.owner import this_process
-from statekeeper.threads import BlockingPool
-from statekeeper.waiting import WaitKind
-from statekeeper.work import JobSource
+from statekeeper.store.process import this_process
 
 _LOG = logging.getLogger("statekeeper.spark")
 P = ParamSpec("P")

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from statekeeper.work import WorkContext
+from statekeeper.engines.context import WorkContext
 
 _SEAL_BYTES = hashlib.sha256().digest_size
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from statekeeper.engines.context import JobSource
 from statekeeper.sources import Address, addresses_of
-from statekeeper.work import JobSource
 
 CONNECT_SECONDS = 10.0
 """How long an address may take to accept a connection. All addresses are tried at once."""

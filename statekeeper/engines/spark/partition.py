@@ -21,14 +21,14 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
+from statekeeper.engines.context import JobSource, ProcessContext, Sessions
 from statekeeper.engines.spark.loads import Item, Load, unseal
 from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.pace import Backoff, Pace
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.engines.worker import Done, Order, Raised, carry_out
 from statekeeper.errors import NO_SOURCE, FailureKind
-from statekeeper.privacy import RowValues
-from statekeeper.work import JobSource, ProcessContext, Sessions
+from statekeeper.text.privacy import RowValues
 
 MOST_ITEMS = 2000
 """So many items a seat does, and is closed then: what a worker holds on to does not grow for ever."""

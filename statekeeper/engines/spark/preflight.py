@@ -17,12 +17,12 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict
 
 from statekeeper import __version__
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark.jobs import Function, run_job
 from statekeeper.engines.spark.network_check import NetworkCheck
 from statekeeper.engines.spark.session import HeldSession, first_line
 from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
-from statekeeper.work import JobSource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,8 +152,8 @@ def _question(mailbox: str, network: NetworkCheck) -> Function:
                 module = importlib.import_module(name)
                 if name == "statekeeper":
                     importlib.import_module("statekeeper.engines.spark.partition")
-                    importlib.import_module("statekeeper.chunk")
-                    importlib.import_module("statekeeper.part_check")
+                    importlib.import_module("statekeeper.extract.chunk")
+                    importlib.import_module("statekeeper.validate.check_part")
             except ImportError:
                 return None
             return str(getattr(module, "__version__", "unknown"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from statekeeper.config.spark import SparkConfig
+from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.errors import ConfigError, StatekeeperError, brief
 
 _LOG = logging.getLogger("statekeeper.spark")

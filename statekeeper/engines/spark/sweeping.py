@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.engines.spark.mailbox import Mailbox
-from statekeeper.layout import spark_mailbox
-from statekeeper.store.owner import Liveness, liveness
+from statekeeper.store.layout import spark_mailbox
+from statekeeper.store.process import Liveness, liveness
 
 _LOOK_EVERY_SECONDS = 1.0
 _LOG = logging.getLogger("statekeeper.spark")

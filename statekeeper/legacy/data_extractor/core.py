@@ -1,4 +1,4 @@
-"""The import path of older programs; the classes are those of `statekeeper.extractor`."""
+"""The import path of older programs; the classes are those of `statekeeper.api`."""
 
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 

@@ -1,4 +1,4 @@
-"""The import path of older programs; the classes are those of `statekeeper.databricks`."""
+"""The import path of older programs; the classes are those of `statekeeper.databricks.api`."""
 
 from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
-from tests.unit.run_on_disk import RunOnDisk
+from tests.unit.run.run_on_disk import RunOnDisk
 
 CONFIG = """
 pipeline: demo
@@ -74,7 +74,7 @@ def test_light_commands_load_no_driver_and_no_arrow(run: RunOnDisk, arguments: l
 def test_a_run_loads_no_driver_and_no_arrow_in_its_own_process(tmp_path: Path) -> None:
     """Workers need them, and theirs are imported meanwhile, in the fork server."""
     program = (
-        "import sys; import statekeeper.extractor; "
+        "import sys; import statekeeper.api; "
         "sys.exit(', '.join({'pyarrow', 'numpy', 'duckdb', 'oracledb'} & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -94,7 +94,7 @@ def test_help_and_usage_load_no_driver_and_no_arrow(here: Path) -> None:
 
 def test_the_import_paths_of_older_programs_lead_to_the_same_classes(here: Path) -> None:
     program = (
-        "import data_extractor.core as core, statekeeper.extractor as own; "
+        "import data_extractor.core as core, statekeeper.api as own; "
         "assert core.DataExtractor is own.DataExtractor; assert core.StatefulDataExtractor is own.StatefulDataExtractor"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

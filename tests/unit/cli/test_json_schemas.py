@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
-from statekeeper import layout
 from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
-from tests.unit.run_on_disk import RunOnDisk
+from statekeeper.store import layout
+from tests.unit.run.run_on_disk import RunOnDisk
 from tests.unit.schemas.columns import PYDANTIC
 
 _REPOSITORY = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from statekeeper.cli.progress import LiveReporter, StandardError, live_or_log
-from statekeeper.reporting import LogReporter, TableEnd
+from statekeeper.runtime.progress import LogReporter, TableEnd
 
 
 class _Display:

@@ -21,7 +21,7 @@ from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
-from statekeeper.report import Outcome, RunReport, TableReport
+from statekeeper.run.report import Outcome, RunReport, TableReport
 
 FAILURE = Failure(kind=FailureKind.SOURCE, message="no table B", hint="make it", failed_in=State.PENDING)
 

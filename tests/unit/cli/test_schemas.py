@@ -19,11 +19,11 @@ from statekeeper.cli import app
 from statekeeper.cli.differences import show_differences
 from statekeeper.cli.screen import Screen
 from statekeeper.config.loader import load_pipeline
-from statekeeper.maintenance import compare_tables, preview_tables
 from statekeeper.model.preview import TablePlan
-from statekeeper.schemas.core_schema import read_model
-from statekeeper.schemas.differences import DiffReport
-from statekeeper.schemas.models import load_model
+from statekeeper.run.preview import compare_tables, preview_tables
+from statekeeper.schemas.columns.differences import DiffReport
+from statekeeper.schemas.model.core_schema import read_model
+from statekeeper.schemas.model.load import load_model
 from tests.unit.small_shop import Shop
 
 EVERY_TYPE = {

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
+from statekeeper.api import DataExtractor
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.errors import ConfigError, UsageError
-from statekeeper.extractor import DataExtractor
 
 SHOP = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
 LOGIN = {"oracle_host": "h", "oracle_service": "s", "oracle_user": "u", "oracle_password": "p"}

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from statekeeper.config.extraction import (
+from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.config.resolved import (
     ChunkingStrategy,
     Compression,
     Pipeline,
@@ -18,7 +19,6 @@ from statekeeper.config.extraction import (
     Verify,
     WindowKind,
 )
-from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.errors import ConfigError
 from statekeeper.model.record import State
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from statekeeper.api import StatefulDataExtractor
 from statekeeper.cli import app
 from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import load_pipeline, pipeline_of
 from statekeeper.config.root import expanded, find_root
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, UsageError
-from statekeeper.extractor import StatefulDataExtractor
-from statekeeper.fingerprint import fingerprint_of
-from statekeeper.layout import LAST_RUN
-from statekeeper.report import Outcome
-from statekeeper.reporting import NullReporter
-from statekeeper.runner import RunIdentity, Runner
-from statekeeper.schemas.models import load_model
-from statekeeper.status import find_run, last_run
-from statekeeper.work import JobSource
+from statekeeper.run.report import Outcome
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.run.status import find_run, last_run
+from statekeeper.runtime.fingerprint import fingerprint_of
+from statekeeper.runtime.progress import NullReporter
+from statekeeper.schemas.model.load import load_model
+from statekeeper.store.layout import LAST_RUN
 
 MODEL = "from pydantic import BaseModel\n\n\nclass Order(BaseModel):\n    ID: int\n"
 CONFIG = """\

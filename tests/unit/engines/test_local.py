@@ -18,15 +18,15 @@ import duckdb
 import psutil
 import pytest
 
-from statekeeper.config.policies import RetryPolicy
-from statekeeper.config.sources import DuckDBSource
+from statekeeper.config.sections.policies import RetryPolicy
+from statekeeper.config.sections.sources import DuckDBSource
 from statekeeper.engines import local, spawning
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.engines.worker import Begun
 from statekeeper.errors import DataError, InternalError, Interrupted, WorkerDied
-from statekeeper.work import JobSource
 
 from . import jobs
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.queue import JobQueue
-from statekeeper.work import JobSource
 
 
 def _job(table, size=0, *, urgency=Urgency.CHUNK, source=None):

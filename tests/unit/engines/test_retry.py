@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from statekeeper.config.policies import RetryPolicy
+from statekeeper.config.sections.policies import RetryPolicy
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError, error_of
 

@@ -12,14 +12,14 @@ import pydantic
 
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.schema import SchemaRef
-from statekeeper.schemas.arrow import arrow_schema, cast_batch, parse_type
-from statekeeper.schemas.checks import CompiledSchema, compile_checks
-from statekeeper.schemas.drift import Expectation, agree
-from statekeeper.schemas.findings import Findings
-from statekeeper.schemas.open_rows import any_of
-from statekeeper.schemas.prefilter import certainly_good
+from statekeeper.parquet.types import arrow_schema, cast_batch, parse_type
+from statekeeper.schemas.columns.drift import Expectation, agree
+from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
+from statekeeper.schemas.rules.findings import Findings
+from statekeeper.schemas.rules.open_rows import any_of
+from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.sources.protocol import SourceColumn
-from statekeeper.validation import part_source, scan_part
+from statekeeper.validate.scan import part_source, scan_part
 
 PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 """Its release: some constraints and configs begin with one."""

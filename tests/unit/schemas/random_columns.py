@@ -44,8 +44,8 @@ from pydantic import (
 )
 from pydantic_core import SchemaError
 
-from statekeeper.schemas.arrow import parse_type
-from statekeeper.schemas.inline import KNOWS_ASCII_ONLY
+from statekeeper.parquet.types import parse_type
+from statekeeper.schemas.model.inline import KNOWS_ASCII_ONLY
 from tests.unit.schemas.columns import PYDANTIC
 
 ROWS = 12

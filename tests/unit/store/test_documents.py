@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.errors import LockLost, StateDamaged, StorageError
-from statekeeper.layout import ExtractionLayout
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, TableConfigRecord, ValidationSummary
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
-from statekeeper.status import last_run
+from statekeeper.run.status import last_run
 from statekeeper.store import documents
-from statekeeper.store.disk import LocalDisk, WholeFileDisk
-from statekeeper.store.durable import NO_FENCE
+from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
+from statekeeper.store.files.durable import NO_FENCE
+from statekeeper.store.layout import ExtractionLayout
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLE = TableRef(source_name="shop", schema_name=None, table_name="orders", path_name="orders")

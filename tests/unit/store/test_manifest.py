@@ -10,18 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper.config.output import LockKind, OutputConfig
+from statekeeper.config.sections.output import LockKind, OutputConfig
 from statekeeper.errors import FailureKind, LockHeld, StateDamaged
-from statekeeper.layout import manifest_file, manifest_lock
 from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
 from statekeeper.model.record import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.store import manifest as store
-from statekeeper.store.disk import LocalDisk, WholeFileDisk
-from statekeeper.store.holder import Holder
-from statekeeper.store.lock import acquire_lock
+from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
+from statekeeper.store.layout import manifest_file, manifest_lock
+from statekeeper.store.locks.holder import Holder
+from statekeeper.store.locks.lock import acquire_lock
 from statekeeper.store.manifest import load_manifest, update_manifest
-from statekeeper.store.owner import this_process
+from statekeeper.store.process import this_process
 
 NOW = datetime(2026, 1, 2, 12, tzinfo=UTC)
 RUN_ID = "shop-20260102"

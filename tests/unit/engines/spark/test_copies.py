@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from statekeeper import verification
 from statekeeper.engines.choice import spark_engine
-from statekeeper.report import Outcome
-from statekeeper.store.disk import WholeFileDisk
+from statekeeper.run.report import Outcome
+from statekeeper.store.files.disk import WholeFileDisk
+from statekeeper.verify import published as verification
 from tests.unit.small_shop import Shop
 
 from .thread_spark import ThreadSpark

@@ -12,7 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from statekeeper.config.sources import DuckDBSource
+from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.spark import dispatch
@@ -22,7 +23,6 @@ from statekeeper.engines.spark.mailbox import Mailbox
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError, DataError, InternalError, Interrupted, WorkerDied
-from statekeeper.work import JobSource
 
 from .thread_spark import ThreadSpark
 

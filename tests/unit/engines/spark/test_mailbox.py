@@ -11,7 +11,7 @@ from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reas
 from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes, sweep_silent_mailboxes
 from statekeeper.engines.spark.watch import Verdict, Watch
 from statekeeper.errors import FailureKind, LoginRefused
-from statekeeper.store.owner import this_process
+from statekeeper.store.process import this_process
 
 REFUSED = Reason(kind=FailureKind.LOGIN_REFUSED, message="ORA-01017", code="ORA-01017")
 
@@ -132,7 +132,7 @@ def test_a_sign_that_is_torn_is_no_sign(mailbox, clock):
 
 def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(mailbox):
     dead = subprocess.run(
-        [sys.executable, "-c", "from statekeeper.store.owner import this_process as p; print(p().model_dump_json())"],
+        [sys.executable, "-c", "from statekeeper.store.process import this_process as p; print(p().model_dump_json())"],
         check=True, capture_output=True,
     ).stdout  # fmt: skip
     for name in (".run.spark-dead", ".run-2.spark-dead", ".run.spark-alive"):

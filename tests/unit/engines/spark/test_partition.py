@@ -9,24 +9,24 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from statekeeper.chunk import ChunkSpec, extract_chunk
-from statekeeper.config.extraction import OutputConfig
-from statekeeper.config.sources import DuckDBSource
+from statekeeper.config.resolved import OutputConfig
+from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark import partition
 from statekeeper.engines.spark.loads import Item, Load, seal, unseal
 from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.partition import Cargo, decode, work_through
 from statekeeper.errors import DataError, FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
-from statekeeper.layout import Staging
+from statekeeper.extract.chunk import ChunkSpec, extract_chunk
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
-from statekeeper.sources.duckdb import DuckdbSession
-from statekeeper.store.disk import LocalDisk
+from statekeeper.sources.duckdb.session import DuckdbSession
 from statekeeper.store.documents import load_receipts, save_plan
-from statekeeper.store.owner import this_process
-from statekeeper.work import JobSource
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.layout import Staging
+from statekeeper.store.process import this_process
 
 
 @pytest.fixture

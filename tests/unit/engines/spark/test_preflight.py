@@ -11,7 +11,7 @@ from statekeeper.engines.spark.preflight import Answer, inspect
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
-from statekeeper.store.owner import this_process
+from statekeeper.store.process import this_process
 
 from .thread_spark import ThreadSpark
 

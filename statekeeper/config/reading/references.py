@@ -1,0 +1,154 @@
+"""`${NAME}` and `${NAME:-default}` in a document's text values, filled in from the environment, and
+`${databricks:scope/key}`, filled in from a secret scope.
+
+`$${` is a literal `${`. A secret may only stand where nothing is ever written: in sources and hooks. What came in
+through a reference may be a secret, so from here on messages speak of `the value of ${NAME}`; that the value fits where
+it stands is decided later, with the types.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+from typing import TypeAlias
+
+from statekeeper.config.reading.document import Document, KeyPath, Plain
+from statekeeper.config.reading.problems import Problem
+from statekeeper.errors import StatekeeperError
+
+_REFERENCE = re.compile(
+    r"\$\$\{|\$\{(?:databricks:([A-Za-z0-9_.@-]+)/([A-Za-z0-9_.-]+)\}|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?"
+)
+_MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark"))
+
+Secrets: TypeAlias = Callable[[str, str], str]
+"""The value of a secret by its scope and key. Raises StatekeeperError where there is none to be had."""
+
+
+class Unset(Enum):
+    """What becomes of a reference to nothing, in sources and hooks: an error, or it is left as it is written."""
+
+    REFUSE = auto()
+    LEAVE = auto()
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A document with its references filled in; `problems` are those that cannot be, `unset` those to nothing."""
+
+    document: Document
+    problems: tuple[Problem, ...]
+    unset: tuple[Problem, ...]
+
+    @property
+    def wrong(self) -> tuple[Problem, ...]:
+        """All of them."""
+        return (*self.problems, *self.unset)
+
+
+def may_hold_secrets(path: KeyPath) -> bool:
+    """Whether a value at `path` may be a secret: it is then never written, and never quoted."""
+    return any(path[: len(area)] == area for area in _MAY_HOLD_SECRETS)
+
+
+def fill_references(document: Document, environ: Mapping[str, str], *, secrets: Secrets | None = None) -> Filled:
+    """The document with its references filled in.
+
+    Without `secrets` none is asked for, and a reference to one is to nothing. A value with a problem is left as it is
+    written. `${NAME:-default}` is the default where NAME is unset or empty.
+    """
+    filling = _Filling(document, environ, secrets)
+    data = filling.value(document.data, ())
+    filled = replace(
+        document,
+        data=data,
+        hidden={**document.hidden, **filling.hidden},
+        filled={**document.filled, **filling.filled},
+        secrets=(*document.secrets, *filling.found),
+    )
+    return Filled(filled, tuple(filling.problems), tuple(filling.unset))
+
+
+@dataclass
+class _Filling:
+    document: Document
+    environ: Mapping[str, str]
+    secrets: Secrets | None
+    found: list[str] = field(default_factory=list)
+    hidden: dict[KeyPath, str] = field(default_factory=dict)
+    filled: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    unset: list[Problem] = field(default_factory=list)
+
+    def value(self, value: Plain, path: KeyPath) -> Plain:
+        match value:
+            case dict():
+                return {key: self.value(inner, (*path, key)) for key, inner in value.items()}
+            case list():
+                return [self.value(inner, (*path, index)) for index, inner in enumerate(value)]
+            case str() if "${" in value:
+                return self._text(value, path)
+            case _:
+                return value
+
+    def _text(self, text: str, path: KeyPath) -> str:
+        names: list[str] = []
+        wrong: list[Problem] = []
+        unset: list[Problem] = []
+
+        def filled(found: re.Match[str]) -> str:
+            if found.group() == "$${":
+                return "${"
+            scope, key, name, default = found.groups()
+            if scope is not None:
+                names.append(f"databricks:{scope}/{key}")
+                return self._secret(scope, key, path, wrong, unset)
+            if name is None:
+                hint = "a literal ${ is written $${"
+                expected = "expected ${NAME}, ${NAME:-default} or ${databricks:scope/key}"
+                wrong.append(Problem(self.document, path, expected, hint=hint))
+                return ""
+            names.append(name)
+            value = self.environ.get(name)
+            if value is None and default is None:
+                hint = f"export {name}, or give a default: ${{{name}:-...}}"
+                unset.append(Problem(self.document, path, f"the environment variable {name} is not set", hint=hint))
+            if value is not None and not _is_text(value):
+                text = f"the environment variable {name} holds bytes that are not UTF-8"
+                wrong.append(Problem(self.document, path, text))
+                return ""
+            self.filled[path] = (*self.filled.get(path, ()), *([value] if value else []))
+            return value or default or ""
+
+        result = _REFERENCE.sub(filled, text)
+        self.problems += wrong
+        self.unset += unset
+        if names or wrong:
+            unique = dict.fromkeys(names)
+            self.hidden[path] = "the value of " + " and ".join(f"${{{name}}}" for name in unique) if names else "..."
+        return text if wrong or unset else result
+
+    def _secret(self, scope: str, key: str, path: KeyPath, wrong: list[Problem], unset: list[Problem]) -> str:
+        if not may_hold_secrets(path):
+            text = "expected no secret here: it would be written to files and logs"
+            hint = f"${{databricks:{scope}/{key}}} may stand in sources, in hooks and in execution.spark"
+            wrong.append(Problem(self.document, path, text, hint=hint))
+            return ""
+        try:
+            if self.secrets is None:
+                unset.append(Problem(self.document, path, f"${{databricks:{scope}/{key}}}: secrets are not read here"))
+                return ""
+            value = self.secrets(scope, key)
+        except StatekeeperError as error:
+            text = f"${{databricks:{scope}/{key}}}: {error.message}"
+            wrong.append(Problem(self.document, path, text, hint=error.hint or ""))
+            return ""
+        self.found.append(value)
+        self.filled[path] = (*self.filled.get(path, ()), value)
+        return value
+
+
+def _is_text(value: str) -> bool:
+    return value.encode(errors="replace").decode() == value

@@ -1,0 +1,68 @@
+"""The extraction date as the configuration writes it: a day, or a word that stands for one."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from statekeeper.config.sections.section import refusal
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_AGO = {"today": 0, "yesterday": 1}
+RELATIVE_DAYS = frozenset(_AGO)
+"""The words that stand for another day tomorrow."""
+
+
+def resolve_date(text: str, *, today: date) -> date:
+    """The day that `today`, `yesterday` or `YYYY-MM-DD` stands for.
+
+    Raises:
+        ValueError: the text is none of them, or names a day that does not exist.
+    """
+    if text in _AGO:
+        return today - timedelta(days=_AGO[text])
+    if not _DAY.fullmatch(text):
+        raise ValueError("expected today, yesterday or a day such as 2026-01-31")
+    return date.fromisoformat(text)
+
+
+def day_of(text: str) -> date:
+    """The day that a scheduler's text names: a day, or a timestamp of ISO 8601, whose day in UTC it is.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    return date.fromisoformat(text) if _DAY.fullmatch(text) else read_moment(text).astimezone(UTC).date()
+
+
+def read_moment(text: str) -> datetime:
+    """The moment that ISO 8601 text stands for; without an offset it is UTC. Raises ValueError for other text."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment(text: str) -> str:
+    try:
+        read_moment(text)
+    except ValueError as error:
+        raise refusal("an ISO 8601 timestamp such as 2026-01-31T23:59:59+00:00") from error
+    return text
+
+
+def _day_or_word(text: str) -> str:
+    try:
+        resolve_date(text, today=date(2000, 1, 1))
+    except ValueError as error:
+        raise refusal("today, yesterday or a day such as 2026-01-31") from error
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+ExtractionDate = Annotated[
+    str,
+    AfterValidator(_day_or_word),
+    WithJsonSchema({"type": "string", "pattern": r"^(today|yesterday|[0-9]{4}-[0-9]{2}-[0-9]{2})$|\$\{"}),
+]

@@ -1,0 +1,85 @@
+"""The configuration as it is written: the whole file, and the file of tables that may stand in for its `tables:`.
+
+The JSON Schema of these models is what editors complete configurations from.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import core_schema
+
+from statekeeper.config.sections.dates import ExtractionDate
+from statekeeper.config.sections.output import ExecutionConfig, OutputConfig
+from statekeeper.config.sections.policies import StatePolicies
+from statekeeper.config.sections.section import FilePath, Name, Section, refusal
+from statekeeper.config.sections.sources import SourceConfig
+from statekeeper.config.sections.tables import TableDefaults, TableEntry
+
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
+_LONGEST_NAME = 150
+
+
+def _names_files(name: str) -> str:
+    if name.startswith(".") or _NOT_IN_NAMES.search(name) or len(name.encode()) > _LONGEST_NAME:
+        raise refusal(
+            f"a name for files, of at most {_LONGEST_NAME} bytes: no / or \\, no control characters, no dot first"
+        )
+    return name
+
+
+PipelineName = Annotated[Name, AfterValidator(_names_files)]
+
+
+class ConfigFile(Section):
+    """A pipeline's configuration."""
+
+    pipeline: PipelineName = Field(description="the pipeline's name; runs are named after it")
+    root: FilePath | None = Field(
+        default=None,
+        description="the folder that relative paths start at, seen from this file; by default the nearest folder, from "
+        "this file's upward, that has .statekeeper/, pyproject.toml or .git, else this file's own",
+    )
+    sources: dict[Name, SourceConfig] = Field(min_length=1, description="databases, by the name that tables use")
+    output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
+    extraction_date: ExtractionDate = Field(default="today", description="the day of a run that is given no --date")
+    show_values: bool = Field(
+        default=True, description="false: no value of a row in state, log, hooks, terminal or violations file"
+    )
+    defaults: TableDefaults = Field(default=TableDefaults(), description="table keys for tables that do not set them")
+    states: StatePolicies = Field(default=StatePolicies(), description="policies of the state machine")
+    tables: tuple[TableEntry, ...] | None = Field(
+        default=None, min_length=1, description="the tables; may be left out where they come from --tables"
+    )
+
+
+class TablesFile(Section):
+    """The file of `--tables`: `tables`, or in the file the list alone."""
+
+    tables: tuple[TableEntry, ...] = Field(min_length=1)
+
+
+class _WithReferences(GenerateJsonSchema):
+    """A JSON Schema that also takes `${NAME}` where a number, a truth value or one of several words is wanted."""
+
+    def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
+        return _or_reference(super().int_schema(schema))
+
+    def bool_schema(self, schema: core_schema.BoolSchema) -> JsonSchemaValue:
+        return _or_reference(super().bool_schema(schema))
+
+    def enum_schema(self, schema: core_schema.EnumSchema) -> JsonSchemaValue:
+        return _or_reference(super().enum_schema(schema))
+
+
+def _or_reference(schema: JsonSchemaValue) -> JsonSchemaValue:
+    return {"anyOf": [schema, {"type": "string", "pattern": r"\$\{"}]}
+
+
+def config_json_schema() -> dict[str, Any]:
+    """The JSON Schema of a configuration file."""
+    return ConfigFile.model_json_schema(schema_generator=_WithReferences)

@@ -1,0 +1,141 @@
+"""The `output:` and `execution:` of the configuration: where Parquet goes, in which form, and how work is run."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from statekeeper.config.databricks.paths import file_path, is_mounted_object_store
+from statekeeper.config.sections.quantities import PositiveDuration, Size
+from statekeeper.config.sections.section import FilePath, Section, refusal
+from statekeeper.config.sections.spark import SparkConfig
+from statekeeper.errors import UsageError
+
+_MIB = 1024 * 1024
+
+
+class Compression(StrEnum):
+    """Parquet's codecs, by the names that pyarrow gives them."""
+
+    ZSTD = "zstd"
+    SNAPPY = "snappy"
+    GZIP = "gzip"
+    LZ4 = "lz4"
+    BROTLI = "brotli"
+    NONE = "none"
+
+
+class LockKind(StrEnum):
+    """How an extraction is held by one runner."""
+
+    AUTO = "auto"
+    FLOCK = "flock"
+    LEASE = "lease"
+
+
+class WritesKind(StrEnum):
+    """How what is new gets its name."""
+
+    AUTO = "auto"
+    RENAME = "rename"
+    WHOLE = "whole"
+
+
+class Reader(StrEnum):
+    """What reads a dataset, of which it is known what it does not read (`statekeeper.schemas.columns.readers`)."""
+
+    SPARK = "spark"
+    DUCKDB = "duckdb"
+    POLARS = "polars"
+    PANDAS = "pandas"
+    PYARROW = "pyarrow"
+
+
+class EngineKind(StrEnum):
+    """Where chunks are extracted."""
+
+    LOCAL = "local"
+    SPARK = "spark"
+
+
+def _file_path(path: str) -> str:
+    try:
+        return file_path(path)
+    except UsageError as error:
+        raise refusal(f"a folder of the file system: {error.message}", hint=error.hint or "") from error
+
+
+class OutputConfig(Section):
+    """Where and how Parquet is written."""
+
+    base_path: Annotated[FilePath, AfterValidator(_file_path)] = Field(
+        default="data",
+        description="the folder under which all output lies; a relative path starts at the root of the configuration",
+    )
+    compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
+    row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
+    row_group_bytes: Size = Field(
+        default=128 * _MIB, description="about the most memory that the rows of a row group take, such as 128MiB"
+    )
+    readers: tuple[Reader, ...] | None = Field(
+        default=None,
+        description="what has to be able to read the datasets: a plan fails where one of these would not. By default a "
+        "plan warns of every known reader; with an empty list of none",
+    )
+    writes: WritesKind = Field(
+        default=WritesKind.AUTO,
+        description="rename: written beside, then renamed or linked into place; whole: for file systems that cannot, "
+        "such as Unity Catalog volumes; auto: as the folder shows when it is tried",
+    )
+    lock: LockKind = Field(
+        default=LockKind.AUTO,
+        description="flock: one machine's local disk; lease: a disk that machines share; auto: by the file system",
+    )
+    lease_ttl: PositiveDuration | None = Field(
+        default=None,
+        description="how long the lease of a silent runner still holds; by default 5m on a volume of Databricks, where "
+        "each sign of life is a request to an object store, and 1m elsewhere",
+    )
+
+    @property
+    def lease_lifetime(self) -> timedelta:
+        """How long the lease of a silent runner still holds."""
+        on_volumes = is_mounted_object_store(self.base_path)
+        return self.lease_ttl or timedelta(minutes=5 if on_volumes else 1)
+
+
+def _default_workers() -> int:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(4, usable or 1)
+
+
+class ExecutionConfig(Section):
+    """How work is run."""
+
+    engine: EngineKind = Field(
+        default=EngineKind.LOCAL,
+        description="local: a pool of worker processes; spark: the executors of a Spark session",
+    )
+    workers: int = Field(
+        default_factory=_default_workers,
+        ge=1,
+        description="worker processes, shared by all tables; by default up to 4, as the machine has cores",
+    )
+    active_tables: int | None = Field(
+        default=None,
+        ge=1,
+        description="how many tables are between plan and publication at once; by default 8, and 100 on Spark",
+    )
+    memory_limit: Size = Field(
+        default=512 * _MIB, description="what DuckDB, and the rows that a process holds, may take, such as 1GiB"
+    )
+    spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")
+
+    @property
+    def most_active_tables(self) -> int:
+        """How many tables are between plan and publication at once: on Spark as many as share a job."""
+        return self.active_tables or {EngineKind.LOCAL: 8, EngineKind.SPARK: 100}[self.engine]

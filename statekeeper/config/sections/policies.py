@@ -1,0 +1,115 @@
+"""The policies of the state machine: retries with backoff, a timeout per state, hooks on entering a state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from statekeeper.config.sections.quantities import Duration, PositiveDuration
+from statekeeper.config.sections.section import Name, Section, refusal
+from statekeeper.model.record import State
+from statekeeper.runtime.hooks import HookEvent, check_template
+
+
+class RetryPolicy(Section):
+    """How often work is tried whose failure another attempt may cure, and how long is waited in between."""
+
+    attempts: int = Field(default=5, ge=1, description="how often a chunk is tried in all")
+    initial_delay: Duration = Field(
+        default=timedelta(seconds=2), description="the longest wait before the second attempt"
+    )
+    max_delay: Duration = Field(default=timedelta(minutes=5), description="the longest wait before any attempt")
+
+    def delay(self, attempt: int, jitter: float) -> timedelta:
+        """How long to wait after failed attempt number `attempt` (from 1).
+
+        Exponential backoff with full jitter: `jitter` is a random number from 0 to 1, and the wait that share of
+        `initial_delay * 2 ** (attempt - 1)`, which is bounded by `max_delay`.
+        """
+        doubled = self.initial_delay.total_seconds() * 2.0 ** min(attempt - 1, 64)
+        return timedelta(seconds=min(doubled, self.max_delay.total_seconds()) * jitter)
+
+
+class StatePolicy(Section):
+    """The policy of one state."""
+
+    timeout: PositiveDuration | None = Field(
+        default=None,
+        description="how long an extraction may work in the state before it fails, such as 6h; the time that it waits "
+        "for a worker, a session, a login or another table is not counted",
+    )
+
+
+def _web_address(address: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(address.get_secret_value())
+        is_usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise refusal("an http:// or https:// address")
+    return address
+
+
+def _command(text: str) -> str:
+    try:
+        check_template(text)
+    except ValueError as error:  # whose words may quote the command, which may hold a secret
+        names = ", ".join(f"{{{name}}}" for name in HookEvent.model_fields)
+        raise refusal(
+            f"a command with balanced quotes, in which only {names} stand in braces (a literal brace is written twice)"
+        ) from error
+    return text
+
+
+class Hook(Section):
+    """What is done when an extraction enters a state: a request or a command. Exactly one of the two is set."""
+
+    webhook: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
+        default=None, description="the address that is sent a POST request with the extraction as JSON"
+    )
+    command: Annotated[Name, AfterValidator(_command)] | None = Field(
+        default=None, repr=False, description="a command; {table}, {records} and the like are filled in"
+    )
+    timeout: PositiveDuration = Field(default=timedelta(seconds=30), description="how long the hook may take")
+    pass_env: tuple[Name, ...] = Field(
+        default=(),
+        description="variables of the environment that a command gets beyond PATH, HOME, TMPDIR, the locale and "
+        "STATEKEEPER_*",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_thing(self) -> Self:
+        if (self.webhook is None) == (self.command is None):
+            raise refusal("either `webhook` or `command`")
+        if self.pass_env and self.command is None:
+            raise refusal("`pass_env` beside a `command`: a webhook gets no environment")
+        return self
+
+    @property
+    def timeout_seconds(self) -> float:
+        return self.timeout.total_seconds()
+
+
+class StatePolicies(Section):
+    """The `states:` of the configuration."""
+
+    pending: StatePolicy = StatePolicy()
+    extracting: StatePolicy = StatePolicy()
+    validating: StatePolicy = StatePolicy()
+    on_enter: Mapping[State, tuple[Hook, ...]] = Field(
+        default_factory=dict, description="per state, what is done when an extraction enters it"
+    )
+
+    def timeout(self, state: State) -> timedelta | None:
+        """How long an extraction may work in `state`; None is forever."""
+        policies = {State.PENDING: self.pending, State.EXTRACTING: self.extracting, State.VALIDATING: self.validating}
+        return policies[state].timeout if state in policies else None
+
+    def hooks(self, state: State) -> tuple[Hook, ...]:
+        """What is done when an extraction enters `state`."""
+        return self.on_enter.get(state, ())

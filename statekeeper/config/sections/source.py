@@ -1,0 +1,59 @@
+"""What every source of the configuration has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field
+
+from statekeeper.config.sections.chunking import ChunkingStrategy
+from statekeeper.config.sections.section import Section
+
+
+class SnapshotScope(StrEnum):
+    """What reads at one snapshot of a source: each table by itself, or all tables of the run."""
+
+    TABLE = "table"
+    RUN = "run"
+
+
+class SourceSection(Section):
+    """What every source has: its kind and its budget of sessions. A field that holds a secret is a `SecretStr`."""
+
+    CAN_READ_THE_PAST: ClassVar[bool] = False
+    """Whether the source can read at an earlier time that a user names (`flashback_enabled`)."""
+    CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset()
+    """The chunking strategies that some table of such a source allows."""
+    MAY_COME_BACK: ClassVar[bool] = False
+    """Whether a source that was reached in this run and is not any more may be restarting: worth another attempt."""
+
+    max_sessions: int | None = Field(
+        default=None,
+        ge=1,
+        description="a hard budget of sessions over all tables, chunks and processes; without it, as many as workers",
+    )
+
+    snapshot_scope: Annotated[SnapshotScope, Field(strict=False)] = Field(
+        default=SnapshotScope.TABLE,
+        description="table: each table at a snapshot of its own; run: one snapshot for all tables of the run",
+    )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Of what says how a source is reached nothing: it may have come from the environment, and hold a password."""
+        yield "type", getattr(self, "type", None)
+
+    def identity_settings(self) -> dict[str, str]:
+        """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""
+        raise NotImplementedError
+
+    def anchored(self, folder: Path) -> Self:
+        """The same source, its paths as a process opens them: relative ones from `folder`, `~` the home folder."""
+        del folder  # of paths there are none
+        return self
+
+    def session_budget(self, *, workers: int) -> int:
+        """How many sessions there may be at once, over all processes."""
+        return self.max_sessions or workers

@@ -1,0 +1,172 @@
+"""The entries of `tables:`, and `defaults:`, as they are written.
+
+`statekeeper.config.resolution` puts the two together and makes extractions of them. Every key
+may be left out or null: null is the built-in default, also where `defaults:` says otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field
+
+from statekeeper.config.reading.problems import nearest
+from statekeeper.config.sections.chunking import ChunkingPolicy
+from statekeeper.config.sections.dates import ExtractionDate, Moment
+from statekeeper.config.sections.keys import ColumnNames, ReferenceEntry
+from statekeeper.config.sections.policies import RetryPolicy
+from statekeeper.config.sections.quantities import Duration
+from statekeeper.config.sections.row_bound import MaxRows
+from statekeeper.config.sections.section import FilePath, Name, Section, refusal
+from statekeeper.model.schema import ColumnRule
+
+
+class WindowKind(StrEnum):
+    """Where the window of an incremental extraction starts."""
+
+    DAY = "day"
+    WATERMARK = "watermark"
+
+
+class Verify(StrEnum):
+    """How published data is checked before it is skipped: every byte's checksum, or sizes and footers."""
+
+    FULL = "full"
+    QUICK = "quick"
+
+
+class Reconcile(StrEnum):
+    """Whether the source's own count is compared with what was extracted."""
+
+    COUNT = "count"
+    NONE = "none"
+
+
+class OnSnapshotLost(StrEnum):
+    """What follows when the source can no longer read at the plan's snapshot."""
+
+    RESTART = "restart"
+    FAIL = "fail"
+
+
+class OnViolation(StrEnum):
+    """What follows when rows break the schema."""
+
+    FAIL = "fail"
+    WARN = "warn"
+    QUARANTINE = "quarantine"
+
+
+class OnDrift(StrEnum):
+    """What follows when the table has columns that are new, lost or retyped."""
+
+    FAIL = "fail"
+    IGNORE_NEW = "ignore-new"
+    EVOLVE = "evolve"
+
+
+def _time_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # OSError: a region alone, such as "America", is a folder
+        hint = nearest(name, available_timezones())
+        raise refusal("an IANA time zone such as UTC or Europe/Madrid", hint=hint) from error
+    return name
+
+
+def _model_path(path: str) -> str:
+    file, colon, name = path.rpartition(":")
+    if not (colon and file.endswith(".py") and name.isidentifier()):
+        raise refusal("the path of a pydantic model, such as schemas/hr.py:Employee")
+    return path
+
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+ModelPath = Annotated[FilePath, AfterValidator(_model_path)]
+
+
+class TableDefaults(Section):
+    """Every key that a table may have and that tables may share."""
+
+    source_name: Name | None = Field(default=None, description="of `sources`; may be left out where there is one")
+    schema_name: Name | None = Field(default=None, description="the database schema (owner)")
+    schema_model: ModelPath | None = Field(
+        default=None, alias="schema", description="the pydantic model that the rows satisfy: file.py:Class"
+    )
+    columns: dict[Name, ColumnRule] | None = Field(
+        default=None, min_length=1, description="the same, inline: a rule for every column"
+    )
+    incremental_column: Name | None = Field(default=None, description="a DATE or TIMESTAMP column that tells when")
+    is_full_extract: bool | None = Field(
+        default=None, description="take the whole table; by default so without an incremental_column"
+    )
+    window: WindowKind | None = Field(
+        default=None,
+        description="day (the default): the extraction date; watermark: since the last complete extraction",
+    )
+    lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
+    incremental_timezone: TimeZone | None = Field(
+        default=None, description="whose midnights bound a day; UTC by default"
+    )
+    allow_open_window: bool | None = Field(
+        default=None, description="extract a window that is not over yet, up to the snapshot"
+    )
+    custom_query: Name | None = Field(
+        default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"
+    )
+    flashback_enabled: bool | None = Field(default=None, description="read as of flashback_timestamp")
+    flashback_timestamp: Moment | None = Field(default=None, description="the time to read at, where the source can")
+    extraction_date: ExtractionDate | None = Field(default=None, description="must agree with the run's")
+    run_id: Name | None = Field(default=None, description="must agree with the run's")
+    chunking: ChunkingPolicy | None = Field(default=None, description="how the table is cut")
+    verify: Verify | None = Field(
+        default=None, description="how published data is checked before a skip; full by default"
+    )
+    reconcile: Reconcile | None = Field(
+        default=None, description="compare with the source's own count; count by default"
+    )
+    retry: RetryPolicy | None = Field(default=None, description="further attempts after transient failures")
+    on_snapshot_lost: OnSnapshotLost | None = Field(default=None, description="restart by default")
+    max_snapshot_restarts: int | None = Field(
+        default=None, ge=0, description="how often a lost snapshot restarts an extraction; 3 by default"
+    )
+    on_violation: OnViolation | None = Field(
+        default=None,
+        description="fail by default; warn publishes all the same; quarantine publishes the good rows and keeps the "
+        "others apart",
+    )
+    max_quarantined: MaxRows | None = Field(
+        default=None,
+        description="the most rows that may be kept apart, such as 1000 or 0.5%; more fail. By default any but all",
+    )
+    keep_violating_rows: bool | None = Field(
+        default=None,
+        description="write rows that break the schema to a Parquet file where on_violation is fail or warn, too",
+    )
+    show_values: bool | None = Field(
+        default=None,
+        description="false: no value of a row in state, log, hooks, terminal or violations file; true by default",
+    )
+    sample_rows: int | None = Field(
+        default=None, ge=0, le=100, description="rows that the violations file shows of each constraint; 5 by default"
+    )
+    on_drift: OnDrift | None = Field(
+        default=None,
+        description="of columns that are new, lost or retyped against the schema, else against the last extraction: "
+        "fail by default; ignore-new leaves new ones out; evolve takes the table as it is now",
+    )
+
+
+class TableEntry(TableDefaults):
+    """One table."""
+
+    table_name: Name = Field(description="the table, or the name of a custom_query's result")
+    path_name: Name | None = Field(default=None, description="the name of its folder; the table's name by default")
+    unique: tuple[ColumnNames, ...] | None = Field(
+        default=None, description="columns, or lists of columns, whose values no two rows share"
+    )
+    references: tuple[ReferenceEntry, ...] | None = Field(
+        default=None, description="columns whose values are in a row of another table of the run"
+    )

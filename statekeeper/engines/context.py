@@ -1,0 +1,115 @@
+"""What a piece of work may ask of the process that it runs in: a source session, a sign of life, whether to stop.
+
+Every piece of work that touches a source or big files is one picklable function `work(spec, context)`; the engines
+decide where it runs. Sessions are kept between pieces of work, one a source in each process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from statekeeper.config.resolved import ExtractionConfig, SourceConfig
+from statekeeper.errors import Interrupted, LoginRefused
+from statekeeper.sources import open_session
+from statekeeper.sources.protocol import SourceSession
+
+
+@dataclass(frozen=True)
+class JobSource:
+    """The source that a piece of work opens a session with. `config` holds credentials."""
+
+    name: str
+    config: SourceConfig
+
+    @classmethod
+    def of(cls, table: ExtractionConfig) -> JobSource:
+        """The source of a table, by the name that its sessions are counted by."""
+        return cls(table.login, table.source_here)
+
+
+class WorkContext(Protocol):
+    """The process around a piece of work."""
+
+    memory_limit: str
+    """What DuckDB may use in this process, as its `memory_limit` setting takes it."""
+
+    def session(self) -> SourceSession:
+        """This process's session with the source that the work was sent with, opened at the first call."""
+
+    def progress(self, rows: int) -> None:
+        """Tell that so many more rows were read."""
+
+    def check_stop(self) -> None:
+        """Raise Interrupted if the work is to end now; called between batches."""
+
+
+class Sessions:
+    """The open sessions of one process."""
+
+    def __init__(self, memory_limit: str) -> None:
+        self._memory_limit = memory_limit
+        self._open: dict[str, SourceSession] = {}
+        self._refused: dict[str, LoginRefused] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The sources with an open session."""
+        return frozenset(self._open)
+
+    def get(self, source: JobSource) -> SourceSession:
+        """The session with a source. Where a login was refused none is tried again, since accounts lock.
+
+        Raises:
+            LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
+        """
+        name = source.name
+        if name in self._refused:
+            before = self._refused[name]
+            raise LoginRefused(before.message, hint=before.hint, code=before.code)
+        if name not in self._open:
+            try:
+                self._open[name] = open_session(source.config, memory_limit=self._memory_limit)
+            except LoginRefused as error:
+                self._refused[name] = error
+                raise
+        return self._open[name]
+
+    def close(self, name: str) -> None:
+        """End the session with a source, if there is one."""
+        session = self._open.pop(name, None)
+        if session is not None:
+            session.close()
+
+    def close_all(self) -> None:
+        """End every session."""
+        for name in list(self._open):
+            self.close(name)
+
+
+class ProcessContext:
+    """The context of work in this very process; `is_stopping` and `report` connect it to whoever started the work."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        memory_limit: str,
+        is_stopping: Callable[[], bool],
+        report: Callable[[int], None],
+        source: JobSource | None = None,
+    ) -> None:
+        self.memory_limit = memory_limit
+        self._sessions = sessions
+        self._source = source
+        self._is_stopping = is_stopping
+        self.progress = report
+
+    def session(self) -> SourceSession:
+        assert self._source is not None, "work that reads is sent with a source"
+        return self._sessions.get(self._source)
+
+    def check_stop(self) -> None:
+        if self._is_stopping():
+            raise Interrupted("stopped between two batches")

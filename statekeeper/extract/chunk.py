@@ -1,0 +1,137 @@
+"""`extract_chunk`: read one chunk at the plan's snapshot, write one part, leave one receipt.
+
+The same function runs in a local worker process and on a Spark executor. It decides nothing about retries or
+scheduling, and writes nothing but its own part and receipt. What needs Arrow is imported where the work is done, since
+the parent process only sends it away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+from uuid import uuid4
+
+from statekeeper.config.resolved import OutputConfig
+from statekeeper.engines.context import WorkContext
+from statekeeper.errors import DataError, StatekeeperError, WorkerDied
+from statekeeper.model.plan import Chunk, Reading
+from statekeeper.model.receipt import Receipt
+from statekeeper.store.documents import load_receipt, save_receipt
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import streamed_once
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.layout import Staging, staged_part_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from statekeeper.parquet.batch_size import MemoryBudget
+    from statekeeper.parquet.writer import WrittenPart
+
+
+@dataclass(frozen=True)
+class ChunkSpec:
+    """All that `extract_chunk` needs but a session, picklable; no secret is in it. `table` names it in messages."""
+
+    table: str
+    run_id: str
+    plan_id: str
+    reading: Reading
+    chunk: Chunk
+    staging: Staging
+    output: OutputConfig
+    disk: Disk
+
+
+def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
+    """Make the chunk's part and receipt durable; if another attempt was first, its receipt is the answer.
+
+    Raises:
+        SourceError: and its subclasses, from reading.
+        DataError: a value does not fit exactly what was planned.
+        StorageError: the part could not be written, or the staging folder is gone because its plan was discarded.
+        Interrupted: it was asked to stop; nothing is left behind.
+    """
+    earlier = load_receipt(spec.disk, spec.staging, spec.plan_id, spec.chunk.chunk_id)
+    if earlier is not None:
+        return earlier
+    attempt = uuid4().hex[:12]
+    part = spec.staging.parts / staged_part_name(spec.chunk.chunk_id, attempt)
+    started_at = datetime.now(UTC)
+    with streamed_once(spec.disk, part, role="part", unique=attempt) as file:
+        written = _write_part(spec, context, file=file)
+    receipt = Receipt(
+        plan_id=spec.plan_id,
+        chunk_id=spec.chunk.chunk_id,
+        attempt=attempt,
+        part=part.name,
+        rows=written.rows,
+        bytes=written.bytes,
+        md5=written.md5,
+        arrow_schema=written.schema,
+        snapshot=spec.reading.snapshot.token,
+        started_at=started_at,
+        ended_at=datetime.now(UTC),
+    )
+    failpoint("receipt", "receipt", "before")
+    is_first = save_receipt(spec.disk, spec.staging, receipt)
+    failpoint("receipt", "receipt", "after")
+    winner = receipt if is_first else load_receipt(spec.disk, spec.staging, spec.plan_id, spec.chunk.chunk_id)
+    if winner is None:
+        raise WorkerDied(f"{spec.table}, chunk {spec.chunk.chunk_id}: the receipt of another attempt is damaged")
+    if not is_first:
+        _discard(spec.disk, part)
+    return winner
+
+
+def _write_part(spec: ChunkSpec, context: WorkContext, *, file: BinaryIO) -> WrittenPart:
+    from statekeeper.parquet.batch_size import MemoryBudget
+    from statekeeper.parquet.writer import write_part
+
+    budget = MemoryBudget.of(context.memory_limit)
+    read = context.session().read(spec.reading, spec.chunk, batch_bytes=budget.batch)
+    batches = _checked(read, spec, context, budget)
+    columns, lineage = spec.reading.columns, _lineage(spec)
+    return write_part(file, batches, columns=columns, output=spec.output, budget=budget, lineage=lineage)
+
+
+def _checked(
+    batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext, budget: MemoryBudget
+) -> Iterator[pa.RecordBatch]:
+    from statekeeper.parquet.batch_size import check_values_fit, pieces
+    from statekeeper.parquet.types import cast_batch
+
+    columns = spec.reading.columns
+    for batch in batches:
+        context.check_stop()
+        try:
+            check_values_fit(batch, columns, budget)
+            for piece in pieces(batch, budget.batch):
+                yield cast_batch(piece, columns)
+        except DataError as error:
+            raise error.within(f"{spec.table}, chunk {spec.chunk.chunk_id}") from error
+        context.progress(batch.num_rows)
+    context.check_stop()
+
+
+def _lineage(spec: ChunkSpec) -> dict[str, str]:
+    """What the Parquet footer says of where the rows come from."""
+    chunk = spec.chunk
+    return {
+        "statekeeper.run_id": spec.run_id,
+        "statekeeper.table": spec.table,
+        "statekeeper.plan_id": spec.plan_id,
+        "statekeeper.chunk": chunk.model_dump_json(exclude={"estimated_rows"}),
+        "statekeeper.snapshot": spec.reading.snapshot.token,
+    }
+
+
+def _discard(disk: Disk, path: Path) -> None:
+    """Remove what nobody will name; what cannot be removed is swept with its plan."""
+    try:
+        disk.unlink(path, role="part")
+    except (OSError, StatekeeperError):
+        return

@@ -1,0 +1,162 @@
+"""The work of `extracting`: the source's count first, then every chunk that has no receipt yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+from uuid import uuid4
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.engines.context import JobSource
+from statekeeper.engines.protocol import Job, Result, Urgency
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
+from statekeeper.extract.chunk import ChunkSpec, extract_chunk
+from statekeeper.model.plan import Chunk, Plan
+from statekeeper.model.receipt import Receipt
+from statekeeper.plan.make_plan import CountSpec, count_rows, needs_count
+from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.store.documents import load_count, load_receipts, record_receipts, save_count
+from statekeeper.store.layout import Staging
+
+
+async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
+    """Return when every chunk of the plan has a receipt.
+
+    After the first failure no further chunk is begun; those under way are let finish, since their receipts will count.
+
+    Raises:
+        StatekeeperError: the first failure that retries did not cure.
+    """
+    done, is_counted = await run.threads.disk.do(_done, config, run, plan, staging)
+    work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
+    run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
+    missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
+    missing.sort(key=lambda chunk: -chunk.estimated_rows)  # the queue, which does the same, does not see all of them
+    count = [] if is_counted else [_Attempt(work.count, None)]
+    attempts = chain(count, (_Attempt(work.chunk, chunk) for chunk in missing))
+    await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(missing)))
+    await run.threads.disk.do(record_receipts, run.disk, staging, plan.plan_id, [*done.values(), *work.receipts])
+
+
+def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
+    """The receipts that count; and whether nothing is left to be counted."""
+    receipts = load_receipts(run.disk, staging, plan.plan_id)
+    return receipts, not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
+
+
+@dataclass
+class _Attempt:
+    """A piece of work that is waiting until `has_begun`. One that `is_last` is not tried again if it fails."""
+
+    work: Callable[[_Attempt], Coroutine[object, object, None]]
+    chunk: Chunk | None
+    has_begun: bool = False
+    is_last: bool = False
+
+
+async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> None:
+    """Do all of it, so many at once; after the first failure, which is raised, only what has begun is waited for."""
+    under_way: dict[asyncio.Task[None], _Attempt] = {}
+    failures: list[Exception] = []
+
+    def stop_others() -> None:
+        for task, attempt in under_way.items():
+            attempt.is_last = True
+            if not attempt.has_begun:
+                task.cancel()
+
+    async def go_on() -> None:
+        task = asyncio.current_task()
+        assert task is not None, "it is a task's"
+        for attempt in left:
+            if failures:
+                return
+            under_way[task] = attempt
+            try:
+                await attempt.work(attempt)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised when nothing is under way
+                failures.append(error)
+                if len(failures) == 1:  # once: a second cancellation would disturb a task that gives up its work
+                    stop_others()
+            finally:
+                del under_way[task]
+
+    tasks = [asyncio.create_task(go_on()) for _ in range(at_once)]
+    try:
+        await asyncio.gather(*tasks, return_exceptions=True)  # which, cancelled, cancels them all
+    finally:
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if failures:
+        raise failures[0]
+
+
+@dataclass
+class _ChunkWork:
+    config: ExtractionConfig
+    run: Run
+    plan: Plan
+    staging: Staging
+    chunks_done: int
+    receipts: list[Receipt] = field(default_factory=list)
+    """Of the chunks that were done now."""
+
+    async def count(self, attempt: _Attempt) -> None:
+        attempt.has_begun = True
+        spec = CountSpec(self.config, self.plan.plan_id, self.plan.reading)
+        receipt = await self._retried(Job(self._key, count_rows, spec, source=JobSource.of(self.config)), attempt)
+        attempt_id = uuid4().hex[:12]
+        await self.run.threads.disk.do(save_count, self.run.disk, self.staging, receipt, attempt=attempt_id)
+        self.run.reporter.plan_ready(self._key, len(self.plan.chunks), receipt.rows)
+        if receipt.null_incremental_rows:
+            self.run.reporter.warning(
+                self._key,
+                f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: no window takes them",
+            )
+
+    async def chunk(self, attempt: _Attempt) -> None:
+        assert attempt.chunk is not None
+        spec = ChunkSpec(
+            table=self._key,
+            run_id=self.run.run_id,
+            plan_id=self.plan.plan_id,
+            reading=self.plan.reading,
+            chunk=attempt.chunk,
+            staging=Staging(self.staging.folder.absolute()),
+            output=self.run.pipeline.output,
+            disk=self.run.disk,
+        )
+        job = Job(
+            self._key,
+            extract_chunk,
+            spec,
+            urgency=Urgency.CHUNK,
+            source=JobSource.of(self.config),
+            size=attempt.chunk.estimated_rows,
+            answer=Receipt,
+            on_start=lambda: setattr(attempt, "has_begun", True),
+            on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
+        )
+        receipt: Receipt = await self._retried(job, attempt)
+        self.receipts.append(receipt)
+        self.chunks_done += 1
+        self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
+
+    @property
+    def _key(self) -> str:
+        return self.config.table.key
+
+    async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
+        def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:
+            if attempt.is_last:
+                raise error
+            attempt.has_begun = False  # while it waits to be tried again it may be given up
+            what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
+            warning_of_retry(self.run, self._key, f"of {what}")(error, number, seconds)
+
+        retryable = RETRYABLE | {FailureKind.UNREACHABLE} if self.config.source.MAY_COME_BACK else RETRYABLE
+        return await with_retries(
+            lambda: self.run.engine.run(job), self.config.retry, on_retry=on_retry, retryable=retryable
+        )

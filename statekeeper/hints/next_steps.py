@@ -1,0 +1,75 @@
+"""Which commands come next, by how the tables of a run stand.
+
+Decides what mends what: a retry goes on from what is staged, so rows that broke the schema need an extraction of their
+own, and a state file that cannot be read must be reset first. How a command is spelt is `statekeeper.hints.next_command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from statekeeper.errors import FailureKind
+from statekeeper.hints.next_command import RunCommands
+from statekeeper.model.manifest import NextStep
+
+_MOST_NAMED = 3
+_READ_AGAIN = {
+    FailureKind.VALIDATION: "after the rows or the model are fixed",
+    FailureKind.SNAPSHOT_LOST: "to read it at a new snapshot",
+}
+"""What going on from where the table is cannot mend, and when to read the table again."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One table: complete, or why not; `failure` is None where it is only unfinished.
+
+    One that `is_stale` is complete, and its configuration has changed since. One that `has_run_snapshot` is read at a
+    new snapshot only together with all tables of the run.
+    """
+
+    key: str
+    is_complete: bool
+    failure: FailureKind | None = None
+    is_stale: bool = False
+    has_run_snapshot: bool = False
+
+
+def next_steps(
+    standings: Iterable[Standing], commands: RunCommands, *, is_running: bool = False
+) -> tuple[NextStep, ...]:
+    """What to type next, the first thing first."""
+    tables = tuple(standings)
+    left = [standing for standing in tables if not standing.is_complete]
+    stale = _of_stale([standing.key for standing in tables if standing.is_stale], commands)
+    if not left:
+        return (*stale, NextStep(command=commands.verify(), when="to verify what is published"))
+    if is_running:
+        return (NextStep(command=commands.watch(), when="to follow it"),)
+    damaged = [standing.key for standing in left if standing.failure is FailureKind.STATE_DAMAGED]
+    again = [standing for standing in left if standing.failure in _READ_AGAIN]
+    steps = [NextStep(command=commands.reset(table=key), when="to reset its damaged state file") for key in damaged]
+    if len(again) < len(left):
+        steps.append(NextStep(command=commands.resume()))
+    return (*steps, *_of_again(again, commands), *stale)
+
+
+def _of_again(tables: list[Standing], commands: RunCommands) -> tuple[NextStep, ...]:
+    if any(table.has_run_snapshot for table in tables):
+        return (NextStep(command=commands.force(), when="to read all tables at a new snapshot of the run"),)
+    if len(tables) > _MOST_NAMED:
+        reset = NextStep(command=commands.reset(), when="to read again what failed, after the cause is fixed")
+        return (reset, NextStep(command=commands.resume(), when="after that"))
+    return tuple(
+        NextStep(command=commands.force(table=table.key), when=_READ_AGAIN[table.failure])
+        for table in tables
+        if table.failure is not None
+    )
+
+
+def _of_stale(keys: list[str], commands: RunCommands) -> tuple[NextStep, ...]:
+    if len(keys) == 1 and commands.config is not None:
+        return (NextStep(command=commands.run(table=keys[0]), when="to extract it again as it is configured now"),)
+    when = "to extract what is stale again, as it is configured now"
+    return (NextStep(command=commands.resume_stale(), when=when),) if keys else ()

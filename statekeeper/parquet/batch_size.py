@@ -1,0 +1,119 @@
+"""How much of a table a process holds at once: the bytes of a batch and of a row group, and the rows of the next batch.
+
+Everything follows from `execution.memory_limit`, which bounds DuckDB too: a batch is a sixteenth of it, a row group at
+most an eighth. How many rows that is, the last batches tell by their heaviest row. Before anything was read, a column
+counts as wide as its declared type allows. Where a type has no bound (CLOB, BLOB, LONG), reading starts with one row,
+doubles, and never asks for more rows than fit if one that is still unseen has `UNSEEN` bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from statekeeper.config.sections.quantities import format_size, parse_size
+from statekeeper.errors import DataError
+
+if TYPE_CHECKING:
+    from statekeeper.model.plan import PlannedColumn
+
+UNSEEN = 256 * 1024
+"""Bytes that a value counts as while none was seen, in a column whose type has no bound."""
+_MOST_SCANNED_ROWS = 10_000
+_BATCH_SHARE, _GROUP_SHARE = 16, 8
+_HAS_LENGTHS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+
+
+@dataclass(frozen=True)
+class MemoryBudget:
+    """What a process may hold of a table, in bytes: a batch, a row group, and the largest single value."""
+
+    batch: int
+    row_group: int
+    value: int
+
+    @classmethod
+    def of(cls, memory_limit: str) -> Self:
+        """The shares of a memory limit in DuckDB's notation."""
+        limit = parse_size(memory_limit)
+        return cls(max(1, limit // _BATCH_SHARE), max(1, limit // _GROUP_SHARE), limit)
+
+
+class BatchSize:
+    """How many `rows` the next batch of a stream has; `weigh` each batch before the next is asked for.
+
+    `widest_row` is the most bytes that a row may have by its declared types, None where one of them has no bound.
+    """
+
+    def __init__(self, *, widest_row: int | None, most_rows: int, most_bytes: int) -> None:
+        self._most_rows, self._most_bytes = most_rows, most_bytes
+        if widest_row is None:
+            self._most_rows = self._fitting(UNSEEN)
+        self._heaviest = widest_row or 0
+        self.steady = self._fitting(self._heaviest)
+        """The rows of every batch where their number cannot change in mid-stream."""
+        self.rows = 1 if widest_row is None else self.steady
+
+    def weigh(self, arrays: Sequence[pa.Array]) -> None:
+        """Learn from a batch, by its columns. What was heavier before counts half as much with each batch."""
+        self._heaviest = max(_heaviest_row(arrays), self._heaviest // 2)
+        self.rows = min(2 * self.rows, self._fitting(self._heaviest))
+
+    def _fitting(self, row_bytes: int) -> int:
+        return min(self._most_rows, max(1, self._most_bytes // max(1, row_bytes)))
+
+
+def _heaviest_row(arrays: Sequence[pa.Array]) -> int:
+    """The bytes that no row of a batch exceeds: the heaviest value of each column, summed up."""
+    return sum(_heaviest_value(array) for array in arrays)
+
+
+def _heaviest_value(array: pa.Array) -> int:
+    if not _has_lengths(array.type):
+        return int(array.type.bit_width + 7) // 8
+    return pc.max(pc.binary_length(array)).as_py() or 0
+
+
+def _has_lengths(kind: pa.DataType) -> bool:
+    return any(is_of_kind(kind) for is_of_kind in _HAS_LENGTHS)
+
+
+def check_values_fit(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...], budget: MemoryBudget) -> None:
+    """Raises DataError for a value that is too large even in a batch of its own."""
+    if batch.nbytes <= budget.value:
+        return
+    for array, column in zip(batch.columns, columns, strict=True):
+        size = _heaviest_value(array)
+        if size > budget.value:
+            raise DataError(
+                f"column {column.name} ({column.database_type}): a value has {format_size(size)}, and "
+                f"execution.memory_limit is {format_size(budget.value)}",
+                hint=f"set execution.memory_limit to {format_size(2 * size)} or more, or leave {column.name} out, or "
+                "select a part of it, in a custom_query",
+            )
+
+
+def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget) -> int:
+    """How many rows of a Parquet file fit into a batch, by its heaviest row group."""
+    return min(_MOST_SCANNED_ROWS, max(1, budget.batch // max(1, heaviest_row_of(metadata))))
+
+
+def heaviest_row_of(metadata: pq.FileMetaData) -> int:
+    """The bytes of a row, on average, in the heaviest row group of a Parquet file."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
+
+
+def pieces(batch: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of at most so many bytes, or of one row; no bytes are copied."""
+    if batch.num_rows <= 1 or batch.nbytes <= most_bytes:
+        yield batch
+        return
+    half = batch.num_rows // 2
+    yield from pieces(batch.slice(0, half), most_bytes)
+    yield from pieces(batch.slice(half), most_bytes)

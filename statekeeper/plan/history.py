@@ -1,0 +1,129 @@
+"""What a table's earlier extractions leave to the next plan: its own scope, or the watermarks of other runs, and the
+columns that the table had.
+
+Reads state and commit records only; which window follows from watermarks is decided in `statekeeper.plan.window`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+from itertools import groupby, islice
+from pathlib import Path
+
+from statekeeper.config.resolved import ExtractionConfig, WindowKind
+from statekeeper.errors import StateDamaged
+from statekeeper.model.drift import Baseline
+from statekeeper.model.metadata import Metadata
+from statekeeper.model.record import StateRecord
+from statekeeper.model.table import Scope
+from statekeeper.runtime.fingerprint import changed_aspects
+from statekeeper.store.documents import load_metadata
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.layout import ExtractionLayout
+
+_MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
+
+
+def scope_or_watermarks(
+    disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord | None, fingerprint: str
+) -> tuple[Scope | None, tuple[datetime, ...]]:
+    """The scope that this extraction has already, else what its scope is decided from.
+
+    A scope that is decided anew, since the window is configured otherwise, looks at earlier dates alone: by now there
+    may be later ones, and a table's first, full extraction would come out as one day.
+
+    Raises:
+        StateDamaged: a commit record of another run cannot be read.
+    """
+    scope = _kept_scope(record, fingerprint) if record else None
+    if scope is not None or config.incremental is None:
+        return scope, ()
+    if record is None or record.scope is None:
+        scope = _published_scope(disk, layout, fingerprint)
+        if scope is not None:
+            return scope, ()
+    is_decided_anew = record is not None and record.scope is not None
+    before = date.fromisoformat(record.extraction_date) if record and is_decided_anew else None
+    found = _watermarks(disk, layout, before=before)
+    # A day's window only asks whether there is any; there may be years of them.
+    return None, tuple(found if config.incremental.kind is WindowKind.WATERMARK else islice(found, 1))
+
+
+def _kept_scope(record: StateRecord, fingerprint: str) -> Scope | None:
+    """The scope of the last plan, unless the window is configured otherwise than it was then."""
+    return None if "window" in changed_aspects(record.fingerprint, fingerprint) else record.scope
+
+
+def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> Scope | None:
+    """The scope of what this extraction has published, where its state was lost."""
+    try:
+        metadata = load_metadata(disk, layout.metadata)
+    except StateDamaged:  # it is about to be replaced, and says nothing
+        return None
+    if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
+        return metadata.table_config.scope
+    return None
+
+
+def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
+    """The watermarks of the table's complete extractions other than that of `layout`, the newest dates first."""
+    for path, day in _records(disk, layout):
+        if path == layout.metadata or (before and day >= f"{before:%Y%m%d}"):
+            continue
+        # One that cannot be read is an error: a window guessed from the others could lose rows.
+        metadata = load_metadata(disk, path)
+        if metadata and metadata.extraction_complete:
+            yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at
+
+
+def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str) -> Baseline | None:
+    """The columns of the table's last complete extraction, that of `layout` included.
+
+    It is that of the newest date, and of several runs of one date the one that read last. One of another query or under
+    another schema says nothing of drift.
+
+    Raises:
+        StateDamaged: a commit record of another run cannot be read, and there is no model to compare with instead.
+    """
+    for _, records in groupby(_records(disk, layout), key=lambda record: record[1]):
+        found = [_comparable(disk, path, layout, config, fingerprint) for path, _ in records]
+        complete = [metadata for metadata in found if metadata is not None]
+        if complete:
+            last = max(complete, key=lambda metadata: metadata.snapshot.taken_at)
+            return Baseline(run_id=last.run_id, columns=last.columns, database_types=last.database_types)
+    return None
+
+
+def _comparable(
+    disk: Disk, path: Path, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str
+) -> Metadata | None:
+    try:
+        metadata = load_metadata(disk, path)
+    except StateDamaged:
+        if path == layout.metadata or config.model.is_declared:
+            return None
+        raise
+    if metadata is None or not metadata.extraction_complete:
+        return None
+    is_same = not {"query", "schema"} & set(changed_aspects(metadata.config_fingerprint, fingerprint))
+    return metadata if is_same else None
+
+
+def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, str]]:
+    """Every commit record of the table, with its date as yyyymmdd; the newest dates first."""
+    table_folder = layout.folder.parent.parent
+    for month in reversed(_names(disk, table_folder)):
+        for day in reversed(_names(disk, table_folder / month) if _MONTH.fullmatch(month) else []):
+            if not _DAY.fullmatch(day):
+                continue
+            for name in _names(disk, table_folder / month / day):
+                if name.endswith("_metadata.json"):
+                    yield table_folder / month / day / name, f"{month}{day}"
+
+
+def _names(disk: Disk, folder: Path) -> list[str]:
+    with storage_errors(folder, "list"):
+        return disk.names(folder)

@@ -1,0 +1,254 @@
+"""Makes a plan in a worker: one snapshot, the columns as model and database agree on them, the scope, and the
+chunks. What needs Arrow is imported where the work is done, since the parent process only sends it away.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, Reader, Reconcile
+from statekeeper.config.sections.dates import read_moment
+from statekeeper.engines.context import WorkContext
+from statekeeper.errors import PlanError, StatekeeperError
+from statekeeper.model.drift import Baseline
+from statekeeper.model.keys import REFERENCES, UNIQUE
+from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
+from statekeeper.model.receipt import CountReceipt
+from statekeeper.model.table import Relation, Scope
+from statekeeper.plan.window import decide_scope
+from statekeeper.schemas.columns.differences import Compared
+from statekeeper.schemas.model.load import load_model
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.protocol import SourceColumn, SourceSession
+
+if TYPE_CHECKING:
+    from statekeeper.schemas.columns.drift import Agreement
+
+
+@dataclass(frozen=True)
+class PlanSpec:
+    """All that a plan is made from.
+
+    `scope` is that of an earlier plan of the same extraction, which is kept. `run_snapshot` is what all tables of the
+    run read at; without one the plan takes its own. `baseline` is the columns of the table's last complete extraction.
+    """
+
+    config: ExtractionConfig
+    run_id: str
+    extraction_date: date
+    scope: Scope | None
+    earlier_watermarks: tuple[datetime, ...]
+    model_folder: Path
+    run_snapshot: Snapshot | None = None
+    baseline: Baseline | None = None
+    readers: tuple[Reader, ...] | None = None
+    """As `output.readers` names them."""
+
+
+def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
+    """A new plan; it is not persisted here.
+
+    Raises:
+        SourceError: and its subclasses; the table does not exist or may not be read.
+        SnapshotLost: the table cannot be read at the run's snapshot any more.
+        PlanError: the table cannot be extracted as declared; every reason is named.
+    """
+    from statekeeper.schemas.columns.readers import check_readers
+    from statekeeper.schemas.rules.checks import compile_checks
+
+    config = spec.config
+    session = context.session()
+    try:
+        # Before partition lists and bounds are read: they must not be older than the data.
+        if spec.run_snapshot is None:
+            snapshot = session.take_snapshot(config.relation, at=past_time(config))
+        else:
+            snapshot = session.join_snapshot(config.relation, spec.run_snapshot)
+        described = session.describe(config.relation)
+        agreement = _agreement(spec, described)
+        model = load_model(config.model, base=spec.model_folder)
+        _require_named_columns(config, described, agreement.columns, session)
+        notes = (*check_readers(agreement.columns, spec.readers), *compile_checks(model, agreement.columns).notes)
+        scope = spec.scope or decide_scope(
+            config,
+            extraction_date=spec.extraction_date,
+            snapshot_time=snapshot.taken_at,
+            earlier_watermarks=spec.earlier_watermarks,
+        )
+        pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
+    except StatekeeperError as error:
+        if config.table.key in error.message:
+            raise
+        raise error.within(config.table.key) from error
+    return Plan(
+        plan_id=uuid4().hex,
+        run_id=spec.run_id,
+        table=config.table,
+        created_at=datetime.now(UTC),
+        reading=Reading(
+            relation=config.relation,
+            snapshot=snapshot,
+            scope=scope,
+            columns=agreement.columns,
+            left_out=agreement.left_out,
+            relation_state=pieces.relation_state,
+        ),
+        chunks=pieces.chunks,
+        drift=agreement.changes,
+        notes=(*_told(agreement, config), *notes, *pieces.notes),
+    )
+
+
+def _agreement(spec: PlanSpec, described: tuple[SourceColumn, ...]) -> Agreement:
+    """The columns as model, or else the last extraction, and database agree on them. Raises PlanError."""
+    from statekeeper.schemas.columns.drift import Expectation, agree
+
+    config = spec.config
+    model = load_model(config.model, base=spec.model_folder)
+    expected = Expectation(config.model, model, spec.baseline, config.on_drift)
+    return agree(described, expected)
+
+
+def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
+    return tuple(
+        f"{change} (on_drift: {config.on_drift})" if change.is_by_policy else str(change)
+        for change in agreement.changes
+    )
+
+
+def _require_named_columns(
+    config: ExtractionConfig,
+    described: tuple[SourceColumn, ...],
+    columns: tuple[PlannedColumn, ...],
+    session: SourceSession,
+) -> None:
+    """That there are the columns that the config names: those of windows, of chunks and of keys.
+
+    A window's column is looked for in the first, full extraction too, which has no window yet. Columns of tables of the
+    same source that are referred to are looked for here, those of other sources when both are extracted.
+    """
+    key = config.table.key
+    if config.incremental is not None:
+        found = named_column(described, config.incremental.column, f"{key}: incremental_column")
+        if found.read_type is not None and not found.read_type.startswith(("date", "timestamp")):
+            raise PlanError(
+                f"{key}: incremental_column {found.name} is of type {found.database_type}, which keeps no points in "
+                "time",
+                hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+            )
+    if config.chunking.strategy is ChunkingStrategy.KEY and config.chunking.column is not None:
+        named_column(described, config.chunking.column, f"{key}: chunking")
+    for name in chain.from_iterable(config.keys.unique):
+        named_column(columns, name, UNIQUE)
+    for reference in config.keys.references:
+        for name in reference.columns:
+            named_column(columns, name, REFERENCES)
+        if reference.parent.source_name == config.table.source_name:
+            described = session.describe(reference.parent_relation)
+            for name in reference.parent_columns:
+                named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
+
+
+def take_run_snapshot(relations: tuple[Relation, ...], context: WorkContext) -> Snapshot:
+    """The snapshot that all tables of the run from a source read at; it is not persisted here."""
+    return context.session().take_run_snapshot(relations)
+
+
+def past_time(config: ExtractionConfig) -> datetime | None:
+    """The past time that the table is to be read at; None is now."""
+    if not config.flashback_enabled or config.flashback_timestamp is None:
+        return None
+    return read_moment(config.flashback_timestamp)
+
+
+def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
+    """The columns as model and database agree on them, without a look at a single row.
+
+    Raises:
+        SourceError, PlanError: as `make_plan`.
+    """
+    session = context.session()
+    described = session.describe(spec.config.relation)
+    columns = _agreement(spec, described).columns
+    _require_named_columns(spec.config, described, columns, session)
+    return columns
+
+
+def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
+    """Where model and live table differ, without a look at a single row, and whether a plan made now would be refused.
+
+    Of a query's columns nobody has declared whether they may be NULL.
+
+    Raises:
+        SourceError: the table does not exist or may not be read.
+        PlanError: the model cannot describe any table.
+    """
+    from statekeeper.schemas.columns.drift import Expectation, agree
+    from statekeeper.schemas.columns.reconcile import compare, declaration
+
+    config = spec.config
+    described = context.session().describe(config.relation)
+    model = load_model(config.model, base=spec.model_folder)
+    found = compare(described, model)
+    is_refused = False
+    try:
+        agree(described, Expectation(config.model, model, None, config.on_drift))
+    except PlanError:
+        is_refused = True
+    differences = found.differences if config.custom_query is None else found.refused
+    declarations = {column.name: declaration(column, config.model) for column in described}
+    return Compared(differences=tuple(one.declared_as(declarations) for one in differences), is_refused=is_refused)
+
+
+def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
+    """What should be known before the table is extracted, a sentence each.
+
+    Raises:
+        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or to select otherwise.
+    """
+    from statekeeper.schemas.columns.readers import check_readers
+
+    session = context.session()
+    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers)
+    return (*told, *session.advise(spec.config.relation))
+
+
+@dataclass(frozen=True)
+class CountSpec:
+    """A plan's count."""
+
+    config: ExtractionConfig
+    plan_id: str
+    reading: Reading
+
+
+def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
+    """What the source itself counts at the plan's snapshot."""
+    session = context.session()
+    counted = session.count(spec.reading)
+    return CountReceipt(
+        plan_id=spec.plan_id,
+        rows=counted.rows,
+        null_incremental_rows=counted.null_incremental_rows,
+        ended_at=datetime.now(UTC),
+    )
+
+
+def probe_source(_spec: None, context: WorkContext) -> tuple[str, ...]:
+    """Log in once, before anything else does: refused credentials must not be tried by every worker.
+
+    Returns what the source warned of.
+    """
+    session = context.session()
+    session.identity()
+    return session.warnings
+
+
+def needs_count(config: ExtractionConfig) -> bool:
+    """Whether the source is asked for its count."""
+    return config.reconcile is Reconcile.COUNT

@@ -1,0 +1,147 @@
+"""Publication where nothing can be renamed or linked: by copying, with the metadata as the commit record.
+
+Parts cannot appear all at once under a name that readers know already. So they are copied, after every check passed and
+the intent is persisted, to a name that no commit record names: `<run_id>.parquet` where nothing is there, else a
+generation of it, `<run_id>.generation-<plan8>.parquet`; quarantined rows bear their plan in any case. Writing the
+metadata, whose `output_path` names the new dataset, is what publishes it; then quarantined rows of an earlier
+extraction go, and its dataset after the state says `complete`.
+
+What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
+copied in, or two generations at once, since both need names under base_path that end in `.parquet`.
+
+Why parts are not written where readers look in the first place, which would save the copy: until all of them are
+checked and counted, no `**/*.parquet` under base_path may match them, and no reader of folders may meet them, who
+(like Spark) takes every ending and leaves out only names that begin with `_` or `.`. A name that hides a part from both
+stays with it, where nothing can be renamed: published under it, it would be hidden from the same readers for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from statekeeper.errors import StorageError
+from statekeeper.model.metadata import PublishedFile
+from statekeeper.model.receipt import Receipt, StagedFile
+from statekeeper.model.record import PublishIntent
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
+from statekeeper.publish.publication import PlacedFile, Proofs, Publication
+from statekeeper.store.files.disk import Access, Disk, Writes
+from statekeeper.store.files.durable import Fence, storage_errors
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.layout import ExtractionLayout, Staging
+
+
+def publication_on(
+    disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence, ownership: Ownership
+) -> Publication:
+    """The publication that a disk allows."""
+    kind = CopiedPublication if disk.writes is Writes.WHOLE else Publication
+    return kind(disk, layout, staging, fence, ownership)
+
+
+@dataclass(frozen=True)
+class CopiedPublication(Publication):
+    """The publication of one plan's parts by copying each to its place."""
+
+    _staged: dict[str, Path] = field(default_factory=dict)
+    """What `make_ready` was given: each part by its md5."""
+
+    def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
+        if intent is not None and self.layout.is_dataset_name(intent.metadata.output_name):
+            return self.layout.folder / intent.metadata.output_name
+        is_free = not self.disk.exists(self.layout.output)
+        return self.layout.output if is_free else self.layout.generation(plan_id)
+
+    def make_ready(
+        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+    ) -> None:
+        """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
+        del files
+        self._staged.update({receipt.md5: self.staging.parts / receipt.part for receipt in receipts})
+        if rejects is not None:
+            self._staged[rejects.md5] = self.staging.parts / rejects.part
+
+    def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
+        final = self.layout.violating_rows(self.staging.folder.name)
+        with storage_errors(final, "write"):
+            self.fence.check()
+            self.disk.make_folder(final.parent, role="violating_rows", access=Access.PRIVATE)
+        source, expected = self.staging.parts / rows.part, FileProof.of(rows)
+        return (self._copy(source, final, expected, rows=rows.rows, role="violating_rows", access=Access.PRIVATE),)
+
+    def _put_rows(self, rows: StagedFile, final: Path) -> None:
+        """They were copied to their place."""
+
+    def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
+        """A copy of every file that is not in place yet; the old dataset stays what the metadata name.
+
+        Raises:
+            StorageError, LockLost: nothing was published; it can be done again.
+        """
+        final = self.output_for(intent.plan_id, intent)
+        failpoint("publish", "publish", "before")
+        quarantine = intent.metadata.validation.quarantine
+        self.ownership.check(final, *([self.layout.folder / quarantine.name] if quarantine else []))
+        with storage_errors(final, "publish"):
+            self.fence.check()
+            if quarantine is not None:
+                self.disk.make_folder(self.layout.quarantine_folder, role="quarantine", access=Access.PRIVATE)
+            if intent.metadata.is_folder:
+                self.disk.make_folder(final, role="publish")
+        return tuple(self._copy_to(placed) for placed in self._places(intent) if not placed.is_proven(proofs))
+
+    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
+        """Make the names of the copies durable, which are all there.
+
+        Raises:
+            StorageError: it can be done again.
+        """
+        final = self.output_for(intent.plan_id, intent)
+        assert self.is_in_place(intent, proofs), "every file was copied, or was there, and was read back"
+        with storage_errors(final, "publish"):
+            if intent.metadata.validation.quarantine is not None:
+                self.disk.sync_folder(self.layout.quarantine_folder, role="quarantine")
+            if intent.metadata.is_folder:
+                self.disk.sync_folder(final, role="publish")
+            self.disk.sync_folder(final.parent, role="publish")
+        failpoint("publish", "publish", "after")
+
+    def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """Every file, where all are there with their sizes; else copies are made, which look at what is there."""
+        places = self._places(intent)
+        with storage_errors(self.layout.folder, "look at"):
+            are_there = all(has_size(self.disk, placed.path, placed.file.bytes) for placed in places)
+        return places if are_there else ()
+
+    def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
+        """Whether every file that is to be published is at its place with its bytes."""
+        return all(placed.is_proven(proofs) for placed in self._places(intent))
+
+    def _places(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """Every file at its place: of the dataset, and of quarantined rows."""
+        metadata, final = intent.metadata, self.output_for(intent.plan_id, intent)
+        folder = final if metadata.is_folder else final.parent
+        quarantine = metadata.validation.quarantine
+        beside = [PlacedFile(self.layout.folder / quarantine.name, quarantine)] if quarantine else []
+        return (*beside, *(PlacedFile(folder / file.name, file) for file in metadata.files))
+
+    def _copy_to(self, placed: PlacedFile) -> CopySpec:
+        staged = self._staged.get(placed.file.md5)
+        if staged is None:
+            raise StorageError(f"{placed.path} cannot be published: no staged part has its md5", hint="run again")
+        expected, rows = FileProof.of(placed.file), placed.file.rows
+        return self._copy(staged, placed.path, expected, rows=rows, role="publish", access=Access.PUBLISHED)
+
+    def _copy(self, source: Path, dest: Path, expected: FileProof, *, rows: int, role: str, access: Access) -> CopySpec:
+        return CopySpec(
+            source=source.absolute(),
+            dest=dest.absolute(),
+            expected=expected,
+            rows=rows,
+            role=role,
+            access=access,
+            disk=self.disk,
+            fence=self.fence.for_workers(),
+        )

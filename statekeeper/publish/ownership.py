@@ -1,0 +1,180 @@
+"""Which files in a table's folder are one extraction's own: nothing else is replaced, moved aside or removed.
+
+A Parquet file is its own where the footer names its run and table. A footer that names another run settles the matter
+the other way. Only where no footer tells (the file is damaged, or was written over by another program) does it count
+that the state or the commit record names the file: what was published is replaced, also when it is damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePath
+
+from statekeeper.errors import StateDamaged, StorageError
+from statekeeper.model.metadata import Metadata, TableConfigRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.table import TableRef, safe_name
+from statekeeper.run.lifecycle import Trigger
+from statekeeper.store.documents import load_metadata
+from statekeeper.store.files.disk import Disk, Writes
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.files.links import refuse_links_to
+from statekeeper.store.files.slots import read_document
+from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """What is this extraction's own, by its state, `record`, and by what lies in its folder."""
+
+    disk: Disk
+    layout: ExtractionLayout
+    record: StateRecord
+
+    def check(self, *paths: Path) -> None:
+        """Return if each of `paths` is missing or this extraction's own, and so is the commit record.
+
+        Raises:
+            StorageError: one is not, or cannot be read, or is a symbolic link; the message names it.
+        """
+        refuse_links_to(self.layout)
+        with storage_errors(self.layout.folder, "look at"):
+            strangers = [path for path in paths if self.disk.exists(path) and not self.owns(path)]
+            if not self._owns_metadata:
+                strangers.append(self.layout.metadata)
+        if strangers:
+            raise self._stranger(strangers[0])
+
+    def check_findings(self) -> None:
+        """Return if the findings of an earlier validation, or nothing, lie under their name.
+
+        Raises:
+            StorageError: it is another file, or cannot be read; the message names it.
+        """
+        path = self.layout.violations
+        with storage_errors(path, "look at"):
+            try:
+                found = json.loads(read_document(self.disk, path))
+            except FileNotFoundError:
+                return
+            except (ValueError, RecursionError):
+                found = None
+        if not isinstance(found, dict) or found.get("run_id") != self.record.run_id:
+            raise self._stranger(path)
+
+    def owns(self, path: Path) -> bool:
+        """Whether what lies at `path` is this extraction's. Raises OSError, FileNotFoundError too."""
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            return self._owns_folder(path)
+        return stat.S_ISREG(mode) and self._owns_file(path)
+
+    def _stranger(self, path: Path) -> StorageError:
+        run = f"run {self.record.run_id} of {self.record.table.key}"
+        return StorageError(
+            f"{path} is in the way, and nothing proves that it belongs to {run}: it was not touched",
+            hint=f"move {path} away, or choose another --run-id; then run again",
+        )
+
+    def _owns_file(self, path: Path) -> bool:
+        if path.parent in {self.layout.quarantine_folder, self.layout.violating_rows_folder}:
+            return path.name.endswith(UNPUBLISHED)  # no other run has a folder of this name
+        sizes = self._claims.get(path.relative_to(self.layout.folder).as_posix(), set())
+        if self.disk.size(path) in sizes:
+            return True
+        told = self._told_by_footer(path)
+        return told if told is not None else bool(sizes) or self._can_only_be_ours(path)
+
+    def _owns_folder(self, path: Path) -> bool:
+        parts = [match for match in map(PART_NAME.match, self.disk.names(path)) if match]
+        unknown = [match.string for match in parts if match["plan8"] not in self._plans]
+        told = {self._told_by_footer(path / name) for name in unknown}
+        if False in told:
+            return False
+        return path.name in self._claims or self._can_only_be_ours(path) or len(unknown) < len(parts) or True in told
+
+    def _told_by_footer(self, path: Path) -> bool | None:
+        """Whether the footer names this run and table; None where there is no footer of ours."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                said = file.metadata.metadata or {}
+        except (pa.ArrowException, OSError):
+            return None
+        run_id, table = (said.get(b"statekeeper." + key) for key in (b"run_id", b"table"))
+        if run_id is None or table is None:
+            return None
+        is_same_run = safe_name(run_id.decode(errors="replace")) == self.layout.run_id
+        return is_same_run and table.decode(errors="replace") == self.record.table.key
+
+    def _can_only_be_ours(self, path: Path) -> bool:
+        """Whether a file that cannot be read is a left-over of ours by its name.
+
+        No other run has generations of this name. One under the dataset's own name is ours where nothing is renamed,
+        and this extraction could publish already: when it began, that name was free.
+        """
+        if path.name == self.layout.output.name:
+            has_published = any(entry.trigger == Trigger.EXTRACTED for entry in self.record.history)
+            return self.disk.writes is Writes.WHOLE and has_published
+        return path.name.startswith(f"{self.layout.run_id}.generation-") and self.layout.is_dataset_name(path.name)
+
+    @cached_property
+    def _claims(self) -> Mapping[str, set[int]]:
+        """What state and commit record name, relative to the folder, with the bytes that it has or had."""
+        claims: defaultdict[str, set[int]] = defaultdict(set)
+        if published := self.record.published:
+            claims[PurePath(published.output_path).name].add(published.bytes)
+        for metadata in self._known_metadata():
+            claims[metadata.output_name].add(metadata.file_size_bytes)
+            if quarantine := metadata.validation.quarantine:
+                claims[quarantine.name].add(quarantine.bytes)
+        return claims
+
+    @cached_property
+    def _plans(self) -> frozenset[str]:
+        """The plans of this extraction that are known, as names of parts have them."""
+        known = [self.record.plan_id, self.record.published.plan_id if self.record.published else None]
+        known += [metadata.plan_id for metadata in self._known_metadata()]
+        return frozenset(plan_id[:8] for plan_id in known if plan_id)
+
+    def _known_metadata(self) -> Iterator[Metadata]:
+        if self.record.intent:
+            yield self.record.intent.metadata
+        metadata = self._metadata
+        if metadata is not None and self._is_of_this_extraction(metadata):
+            yield metadata
+
+    @property
+    def _owns_metadata(self) -> bool:
+        """Whether the commit record may be replaced: a damaged one, too, of what the state says was published."""
+        if not self.disk.exists(self.layout.metadata):
+            return True
+        if self._metadata is None:
+            return self.record.published is not None or self.record.intent is not None
+        return self._is_of_this_extraction(self._metadata)
+
+    @cached_property
+    def _metadata(self) -> Metadata | None:
+        try:
+            return load_metadata(self.disk, self.layout.metadata)
+        except StateDamaged:
+            return None
+
+    def _is_of_this_extraction(self, metadata: Metadata) -> bool:
+        return (metadata.run_id, _key(metadata.table_config)) == (self.record.run_id, self.record.table.key)
+
+
+def _key(config: TableConfigRecord) -> str:
+    return TableRef(
+        source_name=config.source_name,
+        schema_name=config.schema_name,
+        table_name=config.table_name,
+        path_name=config.path_name,
+    ).key

@@ -1,0 +1,380 @@
+"""Puts validated parts where readers look, all at once, and cleans up behind itself.
+
+The order, each step safe to do again after a crash:
+
+1. `make_ready`: link the parts into `publish.<epoch>/`, quarantined rows into `beside.<epoch>/` of the staging folder;
+2. the caller persists the publish intent;
+3. `put_in_place`: rename, or exchange with what is there: quarantined rows first, so that a row which the new dataset
+   lacks is there before the old one goes; then the dataset;
+4. `commit`: write the metadata, which is the commit record; then remove quarantined rows that it does not name;
+5. the caller persists `complete`;
+6. `sweep`: remove what is no longer named by anything.
+
+`publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
+(`statekeeper.publish.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier epochs
+away first (`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
+
+What is replaced or removed was proven to be this extraction's own before (`statekeeper.publish.ownership`). No step here reads
+or writes the bytes of a part: that is work for workers (`statekeeper.publish.part_copy`), which `statekeeper.publish.publisher` hands
+out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from statekeeper.errors import LockLost
+from statekeeper.model.metadata import Metadata, PublishedFile
+from statekeeper.model.receipt import Receipt, StagedFile
+from statekeeper.model.record import PublishIntent
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
+from statekeeper.publish.swap import conceal, concealed, is_concealed, moved_beside, places_of, remove_empty, reveal
+from statekeeper.store.documents import save_metadata
+from statekeeper.store.files.disk import Access, Disk
+from statekeeper.store.files.durable import Fence, move, storage_errors
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.files.temps import older_than
+from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout, Staging
+from statekeeper.store.locks.fencing import sweep_documents
+
+_READY = ("publish.", "beside.", "fenced-")
+"""How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
+_DATASET, _QUARANTINE, _VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
+"""The names of single files while they are ready."""
+
+
+Proofs = Mapping[Path, FileProof]
+"""What files were when this owner had them read back, by their absolute paths."""
+
+
+@dataclass(frozen=True)
+class PlacedFile:
+    """A file where readers look, and what is to be there."""
+
+    path: Path
+    file: PublishedFile
+
+    def is_proven(self, proofs: Proofs) -> bool:
+        """Whether it was what it is to be when it was read back."""
+        return proofs.get(self.path.absolute()) == FileProof.of(self.file)
+
+
+@dataclass(frozen=True)
+class Publication:
+    """The publication of one plan's parts by one owner."""
+
+    disk: Disk
+    layout: ExtractionLayout
+    staging: Staging
+    fence: Fence
+    ownership: Ownership
+
+    def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
+        """Where the dataset of a plan will be; `intent` is what is persisted already of its publication."""
+        del plan_id, intent
+        return self.layout.output
+
+    def make_ready(
+        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+    ) -> None:
+        """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
+
+        `receipts` and `files` agree in order.
+
+        Raises:
+            StorageError, LockLost: nothing was published.
+        """
+        parts = {file.name: self.staging.parts / receipt.part for receipt, file in zip(receipts, files, strict=True)}
+        with storage_errors(self.staging.folder, "make ready"):
+            for folder in places_of(self.layout, self.staging.folder):
+                _sweep_ready(self.disk, self.layout, folder)
+            self._link_ready(parts)
+            if rejects is not None:
+                self._link_beside(rejects, _QUARANTINE, role="quarantine")
+
+    def _link_ready(self, parts: dict[str, Path]) -> None:
+        ready, is_folder = self.staging.publish(self.fence.epoch), self.layout.output.name not in parts
+        self.disk.make_folder(ready, role="publish")
+        if is_folder or self.disk.is_folder(self.layout.output):
+            ready = moved_beside(self.disk, self.layout, ready)
+        is_under_base_path = ready.parent == self.staging.folder
+        for name, part in parts.items():
+            visible = concealed(name) if is_under_base_path else name
+            self.disk.link_or_copy(part, ready / (visible if is_folder else _DATASET), role="publish")
+        self.disk.sync_folder(ready, role="publish")
+
+    def _link_beside(self, rows: StagedFile, name: str, *, role: str) -> Path:
+        folder = self.staging.beside(self.fence.epoch)
+        self.disk.make_folder(folder, role=role)
+        self.disk.unlink(folder / name, role=role)  # one of our own that was not finished
+        self.disk.link_or_copy(self.staging.parts / rows.part, folder / name, role=role)
+        self.disk.sync_folder(folder, role=role)
+        return folder / name
+
+    def write_violating_rows(self, rows: StagedFile | None) -> None:
+        """Put a copy of rows that break the schema in place of an earlier one; or take that away.
+
+        Raises:
+            StorageError, LockLost: an earlier copy is whole.
+        """
+        final = self.layout.violating_rows(self.staging.folder.name)
+        with storage_errors(final, "write"):
+            if rows is not None:
+                self.disk.make_folder(final.parent, role="violating_rows", access=Access.PRIVATE)
+                self._put_rows(rows, final)
+                self.disk.sync_folder(final.parent, role="violating_rows")
+            kept = final.relative_to(self.layout.folder).as_posix() if rows else None
+            self._remove_rows(final.parent, [self.layout.violating_rows_of_0_1], kept=kept, role="violating_rows")
+
+    def _put_rows(self, rows: StagedFile, final: Path) -> None:
+        ready = self._link_beside(rows, _VIOLATING, role="violating_rows")
+        self.fence.check()
+        self.disk.rename(ready, final, role="violating_rows")
+        self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
+
+    def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
+        """What is to be copied before `put_in_place`, but for what `proofs` show to be in place: here, nothing.
+
+        Raises:
+            StorageError, LockLost: nothing was published.
+        """
+        del intent, proofs
+        return ()
+
+    def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
+        """What is to be copied before `write_violating_rows`: here, nothing. Raises StorageError, LockLost."""
+        del rows
+        return ()
+
+    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
+        """Make the ready files the dataset that readers see; does nothing where they are it already.
+
+        Raises:
+            StorageError, LockLost: readers see the old or the new dataset, whole; it can be done again.
+        """
+        final = self.layout.output
+        failpoint("publish", "publish", "before")
+        self.ownership.check(final)
+        with storage_errors(final, "publish"):
+            if not self._is_quarantine_in_place(intent, proofs):
+                self._put_quarantine(intent)
+            if not self._is_dataset_in_place(intent, proofs):
+                self._replace(final, intent)
+            self.disk.sync_folder(final.parent, role="publish")
+        failpoint("publish", "publish", "after")
+
+    def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
+        """The files that have the names and sizes of what is to be published, and that only their bytes can tell."""
+        files = []
+        with storage_errors(self.layout.folder, "look at"):
+            quarantine = intent.metadata.validation.quarantine
+            if quarantine is not None:
+                files.append((PlacedFile(self.layout.folder / quarantine.name, quarantine), self._ready_rejects))
+            if self._has_the_datasets_name(intent) and not intent.metadata.is_folder:
+                files.append((PlacedFile(self.layout.output, intent.metadata.files[0]), self._ready / _DATASET))
+            return tuple(placed for placed, ready in files if self._may_be_in_place(placed, ready))
+
+    def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
+        """Whether nothing needs to be ready any more: dataset and quarantined rows are the intended ones."""
+        return self._is_quarantine_in_place(intent, proofs) and self._is_dataset_in_place(intent, proofs)
+
+    def _is_quarantine_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
+        file = intent.metadata.validation.quarantine
+        if file is None:
+            return True
+        placed = PlacedFile(self.layout.folder / file.name, file)
+        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready_rejects)
+
+    def _is_dataset_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
+        """Parts in a folder bear their plan in their names, and quarantined rows change their sizes."""
+        final, files = self.layout.output, intent.metadata.files
+        if not self._has_the_datasets_name(intent):
+            return False
+        if intent.metadata.is_folder:
+            names = {name for name in self.disk.names(final) if name[0] not in "._"}
+            return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
+        placed = PlacedFile(final, files[0])
+        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / _DATASET)
+
+    def _has_the_datasets_name(self, intent: PublishIntent) -> bool:
+        """Whether what is at the dataset's place may be what is to be published, a file or a folder as that is."""
+        final = self.layout.output
+        if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
+            return False
+        return self.disk.exists(final) and self.disk.is_folder(final) == intent.metadata.is_folder
+
+    def _may_be_in_place(self, placed: PlacedFile, ready: Path) -> bool:
+        """Whether a file of the right size is there; not while one still lies ready: then it is not read at all."""
+        if self.disk.exists(ready) and not self.disk.is_folder(ready):
+            return False
+        return has_size(self.disk, placed.path, placed.file.bytes)
+
+    def commit(self, metadata: Metadata) -> str:
+        """Write the commit record, then remove quarantined rows that it does not name; returns its md5."""
+        data = metadata.to_bytes()
+        save_metadata(self.disk, self.layout, data, fence=self.fence)
+        quarantine = metadata.validation.quarantine
+        with storage_errors(self.layout.quarantine_folder, "tidy"):
+            earlier = filter(self.layout.is_quarantine_name, self.disk.names(self.layout.folder))
+            paths = [self.layout.folder / name for name in earlier]
+            kept = quarantine.name if quarantine else None
+            self._remove_rows(self.layout.quarantine_folder, paths, kept=kept, role="quarantine")
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def _remove_rows(self, folder: Path, earlier: list[Path], *, kept: str | None, role: str) -> None:
+        """Remove what of our own is in `folder`, and at the places of version 0.1, but the file `kept`."""
+        paths = [*(folder / name for name in self.disk.names(folder)), *filter(self.disk.exists, earlier)]
+        paths = [path for path in paths if path.relative_to(self.layout.folder).as_posix() != kept]
+        for path in filter(self.ownership.owns, paths):
+            self.fence.check()
+            self.disk.unlink(path, role=role)
+        if paths:
+            self.disk.sync_folder(self.layout.folder, role=role)
+        self.disk.remove_if_empty(folder)
+
+    @property
+    def _ready(self) -> Path:
+        """Where the dataset lies ready: `make_ready` leaves it in one of these places alone."""
+        name = self.staging.publish(self.fence.epoch).name
+        ready, *beside = (place / name for place in places_of(self.layout, self.staging.folder))
+        return next(filter(self.disk.exists, beside), ready)
+
+    @property
+    def _ready_rejects(self) -> Path:
+        return self.staging.beside(self.fence.epoch) / _QUARANTINE
+
+    def _put_quarantine(self, intent: PublishIntent) -> None:
+        file = intent.metadata.validation.quarantine
+        assert file is not None, "only what there is is put in place"
+        final = self.layout.folder / file.name
+        self.ownership.check(final)
+        self.disk.make_folder(final.parent, role="quarantine", access=Access.PRIVATE)
+        self.fence.check()
+        with self._lost_if_missing(final):
+            self.disk.rename(self._ready_rejects, final, role="quarantine")
+        self.disk.sync_folder(final.parent, role="quarantine")
+
+    def _replace(self, final: Path, intent: PublishIntent) -> None:
+        ready, is_folder = self._ready, intent.metadata.is_folder
+        is_under_base_path = ready.parent == self.staging.folder
+        aside = self.layout.folder if is_under_base_path else ready.parent
+        self.fence.check()
+        with self._lost_if_missing(final):
+            if is_folder and is_under_base_path:
+                reveal(self.disk, ready)
+            dataset = ready if is_folder else ready / _DATASET
+            replaced = self._swapped_in(dataset, final, aside=aside / self.layout.aside(intent.plan_id).name)
+        if replaced is not None and is_under_base_path and self.disk.is_folder(replaced):
+            conceal(self.disk, replaced)
+        if not is_under_base_path:
+            self.disk.sync_folder(ready.parent, role="publish")
+
+    def _swapped_in(self, ready: Path, final: Path, *, aside: Path) -> Path | None:
+        """Put `ready` in place of `final`; returns where what was there lies now, if it lies anywhere."""
+        is_file_by_file = self.disk.exists(final) and not self.disk.is_folder(final) and not self.disk.is_folder(ready)
+        if not self.disk.exists(final) or is_file_by_file:
+            self.disk.rename(ready, final, role="publish")
+            return None
+        if self.disk.exchange(ready, final, role="publish"):
+            return ready
+        self._move_aside_and_rename(final, ready, aside=aside)
+        return aside
+
+    @contextmanager
+    def _lost_if_missing(self, final: Path) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            self.fence.check()
+            raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
+
+    def _move_aside_and_rename(self, final: Path, ready: Path, *, aside: Path) -> None:
+        """Replace in two steps, where the system cannot swap two names; readers find nothing in between."""
+        _sweep_replaced(self.disk, self.layout, aside)
+        self.disk.rename(final, aside, role="publish")
+        try:
+            self.fence.check()
+            self.disk.rename(ready, final, role="publish")
+        except (LockLost, FileNotFoundError):
+            # What was moved aside may be what our successor has just published.
+            if not self.disk.exists(final):
+                self.disk.rename(aside, final, role="publish")
+            raise
+
+
+def sweep(
+    disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, ownership: Ownership | None = None
+) -> None:
+    """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
+    temps; and, where `ownership` is given, which says what is published, every other generation of the dataset.
+
+    Raises:
+        LockLost: what lies there is another runner's.
+        StorageError: the file system refused.
+    """
+    fence.check()
+    with storage_errors(layout.folder, "tidy"):
+        for name in disk.names(layout.folder):
+            if name.startswith(f".{layout.run_id}.replaced-"):
+                _sweep_replaced(disk, layout, layout.folder / name)
+        if ownership is not None:
+            _sweep_generations(disk, layout, ownership)
+        for name in disk.names(layout.staging_root):
+            if name != live_plan:
+                _sweep_plan(disk, layout, layout.staging_root / name)
+        if live_plan is None:
+            disk.remove_folder(layout.staging_root, role="sweep")
+        for folder in places_of(layout, layout.staging_root)[1:]:
+            for name in disk.names(folder):
+                _sweep_replaced(disk, layout, folder / name)
+            remove_empty(disk, layout)
+        # The lock's own epoch too: between two documents its owner has no temporary file.
+        sweep_documents(disk, layout, older_than(fence.epoch + 1))
+
+
+def _sweep_generations(disk: Disk, layout: ExtractionLayout, ownership: Ownership) -> None:
+    published = ownership.record.published
+    live = PurePath(published.output_path).name if published else None
+    for name in filter(layout.is_dataset_name, disk.names(layout.folder)):
+        if name != live and ownership.owns(layout.folder / name):
+            _sweep_replaced(disk, layout, layout.folder / name)
+
+
+def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
+    _sweep_ready(disk, layout, folder)
+    disk.remove_folder(folder, role="sweep")
+
+
+def _sweep_ready(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
+    """Remove what was ready to be published; after an exchange it is the replaced dataset that lies there."""
+    for name in disk.names(folder):
+        if name.startswith(_READY):
+            _sweep_replaced(disk, layout, folder / name)
+
+
+def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
+    """Remove a replaced dataset, but keep files in it that are not ours: whoever put them there may want them."""
+    if not disk.is_folder(path):
+        disk.unlink(path, role="sweep")
+        return
+    for name in disk.names(path):
+        # A single file made ready, or the folder that was exchanged for it; or rows beside the dataset.
+        if name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name):
+            _sweep_replaced(disk, layout, path / name)
+        elif not PART_NAME.match(name) and not is_concealed(name):
+            disk.make_folder(layout.strangers, role="sweep")
+            kept = f"{name}{UNPUBLISHED}" if name.endswith(".parquet") else name
+            move(disk, path / name, _free_name(disk, layout.strangers / kept), role="sweep")
+    disk.remove_folder(path, role="sweep")
+
+
+def _free_name(disk: Disk, path: Path) -> Path:
+    """`path`, or the first of `path.2`, `path.3` and so on that nothing has."""
+    numbered = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
+    return next(each for each in numbered if not disk.exists(each))

@@ -1,0 +1,79 @@
+"""The parent's part of a publication: steps on the disk in threads, the bytes of parts in workers.
+
+Decides only who does what. Which steps there are, and in which order they are safe, is decided in
+`statekeeper.publish.publication` and, where nothing can be renamed, `statekeeper.publish.copied_publication`; the parent's process itself
+reads and writes no part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.engines.in_flight import all_done
+from statekeeper.engines.protocol import FILE_ROWS, Job, Urgency
+from statekeeper.engines.retry import with_retries
+from statekeeper.model.receipt import StagedFile
+from statekeeper.model.record import PublishIntent
+from statekeeper.publish.part_copy import CopySpec, FileProof, ProofSpec, copy_part, prove_file
+from statekeeper.publish.publication import PlacedFile, Publication
+from statekeeper.runtime.context import Run, warning_of_retry
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Publishes what one plan has staged, under a lock that is held."""
+
+    config: ExtractionConfig
+    run: Run
+    publication: Publication
+    _proofs: dict[Path, FileProof] = field(default_factory=dict)
+
+    async def is_in_place(self, intent: PublishIntent) -> bool:
+        """Whether an earlier owner has put everything in place before it died.
+
+        Raises:
+            StorageError: the file system refused.
+        """
+        do = self.run.threads.disk.do
+        unproven = await do(self.publication.unproven, intent)
+        await all_done(unproven, self._prove, at_once=self.run.engine.in_flight)
+        return await do(self.publication.is_in_place, intent, self._proofs)
+
+    async def put_in_place(self, intent: PublishIntent) -> None:
+        """Do everything that comes before the commit record. Raises as `Publication.put_in_place`."""
+        do = self.run.threads.disk.do
+        await self._copy_all(await do(self.publication.copies, intent, self._proofs))
+        await do(self.publication.put_in_place, intent, self._proofs)
+
+    async def write_violating_rows(self, rows: StagedFile | None) -> None:
+        """Put a copy of rows that break the schema in place of an earlier one. Raises as the publication's."""
+        do = self.run.threads.disk.do
+        if rows is not None:
+            await self._copy_all(await do(self.publication.copies_of_violating_rows, rows))
+        await do(self.publication.write_violating_rows, rows)
+
+    async def _copy_all(self, copies: tuple[CopySpec, ...]) -> None:
+        await all_done(copies, self._copy, at_once=self.run.engine.in_flight)
+
+    async def _copy(self, spec: CopySpec) -> None:
+        job = Job(
+            self.config.table.key,
+            copy_part,
+            spec,
+            urgency=Urgency.CHUNK,
+            size=spec.rows // FILE_ROWS,
+            answer=FileProof,
+        )
+        self._proofs[spec.dest] = await self._retried(job, f"the copy to {spec.dest.name}")
+
+    async def _prove(self, placed: PlacedFile) -> None:
+        path, rows = placed.path.absolute(), placed.file.rows
+        spec, size = ProofSpec(path, self.run.disk), rows // FILE_ROWS
+        job = Job(self.config.table.key, prove_file, spec, urgency=Urgency.CHUNK, size=size, answer=FileProof)
+        self._proofs[path] = await self._retried(job, f"reading {path.name} back")
+
+    async def _retried(self, job: Job[FileProof], what: str) -> FileProof:
+        warn = warning_of_retry(self.run, self.config.table.key, f"at {what}")
+        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=warn)

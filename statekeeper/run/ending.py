@@ -1,0 +1,189 @@
+"""The one place where a table's turn in a run ends: state, run record, hooks and report all follow from it.
+
+Decides what an error means by when it comes. Until the table's data is proven complete, an error is a failure: the
+state says so or, where the state cannot be written or must stay `complete`, the run's record does. Afterwards it is a
+warning, because a table that is published is never reported as failed. Status and exit code follow from what is
+written and returned here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.errors import InternalError, LockHeld, LockLost, StatekeeperError
+from statekeeper.hints.next_command import quoted
+from statekeeper.logs import Redactor
+from statekeeper.model.manifest import FoundBy, TableFailure
+from statekeeper.model.record import Failure, Published, State, StateRecord
+from statekeeper.run.lifecycle import Lifecycle, Trigger
+from statekeeper.run.report import Outcome, TableReport
+from statekeeper.runtime.context import Run
+from statekeeper.store.manifest import ManifestChange
+from statekeeper.system_errors import recognised
+from statekeeper.text.privacy import RowValues, name_of, trace_of
+
+_LOG = logging.getLogger("statekeeper.run")
+
+
+@dataclass
+class Ending:
+    """How one table's turn ends; `lifecycle` is None until its state is loaded."""
+
+    config: ExtractionConfig
+    run: Run
+    lifecycle: Lifecycle | None = None
+    _proven: Outcome | None = None
+    _reason: str | None = None
+    _stale: tuple[str, ...] = ()
+
+    def prove_complete(self, outcome: Outcome, reason: str | None = None, *, stale: tuple[str, ...] = ()) -> None:
+        """Say that the table's data is complete and published: no later error in this turn changes that.
+
+        `stale` names what has changed in its configuration since.
+        """
+        self._proven, self._reason, self._stale = outcome, reason, stale
+
+    @property
+    def is_proven(self) -> bool:
+        return self._proven is not None
+
+    def withdraw(self) -> None:
+        """Say that the table is to be extracted again after all."""
+        self._proven = None
+
+    async def complete(self) -> TableReport:
+        """End the turn of a table whose data is proven complete."""
+        assert self._proven is not None, "only a table that is proven complete ends well"
+        await self._clear_record()
+        if self._proven is Outcome.SKIPPED:
+            self.run.reporter.table_state(self._key, Outcome.SKIPPED, self._reason)
+        if self._stale:
+            self.run.reporter.warning(self._key, self._what_is_stale)
+        report = self._report(self._proven, self._reason)
+        return report.model_copy(update={"stale": self._stale})
+
+    async def after(self, error: Exception | asyncio.CancelledError) -> TableReport:
+        """End the turn after an error.
+
+        Raises:
+            asyncio.CancelledError: the run was interrupted before the table was complete.
+        """
+        if self._proven is not None:
+            if not isinstance(error, asyncio.CancelledError):
+                ours = self._as_ours(error)
+                self.run.reporter.warning(self._key, f"it is complete; afterwards: {ours.message}")
+            return await self.complete()
+        match error:
+            case asyncio.CancelledError():
+                raise error
+            case LockHeld() | LockLost():
+                return self._held(error)
+            case _:
+                return await self._failed(self._as_ours(error))
+
+    @property
+    def _key(self) -> str:
+        return self.config.table.key
+
+    @property
+    def _what_is_stale(self) -> str:
+        commands = self.run.commands
+        again = commands.resume_stale() if commands.config is None else commands.run(table=self._key)
+        return (
+            f"it is complete, and its configuration has changed since ({', '.join(self._stale)}): "
+            f"{quoted(again)} extracts it again"
+        )
+
+    @property
+    def _published(self) -> Published | None:
+        return self.lifecycle.record.published if self.lifecycle else None
+
+    def _held(self, error: LockHeld | LockLost) -> TableReport:
+        self.run.reporter.table_state(self._key, Outcome.HELD, error.message)
+        return TableReport(table=self.config.table, outcome=Outcome.HELD, reason=error.message)
+
+    async def _failed(self, error: StatekeeperError) -> TableReport:
+        self.run.doors.note(self.config.login, error)
+        try:
+            failure = await self._saved(error)
+        except LockLost as lost:
+            return self._held(lost)
+        if failure is not None:
+            await self._clear_record()
+        else:
+            failure = Failure.of(error, failed_in=self.lifecycle.state if self.lifecycle else State.PENDING)
+            try:
+                await self._record(failure)
+            finally:
+                self.run.reporter.table_state(self._key, State.FAILED, error.message)
+                self.run.hooks.failed(self.config.table, failure, self._published)
+        return self._report(Outcome.FAILED, error.message, failure)
+
+    async def _record(self, failure: Failure) -> None:
+        """Have the run's record say that the table failed, since its state does not."""
+        found = TableFailure(table=self.config.table, found_by=FoundBy.RUN, at=self.run.clock(), failure=failure)
+        self.run.recorded[self.config.table] = found
+        await self._update_manifest(lambda manifest: manifest.with_failure(found) if manifest else None)
+
+    async def _clear_record(self) -> None:
+        """Take back what the run's record says of the table: it is complete, or its state says why not."""
+        table = self.config.table
+        if self.run.recorded.pop(table, None) is not None:
+            await self._update_manifest(lambda manifest: manifest.without_failure(table) if manifest else None)
+
+    async def _update_manifest(self, change: ManifestChange) -> None:
+        try:
+            await self.run.threads.locks.do(self.run.update_manifest, change)
+        except StatekeeperError as error:
+            self.run.reporter.warning(self._key, f"the run's record cannot be brought up to date: {error.message}")
+
+    async def _saved(self, error: StatekeeperError) -> Failure | None:
+        """The failure as the state tells it; None where the state cannot, or is `complete` and stays so.
+
+        Raises:
+            LockLost: the state is another runner's now.
+        """
+        lifecycle = self.lifecycle
+        if lifecycle is None or lifecycle.state is State.COMPLETE:
+            return None
+        try:
+            if lifecycle.state is State.FAILED:  # it fails again, before it could go on
+                await self.run.fire(lifecycle, Trigger.RETRY, change=StateRecord.taken_up_again, reason="tried again")
+            failure = Failure.of(error, failed_in=lifecycle.state)
+            at = self.run.clock()
+            await self.run.fire(
+                lifecycle, Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message
+            )
+        except LockLost:
+            raise
+        except StatekeeperError as unsaved:
+            self.run.reporter.warning(self._key, f"its failure cannot be recorded in its state: {unsaved.message}")
+            return None
+        return failure
+
+    def _report(self, outcome: Outcome, reason: str | None, failure: Failure | None = None) -> TableReport:
+        published = self._published
+        return TableReport(
+            table=self.config.table,
+            outcome=outcome,
+            reason=reason,
+            records=published.records if published else None,
+            bytes=published.bytes if published else None,
+            output_path=published.output_path if published else None,
+            failure=failure,
+            remarks=published.remarks if published else (),
+        )
+
+    def _as_ours(self, error: Exception) -> StatekeeperError:
+        """The error as one of ours; one that nobody has foreseen is logged with its trace, secrets removed."""
+        known = error if isinstance(error, StatekeeperError) else recognised(error)
+        if known is not None:
+            return known
+        without_secrets = Redactor(self.run.pipeline.secrets)
+        values = RowValues.of(self._key, private=self.run.pipeline.private_tables)
+        trace = without_secrets(trace_of(error, values))
+        _LOG.error("unforeseen error\n%s", trace, extra={"table": self._key})
+        return InternalError(without_secrets(f"unforeseen error: {name_of(error, values)}"))

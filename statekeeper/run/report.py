@@ -1,0 +1,138 @@
+"""What a run came to: one outcome per table, and the exit code that they add up to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Self
+
+from pydantic import computed_field
+
+from statekeeper.errors import NO_SOURCE
+from statekeeper.hints.next_steps import Standing
+from statekeeper.model.base import Frozen
+from statekeeper.model.manifest import NextStep
+from statekeeper.model.record import Failure, State
+from statekeeper.model.table import TableRef
+from statekeeper.runtime.progress import TableEnd
+from statekeeper.text.amounts import count, duration, size
+from statekeeper.text.html_table import html_table
+
+_BY_WEIGHT = (0, 3, 1, 4)
+
+
+def worst_exit_code(*codes: int) -> int:
+    """The one that counts of several exit codes: interrupted over 4 over 1 over 3 over 0."""
+    return max(codes, key=lambda code: _BY_WEIGHT.index(code) if code in _BY_WEIGHT else code)
+
+
+class Outcome(StrEnum):
+    """What became of a table in a run."""
+
+    COMPLETED = "completed"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    HELD = "held"
+    INTERRUPTED = "interrupted"
+    PENDING = "pending"
+    """It is of the run, and was not worked on: a bare `resume` names what the config has besides."""
+
+
+class TableReport(Frozen):
+    """One table's outcome. `records`, `bytes` and `output_path` are of what is published, None where nothing is."""
+
+    table: TableRef
+    outcome: Outcome
+    reason: str | None = None
+    records: int | None = None
+    bytes: int | None = None
+    output_path: str | None = None
+    duration_seconds: float = 0.0
+    failure: Failure | None = None
+    remarks: tuple[str, ...] = ()
+    """What a person should know of what is published, a sentence each."""
+    stale: tuple[str, ...] = ()
+    """What has changed in the configuration of a complete table that was left as it is (`schema`, `query`, ...)."""
+
+    @property
+    def end(self) -> TableEnd:
+        """The same as a reporter hears it."""
+        return TableEnd(
+            state=State.COMPLETE if self.outcome is Outcome.COMPLETED else self.outcome,
+            reason=self.failure.message if self.failure else self.reason,
+            rows=self.records,
+            bytes=self.bytes,
+            seconds=round(self.duration_seconds, 3),
+            error_kind=self.failure.kind if self.failure else None,
+            error_code=self.failure.code if self.failure else None,
+        )
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the table's data is complete and published."""
+        return self.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}
+
+
+def standing_of(table: TableReport) -> Standing:
+    """How a table stands after its turn."""
+    failure = table.failure.kind if table.failure else None
+    return Standing(table.table.key, table.is_good, failure, is_stale=bool(table.stale))
+
+
+class RunReport(Frozen):
+    """A run's outcomes. `interrupted_by` is the number of the signal that ended it early."""
+
+    run_id: str
+    pipeline: str
+    extraction_date: str
+    base_path: str
+    tables: tuple[TableReport, ...]
+    duration_seconds: float
+    interrupted_by: int | None = None
+    next_steps: tuple[NextStep, ...] = ()
+
+    def with_left(self, tables: Iterable[TableRef], next_steps: tuple[NextStep, ...]) -> Self:
+        """With the tables of the run that are not complete and were not worked on: it must not be called complete."""
+        known = {table.table for table in self.tables}
+        reason = "part of this run, not complete, and not requested now"
+        left = [TableReport(table=each, outcome=Outcome.PENDING, reason=reason) for each in tables if each not in known]
+        if not left:
+            return self
+        steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
+        return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
+
+    def _repr_html_(self) -> str:
+        """What `display()` of a notebook shows: a row per table."""
+        rows = (
+            (
+                each.table.key,
+                each.outcome,
+                count(each.records),
+                size(each.bytes),
+                duration(each.duration_seconds or None),
+                each.output_path or "",
+                each.failure.message if each.failure else each.reason or "",
+            )
+            for each in self.tables
+        )
+        columns = ("table", "result", "rows", "size", "time", "where", "why")
+        return html_table(f"{self.run_id} ({self.extraction_date})", columns, rows)
+
+    def only_bad(self) -> Self:
+        """The same without the tables that are as they should be."""
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if not table.is_good)})
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
+    @property
+    def exit_code(self) -> int:
+        """0 all complete; 130/143 interrupted, over 4 a source not reached, over 1 failed or never begun, over 3 held
+        by another runner.
+        """
+        if self.interrupted_by is not None:
+            return 128 + self.interrupted_by
+        failures = [table.failure for table in self.tables if table.outcome is Outcome.FAILED]
+        if any(failure and failure.kind in NO_SOURCE for failure in failures):
+            return 4
+        if failures or any(table.outcome is Outcome.PENDING for table in self.tables):
+            return 1
+        return 3 if any(table.outcome is Outcome.HELD for table in self.tables) else 0

@@ -1,0 +1,415 @@
+"""Runs the extractions of a pipeline: all tables at once over one engine, one outcome each, clean ends.
+
+Decides how a run begins, is interrupted and ends. A table's turn is `statekeeper.run.table_task`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from statekeeper.config.resolved import ExtractionConfig, Pipeline
+from statekeeper.engines.choice import engine_of
+from statekeeper.engines.protocol import Engine
+from statekeeper.engines.threads import Threads
+from statekeeper.engines.waiting import Waits
+from statekeeper.engines.watched import WatchedEngine
+from statekeeper.errors import LockHeld, StatekeeperError, StorageError
+from statekeeper.hints.next_command import RunCommands, quoted
+from statekeeper.hints.next_steps import Standing, next_steps
+from statekeeper.model.job_run import JobRun
+from statekeeper.model.manifest import LastRun, NextStep, RunManifest
+from statekeeper.model.record import Owner
+from statekeeper.model.table import TableRef
+from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.run_start import RunStart
+from statekeeper.run.table_task import perform
+from statekeeper.run.wait_watch import WaitWatch
+from statekeeper.runtime.context import Hooks, Run, SourceDoors
+from statekeeper.runtime.extracted_tables import ExtractedTables
+from statekeeper.runtime.progress import GuardedReporter, Reporter
+from statekeeper.runtime.run_snapshots import RunSnapshots
+from statekeeper.store.activity import remove_activity
+from statekeeper.store.documents import save_last_run
+from statekeeper.store.files.disk import Disk, LocalDisk
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.layout import ExtractionLayout, activity_folder, runs_folder, spark_mailbox
+from statekeeper.store.manifest import ManifestChange, update_manifest
+from statekeeper.store.process import Liveness, liveness, this_process
+
+_LOG = logging.getLogger("statekeeper.run")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run it is, and from which files it was started."""
+
+    run_id: str
+    extraction_date: date
+    config_path: str | None = None
+    tables_path: str | None = None
+    job_run: JobRun | None = None
+
+
+@dataclass(frozen=True)
+class Runner:
+    """Everything that a run needs from outside; `make_engine` and `disk` are for tests and for other engines.
+
+    `spark` is the session that engine: spark uses, where the caller has one.
+    """
+
+    pipeline: Pipeline
+    identity: RunIdentity
+    reporter: Reporter
+    disk: Disk = field(default_factory=LocalDisk)
+    make_engine: Callable[[Pipeline], Engine] | None = None
+    spark: object | None = None
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def run(
+        self,
+        tables: tuple[ExtractionConfig, ...],
+        *,
+        reprocess: Reprocess = Reprocess.STALE,
+        interruption: Interruption | None = None,
+    ) -> RunReport:
+        """Bring every table to its outcome. `interruption` then says which signal came, be it too late for the report.
+
+        Raises:
+            StorageError: the run's manifest could not be written; no table was begun.
+        """
+        started = self.clock()
+        start = self._start(tables, started)
+        manifest = self._begin(start)
+
+        async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
+            run.recorded.update((found.table, found) for found in manifest.failures)
+            if reprocess is Reprocess.ALL:
+                await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
+            run.extracted.begin(config.table for config in tables)
+            run.reporter.run_began(len(tables))
+            tasks = {asyncio.create_task(perform(config, run, reprocess)): config for config in tables}
+            interruption.cancels(tasks)
+            if tasks:
+                await asyncio.wait(tasks)
+            reports = tuple(_outcome(task, config) for task, config in tasks.items())
+            await run.hooks.drain()
+            return reports
+
+        interruption = interruption or Interruption()
+        reports = self.within_engine(work, interruption)
+        ended, outcomes = self.clock(), {table.outcome for table in reports}
+        report = RunReport(
+            run_id=self.identity.run_id,
+            pipeline=self.pipeline.name,
+            extraction_date=self.identity.extraction_date.isoformat(),
+            base_path=str(self.pipeline.base_path),
+            tables=reports,
+            duration_seconds=(ended - started).total_seconds(),
+            # A signal that came when everything was done has interrupted nothing.
+            interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
+        )
+        manifest = self._end(start, ended, report.exit_code) or manifest
+        return report.model_copy(update={"next_steps": self._next_steps(reports, manifest.unbegun)})
+
+    def within_engine(
+        self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
+    ) -> Value:
+        """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
+        owner, threads = this_process(), Threads.of(self.pipeline.execution.most_active_tables)
+
+        async def supervised() -> Value:
+            engine = self._engine()
+            with interruption.watched(engine):
+                try:
+                    run = self._run_over(engine, threads, owner)
+                    async with self._watched(run):
+                        return await work(run, interruption)
+                finally:
+                    await engine.close()
+
+        try:
+            return _run_to_end(supervised, interruption)
+        finally:
+            threads.close()
+
+    @asynccontextmanager
+    async def _watched(self, run: Run) -> AsyncIterator[None]:
+        """Tell what tables wait for while the block runs."""
+        watch = WaitWatch(
+            waits=run.waits,
+            reporter=run.reporter,
+            disk=run.disk,
+            threads=run.threads.disk,
+            base_path=run.pipeline.base_path,
+            run_id=run.run_id,
+            owner=run.owner,
+        )
+        watching = asyncio.create_task(watch.watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
+        """Where the files of a table lie in this run."""
+        return ExtractionLayout.of(
+            base_path=self.pipeline.base_path,
+            table=config.table,
+            extraction_date=self.identity.extraction_date,
+            run_id=self.identity.run_id,
+        )
+
+    def _engine(self) -> Engine:
+        if self.make_engine is not None:
+            return self.make_engine(self.pipeline)
+        return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
+
+    def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
+        reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
+        return Run(
+            pipeline=self.pipeline,
+            run_id=self.identity.run_id,
+            extraction_date=self.identity.extraction_date,
+            job_run=self.identity.job_run,
+            engine=WatchedEngine(engine, waits),
+            disk=self.disk,
+            threads=threads,
+            owner=owner,
+            reporter=reporter,
+            clock=self.clock,
+            model_folder=self.pipeline.root,
+            doors=SourceDoors(engine, reporter, waits),
+            snapshots=RunSnapshots(
+                engine=engine,
+                disk=self.disk,
+                threads=threads.disk,
+                waits=waits,
+                base_path=self.pipeline.base_path,
+                run_id=self.identity.run_id,
+                force_command=quoted(self.commands.force()),
+                relations={
+                    name: tuple(config.relation for config in self.pipeline.tables if config.table.source_name == name)
+                    for name in self.pipeline.sources
+                },
+            ),
+            extracted=ExtractedTables.of(self.pipeline.tables),
+            hooks=Hooks(self.pipeline, self.identity.run_id, self.identity.extraction_date),
+            commands=self.commands,
+            active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
+            layout_of=self.layout_of,
+            recorded={},
+            waits=waits,
+        )
+
+    @property
+    def commands(self) -> RunCommands:
+        """What a person types next about this run."""
+        identity = self.identity
+        return RunCommands.of(
+            pipeline=self.pipeline.name,
+            extraction_date=identity.extraction_date,
+            run_id=identity.run_id,
+            config_path=Path(identity.config_path) if identity.config_path else None,
+            tables_path=Path(identity.tables_path) if identity.tables_path else None,
+            working_folder=Path.cwd(),
+        )
+
+    def _start(self, tables: tuple[ExtractionConfig, ...], at: datetime) -> RunStart:
+        identity = self.identity
+        return RunStart(
+            pipeline=self.pipeline,
+            run_id=identity.run_id,
+            extraction_date=identity.extraction_date,
+            config_path=identity.config_path,
+            tables_path=identity.tables_path,
+            tables=frozenset(config.table for config in tables),
+            owner=this_process(),
+            at=at,
+            commands=self.commands,
+            is_gone=lambda owner: liveness(owner) is Liveness.DEAD,
+            job_run=identity.job_run,
+        )
+
+    def _begin(self, start: RunStart) -> RunManifest:
+        """Write down what this run is, before any work of it begins."""
+        base_path = self.pipeline.base_path
+        self._sweep_what_the_dead_left(base_path)
+        begun = self._update_manifest(start.begun)
+        assert begun is not None, "a run that begins has a manifest"
+        last_run = LastRun(
+            run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
+        )
+        try:
+            save_last_run(self.disk, self.pipeline.root, last_run)
+        except (
+            LockHeld,
+            StorageError,
+        ) as error:  # only a bare `resume` or `status` misses it, and those can name the config
+            _LOG.warning("this run will not be known as the last one: %s", error.message)
+        return begun
+
+    def _sweep_what_the_dead_left(self, base_path: Path) -> None:
+        """Remove what processes of this run left who died: word of waits, and on Spark mailboxes of drivers."""
+        run_id, folder = self.identity.run_id, runs_folder(base_path)
+        with storage_errors(folder, "list"):
+            names = self.disk.names(folder)
+        if activity_folder(base_path, run_id).name in names:
+            with suppress(StorageError):  # of a process that is gone it counts no more
+                remove_activity(self.disk, base_path, run_id, this_process())
+        if any(name.startswith(spark_mailbox(base_path, run_id, "").name) for name in names):
+            from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
+
+            sweep_dead_mailboxes(base_path, run_id)
+
+    def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
+        left = (Standing(table.key, is_complete=False) for table in unbegun)
+        of_run = {config.table for config in self.pipeline.tables if config.has_run_snapshot}
+        ended = (dataclasses.replace(standing_of(each), has_run_snapshot=each.table in of_run) for each in reports)
+        unfinished = [each.outcome for each in reports if not each.is_good]
+        is_held = bool(unfinished) and set(unfinished) == {Outcome.HELD}  # another process runs what is left
+        return next_steps((*ended, *left), self.commands, is_running=is_held)
+
+    def _end(self, start: RunStart, ended: datetime, exit_code: int) -> RunManifest | None:
+        """Write down how the run ended, in the manifest as it is now; None where that cannot be written."""
+        try:
+            return self._update_manifest(lambda latest: start.ended(latest, at=ended, exit_code=exit_code))
+        except StatekeeperError as error:  # what became of the tables is in their states, and is reported all the same
+            _LOG.warning("the end of this run could not be written down: %s", error.message)
+            return None
+
+    def _update_manifest(self, change: ManifestChange) -> RunManifest | None:
+        return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
+
+
+def _read_anew(manifest: RunManifest, tables: tuple[ExtractionConfig, ...]) -> set[str]:
+    """The sources of which `tables` are all that the run has: forced together, they are read at a new snapshot."""
+    given = {config.table for config in tables}
+    left = {table.source_name for table in manifest.tables if table not in given}
+    return {config.table.source_name for config in tables if config.has_run_snapshot} - left
+
+
+@dataclass
+class Interruption:
+    """SIGINT and SIGTERM: the first ends the run cleanly, state saved; the second ends it at once."""
+
+    signal_number: int | None = None
+    _tasks: tuple[asyncio.Task[Any], ...] = ()
+    _ask: Callable[[], object] = lambda: None
+
+    def cancels(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
+        """Name the tasks that the first signal cancels."""
+        self._tasks = tuple(tasks)
+        if self.signal_number is not None:
+            self._cancel()
+
+    @contextmanager
+    def watched(self, engine: Engine) -> Iterator[None]:
+        """Listen to the signals while the block runs; where there is no main thread to hear them, only to `ask`."""
+        loop = asyncio.get_running_loop()
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = {number: signal.getsignal(number) for number in numbers}
+        heard: list[signal.Signals] = []
+        self._ask = lambda: loop.call_soon_threadsafe(self._hear_asked, engine)
+        try:
+            with suppress(RuntimeError, ValueError, NotImplementedError):
+                for number in numbers:
+                    loop.add_signal_handler(number, self._hear, number, engine)
+                    heard.append(number)
+            yield
+        finally:
+            self._ask = lambda: None
+            for number in heard:
+                loop.remove_signal_handler(number)
+                signal.signal(number, before[number])  # the program around us may have handlers of its own
+
+    def ask(self) -> None:
+        """Interrupt from another thread than the run's: the second time, its processes are killed, not this one."""
+        self._ask()
+
+    def hand_on(self) -> None:
+        """Let the signal that came do, now that the run has ended, what it does without us.
+
+        A handler of the program around us is called; if it returns, so does this.
+
+        Raises:
+            KeyboardInterrupt: it was SIGINT.
+            SystemExit: it was SIGTERM; the code is 143.
+        """
+        if self.signal_number is not None:
+            hand_on(self.signal_number)
+
+    def _hear(self, number: signal.Signals, engine: Engine) -> None:
+        if self.signal_number is not None:
+            engine.kill()
+            os._exit(128 + number)
+        self._begin(number)
+
+    def _hear_asked(self, engine: Engine) -> None:
+        if self.signal_number is not None:
+            engine.kill()
+        else:
+            self._begin(signal.SIGINT)
+
+    def _begin(self, number: signal.Signals) -> None:
+        self.signal_number = number
+        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", number.name)
+        self._cancel()
+
+    def _cancel(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+
+
+def hand_on(number: int) -> None:
+    """Do what a signal does to a program that is in no run; see `Interruption.hand_on`."""
+    handler = signal.getsignal(number)
+    if callable(handler):
+        handler(number, None)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)
+
+
+def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:
+    if task.cancelled():
+        return TableReport(table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; what is done is saved")
+    return task.result()
+
+
+def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Interruption) -> Value:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(main())
+    # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
+    from statekeeper.engines.spark.session import heir_of_this_thread
+
+    future: Future[Value] = Future()
+
+    def work() -> None:
+        try:
+            future.set_result(asyncio.run(main()))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the run is waited for
+            future.set_exception(error)
+
+    heir_of_this_thread(target=work, name="statekeeper-run").start()
+    while True:
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            interruption.ask()

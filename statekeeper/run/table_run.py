@@ -1,0 +1,361 @@
+"""One table's way through the states in one run.
+
+Decides what a run does in each state, and which trigger follows. The transition table is in `statekeeper.run.lifecycle`;
+what the first step is, in `statekeeper.run.resume`; what the work of a state is, in the modules it calls; how it ends, in
+`statekeeper.run.ending`. Everything here happens in the parent process, which is the only writer of state. Whatever blocks
+is done in the run's threads, one step at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import ParamSpec, TypeVar, assert_never
+
+from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost, Verify
+from statekeeper.engines.context import JobSource
+from statekeeper.engines.protocol import Job, Result
+from statekeeper.engines.retry import with_retries
+from statekeeper.errors import (
+    LockLost,
+    SnapshotLost,
+    StateDamaged,
+    StateTimeout,
+    StorageError,
+)
+from statekeeper.extract.run_chunks import run_chunks
+from statekeeper.model.plan import Plan, Snapshot
+from statekeeper.model.record import State, StateRecord
+from statekeeper.plan.history import baseline_of, scope_or_watermarks
+from statekeeper.plan.make_plan import PlanSpec, make_plan
+from statekeeper.publish.copied_publication import publication_on
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.publication import sweep
+from statekeeper.publish.publisher import Publisher
+from statekeeper.run.ending import Ending
+from statekeeper.run.lifecycle import Change, Lifecycle, Trigger
+from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess, opening_of
+from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
+from statekeeper.schemas.model.load import load_model
+from statekeeper.store.documents import load_plan, save_plan
+from statekeeper.store.files.temps import sweep_all_temps
+from statekeeper.store.layout import ExtractionLayout, Staging
+from statekeeper.store.locks.holder import ExtractionLock
+from statekeeper.store.state import LocalStateStore
+from statekeeper.validate.keys.run import announce_published, announce_skipped
+from statekeeper.validate.validate_staged import DamagedPart, check_staged
+from statekeeper.verify.published import VerifySpec
+from statekeeper.verify.run import damage_of_published
+
+P = ParamSpec("P")
+Value = TypeVar("Value")
+
+
+@dataclass
+class Extraction:
+    """An extraction whose lock is held."""
+
+    config: ExtractionConfig
+    run: Run
+    layout: ExtractionLayout
+    lock: ExtractionLock
+    ending: Ending
+    lifecycle: Lifecycle = field(init=False)
+    fingerprint: str = field(init=False)
+    redone: int = 0
+
+    async def perform(self, reprocess: Reprocess) -> None:
+        """Bring it to `complete`, which `ending` is told; every error passes."""
+        await self._blocking(self._open)
+        is_to_be_verified = self.record.state is State.COMPLETE and reprocess is not Reprocess.ALL
+        opening = opening_of(
+            self.record,
+            fingerprint=self.fingerprint,
+            reprocess=reprocess,
+            damage=await self._damage() if is_to_be_verified else None,
+        )
+        if opening.trigger is None and self.record.state is State.COMPLETE:
+            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified", stale=opening.stale)
+        await self._tidy()
+        if self.ending.is_proven:
+            await announce_skipped(self.config, self.run, self.layout)
+            return
+        if opening.trigger is not None:
+            await self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
+        while self.record.state is not State.COMPLETE:
+            async with self._time_limit(self.record.state):
+                await self._work_of(self.record.state)
+
+    @property
+    def record(self) -> StateRecord:
+        return self.lifecycle.record
+
+    @property
+    def key(self) -> str:
+        return self.config.table.key
+
+    @property
+    def _ownership(self) -> Ownership:
+        return Ownership(self.run.disk, self.layout, self.record)
+
+    @property
+    def staging(self) -> Staging:
+        assert self.record.plan_id is not None, "only a state with a plan has a staging folder"
+        return self.layout.staging(self.record.plan_id)
+
+    async def _blocking(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
+        return await self.run.threads.disk.do(step, *arguments, **options)
+
+    def _open(self) -> None:
+        """Load the state, or make and persist the first one; only then look at the model, whose failure it can tell."""
+        store = LocalStateStore(self.run.disk, self.layout.state, self.lock)
+        found = store.load()
+        try:
+            model = load_model(self.config.model, base=self.run.model_folder)
+            self.fingerprint = fingerprint_of(self.config, model)
+        except Exception:
+            self._begin(store, found, fingerprint_of(self.config, None))
+            raise
+        self._begin(store, found, self.fingerprint)
+
+    def _begin(self, store: LocalStateStore, found: StateRecord | None, fingerprint: str) -> None:
+        record = found or StateRecord(
+            run_id=self.run.run_id,
+            pipeline=self.run.pipeline.name,
+            extraction_date=self.run.extraction_date.isoformat(),
+            table=self.config.table,
+            fingerprint=kept_fingerprint(fingerprint, policies=frozenset()),
+        )
+        if not record.is_of(self.run.run_id, self.config.table):
+            raise StateDamaged(
+                f"{self.layout.state} is the state of {record.table.key} in run {record.run_id}, "
+                f"and not of {self.key} in run {self.run.run_id}",
+                hint="give the table another path_name, or move the file away",
+            )
+        self.lifecycle = Lifecycle(record, save=store.save, owner=self.run.owner, clock=self.run.clock)
+        if found is None:
+            self.lifecycle.amend(lambda first: first)
+        self.ending.lifecycle = self.lifecycle
+
+    async def _damage(self) -> str | None:
+        """What is wrong with what is published, by the state that says it is complete."""
+        published = self.record.published
+        outdated = await self._why_outdated(published.snapshot if published else None)
+        if outdated:
+            return outdated
+        # What `verify` found may be more than a quick look sees.
+        verify = Verify.FULL if self.config.table in self.run.recorded else self.config.verify
+        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, self.record.published, verify))
+
+    async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:
+        return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
+
+    async def _damage_of_published(self) -> str | None:
+        """What is wrong with what an earlier run may have put in place before it died."""
+        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, None, self.config.verify))
+
+    async def _tidy(self) -> None:
+        """Remove what earlier runs left."""
+        is_complete = self.record.state is State.COMPLETE
+        live = None if is_complete else self.record.plan_id
+        ownership = self._ownership if is_complete else None
+        try:
+            await self._blocking(
+                sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, ownership=ownership
+            )
+        except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
+            self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
+
+    async def _work_of(self, state: State) -> None:
+        match state:
+            case State.PENDING:
+                await self._plan()
+            case State.EXTRACTING:
+                await self._extract()
+            case State.VALIDATING:
+                await self._validate()
+            case State.COMPLETE | State.FAILED:
+                raise AssertionError(f"nothing is to be done in {state}")
+            case _ as never:
+                assert_never(never)
+
+    async def _plan(self) -> None:
+        config, run = self.config, self.run
+        await run.doors.enter(config)
+        run.extracted.withdraw(config.table)
+        await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+        await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
+        scope, earlier = await self._blocking(
+            scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
+        )
+        baseline = await self._blocking(baseline_of, run.disk, self.layout, config, self.fingerprint)
+        run_snapshot = await run.snapshots.of(config, on_retry=warning_of_retry(run, self.key))
+        spec = PlanSpec(
+            config,
+            run.run_id,
+            run.extraction_date,
+            scope,
+            earlier,
+            run.model_folder,
+            run_snapshot,
+            baseline,
+            run.pipeline.output.readers,
+        )
+        try:
+            plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))
+        except SnapshotLost as error:
+            await self._after_lost_snapshot(error)
+            return
+        for note in plan.notes:
+            run.reporter.warning(self.key, note)
+        policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()
+        await self._blocking(self._save_plan, plan)
+        at = run.clock()
+        await self._fire(
+            Trigger.START,
+            change=lambda record: record.planned(
+                plan_id=plan.plan_id,
+                chunks_total=len(plan.chunks),
+                scope=plan.reading.scope,
+                fingerprint=kept_fingerprint(self.fingerprint, policies=policies),
+                at=at,
+            ),
+        )
+
+    def _save_plan(self, plan: Plan) -> None:
+        self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
+        save_plan(self.run.disk, self.layout.staging(plan.plan_id), plan)
+
+    async def _extract(self) -> None:
+        plan = await self._load_plan()
+        if plan is None:
+            return
+        await self.run.doors.enter(self.config)
+        try:
+            await self._run_chunks(plan)
+        except SnapshotLost as error:
+            await self._after_lost_snapshot(error)
+            return
+        await self._fire(Trigger.EXTRACTED)
+
+    async def _run_chunks(self, plan: Plan) -> None:
+        try:
+            await run_chunks(self.config, self.run, plan, self.staging)
+        except asyncio.CancelledError:
+            # A worker that had to be killed leaves the part that it was writing.
+            with suppress(LockLost, OSError):
+                await self._blocking(self._sweep_parts)
+            raise
+
+    def _sweep_parts(self) -> None:
+        self.lock.check()
+        sweep_all_temps(self.run.disk, self.staging.parts)
+
+    async def _validate(self) -> None:
+        plan = await self._load_plan()
+        if plan is None:
+            return
+        publication = publication_on(self.run.disk, self.layout, self.staging, self.lock, self._ownership)
+        publisher = Publisher(self.config, self.run, publication)
+        checked = await check_staged(self.config, self.run, plan, self.staging, publisher, self.record)
+        if isinstance(checked, DamagedPart):
+            await self._redo(checked, plan.plan_id)
+            return
+        intent, was_intended = checked.intent, self.record.intent == checked.intent
+        if not was_intended:
+            await self._blocking(self.lifecycle.amend, lambda record: record.intending(intent))
+        await publisher.put_in_place(intent)
+        metadata_md5 = await self._blocking(publication.commit, intent.metadata)
+        if was_intended and (damage := await self._damage_of_published()):
+            await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
+            return
+        published = checked.published(metadata_md5=metadata_md5)
+        at = self.run.clock()
+        await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
+        await announce_published(self.config, self.run, self.layout, intent.metadata)
+        await self._tidy()
+        # What was about to be published when the run got a newer snapshot is published first, then read again.
+        if outdated := await self._why_outdated(published.snapshot):
+            await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
+
+    async def _redo(self, part: DamagedPart, plan_id: str) -> None:
+        self.redone += 1
+        if self.redone > self.config.retry.attempts:
+            raise StateDamaged(
+                f"{self.key}: staged parts are damaged again and again, last {part.damage}",
+                hint="look at the disk under base_path, then run again",
+            )
+        await self._blocking(part.discard, self.run.disk, self.staging, plan_id)
+        await self._fire(Trigger.REDO, reason=part.damage)
+
+    async def _load_plan(self) -> Plan | None:
+        """The live plan; without one on disk that is good, and of the run's snapshot, the extraction restarts."""
+        reason: str | None = "its plan is missing"
+        try:
+            plan = await self._blocking(load_plan, self.run.disk, self.staging)
+        except StateDamaged as error:
+            plan, reason = None, error.message
+        if plan is not None and self.record.intent is None:
+            reason = await self._why_outdated(plan.reading.snapshot)
+            plan = None if reason else plan
+        if plan is None:
+            await self._fire(Trigger.RESTART, change=_given_up, reason=reason)
+        return plan
+
+    async def _after_lost_snapshot(self, error: SnapshotLost) -> None:
+        if self.config.has_run_snapshot:
+            raise self.run.snapshots.lost(self.config, error) from error
+        most = self.config.max_snapshot_restarts
+        if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
+            raise error
+        if self.record.state is State.PENDING:  # it was lost while the plan was made, which is just made again
+            await self._blocking(self.lifecycle.amend, _without_its_snapshot)
+            self.run.reporter.warning(self.key, f"planned again: {error.message}")
+            return
+        await self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
+
+    async def _retried(self, job: Job[Result]) -> Result:
+        return await with_retries(
+            lambda: self.run.engine.run(job),
+            self.config.retry,
+            on_retry=warning_of_retry(self.run, self.key),
+        )
+
+    async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
+        """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""
+        try:
+            await self.run.fire(self.lifecycle, trigger, change=change, reason=reason)
+        finally:  # it may have happened though we were cancelled meanwhile
+            if self.record.state is not State.COMPLETE:
+                self.ending.withdraw()
+            elif trigger is Trigger.PASSED:
+                self.ending.prove_complete(Outcome.COMPLETED)
+
+    @asynccontextmanager
+    async def _time_limit(self, state: State) -> AsyncIterator[None]:
+        limit = self.run.pipeline.states.timeout(state)
+        try:
+            async with own_time_limit(limit, waits=self.run.waits, key=self.key):
+                yield
+        except OwnTimeExceeded as error:
+            raise StateTimeout(
+                f"{self.key}: {state} took longer than {limit}, without the time that it waited for others",
+                hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
+            ) from error
+
+
+def _given_up(record: StateRecord) -> StateRecord:
+    return record.given_up_plan(is_snapshot_lost=False)
+
+
+def _without_its_snapshot(record: StateRecord) -> StateRecord:
+    return record.given_up_plan(is_snapshot_lost=True)
+
+
+def _on_opening(trigger: Trigger) -> Change:
+    return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again

@@ -1,0 +1,102 @@
+"""A table's turn in a run: a place among the active ones, its lock, and one report, whatever happens.
+
+What is done while the lock is held is decided in `statekeeper.run.table_run`; how a turn ends, in `statekeeper.run.ending`.
+One table's failure never stops another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.engines.waiting import WaitKind
+from statekeeper.run.ending import Ending
+from statekeeper.run.lock_watch import ended_by_loss
+from statekeeper.run.report import TableReport
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.table_run import Extraction
+from statekeeper.runtime.context import Run
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.locks.holder import ExtractionLock
+from statekeeper.store.locks.lease_watch import LeaseWatch
+from statekeeper.store.locks.lock import acquire, watch_lease
+
+_LOG = logging.getLogger("statekeeper.run")
+
+
+async def perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
+    """Bring one extraction to `complete`, or to a failure that state or run record tell; only cancellation passes."""
+    try:
+        async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
+            started = run.clock()
+            report = await _perform(config, run, reprocess)
+            report = report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
+            run.reporter.table_ended(config.table.key, report.end)
+            return report
+    finally:
+        run.extracted.end(config.table)
+
+
+async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
+    layout, ending = run.layout_of(config), Ending(config, run)
+    async with AsyncExitStack() as held:
+        try:
+            lock = await held.enter_async_context(_lock(config.table.key, run, layout))
+            async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
+                await Extraction(config, run, layout, lock, ending).perform(reprocess)
+            return await ending.complete()
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
+            return await ending.after(error)  # while the lock is held: it may write the state
+
+
+@asynccontextmanager
+async def _lock(key: str, run: Run, layout: ExtractionLayout) -> AsyncIterator[ExtractionLock]:
+    """The extraction's lock, held while the block runs."""
+    lock = await _acquired(key, run, layout)
+    try:
+        yield lock
+    finally:
+        await run.threads.disk.do(_release, lock)
+
+
+def _release(lock: ExtractionLock) -> None:
+    try:
+        lock.release()
+    except OSError as error:  # what the table came to is decided: it ends with this process at the latest
+        _LOG.warning("a lock could not be released: %s", error)
+
+
+async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionLock:
+    """The extraction's lock. A step in a thread cannot be stopped: what it takes for a cancelled run is let go."""
+    taken: list[ExtractionLock] = []
+    output, do = run.pipeline.output, run.threads.locks.do
+    kind, ttl = output.lock, output.lease_lifetime
+    try:
+        with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}, whose holder may be dead"):
+            watch = await do(watch_lease, run.disk, layout, kind=kind, ttl=ttl)
+            if watch is not None and not await do(watch.look):
+                # Others go on meanwhile, and are judged meanwhile: of a host that died there may be a hundred.
+                async with run.stepped_aside():
+                    await _until_free(watch, run)
+
+            def take() -> None:
+                held = acquire(run.disk, layout, kind=kind, owner=run.owner, ttl=ttl, watch=watch)
+                taken.append(held)
+
+            await do(take)
+    except asyncio.CancelledError:
+        for lock in taken:
+            await run.threads.disk.do(_release, lock)
+        raise
+    return taken[0]
+
+
+async def _until_free(watch: LeaseWatch, run: Run) -> None:
+    """Return when the lease may be taken; raises as `LeaseWatch.look` does."""
+    is_free = False
+    while not is_free:
+        await asyncio.sleep(watch.pause)
+        is_free = await run.threads.locks.do(watch.look)

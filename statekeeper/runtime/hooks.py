@@ -1,0 +1,178 @@
+"""Hooks: a command or a webhook that is told when an extraction enters a state.
+
+Decides how a hook is run and what it is told. A hook's own failure is returned, never raised: it cannot change a state.
+When hooks run, and that what they return is logged, is decided by the caller; which hooks there are, by the config.
+
+A command does not get the environment of this process, which has the passwords of databases. How an event is posted
+is decided in `statekeeper.runtime.webhook`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import string
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Protocol
+
+from pydantic import SecretStr
+
+from statekeeper.model.base import Frozen
+
+_OUTPUT_KEPT = 2000
+"""Bytes of a failed command's output that its result carries."""
+
+
+class HookEvent(Frozen):
+    """What a hook is told. The field names are the names that a command's template may use."""
+
+    table: str
+    run_id: str
+    pipeline: str
+    extraction_date: str
+    state: str
+    reason: str | None = None
+    records: int | None = None
+    bytes: int | None = None
+    output_path: str | None = None
+    failure: str | None = None
+    failure_kind: str | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The event for a person."""
+        why = self.failure or self.reason
+        rows = "" if self.records is None else f", {self.records:,} rows"
+        return f"{self.run_id} {self.table}: {self.state}{rows}{f' ({why})' if why else ''}"
+
+
+_PASSED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE"})
+_PASSED_PREFIXES = ("LC_", "STATEKEEPER_")
+"""What a command gets of our own environment; more where its `pass_env` names it."""
+
+
+class HookResult(Frozen):
+    """How a hook went. `detail` says what went wrong or should be mended, without the webhook's URL; empty when all is
+    well.
+    """
+
+    hook: str
+    is_ok: bool
+    detail: str = ""
+
+
+class HookLike(Protocol):
+    """A configured hook: exactly one of `command` and `webhook`, and the seconds it may take.
+
+    `pass_env` names variables of our environment that a command gets beyond the usual ones.
+    """
+
+    @property
+    def command(self) -> str | None: ...
+
+    @property
+    def webhook(self) -> SecretStr | None: ...
+
+    @property
+    def timeout_seconds(self) -> float: ...
+
+    @property
+    def pass_env(self) -> tuple[str, ...]: ...
+
+
+def check_template(text: str) -> None:
+    """Raise ValueError for a command that could not be run: unbalanced quotes, no word, a name that no event has."""
+    words = shlex.split(text)
+    if not words:
+        raise ValueError("the command is empty")
+    known = ", ".join(f"{{{field}}}" for field in HookEvent.model_fields)
+    for word in words:
+        for _, name, spec, conversion in string.Formatter().parse(word):
+            if name is not None and name not in HookEvent.model_fields:
+                raise ValueError(f"{{{name}}} is not known; known are {known} (a literal brace is written twice)")
+            if spec or conversion:
+                raise ValueError(f"{{{name}}} takes no format")
+
+
+def run_hook(
+    hook: HookLike, event: HookEvent, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
+) -> HookResult:
+    """Run a hook to its end or its timeout.
+
+    A command also gets every field of the event as `STATEKEEPER_<FIELD>`, beside what it is passed of `environ` (None:
+    our own), and starts in `folder` (None: where we are). A webhook gets the fields as a JSON object by POST, with
+    `text`, a sentence for chat systems.
+    """
+    if hook.command is not None:
+        passed = _passed(os.environ if environ is None else environ, names=hook.pass_env)
+        return _run_command(hook.command, event, timeout=hook.timeout_seconds, environ=passed, folder=folder)
+    assert hook.webhook is not None
+    return _post(hook.webhook, event, timeout=hook.timeout_seconds)
+
+
+def _passed(environ: Mapping[str, str], *, names: tuple[str, ...]) -> dict[str, str]:
+    """The part of an environment that a command gets."""
+    return {
+        name: value
+        for name, value in environ.items()
+        if name in _PASSED or name in names or name.startswith(_PASSED_PREFIXES)
+    }
+
+
+def _run_command(
+    template: str, event: HookEvent, *, timeout: float, environ: Mapping[str, str], folder: Path | None
+) -> HookResult:
+    # Split before values are filled in: a value is always one argument, whatever stands in it.
+    values = {name: "" if value is None else str(value) for name, value in event.model_dump().items()}
+    argv = [word.format_map(values) for word in shlex.split(template)]
+    told = {f"STATEKEEPER_{name.upper()}": value for name, value in values.items()}
+    name = f"command {argv[0]}"
+    # A file, not a pipe: a child that outlives the command must not keep us waiting, nor its output fill memory.
+    with tempfile.TemporaryFile() as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the command is the user's own, run without a shell
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**environ, **told},
+                cwd=folder,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return HookResult(hook=name, is_ok=False, detail=f"could not be started: {error}")
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return HookResult(hook=name, is_ok=False, detail=f"was killed after {timeout:g} seconds{_tail(output)}")
+        finally:
+            if process.poll() is None:
+                _kill_group(process)
+        return HookResult(hook=name, is_ok=code == 0, detail="" if code == 0 else f"ended with {code}{_tail(output)}")
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _tail(output: IO[bytes]) -> str:
+    size = output.seek(0, os.SEEK_END)
+    output.seek(max(0, size - _OUTPUT_KEPT))
+    text = output.read().decode(errors="replace").strip()
+    return f"; its output: {text}" if text else ""
+
+
+def _post(webhook: SecretStr, event: HookEvent, *, timeout: float) -> HookResult:
+    from statekeeper.runtime.webhook import post
+
+    body = json.dumps({**event.model_dump(mode="json"), "text": event.sentence}).encode()
+    answer = post(webhook.get_secret_value(), body, timeout=timeout)
+    return HookResult(hook="webhook", is_ok=answer.is_ok, detail=answer.detail)

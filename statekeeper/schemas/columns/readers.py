@@ -1,0 +1,144 @@
+"""What known readers do not read, or not as it was written: the rules by which a plan warns or fails.
+
+Each rule was tried with the reader itself, on a file that breaks it (`tests/unit/schemas/columns/test_readers.py`, and
+`tests/spark/test_readers.py` with a real Spark). Which readers matter to a pipeline, `output.readers` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from statekeeper.config.resolved import Reader
+from statekeeper.errors import PlanError
+from statekeeper.parquet.types import parse_type
+
+if TYPE_CHECKING:
+    from statekeeper.model.plan import PlannedColumn
+
+_MOST_DIGITS = 38
+_NAMES = {Reader.SPARK: "Spark", Reader.DUCKDB: "DuckDB", Reader.POLARS: "Polars"}
+Columns = tuple["PlannedColumn", ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that a reader does not read: `found` names the offending columns, each a text, in a table's columns.
+
+    `consequence` is what the reader does then; `remedy` is what to do about it.
+    """
+
+    reader: Reader
+    consequence: str
+    found: Callable[[Columns], list[str]]
+    remedy: str
+
+
+def _of_type(is_such: Callable[[pa.DataType], bool]) -> Callable[[Columns], list[str]]:
+    def found(columns: Columns) -> list[str]:
+        return [f"{one.name} ({one.database_type})" for one in columns if is_such(parse_type(one.arrow_type))]
+
+    return found
+
+
+def _equal_names(fold: Callable[[str], str]) -> Callable[[Columns], list[str]]:
+    def found(columns: Columns) -> list[str]:
+        names = sorted((one.name for one in columns), key=fold)
+        groups = (list(group) for _, group in groupby(names, key=fold))
+        return [" and ".join(group) for group in groups if len(group) > 1]
+
+    return found
+
+
+def _is_nanoseconds(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind)) and kind.unit == "ns"
+
+
+def _is_wide_decimal(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(kind)) and kind.precision > _MOST_DIGITS
+
+
+def _ascii_lower(name: str) -> str:
+    return "".join(char.lower() if char.isascii() else char for char in name)
+
+
+_BY_QUERY = "in a custom_query"
+_NARROWER = f"declare a decimal of at most {_MOST_DIGITS} digits, or a str"
+_OTHER_NAMES = f"give one of them an alias {_BY_QUERY}"
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        Reader.SPARK,
+        "has no type for a time of day, and reads nothing of the dataset",
+        _of_type(pa.types.is_time),
+        f"select it as text, CAST(... AS VARCHAR), {_BY_QUERY}",
+    ),
+    Rule(
+        Reader.SPARK,
+        "has no type for nanoseconds, and reads nothing of the dataset",
+        _of_type(_is_nanoseconds),
+        f"select it as TIMESTAMP(6), or as text, {_BY_QUERY}, or set fractional_seconds: us for an Oracle source",
+    ),
+    Rule(
+        Reader.SPARK,
+        f"has decimals of at most {_MOST_DIGITS} digits, and reads nothing of the dataset",
+        _of_type(_is_wide_decimal),
+        _NARROWER,
+    ),
+    Rule(
+        Reader.SPARK,
+        "does not tell names apart that differ in case alone, and reads nothing of the dataset",
+        _equal_names(str.lower),
+        _OTHER_NAMES,
+    ),
+    Rule(
+        Reader.DUCKDB,
+        f"reads decimals of more than {_MOST_DIGITS} digits as DOUBLE, which is not exact",
+        _of_type(_is_wide_decimal),
+        _NARROWER,
+    ),
+    Rule(
+        Reader.DUCKDB,
+        "does not tell names apart that differ in case alone, and calls the second one otherwise",
+        _equal_names(_ascii_lower),
+        _OTHER_NAMES,
+    ),
+    Rule(
+        Reader.POLARS,
+        f"has decimals of at most {_MOST_DIGITS} digits, and reads nothing of the dataset",
+        _of_type(_is_wide_decimal),
+        _NARROWER,
+    ),
+)
+"""Of pyarrow, which writes the files, and of pandas, which reads by it, none is known."""
+
+
+def check_readers(columns: Columns, readers: tuple[Reader, ...] | None) -> tuple[str, ...]:
+    """What a person should know of known readers, a sentence a rule; where readers are named there is nothing to tell.
+
+    Raises:
+        PlanError: a reader that is named would not read what would be written.
+    """
+    broken = [(rule, names) for rule in RULES if (names := rule.found(columns))]
+    if readers is None:
+        return tuple(f"{_sentence(rule, names)}; {rule.remedy}; {_SAY_READERS}" for rule, names in broken)
+    refused = [(rule, names) for rule, names in broken if rule.reader in readers]
+    if refused:
+        raise PlanError(
+            "; ".join(_sentence(rule, names) for rule, names in refused),
+            hint="; ".join(dict.fromkeys(rule.remedy for rule, _ in refused))
+            + "; or take the reader out of output.readers",
+        )
+    return ()
+
+
+_SAY_READERS = "or name the readers that matter in output.readers"
+
+
+def _sentence(rule: Rule, names: list[str]) -> str:
+    columns = "column" if len(names) == 1 and " and " not in names[0] else "columns"
+    return f"{columns} {', '.join(names)}: {_NAMES[rule.reader]} {rule.consequence}"

@@ -1,0 +1,124 @@
+"""What constraints are compiled to, in DuckDB's SQL: a column, and conditions on its values. Plain values.
+
+`schemas.constraints` decides which condition a constraint is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from statekeeper.schemas.model.fields import Kind
+
+_WHITE_SPACE = "".join(
+    map(
+        chr,
+        (*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000),
+    )
+)
+"""What Rust's `str::trim` removes: Unicode's White_Space."""
+
+
+class NotCompiled(Exception):
+    """The constraint has no expression that is certain to mean the same; the message is the reason."""
+
+
+NOT_NULL = "not_null"
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where `subject` (SQL, NULL where the value is) is within these limits, inclusive, a value violates nothing.
+
+    The outer limits hold as well, and stand behind any other: limits of a check of the same subject are within them.
+    """
+
+    subject: str
+    low: str | None = None
+    high: str | None = None
+    outer_low: str | None = None
+    outer_high: str | None = None
+
+
+@dataclass(frozen=True)
+class Among:
+    """Where `condition` (SQL, never true of NULL) is true, a value violates nothing."""
+
+    condition: str
+
+
+@dataclass(frozen=True)
+class Expression:
+    """`violated` is true where a value certainly violates, None if none can; `undecided` where pydantic must say.
+
+    `within` says of values that they certainly do not; it may leave out some that do not either.
+    """
+
+    violated: str | None
+    undecided: str | None = None
+    within: Bounds | Among | None = None
+
+
+NEVER = Expression(None)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column in SQL: its quoted name, and the type that its values have in the file."""
+
+    sql: str
+    arrow: pa.DataType
+    kind: Kind
+
+    @classmethod
+    def of(cls, name: str, arrow: pa.DataType, kind: Kind) -> Column:
+        return cls(quoted(name), arrow, kind)
+
+    @property
+    def stripped(self) -> Column:
+        """The same without white space at both ends, as pydantic's `strip_whitespace` judges a value."""
+        return replace(self, sql=f"trim({self.sql}, '{_WHITE_SPACE}')")
+
+    @property
+    def is_exact_number(self) -> bool:
+        return bool(pa.types.is_integer(self.arrow) or pa.types.is_decimal(self.arrow))
+
+    @property
+    def scale(self) -> int:
+        return self.arrow.scale if pa.types.is_decimal(self.arrow) else 0
+
+    @property
+    def unscaled_limits(self) -> tuple[int, int]:
+        """The least and the greatest value, in units of the last decimal place."""
+        if pa.types.is_decimal(self.arrow):
+            most = 10**self.arrow.precision - 1
+            return -most, most
+        bits = self.arrow.bit_width
+        if pa.types.is_unsigned_integer(self.arrow):
+            return 0, 2**bits - 1
+        return -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    @property
+    def sql_type(self) -> str:
+        if pa.types.is_decimal(self.arrow):
+            return f"DECIMAL({self.arrow.precision},{self.arrow.scale})"
+        sign = "U" if pa.types.is_unsigned_integer(self.arrow) else ""
+        return sign + {8: "TINYINT", 16: "SMALLINT", 32: "INTEGER", 64: "BIGINT"}[self.arrow.bit_width]
+
+    @property
+    def always(self) -> Expression:
+        """Every value violates."""
+        return Expression(f"{self.sql} IS NOT NULL")
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text_literal(text: str) -> str:
+    """A string in SQL. Raises NotCompiled for what a statement cannot carry."""
+    if "\x00" in text:
+        raise NotCompiled("a NUL character")
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,76 @@
+"""A quick condition that all rows of a valid file satisfy: most scans need to look no further.
+
+Decides only what is certain: a row for which it is true breaks no check and leaves none undecided. For any other row,
+NULL and false alike, the checks themselves have the word. It is quick where it compares and counts bytes: of a column
+of which nothing but lengths is asked, DuckDB reads nothing but lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from statekeeper.schemas.rules.expressions import NOT_NULL, Bounds, quoted
+
+if TYPE_CHECKING:
+    from statekeeper.schemas.rules.checks import Check
+
+
+def certainly_good(checks: Iterable[Check]) -> str:
+    """The condition in SQL; `TRUE` where there is nothing to check."""
+    by_column: dict[str, list[Check]] = {}
+    for check in checks:
+        by_column.setdefault(check.column, []).append(check)
+    conditions = (_column_is_good(column, found) for column, found in by_column.items())
+    return " AND ".join(f"({condition})" for condition in conditions if condition) or "TRUE"
+
+
+def _column_is_good(column: str, checks: Sequence[Check]) -> str:
+    intervals: dict[str, _Interval] = {}
+    refusing_null: list[str] = []
+    others: list[str] = []
+    for check in checks:
+        if isinstance(check.within, Bounds):
+            intervals.setdefault(check.within.subject, _Interval(check.within.subject)).add(check.within)
+        elif check.within is not None:
+            refusing_null.append(check.within.condition)
+        elif check.constraint != NOT_NULL:
+            others.append(f"NOT ({check.violated})")
+            others += [f"NOT ({check.undecided})"] if check.undecided is not None else []
+    refusing_null += [term for interval in intervals.values() for term in interval.terms]
+    terms = refusing_null + others
+    # To ask a text whether it is NULL reads it; to ask its length does not.
+    is_one_subject = len(intervals) == 1 and len(terms) == len(next(iter(intervals.values())).terms)
+    asked = next(iter(intervals)) if is_one_subject else quoted(column)
+    if any(check.constraint == NOT_NULL for check in checks):
+        return " AND ".join(terms if refusing_null else [*terms, f"{asked} IS NOT NULL"])
+    return f"{asked} IS NULL OR ({' AND '.join(terms)})" if terms else ""
+
+
+@dataclass
+class _Interval:
+    """The bounds of one value, gathered: outer ones count only on a side that has no inner one."""
+
+    subject: str
+    lows: list[str] = field(default_factory=list)
+    highs: list[str] = field(default_factory=list)
+    outer_lows: list[str] = field(default_factory=list)
+    outer_highs: list[str] = field(default_factory=list)
+
+    def add(self, bounds: Bounds) -> None:
+        for limits, limit in (
+            (self.lows, bounds.low),
+            (self.highs, bounds.high),
+            (self.outer_lows, bounds.outer_low),
+            (self.outer_highs, bounds.outer_high),
+        ):
+            if limit is not None:
+                limits.append(limit)
+
+    @property
+    def terms(self) -> list[str]:
+        lows, highs = self.lows or self.outer_lows, self.highs or self.outer_highs
+        if len(lows) == len(highs) == 1:
+            return [f"{self.subject} BETWEEN {lows[0]} AND {highs[0]}"]
+        return [f"{self.subject} >= {low}" for low in lows] + [f"{self.subject} <= {high}" for high in highs]

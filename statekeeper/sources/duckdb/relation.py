@@ -1,0 +1,145 @@
+"""What is selected from: finds a table or view in the catalog, or takes a query of the user's apart, and quotes it.
+
+Decides how names are resolved (as DuckDB does: without regard to case; no schema means `main`) and which queries are
+accepted (one SELECT without parameters).
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import duckdb
+
+from statekeeper.errors import PlanError, SourceError
+from statekeeper.model.table import Relation
+from statekeeper.sources.duckdb.connection import Connection
+from statekeeper.sources.sql import Sql, quoted
+
+DEFAULT_SCHEMA = "main"
+_MOST_NAMES = 20
+
+
+class RelationKind(Enum):
+    """What stands behind a name; only a table has rowids."""
+
+    TABLE = auto()
+    VIEW = auto()
+    QUERY = auto()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A relation as it can be selected from. `schema` and `name` are the catalog's own spelling, None for a query."""
+
+    kind: RelationKind
+    label: str
+    text: str
+    schema: str | None = None
+    name: str | None = None
+
+    @property
+    def from_clause(self) -> Sql:
+        """` FROM ... AS q`: columns are always named through `q`, so that no alias of ours hides one of theirs."""
+        return Sql(f" FROM {self.text} AS q")
+
+
+def column(name: str) -> Sql:
+    """A column of a `Source`."""
+    return Sql(f"q.{quoted(name)}")
+
+
+def find_source(connection: Connection, relation: Relation) -> Source:
+    """The relation in the database.
+
+    Raises:
+        SourceError: no such table or view; the hint lists what there is.
+        PlanError: the query is not one SELECT.
+    """
+    if relation.query is not None:
+        query = relation.query.replace("{as_of}", "")  # there is one moment only: that of the file
+        return Source(RelationKind.QUERY, relation.label, f"(\n{single_select(query)}\n)")
+    assert relation.table_name is not None, "a relation is a table or a query"
+    wanted = (relation.schema_name or DEFAULT_SCHEMA, relation.table_name)
+    names = {
+        (schema, name): RelationKind.TABLE if is_table else RelationKind.VIEW
+        for schema, name, is_table in connection.tables_and_views
+    }
+    found = [wanted] if wanted in names else [key for key in names if _folded(key) == _folded(wanted)]
+    if len(found) != 1:
+        raise _not_found(relation, wanted, list(names))
+    schema, name = found[0]
+    text = ".".join(
+        quoted(part) for part in (connection.catalog, schema, name)
+    )  # a schema may be called as the catalog
+    return Source(names[found[0]], relation.label, text, schema, name)
+
+
+def single_select(query: str) -> str:
+    """The text of the one SELECT in `query`, without the semicolon at its end.
+
+    Raises:
+        PlanError: it does not parse, holds no statement or several, is no SELECT, or has parameters.
+    """
+    try:
+        statements = duckdb.extract_statements(query)
+    except duckdb.Error as error:
+        text = str(error).strip()
+        raise PlanError(
+            f"custom_query does not parse: {text}", hint="try it in the DuckDB shell", code="Parser Error"
+        ) from error
+    if len(statements) != 1:
+        raise PlanError(
+            f"custom_query holds {len(statements)} statements, expected one SELECT",
+            hint="leave one statement; views in the database can hold the rest",
+        )
+    statement = statements[0]
+    if statement.type != duckdb.StatementType.SELECT:
+        raise PlanError(f"custom_query is a {statement.type.name} statement, expected a SELECT")
+    if statement.named_parameters:
+        names = ", ".join(f"${name}" for name in sorted(statement.named_parameters))
+        raise PlanError(f"custom_query has parameters ({names}), which nothing fills in", hint="write the values out")
+    return _without_terminator(query)
+
+
+def _without_terminator(query: str) -> str:
+    """`query` up to its semicolon, which may have comments behind it: the parser says which semicolon that is."""
+    for at, character in enumerate(query):
+        if character == ";" and _statement_count(query[:at]) == 1 and _statement_count(query[at + 1 :]) == 0:
+            return query[:at]
+    return query
+
+
+def _statement_count(text: str) -> int | None:
+    try:
+        return len(duckdb.extract_statements(text))
+    except duckdb.Error:
+        return None
+
+
+def _folded(key: tuple[str, str]) -> tuple[str, str]:
+    return key[0].casefold(), key[1].casefold()
+
+
+def _not_found(relation: Relation, wanted: tuple[str, str], names: list[tuple[str, str]]) -> SourceError:
+    texts = {f"{schema}.{name}".casefold(): f"{schema}.{name}" for schema, name in names}
+    same_name = [f"{schema}.{name}" for schema, name in names if name.casefold() == wanted[1].casefold()]
+    near = same_name + [
+        texts[text] for text in difflib.get_close_matches(f"{wanted[0]}.{wanted[1]}".casefold(), texts, n=3)
+    ]
+    near = list(dict.fromkeys(near))
+    if near:
+        hint = f"did you mean {' or '.join(near)}? (schema_name and table_name)"
+    elif names:
+        listed = ", ".join(sorted(texts.values())[:_MOST_NAMES])
+        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        hint = f"the database has {listed}{more}"
+    else:
+        hint = "the database has no tables at all: check `path` of the source"
+    schemas = sorted({schema for schema, _ in names})
+    if wanted[0].casefold() not in {schema.casefold() for schema in schemas}:
+        where = f"there is no schema {wanted[0]}" + (f", only {', '.join(schemas[:_MOST_NAMES])}" if schemas else "")
+    else:
+        where = f"schema {wanted[0]} has no such table or view"
+    return SourceError(f"table {relation.label} does not exist: {where}", hint=hint, code="Catalog Error")

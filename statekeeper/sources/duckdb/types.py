@@ -1,0 +1,162 @@
+"""DuckDB's types and how each is delivered exactly. Pure.
+
+Decides, from a column's declared type, which Arrow types the source can deliver and by which SQL expression. DuckDB's
+own mapping to Arrow is never relied on (it hands out UHUGEINT as a wrapped number without an error): every column is
+cast in SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Which of the types a
+file will hold is decided elsewhere (`statekeeper.schemas.columns.reconcile`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from statekeeper.errors import PlanError
+from statekeeper.sources.sql import quoted
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An Arrow type, in the text form of `schemas.arrow`, and the SQL that makes it; `{0}` stands for the column."""
+
+    arrow: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class TypeRule:
+    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead."""
+
+    read: Delivery | None
+    alternatives: tuple[Delivery, ...] = ()
+    refusal: str | None = None
+
+
+KeyType = Literal["int", "Decimal", "date", "datetime", "str", "UUID"]
+
+_INT64 = Delivery("int64", "CAST({0} AS BIGINT)")
+_DECIMAL38 = Delivery("decimal128(38, 0)", "CAST({0} AS DECIMAL(38,0))")
+_TEXT = Delivery("string", "CAST({0} AS VARCHAR)")
+_TIMESTAMP = Delivery("timestamp[us]", "CAST({0} AS TIMESTAMP)")
+_WHOLE_MICROSECONDS = (
+    "CASE WHEN epoch_ns({0}) % 1000 <> 0 "
+    "THEN error('the value ' || CAST({0} AS VARCHAR) || ' has nanoseconds, which microseconds cannot hold') "
+    "ELSE CAST({0} AS {1}) END"
+)
+_TIMESTAMP_OF_NS = Delivery("timestamp[us]", f"CAST({_WHOLE_MICROSECONDS.replace('{1}', 'TIMESTAMP')} AS TIMESTAMP)")
+_TIME_OF_NS = Delivery("time64[us]", f"CAST({_WHOLE_MICROSECONDS.replace('{1}', 'TIME')} AS TIME)")
+
+_HUGE = (
+    "holds integers of up to 39 digits, which no Arrow type holds: declare a Decimal of at most 38 digits, or an int"
+)
+_BY_QUERY = "has no exact Arrow type that Parquet readers share: select it in a custom_query as {0}"
+
+_FIXED: dict[str, TypeRule] = {
+    "TINYINT": TypeRule(Delivery("int8", "CAST({0} AS TINYINT)")),
+    "SMALLINT": TypeRule(Delivery("int16", "CAST({0} AS SMALLINT)")),
+    "INTEGER": TypeRule(Delivery("int32", "CAST({0} AS INTEGER)")),
+    "BIGINT": TypeRule(_INT64),
+    "UTINYINT": TypeRule(Delivery("uint8", "CAST({0} AS UTINYINT)")),
+    "USMALLINT": TypeRule(Delivery("uint16", "CAST({0} AS USMALLINT)")),
+    "UINTEGER": TypeRule(Delivery("uint32", "CAST({0} AS UINTEGER)")),
+    "UBIGINT": TypeRule(
+        Delivery("uint64", "CAST({0} AS UBIGINT)"),
+        (_INT64, Delivery("decimal128(20, 0)", "CAST({0} AS DECIMAL(20,0))")),
+    ),
+    "HUGEINT": TypeRule(None, (_DECIMAL38, _INT64, _TEXT), _HUGE),
+    "UHUGEINT": TypeRule(None, (_DECIMAL38, _INT64, _TEXT), _HUGE),
+    "BIGNUM": TypeRule(None, (_TEXT,), "holds integers of any length, which no Arrow type holds: declare a str"),
+    "FLOAT": TypeRule(Delivery("float", "CAST({0} AS FLOAT)")),
+    "DOUBLE": TypeRule(Delivery("double", "CAST({0} AS DOUBLE)")),
+    "BOOLEAN": TypeRule(Delivery("bool", "CAST({0} AS BOOLEAN)")),
+    "VARCHAR": TypeRule(_TEXT),
+    "JSON": TypeRule(_TEXT),
+    "UUID": TypeRule(_TEXT),
+    "BLOB": TypeRule(Delivery("binary", "CAST({0} AS BLOB)")),
+    "DATE": TypeRule(Delivery("date32[day]", "CAST({0} AS DATE)")),
+    "TIME": TypeRule(Delivery("time64[us]", "CAST({0} AS TIME)")),
+    "TIMESTAMP": TypeRule(_TIMESTAMP),
+    "TIMESTAMP_S": TypeRule(_TIMESTAMP),
+    "TIMESTAMP_MS": TypeRule(_TIMESTAMP),
+    "TIMESTAMP WITH TIME ZONE": TypeRule(Delivery("timestamp[us, tz=UTC]", "CAST({0} AS TIMESTAMPTZ)")),
+    "TIMESTAMP_NS": TypeRule(
+        None,
+        (_TIMESTAMP_OF_NS, Delivery("timestamp[ns]", "CAST({0} AS TIMESTAMP_NS)")),
+        "has nanoseconds, which Spark and Python cannot read: declare a datetime, and a value with nanoseconds then "
+        "fails loudly; or select date_trunc('microsecond', {0}::TIMESTAMP) in a custom_query",
+    ),
+    "TIME_NS": TypeRule(
+        None,
+        (_TIME_OF_NS, _TEXT),
+        "has nanoseconds, which Python cannot read: declare a time, and a value with nanoseconds then fails loudly; "
+        "or select {0}::TIME in a custom_query",
+    ),
+    "TIME WITH TIME ZONE": TypeRule(None, (), _BY_QUERY.format("{0}::VARCHAR")),
+    "INTERVAL": TypeRule(None, (), _BY_QUERY.format("{0}::VARCHAR")),
+    "BIT": TypeRule(None, (), _BY_QUERY.format("{0}::VARCHAR")),
+    "GEOMETRY": TypeRule(None, (), _BY_QUERY.format("{0}::VARCHAR")),
+    "VARIANT": TypeRule(None, (), _BY_QUERY.format("to_json({0})")),
+    '"NULL"': TypeRule(
+        None, (), "has no type, being NULL in every row: cast it in the custom_query, such as {0}::VARCHAR"
+    ),
+}
+
+_DECIMAL = re.compile(r"DECIMAL\((\d+),(\d+)\)")
+_NESTED = re.compile(r"(?:STRUCT|MAP|UNION)\b|.*\[\d*\]$", re.DOTALL)
+
+_KEYS: dict[str, KeyType] = {
+    **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"), "int"),
+    **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT"), "int"),
+    "DATE": "date",
+    **dict.fromkeys(("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "datetime"),
+    "TIMESTAMP WITH TIME ZONE": "datetime",
+    "VARCHAR": "str",
+    "UUID": "UUID",
+}
+
+
+def type_rule(database_type: str) -> TypeRule:
+    """What can be had from a type, as DESCRIBE prints it. In a refusal, `{0}` stands for the column."""
+    if database_type.endswith("]"):  # before everything else: DECIMAL(4,1)[] and ENUM('a')[] are lists
+        return TypeRule(None, (), _BY_QUERY.format("to_json({0})"))
+    if (rule := _FIXED.get(database_type)) is not None:
+        return rule
+    if (decimal := _DECIMAL.fullmatch(database_type)) is not None:
+        precision, scale = int(decimal.group(1)), int(decimal.group(2))
+        read = Delivery(f"decimal128({precision}, {scale})", f"CAST({{0}} AS DECIMAL({precision},{scale}))")
+        return TypeRule(read, (_INT64,) if scale == 0 else ())
+    if database_type.startswith("ENUM("):
+        return TypeRule(_TEXT)
+    if _NESTED.match(database_type):
+        return TypeRule(None, (), _BY_QUERY.format("to_json({0})"))
+    return TypeRule(
+        None, (), "is of a type that statekeeper does not know: select it in a custom_query as {0}::VARCHAR"
+    )
+
+
+def delivery(*, database_type: str, read_type: str, column: str) -> Delivery:
+    """How a column is delivered as `read_type`. Raises PlanError where it cannot be had as that type."""
+    rule = type_rule(database_type)
+    offered = ((rule.read,) if rule.read else ()) + rule.alternatives
+    for one in offered:
+        if one.arrow == read_type:
+            return one
+    types = ", ".join(one.arrow for one in offered) or "no type"
+    raise PlanError(f"column {column} ({database_type}) cannot be read as {read_type}, only as {types}")
+
+
+def hint_on_value(column: str, database_type: str) -> str:
+    """What to do about a value of a column that could not be delivered as planned."""
+    name = quoted(column)
+    if database_type in {"TIMESTAMP_NS", "TIME_NS"}:
+        coarser = database_type.removesuffix("_NS")
+        return f"select {name}::{coarser}, which cuts nanoseconds off, or {name}::VARCHAR in a custom_query"
+    return f"declare for {column} a type that holds the value, or select {name}::VARCHAR in a custom_query"
+
+
+def key_type(database_type: str) -> KeyType | None:
+    """The Python type of bounds on a column, or None for a type that is no chunking key."""
+    if _DECIMAL.fullmatch(database_type):
+        return "Decimal"
+    return _KEYS.get(database_type)

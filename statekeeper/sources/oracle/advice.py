@@ -1,0 +1,103 @@
+"""What a DBA and a data engineer should know before a table is extracted: grants that are missing, rows and values that
+may be masked, characters that may be lost.
+
+Decides what is looked at, and words it with the statement that would cure it. Nothing here fails a table: what an
+extraction cannot do without is refused where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from statekeeper.config.sections.sources import OracleSource, SnapshotMode
+from statekeeper.errors import SourceError
+from statekeeper.sources.oracle.connection import Connection, is_not_granted
+from statekeeper.sources.oracle.relation import RelationKind, Source
+from statekeeper.sources.oracle.unseen import unseen_parts
+from statekeeper.sources.sql import Bind, Sql
+
+_WHAT = "privileges cannot be looked at"
+_UNICODE = frozenset({"AL32UTF8", "UTF8"})
+
+
+def advise(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
+    """What should be known about reading `source`, a sentence each."""
+    return (
+        *_grants(connection, source, config),
+        *_masks(connection, source),
+        *unseen_parts(connection, source, config),
+        *_characters(connection),
+    )
+
+
+def _may(connection: Connection, sql: str) -> bool:
+    """Whether a query is allowed, which is parsed for that and not run."""
+    try:
+        connection.describe(Sql(sql), _WHAT, table="the table")
+    except SourceError as error:
+        if is_not_granted(error):
+            return False
+        raise
+    return True
+
+
+def _grants(connection: Connection, source: Source, config: OracleSource) -> Iterator[str]:
+    user = connection.user
+    if config.snapshot is SnapshotMode.SCN and not _may(
+        connection, "SELECT DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER FROM DUAL"
+    ):
+        why = "the SCN is then the current one, and a custom_query needs no {as_of}"
+        yield f"GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}: {why}"
+    if not _may(connection, "SELECT DBID FROM V$DATABASE"):
+        why = "a plan then knows its database by DBID and incarnation too, and not by its names alone"
+        yield f"GRANT SELECT ON SYS.V_$DATABASE TO {user}: {why}"
+    if source.kind is RelationKind.HEAP and not _may(connection, "SELECT BLOCKS FROM DBA_EXTENTS"):
+        why = "chunks are then of equal size, and planned without a sample of the table"
+        yield f"GRANT SELECT ON SYS.DBA_EXTENTS TO {user}: {why}"
+    if source.is_table and source.rows is None:
+        table = f"'{source.owner}', '{source.name}'"
+        yield f"the table has no statistics, so it is counted to be cut: EXEC DBMS_STATS.GATHER_TABLE_STATS({table})"
+
+
+def _masks(connection: Connection, source: Source) -> Iterator[str]:
+    if not source.name:
+        return
+    binds = (Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name))
+    held = {row[0] for row in connection.rows(Sql("SELECT PRIVILEGE FROM SESSION_PRIVS"), _WHAT)}
+    if "EXEMPT ACCESS POLICY" not in held:
+        statement = Sql(
+            "SELECT POLICY_NAME FROM ALL_POLICIES WHERE OBJECT_OWNER = :owner AND OBJECT_NAME = :name "
+            "AND SEL = 'YES' AND ENABLE = 'YES'",
+            binds,
+        )
+        names = [str(row[0]) for row in connection.rows_if_granted(statement, _WHAT) or ()]
+        if names:
+            cure = f"GRANT EXEMPT ACCESS POLICY TO {connection.user} shows all of them"
+            yield f"policy {', '.join(names)} may hide rows of it, and their count too: {cure}"
+    if "EXEMPT REDACTION POLICY" not in held:
+        statement = Sql(
+            "SELECT COLUMN_NAME FROM REDACTION_COLUMNS WHERE OBJECT_OWNER = :owner AND OBJECT_NAME = :name", binds
+        )
+        found = connection.rows_if_granted(statement, _WHAT)
+        if found:
+            columns = ", ".join(str(row[0]) for row in found)
+            cure = f"GRANT EXEMPT REDACTION POLICY TO {connection.user} shows the true ones"
+            yield f"values of {columns} are redacted, and no check can tell: {cure}"
+        elif found is None:
+            yield (
+                f"whether values of it are redacted cannot be seen by {connection.user}: ask the DBA, or "
+                f"GRANT SELECT ON SYS.REDACTION_COLUMNS TO {connection.user}"
+            )
+
+
+def _characters(connection: Connection) -> Iterator[str]:
+    statement = Sql("SELECT VALUE FROM NLS_DATABASE_PARAMETERS WHERE PARAMETER = 'NLS_CHARACTERSET'")
+    rows = connection.rows_if_granted(statement, _WHAT)
+    name = str(rows[0][0]) if rows else ""
+    if name == "US7ASCII":
+        yield (
+            "the database's character set is US7ASCII: characters beyond ASCII that programs stored all the same "
+            "arrive as replacement characters; compare by UTL_RAW.CAST_TO_RAW"
+        )
+    elif name and name not in _UNICODE:
+        yield f"the database's character set is {name}: characters outside of it were lost when they were stored"

@@ -1,0 +1,412 @@
+"""Cuts a table into chunks: its partitions, ranges of ROWIDs, ranges of a key, or one whole.
+
+Decides the ladder and where to cut; every comparison of ROWIDs and keys is the database's, since their text does not
+sort as they do. A chunk becomes a condition in `chunk_condition`, which reading uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.errors import DataError, PlanError, SourceError, TransientSourceError
+from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.oracle.connection import Connection
+from statekeeper.sources.oracle.count import count_rows
+from statekeeper.sources.oracle.errors import UnreadableValue
+from statekeeper.sources.oracle.extents import Extent, even_ranges, extents_of, rowids_of
+from statekeeper.sources.oracle.keys import first_of_primary_key, serves_ranges
+from statekeeper.sources.oracle.relation import RelationKind, Source
+from statekeeper.sources.oracle.types import key_type
+from statekeeper.sources.protocol import ChunkPlan, SourceColumn
+from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+
+_SAMPLED_PER_CHUNK = 1_000
+_MOST_CHUNKS = 100_000
+_TINY = 8
+"""How many times smaller than a chunk partitions are, on average, that are not worth a chunk each."""
+_HUGE = 2
+"""How many times larger than a chunk a partition is that is cut further."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is cut: the relation, the conditions of the scope, its columns and the snapshot that is read at."""
+
+    connection: Connection
+    source: Source
+    conditions: tuple[Sql, ...]
+    columns: tuple[SourceColumn, ...]
+    snapshot: Snapshot
+    target_rows: int
+
+    @property
+    def has_rowids(self) -> bool:
+        """Whether ROWIDs are places in segments: not those of views, external tables, links and index tables."""
+        return self.source.kind is RelationKind.HEAP
+
+    @property
+    def _what(self) -> str:
+        return f"{self.source.label} cannot be cut into chunks"
+
+    def rows(self, statement: Sql) -> list[tuple[object, ...]]:
+        return self.connection.rows(statement, self._what, table=self.source.grant_object)
+
+    def sorted_rows(self, statement: Sql) -> list[tuple[object, ...]]:
+        """The result of a sort, for which all of the table may be read."""
+        try:
+            return self.connection.rows_of_all(statement, self._what, table=self.source.grant_object)
+        except TransientSourceError as error:
+            if error.code != "ORA-01652":
+                raise
+            raise SourceError(  # the sort of the cut was too large: it would be the same the next time
+                error.message,
+                hint="ask the DBA for more temporary space, or chunk by rowid, by partition or not at all "
+                "(chunking.strategy)",
+                code=error.code,
+            ) from error
+
+    @property
+    def named(self) -> tuple[Bind, Bind]:
+        """The table's owner and name, for questions to the dictionary."""
+        return Bind("VARCHAR2", self.source.owner), Bind("VARCHAR2", self.source.name)
+
+    def counted(self) -> int:
+        """The rows of the scope."""
+        return count_rows(self.connection, self.source, self.snapshot, self.conditions)
+
+
+def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
+    """Chunks by the policy. Raises PlanError where the relation does not allow its strategy."""
+    match policy.strategy:
+        case ChunkingStrategy.NONE:
+            return _one(cut.source.rows or 0)
+        case ChunkingStrategy.KEY:
+            key = _key(cut, policy)
+            plan = _by_key(cut, key, cut.counted())
+            return plan.model_copy(update={"notes": (*plan.notes, *_without_index(cut, key, len(plan.chunks)))})
+        case ChunkingStrategy.ROWID:
+            if not cut.has_rowids:
+                raise PlanError(
+                    f"{cut.source.label}: chunking by rowid is asked for, and a {cut.source.kind.value} has no ROWIDs "
+                    "that are places in a segment",
+                    hint="chunking: {strategy: key, column: ...}, or {strategy: none}",
+                )
+            return _by_rowid(cut, _size(cut))
+        case ChunkingStrategy.PARTITION:
+            if not cut.source.is_partitioned:
+                raise PlanError(
+                    f"{cut.source.label}: chunking by partition is asked for, and it has no partitions",
+                    hint="chunking: {strategy: auto}, or {strategy: key, column: ...}",
+                )
+            return _by_partition(cut)
+        case ChunkingStrategy.AUTO:
+            return _by_the_best(cut)
+
+
+def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
+    """The rows of a chunk as a condition, or None for all rows; `database_type` is that of its column."""
+    if chunk.lower is None and chunk.upper is None:
+        return None
+    assert chunk.column is not None, "bounds are of a column"
+    if chunk.kind is ChunkKind.KEY:
+        key, mark, kind = Sql(f"q.{quoted(chunk.column)}"), ":{}", _bind_type(database_type or "")
+    else:
+        key, mark, kind = Sql("q.ROWID"), "CHARTOROWID(:{})", "VARCHAR2"
+    parts: list[Sql] = []
+    if chunk.lower is not None:
+        parts.append(key + Sql(f" >= {mark.format('lower')}", (Bind(kind, chunk.lower.text),)))
+    if chunk.upper is not None:
+        parts.append(key + Sql(f" < {mark.format('upper')}", (Bind(kind, chunk.upper.text),)))
+    condition = parts[0] if len(parts) == 1 else parts[0] + Sql(" AND ") + parts[1]
+    if chunk.lower is None and chunk.kind is ChunkKind.KEY:
+        condition = condition + Sql(" OR ") + key + Sql(" IS NULL")
+    return condition
+
+
+def _by_the_best(cut: Cut) -> ChunkPlan:
+    counted = _size(cut) if cut.conditions else None
+    if counted is not None and counted.rows <= cut.target_rows:
+        return _one(counted.rows)
+    if cut.source.is_partitioned:
+        plan = _by_partition(cut)
+        if len(plan.chunks) > 1:
+            return plan if cut.conditions else _balanced(cut, plan)
+    if cut.has_rowids:
+        return _by_rowid(cut, counted or _size(cut))
+    key = _primary_key(cut) if cut.source.is_table else None
+    if key is not None:
+        return _by_key(cut, key, cut.counted())
+    note = (
+        f"read as one chunk, since a {cut.source.kind.value} has neither partitions nor ROWIDs to be cut by; "
+        "chunking: {strategy: key, column: ...} would cut it"
+    )
+    return _one(cut.source.rows or 0, note)
+
+
+def _one(rows: int, *notes: str) -> ChunkPlan:
+    return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
+
+
+@dataclass(frozen=True)
+class _Size:
+    """How many rows the scope has, counted if it is not the whole table, and whether the table may have grown since."""
+
+    rows: int
+    is_of_statistics: bool
+
+
+def _size(cut: Cut) -> _Size:
+    """By the statistics of the table; counted for a scope, and where there are none."""
+    if cut.conditions or cut.source.rows is None:
+        return _Size(cut.counted(), is_of_statistics=False)
+    return _Size(cut.source.rows, is_of_statistics=True)
+
+
+def _by_partition(cut: Cut) -> ChunkPlan:
+    """A chunk for each partition. The list is read after the snapshot: none that the snapshot sees is missing."""
+    statement = Sql(
+        "SELECT PARTITION_NAME, NUM_ROWS FROM ALL_TAB_PARTITIONS "
+        "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_POSITION",
+        cut.named,
+    )
+    found = cut.rows(statement)
+    if not found:
+        return _one(cut.source.rows or 0, "read as one chunk, since no partition of it can be seen")
+    chunks = tuple(
+        Chunk(chunk_id=number, kind=ChunkKind.PARTITION, partition=str(name), estimated_rows=_whole_number(rows))
+        for number, (name, rows) in enumerate(found)
+    )
+    return ChunkPlan(chunks=chunks)
+
+
+def _balanced(cut: Cut, plan: ChunkPlan) -> ChunkPlan:
+    """A chunk for each partition, but for the very large, which are cut, and for very small ones: such a table is cut
+    by ROWIDs as if it had none. Both only where statistics and extents say how large they are.
+    """
+    if not cut.has_rowids or cut.source.rows is None:
+        return plan
+    if _are_tiny(plan.chunks, cut):
+        found = _ranges_of_all(cut, _size(cut), extents_of(cut.connection, cut.source))
+        return plan if found is None else found
+    subpartitions = _subpartitions(cut) if any(_is_huge(chunk, cut) for chunk in plan.chunks) else {}
+    chunks: list[Chunk] = []
+    for chunk in plan.chunks:
+        pieces = _cut_partition(cut, chunk, subpartitions.get(chunk.partition or "", ()))
+        chunks += [piece.model_copy(update={"chunk_id": len(chunks) + n}) for n, piece in enumerate(pieces)]
+    return plan.model_copy(update={"chunks": tuple(chunks)})
+
+
+def _is_huge(chunk: Chunk, cut: Cut) -> bool:
+    return chunk.estimated_rows >= _HUGE * cut.target_rows
+
+
+def _are_tiny(chunks: Sequence[Chunk], cut: Cut) -> bool:
+    return 0 < sum(chunk.estimated_rows for chunk in chunks) < len(chunks) * cut.target_rows // _TINY
+
+
+def _subpartitions(cut: Cut) -> dict[str, list[tuple[str, int | None]]]:
+    """The subpartitions of each composite partition, and their rows where statistics know them."""
+    statement = Sql(
+        "SELECT PARTITION_NAME, SUBPARTITION_NAME, NUM_ROWS FROM ALL_TAB_SUBPARTITIONS "
+        "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_NAME, SUBPARTITION_POSITION",
+        cut.named,
+    )
+    found: dict[str, list[tuple[str, int | None]]] = {}
+    for partition, name, rows in cut.rows(statement):
+        known = None if rows is None else _whole_number(rows)
+        found.setdefault(str(partition), []).append((str(name), known))
+    return found
+
+
+def _cut_partition(cut: Cut, chunk: Chunk, parts: Sequence[tuple[str, int | None]]) -> tuple[Chunk, ...]:
+    """A very large partition as its subpartitions, each cut further if it is very large itself; small ones, and a
+    partition without, as ranges of its ROWIDs. The whole where nothing says how.
+    """
+    if not _is_huge(chunk, cut):
+        return (chunk,)
+    if not parts:
+        return _cut_segments(cut, chunk, [chunk.partition or ""])
+    known = [rows for _, rows in parts if rows is not None]
+    rows = known if len(known) == len(parts) else _shares(chunk.estimated_rows, [1] * len(parts))
+    subchunks = [
+        chunk.model_copy(update={"subpartition": name, "estimated_rows": some})
+        for (name, _), some in zip(parts, rows, strict=True)
+    ]
+    if _are_tiny(subchunks, cut):
+        return _cut_segments(cut, chunk, [name for name, _ in parts])
+    pieces: list[Chunk] = []
+    for one in subchunks:
+        pieces += _cut_segments(cut, one, [one.subpartition or ""]) if _is_huge(one, cut) else (one,)
+    return tuple(pieces)
+
+
+def _cut_segments(cut: Cut, chunk: Chunk, segments: Sequence[str]) -> tuple[Chunk, ...]:
+    """Ranges of ROWIDs within a chunk, whose rows are in these segments; the whole where their extents are hidden."""
+    size = _Size(chunk.estimated_rows, is_of_statistics=False)
+    found = _ranges_of_all(cut, size, extents_of(cut.connection, cut.source, segments))
+    if found is None or len(found.chunks) == 1:
+        return (chunk,)
+    within = {"partition": chunk.partition, "subpartition": chunk.subpartition}
+    return tuple(one.model_copy(update=within) for one in found.chunks)
+
+
+def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
+    extents = extents_of(cut.connection, cut.source)
+    if (found := _ranges_of_all(cut, size, extents)) is not None:
+        return found
+    rows = size.rows
+    wanted = _wanted(rows, cut.target_rows)
+    if wanted == 1:
+        return _one(rows)
+    splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
+    plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
+    if extents is not None:
+        return plan
+    note = (
+        "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
+        f"GRANT SELECT ON SYS.DBA_EXTENTS TO {cut.connection.user} gives chunks of equal size at less cost"
+    )
+    return plan.model_copy(update={"notes": (note,)})
+
+
+def _ranges_of_all(cut: Cut, size: _Size, extents: Sequence[Extent] | None) -> ChunkPlan | None:
+    """Ranges of ROWIDs that hold equally many blocks of the extents each; None without extents."""
+    if not extents:
+        return None
+    rows, blocks = size.rows, sum(extent.blocks for extent in extents)
+    if size.is_of_statistics:
+        rows = max(rows, _rows_by_blocks(cut.source, blocks))
+    starts, gathered = even_ranges(extents, max(1, -(-blocks // _wanted(rows, cut.target_rows))))
+    splits = rowids_of(cut.connection, cut.source, starts)
+    if splits is None:
+        return None
+    return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
+
+
+def _shares(rows: int, weights: Sequence[int]) -> list[int]:
+    """`rows` divided by weight; the sum is `rows`."""
+    total, done, shares = max(sum(weights), 1), 0, []
+    passed = 0
+    for weight in weights:
+        passed += weight
+        shares.append(rows * passed // total - done)
+        done += shares[-1]
+    return shares
+
+
+def _rows_by_blocks(source: Source, blocks: int) -> int:
+    """What the table may have grown to since its statistics were gathered."""
+    if not source.rows or not source.blocks:
+        return 0
+    return source.rows * blocks // source.blocks // 2  # extents have free blocks, up to about half of them
+
+
+def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
+    """Ranges between quantiles of the key, so that skew makes fewer chunks and never overlapping ones."""
+    kind = key_type(key.database_type)
+    if kind is None:
+        raise PlanError(
+            f"{cut.source.label}: column {key.name} ({key.database_type}) cannot be a chunking key",
+            hint="a key is a NUMBER, DATE, TIMESTAMP or character column",
+        )
+    wanted = _wanted(rows, cut.target_rows)
+    if wanted == 1:
+        return _one(rows)
+    name = f"q.{quoted(key.name)}"
+    try:
+        splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
+    except UnreadableValue as error:
+        where = f"chunking key {key.name} ({key.database_type})"
+        raise DataError(
+            f"{where}: {error.message}",
+            hint=f"chunk by another column, or by rowid (chunking.strategy); to read the value, {error.hint}",
+            code=error.code,
+            discreet=f"{where}: {error.discreet}",
+        ) from error
+    if not splits:
+        return _one(rows, f"one chunk, since {key.name} has too few different values")
+    return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
+
+
+def _without_index(cut: Cut, key: SourceColumn, chunks: int) -> tuple[str, ...]:
+    if chunks == 1 or not cut.source.is_table or serves_ranges(cut.connection, cut.source, key.name):
+        return ()
+    note = (
+        f"no index begins with {key.name}, so each of the {chunks} chunks reads the whole table: chunk by a column "
+        "that one begins with, by rowid, or not at all (chunking.strategy)"
+    )
+    return (note,)
+
+
+def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, sample: str) -> list[str]:
+    """The least keys of `wanted` equal parts, without the first; the database sorts and cuts."""
+    percent = 100 * wanted * _SAMPLED_PER_CHUNK / max(rows, 1)
+    is_sampled = percent < 50
+    clause = ""
+    if is_sampled and cut.has_rowids:
+        clause = f" SAMPLE {sample + ' ' if sample else ''}({max(percent, 0.000001):.6f})"
+    conditions = cut.conditions if key != "q.ROWID" else ()
+    rest = cut.source.from_clause(None if sample else cut.snapshot, sample=clause)
+    rest += all_of((*conditions, Sql(f"{key} IS NOT NULL")))
+    if is_sampled and not clause:  # what has no blocks to sample: by the rows' numbers, as keys may come often
+        keys = Sql(f"SELECT k FROM (SELECT {key} AS k, ROWNUM AS n") + rest
+        keys += Sql(f") WHERE ORA_HASH(n, {int(100 / percent) - 1}) = 0")
+    else:
+        keys = Sql(f"SELECT {key} AS k") + rest
+    statement = (
+        Sql(f"SELECT {shown.replace('{0}', 'MIN(k)')} FROM (SELECT k, NTILE({wanted}) OVER (ORDER BY k) AS part FROM (")
+        + keys
+        + Sql(")) GROUP BY part ORDER BY part")
+    )
+    texts = [str(value) for (value,) in cut.sorted_rows(statement)]
+    distinct = list(dict.fromkeys(texts))
+    return distinct[1:]
+
+
+def _ranges(kind: ChunkKind, column: str, bound_type: str, splits: Sequence[str], sizes: Sequence[int]) -> ChunkPlan:
+    if not splits:
+        return _one(sum(sizes))
+    bounds = [Bound(type=bound_type, text=text) for text in splits]
+    lowers: list[Bound | None] = [None, *bounds]
+    uppers: list[Bound | None] = [*bounds, None]
+    chunks = tuple(
+        Chunk(chunk_id=number, kind=kind, column=column, lower=lower, upper=upper, estimated_rows=size)
+        for number, (lower, upper, size) in enumerate(zip(lowers, uppers, sizes, strict=True))
+    )
+    return ChunkPlan(chunks=chunks)
+
+
+def _wanted(rows: int, target_rows: int) -> int:
+    return min(max(1, -(-rows // target_rows)), _MOST_CHUNKS)
+
+
+def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
+    if policy.column is None:
+        raise PlanError(
+            f"{cut.source.label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}"
+        )
+    return named_column(cut.columns, policy.column, f"{cut.source.label}: chunking key")
+
+
+def _primary_key(cut: Cut) -> SourceColumn | None:
+    """The first column of the primary key, where its type can be cut."""
+    name = first_of_primary_key(cut.connection, cut.source)
+    found = next((one for one in cut.columns if one.name == name), None)
+    return found if found is not None and key_type(found.database_type) is not None else None
+
+
+def _bind_type(database_type: str) -> str:
+    match key_type(database_type):
+        case "Decimal":
+            return "NUMBER"
+        case "datetime":
+            return "DATE" if database_type == "DATE" else "TIMESTAMP"
+        case _:
+            return "NVARCHAR2" if database_type.startswith("N") else "VARCHAR2"
+
+
+def _whole_number(value: object) -> int:
+    return int(str(value)) if value is not None else 0

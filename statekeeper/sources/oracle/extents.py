@@ -1,0 +1,99 @@
+"""Where a table's blocks lie: its extents, and the ROWIDs at which ranges of about equally many blocks begin.
+
+Only users who may read DBA_EXTENTS can know it. That view is slow where its fixed tables have no statistics, so it is
+read alone and once, and joined with the segments' numbers here. The database makes the ROWIDs and puts them in order,
+since their text does not sort as they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from statekeeper.sources.oracle.connection import Connection
+from statekeeper.sources.oracle.relation import Source
+from statekeeper.sources.sql import Bind, Sql
+
+_ROWIDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, order=True)
+class Extent:
+    """Neighbouring blocks of a segment, which is known by its DATA_OBJECT_ID; in the order of ROWIDs."""
+
+    segment: int
+    file: int
+    block: int
+    blocks: int
+
+
+def extents_of(connection: Connection, source: Source, parts: Collection[str] | None = None) -> list[Extent] | None:
+    """The extents of a table, or of some of its partitions or subpartitions, in order; None where they are hidden."""
+    binds = (Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name))
+    what = f"{source.label} cannot be cut into chunks"
+    statement = Sql(
+        "SELECT PARTITION_NAME, RELATIVE_FNO, BLOCK_ID, BLOCKS FROM DBA_EXTENTS "
+        "WHERE OWNER = :owner AND SEGMENT_NAME = :name AND SEGMENT_TYPE LIKE 'TABLE%'",
+        binds,
+    )
+    if parts is not None and len(parts) == 1:
+        statement += Sql(" AND PARTITION_NAME = :part", (Bind("VARCHAR2", *parts),))
+    places = connection.rows_if_granted(statement, what)
+    if places is None:
+        return None
+    statement = Sql(
+        "SELECT SUBOBJECT_NAME, DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
+        "AND OBJECT_TYPE LIKE 'TABLE%' AND DATA_OBJECT_ID IS NOT NULL",
+        binds,
+    )
+    segments = {name: int(number) for name, number in connection.rows(statement, what)}
+    chosen = segments.keys() if parts is None else segments.keys() & set(parts)
+    return sorted(
+        Extent(segments[name], int(file), int(block), int(blocks))
+        for name, file, block, blocks in places
+        if name in chosen
+    )
+
+
+def even_ranges(extents: Sequence[Extent], target_blocks: int) -> tuple[list[Extent], list[int]]:
+    """Where ranges of about `target_blocks` begin, without the first, and the blocks of each."""
+    starts: list[Extent] = []
+    sizes: list[int] = []
+    gathered = 0
+    for piece in _pieces(extents, target_blocks):
+        if gathered and gathered + piece.blocks > target_blocks:
+            starts.append(piece)
+            sizes.append(gathered)
+            gathered = 0
+        gathered += piece.blocks
+    return starts, [*sizes, gathered]
+
+
+def rowids_of(connection: Connection, source: Source, places: Sequence[Extent]) -> list[str] | None:
+    """The ROWIDs of what the places begin with, each greater than the one before.
+
+    None where the database orders them otherwise than the places are: ranges between them would overlap.
+    """
+    texts: list[str] = []
+    for first in range(0, len(places), _ROWIDS_AT_ONCE):
+        some = places[max(0, first - 1) : first + _ROWIDS_AT_ONCE]
+        numbers = " UNION ALL ".join(
+            f"SELECT {number} AS n, {one.segment} AS d, {one.file} AS f, {one.block} AS b FROM DUAL"
+            for number, one in enumerate(some)
+        )
+        statement = Sql(
+            f"SELECT n, ROWIDTOCHAR(r) FROM (SELECT n, DBMS_ROWID.ROWID_CREATE(1, d, f, b, 0) AS r FROM ({numbers})) "
+            "ORDER BY r"
+        )
+        rows = connection.rows(statement, f"{source.label} cannot be cut into chunks")
+        if [int(number) for number, _ in rows] != list(range(len(some))):
+            return None
+        texts += [str(text) for _, text in rows[first > 0 :]]
+    return texts if len(set(texts)) == len(texts) else None
+
+
+def _pieces(extents: Sequence[Extent], most_blocks: int) -> Iterator[Extent]:
+    """The extents, larger ones in pieces."""
+    for one in extents:
+        for start in range(0, one.blocks, most_blocks):
+            yield Extent(one.segment, one.file, one.block + start, min(most_blocks, one.blocks - start))

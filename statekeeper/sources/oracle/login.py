@@ -1,0 +1,204 @@
+"""How a session with an Oracle database is opened: what the driver is given, how long it may take, how it is set up.
+
+Decides the session's settings, which make texts compare by their bytes, moments be UTC and of the
+Gregorian calendar, and queries run in one process.
+The driver limits the TCP connection alone: a listener, a TLS handshake or a login that goes silent would hold it for
+ever. So each address of the database has `connect_timeout` for everything until the session is set up.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import oracledb
+
+from statekeeper.config.sections.sources import RowArchival
+from statekeeper.errors import SourceUnreachable
+from statekeeper.sources import Address
+from statekeeper.sources.sql import Sql
+from statekeeper.sources.statement_log import record_statement
+from statekeeper.sources.time_limit import within
+
+if TYPE_CHECKING:
+    from statekeeper.config.sections.sources import OracleSource
+
+MODULE = "statekeeper"
+SETTINGS = (
+    (
+        "ALTER SESSION SET TIME_ZONE = '+00:00' NLS_CALENDAR = 'GREGORIAN' NLS_COMP = BINARY NLS_SORT = BINARY "
+        "NLS_NUMERIC_CHARACTERS = '.,'"
+    ),
+    (SERIAL := "ALTER SESSION DISABLE PARALLEL QUERY"),
+)
+
+
+class Handle(oracledb.Connection):
+    """A connection of the driver's that knows its newest cursor.
+
+    `fetch_df_batches` keeps its cursor to itself, and it is the cursor's `arraysize` that says how many rows come next.
+    """
+
+    newest_cursor: oracledb.Cursor
+
+    def cursor(self, scrollable: bool = False, handle: Any = None) -> oracledb.Cursor:  # noqa: FBT001, FBT002 - the driver's signature
+        self.newest_cursor = super().cursor(scrollable=scrollable, handle=handle)
+        return self.newest_cursor
+
+
+ARCHIVED_TOO = "ALTER SESSION SET ROW ARCHIVAL VISIBILITY = ALL"
+
+
+def log_in(config: OracleSource) -> Handle:
+    """A new session.
+
+    Raises:
+        SourceUnreachable: none was had in time, or the wallet's key stays closed.
+        oracledb.Error, OSError: as the driver raises them.
+    """
+    if config.thick_mode:
+        _use_client_libraries(config)
+    else:
+        _require_open_wallet(config)
+    seconds = config.connect_timeout.total_seconds()
+    try:
+        seconds = within(seconds, lambda: _time_limit(config), discard=float)
+        return within(seconds, lambda: _connected(config), discard=close_handle)
+    except TimeoutError as error:
+        raise SourceUnreachable(
+            f"no session with {label_of(config)}: the listener or the database did not answer within {seconds:g} s",
+            hint="check host, port and protocol (tcp or tcps) of the source, and whether the database hangs; "
+            "a database that is slow to log in needs a longer connect_timeout",
+        ) from error
+
+
+def label_of(config: OracleSource) -> str:
+    """The database as messages name it."""
+    if config.dsn is not None:
+        return config.dsn
+    return f"{config.host}:{config.port}/{config.service or config.sid}"
+
+
+def listener_addresses(config: OracleSource) -> tuple[Address, ...]:
+    """The hosts and ports that a login connects to, as the driver reads host, dsn and tnsnames.ora; a proxy that is to
+    be gone through stands for the host behind it. Empty where only the Oracle Client libraries can resolve the name.
+    """
+    try:
+        params = _parsed(config)
+    except oracledb.Error:
+        return ()
+    names = ("host", "port", "https_proxy", "https_proxy_port")
+    rows = zip(*(_listed(getattr(params, name)) for name in names), strict=True)
+    found = (Address(proxy, proxy_port) if proxy else Address(host, port) for host, port, proxy, proxy_port in rows)
+    return tuple(dict.fromkeys(found))
+
+
+def _parsed(config: OracleSource) -> oracledb.ConnectParams:
+    """The source as the driver reads it.
+
+    Raises:
+        oracledb.Error: it cannot, or tnsnames.ora does not know the alias.
+    """
+    given = _parameters(config)
+    dsn = given.pop("dsn", None)
+    params: oracledb.ConnectParams = oracledb.ConnectParams(**given)
+    if dsn is not None:
+        params.parse_connect_string(dsn)
+    return params
+
+
+def _time_limit(config: OracleSource) -> float:
+    """Seconds for all connections that the driver tries one after the other if each fails."""
+    seconds = config.connect_timeout.total_seconds()
+    if config.thick_mode:
+        return seconds
+    params = _parsed(config)
+    found = (socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) for host in _listed(params.host))
+    addresses = max(1, sum(map(len, found)))
+    retries, delay = (int(max(_listed(one))) for one in (params.retry_count, params.retry_delay))
+    return seconds * addresses * (1 + retries) + delay * retries
+
+
+def _listed(value: Any) -> list[Any]:
+    """The driver's parameter for each description or address: it gives the only one without a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def _connected(config: OracleSource) -> Handle:
+    handle = cast("Handle", oracledb.connect(conn_class=Handle, **_parameters(config)))
+    try:
+        handle.module = MODULE
+        with handle.cursor() as cursor:
+            for setting in _settings(config):
+                record_statement(Sql(setting))
+                cursor.execute(setting)
+    except BaseException:
+        close_handle(handle)
+        raise
+    return handle
+
+
+def _settings(config: OracleSource) -> tuple[str, ...]:
+    return (*SETTINGS, ARCHIVED_TOO) if config.row_archival is RowArchival.VISIBLE else SETTINGS
+
+
+def close_handle(handle: oracledb.Connection) -> None:
+    """End a session. Never raises."""
+    try:
+        handle.close()
+    except oracledb.Error:  # it has ended already
+        return
+
+
+def _parameters(config: OracleSource) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "dsn": config.dsn,
+        "host": config.host,
+        "port": config.port if config.host else None,
+        "service_name": config.service,
+        "sid": config.sid,
+        "protocol": config.protocol.value if config.host else None,
+        "user": config.user,
+        "password": config.password.get_secret_value() if config.password else None,
+        "proxy_user": config.proxy_user,
+        "wallet_location": config.wallet_location,
+        "wallet_password": config.wallet_password.get_secret_value() if config.wallet_password else None,
+        # Said only where it is not the driver's default: in a dsn it would stand in for what the dsn says.
+        "ssl_server_dn_match": None if config.ssl_server_dn_match else False,
+        "ssl_server_cert_dn": config.ssl_server_cert_dn,
+        "config_dir": config.config_dir,
+        "externalauth": config.external_auth or None,
+        "tcp_connect_timeout": config.connect_timeout.total_seconds(),
+        "expire_time": config.expire_time,
+        "program": MODULE,
+        # A statement from the driver's cache is described as it was at its first parse, whatever became of the table.
+        "stmtcachesize": 0,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _use_client_libraries(config: OracleSource) -> None:
+    """Once in a process; the driver ignores a second call with the same arguments."""
+    given = {"lib_dir": config.client_lib_dir, "config_dir": config.config_dir}
+    oracledb.init_oracle_client(**{name: value for name, value in given.items() if value is not None})
+
+
+def _require_open_wallet(config: OracleSource) -> None:
+    """That the password opens the wallet's key: the driver would go on without the key, or ask for it on the terminal.
+
+    Raises:
+        SourceUnreachable: it does not.
+    """
+    wallet = Path(config.wallet_location or "") / "ewallet.pem"
+    if config.wallet_location is None or not wallet.is_file() or b"ENCRYPTED" not in wallet.read_bytes():
+        return
+    password = config.wallet_password.get_secret_value() if config.wallet_password else ""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(wallet, password=password)
+    except ssl.SSLError as error:
+        raise SourceUnreachable(
+            f"the key in {wallet} is not opened by the password of the wallet",
+            hint="check wallet_password of the source",
+        ) from error

@@ -1,0 +1,211 @@
+"""What is selected from: finds a table, view or synonym in the dictionary, or takes a query of the user's.
+
+Decides how names are resolved (`oracle_names`; no schema means the session's own), what kind of thing stands behind
+one, and the `FROM` of every statement. Only views of the dictionary that everybody may read are asked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from statekeeper.errors import PlanError, SourceError
+from statekeeper.model.plan import Snapshot
+from statekeeper.model.table import Relation
+from statekeeper.sources.oracle.connection import Connection
+from statekeeper.sources.oracle.names import spellings
+from statekeeper.sources.sql import Bind, Sql, quoted
+
+AS_OF = "{as_of}"
+SCN_KIND = "oracle-scn"
+"""The kind of snapshot whose statements say AS OF SCN themselves."""
+_MOST_SYNONYMS = 8
+
+
+class RelationKind(Enum):
+    """What stands behind a name; only a heap has rows whose ROWIDs are places in its segments."""
+
+    HEAP = "table"
+    INDEX_ORGANIZED = "index-organized table"
+    EXTERNAL = "external table"
+    TEMPORARY = "temporary table"
+    VIEW = "view"
+    REMOTE = "table of another database"
+    QUERY = "query"
+
+
+class _Found(Enum):
+    TABLE = auto()
+    VIEW = auto()
+    SYNONYM = auto()
+
+
+@dataclass(frozen=True)
+class Source:
+    """A relation as it can be selected from; `owner` and `name` are the dictionary's spelling, empty for a query."""
+
+    kind: RelationKind
+    label: str
+    text: str
+    owner: str = ""
+    name: str = ""
+    rows: int | None = None
+    blocks: int | None = None
+    """The statistics' numbers, where there are any."""
+    is_partitioned: bool = False
+
+    @property
+    def is_table(self) -> bool:
+        """Whether the dictionary knows segments and keys of it."""
+        return self.kind in {RelationKind.HEAP, RelationKind.INDEX_ORGANIZED}
+
+    @property
+    def grant_object(self) -> str:
+        """What a GRANT that lets it be read is on."""
+        return "<each table of the query>" if self.kind is RelationKind.QUERY else self.text
+
+    @property
+    def takes_as_of(self) -> bool:
+        """Whether a snapshot can be named in its text: a query must have a place for it."""
+        return self.kind is not RelationKind.QUERY or AS_OF in self.text
+
+    def from_clause(
+        self,
+        snapshot: Snapshot | None,
+        *,
+        partition: str | None = None,
+        subpartition: str | None = None,
+        sample: str = "",
+    ) -> Sql:
+        """` FROM ... q`, as of the snapshot where its kind says so; columns are always named through `q`."""
+        as_of = ""
+        if snapshot is not None and snapshot.kind == SCN_KIND:
+            as_of = f"AS OF SCN {int(snapshot.token)}"
+        if self.kind is RelationKind.QUERY:
+            return Sql(f" FROM (\n{self.text.replace(AS_OF, as_of)}\n) q")
+        piece = f" PARTITION ({quoted(partition)})" if partition is not None else ""
+        if subpartition is not None:
+            piece = f" SUBPARTITION ({quoted(subpartition)})"
+        return Sql(f" FROM {self.text}{piece}{sample}{' ' + as_of if as_of else ''} q")
+
+
+def find_source(connection: Connection, relation: Relation) -> Source:
+    """The relation in the database.
+
+    Raises:
+        SourceError: no such table or view, or it may not be read.
+        PlanError: the name leads through too many synonyms.
+    """
+    if relation.query is not None:
+        return Source(RelationKind.QUERY, relation.label, relation.query.strip().rstrip(";").rstrip())
+    assert relation.table_name is not None, "a relation is a table or a query"
+    owners = spellings(relation.schema_name) if relation.schema_name else (_current_schema(connection),)
+    names = spellings(relation.table_name)
+    label = relation.label
+    for _ in range(_MOST_SYNONYMS):
+        found = _look_up(connection, owners, names, label)
+        if found is None and relation.schema_name is None:
+            found = _look_up(connection, ("PUBLIC",), names, label)
+        if found is None:
+            raise _not_found(connection, relation, owners, names)
+        owner, name, kind = found
+        if kind is _Found.VIEW:
+            return Source(RelationKind.VIEW, label, f"{quoted(owner)}.{quoted(name)}", owner, name)
+        if kind is _Found.TABLE:
+            return _table(connection, owner, name, label)
+        target = _synonym_target(connection, owner, name, label)
+        if target[2] is not None:
+            link = ".".join(quoted(part) for part in target[2].split("@")[0].split("."))
+            return Source(RelationKind.REMOTE, label, f"{quoted(target[0] or owner)}.{quoted(target[1])}@{link}")
+        owners, names = (target[0] or owner,), (target[1],)
+    raise PlanError(f"{label} leads through more than {_MOST_SYNONYMS} synonyms", hint="name the table itself")
+
+
+def _current_schema(connection: Connection) -> str:
+    statement = Sql("SELECT SYS_CONTEXT('USERENV', 'CURRENT_SCHEMA') FROM DUAL")
+    ((schema,),) = connection.rows(statement, "the session's schema cannot be read")
+    return str(schema)
+
+
+def _look_up(
+    connection: Connection, owners: tuple[str, ...], names: tuple[str, ...], label: str
+) -> tuple[str, str, _Found] | None:
+    """The first of the spellings that there is. A materialized view is also a table, and is taken as one."""
+    for owner in owners:
+        for name in names:
+            statement = Sql(
+                "SELECT OBJECT_TYPE FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
+                "AND OBJECT_TYPE IN ('TABLE', 'VIEW', 'SYNONYM')",
+                (Bind("VARCHAR2", owner), Bind("VARCHAR2", name)),
+            )
+            types = {row[0] for row in connection.rows(statement, f"{label} cannot be looked up")}
+            for kind in _Found:
+                if kind.name in types:
+                    return owner, name, kind
+    return None
+
+
+def _synonym_target(connection: Connection, owner: str, name: str, label: str) -> tuple[str | None, str, str | None]:
+    statement = Sql(
+        "SELECT TABLE_OWNER, TABLE_NAME, DB_LINK FROM ALL_SYNONYMS WHERE OWNER = :owner AND SYNONYM_NAME = :name",
+        (Bind("VARCHAR2", owner), Bind("VARCHAR2", name)),
+    )
+    rows = connection.rows(statement, f"{label} cannot be looked up")
+    if not rows:
+        raise SourceError(f"{label} is a synonym that may not be followed", hint="name the table itself")
+    target_owner, target_name, link = rows[0]
+    return target_owner, target_name, link
+
+
+def _table(connection: Connection, owner: str, name: str, label: str) -> Source:
+    binds = (Bind("VARCHAR2", owner), Bind("VARCHAR2", name))
+    statement = Sql(
+        "SELECT NUM_ROWS, BLOCKS, PARTITIONED, IOT_TYPE, TEMPORARY FROM ALL_TABLES "
+        "WHERE OWNER = :owner AND TABLE_NAME = :name",
+        binds,
+    )
+    facts = connection.rows(statement, f"{label} cannot be looked up")
+    rows, blocks, partitioned, iot_type, temporary = facts[0] if facts else (None, None, "NO", None, "N")
+    external = Sql("SELECT COUNT(*) FROM ALL_EXTERNAL_TABLES WHERE OWNER = :owner AND TABLE_NAME = :name", binds)
+    ((externals,),) = connection.rows(external, f"{label} cannot be looked up")
+    kind = RelationKind.HEAP
+    if externals:
+        kind = RelationKind.EXTERNAL
+    elif iot_type is not None:
+        kind = RelationKind.INDEX_ORGANIZED
+    elif temporary == "Y":
+        kind = RelationKind.TEMPORARY
+    return Source(
+        kind,
+        label,
+        f"{quoted(owner)}.{quoted(name)}",
+        owner,
+        name,
+        rows=None if rows is None else int(rows),
+        blocks=None if blocks is None else int(blocks),
+        is_partitioned=partitioned == "YES",
+    )
+
+
+def _not_found(
+    connection: Connection, relation: Relation, owners: tuple[str, ...], names: tuple[str, ...]
+) -> SourceError:
+    statement = Sql(
+        "SELECT OWNER, OBJECT_NAME FROM ALL_OBJECTS WHERE OBJECT_TYPE IN ('TABLE', 'VIEW', 'SYNONYM') "
+        "AND (OWNER = :owner OR OBJECT_NAME = :name)",
+        (Bind("VARCHAR2", owners[0]), Bind("VARCHAR2", names[0])),
+    )
+    visible = connection.rows(statement, f"{relation.label} cannot be looked up")
+    texts = [f"{owner}.{name}" for owner, name in visible]
+    wanted = f"{owners[0]}.{names[0]}"
+    near = [text for text in texts if text.endswith(f".{names[0]}")] or difflib.get_close_matches(wanted, texts, n=3)
+    hint = f"GRANT SELECT ON {wanted} TO {connection.user}, if it exists"
+    if near:
+        hint = f"did you mean {' or '.join(near[:3])}? (schema_name and table_name); else {hint}"
+    return SourceError(
+        f"table {relation.label} does not exist, or {connection.user} may not see it: tried "
+        f"{', '.join(f'{owner}.{name}' for owner in owners for name in names)}",
+        hint=hint,
+        code="ORA-00942",
+    )

@@ -1,0 +1,261 @@
+"""Which database a session is in, and how its snapshots are taken and found again.
+
+Decides by which means a relation is read at an SCN (`oracle_scn`): AS OF SCN in the statement, or a session put to the
+SCN by DBMS_FLASHBACK, or one read-only transaction. Where something is not granted, it says what to grant.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from statekeeper.config.sections.sources import OracleSource, SnapshotMode, SnapshotScope
+from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
+from statekeeper.model.plan import Snapshot
+from statekeeper.model.table import Relation
+from statekeeper.sources.oracle.connection import Connection, is_not_granted
+from statekeeper.sources.oracle.names import spellings
+from statekeeper.sources.oracle.relation import AS_OF, SCN_KIND, RelationKind, Source
+from statekeeper.sources.oracle.scn import current_moment, data_time, moment_of
+from statekeeper.sources.sql import Bind, Sql
+
+FLASHBACK_KIND = "oracle-flashback-session"
+"""The session is put to the SCN, since the statement has no place that could name it."""
+TRANSACTION_KIND = "oracle-transaction"
+"""One read-only transaction; the token is of the session that has it."""
+NONE_KIND = "oracle-none"
+"""No snapshot: every statement sees what is there."""
+
+_DDL_SETTLES = 10.0
+_DDL_YOUNG = 5
+_PAUSE = 0.5
+"""Seconds: for how long after a DDL an SCN may be refused at most, and mostly, as being from before it; between two
+attempts."""
+_NAMES = 500
+
+
+def read_identity(connection: Connection) -> dict[str, str]:
+    """Which database this is: what every session can read, and what this user may read besides."""
+    try:
+        identity = _context(
+            connection, "db_name", "con_name"
+        )  # no DB_UNIQUE_NAME: after a switchover it is another one
+    except SourceError as error:
+        if error.code != "ORA-02003":
+            raise
+        identity = _context(connection, "db_name")  # before 12.1 there are no containers
+    statement = Sql("SELECT DBID, RESETLOGS_CHANGE# FROM V$DATABASE")
+    if rows := connection.rows_if_granted(statement, "the database cannot be identified"):
+        identity |= {"dbid": str(rows[0][0]), "incarnation": str(rows[0][1])}
+    return {name: value for name, value in identity.items() if value is not None}
+
+
+def _context(connection: Connection, *names: str) -> dict[str, str | None]:
+    asked = ", ".join(f"SYS_CONTEXT('USERENV', '{name.upper()}')" for name in names)
+    (values,) = connection.rows(Sql(f"SELECT {asked} FROM DUAL"), "the database cannot be identified")
+    return dict(zip(names, values, strict=True))
+
+
+class Snapshots:
+    """The snapshots of one session: how they are taken, and whether this session can serve them."""
+
+    def __init__(self, connection: Connection, config: OracleSource) -> None:
+        self._connection = connection
+        self._config = config
+        self._identity = read_identity(connection)
+        self._transaction: Snapshot | None = None
+        self._served: set[str] = set()
+
+    @property
+    def identity(self) -> dict[str, str]:
+        return self._identity
+
+    def take(self, source: Source, *, at: datetime | None) -> Snapshot:
+        """A snapshot that `source` can be read at, of now or of the time `at`.
+
+        Raises:
+            SourceError: something is not granted.
+            PlanError: the time is out of reach, or the query cannot be read at a snapshot.
+        """
+        _refuse_temporary(source)
+        match self._config.snapshot:
+            case SnapshotMode.NONE:
+                _refuse_past(at, "snapshot: none")
+                return self._snapshot(NONE_KIND, "none", data_time(self._connection))
+            case SnapshotMode.TRANSACTION:
+                _refuse_past(at, "snapshot: transaction")
+                return self._read_only_transaction()
+            case SnapshotMode.SCN:
+                if at is None:
+                    return self._of_now(source)
+                moment = moment_of(self._connection, at)
+                snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+                return self._readable(source, snapshot, is_chosen=True)
+
+    def _of_now(self, source: Source) -> Snapshot:
+        """A snapshot of now. Oracle knows the time of an SCN to some seconds: for as long after a DDL on the table it
+        refuses every SCN as being from before it (ORA-01466).
+        """
+        deadline = time.monotonic() + _DDL_SETTLES
+        while True:
+            moment = current_moment(self._connection)
+            snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+            try:
+                return self._readable(source, snapshot, is_chosen=False)
+            except SnapshotLost as error:
+                if error.code != "ORA-01466" or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
+
+    def take_for_run(self, relations: Iterable[Relation]) -> Snapshot:
+        """The SCN of now, for relations that join it one by one; later than their tables' DDL by what Oracle asks.
+
+        Raises:
+            SourceError: nothing is granted that tells it.
+        """
+        names = sorted({name for one in relations if one.table_name for name in spellings(one.table_name)})
+        deadline = time.monotonic() + _DDL_SETTLES
+        while self._is_ddl_young(names) and time.monotonic() < deadline:
+            time.sleep(_PAUSE)
+        moment = current_moment(self._connection)
+        return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+
+    def _is_ddl_young(self, names: Sequence[str]) -> bool:
+        """Whether a table of one of these names, of any owner, was altered so late that it refuses an SCN of now."""
+        for batch in (names[start : start + _NAMES] for start in range(0, len(names), _NAMES)):
+            places = ", ".join(f":name{number}" for number in range(len(batch)))
+            statement = Sql(
+                "SELECT COUNT(*) FROM ALL_OBJECTS WHERE OBJECT_TYPE = 'TABLE' "
+                f"AND LAST_DDL_TIME > SYSDATE - {_DDL_YOUNG}/86400 AND OBJECT_NAME IN ({places})",
+                tuple(Bind("VARCHAR2", name) for name in batch),
+            )
+            if self._connection.rows(statement, "the run's tables cannot be looked up")[0][0]:
+                return True
+        return False
+
+    def join(self, source: Source, snapshot: Snapshot) -> Snapshot:
+        """A snapshot that was taken for the run, as `source` can be read at it.
+
+        Raises:
+            SnapshotLost: it is of another database, or gone.
+            SourceError, PlanError: something is not granted, or the query cannot be read at a snapshot.
+        """
+        _refuse_temporary(source)
+        self.require(snapshot)
+        return self._readable(source, snapshot, is_chosen=True)
+
+    def require(self, snapshot: Snapshot) -> None:
+        """That this session can read at the snapshot.
+
+        Raises:
+            SnapshotLost: it is of another database, or of a transaction that has ended.
+            TransientSourceError: this database (a standby, perhaps) has not come so far yet.
+        """
+        # What only some users may read is compared where both could; the container always.
+        for name in sorted({"con_name"} | (snapshot.identity.keys() & self._identity.keys())):
+            theirs, ours = snapshot.identity.get(name), self._identity.get(name)
+            if theirs != ours:
+                raise _lost(snapshot, f"it is of the database with {name} {theirs}, and this session's has {ours}")
+        if snapshot.kind == TRANSACTION_KIND:
+            if self._transaction is None or snapshot.token != self._transaction.token:
+                raise _lost(snapshot, "the session that had its read-only transaction has ended")
+        elif snapshot.kind in {SCN_KIND, FLASHBACK_KIND} and snapshot.token not in self._served:
+            self._require_reached(snapshot)
+            self._served.add(snapshot.token)
+
+    def _require_reached(self, snapshot: Snapshot) -> None:
+        moment = current_moment(self._connection)
+        if moment.scn < int(snapshot.token):
+            raise TransientSourceError(
+                f"this session's database is at SCN {moment.scn}, the plan reads at {snapshot.token}: "
+                "a standby that lags behind",
+                hint="let the service name the database that the plan was made on",
+            )
+
+    def _readable(self, source: Source, snapshot: Snapshot, *, is_chosen: bool) -> Snapshot:
+        """The snapshot by the means that `source` has; one that `is_chosen` is not given up for one of another kind."""
+        if (why := _WITHOUT_SCN.get(source.kind)) is not None:
+            raise PlanError(f"{source.label} is {why}", hint=_NO_SNAPSHOT)
+        if source.takes_as_of:
+            self._try_as_of(source, snapshot)
+            return snapshot
+        try:
+            enable_flashback(self._connection, int(snapshot.token))
+            disable_flashback(self._connection)
+        except SourceError as error:
+            if not is_not_granted(error):
+                raise
+            if self._config.session_budget(workers=2) == 1 and not is_chosen:
+                return self._read_only_transaction()
+            raise PlanError(
+                f"custom_query has no place for a snapshot, and {self._connection.user} may not set one for a session",
+                hint=f"write {AS_OF} behind each table of the query (select * from orders {AS_OF} o); "
+                f"or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {self._connection.user}; "
+                "or give the query a source of its own with snapshot: transaction",
+                code=error.code,
+            ) from error
+        return snapshot.model_copy(update={"kind": FLASHBACK_KIND})
+
+    def _try_as_of(self, source: Source, snapshot: Snapshot) -> None:
+        statement = Sql("SELECT COUNT(*)") + source.from_clause(snapshot) + Sql(" WHERE 1 = 0")
+        try:
+            self._connection.rows(statement, f"{source.label} cannot be read at a snapshot", table=source.grant_object)
+        except SourceError as error:
+            if error.code not in {"ORA-01031", "ORA-41900"}:
+                raise
+            is_alone = self._config.snapshot_scope is SnapshotScope.TABLE
+            otherwise = "; or set snapshot: transaction" if is_alone else ""
+            raise SourceError(
+                error.message,
+                hint=f"GRANT FLASHBACK ON {source.grant_object} TO {self._connection.user}{otherwise}",
+                code=error.code,
+            ) from error
+
+    def _read_only_transaction(self) -> Snapshot:
+        if self._transaction is None:
+            self._connection.run(Sql("SET TRANSACTION READ ONLY"), "no read-only transaction")
+            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, data_time(self._connection))
+        return self._transaction
+
+    def _snapshot(self, kind: str, token: str, at: datetime) -> Snapshot:
+        return Snapshot(kind=kind, token=token, taken_at=at, identity=self._identity)
+
+
+def enable_flashback(connection: Connection, scn: int) -> None:
+    """Let every further query of the session see the database as of the SCN."""
+    call = "BEGIN DBMS_FLASHBACK.ENABLE_AT_SYSTEM_CHANGE_NUMBER(:scn); END;"
+    connection.run(Sql(call, (Bind("NUMBER", str(scn)),)), "the session cannot be put to an SCN")
+
+
+def disable_flashback(connection: Connection) -> None:
+    """Let the session see the present again."""
+    connection.run(Sql("BEGIN DBMS_FLASHBACK.DISABLE; END;"), "the session cannot be put back to the present")
+
+
+_NO_SNAPSHOT = "give it a source of its own with snapshot: none"
+_WITHOUT_SCN = {
+    RelationKind.REMOTE: "a table of another database, whose SCNs are not those of this one",
+    RelationKind.EXTERNAL: "an external table, which Oracle reads at no SCN",
+}
+
+
+def _refuse_temporary(source: Source) -> None:
+    if source.kind is RelationKind.TEMPORARY:
+        raise PlanError(
+            f"{source.label} is a global temporary table: each session sees its own rows, and ours has none",
+            hint="extract the table that its rows come from or go to",
+        )
+
+
+def _refuse_past(at: datetime | None, mode: str) -> None:
+    if at is not None:
+        raise PlanError(f"flashback_timestamp needs snapshot: scn, and the source has {mode}")
+
+
+def _lost(snapshot: Snapshot, why: str) -> SnapshotLost:
+    return SnapshotLost(
+        f"the snapshot {snapshot.token} of {snapshot.taken_at.isoformat(timespec='seconds')} is gone: {why}",
+        hint="a new plan is needed",
+    )

@@ -1,0 +1,104 @@
+"""What tells one incarnation of a table from another: when it was last altered, and the numbers of its segments.
+
+Decides which DDL ends a plan. A segment that is gone does (TRUNCATE, MOVE, DROP PARTITION): the plan's rows are no
+longer where they were. One that is new does not (a partition that an interval created): the snapshot has no rows in it.
+GRANT is also a DDL, and changes neither.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+
+from statekeeper.errors import SnapshotLost
+from statekeeper.model.plan import Reading
+from statekeeper.sources.oracle.connection import Connection
+from statekeeper.sources.oracle.relation import Source
+from statekeeper.sources.protocol import SourceColumn
+from statekeeper.sources.sql import Bind, Sql
+
+_LAST_DDL = "last_ddl"
+_SEGMENTS = "data_object_ids"
+_DIGEST = "data_objects"
+"""Plans of 0.1 have a digest of the numbers in place of the numbers."""
+
+
+def table_state(connection: Connection, source: Source) -> dict[str, str]:
+    """The state of a table as a plan keeps it; empty for what the dictionary knows no segments of."""
+    last_ddl = _last_ddl(connection, source) if source.is_table else ""
+    return {_LAST_DDL: last_ddl, _SEGMENTS: _as_text(_segments(connection, source))} if last_ddl else {}
+
+
+def require_same_table(
+    connection: Connection, source: Source, reading: Reading, *, columns: Callable[[], Sequence[SourceColumn]]
+) -> None:
+    """That no DDL since the plan changed what is read; `columns` describes the table as it is now.
+
+    Raises:
+        SnapshotLost: one did.
+    """
+    planned = reading.relation_state
+    if not planned or planned.get(_LAST_DDL) == _last_ddl(connection, source):
+        return
+    if _has_lost_segments(planned, _segments(connection, source)):
+        raise SnapshotLost(
+            f"{source.label} was truncated, moved or rebuilt since the plan was made: its segments are others",
+            hint="a new plan is needed",
+        )
+    now = {one.name: one.database_type for one in columns()}
+    changed = [one.name for one in reading.all_columns if now.pop(one.name, None) != one.database_type]
+    if changed or now:
+        names = ", ".join([*changed, *now])
+        raise SnapshotLost(
+            f"{source.label} was altered since the plan was made: columns {names}", hint="a new plan is needed"
+        )
+
+
+def _last_ddl(connection: Connection, source: Source) -> str:
+    statement = Sql(
+        "SELECT TO_CHAR(LAST_DDL_TIME, 'YYYY-MM-DD HH24:MI:SS') FROM ALL_OBJECTS "
+        "WHERE OWNER = :owner AND OBJECT_NAME = :name AND OBJECT_TYPE = 'TABLE'",
+        _named(source),
+    )
+    rows = connection.rows(statement, f"{source.label} cannot be looked up")
+    return str(rows[0][0]) if rows else ""
+
+
+def _segments(connection: Connection, source: Source) -> list[int]:
+    """In order. An index may have the table's name."""
+    statement = Sql(
+        "SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
+        "AND OBJECT_TYPE LIKE 'TABLE%' AND DATA_OBJECT_ID IS NOT NULL ORDER BY DATA_OBJECT_ID",
+        _named(source),
+    )
+    rows = connection.rows(statement, f"{source.label} cannot be looked up")
+    return [int(number) for (number,) in rows]
+
+
+def _named(source: Source) -> tuple[Bind, Bind]:
+    return Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)
+
+
+def _has_lost_segments(planned: dict[str, str], now: list[int]) -> bool:
+    if _SEGMENTS in planned:
+        return not _numbers(planned[_SEGMENTS]) <= set(now)
+    return planned.get(_DIGEST) != hashlib.sha256(",".join(map(str, now)).encode()).hexdigest()[:16]
+
+
+def _as_text(numbers: Iterable[int]) -> str:
+    """Ascending numbers as ranges, such as `7-9,12`: those of partitions mostly follow each other."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][1] + 1 == number:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    return ",".join(f"{first}-{last}" if first < last else str(first) for first, last in ranges)
+
+
+def _numbers(text: str) -> set[int]:
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found.update(range(int(first), int(last or first) + 1))
+    return found

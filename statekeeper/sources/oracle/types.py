@@ -1,0 +1,270 @@
+"""Oracle's types and how each is delivered exactly. Pure.
+
+Decides, from a column's declared type, which Arrow types the source can deliver, by which SQL expression, and as which
+Arrow type the driver is asked for the value. The driver converts without protecting the value: it wraps decimals, cuts
+fractions and times, and rounds. So it is only ever asked for a type that holds every value of the declared type, or
+for a text that is read here (`oracle_batches`); where no such type exists (a NUMBER without precision), a guard in the
+same statement finds each value that does not fit.
+
+Which of the types a file will hold is decided elsewhere (`statekeeper.schemas.columns.reconcile`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from statekeeper.config.sections.sources import FractionUnit, OracleSource
+from statekeeper.errors import PlanError
+from statekeeper.sources.sql import quoted
+
+OFFSET_OF = "OFFSET OF "
+"""What the database type of an offset column begins with; the zoned column's own type follows."""
+OFFSET_SUFFIX = "_OFFSET"
+
+_MAX_DIGITS = 38
+_INT64_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """An Arrow type that can be had, in the text form of `schemas.arrow`; in all SQL `{0}` stands for the column.
+
+    `wire` is the type that the driver is asked for; `oracle_batches` leads from it to `arrow`. `guard`, where there is
+    one, is an expression that is the text of a value that `sql` cannot deliver (and makes NULL), else NULL.
+    `is_trimmed` says that the text's padding is cut off here: RTRIM in SQL would make NULL of a text of blanks.
+    """
+
+    arrow: str
+    wire: str
+    sql: str = "{0}"
+    guard: str | None = None
+    is_trimmed: bool = False
+
+
+@dataclass(frozen=True)
+class TypeRule:
+    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead."""
+
+    read: Delivery | None
+    alternatives: tuple[Delivery, ...] = ()
+    refusal: str | None = None
+
+    @property
+    def offered(self) -> tuple[Delivery, ...]:
+        return ((self.read,) if self.read else ()) + self.alternatives
+
+
+@dataclass(frozen=True)
+class TypeChoices:
+    """What the source's configuration says about types."""
+
+    fractional_seconds: FractionUnit | None = None
+    zone_offsets: bool = False
+    trim_char: bool = False
+
+    @classmethod
+    def of(cls, config: OracleSource) -> TypeChoices:
+        return cls(config.fractional_seconds, config.zone_offsets, config.trim_char)
+
+
+KeyType = Literal["Decimal", "datetime", "str"]
+
+_TEXT = Delivery("string", "string")
+_TRIMMED_TEXT = Delivery("string", "string", is_trimmed=True)
+_NUMBER_TEXT = Delivery("string", "string", "TO_CHAR({0}, 'TM9')")
+_CLOB_TEXT = Delivery("string", "large_string")
+_BINARY = Delivery("binary", "large_binary")
+_TIMESTAMP = Delivery("timestamp[us]", "timestamp[us]")
+_DATE = Delivery("date32[day]", "timestamp[us]")
+_UTC = Delivery("timestamp[us, tz=UTC]", "timestamp[us]", "SYS_EXTRACT_UTC({0})")
+_FRACTION_TEXT = "TO_CHAR({0}, 'SYYYY-MM-DD HH24:MI:SS.FF9')"
+_UTC_FRACTION_TEXT = _FRACTION_TEXT.replace("{0}", "SYS_EXTRACT_UTC({0})")
+
+_FITS_NOT = "ABS({0}) >= 1E38 OR {0} <> TRUNC({0}, 38)"
+_NUMBER = TypeRule(
+    Delivery(
+        "decimal256(76, 38)",
+        "decimal256(76, 38)",
+        f"CASE WHEN {_FITS_NOT} THEN NULL ELSE {{0}} END",
+        f"CASE WHEN {_FITS_NOT} THEN TO_CHAR({{0}}, 'TM9') END",
+    ),
+    (_NUMBER_TEXT,),
+)
+"""At most 38 digits on either side of the point: what decimal256(76, 38) holds, and no more."""
+
+_AS_TEXT = "has no exact Arrow type that Parquet readers share: declare a str, which makes it {0}"
+_BY_QUERY = "has no exact Arrow type that Parquet readers share: {0}"
+
+_FIXED: dict[str, TypeRule] = {
+    "NUMBER": _NUMBER,
+    "BINARY_DOUBLE": TypeRule(Delivery("double", "double")),
+    "BINARY_FLOAT": TypeRule(Delivery("float", "float")),
+    "BOOLEAN": TypeRule(Delivery("bool", "bool")),
+    "CLOB": TypeRule(_CLOB_TEXT),
+    "NCLOB": TypeRule(_CLOB_TEXT),
+    "LONG": TypeRule(_CLOB_TEXT),
+    "BLOB": TypeRule(_BINARY),
+    "LONG RAW": TypeRule(_BINARY),
+    "ROWID": TypeRule(Delivery("string", "string", "ROWIDTOCHAR({0})")),
+    "UROWID": TypeRule(Delivery("string", "string", "CAST({0} AS VARCHAR2(4000))")),
+    "DATE": TypeRule(_TIMESTAMP, (_DATE,)),
+    "BFILE": TypeRule(
+        None,
+        (),
+        _BY_QUERY.format(
+            "a file outside the database; read it in a function that returns a BLOB, or leave it out of a custom_query"
+        ),
+    ),
+    "JSON": TypeRule(
+        None,
+        (Delivery("string", "large_string", "JSON_SERIALIZE({0} RETURNING CLOB ERROR ON ERROR)"),),
+        _AS_TEXT.format("JSON_SERIALIZE({0} RETURNING CLOB ERROR ON ERROR)"),
+    ),
+    "XMLTYPE": TypeRule(
+        None,
+        (Delivery("string", "large_string", "XMLSERIALIZE(CONTENT {0} AS CLOB)"),),
+        _AS_TEXT.format("XMLSERIALIZE(CONTENT {0} AS CLOB)"),
+    ),
+    "VECTOR": TypeRule(
+        None,
+        (Delivery("string", "large_string", "VECTOR_SERIALIZE({0} RETURNING CLOB)"),),
+        _AS_TEXT.format("VECTOR_SERIALIZE({0} RETURNING CLOB)"),
+    ),
+}
+
+_DIGITS = re.compile(r"NUMBER\((\d+)(?:,(-?\d+))?\)")
+_CHARACTERS = re.compile(r"N?(?:VARCHAR2|CHAR)\(\d+\)")
+_POINT_IN_TIME = re.compile(r"TIMESTAMP\((\d)\)( WITH (?:LOCAL )?TIME ZONE)?")
+
+
+def type_rule(database_type: str, choices: TypeChoices) -> TypeRule:
+    """What can be had from a type, as `database_type_of` spells it. In a refusal, `{0}` stands for the column."""
+    if database_type.startswith(OFFSET_OF):
+        return TypeRule(Delivery("string", "string", "TO_CHAR({0}, 'TZH:TZM')"))
+    if (rule := _FIXED.get(database_type)) is not None:
+        return rule
+    if database_type.startswith("FLOAT("):
+        return _NUMBER  # a FLOAT's precision is in bits, its exponent decimal: any NUMBER may stand in it
+    if (digits := _DIGITS.fullmatch(database_type)) is not None:
+        return _decimal(int(digits.group(1)), int(digits.group(2) or 0))
+    if _CHARACTERS.fullmatch(database_type):
+        is_padded = "VARCHAR" not in database_type
+        return TypeRule(_TRIMMED_TEXT if is_padded and choices.trim_char else _TEXT)
+    if database_type.startswith("RAW("):
+        return TypeRule(Delivery("binary", "binary"))
+    if (moment := _POINT_IN_TIME.fullmatch(database_type)) is not None:
+        return _timestamp(int(moment.group(1)), choices, has_zone=moment.group(2) is not None)
+    if database_type.startswith("INTERVAL "):
+        return TypeRule(None, (Delivery("string", "string", "TO_CHAR({0})"),), _AS_TEXT.format("TO_CHAR({0})"))
+    what = "is an object or collection: select its attributes one by one in a custom_query, such as t.{0}.NAME"
+    return TypeRule(None, (), what)
+
+
+def _decimal(precision: int, scale: int) -> TypeRule:
+    if scale == 0 and precision <= _INT64_DIGITS:
+        return TypeRule(Delivery("int64", "int64"), (_NUMBER_TEXT,))
+    digits = max(precision, scale) if scale >= 0 else precision - scale
+    if digits > _MAX_DIGITS:
+        why = f"needs {digits} digits, and decimals hold {_MAX_DIGITS}: declare a str, or cast it in a custom_query"
+        return TypeRule(None, (_NUMBER_TEXT,), why)
+    arrow = f"decimal128({digits}, {max(scale, 0)})"
+    return TypeRule(Delivery(arrow, arrow), (_NUMBER_TEXT,))
+
+
+def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule:
+    if digits <= 6:
+        return TypeRule(_UTC) if has_zone else TypeRule(_TIMESTAMP, (_DATE,))
+    zone = ", tz=UTC" if has_zone else ""
+    text = _UTC_FRACTION_TEXT if has_zone else _FRACTION_TEXT
+    microseconds = Delivery(f"timestamp[us{zone}]", "string", text)
+    # Arrow's closed set here has no nanoseconds with a zone; they are instants in UTC all the same.
+    nanoseconds = Delivery("timestamp[ns]", "string", text)
+    match choices.fractional_seconds:
+        case FractionUnit.MICROSECONDS:
+            return TypeRule(microseconds)
+        case FractionUnit.NANOSECONDS:
+            return TypeRule(nanoseconds)
+        case None:
+            why = (
+                "may hold nanoseconds, which Spark and Python cannot read: declare a datetime, and a value that needs "
+                "them then fails loudly; or set fractional_seconds: us or ns for the source; "
+                "or select CAST({0} AS TIMESTAMP(6)) in a custom_query, which rounds"
+            )
+            # Without a zone in their type, nanoseconds would meet a naive datetime, and the zone would be lost unsaid.
+            return TypeRule(None, (microseconds,) if has_zone else (microseconds, nanoseconds), why)
+
+
+def delivery(*, database_type: str, read_type: str, column: str, choices: TypeChoices) -> Delivery:
+    """How a column is delivered as `read_type`. Raises PlanError where it cannot be had as that type."""
+    offered = type_rule(database_type, choices).offered
+    for one in offered:
+        if one.arrow == read_type:
+            return one
+    types = ", ".join(one.arrow for one in offered) or "no type"
+    raise PlanError(f"column {column} ({database_type}) cannot be read as {read_type}, only as {types}")
+
+
+def expression(sql: str, column: str, database_type: str) -> str:
+    """`sql` with the quoted column in its place; an offset column stands for the zoned one that it is the offset of."""
+    base = column.removesuffix(OFFSET_SUFFIX) if database_type.startswith(OFFSET_OF) else column
+    return sql.replace("{0}", f"q.{quoted(base)}")
+
+
+def key_type(database_type: str) -> KeyType | None:
+    """The Python type of bounds on a column, or None for a type that is no chunking key."""
+    if database_type == "NUMBER" or database_type.startswith(("NUMBER(", "FLOAT(")):
+        return "Decimal"
+    if _CHARACTERS.fullmatch(database_type):
+        return "str"
+    moment = _POINT_IN_TIME.fullmatch(database_type)
+    return "datetime" if database_type == "DATE" or (moment and moment.group(2) is None) else None
+
+
+def has_zone_offset(database_type: str) -> bool:
+    """Whether each value has an offset of its own, which UTC alone does not keep."""
+    return database_type.endswith(" WITH TIME ZONE") and not database_type.startswith(OFFSET_OF)
+
+
+_SPELLINGS = {
+    "VARCHAR": "VARCHAR2({size})",
+    "NVARCHAR": "NVARCHAR2({size})",
+    "CHAR": "CHAR({size})",
+    "NCHAR": "NCHAR({size})",
+    "RAW": "RAW({size})",
+    "TIMESTAMP": "TIMESTAMP({scale})",
+    "TIMESTAMP_TZ": "TIMESTAMP({scale}) WITH TIME ZONE",
+    "TIMESTAMP_LTZ": "TIMESTAMP({scale}) WITH LOCAL TIME ZONE",
+    "INTERVAL_DS": "INTERVAL DAY({precision}) TO SECOND({scale})",
+    "INTERVAL_YM": "INTERVAL YEAR({precision}) TO MONTH",
+    "LONG_NVARCHAR": "LONG",
+    "LONG_RAW": "LONG RAW",
+    "OBJECT": "{object_type}",
+}
+"""By the driver's name of the type, without its prefix; a type that is not here has the same name."""
+
+
+def database_type_of(name: str, *, size: int, precision: int, scale: int, object_type: str) -> str:
+    """A type as Oracle spells it.
+
+    Args:
+        name: the driver's name of the type, such as `DB_TYPE_VARCHAR`.
+        size: its declared length, where it has one.
+        precision: as the driver describes the column; 0 is none.
+        scale: the same; -127 is none.
+        object_type: the name of an object's type, else empty.
+    """
+    kind = name.removeprefix("DB_TYPE_")
+    if kind == "NUMBER":
+        return _number_spelling(precision, scale)
+    parts = {"size": size, "precision": precision, "scale": scale, "object_type": object_type or "OBJECT"}
+    return _SPELLINGS.get(kind, kind).format_map(parts)
+
+
+def _number_spelling(precision: int, scale: int) -> str:
+    if scale == -127:
+        return f"FLOAT({precision})" if precision else "NUMBER"
+    if precision == 0:
+        return "NUMBER"  # an expression: nothing is declared
+    return f"NUMBER({precision},{scale})" if scale else f"NUMBER({precision})"

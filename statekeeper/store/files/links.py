@@ -1,0 +1,55 @@
+"""No symbolic link is followed on the way to a file below base_path: statekeeper makes none there.
+
+Otherwise a user who can write there could have this process write, move or remove files elsewhere, with its rights.
+`base_path` itself, and what is above it, may be links: they are what the configuration says. Opening by the last name
+of a path is guarded once more in `store.disk`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from statekeeper.errors import StorageError
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.layout import ExtractionLayout
+
+
+def refuse_links_to(layout: ExtractionLayout) -> None:
+    """Return if neither the way to an extraction's folder nor any of its names in it is a symbolic link.
+
+    Raises:
+        StorageError: one is; the message names it.
+    """
+    base_path = layout.base_path or layout.folder.parent
+    refuse_links(base_path, layout.folder, *layout.names)
+
+
+def refuse_links(base_path: Path, *paths: Path) -> None:
+    """Return if none of `paths`, and no folder between base_path and them, is a symbolic link.
+
+    Raises:
+        StorageError: one is; the message names it.
+    """
+    above = len(base_path.parts)
+    below = (path for path in paths if path.is_relative_to(base_path))
+    on_the_way = {each for path in below for each in (path, *path.parents)[: len(path.parts) - above]}
+    for path in sorted(on_the_way):
+        with storage_errors(path, "look at"):
+            is_link = path.is_symlink()
+        if is_link:
+            raise StorageError(
+                f"{path} is a symbolic link, and statekeeper follows none under base_path: its target was not touched",
+                hint=f"remove the link, or put in its place what it leads to (ls -l {path}); then run again",
+                code="ELOOP",
+            )
+
+
+def is_private(folder: Path) -> bool:
+    """Whether it is a folder in which nobody else can have put a link or a file in place of ours."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022

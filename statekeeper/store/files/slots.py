@@ -1,0 +1,116 @@
+"""The second slot of a document: how it is replaced, and read, where a file system has no rename.
+
+`.{name}.next` lies beside the document `name`. It holds the whole next content behind a line with its digest, so that
+its bytes alone tell whether it was written to the end. The order of a replacement is
+
+1. finish what an earlier one left (`settle`);
+2. write the next content to the second slot, durably: from here on, this is the document;
+3. write it over the document itself;
+4. remove the second slot.
+
+Whenever a process dies, one of the two is whole: before the end of step 2 the document, from then on the second slot.
+A reader takes the second slot where it is whole, and so needs to know nothing of the file system.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from statekeeper.errors import StateDamaged
+from statekeeper.store.files.disk import Access, Disk
+from statekeeper.store.files.no_follow import NO_FILE
+
+_MAGIC = b"statekeeper.next "
+_LOOKS = 10
+
+
+def second_slot(path: Path) -> Path:
+    """Where the next content of a document lies while it is replaced."""
+    return path.with_name(f".{path.name}.next")
+
+
+def read_document(disk: Disk, path: Path) -> bytes:
+    """The content of a document as it was last saved, also while it is being replaced.
+
+    Raises:
+        FileNotFoundError: there is none.
+        StateDamaged: a link, a folder, a pipe or a device lies in its place; it was not followed or read.
+    """
+    with damage_where_no_file_is(path):
+        return _content(disk, path)
+
+
+@contextmanager
+def damage_where_no_file_is(path: Path) -> Iterator[None]:
+    """Turn the system's word that no file lies in a document's place into StateDamaged."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_FILE:
+            raise
+        raise StateDamaged(
+            f"{path} is no file: {error.strerror}", hint=f"look at it (ls -l {path}), and move it away; then run again"
+        ) from error
+
+
+def _content(disk: Disk, path: Path) -> bytes:
+    for _ in range(_LOOKS):
+        data = _read(disk, path)
+        following = _following(disk, path)
+        if following is not None:
+            return following
+        if data is None:
+            raise FileNotFoundError(f"{path} does not exist")
+        # One that was being written over as it was read has grown since.
+        with suppress(FileNotFoundError):
+            if disk.size(path) == len(data):
+                return data
+    return disk.read(path)
+
+
+def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
+    """Replace a document on a disk without rename. The caller has settled it, and looked at its fence."""
+    slot = second_slot(path)
+    disk.write_over(slot, io.BytesIO(_framed(data)), role=role)
+    disk.sync_folder(path.parent, role=role)
+    _finish(disk, path, data, role=role, access=access)
+
+
+def settle(disk: Disk, path: Path, *, role: str, access: Access = Access.PRIVATE) -> None:
+    """Finish, or undo, a replacement that was left in its middle; does nothing where there was none."""
+    following = _following(disk, path)
+    if following is not None:
+        _finish(disk, path, following, role=role, access=access)
+    elif disk.exists(second_slot(path)):
+        disk.unlink(second_slot(path), role=role)
+
+
+def _finish(disk: Disk, path: Path, data: bytes, *, role: str, access: Access) -> None:
+    disk.write_over(path, io.BytesIO(data), role=role, access=access)
+    disk.sync_folder(path.parent, role=role)
+    disk.unlink(second_slot(path), role=role)
+
+
+def _following(disk: Disk, path: Path) -> bytes | None:
+    """The content of the second slot; None if there is none, or if it was not written to its end."""
+    header, _, data = (_read(disk, second_slot(path)) or b"").partition(b"\n")
+    return data if header == _header(data) else None
+
+
+def _read(disk: Disk, path: Path) -> bytes | None:
+    try:
+        return disk.read(path)
+    except FileNotFoundError:
+        return None
+
+
+def _framed(data: bytes) -> bytes:
+    return _header(data) + b"\n" + data
+
+
+def _header(data: bytes) -> bytes:
+    return _MAGIC + hashlib.sha256(data).hexdigest().encode()

@@ -1,0 +1,305 @@
+"""Where every file of statekeeper lies. Pure: names in, paths out; nothing is created or looked at.
+
+```
+<base_path>/<source_name>/<path_name>/<yyyymm>/<dd>/
+    <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
+    <run_id>.generation-<plan8>.parquet
+                                  the same, a further generation, where nothing can be renamed (metadata `output_path`)
+    <run_id>_metadata.json        the commit record
+    <run_id>_state.json           the state machine
+    <run_id>_violations.json      findings of the last validation that found any
+    <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
+    _<run_id>.quarantine/<plan8>.unpublished
+                                  quarantined rows, with what they break; the metadata says which
+    _<run_id>.violations/<plan8>.unpublished
+                                  the rows of the findings, where they were asked for
+    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
+    .<run_id>.replaced-<plan8>, .<run_id>.strangers/
+                                  output moved aside; files of other programs that were found in a replaced dataset
+<base_path>/_runs/<run_id>.json   the run manifest
+<base_path>/_runs/<run_id>.lock   its lock (with leases: <run_id>.lock.<epoch>)
+<base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
+                                  the snapshots that all tables of the run from a source read at; the newest counts
+<base_path>/_runs/.<run_id>.activity/<host>-<pid>.json   what tables wait for, while something takes long
+<base_path>/_runs/.<run_id>.spark-<token>/   what driver and executors tell each other, while a run is under way
+<base_path>/../.<name of base_path>.swap/<digest>/
+                                  of one extraction: a dataset of several parts that is about to be put in place, and
+                                  the one that it replaces (`statekeeper.publish.swap`)
+```
+
+Two rules hold for every name:
+
+- Rows that are not published lie where `**/*.parquet` does not match and folder readers do not look: their files end
+  in `UNPUBLISHED`, in a folder that begins with `_` or `.`.
+- A name is one extraction's alone. A run's id begins it, and what follows tells the kind: no two kinds, and no two
+  runs, can have one name. `check_run_id` refuses the ids for which that would not be so.
+
+Version 0.1 named some files otherwise (`is_dataset_name`, `is_quarantine_name`, `violating_rows_of_0_1`): they are
+still read, and removed when they are replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from statekeeper.errors import UsageError
+from statekeeper.model.table import TableRef, safe_name
+
+LAST_RUN = Path(".statekeeper") / "last-run.json"
+PART_NAME = re.compile(r"^part-\d{5,}-(?P<plan8>[0-9a-f]{8})\.parquet$")
+UNPUBLISHED = ".unpublished"
+"""How the name of every Parquet file ends whose rows are not published."""
+_LONGEST_RUN_ID = 200
+_RESERVED_ENDS = re.compile(r"(_quarantine(\.[0-9a-f]{8})?|_violations|\.generation-[0-9a-f]{8})$")
+"""Ends of a run id with which the run's dataset would have the name of another run's file, as this version names them
+or as version 0.1 did."""
+
+
+def check_run_id(run_id: str) -> None:
+    """Refuse an id under which a run's files could have the names of another run's.
+
+    Raises:
+        UsageError: it is not text, ends as names of files do, or is too long for one.
+    """
+    if run_id.encode(errors="replace").decode() != run_id:
+        raise UsageError(
+            f"expected a run id in UTF-8; found {run_id!r}", hint="choose another: by default it is PIPELINE-YYYYMMDD"
+        )
+    if reserved := _RESERVED_ENDS.search(run_id):
+        raise UsageError(
+            f"a run id must not end in {reserved.group()!r}, as the files of another run may; found {run_id!r}",
+            hint="choose another: by default it is PIPELINE-YYYYMMDD",
+        )
+    size = len(safe_name(run_id).encode())
+    if size > _LONGEST_RUN_ID:
+        raise UsageError(
+            f"a run id has at most {_LONGEST_RUN_ID} bytes, since file names begin with it; found {size} bytes",
+            hint="shorten the run id, or the pipeline's name",
+        )
+
+
+def runs_folder(base_path: Path) -> Path:
+    """The folder of run manifests."""
+    return base_path / "_runs"
+
+
+def manifest_file(base_path: Path, run_id: str) -> Path:
+    """The manifest of a run."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}.json"
+
+
+def manifest_lock(base_path: Path, run_id: str) -> Path:
+    """The lock of a run's manifest, which is held while it is changed."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}.lock"
+
+
+def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path:
+    """The folder of the snapshots that a run has taken of a source for all its tables."""
+    return runs_folder(base_path) / f"{safe_name(run_id)}_snapshots" / safe_name(source_name)
+
+
+def activity_folder(base_path: Path, run_id: str) -> Path:
+    """Where the processes of a run write down what its tables wait for."""
+    return runs_folder(base_path) / f".{safe_name(run_id)}.activity"
+
+
+def spark_mailbox(base_path: Path, run_id: str, token: str) -> Path:
+    """Where the driver of a run on Spark and its executors leave each other word."""
+    return runs_folder(base_path) / f".{safe_name(run_id)}.spark-{token}"
+
+
+def table_folder(base_path: Path, table: TableRef) -> Path:
+    """The folder of a table, above its dates."""
+    return base_path / safe_name(table.source_name) / safe_name(table.path_name)
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The staging folder of one plan."""
+
+    folder: Path
+
+    @property
+    def plan(self) -> Path:
+        return self.folder / "plan.json"
+
+    @property
+    def parts(self) -> Path:
+        return self.folder / "parts"
+
+    @property
+    def receipts(self) -> Path:
+        return self.folder / "receipts"
+
+    @property
+    def count_receipt(self) -> Path:
+        return self.receipts / "count.json"
+
+    def receipt(self, chunk_id: int) -> Path:
+        return self.receipts / f"chunk-{chunk_id:05d}.json"
+
+    def receipt_of_attempt(self, chunk_id: int, attempt: str) -> Path:
+        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name."""
+        return self.receipts / f"chunk-{chunk_id:05d}.{attempt}.json"
+
+    @property
+    def recorded_receipts(self) -> Path:
+        """Where the parent process records which of the attempts' receipts count."""
+        return self.receipts / "recorded.json"
+
+    def sift_receipt(self, chunk_id: int) -> Path:
+        return self.receipts / f"sifted-{chunk_id:05d}.json"
+
+    @property
+    def rejects_receipt(self) -> Path:
+        return self.receipts / "rejects.json"
+
+    def beside(self, epoch: int) -> Path:
+        """What is to lie beside the dataset, as one owner makes it ready."""
+        return self.folder / f"beside.{epoch}"
+
+    def publish(self, epoch: int) -> Path:
+        """The dataset as one owner makes it ready; the lock's epoch keeps owners apart."""
+        return self.folder / f"publish.{epoch}"
+
+
+@dataclass(frozen=True)
+class ExtractionLayout:
+    """The files of one extraction. Without a `base_path` there is no place outside of it."""
+
+    folder: Path
+    run_id: str
+    base_path: Path | None = None
+
+    @classmethod
+    def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> ExtractionLayout:
+        folder = table_folder(base_path, table) / f"{extraction_date:%Y%m}" / f"{extraction_date:%d}"
+        return cls(folder=folder, run_id=safe_name(run_id), base_path=base_path)
+
+    @property
+    def output(self) -> Path:
+        return self.folder / f"{self.run_id}.parquet"
+
+    def generation(self, plan_id: str) -> Path:
+        """The dataset of a plan that cannot take the name of the one it replaces."""
+        return self.folder / f"{self.run_id}.generation-{plan_id[:8]}.parquet"
+
+    def is_dataset_name(self, name: str) -> bool:
+        """Whether a name in the folder is the dataset's, or that of a generation of it.
+
+        A generation of version 0.1 has the name that the dataset of another run may have.
+        """
+        return re.fullmatch(re.escape(self.run_id) + r"(\.(generation-)?[0-9a-f]{8})?\.parquet", name) is not None
+
+    @property
+    def quarantine_folder(self) -> Path:
+        return self.folder / f"_{self.run_id}.quarantine"
+
+    def quarantine(self, plan_id: str) -> Path:
+        """The quarantined rows of a plan, which are not in its dataset."""
+        return self.quarantine_folder / f"{plan_id[:8]}{UNPUBLISHED}"
+
+    def is_quarantine_name(self, name: str) -> bool:
+        """Whether a name, relative to the folder, is that of quarantined rows.
+
+        Those of version 0.1 lie in the folder itself.
+        """
+        ours, earlier = re.escape(self.quarantine_folder.name), re.escape(self.run_id)
+        names = rf"{ours}/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}|{earlier}_quarantine(\.[0-9a-f]{{8}})?\.parquet"
+        return re.fullmatch(names, name) is not None
+
+    @property
+    def violating_rows_folder(self) -> Path:
+        return self.folder / f"_{self.run_id}.violations"
+
+    def violating_rows(self, plan_id: str) -> Path:
+        """The rows of `violations`, where they were asked for: they are, or may be, in the dataset too."""
+        return self.violating_rows_folder / f"{plan_id[:8]}{UNPUBLISHED}"
+
+    @property
+    def violating_rows_of_0_1(self) -> Path:
+        """Where version 0.1 wrote them."""
+        return self.folder / f"{self.run_id}_violations.parquet"
+
+    @property
+    def metadata(self) -> Path:
+        return self.folder / f"{self.run_id}_metadata.json"
+
+    @property
+    def state(self) -> Path:
+        return self.folder / f"{self.run_id}_state.json"
+
+    @property
+    def violations(self) -> Path:
+        return self.folder / f"{self.run_id}_violations.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / f"{self.run_id}.lock"
+
+    @property
+    def staging_root(self) -> Path:
+        return self.folder / f".{self.run_id}.staging"
+
+    def staging(self, plan_id: str) -> Staging:
+        return Staging(self.staging_root / plan_id)
+
+    @property
+    def swap(self) -> Path | None:
+        """This extraction's folder beside base_path; None where base_path has no folder above it."""
+        if self.base_path is None:
+            return None
+        base_path = Path(os.path.abspath(self.base_path))  # noqa: PTH100 - without a look at the disk
+        if not base_path.name:
+            return None
+        extraction = (self.folder.relative_to(self.base_path) / self.run_id).as_posix()
+        digest = hashlib.sha256(os.fsencode(extraction)).hexdigest()[:32]
+        return base_path.with_name(f".{base_path.name}.swap") / digest
+
+    def aside(self, plan_id: str) -> Path:
+        """Where the output that a plan replaces is moved, until it is swept."""
+        return self.folder / f".{self.run_id}.replaced-{plan_id[:8]}"
+
+    @property
+    def names(self) -> tuple[Path, ...]:
+        """Every fixed name of the extraction in its folder, but that of its state.
+
+        What lies in the state's place, if it is no file, is damage that `reset` moves aside.
+        """
+        documents = (self.metadata, self.violations, self.lock)
+        return (*documents, self.output, self.quarantine_folder, self.violating_rows_folder, self.staging_root)
+
+    @property
+    def strangers(self) -> Path:
+        """Where files that are not ours, found in a dataset that is replaced, are kept."""
+        return self.folder / f".{self.run_id}.strangers"
+
+
+def part_name(chunk_id: int, plan_id: str) -> str:
+    """The published name of a chunk's part."""
+    return f"part-{chunk_id:05d}-{plan_id[:8]}.parquet"
+
+
+def staged_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of one attempt at a chunk."""
+    return f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
+
+
+def kept_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of a part without its quarantined rows."""
+    return f"kept-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
+
+
+def rejected_part_name(chunk_id: int, attempt: str) -> str:
+    """The staged name of the rows of a part that break the schema."""
+    return f"rejected-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
+
+
+def rejects_name(attempt: str) -> str:
+    """The staged name of the rejected rows of all parts."""
+    return f"rejects-{attempt}{UNPUBLISHED}"

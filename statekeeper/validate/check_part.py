@@ -1,0 +1,57 @@
+"""Checks one staged part in a worker: is it what its receipt says, and do its rows satisfy the schema?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from statekeeper.config.resolved import Verify
+from statekeeper.engines.context import WorkContext
+from statekeeper.model.metadata import PublishedFile
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.receipt import Receipt
+from statekeeper.schemas.model.shipped import ShippedModel
+from statekeeper.schemas.rules.findings import Findings
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import read_more_than_once
+from statekeeper.verify.published import wrong_with_part
+
+
+@dataclass(frozen=True)
+class PartCheckSpec:
+    """A staged part and what it has to be; of each constraint that rows break, so many `samples` are told."""
+
+    path: Path
+    receipt: Receipt
+    columns: tuple[PlannedColumn, ...]
+    model: ShippedModel
+    samples: int
+    disk: Disk
+
+
+@dataclass(frozen=True)
+class PartCheck:
+    """`damage` in words, or the findings of the scan."""
+
+    damage: str | None
+    findings: Findings | None
+
+
+def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
+    """Check the part's bytes against its receipt, then its rows against the schema."""
+    from statekeeper.schemas.rules.checks import (
+        compile_checks,  # only here: the parent process just sends the work away
+    )
+    from statekeeper.validate.scan import scan_part
+
+    receipt = spec.receipt
+    expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
+    with read_more_than_once(spec.disk, spec.path) as path:
+        damage = wrong_with_part(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+        if damage:
+            return PartCheck(damage, None)
+        context.check_stop()
+        model = spec.model.load()
+        compiled = compile_checks(model, spec.columns)
+        found = scan_part(path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples)
+    return PartCheck(None, found)

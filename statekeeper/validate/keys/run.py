@@ -1,0 +1,177 @@
+"""The part of `validating` that looks at more than one part, or table: unique columns, and references.
+
+Decides where the rows of a table that is referred to are found, and waits for them: what this process extracts is
+announced by `statekeeper.runtime.extracted_tables`; of any other table only what is complete, verified and read at the run's snapshot
+counts. What keys mean is decided in `statekeeper.validate.keys.check`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.engines.protocol import Job, Urgency
+from statekeeper.engines.retry import with_retries
+from statekeeper.engines.waiting import WaitKind
+from statekeeper.errors import DataError, ParentMissing, StatekeeperError, StorageError
+from statekeeper.hints.next_command import quoted
+from statekeeper.model.keys import Reference
+from statekeeper.model.metadata import Metadata
+from statekeeper.model.plan import Plan
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import State, StateRecord
+from statekeeper.runtime.context import Run
+from statekeeper.runtime.extracted_tables import ExtractedTable
+from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
+from statekeeper.schemas.rules.findings import KeyFindings
+from statekeeper.store.documents import load_metadata
+from statekeeper.store.files.durable import NO_FENCE
+from statekeeper.store.layout import ExtractionLayout, Staging
+from statekeeper.store.state import LocalStateStore
+from statekeeper.validate.keys.check import check_keys
+from statekeeper.verify.published import VerifySpec
+from statekeeper.verify.run import damage_of_published
+
+
+async def keys_checked(
+    config: ExtractionConfig, run: Run, plan: Plan, staging: Staging, receipts: tuple[Receipt, ...]
+) -> KeyFindings:
+    """What breaks the table's keys. All its parts are known to be whole; it is announced before any wait.
+
+    Raises:
+        ParentMissing: a table that is referred to is not extracted in this run; another run may find that it is.
+        PlanError: the columns of a reference are not there, or cannot be compared.
+    """
+    nothing = KeyFindings(keys=0, violating_rows=0, violations=())
+    if not config.keys and not run.extracted.is_wanted(config.table):
+        return nothing
+    own = await run.threads.disk.do(_staged, plan, staging, receipts)
+    if run.extracted.is_wanted(config.table):
+        run.extracted.announce(config.table, own)
+    if not config.keys:
+        return nothing
+    return await _KeyWork(config, run, plan, own, size=sum(receipt.rows for receipt in receipts)).findings()
+
+
+async def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
+    """Let the tables that refer to a complete and verified one read what it has published.
+
+    Raises:
+        StateDamaged: its metadata cannot be read.
+    """
+    if not run.extracted.is_wanted(config.table):
+        return
+    metadata = await run.threads.disk.do(load_metadata, run.disk, layout.metadata)
+    if metadata is not None:
+        await announce_published(config, run, layout, metadata)
+
+
+async def announce_published(config: ExtractionConfig, run: Run, layout: ExtractionLayout, metadata: Metadata) -> None:
+    """Let the tables that refer to this one read what it has just published: its staged parts are about to go."""
+    if run.extracted.is_wanted(config.table):
+        run.extracted.announce(config.table, await run.threads.disk.do(_published, layout, metadata))
+
+
+def _staged(plan: Plan, staging: Staging, receipts: tuple[Receipt, ...]) -> ExtractedTable:
+    files = tuple(staging.parts / receipt.part for receipt in receipts)
+    columns = tuple(FileColumn(column.name, column.arrow_type) for column in plan.reading.columns)
+    return ExtractedTable(Rows(files, columns), plan.reading.snapshot)
+
+
+def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
+    output = layout.folder / metadata.output_name
+    files = tuple(output / file.name if metadata.is_folder else output for file in metadata.files)
+    columns = tuple(FileColumn(name, arrow_type) for name, arrow_type in metadata.columns.items())
+    return ExtractedTable(Rows(files, columns), metadata.snapshot)
+
+
+@dataclass(frozen=True)
+class _KeyWork:
+    config: ExtractionConfig
+    run: Run
+    plan: Plan
+    own: ExtractedTable
+    size: int
+
+    async def findings(self) -> KeyFindings:
+        while True:
+            parents = [await self._rows_of(reference) for reference in self.config.keys.references]
+            try:
+                return await self._checked(tuple(parent.rows for parent in parents))
+            except (DataError, StorageError):
+                # Staged parts are swept once they are published: then they are read there.
+                references = self.config.keys.references
+                if not any(self._has_moved(*pair) for pair in zip(references, parents, strict=True)):
+                    raise
+
+    async def _checked(self, parents: tuple[Rows, ...]) -> KeyFindings:
+        spec = KeyCheckSpec(
+            table=self.config.table.key,
+            keys=self.config.keys,
+            rows=self.own.rows,
+            planned=self.plan.reading.columns,
+            parents=parents,
+            samples=self.config.samples,
+        )
+        job = Job(self.config.table.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
+        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
+
+    async def _rows_of(self, reference: Reference) -> ExtractedTable:
+        table = reference.parent
+        if table == self.config.table:
+            return self.own
+        if self.run.extracted.is_awaited(table):
+            with self.run.waits.on(self.config.table.key, WaitKind.TABLE, f"the rows of {table.key}"):
+                async with self.run.stepped_aside():
+                    await self.run.extracted.wait_for(table)
+        found = self.run.extracted.now(table) or await self._on_disk(reference)
+        outdated = await self.run.threads.disk.do(
+            self.run.snapshots.why_outdated, self._parent(reference), found.snapshot
+        )
+        if outdated:
+            raise self._missing(reference, outdated)
+        return found
+
+    async def _on_disk(self, reference: Reference) -> ExtractedTable:
+        """The rows of a table that this process has not extracted, if they are published."""
+        parent = self._parent(reference)
+        layout, do = self.run.layout_of(parent), self.run.threads.disk.do
+        try:
+            record = await do(LocalStateStore(self.run.disk, layout.state, NO_FENCE).load)
+            if record is None or record.state is not State.COMPLETE:
+                raise self._missing(reference, _state_of(record))
+            spec = VerifySpec(layout, record.published, parent.verify)
+            if damage := await damage_of_published(parent, self.run, spec):
+                raise self._missing(reference, f"what it has published is damaged: {damage}")
+            metadata = await do(load_metadata, self.run.disk, layout.metadata)
+        except ParentMissing:
+            raise
+        except StatekeeperError as error:
+            raise self._missing(reference, error.message) from error
+        if metadata is None:
+            raise self._missing(reference, f"{layout.metadata.name} is missing")
+        return await do(_published, layout, metadata)
+
+    def _missing(self, reference: Reference, why: str) -> ParentMissing:
+        both = self.run.commands.run_chosen((reference.parent.key, self.config.table.key), exclude=())
+        return ParentMissing(
+            f"{self.config.table.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
+            hint=f"extract {reference.parent.key} as well, from which this one goes on: {quoted(both)}; or leave the "
+            "reference out",
+        )
+
+    def _parent(self, reference: Reference) -> ExtractionConfig:
+        return next(config for config in self.run.pipeline.tables if config.table == reference.parent)
+
+    def _has_moved(self, reference: Reference, read: ExtractedTable) -> bool:
+        """Whether the rows that were read lie elsewhere now, or soon will."""
+        now = self.run.extracted.now(reference.parent)
+        return now is not read and (now is not None or self.run.extracted.is_awaited(reference.parent))
+
+
+def _state_of(record: StateRecord | None) -> str:
+    if record is None:
+        return "it was never begun"
+    if record.failure is not None:
+        return f"it failed ({record.failure.message})"
+    return f"it is {record.state}"

@@ -1,0 +1,149 @@
+"""What becomes of rows that break the schema: how many may be put apart, and which files they and the others end in.
+
+Only parts with such rows are written anew; the others are published as they are. The work itself is done by
+`statekeeper.validate.split_part` in workers; publication takes what is returned here. It publishes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from statekeeper.config.resolved import ExtractionConfig, OnViolation
+from statekeeper.engines.in_flight import all_done
+from statekeeper.engines.protocol import Job, Result, Urgency
+from statekeeper.engines.retry import with_retries
+from statekeeper.model.plan import Plan
+from statekeeper.model.receipt import Receipt, SiftReceipt, StagedFile, Wanted
+from statekeeper.runtime.context import Run
+from statekeeper.schemas.model.shipped import ShippedModel
+from statekeeper.schemas.rules.findings import SCAN_DISAGREES, Findings
+from statekeeper.store.layout import Staging
+from statekeeper.validate.split_part import RejectsSpec, SiftSpec, gather_rejects, sift_part
+
+
+class Treatment(Enum):
+    """What is done with rows that break the schema."""
+
+    NONE = auto()
+    COPIED = auto()
+    """They are written to a file of their own; what is published, if anything, has them too."""
+    APART = auto()
+    """They are written to a file of their own, and the other rows are published."""
+
+    @classmethod
+    def of(cls, config: ExtractionConfig, findings: Findings) -> Treatment:
+        """The treatment that the table's policy asks for."""
+        if not findings.violating_rows:
+            return cls.NONE
+        if config.on_violation is OnViolation.QUARANTINE and too_many(config, findings) is None:
+            return cls.APART
+        return cls.COPIED if config.keep_violating_rows else cls.NONE
+
+    @property
+    def wanted(self) -> Wanted | None:
+        """The files that it needs."""
+        return {Treatment.APART: Wanted.BOTH, Treatment.COPIED: Wanted.REJECTED}.get(self)
+
+
+@dataclass(frozen=True)
+class CheckedPart:
+    """A part, its name in the dataset, and what the scan found in it."""
+
+    receipt: Receipt
+    published_name: str
+    findings: Findings
+
+
+@dataclass(frozen=True)
+class Separated:
+    """The files that are to be published, a receipt each, and the file of the rows that were put apart, if any were."""
+
+    parts: tuple[Receipt, ...]
+    rejects: StagedFile | None = None
+
+
+def too_many(config: ExtractionConfig, findings: Findings) -> str | None:
+    """Why so many rows cannot be put apart, in words; None where they can.
+
+    Without a bound of its own a table may lose rows, but not all: that is a wrong schema, and not wrong rows.
+    """
+    found, rows, bound = findings.violating_rows, findings.rows, config.max_quarantined
+    if any(part.constraint == SCAN_DISAGREES for part in findings.violations):
+        return "which they are is not certain, by a defect of statekeeper: please report it"
+    if bound is None:
+        return None if found < rows or not found else "every row breaks the schema, so that none would be left"
+    return None if bound.allows(found, of=rows) else f"that is more than max_quarantined: {bound}"
+
+
+async def separate(
+    config: ExtractionConfig,
+    run: Run,
+    plan: Plan,
+    staging: Staging,
+    parts: tuple[CheckedPart, ...],
+    *,
+    wanted: Wanted | None,
+) -> Separated:
+    """Put the rows that break the schema apart, in every part that has any.
+
+    Raises:
+        StatekeeperError: a part could not be sifted; what was done is found again by its receipt.
+    """
+    receipts = tuple(part.receipt for part in parts)
+    broken = [part for part in parts if part.findings.violating_rows]
+    if wanted is None:
+        return Separated(receipts)
+    work = _Work(config, run, plan, staging, wanted)
+    sifted = await work.sifted(broken)
+    rejects = await work.gathered(tuple(one.rejected for one in sifted))
+    kept = {one.chunk_id: one.kept for one in sifted} if wanted is Wanted.BOTH else {}
+    return Separated(tuple(_without_rejects(receipt, kept.get(receipt.chunk_id)) for receipt in receipts), rejects)
+
+
+def _without_rejects(receipt: Receipt, kept: StagedFile | None) -> Receipt:
+    """The receipt as it is published: that of the rows that were kept, where any were put apart."""
+    if kept is None:
+        return receipt
+    return receipt.model_copy(update={"part": kept.part, "rows": kept.rows, "bytes": kept.bytes, "md5": kept.md5})
+
+
+@dataclass(frozen=True)
+class _Work:
+    config: ExtractionConfig
+    run: Run
+    plan: Plan
+    staging: Staging
+    wanted: Wanted
+
+    async def sifted(self, parts: list[CheckedPart]) -> tuple[SiftReceipt, ...]:
+        model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
+        return await all_done(parts, lambda part: self._sift(part, model), at_once=self.run.engine.in_flight)
+
+    async def _sift(self, part: CheckedPart, model: ShippedModel) -> SiftReceipt:
+        spec = SiftSpec(
+            run_id=self.run.run_id,
+            table=self.config.table.key,
+            receipt=part.receipt,
+            rejected_rows=part.findings.violating_rows,
+            published_name=part.published_name,
+            columns=self.plan.reading.columns,
+            model=model,
+            staging=Staging(self.staging.folder.absolute()),
+            output=self.run.pipeline.output,
+            disk=self.run.disk,
+            wanted=self.wanted,
+        )
+        size, answer = part.receipt.rows, SiftReceipt
+        return await self._retried(
+            Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=size, answer=answer)
+        )
+
+    async def gathered(self, files: tuple[StagedFile, ...]) -> StagedFile:
+        staging = Staging(self.staging.folder.absolute())
+        spec = RejectsSpec(self.plan.plan_id, files, staging, self.run.pipeline.output, self.run.disk)
+        job = Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK, answer=StagedFile)
+        return await self._retried(job)
+
+    async def _retried(self, job: Job[Result]) -> Result:
+        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)

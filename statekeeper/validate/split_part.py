@@ -1,0 +1,161 @@
+"""Puts the rows of a staged part that break the schema apart, in a worker; and gathers those of all parts in one file.
+
+The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
+what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted, and what
+becomes of the files, is decided in `statekeeper.validate.quarantine`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import uuid4
+
+from statekeeper.config.resolved import OutputConfig, Verify
+from statekeeper.engines.context import WorkContext
+from statekeeper.errors import InternalError, WorkerDied
+from statekeeper.model.metadata import PublishedFile
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.receipt import Receipt, RejectsReceipt, SiftReceipt, StagedFile, Wanted
+from statekeeper.schemas.model.shipped import ShippedModel
+from statekeeper.store.documents import (
+    discard_rejects,
+    discard_sift,
+    load_rejects,
+    load_sift,
+    save_rejects,
+    save_sift,
+)
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.layout import Staging
+from statekeeper.verify.published import wrong_with_part
+
+
+@dataclass(frozen=True)
+class SiftSpec:
+    """A staged part, and what is to be made of it; paths are absolute.
+
+    `rejected_rows` is how many rows break the schema, by the scan; `published_name` is the part's name in the dataset.
+    """
+
+    run_id: str
+    table: str
+    receipt: Receipt
+    rejected_rows: int
+    published_name: str
+    columns: tuple[PlannedColumn, ...]
+    model: ShippedModel
+    staging: Staging
+    output: OutputConfig
+    disk: Disk
+    wanted: Wanted
+
+
+def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
+    """Make the files durable, then the receipt; where an earlier attempt left good ones, that receipt is the answer.
+
+    Raises:
+        DataError: the part cannot be scanned.
+        StorageError: a file could not be written, or the staging folder is gone because its plan was given up.
+        Interrupted: it was asked to stop; no file is left under its name without being whole.
+    """
+    plan_id, chunk_id = spec.receipt.plan_id, spec.receipt.chunk_id
+    earlier = load_sift(spec.disk, spec.staging, plan_id, chunk_id)
+    if earlier is not None and _still_holds(earlier, spec):
+        return earlier
+    if earlier is not None:
+        discard_sift(spec.disk, spec.staging, chunk_id)
+    from statekeeper.parquet.batch_size import MemoryBudget
+    from statekeeper.schemas.rules.checks import compile_checks
+    from statekeeper.validate.row_errors import broken_rows
+    from statekeeper.validate.split_writer import Outlet, sift  # only here: the parent process just sends the work away
+
+    attempt = uuid4().hex[:12]
+    part = spec.staging.parts / spec.receipt.part
+    model = spec.model.load()
+    verdicts = broken_rows(part, compile_checks(model, spec.columns), model, memory_limit=context.memory_limit)
+    budget = MemoryBudget.of(context.memory_limit)
+    outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
+    kept, rejected = sift(spec.receipt, verdicts, outlet, published_name=spec.published_name, wanted=spec.wanted)
+    _check_sum(spec, kept, rejected)
+    save_sift(
+        spec.disk,
+        spec.staging,
+        SiftReceipt(
+            plan_id=plan_id,
+            chunk_id=chunk_id,
+            attempt=attempt,
+            source_md5=spec.receipt.md5,
+            kept=kept,
+            rejected=rejected,
+        ),
+    )
+    winner = load_sift(spec.disk, spec.staging, plan_id, chunk_id)
+    if winner is None:
+        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at sifting is damaged")
+    return winner
+
+
+def _check_sum(spec: SiftSpec, kept: StagedFile | None, rejected: StagedFile) -> None:
+    """No row is lost or doubled. Raises InternalError: both would be a defect of ours."""
+    where = f"{spec.table}, chunk {spec.receipt.chunk_id}"
+    if rejected.rows != spec.rejected_rows:
+        raise InternalError(f"{where}: the scan counted {spec.rejected_rows:,} rows; {rejected.rows:,} were put apart")
+    if kept is not None and kept.rows + rejected.rows != spec.receipt.rows:
+        made = f"{kept.rows:,} were kept and {rejected.rows:,} put apart"
+        raise InternalError(f"{where}: of {spec.receipt.rows:,} rows {made}")
+
+
+def _still_holds(earlier: SiftReceipt, spec: SiftSpec) -> bool:
+    if (earlier.source_md5, earlier.rejected.rows) != (spec.receipt.md5, spec.rejected_rows):
+        return False
+    files = [earlier.rejected]
+    if spec.wanted is Wanted.BOTH:
+        if earlier.kept is None:
+            return False
+        files.append(earlier.kept)
+    return all(_is_whole(spec.staging, file, plan_id=earlier.plan_id) for file in files)
+
+
+def _is_whole(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
+    """Whether a staged file still is what its receipt says."""
+    expected = PublishedFile(name=file.part, rows=file.rows, bytes=file.bytes, md5=file.md5)
+    return wrong_with_part(staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
+
+
+@dataclass(frozen=True)
+class RejectsSpec:
+    """Files of rejected rows that are to become one, in this order; paths are absolute."""
+
+    plan_id: str
+    files: tuple[StagedFile, ...]
+    staging: Staging
+    output: OutputConfig
+    disk: Disk
+
+
+def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
+    """One staged file of all rejected rows; the only one there is, as it is.
+
+    Raises:
+        StorageError, Interrupted: as `sift_part`.
+    """
+    if len(spec.files) == 1:
+        return spec.files[0]
+    sources = tuple(file.md5 for file in spec.files)
+    earlier = load_rejects(spec.disk, spec.staging, spec.plan_id)
+    if earlier is not None:
+        if earlier.sources == sources and _is_whole(spec.staging, earlier.file, plan_id=spec.plan_id):
+            return earlier.file
+        discard_rejects(spec.disk, spec.staging)
+    from statekeeper.parquet.batch_size import MemoryBudget
+    from statekeeper.validate.split_writer import Outlet, joined
+
+    attempt = uuid4().hex[:12]
+    budget = MemoryBudget.of(context.memory_limit)
+    made = joined(spec.files, Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget))
+    save_rejects(
+        spec.disk,
+        spec.staging,
+        RejectsReceipt(plan_id=spec.plan_id, attempt=attempt, sources=sources, file=made),
+    )
+    return made

@@ -1,0 +1,233 @@
+"""Splits a staged part into the rows that satisfy the schema and those that do not, in one pass over it.
+
+Decides what the files look like inside, and writes them durably; memory is bounded by a row group. Which receipts name
+them is `statekeeper.validate.split_part`'s matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from statekeeper.model.receipt import Receipt, StagedFile, Wanted
+from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
+from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
+from statekeeper.store.files.durable import storage_errors, streamed_once
+from statekeeper.store.layout import Staging, kept_part_name, rejected_part_name, rejects_name
+
+if TYPE_CHECKING:
+    from statekeeper.config.resolved import OutputConfig
+    from statekeeper.store.files.disk import Disk
+    from statekeeper.validate.row_errors import RowVerdict
+
+_BROKEN = pa.list_(pa.struct([("column", pa.string()), ("constraint", pa.string()), ("expected", pa.string())]))
+_ADDED = (("statekeeper_violations", _BROKEN), ("statekeeper_part", pa.string()), ("statekeeper_row", pa.int64()))
+"""What a rejected row has beside its own columns: the constraints it breaks, the part that it was read for, by the name
+that readers know, and its place among the rows that were read for that part, from 0."""
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Outlet:
+    """Where and how files are written; `attempt` is in their names, `check_stop` is called between batches."""
+
+    disk: Disk
+    staging: Staging
+    output: OutputConfig
+    attempt: str
+    check_stop: Callable[[], None]
+    budget: MemoryBudget
+
+
+def sift(
+    receipt: Receipt, verdicts: Iterator[RowVerdict], outlet: Outlet, *, published_name: str, wanted: Wanted
+) -> tuple[StagedFile | None, StagedFile]:
+    """Write the rows that the verdicts name to one file and, where both are wanted, the others to another.
+
+    Args:
+        receipt: the part's.
+        verdicts: the rows that break the schema, in the part's order.
+        outlet: where the files go.
+        published_name: the part's name in the dataset.
+        wanted: whether the other rows are written too.
+
+    Raises:
+        StorageError: a file could not be read or written.
+        Interrupted: it was asked to stop; no file is left under its name without being whole.
+    """
+    ahead = _Verdicts(verdicts)
+    part = outlet.staging.parts / receipt.part
+    with ExitStack() as stack:
+        stack.enter_context(storage_errors(part, "read"))  # what writes says so itself
+        file = stack.enter_context(_opened(part))
+        rows_at_once = rows_within(file.metadata, outlet.budget)
+        schema = _with_added(file.schema_arrow)
+        rejected = stack.enter_context(
+            _StagedWriter(outlet, rejected_part_name(receipt.chunk_id, outlet.attempt), schema, like=file)
+        )
+        kept = None
+        if wanted is Wanted.BOTH:
+            name = kept_part_name(receipt.chunk_id, outlet.attempt)
+            kept = stack.enter_context(
+                _StagedWriter(outlet, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
+            )
+        start = 0
+        for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
+            outlet.check_stop()
+            found = ahead.before(start + batch.num_rows)
+            broken = pa.array([verdict.number - start for verdict in found], pa.int64())
+            if found:
+                rejected.add(_rejected(batch.take(broken), found, schema, published_name))
+            if kept is not None:
+                kept.add(batch.filter(_others(broken, batch.num_rows)) if found else batch)
+            start += batch.num_rows
+        if kept is not None:
+            kept.note("statekeeper.quarantined_rows", str(rejected.rows))
+        return (kept.finished() if kept is not None else None), rejected.finished()
+
+
+def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
+    """One file of the rejected rows of several, in this order. Raises as `sift`."""
+    with ExitStack() as stack:
+        first = outlet.staging.parts / files[0].part
+        with storage_errors(first, "read"):
+            like = stack.enter_context(_opened(first))
+        schema = like.schema_arrow
+        writer = stack.enter_context(_StagedWriter(outlet, rejects_name(outlet.attempt), schema, like=like))
+        for each in files:
+            part = outlet.staging.parts / each.part
+            with storage_errors(part, "read"), _opened(part) as file:
+                rows_at_once = rows_within(file.metadata, outlet.budget)
+                for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
+                    outlet.check_stop()
+                    writer.add(batch.replace_schema_metadata(schema.metadata))
+        return writer.finished()
+
+
+def _opened(part: Path) -> pq.ParquetFile:
+    """A part to be read in a stream: no column of a row group is in memory as a whole."""
+    return pq.ParquetFile(part, buffer_size=_READ_BYTES, pre_buffer=False)
+
+
+@dataclass
+class _Verdicts:
+    """Verdicts in the order of rows, taken as far as a batch goes."""
+
+    rest: Iterator[RowVerdict]
+    ahead: RowVerdict | None = None
+
+    def before(self, number: int) -> list[RowVerdict]:
+        """Those of rows below `number` that were not taken yet."""
+        taken = []
+        while (verdict := self.ahead or next(self.rest, None)) is not None:
+            self.ahead = None
+            if verdict.number >= number:
+                self.ahead = verdict
+                break
+            taken.append(verdict)
+        return taken
+
+
+def _others(indices: pa.Array, length: int) -> pa.Array:
+    """A mask that is true at all but these places."""
+    mask = [True] * length
+    for index in indices.to_pylist():
+        mask[index] = False
+    return pa.array(mask)
+
+
+def _with_added(schema: pa.Schema) -> pa.Schema:
+    """The schema of rejected rows; an added name that the table has itself gets an underscore."""
+    taken = {name.casefold() for name in schema.names}
+    for name, kind in _ADDED:
+        while name.casefold() in taken:
+            name += "_"  # noqa: PLW2901 - until it is free
+        schema = schema.append(pa.field(name, kind))
+    lineage = {key: value for key, value in (schema.metadata or {}).items() if key != b"statekeeper.chunk"}
+    return schema.with_metadata(lineage)
+
+
+def _rejected(rows: pa.RecordBatch, verdicts: list[RowVerdict], schema: pa.Schema, part: str) -> pa.RecordBatch:
+    broken = [
+        [{"column": one.column, "constraint": one.constraint, "expected": one.expected} for one in verdict.broken]
+        for verdict in verdicts
+    ]
+    added = [
+        pa.array(broken, _BROKEN),
+        pa.array([part] * len(verdicts), pa.string()),
+        pa.array([verdict.number for verdict in verdicts], pa.int64()),
+    ]
+    return pa.RecordBatch.from_arrays([*rows.columns, *added], schema=schema)
+
+
+def _dictionaries(file: pq.ParquetFile) -> list[str]:
+    """The columns that the part has dictionaries for: those of its first row group."""
+    if not file.num_row_groups:
+        return []
+    group = file.metadata.row_group(0)
+    return [name for index, name in enumerate(file.schema_arrow.names) if group.column(index).has_dictionary_page]
+
+
+class _Unfinished(Exception):
+    """Ends the stream of a file that is given up."""
+
+
+@dataclass
+class _StagedWriter:
+    """A staged Parquet file under way: `finished` puts it, whole and durable, under its name.
+
+    `like` is a part whose rows are as heavy as those that will be written.
+    """
+
+    outlet: Outlet
+    name: str
+    schema: pa.Schema
+    like: pq.ParquetFile
+    dictionaries: list[str] | bool = True
+    rows: int = 0
+
+    def __enter__(self) -> Self:
+        outlet = self.outlet
+        self._path = outlet.staging.parts / self.name
+        self._groups = RowGroups(self.schema, outlet.output, outlet.budget)
+        with ExitStack() as opening:
+            stream = streamed_once(outlet.disk, self._path, role="sifted", unique=outlet.attempt)
+            self._sink = Md5Sink(opening.enter_context(stream))
+            row_bytes = heaviest_row_of(self.like.metadata)
+            writer = parquet_writer(
+                self._sink, self.schema, outlet.output, dictionaries=self.dictionaries, row_bytes=row_bytes
+            )
+            self._writer = opening.enter_context(writer)
+            self._open = opening.pop_all()
+        return self
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Write rows, a row group at a time."""
+        self.rows += batch.num_rows
+        for group in self._groups.add(batch):
+            self._write(group)
+
+    def note(self, key: str, value: str) -> None:
+        """Say something in the footer."""
+        self._writer.add_key_value_metadata({key: value})
+
+    def finished(self) -> StagedFile:
+        rest = self._groups.rest()
+        if rest is not None:
+            self._write(rest)
+        self._open.close()
+        return StagedFile(part=self.name, rows=self.rows, bytes=self._sink.written, md5=self._sink.md5)
+
+    def _write(self, group: pa.Table) -> None:
+        with storage_errors(self._path, "write"):
+            self._writer.write_table(group, row_group_size=group.num_rows)
+
+    def __exit__(self, *_: object) -> None:
+        """What was not finished is taken away; what cannot be is swept with its plan."""
+        self._open.__exit__(_Unfinished, _Unfinished(), None)

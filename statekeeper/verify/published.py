@@ -1,0 +1,207 @@
+"""Whether what is published still is what was published: `complete` is re-verified, not believed.
+
+Finds damage and says it in words; it repairs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from statekeeper.config.resolved import Verify
+from statekeeper.engines.context import WorkContext
+from statekeeper.errors import StateDamaged
+from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
+from statekeeper.model.record import Published
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.files.links import refuse_links_to
+from statekeeper.store.files.slots import read_document
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.system_errors import storage_error
+
+_BLOCK = 1 << 20
+_SHARE_BYTES = 256 << 20
+"""What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
+_LOOK_BYTES = 16 << 20
+"""What it costs to look at a file at all, on a file system that is slow to answer, in bytes read meanwhile."""
+
+
+@dataclass(frozen=True)
+class VerifySpec:
+    """A published extraction. `published` is what its state says; None where only files and metadata are to agree."""
+
+    layout: ExtractionLayout
+    published: Published | None
+    verify: Verify
+
+
+@dataclass(frozen=True)
+class FilesSpec:
+    """Published files of one plan, in absolute paths, and what they are to be."""
+
+    files: tuple[tuple[Path, PublishedFile], ...]
+    plan_id: str
+    verify: Verify
+
+    @property
+    def rows(self) -> int:
+        return sum(file.rows for _, file in self.files)
+
+    @property
+    def cost(self) -> int:
+        """What it costs to check them, in bytes read meanwhile."""
+        return sum(map(self._cost_of, self.files))
+
+    @property
+    def shares(self) -> tuple[FilesSpec, ...]:
+        """The same files in shares that are worth a worker's while each."""
+        shares: list[list[tuple[Path, PublishedFile]]] = []
+        room = 0
+        for each in self.files:
+            if room <= 0:
+                shares.append([])
+                room = _SHARE_BYTES
+            shares[-1].append(each)
+            room -= self._cost_of(each)
+        return tuple(replace(self, files=tuple(share)) for share in shares)
+
+    def _cost_of(self, each: tuple[Path, PublishedFile]) -> int:
+        return _LOOK_BYTES + (each[1].bytes if self.verify is Verify.FULL else 0)
+
+
+@dataclass(frozen=True)
+class FilesVerdict:
+    """What is wrong with files, in words; None where nothing is."""
+
+    damage: str | None
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What is wrong with what is published, in words, as far as one worker has looked at it: `left` is for others."""
+
+    damage: str | None
+    left: tuple[FilesSpec, ...] = ()
+
+
+def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
+    """Hold published files against their metadata and their state. Of a large dataset it looks at no file itself.
+
+    Raises:
+        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+    """
+    refuse_links_to(spec.layout)
+    try:
+        data = read_document(LocalDisk(), spec.layout.metadata)
+    except FileNotFoundError:
+        return Verified(f"{spec.layout.metadata.name} is missing")
+    if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
+        return Verified(f"{spec.layout.metadata.name} is not what was written at completion")
+    try:
+        metadata = parse_metadata(data, where=spec.layout.metadata.name)
+    except StateDamaged as error:
+        return Verified(error.message)
+    if damage := _wrong_with_metadata(spec.layout, metadata) or _wrong_with_names(spec.layout, metadata):
+        return Verified(damage)
+    files = _files(spec.layout, metadata, spec.verify)
+    if files.cost > _SHARE_BYTES:
+        return Verified(None, left=files.shares)
+    return Verified(check_files(files, context).damage)
+
+
+def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
+    """What is wrong with the first file of a share with which anything is. Raises StorageError, Interrupted."""
+    for path, file in spec.files:
+        context.check_stop()
+        if wrong := wrong_with_part(path, file, plan_id=spec.plan_id, verify=spec.verify):
+            return FilesVerdict(wrong)
+    return FilesVerdict(None)
+
+
+def _files(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> FilesSpec:
+    output = (layout.folder / metadata.output_name).absolute()
+    files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files]
+    files.sort(key=lambda pair: pair[0])
+    if quarantine := metadata.validation.quarantine:
+        files.append(((layout.folder / quarantine.name).absolute(), quarantine))
+    return FilesSpec(tuple(files), metadata.plan_id, verify)
+
+
+def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
+    """What is wrong with one Parquet part, in words. Raises StorageError where the system does not let it be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with storage_errors(path, "read"):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return f"{path.name} is missing"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{path.name} is not a regular file"
+    if found.st_size != expected.bytes:
+        return f"{path.name} has {found.st_size} bytes and not {expected.bytes}"
+    if verify is Verify.FULL and (md5 := md5_of(path)) != expected.md5:
+        return f"{path.name} has md5 {md5} and not {expected.md5}"
+    try:
+        with pq.ParquetFile(path) as file:
+            footer = file.metadata
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # else it is Arrow's word on what it has read
+            raise storage_error(error, path, "read") from error
+        return f"{path.name} has no readable Parquet footer: {error}"
+    if footer.num_rows != expected.rows:
+        return f"{path.name} has {footer.num_rows} rows and not {expected.rows}"
+    if (footer.metadata or {}).get(b"statekeeper.plan_id", b"").decode() != plan_id:
+        return f"{path.name} does not belong to plan {plan_id}"
+    return None
+
+
+def md5_of(path: Path, *, look: Callable[[], None] = lambda: None) -> str:
+    """A file's md5, in hexadecimal; `look` is called between blocks. Raises StorageError, and what `look` raises."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with storage_errors(path, "read"), path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            look()
+    return digest.hexdigest()
+
+
+def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | None:
+    name = layout.metadata.name
+    if not metadata.extraction_complete:
+        return f"{name} does not say that the extraction is complete"
+    if not layout.is_dataset_name(metadata.output_name):
+        return f"{name} names {metadata.output_name}, which is no dataset of this extraction"
+    if (quarantine := metadata.validation.quarantine) and not layout.is_quarantine_name(quarantine.name):
+        return f"{name} names {quarantine.name}, which is no quarantine of this extraction"
+    if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
+        return f"the files listed in {metadata.output_name}'s metadata do not add up to its checksum"
+    if sum(file.rows for file in metadata.files) != metadata.record_count:
+        return f"the files listed in {metadata.output_name}'s metadata do not add up to its record_count"
+    return None
+
+
+def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | None:
+    output = layout.folder / metadata.output_name
+    if not output.exists():
+        return f"{output.name} is missing"
+    if output.is_dir() != metadata.is_folder:
+        was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
+        return f"{output.name} is a {is_now}, and a {was} was published"
+    if metadata.is_folder:
+        found = {entry.name for entry in output.iterdir() if entry.name[0] not in "._"}
+        if strangers := found - {file.name for file in metadata.files}:
+            return f"{output.name} has a file that is not of this extraction: {min(strangers)}"
+    try:
+        apart = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
+    except FileNotFoundError:
+        apart = set()
+    expected = metadata.validation.quarantine
+    if extra := {name for name in apart if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
+        return f"{min(extra)} is not what this extraction has quarantined"
+    return None

@@ -1,0 +1,175 @@
+"""What differs on Databricks: where output may lie, where chunks are read, and by how many processes of the driver."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import pytest
+
+from statekeeper.config.resolved import EngineKind
+from statekeeper.databricks.api import DatabricksDataExtractor, StatefulDatabricksDataExtractor
+from statekeeper.errors import UsageError
+
+CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
+OLD = {"DATABRICKS_RUNTIME_VERSION": "16.4"}
+SERVERLESS = {"DATABRICKS_RUNTIME_VERSION": "client.4.9", "IS_SERVERLESS": "TRUE"}
+SOURCES = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
+VOLUME = "/Volumes/main/raw/erp"
+CONFIG = """\
+pipeline: shop
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+OUTPUT
+execution: {EXECUTION}
+tables: [{table_name: orders}]
+"""
+
+
+def _pipeline_of(extractor):
+    return extractor._runner_of([{"source_name": "shop", "table_name": "orders"}], "2026-01-06", None).pipeline
+
+
+def _plain(environ=CLUSTER, **choices):
+    return _pipeline_of(DatabricksDataExtractor(sources=SOURCES, environ=environ, **choices))
+
+
+@pytest.fixture
+def stateful(tmp_path):
+    """The pipeline of a configuration with this `output:` and `execution:`."""
+
+    def make(output="", execution="", *, environ=CLUSTER, **choices):
+        path = tmp_path / "shop.yml"
+        path.write_text(CONFIG.replace("OUTPUT", output and f"output: {{{output}}}").replace("EXECUTION", execution))
+        return StatefulDatabricksDataExtractor.from_config(path, environ=environ, **choices).pipeline
+
+    return make
+
+
+class TestOutput:
+    @pytest.mark.parametrize(
+        ("choices", "folder"),
+        [
+            ({"unity_catalog_volume": "main/raw/erp"}, VOLUME),
+            ({"unity_catalog_volume": "main.raw.erp", "output_base_path": "landing/data"}, f"{VOLUME}/landing/data"),
+            ({"unity_catalog_volume": "main.raw.erp", "output_base_path": f"{VOLUME}/data"}, f"{VOLUME}/data"),
+            ({"output_base_path": f"dbfs:{VOLUME}/data"}, f"{VOLUME}/data"),
+            ({"output_base_path": "dbfs:/mnt/lake"}, "/dbfs/mnt/lake"),
+        ],
+    )
+    def test_lies_in_the_volume_or_at_the_path(self, choices, folder):
+        assert _plain(**choices).output.base_path == folder
+
+    @pytest.mark.parametrize(
+        ("choices", "reason"),
+        [
+            ({}, "expected unity_catalog_volume or a path"),
+            ({"output_base_path": "data"}, "data is relative"),
+            ({"output_base_path": "/Workspace/Users/me/data"}, "executors cannot write"),
+            ({"output_base_path": "s3://bucket/data"}, "address of an object store"),
+            ({"output_base_path": "/Volumes/main/raw"}, "is not in a volume"),
+            ({"unity_catalog_volume": "main.raw"}, "expected a volume"),
+            ({"unity_catalog_volume": "main.raw.erp", "output_base_path": "/Volumes/main/raw/other"}, "is not in it"),
+            (
+                {"unity_catalog_volume": "main.raw.erp", "environ": OLD},
+                "Databricks Runtime 16.4 is not supported.*NumPy 1",
+            ),
+        ],
+    )
+    def test_where_it_cannot_lie_the_reason_is_told(self, choices, reason):
+        with pytest.raises(UsageError, match=reason) as caught:
+            _plain(**choices)
+        assert caught.value.hint
+
+    def test_elsewhere_a_relative_path_is_one_of_this_machine(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert _plain({}, output_base_path="data").output.base_path == str(tmp_path / "data")
+
+    @pytest.mark.parametrize(
+        ("output", "volume", "folder"),
+        [
+            ("base_path: 'dbfs:/Volumes/main/raw/erp/data'", None, f"{VOLUME}/data"),
+            ("", "main.raw.erp", VOLUME),
+            ("compression: snappy", "main.raw.erp", VOLUME),
+            ("base_path: landing", "main.raw.erp", f"{VOLUME}/landing"),
+        ],
+    )
+    def test_of_a_configuration_is_made_fit(self, stateful, output, volume, folder):
+        assert stateful(output, unity_catalog_volume=volume).output.base_path == folder
+
+    def test_of_a_configuration_without_any_is_refused(self, stateful):
+        with pytest.raises(UsageError, match="data is relative"):
+            stateful()
+
+    def test_on_dbfs_is_warned_of(self, caplog):
+        with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
+            _plain(output_base_path="/dbfs/mnt/lake")
+        assert "DBFS is deprecated" in caplog.text
+
+
+class TestEngine:
+    @pytest.mark.parametrize(
+        ("environ", "choices", "engine"),
+        [
+            (CLUSTER, {}, EngineKind.SPARK),
+            (CLUSTER, {"use_existing_spark": False}, EngineKind.LOCAL),
+            (CLUSTER, {"execution": {"engine": "local"}}, EngineKind.LOCAL),
+            (SERVERLESS, {}, EngineKind.LOCAL),
+            (SERVERLESS, {"execution": {"engine": "spark"}}, EngineKind.LOCAL),
+            ({}, {}, EngineKind.LOCAL),
+            ({}, {"spark": object()}, EngineKind.SPARK),
+        ],
+    )
+    def test_is_what_the_compute_allows(self, environ, choices, engine):
+        assert _plain(environ, output_base_path=f"{VOLUME}/data", **choices).execution.engine is engine
+
+    @pytest.mark.parametrize(
+        ("environ", "execution", "choices", "engine"),
+        [
+            (CLUSTER, "", {}, EngineKind.SPARK),
+            (CLUSTER, "engine: local", {}, EngineKind.LOCAL),
+            (CLUSTER, "engine: local", {"engine": "spark"}, EngineKind.SPARK),
+            (SERVERLESS, "engine: spark", {}, EngineKind.LOCAL),
+        ],
+    )
+    def test_of_a_configuration_is_kept_where_it_can_be(self, stateful, environ, execution, choices, engine):
+        found = stateful(f"base_path: {VOLUME}", execution, environ=environ, **choices)
+        assert found.execution.engine is engine
+
+    def test_serverless_says_why_it_reads_on_the_driver(self, caplog):
+        with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
+            _plain(SERVERLESS, unity_catalog_volume="main.raw.erp")
+        assert "its executors have no network" in caplog.text
+
+    def test_a_session_and_none_at_all_are_two_things(self):
+        with pytest.raises(UsageError, match="found both"):
+            _plain(spark=object(), use_existing_spark=False, unity_catalog_volume="main.raw.erp")
+
+    def test_the_given_session_is_the_one_that_is_used(self):
+        session = object()
+        extractor = DatabricksDataExtractor(
+            sources=SOURCES, environ=CLUSTER, unity_catalog_volume="main.raw.erp", spark=session
+        )
+        assert extractor._runner_of([{"source_name": "shop", "table_name": "t"}], "2026-01-06", None).spark is session
+
+
+class TestWorkers:
+    @pytest.fixture(autouse=True)
+    def _cores(self, monkeypatch):
+        monkeypatch.setattr("os.cpu_count", lambda: 6)
+
+    @pytest.mark.parametrize(("environ", "workers"), [(CLUSTER, 3), ({}, 4)])
+    def test_leave_half_of_a_driver_to_the_others_on_it(self, environ, workers):
+        assert _plain(environ, output_base_path=VOLUME).execution.workers == workers
+
+    def test_are_as_many_as_are_asked_for(self, stateful):
+        assert _plain(output_base_path=VOLUME, execution={"workers": 7}).execution.workers == 7
+        assert stateful(f"base_path: {VOLUME}", "workers: 7").execution.workers == 7
+        assert stateful(f"base_path: {VOLUME}", workers=5).execution.workers == 5
+        assert stateful(f"base_path: {VOLUME}").execution.workers == 3
+
+
+def test_everything_else_of_a_configuration_is_as_it_was(stateful):
+    found = stateful("compression: snappy, writes: whole", "memory_limit: 1GiB", unity_catalog_volume="main.raw.erp")
+    assert (found.output.compression.value, found.output.writes.value) == ("snappy", "whole")
+    assert found.execution.memory_limit == 2**30
+    assert dataclasses.replace(found, path=None).tables[0].table.table_name == "orders"

@@ -1,0 +1,203 @@
+"""The entry point of jobs and notebooks: its parameters, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import types
+
+import duckdb
+import pytest
+
+from statekeeper.databricks import job as databricks_job
+from statekeeper.databricks.job import JobParameters, RunIncomplete, load_job, run_job, run_notebook
+from statekeeper.errors import ConfigError, UsageError
+from statekeeper.run.report import RunReport
+
+CONFIG = """\
+pipeline: shop
+extraction_date: 2026-01-06
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+output: {base_path: data, writes: whole}
+execution: {engine: local, workers: 1}
+tables: [{table_name: orders}, {table_name: customers}]
+"""
+
+
+class _Dbutils:
+    """The widgets that a notebook has, and what it ends with."""
+
+    class Ended(Exception):
+        pass
+
+    def __init__(self, **widgets):
+        self.ended_with = None
+        self.widgets = self.notebook = self
+        self._widgets = widgets
+
+    def getAll(self):  # noqa: N802 - as Databricks spells it
+        return self._widgets
+
+    def exit(self, value):
+        self.ended_with = value
+        raise self.Ended
+
+
+@pytest.fixture
+def shop(tmp_path):
+    with duckdb.connect(tmp_path / "shop.duckdb") as connection:
+        connection.execute("create table orders as select i as id from range(10) as r(i)")
+        connection.execute("create table customers as select i as id from range(3) as r(i)")
+    (tmp_path / "shop.yml").write_text(CONFIG)
+    yield tmp_path
+    logging.getLogger("statekeeper").handlers.clear()
+    logging.getLogger("statekeeper").propagate = True
+
+
+def test_arguments_name_the_parameters():
+    found = JobParameters.from_arguments(["--config=a.yml", "--run-id", "r", "--force_reprocess=true", "--table="])
+    assert found == JobParameters(config="a.yml", run_id="r", force_reprocess="true")
+
+
+def test_widgets_that_are_not_ours_are_left_alone():
+    found = JobParameters.from_widgets(_Dbutils(config="a.yml", date="2026-01-06", colour="red"))
+    assert found == JobParameters(config="a.yml", date="2026-01-06")
+
+
+def test_an_argument_without_a_name_is_the_configuration():
+    found = JobParameters.from_arguments(["a.yml", "--date", "2026-01-06", "--table", ""])
+    assert found == JobParameters(config="a.yml", date="2026-01-06")
+
+
+def test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named():
+    found = JobParameters.from_arguments(["--config=a.yml", "--tabel=orders", "--colour=red"])
+    assert found == JobParameters(config="a.yml", unknown=("tabel", "colour"))
+    of_a_typo, of_another = found.warnings()
+    assert of_a_typo == "there is no parameter 'tabel', and it is ignored: did you mean table?"
+    assert of_another.startswith("there is no parameter 'colour', and it is ignored: the parameters are config, folder")
+
+
+@pytest.mark.parametrize(
+    ("given", "day"),
+    [
+        ("2026-01-06", "2026-01-06"),
+        ("2026-01-06T23:30:00", "2026-01-06"),
+        ("2026-01-06T23:30:00.123Z", "2026-01-06"),
+        ("2026-01-06T23:30:00-02:00", "2026-01-07"),
+        ("yesterday", "yesterday"),
+        ("", ""),
+    ],
+)
+def test_a_date_is_a_day_or_the_utc_day_of_a_timestamp(given, day):
+    assert JobParameters.of({"config": "a.yml", "date": given}).date == day
+
+
+def test_a_reference_that_databricks_did_not_know_is_told_as_such():
+    with pytest.raises(UsageError, match=r"expected date as a day .*found '\{\{job.triger.time\}\}'") as caught:
+        JobParameters.of({"config": "a.yml", "date": "{{job.triger.time}}"})
+    assert "a reference that it does not know" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ([], "config is missing"),
+        (["--config="], "config is missing"),
+        (["shop.yml", "2026-01-06"], "expected --name value or --name=value; found '2026-01-06'"),
+        (["shop.yml", "--table", "--date=2026-01-06"], "expected a value after --table"),
+        (["shop.yml", "--date"], "expected a value after --date"),
+        (["shop.yml", "--today=yesterday"], "expected today as a day"),
+        (["--config=a", "--force-reprocess=maybe"], "true or false"),
+        (["--config=a", "--workers=0"], "at least 1"),
+        (["--config=a", "--engine=dask"], "local or spark"),
+    ],
+)
+def test_a_wrong_parameter_is_told_before_anything_is_begun(arguments, error):
+    with pytest.raises(UsageError, match=error):
+        JobParameters.from_arguments(arguments)
+
+
+def test_a_job_runs_skips_and_is_forced(shop):
+    parameters = JobParameters(config="shop.yml", folder=str(shop))
+    assert [table.outcome for table in run_job(parameters).tables] == ["completed", "completed"]
+    assert [table.outcome for table in run_job(parameters).tables] == ["skipped", "skipped"]
+    forced = JobParameters(config="shop.yml", folder=str(shop), table="orders, customers", force_reprocess="True")
+    assert [table.outcome for table in run_job(forced).tables] == ["completed", "completed"]
+    one = JobParameters(config="shop.yml", folder=str(shop), table="orders", date="2026-01-07", run_id="again")
+    report = run_job(one)
+    assert (report.run_id, report.extraction_date, len(report.tables)) == ("again", "2026-01-07", 1)
+
+
+def test_a_job_that_is_repaired_after_midnight_extracts_the_day_that_it_was_triggered_for(shop, capsys):
+    (shop / "shop.yml").write_text(CONFIG.replace("2026-01-06", "yesterday"))
+    given = {"config": "shop.yml", "folder": str(shop), "date": ""}
+    report = run_job(JobParameters.of(given | {"today": "2026-01-07T23:59:00"}))
+    assert (report.run_id, report.extraction_date) == ("shop-20260106", "2026-01-06")
+    assert "counts from the present" not in capsys.readouterr().err
+    report = run_job(JobParameters.of(given | {"date": "today", "today": "2026-01-08"}))
+    assert report.extraction_date == "2026-01-08"
+    run_job(JobParameters.of(given))
+    assert "yesterday counts from the present: if the job is repaired after midnight" in capsys.readouterr().err
+
+
+def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
+    with duckdb.connect(shop / "shop.duckdb") as connection:
+        connection.execute("alter table customers rename to clients")
+    parameters = JobParameters(config="shop.yml", folder=str(shop))
+    with pytest.raises(RunIncomplete, match=r"1 of 2 tables are not complete\nshop\.\S*customers: failed") as caught:
+        run_job(parameters)
+    assert caught.value.report.exit_code == 1
+    with duckdb.connect(shop / "shop.duckdb") as connection:
+        connection.execute("alter table clients rename to customers")
+    assert [table.outcome for table in run_job(parameters).tables] == ["skipped", "completed"]
+
+
+def test_the_metadata_of_a_job_have_its_links(shop):
+    given = ["shop.yml", f"--folder={shop}", "--table=orders", "--workspace-url=https://adb-1.net", "--job-id=17"]
+    run_job(JobParameters.from_arguments([*given, "--job-run-id=4711"]))
+    metadata = json.loads(next((shop / "data").glob("**/*_metadata.json")).read_text())
+    assert metadata["job_run"]["run_url"] == "https://adb-1.net/jobs/17/runs/4711"
+
+
+def test_a_load_without_a_schema_is_refused():
+    with pytest.raises(UsageError, match="the parameter into is missing"):
+        load_job(JobParameters(config="shop.yml"))
+
+
+def test_a_notebook_ends_with_the_report(shop):
+    dbutils = _Dbutils(config="shop.yml", folder=str(shop), table="")
+    with pytest.raises(_Dbutils.Ended):
+        run_notebook(dbutils)
+    report = RunReport.model_validate_json(_without_exit_code(dbutils.ended_with))
+    assert [table.outcome for table in report.tables] == ["completed", "completed"]
+
+
+def test_a_notebook_reads_secrets_by_its_own_dbutils(shop, monkeypatch):
+    asked = []
+    dbutils = _Dbutils(config="shop.yml", folder=str(shop))
+    dbutils.secrets = types.SimpleNamespace(get=lambda *name: asked.append(name) or "shop.duckdb")
+    (shop / "shop.yml").write_text(CONFIG.replace("path: shop.duckdb", "path: '${databricks:shop/path}'"))
+    with pytest.raises(_Dbutils.Ended):
+        run_notebook(dbutils)
+    assert asked == [("shop", "path")]
+
+
+def test_a_notebook_whose_configuration_is_wrong_fails(shop):
+    with pytest.raises(ConfigError):
+        run_notebook(_Dbutils(config="other.yml", folder=str(shop)))
+
+
+def test_the_entry_point_prints_the_report_and_ends_nothing(shop, capsys, monkeypatch):
+    arguments = ["shop.yml", f"--folder={shop}", "--table", "orders", "--colour=red"]
+    monkeypatch.setattr("sys.argv", ["job", *arguments])
+    databricks_job.main()
+    out, err = capsys.readouterr()
+    assert json.loads(out)["tables"][0]["outcome"] == "completed"
+    assert "shop-20260106" in err
+    assert "there is no parameter 'colour', and it is ignored" in err
+
+
+def _without_exit_code(text):
+    body = json.loads(text)
+    assert body.pop("exit_code") == 0
+    return json.dumps(body)

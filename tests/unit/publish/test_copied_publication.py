@@ -1,0 +1,250 @@
+"""Extractions on a disk without rename and link: what they leave, and what of it later runs and readers go by."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from statekeeper.model.preview import Verdict
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import State
+from statekeeper.run.preview import preview_tables, reset_tables, verify_tables
+from statekeeper.run.report import Outcome
+from statekeeper.run.status import read_status
+from statekeeper.store import documents
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.slots import second_slot
+from tests.crash.nameless_disk import NamelessDisk
+
+from .dying_disk import Died
+from .small_shop import DAY, Shop
+
+FOLDER = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
+ROWS = 5000
+
+
+@pytest.fixture
+def disk():
+    return NamelessDisk()
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute(f"create table orders as select i as id, 'note ' || i as note from range({ROWS}) as r(i)")
+    return shop
+
+
+def _output(shop):
+    return shop.layout().folder / shop.metadata().output_name
+
+
+def _datasets(shop):
+    return sorted(path.name for path in shop.layout().folder.glob("*.parquet"))
+
+
+@pytest.mark.parametrize("table", ["orders", FOLDER], ids=["file", "folder"])
+def test_each_extraction_has_a_dataset_of_its_own_that_the_metadata_name(shop, disk, table):
+    assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
+    layout = shop.layout()
+    assert _output(shop) == layout.output
+    assert shop.run(table, disk=disk, is_forced=True)["orders"].outcome is Outcome.COMPLETED
+    assert _output(shop) == layout.generation(shop.state().published.plan_id)
+    assert _datasets(shop) == [_output(shop).name]
+    assert shop.run(table, disk=disk, is_forced=True)["orders"].outcome is Outcome.COMPLETED
+    assert _datasets(shop) == [layout.output.name]
+
+
+def test_the_second_generation_is_verified_skipped_and_shown(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.SKIPPED
+    runner = shop.runner(FOLDER)  # which knows nothing of the disk, as the commands that only read
+    assert verify_tables(runner, runner.pipeline.tables).tables[0].outcome is Outcome.SKIPPED
+    assert preview_tables(runner, runner.pipeline.tables).tables[0].verdict is Verdict.SKIP
+    table = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}").tables[0]
+    assert (table.state, table.records, table.output_path) == ("complete", ROWS, str(_output(shop)))
+
+
+def test_damage_of_the_second_generation_is_found(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    damaged = _output(shop)
+    next(iter(sorted(damaged.iterdir()))).write_bytes(b"damage")
+    again = shop.run(FOLDER, disk=disk)["orders"]
+    assert again.outcome is Outcome.COMPLETED
+    assert not damaged.exists()
+    assert shop.rows() == ROWS
+
+
+def test_a_dataset_named_by_the_metadata_must_be_of_this_extraction(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    layout = shop.layout()
+    metadata = shop.metadata().model_copy(update={"output_path": "/elsewhere/other.parquet"})
+    layout.metadata.write_bytes(metadata.to_bytes())
+    runner = shop.runner(FOLDER)
+    found = verify_tables(runner, runner.pipeline.tables).tables[0]
+    assert found.outcome is Outcome.FAILED
+
+
+def test_files_that_are_not_ours_are_kept(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    (shop.layout().output / "notes.txt").write_text("keep me")
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert (shop.layout().strangers / "notes.txt").read_text() == "keep me"
+    assert _datasets(shop) == [_output(shop).name]
+
+
+def test_the_dataset_of_a_run_with_such_a_name_is_left_alone(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    layout = shop.layout()
+    other = layout.folder / f"{layout.run_id}.0123abcd.parquet"
+    other.write_bytes(b"of another run")
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert other.read_bytes() == b"of another run"
+
+
+@pytest.mark.parametrize("parts_copied", [0, 1])
+def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the_dataset(shop, disk, parts_copied):
+    class Dying(NamelessDisk):
+        copied = 0
+
+        def write_over(self, path, content, *, role, **access):
+            if role == "publish" and self.copied == parts_copied:
+                path.write_bytes(b"half")
+                raise Died
+            self.copied += role == "publish"
+            super().write_over(path, content, role=role, **access)
+
+    with pytest.raises(Died):
+        shop.run(FOLDER, disk=Dying())
+    assert shop.layout().output.exists()
+    shop.run(FOLDER, disk=disk, is_forced=True)
+    assert _output(shop) == shop.layout().generation(shop.state().published.plan_id)
+    assert _datasets(shop) == [_output(shop).name]
+
+
+@pytest.mark.parametrize(("first", "then"), [(NamelessDisk(), LocalDisk()), (LocalDisk(), NamelessDisk())])
+def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
+    shop.run(FOLDER, disk=first)
+    shop.run(FOLDER, disk=first, is_forced=True)
+    assert shop.run(FOLDER, disk=then)["orders"].outcome is Outcome.SKIPPED
+    shop.run(FOLDER, disk=then, is_forced=True)
+    assert shop.run(FOLDER, disk=first)["orders"].outcome is Outcome.SKIPPED
+    assert _datasets(shop) == [_output(shop).name]
+
+
+def test_a_copy_that_came_out_otherwise_is_not_published(shop):
+    class Corrupting(NamelessDisk):
+        def write_over(self, path, content, *, role, **access):
+            super().write_over(path, content, role=role, **access)
+            if role == "publish":
+                path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    report = shop.run(FOLDER, disk=Corrupting())["orders"]
+    assert report.outcome is Outcome.FAILED
+    assert "does not have the md5" in report.reason
+    assert not shop.layout().metadata.exists()
+    assert shop.run(FOLDER, disk=NamelessDisk())["orders"].outcome is Outcome.COMPLETED
+    assert shop.rows() == ROWS
+
+
+def test_a_reset_leaves_the_dataset_until_the_next_is_published(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    runner = shop.runner(FOLDER, disk=disk)
+    assert reset_tables(runner, runner.pipeline.tables, only=None)
+    assert shop.state().state is State.PENDING
+    assert shop.rows() == ROWS
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
+
+
+def test_a_state_that_is_damaged_in_both_slots_is_evidence(shop, disk):
+    shop.run(FOLDER, disk=disk)
+    state = shop.layout().state
+    state.write_bytes(b"{torn")
+    second_slot(state).write_bytes(b"statekeeper.next 12\n{torn too")
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.FAILED
+    runner = shop.runner(FOLDER, disk=disk)
+    assert reset_tables(runner, runner.pipeline.tables, only=None)
+    assert [path.read_bytes() for path in state.parent.glob("*.damaged-*")] == [b"{torn"]
+    assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
+
+
+class TestReceipts:
+    """Without link, every attempt at a chunk has a receipt; one of them counts."""
+
+    PLAN = "a" * 32
+
+    @pytest.fixture
+    def staging(self, shop, disk):
+        staging = shop.layout().staging(self.PLAN)
+        disk.make_folder(staging.receipts, role="plan")
+        return staging
+
+    def _receipt(self, attempt, *, minute):
+        at = datetime(2026, 1, 6, 12, minute, tzinfo=UTC)
+        return Receipt(
+            plan_id=self.PLAN,
+            chunk_id=0,
+            attempt=attempt,
+            part=attempt,
+            rows=1,
+            bytes=1,
+            md5="0" * 32,
+            arrow_schema="",
+            snapshot="t",
+            started_at=at,
+            ended_at=at,
+        )
+
+    def _counting(self, disk, staging):
+        found = documents.load_receipts(disk, staging, self.PLAN)
+        assert found.keys() <= {0}
+        return found[0].attempt if found else None
+
+    def test_until_one_is_recorded_the_first_that_ended_counts(self, disk, staging):
+        assert self._counting(disk, staging) is None
+        assert documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        assert self._counting(disk, staging) == "late"
+        assert documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        assert self._counting(disk, staging) == "early"
+        assert documents.count_receipts(disk, staging) == 1
+
+    def test_what_is_recorded_counts(self, disk, staging):
+        documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
+        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        assert self._counting(disk, staging) == "late"
+
+    def test_a_torn_record_is_none(self, disk, staging):
+        documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
+        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        staging.recorded_receipts.write_bytes(staging.recorded_receipts.read_bytes()[:-20])
+        assert self._counting(disk, staging) == "early"
+
+    def test_what_an_earlier_version_recorded_chunk_by_chunk_counts(self, disk, staging):
+        staging.receipt(0).write_bytes(self._receipt("late", minute=9).to_bytes())
+        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        assert self._counting(disk, staging) == "late"
+
+    def test_a_torn_one_does_not_block_the_chunk(self, disk, staging):
+        staging.receipt(0).write_bytes(b"{")
+        staging.receipt_of_attempt(0, "torn").write_bytes(b"{")
+        assert self._counting(disk, staging) is None
+        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("whole", minute=1)])
+        assert self._counting(disk, staging) == "whole"
+
+    def test_one_that_is_in_the_writing_is_left_to_its_writer(self, disk, staging):
+        half = self._receipt("slow", minute=1).to_bytes()[:100]
+        staging.receipt_of_attempt(0, "slow").write_bytes(half)
+        assert self._counting(disk, staging) is None
+        assert staging.receipt_of_attempt(0, "slow").read_bytes() == half
+
+    def test_damage_of_a_part_takes_all_of_them_back(self, disk, staging):
+        for attempt in ("one", "two"):
+            documents.save_receipt(disk, staging, self._receipt(attempt, minute=1))
+        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("one", minute=1)])
+        documents.discard_receipt(disk, staging, self.PLAN, 0)
+        assert self._counting(disk, staging) is None

@@ -1,0 +1,264 @@
+"""Copies of a publication: what a worker does with one, and how many of them share an engine with other work."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import os
+import re
+import signal
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from statekeeper.engines.choice import engine_of
+from statekeeper.engines.context import ProcessContext, Sessions
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.engines.protocol import Job, Urgency
+from statekeeper.engines.queue import JobQueue
+from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
+from statekeeper.model.record import State
+from statekeeper.publish.part_copy import CopySpec, FileProof, copy_part
+from statekeeper.run.report import Outcome
+from statekeeper.store.files.disk import Access, WholeFileDisk
+from statekeeper.store.files.durable import NO_FENCE
+
+from .small_shop import Heard, Shop
+from .test_blocking import Pulse
+
+CONTENT = bytes(range(256)) * 20_000
+PROOF = FileProof(len(CONTENT), hashlib.md5(CONTENT).hexdigest())
+PARTS = 90
+
+
+def _context(is_stopping=lambda: False):
+    return ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=is_stopping, report=lambda _rows: None)
+
+
+class Counted(WholeFileDisk):
+    """Remembers what was written over."""
+
+    def __init__(self):
+        self.written = []
+
+    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+        self.written.append(path.name)
+        super().write_over(path, content, role=role, access=access)
+
+
+class Taken:
+    """The fence of an owner whose lock another has taken over."""
+
+    epoch = 1
+
+    def check(self):
+        raise LockLost("taken over")
+
+
+@pytest.fixture
+def spec(tmp_path):
+    (tmp_path / "staged").write_bytes(CONTENT)
+    (tmp_path / "dataset").mkdir()
+
+    def spec(disk=None, fence=NO_FENCE):
+        return CopySpec(
+            source=tmp_path / "staged",
+            dest=tmp_path / "dataset" / "part",
+            expected=PROOF,
+            rows=1,
+            role="publish",
+            access=Access.PUBLISHED,
+            disk=disk or Counted(),
+            fence=fence,
+        )
+
+    return spec
+
+
+class TestOneCopy:
+    @pytest.mark.parametrize("before", [None, b"", CONTENT[:1000], b"x" * len(CONTENT)])
+    def test_puts_a_whole_file_in_place_of_none_or_of_a_torn_one(self, spec, before):
+        one = spec()
+        if before is not None:
+            one.dest.write_bytes(before)
+        assert copy_part(one, _context()) == PROOF
+        assert one.dest.read_bytes() == CONTENT
+
+    def test_does_not_open_for_writing_what_is_in_place_whoever_asks_for_it(self, spec):
+        copy_part(spec(), _context())
+        late = spec(fence=Taken())
+        assert copy_part(late, _context()) == PROOF
+        assert late.disk.written == []
+
+    def test_of_an_owner_that_lost_its_lock_writes_nothing(self, spec):
+        one = spec(fence=Taken())
+        one.dest.write_bytes(b"of the next owner")
+        with pytest.raises(LockLost):
+            copy_part(one, _context())
+        assert one.dest.read_bytes() == b"of the next owner"
+        assert one.disk.written == []
+
+    def test_makes_no_folder(self, spec):
+        one = spec()
+        one.dest.parent.rmdir()
+        with pytest.raises(StorageError):
+            copy_part(one, _context())
+        assert not one.dest.parent.exists()
+
+    def test_that_is_read_back_as_something_else_is_to_be_done_again(self, spec):
+        class Forgetful(Counted):
+            def write_over(self, path, content, *, role, access=Access.PRIVATE):
+                super().write_over(path, content, role=role, access=access)
+                os.truncate(path, 10)
+
+        with pytest.raises(WorkerDied, match="does not have the md5 of the part"):
+            copy_part(spec(Forgetful()), _context())
+
+    def test_that_is_told_to_stop_leaves_no_half_file(self, spec):
+        """What is closed half written would be, on an object store, the object."""
+        one = spec()
+        with pytest.raises(Interrupted):
+            copy_part(one, _context(is_stopping=one.dest.exists))
+        assert one.dest.read_bytes() == CONTENT
+
+
+def test_of_two_tables_chunks_go_before_copies_but_for_one_start_in_so_many_workers():
+    queue, workers = JobQueue(4), 4
+    copies = [Job("wide", copy_part, number, urgency=Urgency.CHUNK, size=100_000) for number in range(PARTS)]
+    chunks = [Job("other", len, number, urgency=Urgency.CHUNK, size=1_000_000) for number in range(60)]
+    for job in (*copies, *chunks):
+        queue.add(job)
+    started = [queue.take({}).job.table for _ in range(80)]
+    assert [started[:80].count(name) for name in ("other", "wide")] == [60, 20]
+    assert started[: 4 * workers].count("wide") == 4
+
+
+def _wide(shop, *, rows, parts=PARTS):
+    """A table whose rows are not to be compressed, a part for every so many of them."""
+    shop.execute(
+        f"create table wide as select i as id, md5(i::varchar) || md5((-i - 1)::varchar) as text "
+        f"from range({parts * rows}) r(i)",
+        f"create table other as select i as id from range({40 * rows}) r(i)",
+    )
+    return [{"table_name": name, "chunking": {"strategy": "rowid", "target_rows": rows}} for name in ("wide", "other")]
+
+
+def _whole(shop, **choices):
+    return {"disk": WholeFileDisk(), "output": {"base_path": str(shop.folder / "data")}, **choices}
+
+
+def _read_or_written():
+    """The bytes that this process has read and written so far, from files, pipes and whatever else."""
+    return sum(map(int, re.findall(r"^[rw]char: (\d+)", Path("/proc/self/io").read_text(), re.MULTILINE)))
+
+
+class Order:
+    """An engine that lets the chunks of `other` begin when the copies of `wide` do, and tells what was begun when."""
+
+    def __init__(self, engine):
+        self._engine = engine
+        self._is_copying = asyncio.Event()
+        self.begun = []
+
+    async def run(self, job):
+        name, table = job.work.__name__, job.table.removeprefix("shop.")
+        if (name, table) == ("copy_part", "wide"):
+            self._is_copying.set()
+        if (name, table) == ("extract_chunk", "other"):
+            await self._is_copying.wait()
+        told = job.on_start
+
+        def on_start():
+            self.begun.append((name, table))
+            if told:
+                told()
+
+        object.__setattr__(job, "on_start", on_start)
+        return await self._engine.run(job)
+
+    def __getattr__(self, name):
+        return getattr(self._engine, name)
+
+
+class SlowCopies(WholeFileDisk):
+    """Takes its time over each file that is published."""
+
+    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+        if role == "publish":
+            time.sleep(0.03)
+        super().write_over(path, content, role=role, access=access)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Shop(tmp_path)
+
+
+class TestManyCopies:
+    def test_leave_the_parents_process_its_pulse_and_other_tables_their_chunks(self, shop):
+        tables, pulse, engines, spent = _wide(shop, rows=2048), Pulse(), [], []
+
+        def make_engine(pipeline):
+            engine = Order(engine_of(pipeline, run_id="many", spark=None))
+            engines.append(engine)
+            spent.append(_read_or_written())
+            return pulse.beside(engine)
+
+        shop.run("other", day=date(2026, 1, 5), **_whole(shop, execution={"workers": 1}))  # what is imported late is
+        choices = _whole(shop, disk=SlowCopies(), make_engine=make_engine, execution={"workers": 4})
+        reports = shop.run(*tables, **choices)
+        moved = _read_or_written() - spent[0]
+        assert {report.outcome for report in reports.values()} == {Outcome.COMPLETED}
+        published = sum(file.bytes for file in shop.metadata("wide").files)
+        assert len(shop.metadata("wide").files) >= PARTS
+        assert moved < published / 2, "parts went through the parent's process"
+        assert pulse.of_work < 0.1
+        begun = engines[0].begun
+        chunks = [place for place, what in enumerate(begun) if what == ("extract_chunk", "other")]
+        copies = [place for place, what in enumerate(begun) if what == ("copy_part", "wide")]
+        meanwhile = [place for place in copies if place < chunks[-1]]
+        assert len(chunks) >= 40
+        assert len(meanwhile) < len(chunks) / 2, "copies took the places of another table's chunks"
+
+    def test_cost_a_retry_where_a_worker_is_killed_over_one(self, shop):
+        heard, marker = Heard(), shop.folder / "killed"
+        choices = _whole(shop, disk=DeadlyCopy(marker), reporter=heard, execution={"workers": 2})
+        choices["make_engine"] = functools.partial(engine_of, run_id="killed", spark=None)
+        table = {**_wide(shop, rows=2048, parts=6)[0], "retry": {"initial_delay": "10ms"}}
+        assert shop.run(table, **choices)["wide"].outcome is Outcome.COMPLETED
+        assert marker.exists()
+        assert [text for text in heard.warnings if re.match(r"attempt 1 at the copy to part-.* by signal 9", text)]
+        assert shop.rows("wide") == 6 * 2048
+
+    def test_of_an_owner_that_is_overtaken_end_its_publication_before_the_commit_record(self, shop):
+        table = _wide(shop, rows=2048, parts=6)[0]
+
+        class Overtaken(InlineEngine):
+            async def run(self, job):
+                if job.work is copy_part and job.spec.dest.name.startswith("part-00003"):
+                    lock = shop.layout("wide").lock
+                    lock.with_name(f"{lock.name}.2").write_bytes(lock.with_name(f"{lock.name}.1").read_bytes())
+                return await super().run(job)
+
+        report = shop.run(table, **_whole(shop, make_engine=lambda _p: Overtaken(memory_limit="100MB")))["wide"]
+        assert report.outcome is not Outcome.COMPLETED
+        assert not shop.layout("wide").metadata.exists()
+        assert not (shop.layout("wide").output / shop.state("wide").intent.metadata.files[3].name).exists()
+        assert shop.state("wide").state is State.VALIDATING
+
+
+class DeadlyCopy(WholeFileDisk):
+    """Kills the process that is the first to publish a file, in the middle of it."""
+
+    def __init__(self, marker):
+        self._marker = marker
+
+    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+        if role == "publish" and not self._marker.exists():
+            self._marker.write_text(str(os.getpid()))
+            path.write_bytes(content.read(100))
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().write_over(path, content, role=role, access=access)

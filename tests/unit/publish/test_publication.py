@@ -1,0 +1,317 @@
+"""Publication on a real disk: every instant at which it may have been left, and what the next owner does then."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from datetime import UTC, datetime
+
+import pytest
+
+from statekeeper.engines.context import ProcessContext, Sessions
+from statekeeper.errors import LockLost, StorageError
+from statekeeper.model.metadata import (
+    Metadata,
+    PublishedFile,
+    TableConfigRecord,
+    ValidationSummary,
+    dataset_checksum,
+)
+from statekeeper.model.plan import Snapshot
+from statekeeper.model.receipt import Receipt
+from statekeeper.model.record import PublishIntent, StateRecord
+from statekeeper.model.table import ExtractionMode, Scope, TableRef
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.part_copy import ProofSpec, prove_file
+from statekeeper.publish.publication import Publication, sweep
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.durable import NO_FENCE
+from statekeeper.store.layout import ExtractionLayout, part_name
+from statekeeper.store.locks.fencing import fence_off
+
+NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
+OLD, NEW = "0" * 32, "1" * 32
+CONTEXT = ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
+
+
+class DiskWithoutExchange(LocalDisk):
+    def exchange(self, first, second, *, role):
+        del first, second, role
+        return False
+
+
+class Epoch:
+    """A fence at an epoch, that may be lost."""
+
+    def __init__(self, epoch=0):
+        self.epoch = epoch
+        self.is_lost = False
+
+    def check(self):
+        if self.is_lost:
+            raise LockLost("taken over")
+
+
+class Dataset:
+    """What one plan has staged, and its intent."""
+
+    def __init__(self, layout, plan_id, *, parts):
+        self.layout = layout
+        self.staging = layout.staging(plan_id)
+        self.staging.parts.mkdir(parents=True)
+        self.contents = [f"{plan_id} part {number}".encode() for number in range(parts)]
+        files, receipts = [], []
+        for number, content in enumerate(self.contents):
+            md5 = hashlib.md5(content).hexdigest()
+            (self.staging.parts / f"chunk-{number}").write_bytes(content)
+            name = layout.output.name if parts == 1 else part_name(number, plan_id)
+            files.append(PublishedFile(name=name, rows=1, bytes=len(content), md5=md5))
+            receipts.append(_receipt(plan_id, number, md5, len(content)))
+        self.files, self.receipts = tuple(files), tuple(receipts)
+        self.intent = PublishIntent(
+            plan_id=plan_id, aside_name=layout.aside(plan_id).name, metadata=_metadata(layout, plan_id, self.files)
+        )
+
+    def publication(self, disk, fence):
+        record = _record(self.layout).intending(self.intent)
+        return Publication(disk, self.layout, self.staging, fence, Ownership(disk, self.layout, record))
+
+    def publish(self, disk, fence):
+        """All of it, as `validating` does it, from wherever it was left."""
+        one = self.publication(disk, fence)
+        proofs = _proofs(one, self.intent)
+        if not one.is_in_place(self.intent, proofs):
+            one.make_ready(self.receipts, self.files)
+        one.put_in_place(self.intent, proofs)
+        one.commit(self.intent.metadata)
+        sweep(disk, self.layout, live_plan=None, fence=fence)
+
+    def assert_is_what_readers_see(self):
+        output = self.layout.output
+        if len(self.contents) == 1:
+            assert output.read_bytes() == self.contents[0]
+        else:
+            assert [path.read_bytes() for path in sorted(output.iterdir())] == self.contents
+
+
+def _proofs(one, intent):
+    """What workers say of the files that only their bytes can tell."""
+    specs = [ProofSpec(placed.path.absolute(), one.disk) for placed in one.unproven(intent)]
+    return {spec.path: prove_file(spec, CONTEXT) for spec in specs}
+
+
+def _receipt(plan_id, number, md5, size):
+    return Receipt(
+        plan_id=plan_id,
+        chunk_id=number,
+        attempt="a",
+        part=f"chunk-{number}",
+        rows=1,
+        bytes=size,
+        md5=md5,
+        arrow_schema="",
+        snapshot="",
+        started_at=NOON,
+        ended_at=NOON,
+    )
+
+
+def _record(layout):
+    """A state that says nothing: what is published is known by its metadata."""
+    table = TableRef(source_name="shop", table_name="orders", path_name="orders")
+    return StateRecord(run_id=layout.run_id, pipeline="shop", extraction_date="2026-01-06", table=table, fingerprint="")
+
+
+def _metadata(layout, plan_id, files):
+    table = TableConfigRecord(
+        source_name="shop",
+        table_name="orders",
+        schema_name=None,
+        incremental_column=None,
+        extraction_date="2026-01-06",
+        is_full_extract=True,
+        custom_query=None,
+        flashback_enabled=False,
+        flashback_timestamp=None,
+        run_id=layout.run_id,
+        path_name="orders",
+        schema_model=None,
+        verify="full",
+        reconcile="count",
+        scope=Scope(mode=ExtractionMode.FULL),
+    )
+    return Metadata(
+        output_path=str(layout.output),
+        record_count=len(files),
+        start_time=NOON,
+        end_time=NOON,
+        duration_seconds=0.0,
+        file_size_bytes=sum(file.bytes for file in files),
+        checksum=dataset_checksum(files, is_folder=len(files) > 1),
+        table_config=table,
+        extraction_complete=True,
+        run_id=layout.run_id,
+        statekeeper_version="0",
+        plan_id=plan_id,
+        snapshot=Snapshot(kind="k", token="t", taken_at=NOON),
+        files=files,
+        columns={},
+        config_fingerprint="",
+        validation=ValidationSummary(reconcile="count", counted_rows=1, model=None, checks=0),
+    )
+
+
+class MountPoint(LocalDisk):
+    """Nothing can be moved out of base_path."""
+
+    def rename(self, source, dest, *, role):
+        if role == "ready":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().rename(source, dest, role=role)
+
+
+@pytest.fixture(params=[LocalDisk, DiskWithoutExchange, MountPoint], ids=["exchange", "no exchange", "mount point"])
+def disk(request):
+    return request.param()
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return ExtractionLayout(folder=tmp_path / "data/06", run_id="shop-20260106", base_path=tmp_path / "data")
+
+
+SHAPES = [(None, 1), (None, 3), (1, 1), (3, 3), (1, 3), (3, 1)]
+
+
+@pytest.fixture(params=SHAPES, ids=lambda shape: f"{shape[0]}-by-{shape[1]}")
+def new(request, layout, disk):
+    """A staged dataset, over an older one that is published."""
+    before, after = request.param
+    if before is not None:
+        old = Dataset(layout, OLD, parts=before)
+        old.publish(disk, NO_FENCE)
+        old.assert_is_what_readers_see()
+    return Dataset(layout, NEW, parts=after)
+
+
+def _assert_done(new):
+    new.assert_is_what_readers_see()
+    assert {path.name for path in new.layout.folder.iterdir()} == {new.layout.output.name, new.layout.metadata.name}
+    assert not new.layout.swap.parent.exists()
+
+
+def _until_ready(new, disk, fence):
+    new.publication(disk, fence).make_ready(new.receipts, new.files)
+
+
+def _until_in_place(new, disk, fence):
+    _until_ready(new, disk, fence)
+    one = new.publication(disk, fence)
+    one.put_in_place(new.intent, _proofs(one, new.intent))
+
+
+def _until_committed(new, disk, fence):
+    _until_in_place(new, disk, fence)
+    new.publication(disk, fence).commit(new.intent.metadata)
+
+
+def _until_moved_aside(new, disk, fence):
+    """The old is moved aside and the new is not in place."""
+    _until_ready(new, disk, fence)
+    if new.layout.output.exists():
+        new.layout.output.rename(new.layout.folder / new.intent.aside_name)
+
+
+@pytest.mark.parametrize(
+    "left_at", [_until_ready, _until_moved_aside, _until_in_place, _until_committed], ids=lambda step: step.__name__
+)
+@pytest.mark.parametrize("epochs", [(0, 0), (1, 2)], ids=["flock", "lease"])
+def test_what_was_left_at_any_step_is_rolled_forward(new, disk, left_at, epochs):
+    left_at(new, disk, Epoch(epochs[0]))
+    new.publish(disk, Epoch(epochs[1]))
+    _assert_done(new)
+
+
+def test_half_made_ready_is_made_ready_anew(new, disk):
+    ready = new.staging.publish(0)
+    ready.mkdir()
+    (ready / new.files[0].name).write_bytes(b"half")
+    new.publish(disk, Epoch())
+    _assert_done(new)
+
+
+def test_it_is_in_place_only_when_all_of_it_is(new, disk):
+    one = new.publication(disk, Epoch())
+    assert not one.is_in_place(new.intent, _proofs(one, new.intent))
+    one.make_ready(new.receipts, new.files)
+    assert not one.is_in_place(new.intent, _proofs(one, new.intent))
+    one.put_in_place(new.intent, {})
+    proofs = _proofs(one, new.intent)
+    assert one.is_in_place(new.intent, proofs)
+    one.put_in_place(new.intent, proofs)
+    new.assert_is_what_readers_see()
+
+
+def test_a_large_file_is_not_read_while_it_still_lies_ready(layout):
+    disk = LocalDisk()
+    Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
+    new = Dataset(layout, NEW, parts=1)
+    one = new.publication(disk, Epoch())
+    one.make_ready(new.receipts, new.files)
+    assert one.unproven(new.intent) == ()
+    one.put_in_place(new.intent, {})
+    new.assert_is_what_readers_see()
+
+
+def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
+    before = _seen(new.layout.output)
+    fence = Epoch(1)
+    _until_ready(new, disk, fence)
+    fence.is_lost = True
+    with pytest.raises(LockLost):
+        new.publication(disk, fence).put_in_place(new.intent, {})
+    with pytest.raises(LockLost):
+        new.publication(disk, fence).commit(new.intent.metadata)
+    assert _seen(new.layout.output) == before
+
+
+def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
+    before = _seen(new.layout.output)
+    _until_ready(new, disk, Epoch(1))
+    fence_off(disk, new.layout, epoch=2)
+    with pytest.raises(LockLost):
+        new.publication(disk, Epoch(1)).put_in_place(new.intent, {})
+    assert _seen(new.layout.output) == before
+
+
+def _seen(output):
+    if output.is_dir():
+        return [path.read_bytes() for path in sorted(output.iterdir())]
+    return output.read_bytes() if output.exists() else None
+
+
+def test_a_sweep_keeps_the_live_plan_and_takes_everything_else(new, disk):
+    other = Dataset(new.layout, "2" * 32, parts=1)
+    (new.layout.folder / f".{new.layout.run_id}.replaced-22222222").mkdir()
+    (new.layout.folder / f".{new.layout.run_id}.replaced-33333333").write_bytes(b"a file")
+    (new.layout.folder / f".{new.layout.state.name}.0.tmp").write_bytes(b"half")
+    (new.layout.folder / ".another-run.staging").mkdir()
+    before = _seen(new.layout.output)
+    sweep(disk, new.layout, live_plan=NEW, fence=Epoch())
+    assert not other.staging.folder.exists()
+    assert len(list(new.staging.parts.iterdir())) == len(new.files)
+    hidden = {path.name for path in new.layout.folder.iterdir() if path.name.startswith(".")}
+    assert hidden == {new.layout.staging_root.name, ".another-run.staging"}
+    assert _seen(new.layout.output) == before
+
+
+def test_a_refusing_disk_is_a_storage_error_and_readers_keep_what_they_had(new):
+    class Full(LocalDisk):
+        def link(self, source, dest, *, role):
+            raise OSError(28, "No space left on device")
+
+    before = _seen(new.layout.output)
+    with pytest.raises(StorageError, match="No space left"):
+        _until_ready(new, Full(), Epoch())
+    assert _seen(new.layout.output) == before

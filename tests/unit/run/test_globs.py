@@ -1,0 +1,214 @@
+"""What readers that look for `*.parquet` under base_path meet, at every moment of a run: published rows alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow.dataset as ds
+import pytest
+
+from statekeeper.run.report import Outcome
+from statekeeper.store.files import failpoints
+from statekeeper.store.files.disk import LocalDisk
+
+from .dying_disk import Died
+from .small_shop import Shop
+
+ROWS, BAD = 100, 5
+SHAPES = {"file": ROWS, "folder": ROWS // 2}
+
+
+class MountPoint(LocalDisk):
+    """A disk on which base_path has a file system of its own, so that nothing can be moved beside it."""
+
+    def rename(self, source, dest, *, role):
+        if role == "ready":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        super().rename(source, dest, role=role)
+
+
+class NoExchange(LocalDisk):
+    def exchange(self, first, second, *, role):
+        del first, second, role
+        return False
+
+
+@pytest.fixture
+def shop(tmp_path):
+    return Shop(tmp_path)
+
+
+def _fill(shop, version):
+    shop.execute(
+        f"create or replace table orders as select i as id, i - {BAD} as amount, {version} as version "
+        f"from range({ROWS}) r(i)"
+    )
+
+
+def _table(shape, **keys):
+    return {
+        "table_name": "orders",
+        "columns": {"id": {"type": "int"}, "amount": {"type": "int", "ge": 0}, "version": {"type": "int"}},
+        "on_violation": "quarantine",
+        "keep_violating_rows": True,
+        "chunking": {"strategy": "rowid", "target_rows": SHAPES[shape]},
+        **keys,
+    }
+
+
+def _matched(base_path: Path) -> list[str]:
+    walked = (Path(folder) / name for folder, _, names in os.walk(base_path) for name in names)
+    return sorted(str(path) for path in walked if path.name.endswith(".parquet"))
+
+
+def _by_duckdb(base_path):
+    if not _matched(base_path):
+        return Counter()
+    query = f"select version, count(*) from read_parquet('{base_path}/**/*.parquet') group by 1"
+    with duckdb.connect() as connection:
+        return Counter(dict(connection.execute(query).fetchall()))
+
+
+def _by_pyarrow(base_path):
+    """A dataset over the whole folder: whatever is Parquet, by any name, but what begins with `_` or `.`."""
+    if not base_path.exists():
+        return Counter()
+    found = ds.dataset(base_path, format="parquet", exclude_invalid_files=True)
+    return Counter(found.to_table(columns=["version"]).column(0).to_pylist()) if found.files else Counter()
+
+
+def _by_pandas(base_path):
+    return Counter(version for file in _matched(base_path) for version in pd.read_parquet(file)["version"])
+
+
+def _by_polars(base_path):
+    if not _matched(base_path):
+        return Counter()
+    return Counter(pl.scan_parquet(f"{base_path}/**/*.parquet").select("version").collect()["version"].to_list())
+
+
+def _rows_of_files(base_path: Path) -> frozenset[tuple[str, int, int]]:
+    """Every file that may hold rows, as it is now."""
+    walked = [Path(folder) / name for folder, _, names in os.walk(base_path) for name in names]
+    found = [path for path in walked if path.suffix not in {".json", ".lock", ".tmp"}]
+    files = set()
+    for path in found:
+        with suppress(FileNotFoundError):  # removed by another thread just now
+            files.add((str(path), path.stat().st_ino, path.stat().st_size))
+    return frozenset(files)
+
+
+_READERS = (_by_duckdb, _by_pyarrow, _by_pandas, _by_polars)
+
+
+def _watched(shop, run):
+    """What each reader met, whenever there were other files than at an earlier step of a run."""
+    base_path, seen, met = shop.folder / "data", set(), []
+
+    def look(*point):
+        files = _rows_of_files(base_path)
+        if files not in seen:
+            seen.add(files)
+            met.extend((point, read(base_path)) for read in _READERS)
+
+    failpoints.install(look)
+    try:
+        report = run()
+    finally:
+        failpoints.install(None)
+    return report["orders"], met
+
+
+GOOD = ROWS - BAD
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "file"), (None, "folder"), ("file", "file"), ("folder", "folder"), ("folder", "file")]
+)
+def test_at_every_step_of_a_run_each_reader_meets_the_published_rows_alone(shop, before, after):
+    _fill(shop, version=1)
+    allowed = [Counter()]
+    if before is not None:
+        shop.run(_table(before))
+        _fill(shop, version=2)
+        allowed = [Counter({1: GOOD})]
+    allowed += [Counter({2 if before else 1: GOOD})]
+    report, met = _watched(shop, lambda: shop.run(_table(after), is_forced=True))
+    assert report.outcome is Outcome.COMPLETED
+    assert len(met) > 20
+    assert [(point, rows) for point, rows in met if rows not in allowed] == []
+
+
+@pytest.mark.parametrize("policy", ["fail", "warn"])
+def test_rows_that_break_the_schema_are_met_only_where_the_policy_publishes_them(shop, policy):
+    _fill(shop, version=1)
+    _, met = _watched(shop, lambda: shop.run(_table("folder", on_violation=policy)))
+    allowed = [Counter()] if policy == "fail" else [Counter(), Counter({1: ROWS})]
+    assert [(point, rows) for point, rows in met if rows not in allowed] == []
+
+
+@pytest.mark.parametrize("disk", [MountPoint(), NoExchange()], ids=["mount point", "no exchange"])
+def test_where_names_are_changed_one_by_one_only_these_renames_are_a_window(shop, disk):
+    _fill(shop, version=1)
+    shop.run(_table("folder"), disk=disk)
+    _fill(shop, version=2)
+    report, met = _watched(shop, lambda: shop.run(_table("folder"), disk=disk, is_forced=True))
+    assert report.outcome is Outcome.COMPLETED
+    outside = [
+        (point, rows) for point, rows in met if point[:2] not in {("rename", "publish"), ("exchange", "publish")}
+    ]
+    outside = [(point, rows) for point, rows in outside if point != ("fsync_folder", "publish", "after")]
+    assert [(point, rows) for point, rows in outside if rows not in [Counter({1: GOOD}), Counter({2: GOOD})]] == []
+    assert _by_duckdb(shop.folder / "data") == Counter({2: GOOD})
+
+
+def test_what_a_run_left_that_died_in_that_window_is_tidied_by_the_next(shop):
+    class Dying(MountPoint):
+        def exchange(self, first, second, *, role):
+            raise Died
+
+    _fill(shop, version=1)
+    shop.run(_table("folder"))
+    with pytest.raises(Died):
+        shop.run(_table("folder"), disk=Dying(), is_forced=True)
+    assert _by_duckdb(shop.folder / "data") == Counter({1: 2 * GOOD})
+    shop.run(_table("folder"))
+    assert _by_duckdb(shop.folder / "data") == Counter({1: GOOD})
+
+
+def test_staging_of_version_0_1_is_resumed_and_gone_when_the_table_is_complete(shop):
+    class Dying(LocalDisk):
+        def rename(self, source, dest, *, role):
+            if role == "intent":
+                raise Died
+            super().rename(source, dest, role=role)
+
+    _fill(shop, version=1)
+    with pytest.raises(Died):
+        shop.run(_table("folder"), disk=Dying())
+    parts = shop.layout().staging(shop.state().plan_id).parts
+    for receipt in parts.with_name("receipts").glob("chunk-*.json"):
+        _rename_in(receipt, parts)
+    for part in parts.with_name("receipts").glob("sifted-*.json"):
+        part.unlink()
+    assert list(parts.glob("chunk-*.parquet"))
+    assert shop.run(_table("folder"))["orders"].outcome is Outcome.COMPLETED
+    assert _by_duckdb(shop.folder / "data") == Counter({1: GOOD})
+    assert not shop.layout().staging_root.exists()
+
+
+def _rename_in(receipt: Path, parts: Path):
+    """Give the part of a receipt the ending that it had in version 0.1."""
+    from statekeeper.model.receipt import Receipt
+
+    found = Receipt.from_bytes(receipt.read_bytes(), where=str(receipt))
+    name = found.part.replace(".unpublished", ".parquet")
+    (parts / found.part).rename(parts / name)
+    receipt.write_bytes(found.model_copy(update={"part": name}).to_bytes())

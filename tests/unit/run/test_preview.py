@@ -1,0 +1,147 @@
+"""Preview, verification and reset: what is done to tables beside running them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from statekeeper.config.sections.output import LockKind
+from statekeeper.errors import FailureKind, LockHeld
+from statekeeper.model.preview import Verdict
+from statekeeper.model.record import State
+from statekeeper.model.table import ExtractionMode
+from statekeeper.run.preview import look_at_tables, preview_tables, reset_tables, verify_tables
+from statekeeper.run.report import Outcome
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.locks.lock import acquire
+from statekeeper.store.process import this_process
+
+from .small_shop import Shop
+
+ROWS = 100
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute(
+        f"create table orders as select i as id, timestamp '2026-01-01' + to_hours(i) as at from range({ROWS}) r(i)",
+        "create table customers as select 1 as id",
+    )
+    return shop
+
+
+def _preview(shop, *tables, **choices):
+    runner = shop.runner(*tables, **choices)
+    return {plan.table.table_name: plan for plan in preview_tables(runner, runner.pipeline.tables).tables}
+
+
+def _reset(shop, *tables, only=None):
+    runner = shop.runner(*tables)
+    return reset_tables(runner, runner.pipeline.tables, only=only)
+
+
+def _lock(shop, table="orders"):
+    return acquire(
+        LocalDisk(), shop.layout(table), kind=LockKind.FLOCK, owner=this_process(), ttl=timedelta(seconds=60)
+    )
+
+
+class TestPreview:
+    def test_tells_for_each_table_what_a_run_would_do_and_changes_nothing(self, shop):
+        shop.run("orders", "customers", {"table_name": "absent"})
+        query = {"table_name": "customers", "custom_query": "select 2 as id"}
+        before = {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")}
+        plans = _preview(shop, "orders", query, "absent")
+        assert {name: plan.verdict for name, plan in plans.items()} == {
+            "orders": Verdict.SKIP,
+            "customers": Verdict.RESTART,
+            "absent": Verdict.REFUSE,
+        }
+        assert plans["customers"].reason == "its configuration changed: query"
+        assert plans["absent"].failure.kind is FailureKind.SOURCE
+        assert {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")} == before
+
+    def test_of_what_was_never_run_leaves_no_trace(self, shop):
+        plans = _preview(shop, {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 30}})
+        assert (plans["orders"].verdict, plans["orders"].estimated_rows) == (Verdict.START, ROWS)
+        assert plans["orders"].chunks > 1
+        assert not (shop.folder / "data").exists()
+
+    def test_names_the_runner_that_holds_a_table(self, shop):
+        shop.run("orders")
+        with _lock(shop):
+            assert _preview(shop, "orders")["orders"].verdict is Verdict.HELD
+
+    def test_shows_the_window_that_the_run_will_take(self, shop):
+        table = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+        assert _preview(shop, table)["orders"].scope.mode is ExtractionMode.FULL
+        shop.run(table, day=date(2026, 1, 2))
+        longer = {**table, "lookback": "24h"}
+        for config, hours in ((table, 24), (longer, 48)):
+            window = _preview(shop, config, day=date(2026, 1, 4))["orders"].scope.window
+            assert window.end - window.start == timedelta(hours=hours)
+        shop.run(table, day=date(2026, 1, 4))
+        window = _preview(shop, longer, day=date(2026, 1, 4))["orders"].scope.window
+        assert window.end - window.start == timedelta(hours=48)
+
+    def test_of_connections_describes_and_counts_nothing(self, shop):
+        runner = shop.runner("orders", "absent")
+        found = {plan.table.table_name: plan for plan in look_at_tables(runner, runner.pipeline.tables).tables}
+        assert (found["orders"].verdict, found["absent"].verdict) == (Verdict.READABLE, Verdict.REFUSE)
+        assert [column.name for column in found["orders"].columns] == ["id", "at"]
+
+
+class TestVerification:
+    def test_fails_what_is_damaged_and_what_is_not_complete(self, shop):
+        shop.run("orders", "customers")
+        shop.layout("orders").output.write_bytes(b"")
+        runner = shop.runner("orders", "customers", "absent")
+        report = verify_tables(runner, runner.pipeline.tables)
+        assert {table.table.table_name: table.outcome for table in report.tables} == {
+            "orders": Outcome.FAILED,
+            "customers": Outcome.SKIPPED,
+            "absent": Outcome.FAILED,
+        }
+        assert report.exit_code == 1
+        assert shop.state("orders").state is State.COMPLETE
+
+
+class TestReset:
+    def test_keeps_what_is_published_until_the_next_run_has_the_new(self, shop):
+        shop.run("orders")
+        assert _reset(shop, "orders", "customers") == ("shop.orders",)
+        assert (shop.state().state, shop.rows()) == (State.PENDING, ROWS)
+        assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
+
+    def test_of_failed_tables_leaves_all_others(self, shop):
+        shop.run("orders", "absent")
+        assert _reset(shop, "orders", "absent", only=State.FAILED) == ("shop.absent",)
+        assert (shop.state("orders").state, shop.state("absent").state) == (State.COMPLETE, State.PENDING)
+        assert _reset(shop, "orders", "absent", only=State.FAILED) == ()
+
+    def test_is_refused_while_a_runner_is_at_work(self, shop):
+        shop.run("orders")
+        with _lock(shop), pytest.raises(LockHeld):
+            _reset(shop, "orders")
+        assert shop.state().state is State.COMPLETE
+
+    def test_moves_a_state_that_cannot_be_read_aside_but_only_where_the_table_was_named(self, shop):
+        shop.run("orders")
+        shop.layout().state.write_bytes(b"torn")
+        assert _reset(shop, "orders", only=State.FAILED) == ()
+        assert _reset(shop, "orders") == ("shop.orders",)
+        assert [path.read_bytes() for path in shop.layout().folder.glob("*.damaged-*")] == [b"torn"]
+        assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
+
+    def test_repeats_the_first_full_extraction_even_after_its_state_was_torn(self, shop):
+        table = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+        for day in (date(2026, 1, 2), date(2026, 1, 3)):
+            shop.run(table, day=day)
+        first = date(2026, 1, 2)
+        shop.layout(day=first).state.write_bytes(b"torn")
+        runner = shop.runner(table, day=first)
+        reset_tables(runner, runner.pipeline.tables, only=None)
+        shop.run(table, day=first)
+        assert shop.rows(day=first) == ROWS

@@ -1,0 +1,305 @@
+"""One table's way through the states: what a run does when something is in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from datetime import date, timedelta
+
+import psutil
+import pytest
+
+from statekeeper.config.resolved import WindowKind
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.errors import FailureKind, LoginRefused, SnapshotLost, StorageError
+from statekeeper.model.record import State
+from statekeeper.model.table import ExtractionMode
+from statekeeper.run import table_task as turn
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.locks.lock import acquire
+
+from .small_shop import DAY, Heard, Shop
+
+ROWS = 100
+INCREMENTAL = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute(
+        f"create table orders as select i as id, timestamp '2026-01-01' + to_hours(i) as at from range({ROWS}) r(i)",
+        "create table customers as select 1 as id",
+    )
+    return shop
+
+
+class Engine(InlineEngine):
+    """Does something before a job, by the name of its work."""
+
+    def __init__(self, **before):
+        super().__init__(memory_limit="100MB")
+        self.before = before
+        self.done = []
+
+    async def run(self, job):
+        name = job.work.__name__
+        self.done.append(name)
+        if name in self.before:
+            if job.on_start:
+                job.on_start()  # it is work, and no waiting for it
+            result = self.before[name]()
+            if asyncio.iscoroutine(result):
+                await result
+        return await super().run(job)
+
+
+def _raising(error, *, times=1_000):
+    left = [error] * times
+
+    def fail():
+        if left:
+            raise left.pop()
+
+    return fail
+
+
+def _engine(**before):
+    return lambda _pipeline: Engine(**before)
+
+
+class TestFailures:
+    def test_an_unforeseen_error_is_recorded_in_the_state_and_stops_no_other_table(self, shop, caplog):
+        failing = {"extract_chunk": _raising(ZeroDivisionError("a defect"))}
+        reports = shop.run({"table_name": "orders"}, make_engine=_engine(**failing))
+        assert reports["orders"].outcome is Outcome.FAILED
+        state = shop.state()
+        assert (state.state, state.failure.kind) == (State.FAILED, FailureKind.INTERNAL)
+        assert "a defect" in state.failure.message
+        assert "Traceback" in caplog.text
+        assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
+
+    def test_an_unforeseen_error_tells_no_secret(self, shop, caplog):
+        hooks = {"on_enter": {"complete": [{"webhook": "https://hooks.example.com/s3cr3t"}]}}
+        failing = {"extract_chunk": _raising(ValueError("https://hooks.example.com/s3cr3t is wrong"))}
+        shop.run("orders", make_engine=_engine(**failing), states=hooks)
+        assert shop.state().failure.message == "unforeseen error: ValueError('*** is wrong')"
+        assert "s3cr3t" not in caplog.text
+
+    def test_a_time_out_of_the_system_is_not_that_of_the_state(self, shop):
+        failing = {"extract_chunk": _raising(TimeoutError(110, "Connection timed out"))}
+        shop.run("orders", make_engine=_engine(**failing))
+        assert shop.state().failure.kind is FailureKind.STORAGE
+
+    def test_a_state_that_lasts_too_long_fails_and_is_gone_on_with(self, shop):
+        slow = {"extract_chunk": lambda: asyncio.sleep(60)}
+        shop.run("orders", make_engine=_engine(**slow), states={"extracting": {"timeout": "100ms"}})
+        failure = shop.state().failure
+        assert (failure.kind, failure.failed_in) == (FailureKind.TIMEOUT, State.EXTRACTING)
+        plan = shop.state().plan_id
+        shop.run("orders")
+        assert (shop.state().state, shop.state().published.plan_id) == (State.COMPLETE, plan)
+
+    def test_a_state_does_not_fail_for_the_time_that_its_table_waits_for_others(self, shop):
+        names = [f"t{number}" for number in range(6)]
+        shop.execute(*(f"create table {name} as select 1 as id" for name in names))
+
+        class OneWorker(InlineEngine):
+            def __init__(self):
+                super().__init__(memory_limit="100MB")
+                self.worker = asyncio.Lock()
+
+            async def run(self, job):
+                async with self.worker:
+                    if job.work.__name__ == "extract_chunk":
+                        job.on_start()
+                        await asyncio.sleep(0.5)
+                    return await super().run(job)
+
+        states = {"extracting": {"timeout": "2s"}}  # of its own a table takes half a second, with the others three
+        reports = shop.run(*names, make_engine=lambda _p: OneWorker(), states=states)
+        assert {report.outcome for report in reports.values()} == {Outcome.COMPLETED}
+
+    def test_a_model_that_cannot_be_imported_fails_its_own_table(self, shop):
+        (shop.folder / "broken.py").write_text("import no_such_module")
+        broken = {"table_name": "orders", "schema": f"{shop.folder}/broken.py:Orders"}
+        reports = shop.run(broken, "customers")
+        assert (reports["orders"].outcome, reports["customers"].outcome) == (Outcome.FAILED, Outcome.COMPLETED)
+        assert reports["orders"].failure.kind is FailureKind.CONFIG
+
+
+class FullDisk(LocalDisk):
+    """Cannot remove folders."""
+
+    def remove_folder(self, path, *, role):
+        if path.exists():
+            raise OSError(5, f"cannot remove {path} as {role}")
+
+
+class TestLeftOvers:
+    def test_that_cannot_be_removed_do_not_make_a_complete_table_a_failed_one(self, shop):
+        heard = Heard()
+        reports = shop.run("orders", disk=FullDisk(), reporter=heard)
+        assert (reports["orders"].outcome, shop.state().state) == (Outcome.COMPLETED, State.COMPLETE)
+        assert any("left-overs stay" in warning for warning in heard.warnings)
+        assert shop.run("orders", disk=FullDisk())["orders"].outcome is Outcome.SKIPPED
+        assert shop.run("orders")["orders"].outcome is Outcome.SKIPPED
+        assert not shop.layout().staging_root.exists()
+
+    def test_of_the_same_name_in_a_replaced_dataset_are_all_kept(self, shop):
+        table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 50}}
+        shop.run(table)
+        for number in range(3):
+            (shop.layout().output / "notes").mkdir()
+            (shop.layout().output / "notes" / "mine.txt").write_text(str(number))
+            assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
+        kept = sorted(path.read_text() for path in shop.layout().strangers.rglob("mine.txt"))
+        assert kept == ["0", "1", "2"]
+
+
+class TestSnapshots:
+    def test_lost_while_the_plan_is_made_means_another_plan(self, shop):
+        heard = Heard()
+        losing = {"make_plan": _raising(SnapshotLost("gone"), times=2)}
+        assert shop.run("orders", make_engine=_engine(**losing), reporter=heard)["orders"].outcome is Outcome.COMPLETED
+        assert heard.warnings == ["planned again: gone"] * 2
+
+    def test_lost_again_and_again_fail_in_the_end(self, shop):
+        losing = {"make_plan": _raising(SnapshotLost("gone"))}
+        table = {"table_name": "orders", "max_snapshot_restarts": 2}
+        assert shop.run(table, make_engine=_engine(**losing))["orders"].failure.kind is FailureKind.SNAPSHOT_LOST
+        assert shop.state().snapshot_restarts == 2
+
+    @pytest.mark.parametrize("work", ["make_plan", "extract_chunk"])
+    def test_lost_are_a_failure_where_the_policy_says_so(self, shop, work):
+        table = {"table_name": "orders", "on_snapshot_lost": "fail"}
+        losing = {work: _raising(SnapshotLost("gone"), times=1)}
+        assert shop.run(table, make_engine=_engine(**losing))["orders"].failure.kind is FailureKind.SNAPSHOT_LOST
+
+    def test_lost_by_a_file_that_changes_between_two_chunks_leave_one_version_only(self, shop):
+        table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 10}}
+        changed = []
+
+        def change():
+            if len(changed) == 4:
+                (shop.folder / "new").mkdir()
+                other = Shop(shop.folder / "new")
+                other.execute("create table orders as select -i as id, now() as at from range(20) r(i)")
+                (other.folder / "shop.duckdb").replace(shop.folder / "shop.duckdb")
+            changed.append(1)
+
+        report = shop.run(table, make_engine=_engine(extract_chunk=change))["orders"]
+        assert (report.outcome, report.records, shop.rows()) == (Outcome.COMPLETED, 20, 20)
+        assert [entry.trigger for entry in shop.state().history].count("restart") == 1
+
+
+class TestSources:
+    def test_a_resumed_table_logs_in_once_before_its_chunks_do(self, shop):
+        shop.run("orders", make_engine=_engine(extract_chunk=_raising(StorageError("no space"))))
+        engine = Engine(probe_source=_raising(LoginRefused("wrong password")))
+        report = shop.run("orders", make_engine=lambda _pipeline: engine)["orders"]
+        assert report.failure.kind is FailureKind.LOGIN_REFUSED
+        assert "extract_chunk" not in engine.done
+        assert engine.done.count("probe_source") == 1
+
+
+class TestManyTables:
+    def test_are_not_all_locked_at_once(self, shop):
+        names = [f"t{number}" for number in range(20)]
+        shop.execute(*(f"create table {name} as select 1 as id" for name in names))
+        most = []
+        count = lambda: most.append(psutil.Process().num_fds())  # noqa: E731
+        for _ in range(2):  # extracted, then skipped
+            before = psutil.Process().num_fds()
+            reports = shop.run(
+                *names, make_engine=_engine(extract_chunk=count, verify_published=count), execution={"active_tables": 2}
+            )
+            assert {report.is_good for report in reports.values()} == {True}
+            assert max(most) < before + 12
+            assert psutil.Process().num_fds() <= before
+
+
+class TestCancellation:
+    def test_a_lock_that_is_had_too_late_is_let_go(self, shop, monkeypatch):
+        shop.run("orders")
+        waits = threading.Event()
+
+        def slow(*arguments, **options):
+            waits.set()
+            time.sleep(0.3)
+            return acquire(*arguments, **options)
+
+        monkeypatch.setattr(turn, "acquire", slow)
+        runner = shop.runner("orders")
+
+        async def main(run, _interruption):
+            task = asyncio.create_task(turn.perform(runner.pipeline.tables[0], run, Reprocess.STALE))
+            await asyncio.to_thread(waits.wait)
+            task.cancel()
+            await asyncio.wait([task])
+            return task.cancelled()
+
+        from statekeeper.run.runner import Interruption
+
+        assert runner.within_engine(main, Interruption())
+        monkeypatch.undo()
+        assert shop.run("orders")["orders"].outcome is Outcome.SKIPPED
+
+
+class TestWindows:
+    def _run(self, shop, table=INCREMENTAL, *, day=DAY, **choices):
+        report = shop.run(table, day=day, **choices)["orders"]
+        assert report.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}, report
+        return shop.metadata(day=day).table_config.scope, shop.rows(day=day)
+
+    def test_the_first_extraction_is_full_and_stays_full_when_it_is_forced_after_later_ones(self, shop):
+        assert self._run(shop, day=date(2026, 1, 2))[1] == ROWS
+        scope, rows = self._run(shop, day=date(2026, 1, 3))
+        assert (scope.mode, rows) == (ExtractionMode.INCREMENTAL, 24)
+        assert self._run(shop, day=date(2026, 1, 2), is_forced=True)[1] == ROWS
+
+    def test_another_window_in_the_configuration_is_another_window_in_the_data(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        assert self._run(shop, day=date(2026, 1, 4))[1] == 24
+        longer = {**INCREMENTAL, "lookback": "24h"}
+        scope, rows = self._run(shop, longer, day=date(2026, 1, 4))
+        assert rows == 48
+        assert scope.window.start.isoformat().startswith("2026-01-03T00:00")
+        assert self._run(shop, {**INCREMENTAL, "is_full_extract": True}, day=date(2026, 1, 4))[1] == ROWS
+        assert self._run(shop, {"table_name": "orders"}, day=date(2026, 1, 4))[1] == ROWS
+
+    def test_another_window_does_not_make_the_first_full_extraction_one_day(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        self._run(shop, day=date(2026, 1, 3))
+        scope, rows = self._run(shop, {**INCREMENTAL, "lookback": "1h"}, day=date(2026, 1, 2))
+        assert (scope.mode, rows) == (ExtractionMode.FULL, ROWS)
+
+    def test_an_extraction_whose_state_was_lost_repeats_what_it_had_published(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        self._run(shop, day=date(2026, 1, 3))
+        shop.layout(day=date(2026, 1, 2)).state.unlink()
+        scope, rows = self._run(shop, day=date(2026, 1, 2))
+        assert (scope.mode, rows) == (ExtractionMode.FULL, ROWS)
+
+    def test_a_watermark_window_starts_where_the_last_one_ended(self, shop):
+        table = {**INCREMENTAL, "window": WindowKind.WATERMARK.value}
+        self._run(shop, table, day=date(2026, 1, 2))
+        scope, rows = self._run(shop, table, day=date(2026, 1, 4))
+        assert (scope.window.end - scope.window.start, rows) == (timedelta(days=2), 48)
+
+    def test_strange_files_among_the_dates_are_no_extractions(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        folder = shop.layout(day=date(2026, 1, 2)).folder.parent.parent
+        (folder / ".DS_Store").touch()
+        (folder / "202601" / "notes.txt").touch()
+        assert self._run(shop, day=date(2026, 1, 3))[1] == 24
+
+
+def test_nothing_is_logged_of_a_run_without_trouble(shop, caplog):
+    with caplog.at_level(logging.WARNING):
+        shop.run("orders", "customers")
+    assert caplog.records == []

@@ -1,0 +1,144 @@
+"""What the driver delivers is checked, batch by batch, at the seam."""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+
+from statekeeper.errors import DataError
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.sources.oracle import batches as oracle_batches
+from statekeeper.sources.oracle.batches import Projection, delivered
+from statekeeper.sources.oracle.types import TypeChoices
+
+
+def projection(*columns: tuple[str, str, str], choices: TypeChoices | None = None) -> Projection:
+    planned = tuple(
+        PlannedColumn(name=name, database_type=kind, read_type=read, arrow_type=read) for name, kind, read in columns
+    )
+    return Projection.of(planned, choices or TypeChoices())
+
+
+def one(wire: pa.Array, database_type: str, read_type: str) -> pa.Array:
+    (batch,) = delivered([wire], projection(("C", database_type, read_type)))
+    return batch.column(0)
+
+
+INT = ("A", "NUMBER(5)", "int64")
+TEXT = ("B", "VARCHAR2(5)", "string")
+
+
+def test_columns_of_unequal_length_are_refused():
+    with pytest.raises(DataError, match="column B: the driver delivered 1 values, and 2 of the first column"):
+        list(delivered([pa.array([1, 2]), pa.array(["x"])], projection(INT, TEXT)))
+
+
+def test_types_that_were_not_asked_for_are_refused():
+    with pytest.raises(DataError, match="column A: the driver delivered double, asked for was int64"):
+        list(delivered([pa.array([1.0])], projection(INT)))
+
+
+def test_a_missing_column_is_refused():
+    with pytest.raises(DataError, match="delivered 1 columns, asked for were 2"):
+        list(delivered([pa.array([1])], projection(INT, TEXT)))
+
+
+def test_an_empty_result_has_the_planned_types():
+    (batch,) = delivered([pa.array([], pa.int64()), pa.array([], pa.string())], projection(INT, TEXT))
+    assert batch.num_rows == 0
+    assert batch.schema.names == ["A", "B"]
+
+
+def test_a_value_that_a_guard_found_is_named_with_its_column():
+    number = ("N", "NUMBER", "decimal256(76, 38)")
+    arrays = [pa.array([Decimal(1), None], pa.decimal256(76, 38)), pa.array([None, "9E+38"])]
+    with pytest.raises(DataError, match=r"column N \(NUMBER\): the value 9E\+38 needs more than 38 digits") as caught:
+        list(delivered(arrays, projection(number)))
+    assert "declare N as a str" in (caught.value.hint or "")
+
+
+def test_the_statement_and_the_requested_schema_have_the_guards_behind_the_columns():
+    both = projection(("N", "NUMBER", "decimal256(76, 38)"), TEXT)
+    assert both.schema.names == ["N", "B", "_GUARD0"]
+    assert both.sql.index('AS "B"') < both.sql.index('AS "_GUARD0"')
+    assert 'ABS(q."N") >= 1E38' in both.sql
+
+
+def test_a_date_without_a_time_becomes_a_date():
+    wire = pa.array([dt.datetime(1969, 12, 31), None, dt.datetime(9999, 12, 31), dt.datetime(1, 1, 1)], pa.timestamp("us"))  # fmt: skip # noqa: DTZ001, E501
+    found = one(wire, "DATE", "date32[day]")
+    assert found.to_pylist() == [dt.date(1969, 12, 31), None, dt.date(9999, 12, 31), dt.date(1, 1, 1)]
+
+
+@pytest.mark.parametrize("moment", ["2026-01-05T00:00:01", "1969-12-31T23:59:59"])
+def test_a_date_with_a_time_is_not_cut(moment):
+    wire = pa.array([dt.datetime.fromisoformat(moment)], pa.timestamp("us"))
+    with pytest.raises(DataError, match="has a time of day"):
+        one(wire, "DATE", "date32[day]")
+
+
+def test_moments_in_utc_keep_their_instant():
+    found = one(pa.array([1_000_001], pa.timestamp("us")), "TIMESTAMP(6) WITH TIME ZONE", "timestamp[us, tz=UTC]")
+    assert found.to_pylist() == [dt.datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=dt.UTC)]
+
+
+def test_nanoseconds_arrive_as_nanoseconds():
+    found = one(pa.array([" 2026-01-05 01:02:03.123456789", None]), "TIMESTAMP(9)", "timestamp[ns]")
+    assert found.cast(pa.int64()).to_pylist() == [1767574923123456789, None]
+
+
+def test_microseconds_take_a_timestamp_9_exactly_or_not_at_all():
+    found = one(pa.array([" 9999-12-31 23:59:59.123456000"]), "TIMESTAMP(9)", "timestamp[us]")
+    assert found.to_pylist() == [dt.datetime(9999, 12, 31, 23, 59, 59, 123456)]  # noqa: DTZ001 - a wall clock's
+    with pytest.raises(DataError, match=r"2026-01-05 01:02:03.123456789 does not fit timestamp\[us\]"):
+        one(pa.array([" 2026-01-05 01:02:03.123456789"]), "TIMESTAMP(9)", "timestamp[us]")
+
+
+def test_a_moment_beyond_the_nanoseconds_is_named():
+    with pytest.raises(DataError, match="9999-12-31"):
+        one(
+            pa.array([" 2026-01-05 00:00:00.000000000", " 9999-12-31 00:00:00.000000001"]),
+            "TIMESTAMP(9)",
+            "timestamp[ns]",
+        )
+
+
+def test_a_year_before_the_first_is_named():
+    with pytest.raises(DataError, match="-0044-03-15"):
+        one(pa.array(["-0044-03-15 12:00:00.000000000"]), "TIMESTAMP(9)", "timestamp[us]")
+
+
+def test_text_that_is_not_text_is_refused():
+    broken = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
+    with pytest.raises(DataError, match="not valid in the database's character set"):
+        one(broken, "VARCHAR2(5)", "string")
+
+
+def test_lobs_have_no_widest_row_and_are_split_where_one_array_could_not_hold_them(monkeypatch):
+    lobs = projection(("L", "CLOB", "string"), INT)
+    assert lobs.widest_row is None
+    assert projection(INT).widest_row == 8
+    rows = [pa.array(["x" * 100] * 8, pa.large_string()), pa.array(range(8))]
+    assert [batch.num_rows for batch in delivered(rows, lobs)] == [8]
+    monkeypatch.setattr(oracle_batches, "LARGEST_ARRAY", 300)
+    parts = list(delivered(rows, lobs))
+    assert [batch.num_rows for batch in parts] == [2, 2, 2, 2]
+    assert [value for batch in parts for value in batch.column("A").to_pylist()] == list(range(8))
+
+
+def test_what_arrow_refuses_is_told_with_its_column(monkeypatch):
+    """Such as a CLOB of 2 GiB, which no string of a file holds."""
+
+    def refuse(*_):
+        raise pa.ArrowInvalid("input array too large")
+
+    monkeypatch.setattr(oracle_batches, "_narrowed", refuse)
+    rows = [pa.array(["x"], pa.large_string()), pa.array([1])]
+    with pytest.raises(
+        DataError, match=r"column L \(CLOB\): a value does not fit string: input array too large"
+    ) as found:
+        list(delivered(rows, projection(("L", "CLOB", "string"), INT)))
+    assert "custom_query" in (found.value.hint or "")

@@ -1,0 +1,101 @@
+"""Every way in which published data may no longer be what was published."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from statekeeper.config.resolved import Verify
+from statekeeper.engines.context import ProcessContext, Sessions
+from statekeeper.errors import Interrupted
+from statekeeper.verify.published import VerifySpec, verify_published, wrong_with_part
+
+from .small_shop import Shop
+
+TABLES = (
+    {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 100}},
+    {"table_name": "customers"},
+)
+CONTEXT = ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute(
+        "create table orders as select i as id from range(300) r(i)", "create table customers as select 1 as id"
+    )
+    shop.run(*TABLES)
+    return shop
+
+
+def _wrong(shop, table="orders", *, verify=Verify.FULL, with_state=True):
+    published = shop.state(table).published if with_state else None
+    return verify_published(VerifySpec(shop.layout(table), published, verify), CONTEXT).damage
+
+
+def _edit_metadata(shop, **changes):
+    path = shop.layout().metadata
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("verify", list(Verify))
+@pytest.mark.parametrize("table", ["orders", "customers"])
+def test_nothing_is_wrong_with_what_was_just_published(shop, table, verify):
+    assert _wrong(shop, table, verify=verify) is None
+    assert _wrong(shop, table, verify=verify, with_state=False) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"record_count": 1}, "record_count"),
+        ({"checksum": "0" * 32}, "checksum"),
+        ({"extraction_complete": False}, "does not say"),
+        ({"record_count": "seven"}, "cannot be read"),
+        ({"plan_id": "0" * 32}, "does not belong to plan"),
+    ],
+)
+def test_metadata_that_was_edited_is_noticed_by_the_state_and_by_itself(shop, changes, words):
+    _edit_metadata(shop, **changes)
+    assert "is not what was written" in _wrong(shop)
+    assert words in _wrong(shop, with_state=False)
+
+
+def test_a_folder_in_place_of_a_file_and_the_reverse_are_damage(shop):
+    orders, customers = shop.layout("orders").output, shop.layout("customers").output
+    orders.rename(orders.with_name("aside"))
+    customers.rename(orders)
+    orders.with_name("aside").rename(customers)
+    assert "is a file, and a folder was published" in _wrong(shop, "orders")
+    assert "is a folder, and a file was published" in _wrong(shop, "customers")
+
+
+def test_a_part_of_another_plan_is_no_part_of_this_one(shop):
+    before = shop.layout("customers").output.read_bytes()
+    shop.run(*TABLES, is_forced=True)
+    file = shop.metadata("customers").files[0]
+    shop.layout("customers").output.write_bytes(before)
+    assert len(before) == file.bytes
+    assert "has md5" in _wrong(shop, "customers")
+    assert "does not belong to plan" in _wrong(shop, "customers", verify=Verify.QUICK)
+
+
+def test_a_footer_that_cannot_be_read_is_damage_even_where_only_sizes_are_looked_at(shop):
+    part = next(shop.layout().output.iterdir())
+    part.write_bytes(b"x" * part.stat().st_size)
+    assert "no readable Parquet footer" in _wrong(shop, verify=Verify.QUICK)
+
+
+def test_a_verification_can_be_stopped_between_two_files(shop):
+    stopping = ProcessContext(Sessions("1MB"), memory_limit="1MB", is_stopping=lambda: True, report=print)
+    with pytest.raises(Interrupted):
+        verify_published(VerifySpec(shop.layout(), None, Verify.FULL), stopping)
+
+
+def test_a_part_with_other_rows_than_told_is_damage(shop):
+    file = shop.metadata("customers").files[0].model_copy(update={"rows": 2})
+    plan_id = shop.state("customers").published.plan_id
+    found = wrong_with_part(shop.layout("customers").output, file, plan_id=plan_id, verify=Verify.FULL)
+    assert "has 1 rows and not 2" in found
