@@ -27,18 +27,14 @@ from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
-from statekeeper.run.preview import (
-    PreviewWish,
-    compare_tables,
-    look_at_tables,
-    preview_tables,
-    reset_tables,
-    verify_tables,
-)
+from statekeeper.run.find_run import require_output_of_earlier_runs
+from statekeeper.run.preview import PreviewWish, compare_tables, look_at_tables, preview_tables
 from statekeeper.run.report import RunReport
+from statekeeper.run.reset import reset_tables
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Interruption, RunIdentity, Runner, hand_on
-from statekeeper.run.status import read_status, require_output_of_earlier_runs, unfinished_tables
+from statekeeper.run.status import read_status, unfinished_tables
+from statekeeper.run.verify import verify_tables
 from statekeeper.runtime.progress import LogReporter, Reporter
 from statekeeper.schemas.columns.differences import DiffReport
 from statekeeper.store.files.disk import LocalDisk

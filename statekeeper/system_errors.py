@@ -1,7 +1,8 @@
 """What the operating system refuses, as errors of ours: a file that cannot be read or written, memory that is used up.
 
-Where a file is touched, `store.durable.storage_errors` says which one. What comes out of a library without that is
-recognised at the boundary of a piece of work and of a table, so that nothing the system refuses is ever "unforeseen".
+Where a file is touched, `store.files.durable.storage_errors` says which one. What comes out of a library without that
+is recognised at the boundary of a piece of work and of a table, so that nothing the system refuses is ever
+"unforeseen".
 """
 
 from __future__ import annotations

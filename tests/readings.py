@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope
-from statekeeper.sources.protocol import SourceColumn, SourceSession
+from statekeeper.sources.protocol import SourceSession
 
 FULL = Scope(mode=ExtractionMode.FULL)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import duckdb
 import pyarrow.parquet as pq
 import pytest
-from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 
 from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
+from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import TableRef

@@ -24,7 +24,7 @@ from statekeeper.schemas.model.inline import inline_model
 from statekeeper.sources.columns import described_column
 from statekeeper.sources.duckdb import types as duckdb_types
 from statekeeper.sources.oracle import types as oracle_types
-from tests.unit.schemas.columns import plan_columns
+from tests.unit.schemas.staged_columns import plan_columns
 
 DOCUMENT = (Path(__file__).parent.parent / "docs/schemas.md").read_text()
 FIELDS: dict[str, Any] = {

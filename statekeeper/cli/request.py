@@ -11,7 +11,7 @@ from statekeeper.config.base_path import base_path_of
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
-from statekeeper.run.status import RunLocation, find_run, read_manifest
+from statekeeper.run.find_run import RunLocation, find_run, read_manifest
 
 
 @dataclass(frozen=True)

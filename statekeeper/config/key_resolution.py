@@ -7,10 +7,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from statekeeper.config.reading.problems import Problem, found, nearest
+from statekeeper.config.reading.problems import Problem, found
 from statekeeper.config.sections.keys import ReferenceEntry, as_columns
 from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
 from statekeeper.config.sections.tables import TableEntry
+from statekeeper.config.suggest import nearest
 from statekeeper.model.keys import Keys, Reference
 from statekeeper.model.table import Relation, TableRef
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.reading.document import Document, KeyPath, path_text
-from statekeeper.config.reading.problems import Problem, location, nearest, quoted
+from statekeeper.config.reading.problems import Problem, location, quoted
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
@@ -28,6 +28,7 @@ from statekeeper.config.sections.tables import (
     Verify,
     WindowKind,
 )
+from statekeeper.config.suggest import nearest
 from statekeeper.model.keys import Keys
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Relation, TableRef, safe_name

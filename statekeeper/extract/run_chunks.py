@@ -14,9 +14,9 @@ from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
+from statekeeper.extract.count import CountSpec, count_rows, needs_count
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
-from statekeeper.plan.make_plan import CountSpec, count_rows, needs_count
 from statekeeper.runtime.context import Run, warning_of_retry
 from statekeeper.store.documents import load_count, load_receipts, record_receipts, save_count
 from statekeeper.store.layout import Staging

@@ -1,0 +1,1 @@
+"""What a person types next: commands, spelt exactly, and which of them fit how a run stands."""

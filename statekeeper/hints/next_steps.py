@@ -1,7 +1,8 @@
 """Which commands come next, by how the tables of a run stand.
 
 Decides what mends what: a retry goes on from what is staged, so rows that broke the schema need an extraction of their
-own, and a state file that cannot be read must be reset first. How a command is spelt is `statekeeper.hints.next_command`.
+own, and a state file that cannot be read must be reset first. How a command is spelt is
+`statekeeper.hints.next_command`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-
+"""Frozen values, and the documents they are kept in."""

@@ -1,6 +1,7 @@
 """How a table's columns differ from what was expected of them, where the policy lets the extraction go on all the same.
 
-Values only: what differs is found in `schemas.meet`, what becomes of it is decided in `schemas.drift`.
+Values only: what differs is found in `schemas.columns.reconcile`, what becomes of it is decided in
+`schemas.columns.drift`.
 """
 
 from __future__ import annotations

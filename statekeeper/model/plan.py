@@ -34,7 +34,7 @@ class Snapshot(StoredValue):
 class PlannedColumn(StoredValue):
     """A column as the database declares it and as the file will hold it.
 
-    `arrow_type` is what the file holds (`schemas.arrow.parse_type` reads it); `read_type` is what the source delivers,
+    `arrow_type` is what the file holds (`parquet.types.parse_type` reads it); `read_type` is what the source delivers,
     a type that holds every value of the declared database type; a checked cast leads from one to the other.
     """
 

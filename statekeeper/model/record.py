@@ -178,3 +178,16 @@ class StateRecord(Document):
 
     def _with(self, **changes: object) -> Self:
         return self.model_copy(update=changes)
+
+
+class Trigger(StrEnum):
+    """What can happen to an extraction."""
+
+    START = "start"
+    RESUME = "resume"
+    EXTRACTED = "extracted"
+    PASSED = "passed"
+    REDO = "redo"
+    FAIL = "fail"
+    RETRY = "retry"
+    RESTART = "restart"

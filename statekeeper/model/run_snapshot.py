@@ -16,7 +16,7 @@ class RunSnapshot(Document):
     A run that is forced as a whole takes a further one, with the next `number`; the newest counts.
     """
 
-    format: Literal["statekeeper.runtime.context-snapshot"] = "statekeeper.runtime.context-snapshot"
+    format: Literal["statekeeper.run-snapshot"] = "statekeeper.run-snapshot"
 
     run_id: str
     source_name: str

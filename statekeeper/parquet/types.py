@@ -1,7 +1,7 @@
 """Arrow types as text, the schema of a file, and the checked cast from what a source delivers to what the file holds.
 
 Decides which types statekeeper knows, and refuses every cast that would change a value. It does not decide which type a
-column gets (`schemas.meet`).
+column gets (`schemas.columns.reconcile`).
 """
 
 from __future__ import annotations

@@ -11,20 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, Reader, Reconcile
+from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, Reader
 from statekeeper.config.sections.dates import read_moment
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError, StatekeeperError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
-from statekeeper.model.receipt import CountReceipt
-from statekeeper.model.table import Relation, Scope
+from statekeeper.model.table import Scope
 from statekeeper.plan.window import decide_scope
-from statekeeper.schemas.columns.differences import Compared
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
-from statekeeper.sources.protocol import SourceColumn, SourceSession
+from statekeeper.sources.protocol import SourceSession
 
 if TYPE_CHECKING:
     from statekeeper.schemas.columns.drift import Agreement
@@ -154,101 +153,8 @@ def _require_named_columns(
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
 
 
-def take_run_snapshot(relations: tuple[Relation, ...], context: WorkContext) -> Snapshot:
-    """The snapshot that all tables of the run from a source read at; it is not persisted here."""
-    return context.session().take_run_snapshot(relations)
-
-
 def past_time(config: ExtractionConfig) -> datetime | None:
     """The past time that the table is to be read at; None is now."""
     if not config.flashback_enabled or config.flashback_timestamp is None:
         return None
     return read_moment(config.flashback_timestamp)
-
-
-def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
-    """The columns as model and database agree on them, without a look at a single row.
-
-    Raises:
-        SourceError, PlanError: as `make_plan`.
-    """
-    session = context.session()
-    described = session.describe(spec.config.relation)
-    columns = _agreement(spec, described).columns
-    _require_named_columns(spec.config, described, columns, session)
-    return columns
-
-
-def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
-    """Where model and live table differ, without a look at a single row, and whether a plan made now would be refused.
-
-    Of a query's columns nobody has declared whether they may be NULL.
-
-    Raises:
-        SourceError: the table does not exist or may not be read.
-        PlanError: the model cannot describe any table.
-    """
-    from statekeeper.schemas.columns.drift import Expectation, agree
-    from statekeeper.schemas.columns.reconcile import compare, declaration
-
-    config = spec.config
-    described = context.session().describe(config.relation)
-    model = load_model(config.model, base=spec.model_folder)
-    found = compare(described, model)
-    is_refused = False
-    try:
-        agree(described, Expectation(config.model, model, None, config.on_drift))
-    except PlanError:
-        is_refused = True
-    differences = found.differences if config.custom_query is None else found.refused
-    declarations = {column.name: declaration(column, config.model) for column in described}
-    return Compared(differences=tuple(one.declared_as(declarations) for one in differences), is_refused=is_refused)
-
-
-def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
-    """What should be known before the table is extracted, a sentence each.
-
-    Raises:
-        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or to select otherwise.
-    """
-    from statekeeper.schemas.columns.readers import check_readers
-
-    session = context.session()
-    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers)
-    return (*told, *session.advise(spec.config.relation))
-
-
-@dataclass(frozen=True)
-class CountSpec:
-    """A plan's count."""
-
-    config: ExtractionConfig
-    plan_id: str
-    reading: Reading
-
-
-def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
-    """What the source itself counts at the plan's snapshot."""
-    session = context.session()
-    counted = session.count(spec.reading)
-    return CountReceipt(
-        plan_id=spec.plan_id,
-        rows=counted.rows,
-        null_incremental_rows=counted.null_incremental_rows,
-        ended_at=datetime.now(UTC),
-    )
-
-
-def probe_source(_spec: None, context: WorkContext) -> tuple[str, ...]:
-    """Log in once, before anything else does: refused credentials must not be tried by every worker.
-
-    Returns what the source warned of.
-    """
-    session = context.session()
-    session.identity()
-    return session.warnings
-
-
-def needs_count(config: ExtractionConfig) -> bool:
-    """Whether the source is asked for its count."""
-    return config.reconcile is Reconcile.COUNT

@@ -1,0 +1,1 @@
+"""Puts validated parts where readers look, all at once, and writes the commit record."""

@@ -17,9 +17,8 @@ from pathlib import Path, PurePath
 
 from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.model.metadata import Metadata, TableConfigRecord
-from statekeeper.model.record import StateRecord
+from statekeeper.model.record import StateRecord, Trigger
 from statekeeper.model.table import TableRef, safe_name
-from statekeeper.run.lifecycle import Trigger
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import storage_errors

@@ -20,10 +20,10 @@ from typing import Protocol, Self
 
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import WorkerDied
+from statekeeper.parquet.integrity import md5_of
 from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.verify.published import md5_of
 
 
 class _Told(Protocol):

@@ -11,12 +11,13 @@ The order, each step safe to do again after a crash:
 6. `sweep`: remove what is no longer named by anything.
 
 `publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
-(`statekeeper.publish.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier epochs
-away first (`store.fencing`), so that an owner that was stopped before its rename finds nothing left to rename.
+(`statekeeper.publish.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier
+epochs away first (`store.locks.fencing`), so that an owner that was stopped before its rename finds nothing left to
+rename.
 
-What is replaced or removed was proven to be this extraction's own before (`statekeeper.publish.ownership`). No step here reads
-or writes the bytes of a part: that is work for workers (`statekeeper.publish.part_copy`), which `statekeeper.publish.publisher` hands
-out.
+What is replaced or removed was proven to be this extraction's own before (`statekeeper.publish.ownership`). No step
+here reads or writes the bytes of a part: that is work for workers (`statekeeper.publish.part_copy`), which
+`statekeeper.publish.publisher` hands out.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout, S
 from statekeeper.store.locks.fencing import sweep_documents
 
 _READY = ("publish.", "beside.", "fenced-")
-"""How the names of folders begin that this owner, or one that `store.fencing` fenced off, had ready to be published."""
+"""How folders are named that this owner, or one that `store.locks.fencing` fenced off, has ready to publish."""
 _DATASET, _QUARANTINE, _VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
 """The names of single files while they are ready."""
 

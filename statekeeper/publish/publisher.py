@@ -1,8 +1,8 @@
 """The parent's part of a publication: steps on the disk in threads, the bytes of parts in workers.
 
 Decides only who does what. Which steps there are, and in which order they are safe, is decided in
-`statekeeper.publish.publication` and, where nothing can be renamed, `statekeeper.publish.copied_publication`; the parent's process itself
-reads and writes no part.
+`statekeeper.publish.publication` and, where nothing can be renamed, `statekeeper.publish.copied_publication`; the
+parent's process itself reads and writes no part.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Runs a pipeline: which tables, in which order, through which states, and what came of each."""

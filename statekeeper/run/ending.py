@@ -17,8 +17,8 @@ from statekeeper.errors import InternalError, LockHeld, LockLost, StatekeeperErr
 from statekeeper.hints.next_command import quoted
 from statekeeper.logs import Redactor
 from statekeeper.model.manifest import FoundBy, TableFailure
-from statekeeper.model.record import Failure, Published, State, StateRecord
-from statekeeper.run.lifecycle import Lifecycle, Trigger
+from statekeeper.model.record import Failure, Published, State, StateRecord, Trigger
+from statekeeper.run.lifecycle import Lifecycle, follow
 from statekeeper.run.report import Outcome, TableReport
 from statekeeper.runtime.context import Run
 from statekeeper.store.manifest import ManifestChange
@@ -151,11 +151,17 @@ class Ending:
             return None
         try:
             if lifecycle.state is State.FAILED:  # it fails again, before it could go on
-                await self.run.fire(lifecycle, Trigger.RETRY, change=StateRecord.taken_up_again, reason="tried again")
+                await follow(
+                    self.run, lifecycle, Trigger.RETRY, change=StateRecord.taken_up_again, reason="tried again"
+                )
             failure = Failure.of(error, failed_in=lifecycle.state)
             at = self.run.clock()
-            await self.run.fire(
-                lifecycle, Trigger.FAIL, change=lambda record: record.failed(failure, at=at), reason=error.message
+            await follow(
+                self.run,
+                lifecycle,
+                Trigger.FAIL,
+                change=lambda record: record.failed(failure, at=at),
+                reason=error.message,
             )
         except LockLost:
             raise

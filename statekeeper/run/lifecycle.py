@@ -8,31 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from enum import StrEnum
 from functools import cache
 from typing import Any
 
 from transitions import EventData, Machine, MachineError
 
 from statekeeper.errors import IllegalTransition
-from statekeeper.model.record import Owner, State, StateRecord
+from statekeeper.model.record import Owner, State, StateRecord, Trigger
+from statekeeper.runtime.context import Run
+from statekeeper.store.files.failpoints import failpoint
 
 Change = Callable[[StateRecord], StateRecord]
 Save = Callable[[StateRecord], StateRecord]
 """Makes a record durable before it returns it, as saved."""
-
-
-class Trigger(StrEnum):
-    """What can happen to an extraction."""
-
-    START = "start"
-    RESUME = "resume"
-    EXTRACTED = "extracted"
-    PASSED = "passed"
-    REDO = "redo"
-    FAIL = "fail"
-    RETRY = "retry"
-    RESTART = "restart"
 
 
 _PENDING, _EXTRACTING, _VALIDATING = State.PENDING, State.EXTRACTING, State.VALIDATING
@@ -141,6 +129,30 @@ class Lifecycle:
 
     def _has_failed_in(self, state: State) -> bool:
         return self._record.failure is not None and self._record.failure.failed_in is state
+
+
+async def follow(
+    run: Run, lifecycle: Lifecycle, trigger: Trigger, *, change: Change | None = None, reason: str | None = None
+) -> None:
+    """Follow a transition of a table, durably, then tell reporter and hooks of the state that it has entered.
+
+    Raises:
+        StorageError, LockLost, IllegalTransition: nothing has changed, and nobody was told.
+    """
+
+    def transition() -> None:
+        failpoint("transition", trigger, "before")
+        lifecycle.fire(trigger, change=change, reason=reason)
+        failpoint("transition", trigger, "after")
+
+    before = lifecycle.record
+    try:
+        await run.threads.disk.do(transition)
+    finally:  # also if we were cancelled meanwhile: it has happened
+        record = lifecycle.record
+        if record is not before:
+            run.reporter.table_state(record.table.key, record.state, reason)
+            run.hooks.entered(record, reason)
 
 
 def _entered_name(event: EventData) -> str:

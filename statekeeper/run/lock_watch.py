@@ -1,7 +1,7 @@
 """A table's lock, watched while the table is worked on: trouble is told at once, and a loss ends the work.
 
-Whatever is written looks at the lock by itself (`store.durable`). Without this, hours of reading could follow a loss
-before anything is written. A look touches no file, so it costs no request and never blocks.
+Whatever is written looks at the lock by itself (`store.files.durable`). Without this, hours of reading could follow a
+loss before anything is written. A look touches no file, so it costs no request and never blocks.
 """
 
 from __future__ import annotations

@@ -7,8 +7,7 @@ from enum import Enum, auto
 from typing import assert_never
 
 from statekeeper.errors import FailureKind
-from statekeeper.model.record import State, StateRecord
-from statekeeper.run.lifecycle import Trigger
+from statekeeper.model.record import State, StateRecord, Trigger
 from statekeeper.runtime.fingerprint import changed_aspects
 
 _CURED_BY_RESTART = frozenset({FailureKind.DATA, FailureKind.SNAPSHOT_LOST})

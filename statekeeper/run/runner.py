@@ -36,8 +36,10 @@ from statekeeper.run.resume import Reprocess
 from statekeeper.run.run_start import RunStart
 from statekeeper.run.table_task import perform
 from statekeeper.run.wait_watch import WaitWatch
-from statekeeper.runtime.context import Hooks, Run, SourceDoors
+from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTables
+from statekeeper.runtime.hook_runner import Hooks
+from statekeeper.runtime.login_gate import SourceDoors
 from statekeeper.runtime.progress import GuardedReporter, Reporter
 from statekeeper.runtime.run_snapshots import RunSnapshots
 from statekeeper.store.activity import remove_activity

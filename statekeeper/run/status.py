@@ -11,25 +11,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from pydantic import ValidationError
-
-from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import outline_of
-from statekeeper.config.reading.text_file import WRITE_ONE
-from statekeeper.config.root import expanded, folders_above
-from statekeeper.errors import ConfigError, FailureKind, UnreadableDocument, UsageError
-from statekeeper.hints.next_command import RunCommands, command, quoted
+from statekeeper.errors import FailureKind, UnreadableDocument
+from statekeeper.hints.next_command import RunCommands
 from statekeeper.hints.next_steps import Standing, next_steps
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.manifest import (
     ChunkProgress,
     FoundBy,
-    LastRun,
     NextStep,
     ProcessStatus,
     RunManifest,
@@ -37,145 +30,21 @@ from statekeeper.model.manifest import (
     TableFailure,
     TableStateFailure,
     TableStatus,
-    run_id_of,
 )
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
+from statekeeper.run.find_run import _DISK, read_manifest
 from statekeeper.store import layout
 from statekeeper.store.activity import load_activities
-from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.process import Liveness, liveness
 
-if TYPE_CHECKING:
-    from statekeeper.config.resolved import Pipeline
-
 _RECEIPT_NAME = re.compile(r"^chunk-(\d{5,})(\.[0-9a-z]+)?\.json$")
 """Where nothing can be linked each attempt has one."""
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
-_RUNS_NAMED = 5
-_DISK: Disk = LocalDisk()
 
 RunState = Literal["pending", "running", "complete", "failed", "incomplete"]
-
-
-@dataclass(frozen=True)
-class RunLocation:
-    """Where a run's manifest is: `<base_path>/_runs/<run_id>.json`."""
-
-    base_path: Path
-    run_id: str
-
-
-def find_run(
-    cwd: Path,
-    *,
-    config: ConfigIdentity | None,
-    base_path: Path | None,
-    day: date | None = None,
-    run_id: str | None = None,
-) -> RunLocation:
-    """The run that a command means.
-
-    Without a config it is the one that the last run in `cwd` left word of; with one, whose base path the caller passes,
-    the newest run of that config. With `day` it is the run of that extraction date: the one with the default run id,
-    else the newest. `run_id` names any run under the same base path.
-
-    Raises:
-        UsageError: there is no such run.
-    """
-    known, path = None, config.path if config else None
-    if base_path is None:
-        last = last_run(cwd)
-        if last is None:
-            raise UsageError(
-                f"no run is known here: there is no {layout.LAST_RUN} in {cwd}, nor above it",
-                hint=f"name its config; {WRITE_ONE}",
-            )
-        base_path, known = cwd / last.base_path, last.run_id
-        path = Path(last.config_path) if last.config_path else None
-        if day is not None and path is not None:
-            config = ConfigIdentity.of(path, environ=os.environ)
-    if known is None or day is not None:
-        known = _newest_run(base_path, config, day)
-    wanted = run_id or known
-    if wanted is None:
-        of = f"run of {day}" if day else "run"
-        raise UsageError(f"{path or cwd} has no {of} under {base_path}", hint=_run_first(path, day))
-    if not layout.manifest_file(base_path, wanted).exists():
-        others = [path.stem for path in _manifests(base_path)[:_RUNS_NAMED]]
-        named = (str(path),) if path else ()
-        shown = quoted(command("status", *named, "--run-id", *others[:1]))
-        known_ones = f"the newest there: {', '.join(others)}; {shown}"
-        raise UsageError(
-            f"there is no run {wanted!r} under {base_path}", hint=known_ones if others else _run_first(path, day)
-        )
-    if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
-        raise UsageError(f"the run {run_id!r} is of {of}, and not of {day}", hint="leave out --date, or --run-id")
-    return RunLocation(base_path=base_path, run_id=wanted)
-
-
-def _run_first(config: Path | None, day: date | None) -> str:
-    if config is None:
-        return "the runs there were made in Python: repeat the call for it"
-    return f"run {quoted(command('run', str(config), *(('--date', day.isoformat()) if day else ())))} first"
-
-
-def require_output_of_earlier_runs(pipeline: Pipeline, config: Path, cwd: Path) -> None:
-    """Refuse a config whose runs lie where version 0.1 began its relative paths: at the working directory.
-
-    Elsewhere than there, everything would be extracted anew.
-
-    Raises:
-        ConfigError: its paths start elsewhere now, and the config does not say that they should.
-    """
-    former, present = cwd / expanded(pipeline.written_output.base_path), pipeline.base_path.absolute()
-    if pipeline.is_root_named or former == present or not _has_run_of(config, former):
-        return
-    there, here = (os.path.relpath(folder, config.resolve().parent) for folder in (cwd, pipeline.root))
-    raise ConfigError(
-        f"{config}: its earlier runs are in {former}, and its relative paths start at {pipeline.root} now: everything "
-        f"would be extracted anew to {present}",
-        hint=f"write `root: {there}` into it to go on with them, or `root: {here}` to extract anew",
-    )
-
-
-def _has_run_of(config: Path, base_path: Path) -> bool:
-    for path in _manifests(base_path):
-        try:
-            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
-        except (OSError, UnreadableDocument):
-            continue
-        if manifest.config_path is not None and Path(manifest.config_path).resolve() == config.resolve():
-            return True
-    return False
-
-
-def last_run(cwd: Path) -> LastRun | None:
-    """The run that was last started in the nearest root, from `cwd` upward; None where there is none.
-
-    Raises:
-        UsageError: the pointer to it cannot be read.
-    """
-    for folder in folders_above(cwd):
-        path = folder / layout.LAST_RUN
-        try:
-            return LastRun.model_validate_json(read_document(_DISK, path))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValidationError) as error:
-            raise UsageError(f"{path} cannot be read", hint=f"remove it and name a config; {error}") from error
-    return None
-
-
-def read_manifest(base_path: Path, run_id: str) -> RunManifest:
-    """The manifest of a run. Raises UsageError where there is none, StateDamaged where it is damaged."""
-    path = layout.manifest_file(base_path, run_id)
-    try:
-        return RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
-    except OSError as error:
-        raise UsageError(f"the run {run_id!r} cannot be read: {error}") from error
 
 
 def read_status(
@@ -409,33 +278,3 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
     except OSError:
         receipts = []
     return ChunkProgress(done=len({match[1] for match in map(_RECEIPT_NAME.match, receipts) if match}), total=total)
-
-
-def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None) -> str | None:
-    """The newest run of a config (None: of Python); of those of a `day`, the one with the default id."""
-    newest: str | None = None
-    for path in _manifests(base_path):
-        try:
-            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
-        except (OSError, UnreadableDocument):
-            continue  # it can be named by --run-id, which then says what is wrong with it
-        is_meant = manifest.config_path is None if config is None else config.owns(manifest)
-        if not is_meant or (day and manifest.extraction_date != day.isoformat()):
-            continue
-        newest = newest or manifest.run_id
-        if day is None or manifest.run_id == run_id_of(manifest.pipeline, day):
-            return manifest.run_id
-    return newest
-
-
-def _manifests(base_path: Path) -> list[Path]:
-    """The manifests under a base path, the last written first."""
-    paths = layout.runs_folder(base_path).glob("*.json")
-    return sorted((path for path in paths if not path.name.startswith(".")), key=_written, reverse=True)
-
-
-def _written(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0

@@ -1,9 +1,9 @@
 """One table's way through the states in one run.
 
-Decides what a run does in each state, and which trigger follows. The transition table is in `statekeeper.run.lifecycle`;
-what the first step is, in `statekeeper.run.resume`; what the work of a state is, in the modules it calls; how it ends, in
-`statekeeper.run.ending`. Everything here happens in the parent process, which is the only writer of state. Whatever blocks
-is done in the run's threads, one step at a time.
+Decides what a run does in each state, and which trigger follows. The transition table is in
+`statekeeper.run.lifecycle`; what the first step is, in `statekeeper.run.resume`; what the work of a state is, in the
+modules it calls; how it ends, in `statekeeper.run.ending`. Everything here happens in the parent process, which is the
+only writer of state. Whatever blocks is done in the run's threads, one step at a time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from statekeeper.errors import (
 )
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import State, StateRecord, Trigger
 from statekeeper.plan.history import baseline_of, scope_or_watermarks
 from statekeeper.plan.make_plan import PlanSpec, make_plan
 from statekeeper.publish.copied_publication import publication_on
@@ -35,7 +35,7 @@ from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publication import sweep
 from statekeeper.publish.publisher import Publisher
 from statekeeper.run.ending import Ending
-from statekeeper.run.lifecycle import Change, Lifecycle, Trigger
+from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess, opening_of
@@ -329,7 +329,7 @@ class Extraction:
     async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
         """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""
         try:
-            await self.run.fire(self.lifecycle, trigger, change=change, reason=reason)
+            await follow(self.run, self.lifecycle, trigger, change=change, reason=reason)
         finally:  # it may have happened though we were cancelled meanwhile
             if self.record.state is not State.COMPLETE:
                 self.ending.withdraw()

@@ -1,7 +1,7 @@
 """A table's turn in a run: a place among the active ones, its lock, and one report, whatever happens.
 
-What is done while the lock is held is decided in `statekeeper.run.table_run`; how a turn ends, in `statekeeper.run.ending`.
-One table's failure never stops another.
+What is done while the lock is held is decided in `statekeeper.run.table_run`; how a turn ends, in
+`statekeeper.run.ending`. One table's failure never stops another.
 """
 
 from __future__ import annotations

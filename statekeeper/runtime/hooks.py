@@ -14,90 +14,23 @@ import json
 import os
 import shlex
 import signal
-import string
 import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO
 
 from pydantic import SecretStr
 
-from statekeeper.model.base import Frozen
+from statekeeper.model.hook_event import HookEvent, HookLike, HookResult
 
 _OUTPUT_KEPT = 2000
 """Bytes of a failed command's output that its result carries."""
 
 
-class HookEvent(Frozen):
-    """What a hook is told. The field names are the names that a command's template may use."""
-
-    table: str
-    run_id: str
-    pipeline: str
-    extraction_date: str
-    state: str
-    reason: str | None = None
-    records: int | None = None
-    bytes: int | None = None
-    output_path: str | None = None
-    failure: str | None = None
-    failure_kind: str | None = None
-
-    @property
-    def sentence(self) -> str:
-        """The event for a person."""
-        why = self.failure or self.reason
-        rows = "" if self.records is None else f", {self.records:,} rows"
-        return f"{self.run_id} {self.table}: {self.state}{rows}{f' ({why})' if why else ''}"
-
-
 _PASSED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE"})
 _PASSED_PREFIXES = ("LC_", "STATEKEEPER_")
 """What a command gets of our own environment; more where its `pass_env` names it."""
-
-
-class HookResult(Frozen):
-    """How a hook went. `detail` says what went wrong or should be mended, without the webhook's URL; empty when all is
-    well.
-    """
-
-    hook: str
-    is_ok: bool
-    detail: str = ""
-
-
-class HookLike(Protocol):
-    """A configured hook: exactly one of `command` and `webhook`, and the seconds it may take.
-
-    `pass_env` names variables of our environment that a command gets beyond the usual ones.
-    """
-
-    @property
-    def command(self) -> str | None: ...
-
-    @property
-    def webhook(self) -> SecretStr | None: ...
-
-    @property
-    def timeout_seconds(self) -> float: ...
-
-    @property
-    def pass_env(self) -> tuple[str, ...]: ...
-
-
-def check_template(text: str) -> None:
-    """Raise ValueError for a command that could not be run: unbalanced quotes, no word, a name that no event has."""
-    words = shlex.split(text)
-    if not words:
-        raise ValueError("the command is empty")
-    known = ", ".join(f"{{{field}}}" for field in HookEvent.model_fields)
-    for word in words:
-        for _, name, spec, conversion in string.Formatter().parse(word):
-            if name is not None and name not in HookEvent.model_fields:
-                raise ValueError(f"{{{name}}} is not known; known are {known} (a literal brace is written twice)")
-            if spec or conversion:
-                raise ValueError(f"{{{name}}} takes no format")
 
 
 def run_hook(

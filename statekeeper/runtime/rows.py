@@ -12,7 +12,7 @@ from statekeeper.schemas.rules.findings import SAMPLES
 
 @dataclass(frozen=True)
 class FileColumn:
-    """A column of a table's files. `arrow_type` is as `schemas.arrow.parse_type` reads it."""
+    """A column of a table's files. `arrow_type` is as `parquet.types.parse_type` reads it."""
 
     name: str
     arrow_type: str

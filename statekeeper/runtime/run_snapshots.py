@@ -23,7 +23,7 @@ from statekeeper.errors import SnapshotLost, StateDamaged
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.model.table import Relation
-from statekeeper.plan.make_plan import take_run_snapshot
+from statekeeper.runtime.source_jobs import take_run_snapshot
 from statekeeper.store.documents import (
     load_run_snapshot,
     newest_run_snapshot,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from statekeeper.model.schema import ColumnRule
 
 if TYPE_CHECKING:
-    from statekeeper.sources.protocol import SourceColumn
+    from statekeeper.model.column import SourceColumn
 
 _DECIMAL = re.compile(r"decimal128\((\d+), ?(\d+)\)")
 _WITH_LENGTH = re.compile(r"(?:N?VARCHAR2|N?CHAR|RAW)\((\d+)\)")

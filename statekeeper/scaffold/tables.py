@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from statekeeper.errors import PlanError
 from statekeeper.model.base import Frozen
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.table import Relation, TableRef
 from statekeeper.scaffold.fields import draft_field
-from statekeeper.sources.protocol import SourceColumn
 
 
 class LeftOut(Frozen):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 from statekeeper.errors import PlanError
-from statekeeper.sources.protocol import SourceColumn
+from statekeeper.model.column import SourceColumn
 from statekeeper.sources.sql import quoted
 
 

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.model.base import Frozen
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
 
@@ -23,22 +24,6 @@ if TYPE_CHECKING:
 
 MOST_ROWS, USUAL_BYTES = 16_384, 32 * 1024 * 1024
 """Of a batch, however light rows are and whatever they weigh."""
-
-
-class SourceColumn(Frozen):
-    """A column as the database describes it.
-
-    `read_type` is an Arrow type, in the text form of `schemas.arrow`, that holds every value of the declared
-    `database_type`; None where no such type exists, and `refusal` then says what to declare or select instead.
-    `alternatives` are further types that the source can deliver exactly on request (checked value by value).
-    """
-
-    name: str
-    database_type: str
-    read_type: str | None
-    is_nullable: bool = True
-    alternatives: tuple[str, ...] = ()
-    refusal: str | None = None
 
 
 class ChunkPlan(Frozen):

@@ -10,11 +10,11 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
+from statekeeper.parquet.integrity import wrong_with_part
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import read_more_than_once
-from statekeeper.verify.published import wrong_with_part
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Every row of a staged part that breaks the schema, one by one, and which constraints it breaks.
 
-Decides nothing of its own: the same SQL and the same validators as `statekeeper.validate.scan`, which counts the rows and
-shows a few. Rows come in the part's order and are never all in memory.
+Decides nothing of its own: the same SQL and the same validators as `statekeeper.validate.scan`, which counts the rows
+and shows a few. Rows come in the part's order and are never all in memory.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs a compiled schema over one staged Parquet part, in one DuckDB scan.
 
-Decides nothing about meaning: `schemas.checks` says what is checked, and pydantic says what is wrong with the sample
-rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
+Decides nothing about meaning: `schemas.rules.checks` says what is checked, and pydantic says what is wrong with the
+sample rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
 """
 
 from __future__ import annotations

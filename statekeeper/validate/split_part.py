@@ -1,8 +1,8 @@
 """Puts the rows of a staged part that break the schema apart, in a worker; and gathers those of all parts in one file.
 
 The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
-what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted, and what
-becomes of the files, is decided in `statekeeper.validate.quarantine`.
+what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted,
+and what becomes of the files, is decided in `statekeeper.validate.quarantine`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from statekeeper.errors import InternalError, WorkerDied
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt, RejectsReceipt, SiftReceipt, StagedFile, Wanted
+from statekeeper.parquet.integrity import wrong_with_part
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.store.documents import (
     discard_rejects,
@@ -27,7 +28,6 @@ from statekeeper.store.documents import (
 )
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.layout import Staging
-from statekeeper.verify.published import wrong_with_part
 
 
 @dataclass(frozen=True)

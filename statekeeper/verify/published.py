@@ -6,8 +6,6 @@ Finds damage and says it in words; it repairs nothing.
 from __future__ import annotations
 
 import hashlib
-import stat
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,14 +14,12 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
+from statekeeper.parquet.integrity import wrong_with_part
 from statekeeper.store.files.disk import LocalDisk
-from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
-from statekeeper.system_errors import storage_error
 
-_BLOCK = 1 << 20
 _SHARE_BYTES = 256 << 20
 """What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
 _LOOK_BYTES = 16 << 20
@@ -129,46 +125,6 @@ def _files(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> File
     if quarantine := metadata.validation.quarantine:
         files.append(((layout.folder / quarantine.name).absolute(), quarantine))
     return FilesSpec(tuple(files), metadata.plan_id, verify)
-
-
-def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
-    """What is wrong with one Parquet part, in words. Raises StorageError where the system does not let it be read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with storage_errors(path, "read"):
-        try:
-            found = path.lstat()
-        except FileNotFoundError:
-            return f"{path.name} is missing"
-    if not stat.S_ISREG(found.st_mode):
-        return f"{path.name} is not a regular file"
-    if found.st_size != expected.bytes:
-        return f"{path.name} has {found.st_size} bytes and not {expected.bytes}"
-    if verify is Verify.FULL and (md5 := md5_of(path)) != expected.md5:
-        return f"{path.name} has md5 {md5} and not {expected.md5}"
-    try:
-        with pq.ParquetFile(path) as file:
-            footer = file.metadata
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # else it is Arrow's word on what it has read
-            raise storage_error(error, path, "read") from error
-        return f"{path.name} has no readable Parquet footer: {error}"
-    if footer.num_rows != expected.rows:
-        return f"{path.name} has {footer.num_rows} rows and not {expected.rows}"
-    if (footer.metadata or {}).get(b"statekeeper.plan_id", b"").decode() != plan_id:
-        return f"{path.name} does not belong to plan {plan_id}"
-    return None
-
-
-def md5_of(path: Path, *, look: Callable[[], None] = lambda: None) -> str:
-    """A file's md5, in hexadecimal; `look` is called between blocks. Raises StorageError, and what `look` raises."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with storage_errors(path, "read"), path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            look()
-    return digest.hexdigest()
 
 
 def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | None:

@@ -223,7 +223,8 @@ TYPED = {
     f"{_ORACLE}test_connections.py::test_a_proxy_user_reads_as_the_client_that_let_it": [
         "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     ],
-    "tests/unit/parquet/test_batch_size.py::test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound": [
+    "tests/unit/parquet/test_batch_size.py"
+    "::test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound": [
         "raise execution.memory_limit: DuckDB reads up to",
     ],
     "tests/unit/cli/test_limits.py::test_few_threads_end_in_a_sentence": ["(ulimit -u, -n, -v)"],

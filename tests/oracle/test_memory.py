@@ -23,7 +23,8 @@ from statekeeper import runner
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.runtime.progress import NullReporter
-import duckdb, pyarrow.parquet, statekeeper.validate.split_writer, statekeeper.validate.scan, statekeeper.sources.oracle.session
+import duckdb, pyarrow.parquet, statekeeper.sources.oracle.session
+import statekeeper.validate.scan, statekeeper.validate.split_writer
 
 def peak():
     (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))

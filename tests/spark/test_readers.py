@@ -1,4 +1,4 @@
-"""What `schemas.readers` says of Spark, shown with Spark itself: it refuses each such file, and reads the others."""
+"""What `schemas.columns.readers` says of Spark, shown with Spark: it refuses each such file, and reads the others."""
 
 from __future__ import annotations
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import Enum, auto
 
 from statekeeper.config.reading.document import Document, KeyPath, path_text
 from statekeeper.errors import ConfigError
 
 _LONGEST_SHOWN = 60
-_LONGEST_GUESSED = 200
 _MOST_EQUAL = 3
 
 
@@ -131,12 +129,3 @@ def quoted(text: str) -> str:
 def clipped(text: str) -> str:
     """Text of no more than a line."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is not among `known`: the nearest of them, else none."""
-    if len(word) > _LONGEST_GUESSED:
-        return ""
-    by_folded = {name.casefold(): name for name in known}
-    close = get_close_matches(word.casefold(), list(by_folded), n=1, cutoff=0.55)
-    return f"did you mean '{by_folded[close[0]]}'?" if close else ""

@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from statekeeper.config.reading.document import Document, KeyPath, Plain
-from statekeeper.config.reading.problems import Problem, Spot, found, nearest, quoted
+from statekeeper.config.reading.problems import Problem, Spot, found, quoted
 from statekeeper.config.reading.references import may_hold_secrets
 from statekeeper.config.reading.shape import is_free_text, is_secret, known_keys, purpose, types_with_key
+from statekeeper.config.suggest import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -46,7 +46,7 @@ class WritesKind(StrEnum):
 
 
 class Reader(StrEnum):
-    """What reads a dataset, of which it is known what it does not read (`statekeeper.schemas.columns.readers`)."""
+    """What reads a dataset, of which it is known what it does not read."""
 
     SPARK = "spark"
     DUCKDB = "duckdb"

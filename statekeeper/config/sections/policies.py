@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
+from statekeeper.config.hook_template import check_template
 from statekeeper.config.sections.quantities import Duration, PositiveDuration
 from statekeeper.config.sections.section import Name, Section, refusal
+from statekeeper.model.hook_event import HookEvent
 from statekeeper.model.record import State
-from statekeeper.runtime.hooks import HookEvent, check_template
 
 
 class RetryPolicy(Section):

@@ -1,7 +1,7 @@
 """What every section of the configuration has in common: strictness, and how it says what was expected.
 
-A refusal names what was expected and never what was found: `statekeeper.config.reading.problems` adds the found value, unless
-it may be a secret.
+A refusal names what was expected and never what was found: `statekeeper.config.reading.problems` adds the found value,
+unless it may be a secret.
 """
 
 from __future__ import annotations

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field
 
-from statekeeper.config.reading.problems import nearest
 from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.config.sections.dates import ExtractionDate, Moment
 from statekeeper.config.sections.keys import ColumnNames, ReferenceEntry
@@ -20,6 +19,7 @@ from statekeeper.config.sections.policies import RetryPolicy
 from statekeeper.config.sections.quantities import Duration
 from statekeeper.config.sections.row_bound import MaxRows
 from statekeeper.config.sections.section import FilePath, Name, Section, refusal
+from statekeeper.config.suggest import nearest
 from statekeeper.model.schema import ColumnRule
 
 

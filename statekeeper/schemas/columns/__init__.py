@@ -1,0 +1,1 @@
+"""Columns as model and database agree on them, and how they drift apart."""

@@ -1,6 +1,6 @@
 """What differs between a model and the live table, as values: what a run would say of it, and what to do.
 
-`schemas.meet.compare` finds the differences. This module decides only how they are kept and shown.
+`schemas.columns.reconcile.compare` finds the differences. This module decides only how they are kept and shown.
 """
 
 from __future__ import annotations

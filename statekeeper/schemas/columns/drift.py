@@ -2,7 +2,7 @@
 
 What is expected is the model, where there is one, else the columns of the last complete extraction. A difference either
 stops the plan, together with all others, or is kept as a `ColumnChange`. What differs between table and model is found
-in `schemas.meet`.
+in `schemas.columns.reconcile`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from statekeeper.schemas.rules.rows import fields_validator, lonely_fields
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from statekeeper.model.column import SourceColumn
     from statekeeper.model.schema import SchemaRef
-    from statekeeper.sources.protocol import SourceColumn
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Where a table's columns and a model's fields meet: the type that the source delivers and the one that the file holds.
 
 Decides every column's `read_type` and `arrow_type`, and reports all that cannot meet at once. It reads no data: whether
-each value fits is found by the checked cast (`schemas.arrow`), whether it satisfies the model by the scan
-(`schemas.checks`).
+each value fits is found by the checked cast (`parquet.types`), whether it satisfies the model by the scan
+(`schemas.rules.checks`).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from statekeeper.parquet.types import format_type, parse_type
 from statekeeper.schemas.columns.differences import Difference, DifferenceKind
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, ModelField, pair_fields
+from statekeeper.schemas.model.kinds import natural_kind
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from statekeeper.model.column import SourceColumn
     from statekeeper.model.schema import SchemaRef
-    from statekeeper.sources.protocol import SourceColumn
 
 _INT64_DIGITS = 18
 _MAX_DIGITS = 38
@@ -206,25 +207,6 @@ def _python_type(read: pa.DataType) -> pa.DataType:
     if pa.types.is_timestamp(read) and read.unit == "ns":
         return pa.timestamp("us", tz=read.tz)
     return _own_type(read)
-
-
-def natural_kind(kind: pa.DataType) -> Kind:
-    """The Python type that a column of an Arrow type delivers by itself."""
-    types = pa.types
-    for test, found in (
-        (types.is_integer, Kind.INT),
-        (types.is_decimal, Kind.DECIMAL),
-        (types.is_floating, Kind.FLOAT),
-        (types.is_string, Kind.STR),
-        (types.is_binary, Kind.BYTES),
-        (types.is_boolean, Kind.BOOL),
-        (types.is_date, Kind.DATE),
-        (types.is_timestamp, Kind.DATETIME),
-        (types.is_time, Kind.TIME),
-    ):
-        if test(kind):
-            return found
-    return Kind.ANY
 
 
 def _natural(read: pa.DataType) -> str:

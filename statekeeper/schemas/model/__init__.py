@@ -1,0 +1,1 @@
+"""A pydantic model, or columns written inline, as data: fields, types, fingerprint."""

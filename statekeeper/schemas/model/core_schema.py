@@ -2,7 +2,7 @@
 
 Decides the Python type that a field takes, its constraints, and whether all of its meaning is understood; whatever is
 not is given a `reason` and left to pydantic, row by row; what no column can satisfy is `unsupported`. It does not
-decide Arrow types (`schemas.meet`) or SQL (`schemas.checks`).
+decide Arrow types (`schemas.columns.reconcile`) or SQL (`schemas.rules.checks`).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A model's fields as values: the Python type that each takes, its constraints, and the column that it goes with.
 
-What they are is read from the model in `schemas.core_schema`. Decides which column of a table is which field: a field
-goes by its alias, else by its name; a column of exactly that spelling is the field's, else the only column that differs
-from it by case alone.
+What they are is read from the model in `schemas.model.core_schema`. Decides which column of a table is which field: a
+field goes by its alias, else by its name; a column of exactly that spelling is the field's, else the only column that
+differs from it by case alone.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The fingerprint of a model: equal for equal meaning, in every process and run, and under every version of pydantic.
 
-It is a SHA-256 over what `schemas.core_schema` understood of the model: of each field its names, type and constraints,
-and every validator, by its syntax tree, with what it uses of its own folder (`schemas.source_text`). Only what was not
-understood, and is left to pydantic row by row, counts as pydantic's own core schema describes it. Spelling, defaults,
-documentation, addresses, and keys of the core schema that decide nothing do not count. JSON Schema would not do: it
-leaves out the bounds of dates and the demand for a time zone, among others.
+It is a SHA-256 over what `schemas.model.core_schema` understood of the model: of each field its names, type and
+constraints, and every validator, by its syntax tree, with what it uses of its own folder (`schemas.model.source_text`).
+Only what was not understood, and is left to pydantic row by row, counts as pydantic's own core schema describes it.
+Spelling, defaults, documentation, addresses, and keys of the core schema that decide nothing do not count. JSON Schema
+would not do: it leaves out the bounds of dates and the demand for a time zone, among others.
 """
 
 from __future__ import annotations

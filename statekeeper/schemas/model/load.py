@@ -1,6 +1,7 @@
 """From how a schema is declared to a pydantic model: a class in a file of the user's, or rules written inline.
 
-Decides how such a file is imported and says what is wrong with it. What the model means is read in `schemas.fields`.
+Decides how such a file is imported and says what is wrong with it. What the model means is read in
+`schemas.model.fields`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a user's function does, with all that it uses of its own folder: what can change its verdict.
 
-A function is told by its syntax tree (`schemas.syntax`), so that quotes, comments, documentation and layout do not
-count; or by its text, as version 0.1 did.
+A function is told by its syntax tree (`schemas.model.syntax`), so that quotes, comments, documentation and layout do
+not count; or by its text, as version 0.1 did.
 
 Decides how far to look: at functions, classes and plain values that a function names, in files of its own folder. Of
 Python's and pydantic's own functions only the names count, and what they were made with.

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.parquet.types import parse_type
-from statekeeper.schemas.columns.reconcile import natural_kind
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, ModelField, ModelShape, pair_fields
+from statekeeper.schemas.model.kinds import natural_kind
 from statekeeper.schemas.rules.constraints import (
     compile_constraint,
     compile_digits,
@@ -96,7 +96,7 @@ def compile_checks(model: type[BaseModel] | None, columns: tuple[PlannedColumn, 
 
     Args:
         model: the declared model; None leaves only the check that dates and times are ones that readers can represent.
-        columns: the planned columns, which `schemas.meet` made against the same model.
+        columns: the planned columns, which `schemas.columns.reconcile` made against the same model.
     """
     shape = read_model(model) if model is not None else None
     names = tuple(column.name for column in columns)

@@ -1,6 +1,6 @@
 """What constraints are compiled to, in DuckDB's SQL: a column, and conditions on its values. Plain values.
 
-`schemas.constraints` decides which condition a constraint is.
+`schemas.rules.constraints` decides which condition a constraint is.
 """
 
 from __future__ import annotations

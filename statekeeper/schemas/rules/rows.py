@@ -117,7 +117,7 @@ def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[
 
 
 def lonely_fields(shape: ModelShape, paired: Iterable[ModelField]) -> tuple[ModelField, ...]:
-    """The fields that no column has. `schemas.drift` lets only such through that the model takes without one."""
+    """The fields that no column has. `schemas.columns.drift` lets only those through that the model does not need."""
     names = {part.name for part in paired}
     return tuple(part for part in shape.fields if part.name not in names)
 

@@ -11,12 +11,13 @@ from itertools import pairwise
 
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import PlanError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Bound, Chunk, ChunkKind
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb.connection import Connection
 from statekeeper.sources.duckdb.relation import RelationKind, Source, column
 from statekeeper.sources.duckdb.types import key_type
-from statekeeper.sources.protocol import ChunkPlan, SourceColumn
+from statekeeper.sources.protocol import ChunkPlan
 from statekeeper.sources.sql import Bind, Sql, all_of
 
 _BUCKETS_PER_CHUNK = 10

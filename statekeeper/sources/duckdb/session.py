@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, OutOfMemory, PlanError, SnapshotLost, StatekeeperError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
@@ -25,7 +26,7 @@ from statekeeper.sources.duckdb.relation import Source, column, find_source
 from statekeeper.sources.duckdb.types import delivery, hint_on_value, type_rule
 from statekeeper.sources.duckdb.values import check_values
 from statekeeper.sources.duckdb.window import window_condition
-from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
+from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
 from statekeeper.sources.sql import Bind, Sql, all_of, quoted
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from statekeeper.sources.sql import quoted
 
 @dataclass(frozen=True)
 class Delivery:
-    """An Arrow type, in the text form of `schemas.arrow`, and the SQL that makes it; `{0}` stands for the column."""
+    """An Arrow type, in the text form of `parquet.types`, and the SQL that makes it; `{0}` stands for the column."""
 
     arrow: str
     sql: str

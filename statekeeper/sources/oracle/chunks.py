@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.errors import DataError, PlanError, SourceError, TransientSourceError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle.connection import Connection
@@ -20,7 +21,7 @@ from statekeeper.sources.oracle.extents import Extent, even_ranges, extents_of, 
 from statekeeper.sources.oracle.keys import first_of_primary_key, serves_ranges
 from statekeeper.sources.oracle.relation import RelationKind, Source
 from statekeeper.sources.oracle.types import key_type
-from statekeeper.sources.protocol import ChunkPlan, SourceColumn
+from statekeeper.sources.protocol import ChunkPlan
 from statekeeper.sources.sql import Bind, Sql, all_of, quoted
 
 _SAMPLED_PER_CHUNK = 1_000

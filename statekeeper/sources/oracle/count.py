@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import PlannedColumn, Snapshot, UnreadColumn
 from statekeeper.model.table import Scope
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import Source
-from statekeeper.sources.protocol import SourceColumn
 from statekeeper.sources.sql import Sql, all_of
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot, UnreadColumn
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
@@ -38,7 +39,7 @@ from statekeeper.sources.oracle.types import (
 )
 from statekeeper.sources.oracle.unseen import unseen_parts
 from statekeeper.sources.oracle.window import window_condition
-from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceColumn, SourceCount
+from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
 from statekeeper.sources.sql import Sql, all_of, quoted
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from statekeeper.errors import SnapshotLost
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Reading
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import Source
-from statekeeper.sources.protocol import SourceColumn
 from statekeeper.sources.sql import Bind, Sql
 
 _LAST_DDL = "last_ddl"

@@ -29,7 +29,7 @@ _INT64_DIGITS = 18
 
 @dataclass(frozen=True)
 class Delivery:
-    """An Arrow type that can be had, in the text form of `schemas.arrow`; in all SQL `{0}` stands for the column.
+    """An Arrow type that can be had, in the text form of `parquet.types`; in all SQL `{0}` stands for the column.
 
     `wire` is the type that the driver is asked for; `oracle_batches` leads from it to `arrow`. `guard`, where there is
     one, is an expression that is the text of a value that `sql` cannot deliver (and makes NULL), else NULL.

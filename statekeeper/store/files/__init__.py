@@ -1,0 +1,1 @@
+"""The file system: every durable change of it, and what it offers."""

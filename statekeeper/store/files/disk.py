@@ -2,11 +2,11 @@
 
 A method does what its name says and no more: only `make_folder` and `write_new` make durable what they did; after
 `rename`, `exchange`, `link`, `link_or_copy`, `unlink` and `remove_folder` it is the caller who syncs the folder.
-Which order of steps is safe is decided in `store.durable`. Errors are the system's own; `role` says what kind of file
-it is and is only for failpoints.
+Which order of steps is safe is decided in `store.files.durable`. Errors are the system's own; `role` says what kind of
+file it is and is only for failpoints.
 
-No file is opened, and no folder listed or removed, through a symbolic link of its name (`store.no_follow`). What is
-made is `Access.PRIVATE` unless readers need it.
+No file is opened, and no folder listed or removed, through a symbolic link of its name (`store.files.no_follow`). What
+is made is `Access.PRIVATE` unless readers need it.
 """
 
 from __future__ import annotations

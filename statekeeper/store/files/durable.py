@@ -3,12 +3,12 @@
 Decides the order of steps, and with it what a crash can leave: the old document or the new one, never a mixture,
 never none. The order in `replace` also makes a stopped owner lose. It looks at its fence after its temporary file
 exists and before the rename; a takeover first makes itself visible to the fence and then removes the temporary files
-of older epochs (`store.fencing`). Whichever way the two interleave, the stale owner is either seen by its own check
-or finds nothing to rename.
+of older epochs (`store.locks.fencing`). Whichever way the two interleave, the stale owner is either seen by its own
+check or finds nothing to rename.
 
-Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.slots`), and what is created
-once is written under its own name: a crash can leave it torn, which only its content can tell. There an owner that was
-stopped between its look at the fence and its write is not kept from writing.
+Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.files.slots`), and what is
+created once is written under its own name: a crash can leave it torn, which only its content can tell. There an owner
+that was stopped between its look at the fence and its write is not kept from writing.
 
 It leaves the meaning of documents to `store.state` and `store.documents`.
 """

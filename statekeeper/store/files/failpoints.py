@@ -1,8 +1,8 @@
 """Named points around every durable step, at which a test may kill, stop or fail the process.
 
 Decides only that they exist. In production no hook is installed and a failpoint is one comparison with None. Which
-points there are is up to the callers: `store.disk` marks its own steps (write, fsync, rename, exchange, link, unlink,
-mkdir, lock and so on), and others mark theirs (receipt, transition, publish).
+points there are is up to the callers: `store.files.disk` marks its own steps (write, fsync, rename, exchange, link,
+unlink, mkdir, lock and so on), and others mark theirs (receipt, transition, publish).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Otherwise a user who can write there could have this process write, move or remove files elsewhere, with its rights.
 `base_path` itself, and what is above it, may be links: they are what the configuration says. Opening by the last name
-of a path is guarded once more in `store.disk`.
+of a path is guarded once more in `store.files.disk`.
 """
 
 from __future__ import annotations

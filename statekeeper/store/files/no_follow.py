@@ -1,6 +1,6 @@
 """Files and folders opened, and trees removed, by their own names: never through a symbolic link in their place.
 
-We make no links, so a link means another file. Links among the folders above are `store.links`' matter.
+We make no links, so a link means another file. Links among the folders above are `store.files.links`' matter.
 Errors are the system's own.
 """
 

@@ -1,6 +1,6 @@
 """What a lock file says, and the interface of a held lock.
 
-How a lock is taken is decided in `store.flock` and `store.lease`.
+How a lock is taken is decided in `store.locks.flock` and `store.locks.lease`.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ dead, and from one whose file did not change for a whole ttl by the observer's o
 epoch. Neither file times nor the clocks of different machines are ever compared.
 
 A holder that was only stopped wakes up to a higher epoch: `check` tells it so, and what it had ready to rename is gone
-(`store.fencing`). One that cannot write its sign of life has lost the lock before another can have it: after three
-quarters of the ttl.
+(`store.locks.fencing`). One that cannot write its sign of life has lost the lock before another can have it: after
+three quarters of the ttl.
 
 The file is made once and from then on only written over in place, by its holder. A torn one is nobody's sign of death:
 it is a change like any other, and if nothing follows it, it is taken over after a ttl.

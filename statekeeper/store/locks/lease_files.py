@@ -1,6 +1,6 @@
 """The files of a lease: `<run_id>.lock.<epoch>`, of which the one with the highest epoch holds.
 
-Each is made once and from then on only written over in place, by its holder (`store.lease`). So a reader may meet
+Each is made once and from then on only written over in place, by its holder (`store.locks.lease`). So a reader may meet
 one torn: nothing follows from that.
 """
 

@@ -1,7 +1,7 @@
 """Which kind of lock a folder needs, and how to take it or see who has it: of an extraction, or of any one document.
 
-The kinds are `store.flock` (one machine) and `store.lease` (several). All runners of an extraction must use the same
-kind; where one sees a local disk and another its network export, the configuration has to say `lease`.
+The kinds are `store.locks.flock` (one machine) and `store.locks.lease` (several). All runners of an extraction must use
+the same kind; where one sees a local disk and another its network export, the configuration has to say `lease`.
 """
 
 from __future__ import annotations

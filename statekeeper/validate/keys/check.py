@@ -1,7 +1,7 @@
 """Checks the keys of a table over all its staged parts, in a worker: unique columns, and references to other tables.
 
-Which parts there are, and when, is decided in `statekeeper.validate.keys.run`; what keys mean, in `statekeeper.validate.keys.scan`, which
-is imported where the work is done.
+Which parts there are, and when, is decided in `statekeeper.validate.keys.run`; what keys mean, in
+`statekeeper.validate.keys.scan`, which is imported where the work is done.
 """
 
 from __future__ import annotations

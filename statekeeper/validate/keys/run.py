@@ -1,8 +1,8 @@
 """The part of `validating` that looks at more than one part, or table: unique columns, and references.
 
 Decides where the rows of a table that is referred to are found, and waits for them: what this process extracts is
-announced by `statekeeper.runtime.extracted_tables`; of any other table only what is complete, verified and read at the run's snapshot
-counts. What keys mean is decided in `statekeeper.validate.keys.check`.
+announced by `statekeeper.runtime.extracted_tables`; of any other table only what is complete, verified and read at the
+run's snapshot counts. What keys mean is decided in `statekeeper.validate.keys.check`.
 """
 
 from __future__ import annotations

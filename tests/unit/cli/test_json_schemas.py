@@ -9,7 +9,7 @@ from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
 from statekeeper.store import layout
 from tests.unit.run.run_on_disk import RunOnDisk
-from tests.unit.schemas.columns import PYDANTIC
+from tests.unit.schemas.staged_columns import PYDANTIC
 
 _REPOSITORY = Path(__file__).parents[3]
 

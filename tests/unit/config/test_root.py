@@ -16,9 +16,9 @@ from statekeeper.config.root import expanded, find_root
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, UsageError
+from statekeeper.run.find_run import find_run, last_run
 from statekeeper.run.report import Outcome
 from statekeeper.run.runner import RunIdentity, Runner
-from statekeeper.run.status import find_run, last_run
 from statekeeper.runtime.fingerprint import fingerprint_of
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.schemas.model.load import load_model

@@ -25,9 +25,8 @@ from statekeeper.store.activity import save_activity
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import activity_folder
 from statekeeper.store.process import this_process
-
-from .engines import jobs
-from .small_shop import DAY, Shop
+from tests.unit.engines import jobs
+from tests.unit.small_shop import DAY, Shop
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 

@@ -27,8 +27,7 @@ from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.documents import load_receipt, load_receipts, save_receipt
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.layout import Staging
-
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
 
 SIZES = (1_000, 4_000, 16_000)
 PLAN_ID = "0123456789abcdef" * 2

@@ -9,8 +9,7 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import DataError, FailureKind, TransientSourceError
-
-from .small_shop import Heard, Shop
+from tests.unit.small_shop import Heard, Shop
 
 TABLE = {
     "table_name": "orders",

@@ -14,8 +14,7 @@ from statekeeper.errors import ConfigError
 from statekeeper.plan.check_pipeline import load_checked
 from statekeeper.run.preview import look_at_tables, preview_tables
 from statekeeper.run.report import Outcome
-
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
 
 HEAD = "pipeline: p\nsources: {shop: {type: duckdb, path: shop.duckdb, snapshot_scope: run}}\n"
 ORACLE = """\

@@ -9,16 +9,17 @@ import pytest
 from statekeeper.model.preview import Verdict
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.record import State
-from statekeeper.run.preview import preview_tables, reset_tables, verify_tables
+from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
+from statekeeper.run.reset import reset_tables
 from statekeeper.run.status import read_status
+from statekeeper.run.verify import verify_tables
 from statekeeper.store import documents
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import second_slot
 from tests.crash.nameless_disk import NamelessDisk
-
-from .dying_disk import Died
-from .small_shop import DAY, Shop
+from tests.unit.small_shop import DAY, Shop
+from tests.unit.store.files.dying_disk import Died
 
 FOLDER = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 2048}}
 ROWS = 5000

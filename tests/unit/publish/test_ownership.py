@@ -13,14 +13,13 @@ import pytest
 
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.errors import FailureKind, UsageError
-from statekeeper.run.preview import verify_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity
+from statekeeper.run.verify import verify_tables
 from statekeeper.store.layout import ExtractionLayout
 from tests.crash.nameless_disk import NamelessDisk
-
-from .small_shop import DAY, Shop
+from tests.unit.small_shop import DAY, Shop
 
 ROWS, BAD = 100, 5
 TABLE = {

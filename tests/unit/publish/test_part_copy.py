@@ -25,9 +25,8 @@ from statekeeper.publish.part_copy import CopySpec, FileProof, copy_part
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import Access, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
-
-from .small_shop import Heard, Shop
-from .test_blocking import Pulse
+from tests.unit.run.test_blocking import Pulse
+from tests.unit.small_shop import Heard, Shop
 
 CONTENT = bytes(range(256)) * 20_000
 PROOF = FileProof(len(CONTENT), hashlib.md5(CONTENT).hexdigest())

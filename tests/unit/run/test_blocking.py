@@ -17,11 +17,11 @@ import pytest
 from statekeeper.engines.choice import engine_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.record import State
-from statekeeper.run.preview import preview_tables, verify_tables
+from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
+from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import Disk, LocalDisk, WholeFileDisk
-
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
 
 ROWS = 100
 MODEL = """

@@ -12,17 +12,16 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LockLost, StateDamaged
+from statekeeper.model.hook_event import HookResult
 from statekeeper.model.manifest import FoundBy, TableFailure
 from statekeeper.model.record import Failure, State
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.status import read_status
-from statekeeper.runtime.hooks import HookResult
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.flock import FileLock
 from statekeeper.store.manifest import load_manifest, update_manifest
-
-from .small_shop import DAY, Heard, Shop
+from tests.unit.small_shop import DAY, Heard, Shop
 
 MODEL = "from pydantic import BaseModel\nclass Orders(BaseModel):\n    id: int\n"
 BROKEN = "import no_such_module\n"
@@ -37,7 +36,7 @@ def hooked(monkeypatch):
         told.append((event.table, str(event.state), event.failure_kind))
         return HookResult(hook="command true", is_ok=True)
 
-    monkeypatch.setattr("statekeeper.runtime.context.run_hook", tell)
+    monkeypatch.setattr("statekeeper.runtime.hook_runner.run_hook", tell)
     return told
 
 

@@ -17,9 +17,8 @@ import pytest
 from statekeeper.run.report import Outcome
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
-
-from .dying_disk import Died
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
+from tests.unit.store.files.dying_disk import Died
 
 ROWS, BAD = 100, 5
 SHAPES = {"file": ROWS, "folder": ROWS // 2}

@@ -15,8 +15,7 @@ from statekeeper.errors import DataError
 from statekeeper.model.record import Owner
 from statekeeper.run.report import Outcome
 from statekeeper.store.locks.holder import Holder
-
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
 
 ELSEWHERE = Owner(host="a machine that is gone", boot_id="another", pid=1, started=1.0)
 TABLES = 32

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.errors import FailureKind, IllegalTransition, StorageError
-from statekeeper.model.record import Failure, Owner, State, StateRecord
+from statekeeper.model.record import Failure, Owner, State, StateRecord, Trigger
 from statekeeper.model.table import TableRef
-from statekeeper.run.lifecycle import TRANSITIONS, Lifecycle, Trigger, mermaid
+from statekeeper.run.lifecycle import TRANSITIONS, Lifecycle, mermaid
 from statekeeper.store.state import MemoryStateStore
 
 NOW = datetime(2026, 1, 6, tzinfo=UTC)

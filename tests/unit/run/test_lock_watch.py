@@ -15,8 +15,7 @@ from statekeeper.run import lock_watch
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.holder import LockTrouble
-
-from .small_shop import Heard, Shop
+from tests.unit.small_shop import Heard, Shop
 
 
 class Refusing(LocalDisk):

@@ -13,8 +13,7 @@ import pytest
 
 from statekeeper.api import DataExtractor
 from statekeeper.runtime.progress import NullReporter
-
-from .small_shop import DAY
+from tests.unit.small_shop import DAY
 
 CALLS = 12
 CACHED = {"Pattern"}

@@ -11,13 +11,14 @@ from statekeeper.errors import FailureKind, LockHeld
 from statekeeper.model.preview import Verdict
 from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode
-from statekeeper.run.preview import look_at_tables, preview_tables, reset_tables, verify_tables
+from statekeeper.run.preview import look_at_tables, preview_tables
 from statekeeper.run.report import Outcome
+from statekeeper.run.reset import reset_tables
+from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.process import this_process
-
-from .small_shop import Shop
+from tests.unit.small_shop import Shop
 
 ROWS = 100
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.errors import FailureKind
-from statekeeper.model.record import Failure, Owner, Published, State, StateRecord
+from statekeeper.model.record import Failure, Owner, Published, State, StateRecord, Trigger
 from statekeeper.model.table import TableRef
-from statekeeper.run.lifecycle import Lifecycle, Trigger
+from statekeeper.run.lifecycle import Lifecycle
 from statekeeper.run.resume import Reprocess, opening_of
 from statekeeper.store.state import MemoryStateStore
 

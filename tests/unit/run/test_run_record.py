@@ -20,8 +20,7 @@ from statekeeper.model.manifest import FoundBy
 from statekeeper.run.report import Outcome
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.files import failpoints
-
-from .small_shop import CONFIG, RUN_ID, Shop, configured, manifest
+from tests.unit.small_shop import CONFIG, RUN_ID, Shop, configured, manifest
 
 
 @pytest.fixture

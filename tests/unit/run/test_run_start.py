@@ -16,8 +16,7 @@ from statekeeper.run.run_start import RunStart
 from statekeeper.run.status import read_status
 from statekeeper.store.layout import manifest_file
 from statekeeper.store.process import this_process
-
-from .small_shop import DAY, RUN_ID
+from tests.unit.small_shop import DAY, RUN_ID
 
 
 def _start(count: int, base_path: Path) -> RunStart:

@@ -17,14 +17,13 @@ from statekeeper.api import DataExtractor
 from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
+from statekeeper.model.hook_event import HookResult
 from statekeeper.model.record import State
-from statekeeper.run.preview import verify_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.runner import RunIdentity, Runner
-from statekeeper.runtime.hooks import HookResult
+from statekeeper.run.verify import verify_tables
 from statekeeper.runtime.progress import NullReporter
-
-from .small_shop import CONFIG, Heard, Shop, configured, manifest
+from tests.unit.small_shop import CONFIG, Heard, Shop, configured, manifest
 
 
 @pytest.fixture
@@ -230,7 +229,7 @@ class TestHooks:
 
     def test_that_were_told_at_another_address_are_warned_of(self, shop, caplog, monkeypatch):
         moved = HookResult(hook="webhook", is_ok=True, detail="was redirected within its host")
-        monkeypatch.setattr("statekeeper.runtime.context.run_hook", lambda *_, **__: moved)
+        monkeypatch.setattr("statekeeper.runtime.hook_runner.run_hook", lambda *_, **__: moved)
         shop.run("orders", states={"on_enter": {"complete": [{"webhook": "http://127.0.0.1:9/x"}]}})
         assert [record.levelname for record in caplog.records if "was redirected" in record.message] == ["WARNING"]
 

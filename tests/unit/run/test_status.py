@@ -11,7 +11,8 @@ from statekeeper.config.identity import ConfigIdentity
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.model.manifest import FoundBy, RunManifest, RunProcess, RunStatus, TableFailure, TableStatus
 from statekeeper.model.record import Failure, Owner, State
-from statekeeper.run.status import find_run, read_status
+from statekeeper.run.find_run import find_run
+from statekeeper.run.status import read_status
 from statekeeper.store import layout
 from statekeeper.store.process import Liveness, this_process
 from tests.unit.run.run_on_disk import DAY, NOON, OWNER, PLAN_ID, RunOnDisk

@@ -21,8 +21,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
-
-from .small_shop import DAY, Heard, Shop
+from tests.unit.small_shop import DAY, Heard, Shop
 
 ROWS = 100
 INCREMENTAL = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}

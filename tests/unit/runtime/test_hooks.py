@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.runtime.hooks import HookEvent, check_template, run_hook
+from statekeeper.config.hook_template import check_template
+from statekeeper.model.hook_event import HookEvent
+from statekeeper.runtime.hooks import run_hook
 from statekeeper.runtime.webhook import is_within_host
 
 

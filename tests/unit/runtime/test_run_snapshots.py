@@ -11,14 +11,14 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
 from statekeeper.model.record import State
 from statekeeper.model.run_snapshot import RunSnapshot
-from statekeeper.run.preview import preview_tables, verify_tables
+from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
+from statekeeper.run.verify import verify_tables
 from statekeeper.store.documents import save_run_snapshot
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import run_snapshots_folder
-
-from .small_shop import Heard, Shop
+from tests.unit.small_shop import Heard, Shop
 
 TABLES = ("orders", "customers", "items")
 

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from statekeeper.config.loader import load_pipeline
 from statekeeper.config.sections.sources import OracleSource
 from statekeeper.errors import PlanError, UsageError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.table import Relation
 from statekeeper.scaffold.draft import Destination, DraftReport, write_draft
 from statekeeper.scaffold.entries import scalar
 from statekeeper.scaffold.tables import TableDraft
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.oracle.types import TypeChoices, type_rule
-from statekeeper.sources.protocol import SourceColumn
-from tests.unit.schemas.columns import plan_columns
+from tests.unit.schemas.staged_columns import plan_columns
 
 ORACLE = OracleSource(type="oracle", host="h", service="s", user="u", password="p")
 

@@ -46,7 +46,7 @@ from pydantic_core import SchemaError
 
 from statekeeper.parquet.types import parse_type
 from statekeeper.schemas.model.inline import KNOWS_ASCII_ONLY
-from tests.unit.schemas.columns import PYDANTIC
+from tests.unit.schemas.staged_columns import PYDANTIC
 
 ROWS = 12
 

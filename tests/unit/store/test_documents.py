@@ -14,7 +14,7 @@ from statekeeper.model.metadata import Metadata, TableConfigRecord, ValidationSu
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
-from statekeeper.run.status import last_run
+from statekeeper.run.find_run import last_run
 from statekeeper.store import documents
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE

@@ -9,12 +9,11 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.model.record import State
+from statekeeper.parquet.integrity import md5_of
 from statekeeper.run.report import Outcome
-from statekeeper.verify.published import md5_of
-
-from .counting_engine import CountingEngine
-from .dying_disk import Died, DyingDisk
-from .small_shop import Heard, Shop
+from tests.unit.engines.counting_engine import CountingEngine
+from tests.unit.small_shop import Heard, Shop
+from tests.unit.store.files.dying_disk import Died, DyingDisk
 
 ROWS = 400
 BAD = (7, 205, 399)

@@ -19,7 +19,7 @@ from statekeeper.model.table import TableRef
 from statekeeper.schemas.rules.checks import Check, CompiledSchema
 from statekeeper.schemas.rules.findings import SAMPLES, Findings, Violation, Violations
 from statekeeper.validate import scan as validation
-from tests.unit.schemas.columns import Staged
+from tests.unit.schemas.staged_columns import Staged
 
 
 def model_of(**fields: Any) -> type[BaseModel]:

@@ -9,9 +9,9 @@ import pytest
 from statekeeper.config.resolved import Verify
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import Interrupted
-from statekeeper.verify.published import VerifySpec, verify_published, wrong_with_part
-
-from .small_shop import Shop
+from statekeeper.parquet.integrity import wrong_with_part
+from statekeeper.verify.published import VerifySpec, verify_published
+from tests.unit.small_shop import Shop
 
 TABLES = (
     {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 100}},

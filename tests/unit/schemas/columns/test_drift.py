@@ -9,9 +9,8 @@ import pytest
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
-
-from .counting_engine import CountingEngine
-from .small_shop import Heard, Shop
+from tests.unit.engines.counting_engine import CountingEngine
+from tests.unit.small_shop import Heard, Shop
 
 LATER = date(2026, 1, 7)
 LATEST = date(2026, 1, 8)

@@ -1,5 +1,5 @@
-"""Each rule of `schemas.readers` is a fact: the reader does to such a file what the rule says. Spark's facts are in
-`tests/spark/test_readers.py`."""
+"""Each rule of `schemas.columns.readers` is a fact: the reader does to such a file what the rule says. Spark's facts
+are in `tests/spark/test_readers.py`."""
 
 from decimal import Decimal
 

@@ -14,11 +14,12 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDate
 
 from statekeeper.errors import PlanError
 from statekeeper.parquet.types import parse_type
-from statekeeper.schemas.columns.reconcile import MEETINGS, compare, natural_kind
+from statekeeper.schemas.columns.reconcile import MEETINGS, compare
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, pair_fields
+from statekeeper.schemas.model.kinds import natural_kind
 from statekeeper.schemas.rules.rows import deliver
-from tests.unit.schemas.columns import Staged, plan_columns, source
+from tests.unit.schemas.staged_columns import Staged, plan_columns, source
 
 
 class Colour(enum.Enum):

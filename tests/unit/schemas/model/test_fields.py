@@ -25,7 +25,7 @@ from statekeeper.model.schema import ColumnRule
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind
 from statekeeper.schemas.model.inline import KNOWS_ASCII_ONLY, inline_model
-from tests.unit.schemas.columns import PYDANTIC, Staged, plan_columns, source
+from tests.unit.schemas.staged_columns import PYDANTIC, Staged, plan_columns, source
 
 
 class Level(enum.IntEnum):

@@ -28,7 +28,7 @@ from pydantic import (
 )
 
 from statekeeper.schemas.rules.checks import compile_checks
-from tests.unit.schemas.columns import PYDANTIC, Staged
+from tests.unit.schemas.staged_columns import PYDANTIC, Staged
 
 
 def model_of(kind: Any, config: Any = None) -> type[BaseModel]:

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, create_model
 
 from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.validate.scan import part_source
-from tests.unit.schemas.columns import Staged
+from tests.unit.schemas.staged_columns import Staged
 
 D = Decimal
 

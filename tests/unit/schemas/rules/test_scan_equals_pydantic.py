@@ -28,9 +28,9 @@ from statekeeper.schemas.rules.open_rows import ROW_NUMBER, OpenRows, any_of
 from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.validate import scan as validation
 from tests.unit.schemas import random_models
-from tests.unit.schemas.columns import Staged
 from tests.unit.schemas.random_columns import KINDS, ROWS
 from tests.unit.schemas.random_models import Table
+from tests.unit.schemas.staged_columns import Staged
 
 MODELS = 2_400
 """In `make test`, over all kinds."""

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.errors import PlanError
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.model.table import Window
 from statekeeper.sources.columns import named_column
@@ -14,7 +15,6 @@ from statekeeper.sources.oracle.chunks import chunk_condition
 from statekeeper.sources.oracle.names import spellings
 from statekeeper.sources.oracle.relation import RelationKind, Source
 from statekeeper.sources.oracle.window import window_condition
-from statekeeper.sources.protocol import SourceColumn
 from statekeeper.sources.sql import Sql
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)

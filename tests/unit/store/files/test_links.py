@@ -11,16 +11,15 @@ import pytest
 
 from statekeeper.config.sections.output import WritesKind
 from statekeeper.errors import StorageError
-from statekeeper.run.preview import verify_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.status import read_status
+from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.probe import disk_under
 from statekeeper.store.files.slots import second_slot
 from statekeeper.store.layout import manifest_file, manifest_lock, runs_folder
 from tests.crash.nameless_disk import NamelessDisk
-
-from .small_shop import DAY, Shop
+from tests.unit.small_shop import DAY, Shop
 
 ROWS, BAD = 100, 5
 TABLE = {

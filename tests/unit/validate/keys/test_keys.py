@@ -18,8 +18,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.process import this_process
-
-from .small_shop import Heard, Shop
+from tests.unit.small_shop import Heard, Shop
 
 CUT = {"chunking": {"strategy": "rowid", "target_rows": 100}}
 CUSTOMERS = {"table_name": "customers", "unique": ["id"], **CUT}

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pydantic
 
+from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.schema import SchemaRef
 from statekeeper.parquet.types import arrow_schema, cast_batch, parse_type
@@ -18,7 +19,6 @@ from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.schemas.rules.open_rows import any_of
 from statekeeper.schemas.rules.prefilter import certainly_good
-from statekeeper.sources.protocol import SourceColumn
 from statekeeper.validate.scan import part_source, scan_part
 
 PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])

@@ -1,0 +1,37 @@
+"""The source's own count of a table's rows at the plan's snapshot: work for workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from statekeeper.config.resolved import ExtractionConfig, Reconcile
+from statekeeper.engines.context import WorkContext
+from statekeeper.model.plan import Reading
+from statekeeper.model.receipt import CountReceipt
+
+
+@dataclass(frozen=True)
+class CountSpec:
+    """A plan's count."""
+
+    config: ExtractionConfig
+    plan_id: str
+    reading: Reading
+
+
+def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
+    """What the source itself counts at the plan's snapshot."""
+    session = context.session()
+    counted = session.count(spec.reading)
+    return CountReceipt(
+        plan_id=spec.plan_id,
+        rows=counted.rows,
+        null_incremental_rows=counted.null_incremental_rows,
+        ended_at=datetime.now(UTC),
+    )
+
+
+def needs_count(config: ExtractionConfig) -> bool:
+    """Whether the source is asked for its count."""
+    return config.reconcile is Reconcile.COUNT

@@ -1,0 +1,62 @@
+"""Looks at a table without planning it: its columns, how they differ from the model, and advice. Work for workers."""
+
+from __future__ import annotations
+
+from statekeeper.engines.context import WorkContext
+from statekeeper.errors import PlanError
+from statekeeper.model.plan import PlannedColumn
+from statekeeper.plan.make_plan import PlanSpec, _agreement, _require_named_columns
+from statekeeper.schemas.columns.differences import Compared
+from statekeeper.schemas.model.load import load_model
+
+
+def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
+    """The columns as model and database agree on them, without a look at a single row.
+
+    Raises:
+        SourceError, PlanError: as `make_plan`.
+    """
+    session = context.session()
+    described = session.describe(spec.config.relation)
+    columns = _agreement(spec, described).columns
+    _require_named_columns(spec.config, described, columns, session)
+    return columns
+
+
+def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
+    """Where model and live table differ, without a look at a single row, and whether a plan made now would be refused.
+
+    Of a query's columns nobody has declared whether they may be NULL.
+
+    Raises:
+        SourceError: the table does not exist or may not be read.
+        PlanError: the model cannot describe any table.
+    """
+    from statekeeper.schemas.columns.drift import Expectation, agree
+    from statekeeper.schemas.columns.reconcile import compare, declaration
+
+    config = spec.config
+    described = context.session().describe(config.relation)
+    model = load_model(config.model, base=spec.model_folder)
+    found = compare(described, model)
+    is_refused = False
+    try:
+        agree(described, Expectation(config.model, model, None, config.on_drift))
+    except PlanError:
+        is_refused = True
+    differences = found.differences if config.custom_query is None else found.refused
+    declarations = {column.name: declaration(column, config.model) for column in described}
+    return Compared(differences=tuple(one.declared_as(declarations) for one in differences), is_refused=is_refused)
+
+
+def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
+    """What should be known before the table is extracted, a sentence each.
+
+    Raises:
+        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or to select otherwise.
+    """
+    from statekeeper.schemas.columns.readers import check_readers
+
+    session = context.session()
+    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers)
+    return (*told, *session.advise(spec.config.relation))

@@ -1,0 +1,46 @@
+"""One look at each of a run's tables, side by side, without running them."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.errors import (
+    Interrupted,
+    Terminated,
+)
+from statekeeper.run.runner import Interruption, Runner
+from statekeeper.runtime.context import Run
+
+Value = TypeVar("Value")
+
+
+def on_each_table(
+    runner: Runner, tables: tuple[ExtractionConfig, ...], look: Callable[[ExtractionConfig, Run], Awaitable[Value]]
+) -> tuple[Value, ...]:
+    """What `look` finds for each table, in their order.
+
+    Raises:
+        Interrupted, Terminated: a signal came.
+    """
+
+    async def look_at(config: ExtractionConfig, run: Run) -> Value:
+        return await look(config, run)
+
+    async def work(run: Run, interruption: Interruption) -> tuple[Value, ...]:
+        tasks = [asyncio.create_task(look_at(config, run)) for config in tables]
+        interruption.cancels(tasks)
+        if tasks:
+            await asyncio.wait(tasks)
+        match interruption.signal_number:
+            case None:
+                return tuple(task.result() for task in tasks)
+            case signal.SIGTERM:
+                raise Terminated("interrupted; nothing was changed")
+            case _:
+                raise Interrupted("interrupted; nothing was changed")
+
+    return runner.within_engine(work, Interruption())

@@ -1,0 +1,99 @@
+"""Puts tables back to `pending`, so that the next run extracts them anew."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.errors import (
+    LockHeld,
+    StateDamaged,
+)
+from statekeeper.hints.next_command import quoted
+from statekeeper.model.manifest import RunManifest
+from statekeeper.model.record import State, Trigger
+from statekeeper.publish.publication import sweep
+from statekeeper.run.lifecycle import Lifecycle
+from statekeeper.run.runner import Runner
+from statekeeper.run.status import read_status
+from statekeeper.store.files.durable import move, storage_errors
+from statekeeper.store.locks.lock import acquire
+from statekeeper.store.manifest import load_manifest, update_manifest
+from statekeeper.store.process import this_process
+from statekeeper.store.state import LocalStateStore
+
+
+def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: State | None) -> tuple[str, ...]:
+    """Put the tables that are in state `only` (None: in any) back to `pending`; returns their keys.
+
+    Failed, too, is what the run's manifest says has failed.
+
+    Raises:
+        LockHeld: a run is at work on one of them; those before it were reset.
+    """
+    recorded = _recorded_failures(runner) if only is State.FAILED else frozenset()
+    try:
+        done = tuple(
+            config.table
+            for config in tables
+            if _reset(runner, config, only=None if config.table.key in recorded else only)
+        )
+    except LockHeld as error:
+        follow = quoted(runner.commands.watch())
+        raise LockHeld(error.message, hint=f"let that run end, or stop it; {follow} follows it") from error
+
+    def change(manifest: RunManifest | None) -> RunManifest | None:
+        return reduce(RunManifest.without_failure, done, manifest) if manifest else None
+
+    if done:
+        update_manifest(runner.disk, runner.pipeline.output, runner.identity.run_id, change)
+    return tuple(table.key for table in done)
+
+
+def _recorded_failures(runner: Runner) -> frozenset[str]:
+    """The keys of tables that `status` shows as failed because the run's manifest says so, not their states."""
+    base_path, run_id = runner.pipeline.base_path, runner.identity.run_id
+    manifest = load_manifest(runner.disk, base_path, run_id)
+    if manifest is None or not manifest.failures:
+        return frozenset()
+    recorded = {found.table.key for found in manifest.failures}
+    shown = {table.key for table in read_status(base_path, run_id).tables if table.state == State.FAILED.value}
+    return frozenset(recorded & shown)
+
+
+def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> bool:
+    run_id, disk, output = runner.identity.run_id, runner.disk, runner.pipeline.output
+    layout = runner.layout_of(config)
+    if not disk.exists(layout.state):
+        return False
+    owner = this_process()
+    with acquire(disk, layout, kind=output.lock, owner=owner, ttl=output.lease_lifetime) as lock:
+        store = LocalStateStore(disk, layout.state, lock)
+        try:
+            record = store.load()
+            is_damaged = record is not None and not record.is_of(run_id, config.table)
+        except StateDamaged:
+            record, is_damaged = None, True
+        if is_damaged:
+            if only is None:
+                _keep_evidence(runner, config)
+            return only is None
+        if record is None or record.state is State.PENDING or (only is not None and record.state is not only):
+            return False
+        lifecycle = Lifecycle(record, save=store.save, owner=owner, clock=runner.clock)
+        lifecycle.fire(
+            Trigger.RESTART,
+            change=lambda old: old.given_up_plan(is_snapshot_lost=False),
+            reason=f"statekeeper reset of {run_id}",
+        )
+        sweep(disk, layout, live_plan=None, fence=lock)
+    return True
+
+
+def _keep_evidence(runner: Runner, config: ExtractionConfig) -> None:
+    """Move a state file that cannot be read, or is of another table, aside, so that the extraction can begin again."""
+    layout = runner.layout_of(config)
+    aside = layout.state.with_name(f"{layout.state.name}.damaged-{runner.clock():%Y%m%dT%H%M%S}")
+    with storage_errors(layout.state, "move aside"):
+        move(runner.disk, layout.state, aside, role="state")
+        runner.disk.sync_folder(layout.folder, role="state")

@@ -1,0 +1,64 @@
+"""One login to each source before any other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.engines.context import JobSource
+from statekeeper.engines.protocol import Engine, Job
+from statekeeper.engines.retry import with_retries
+from statekeeper.engines.waiting import WaitKind, Waits
+from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
+from statekeeper.runtime.progress import Reporter
+from statekeeper.runtime.source_jobs import probe_source
+
+
+@dataclass
+class SourceDoors:
+    """One login per source before any other; a source that refused it is not asked again in this run."""
+
+    engine: Engine
+    reporter: Reporter
+    waits: Waits
+    _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
+    _open: set[str] = field(default_factory=set)
+    _closed: dict[str, StatekeeperError] = field(default_factory=dict)
+
+    async def enter(self, config: ExtractionConfig) -> None:
+        """Return once the table's source is known to let us in.
+
+        Raises:
+            LoginRefused, SourceUnreachable: at the first login, and then at once.
+        """
+        name = config.login
+        with self.waits.on(config.table.key, WaitKind.LOGIN, f"a login to {config.table.source_name}"):
+            await self._enter(config, name)
+
+    async def _enter(self, config: ExtractionConfig, name: str) -> None:
+        async with self._locks[name]:
+            self.check(name)
+            if name in self._open:
+                return
+            job = Job(name, probe_source, None, source=JobSource.of(config))
+            try:
+                warnings = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
+            except StatekeeperError as error:
+                self.note(name, error)
+                raise
+            self._open.add(name)
+            for warning in warnings:
+                self.reporter.warning(config.table.key, f"{config.table.source_name}: {warning}")
+
+    def check(self, name: str) -> None:
+        """Raise again what closed a source's door."""
+        if name in self._closed:
+            error = self._closed[name]
+            raise error_of(error.kind, error.message, hint=error.hint, code=error.code)
+
+    def note(self, name: str, error: StatekeeperError) -> None:
+        """Remember an error after which no login may be tried."""
+        if error.kind in NO_SOURCE:
+            self._closed.setdefault(name, error)
