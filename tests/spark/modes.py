@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 import pyspark
+import pytest
 
 SMALL = {
     "spark.driver.memory": "512m",
@@ -26,6 +27,14 @@ SMALL = {
 }
 ENVIRONMENT = {"SPARK_LOCAL_IP": "127.0.0.1", "SPARK_LOCAL_HOSTNAME": "localhost", "PYSPARK_PYTHON": sys.executable}
 _HOME = Path(pyspark.__file__).parent
+_VERSION = tuple(int(number) for number in pyspark.__version__.split(".")[:2])
+COLLECTS = (
+    []
+    if _VERSION >= (4, 2)
+    else [pytest.mark.filterwarnings(r"ignore:unclosed <socket.socket .* raddr=\('127.0.0.1', \d+\)>:ResourceWarning")]
+)
+"""The marks of tests in which a classic session's `collect` returns rows to this process: before 4.2 (SPARK-54247)
+pyspark leaves the socket to the garbage collector, which closes it at once, and Python warns of it."""
 
 
 @dataclass(frozen=True)

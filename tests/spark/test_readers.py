@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.spark.modes import COLLECTS
 from tests.unit.small_shop import Shop
 from tests.unit.store.files.dying_disk import Died, DyingDisk
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, *COLLECTS]
 
 REFUSED = {
     "time": (

@@ -21,10 +21,10 @@ from statekeeper.engines.spark.partition import Cargo
 from statekeeper.engines.spark.session import Flavour, HeldSession, Ownership, heir_of_this_thread
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.errors import WorkerDied
-from tests.spark.modes import ENVIRONMENT, LOCAL
+from tests.spark.modes import COLLECTS, ENVIRONMENT, LOCAL
 from tests.spark.world import LIMIT, ROOT
 
-pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("ignore::ResourceWarning")]
+pytestmark = [pytest.mark.spark, *COLLECTS]
 
 DEATHS = 6
 """More than the four failures of one task after which Spark gives a job up."""
