@@ -1,12 +1,13 @@
 """Every error that statekeeper raises on purpose: what it says, and what a caller may do about it.
 
-Decides the kinds of failure (`FailureKind`), which of them a retry may cure, and the process exit code of each class.
+Decides the kinds of failure (`FailureKind`), which of them a retry may cure, and what a process ends with (`ExitCode`).
 It does not decide when to retry (`statekeeper.engines.retry`) nor how an error is shown (`statekeeper.cli`).
 """
 
 from __future__ import annotations
 
-from enum import StrEnum
+from collections.abc import Iterable
+from enum import IntEnum, StrEnum
 from typing import ClassVar, Self
 
 
@@ -34,6 +35,42 @@ class FailureKind(StrEnum):
     INTERNAL = "internal"
 
 
+class ExitCode(IntEnum):
+    """What a process ends with, where no signal interrupts it: then it is 128 and the number of the signal.
+
+    A report has the worst of its tables' codes: interrupted over NO_SOURCE over FAILED over HELD.
+    """
+
+    COMPLETE = 0
+    FAILED = 1
+    USAGE = 2
+    """The configuration or the command cannot be used."""
+    HELD = 3
+    """Nothing failed, but another runner works on some table."""
+    NO_SOURCE = 4
+    """A source could not be reached or refused the login."""
+
+    @classmethod
+    def of_failure(cls, kind: str | None) -> ExitCode:
+        """The code of a table that failed; `kind` is a `FailureKind`, None where it is not known why."""
+        return cls.NO_SOURCE if kind in NO_SOURCE else cls.FAILED
+
+
+INTERRUPTED = 128 + 2
+"""The exit code after SIGINT."""
+
+_FROM_BEST_TO_WORST = (ExitCode.COMPLETE, ExitCode.HELD, ExitCode.FAILED, ExitCode.USAGE, ExitCode.NO_SOURCE)
+
+
+def worst_exit_code(codes: Iterable[int]) -> int:
+    """The one that counts of several; 0 of none."""
+    return max(codes, key=_weight, default=ExitCode.COMPLETE)
+
+
+def _weight(code: int) -> int:
+    return next((weight for weight, known in enumerate(_FROM_BEST_TO_WORST) if known == code), code)
+
+
 class StatekeeperError(Exception):
     """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to
     type or do.
@@ -42,7 +79,7 @@ class StatekeeperError(Exception):
     without it; which of the two texts is told is decided in `statekeeper.text.privacy`.
     """
 
-    exit_code: ClassVar[int] = 1
+    exit_code: ClassVar[int] = ExitCode.FAILED
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
 
     def __init__(
@@ -68,14 +105,14 @@ class StatekeeperError(Exception):
 class ConfigError(StatekeeperError):
     """The configuration cannot be used; `message` holds every problem, a line each."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
     kind = FailureKind.CONFIG
 
 
 class UsageError(StatekeeperError):
     """The command line or a call's arguments ask for something that cannot be."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
     kind = FailureKind.CONFIG
 
 
@@ -100,14 +137,14 @@ class SnapshotLost(SourceError):
 class LoginRefused(SourceError):
     """The source refused the credentials; no further login may be tried, since accounts lock."""
 
-    exit_code = 4
+    exit_code = ExitCode.NO_SOURCE
     kind = FailureKind.LOGIN_REFUSED
 
 
 class SourceUnreachable(SourceError):
     """No session could be opened at all: wrong host, closed port, absent file."""
 
-    exit_code = 4
+    exit_code = ExitCode.NO_SOURCE
     kind = FailureKind.UNREACHABLE
 
 
@@ -179,21 +216,21 @@ class StateTimeout(StatekeeperError):
 class LockHeld(StatekeeperError):
     """Another runner works on this extraction; `message` names it."""
 
-    exit_code = 3
+    exit_code = ExitCode.HELD
     kind = FailureKind.HELD
 
 
 class LockLost(StatekeeperError):
     """Another runner took this extraction over while we were stopped; nothing more may be written."""
 
-    exit_code = 3
+    exit_code = ExitCode.HELD
     kind = FailureKind.LOCK_LOST
 
 
 class Interrupted(StatekeeperError):
     """The run was asked to stop; state is saved and `resume` goes on from it."""
 
-    exit_code = 130
+    exit_code = INTERRUPTED
     kind = FailureKind.INTERRUPTED
 
 

@@ -27,7 +27,7 @@ from statekeeper.config.selection import select_tables
 from statekeeper.databricks.api import Place, fitted_output
 from statekeeper.databricks.managed_table import ManagedTable, Origin, TableName
 from statekeeper.engines.spark.session import first_line, hold_session
-from statekeeper.errors import DataError, StatekeeperError, UsageError
+from statekeeper.errors import DataError, ExitCode, StatekeeperError, UsageError, worst_exit_code
 from statekeeper.model.base import Frozen
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.table import TableRef
@@ -76,7 +76,8 @@ class LoadReport(Frozen):
     @property
     def exit_code(self) -> int:
         """0 all tables are loaded, 1 some are not."""
-        return int(any(table.outcome is LoadOutcome.FAILED for table in self.tables))
+        codes = (ExitCode.FAILED if table.outcome is LoadOutcome.FAILED else ExitCode.COMPLETE for table in self.tables)
+        return int(worst_exit_code(codes))
 
 
 def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword

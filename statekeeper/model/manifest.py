@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 from pydantic import AwareDatetime, Field
 
-from statekeeper.errors import NO_SOURCE
+from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.job_run import JobRun
@@ -182,6 +182,13 @@ class TableStatus(Frozen):
         return self.key, f"{schema}{self.table_name}", self.table_name
 
     @property
+    def exit_code(self) -> int:
+        """What the status of this table alone ends with, where nothing runs it."""
+        if self.state == "complete":
+            return ExitCode.COMPLETE
+        return ExitCode.of_failure(self.failure.kind if self.failure else None)
+
+    @property
     def has_failed(self) -> bool:
         return self.state in {"failed", "damaged"}
 
@@ -209,8 +216,5 @@ class RunStatus(Frozen):
     @property
     def exit_code(self) -> int:
         """What `status --exit-code` ends with: 0 its tables are complete; 3 running; else 4 no source reached, or 1."""
-        if all(table.state == "complete" for table in self.tables):
-            return 0
-        if self.state == "running":
-            return 3
-        return 4 if any(table.failure and table.failure.kind in NO_SOURCE for table in self.tables) else 1
+        worst = worst_exit_code(table.exit_code for table in self.tables)
+        return int(ExitCode.HELD if worst and self.state == "running" else worst)

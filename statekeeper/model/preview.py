@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import computed_field
 
-from statekeeper.errors import NO_SOURCE
+from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.base import Frozen
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.record import Failure
@@ -39,6 +39,14 @@ class TablePlan(Frozen):
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
 
+    @property
+    def exit_code(self) -> int:
+        """What a plan of this table alone ends with."""
+        if self.failure is not None:
+            return ExitCode.of_failure(self.failure.kind)
+        codes = {Verdict.REFUSE: ExitCode.FAILED, Verdict.HELD: ExitCode.HELD}
+        return codes.get(self.verdict, ExitCode.COMPLETE)
+
 
 class PlanReport(Frozen):
     """What a run would do."""
@@ -50,17 +58,10 @@ class PlanReport(Frozen):
 
     def only_bad(self) -> Self:
         """The same without the tables that can be extracted, or need not be."""
-        bad = tuple(table for table in self.tables if table.failure or table.verdict in {Verdict.REFUSE, Verdict.HELD})
-        return self.model_copy(update={"tables": bad})
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.exit_code)})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
         """4 for a source out of reach, 1 for a table that cannot be planned, 3 for a held one, else 0."""
-        kinds = {table.failure.kind for table in self.tables if table.failure is not None}
-        verdicts = {table.verdict for table in self.tables}
-        if kinds & NO_SOURCE:
-            return 4
-        if kinds or Verdict.REFUSE in verdicts:
-            return 1
-        return 3 if Verdict.HELD in verdicts else 0
+        return int(worst_exit_code(table.exit_code for table in self.tables))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Self
+from typing import Self, assert_never
 
 from pydantic import computed_field
 
-from statekeeper.errors import NO_SOURCE
+from statekeeper.errors import INTERRUPTED, ExitCode, worst_exit_code
 from statekeeper.hints.next_steps import Standing
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import NextStep
@@ -17,13 +17,6 @@ from statekeeper.model.table import TableRef
 from statekeeper.runtime.progress import TableEnd
 from statekeeper.text.amounts import count, duration, size
 from statekeeper.text.html_table import html_table
-
-_BY_WEIGHT = (0, 3, 1, 4)
-
-
-def worst_exit_code(*codes: int) -> int:
-    """The one that counts of several exit codes: interrupted over 4 over 1 over 3 over 0."""
-    return max(codes, key=lambda code: _BY_WEIGHT.index(code) if code in _BY_WEIGHT else code)
 
 
 class Outcome(StrEnum):
@@ -71,6 +64,23 @@ class TableReport(Frozen):
     def is_good(self) -> bool:
         """Whether the table's data is complete and published."""
         return self.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}
+
+    @property
+    def exit_code(self) -> int:
+        """What a run of this table alone ends with."""
+        match self.outcome:
+            case Outcome.COMPLETED | Outcome.SKIPPED:
+                return ExitCode.COMPLETE
+            case Outcome.FAILED:
+                return ExitCode.of_failure(self.failure.kind if self.failure else None)
+            case Outcome.PENDING:
+                return ExitCode.FAILED
+            case Outcome.HELD:
+                return ExitCode.HELD
+            case Outcome.INTERRUPTED:
+                return INTERRUPTED
+            case _:
+                assert_never(self.outcome)
 
 
 def standing_of(table: TableReport) -> Standing:
@@ -130,9 +140,4 @@ class RunReport(Frozen):
         """
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
-        failures = [table.failure for table in self.tables if table.outcome is Outcome.FAILED]
-        if any(failure and failure.kind in NO_SOURCE for failure in failures):
-            return 4
-        if failures or any(table.outcome is Outcome.PENDING for table in self.tables):
-            return 1
-        return 3 if any(table.outcome is Outcome.HELD for table in self.tables) else 0
+        return int(worst_exit_code(table.exit_code for table in self.tables))

@@ -17,13 +17,12 @@ from pathlib import Path
 from statekeeper import __version__
 from statekeeper.config.identity import Claim, ConfigIdentity, is_abandoned
 from statekeeper.config.resolved import Pipeline
-from statekeeper.errors import UsageError
+from statekeeper.errors import UsageError, worst_exit_code
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
-from statekeeper.run.report import worst_exit_code
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +95,7 @@ class RunStart:
             update={
                 "processes": others,
                 "ended_at": None if others else at,
-                "exit_code": worst_exit_code(exit_code, manifest.exit_code or 0),
+                "exit_code": worst_exit_code((exit_code, manifest.exit_code or 0)),
             }
         )
 

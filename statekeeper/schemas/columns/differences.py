@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from pydantic import Field, computed_field
 
-from statekeeper.errors import NO_SOURCE
+from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.base import Frozen
 from statekeeper.model.record import Failure
 from statekeeper.model.schema import SchemaRef
@@ -92,6 +92,13 @@ class TableDiff(Frozen):
             differences=compared.differences,
         )
 
+    @property
+    def exit_code(self) -> int:
+        """What a comparison of this table alone ends with."""
+        if self.failure is not None:
+            return ExitCode.of_failure(self.failure.kind)
+        return ExitCode.COMPLETE if self.verdict in {DiffVerdict.SAME, DiffVerdict.NO_MODEL} else ExitCode.FAILED
+
     def only_refused(self) -> TableDiff:
         """The same without what a run would go on with."""
         if not self.differences:
@@ -108,8 +115,7 @@ class DiffReport(Frozen):
 
     def only_bad(self) -> DiffReport:
         """The same without the tables that are as their models have them."""
-        bad = {DiffVerdict.DIFFERENT, DiffVerdict.FAILED}
-        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.verdict in bad)})
+        return self.model_copy(update={"tables": tuple(table for table in self.tables if table.exit_code)})
 
     def only_refused(self) -> DiffReport:
         """The same without what a run would go on with."""
@@ -119,6 +125,4 @@ class DiffReport(Frozen):
     @property
     def exit_code(self) -> int:
         """4 for a source out of reach, 1 for a difference or a table that cannot be compared, else 0."""
-        if {table.failure.kind for table in self.tables if table.failure is not None} & NO_SOURCE:
-            return 4
-        return int(any(table.verdict in {DiffVerdict.DIFFERENT, DiffVerdict.FAILED} for table in self.tables))
+        return int(worst_exit_code(table.exit_code for table in self.tables))
