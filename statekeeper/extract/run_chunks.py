@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
+from typing import Self
 from uuid import uuid4
 
 from statekeeper.config.resolved import ExtractionConfig
@@ -18,7 +19,7 @@ from statekeeper.extract.count import CountSpec, count_rows, needs_count
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.context import Run, warning_of_retry
-from statekeeper.store.documents import load_count, load_receipts, record_receipts, save_count
+from statekeeper.store.documents import are_recorded, load_count, load_receipts, record_receipts, save_count
 from statekeeper.store.layout import Staging
 
 
@@ -30,21 +31,35 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     Raises:
         StatekeeperError: the first failure that retries did not cure.
     """
-    done, is_counted = await run.threads.disk.do(_done, config, run, plan, staging)
-    work = _ChunkWork(config, run, plan, staging, chunks_done=len(done))
-    run.reporter.plan_ready(config.table.key, len(plan.chunks), sum(chunk.estimated_rows for chunk in plan.chunks))
-    missing = [chunk for chunk in plan.chunks if chunk.chunk_id not in done]
-    missing.sort(key=lambda chunk: -chunk.estimated_rows)  # the queue, which does the same, does not see all of them
-    count = [] if is_counted else [_Attempt(work.count, None)]
-    attempts = chain(count, (_Attempt(work.chunk, chunk) for chunk in missing))
-    await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(missing)))
-    await run.threads.disk.do(record_receipts, run.disk, staging, plan.plan_id, [*done.values(), *work.receipts])
+    left = await run.threads.disk.do(_Left.of, config, run, plan, staging)
+    chunks = len(plan.chunks)
+    work = _ChunkWork(config, run, plan, staging, chunks_done=chunks - len(left.places), receipts=left.receipts)
+    run.reporter.plan_ready(config.table.key, chunks, left.estimated_rows)
+    count = [] if left.is_counted else [_Attempt(work.count, None)]
+    attempts = chain(count, (_Attempt(work.chunk, plan.chunks[place]) for place in left.places))
+    await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(left.places)))
+    await run.threads.disk.do(record_receipts, run.disk, staging, plan.plan_id, work.receipts)
 
 
-def _done(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> tuple[dict[int, Receipt], bool]:
-    """The receipts that count; and whether nothing is left to be counted."""
-    receipts = load_receipts(run.disk, staging, plan.plan_id)
-    return receipts, not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
+@dataclass(frozen=True)
+class _Left:
+    """What is left to do of a plan: the chunks at these places of it, the largest first; and its count."""
+
+    places: tuple[int, ...]
+    is_counted: bool
+    estimated_rows: int
+    """Of all chunks."""
+    receipts: list[Receipt]
+    """Those that count already, where they are to be recorded."""
+
+    @classmethod
+    def of(cls, config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> Self:
+        done = load_receipts(run.disk, staging, plan.plan_id)
+        rows = [chunk.estimated_rows for chunk in plan.chunks]
+        places = [place for place, chunk in enumerate(plan.chunks) if chunk.chunk_id not in done]
+        places.sort(key=lambda place: -rows[place])  # the queue, which does the same, does not see all of them
+        is_counted = not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
+        return cls(tuple(places), is_counted, sum(rows), list(done.values()) if are_recorded(run.disk) else [])
 
 
 @dataclass
@@ -100,8 +115,8 @@ class _ChunkWork:
     plan: Plan
     staging: Staging
     chunks_done: int
-    receipts: list[Receipt] = field(default_factory=list)
-    """Of the chunks that were done now."""
+    receipts: list[Receipt]
+    """Those that are to be recorded: elsewhere a finished chunk leaves nothing here."""
 
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
@@ -140,7 +155,8 @@ class _ChunkWork:
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )
         receipt: Receipt = await self._retried(job, attempt)
-        self.receipts.append(receipt)
+        if are_recorded(self.run.disk):
+            self.receipts.append(receipt)
         self.chunks_done += 1
         self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
 

@@ -25,7 +25,8 @@ _LONGEST_FORMAT = 80
 class Frozen(BaseModel):
     """A strict immutable value; a change is a named method that returns a new one."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    # Texts that are read are md5s, times and names: pydantic would keep the last 16,384 of them, as if they came again.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", cache_strings="keys")
 
 
 class StoredValue(Frozen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import PurePath
 from typing import Literal
@@ -13,6 +14,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.base import StoredValue, first_problem, refuse_newer
 from statekeeper.model.drift import ColumnChange
 from statekeeper.model.job_run import JobRun
+from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Scope
 
@@ -107,7 +109,7 @@ class Metadata(StoredValue):
     statekeeper_version: str
     plan_id: str
     snapshot: Snapshot
-    files: tuple[PublishedFile, ...]
+    files: Packed[PublishedFile]
     columns: dict[str, str] = Field(description="column name to Arrow type, in file order")
     database_types: dict[str, str] = Field(
         default_factory=dict, description="column name to the type that the database declares"
@@ -131,11 +133,12 @@ class Metadata(StoredValue):
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
-def dataset_checksum(files: tuple[PublishedFile, ...], *, is_folder: bool) -> str:
+def dataset_checksum(files: Sequence[PublishedFile], *, is_folder: bool) -> str:
     """The `checksum` of a dataset: see `Metadata.checksum`."""
     if not is_folder:
         return files[0].md5
-    lines = "".join(f"{file.md5}  {file.name}\n" for file in sorted(files, key=lambda file: file.name))
+    named = sorted((file.name, file.md5) for file in files)
+    lines = "".join(f"{md5}  {name}\n" for name, md5 in named)
     return hashlib.md5(lines.encode(), usedforsecurity=False).hexdigest()
 
 

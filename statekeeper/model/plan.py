@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
 from statekeeper.model.drift import ColumnChange
+from statekeeper.model.packed import Packed
 from statekeeper.model.table import Relation, Scope, TableRef
 
 
@@ -115,7 +116,7 @@ class Plan(Document):
     table: TableRef
     created_at: AwareDatetime
     reading: Reading
-    chunks: tuple[Chunk, ...]
+    chunks: Packed[Chunk]
     drift: tuple[ColumnChange, ...] = Field(default=(), description="columns that are not as expected, decided once")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
 

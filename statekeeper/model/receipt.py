@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
+from statekeeper.model.packed import Packed
 
 
 class Receipt(Document):
@@ -34,7 +35,7 @@ class RecordedReceipts(Document):
     format: Literal["statekeeper.recorded_receipts"] = "statekeeper.recorded_receipts"
 
     plan_id: str
-    receipts: tuple[Receipt, ...]
+    receipts: Packed[Receipt]
 
 
 class CountReceipt(Document):

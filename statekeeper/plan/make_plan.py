@@ -18,7 +18,8 @@ from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
-from statekeeper.model.plan import Plan, PlannedColumn, Reading, Snapshot
+from statekeeper.model.packed import Packed
+from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
 from statekeeper.model.table import Scope
 from statekeeper.plan.window import decide_scope
 from statekeeper.schemas.model.load import load_model
@@ -97,7 +98,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             left_out=agreement.left_out,
             relation_state=pieces.relation_state,
         ),
-        chunks=pieces.chunks,
+        chunks=Packed(Chunk, pieces.chunks),
         drift=agreement.changes,
         notes=(*_told(agreement, config), *notes, *pieces.notes),
     )

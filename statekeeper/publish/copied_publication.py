@@ -17,6 +17,7 @@ stays with it, where nothing can be renamed: published under it, it would be hid
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +46,8 @@ def publication_on(
 class CopiedPublication(Publication):
     """The publication of one plan's parts by copying each to its place."""
 
-    _staged: dict[str, Path] = field(default_factory=dict)
-    """What `make_ready` was given: each part by its md5."""
+    _staged: dict[str, str] = field(default_factory=dict)
+    """What `make_ready` was given: each part's name by its md5."""
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         if intent is not None and self.layout.is_dataset_name(intent.metadata.output_name):
@@ -55,13 +56,13 @@ class CopiedPublication(Publication):
         return self.layout.output if is_free else self.layout.generation(plan_id)
 
     def make_ready(
-        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+        self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
     ) -> None:
         """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
         del files
-        self._staged.update({receipt.md5: self.staging.parts / receipt.part for receipt in receipts})
+        self._staged.update({receipt.md5: receipt.part for receipt in receipts})
         if rejects is not None:
-            self._staged[rejects.md5] = self.staging.parts / rejects.part
+            self._staged[rejects.md5] = rejects.part
 
     def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
         final = self.layout.violating_rows(self.staging.folder.name)
@@ -132,7 +133,9 @@ class CopiedPublication(Publication):
         if staged is None:
             raise StorageError(f"{placed.path} cannot be published: no staged part has its md5", hint="run again")
         expected, rows = FileProof.of(placed.file), placed.file.rows
-        return self._copy(staged, placed.path, expected, rows=rows, role="publish", access=Access.PUBLISHED)
+        return self._copy(
+            self.staging.parts / staged, placed.path, expected, rows=rows, role="publish", access=Access.PUBLISHED
+        )
 
     def _copy(self, source: Path, dest: Path, expected: FileProof, *, rows: int, role: str, access: Access) -> CopySpec:
         return CopySpec(

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -82,7 +82,7 @@ class Publication:
         return self.layout.output
 
     def make_ready(
-        self, receipts: tuple[Receipt, ...], files: tuple[PublishedFile, ...], *, rejects: StagedFile | None = None
+        self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
     ) -> None:
         """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
 
@@ -91,7 +91,7 @@ class Publication:
         Raises:
             StorageError, LockLost: nothing was published.
         """
-        parts = {file.name: self.staging.parts / receipt.part for receipt, file in zip(receipts, files, strict=True)}
+        parts = {file.name: receipt.part for receipt, file in zip(receipts, files, strict=True)}
         with storage_errors(self.staging.folder, "make ready"):
             for folder in places_of(self.layout, self.staging.folder):
                 _sweep_ready(self.disk, self.layout, folder)
@@ -99,7 +99,8 @@ class Publication:
             if rejects is not None:
                 self._link_beside(rejects, _QUARANTINE, role="quarantine")
 
-    def _link_ready(self, parts: dict[str, Path]) -> None:
+    def _link_ready(self, parts: dict[str, str]) -> None:
+        """Link parts of these names, by those that readers will see."""
         ready, is_folder = self.staging.publish(self.fence.epoch), self.layout.output.name not in parts
         self.disk.make_folder(ready, role="publish")
         if is_folder or self.disk.is_folder(self.layout.output):
@@ -107,7 +108,8 @@ class Publication:
         is_under_base_path = ready.parent == self.staging.folder
         for name, part in parts.items():
             visible = concealed(name) if is_under_base_path else name
-            self.disk.link_or_copy(part, ready / (visible if is_folder else _DATASET), role="publish")
+            place = ready / (visible if is_folder else _DATASET)
+            self.disk.link_or_copy(self.staging.parts / part, place, role="publish")
         self.disk.sync_folder(ready, role="publish")
 
     def _link_beside(self, rows: StagedFile, name: str, *, role: str) -> Path:

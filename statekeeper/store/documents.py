@@ -24,6 +24,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
+from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt, RecordedReceipts, RejectsReceipt, SiftReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
@@ -89,15 +90,21 @@ def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
     return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
 
 
+def are_recorded(disk: Disk) -> bool:
+    """Whether receipts count only once the parent process has recorded them."""
+    return disk.writes is Writes.WHOLE
+
+
 def record_receipts(disk: Disk, staging: Staging, plan_id: str, receipts: Iterable[Receipt]) -> None:
     """Make receipts those that count for their chunks; for the parent process alone.
 
     Where receipts are linked into place they do already.
     """
-    if disk.writes is Writes.RENAME:
+    if not are_recorded(disk):
         return
     path = staging.recorded_receipts
-    recorded = RecordedReceipts(plan_id=plan_id, receipts=tuple(sorted(receipts, key=lambda each: each.chunk_id)))
+    ordered = Packed(Receipt, sorted(receipts, key=lambda each: each.chunk_id))
+    recorded = RecordedReceipts(plan_id=plan_id, receipts=ordered)
     with storage_errors(path, "save"):
         disk.write_over(path, io.BytesIO(recorded.to_bytes()), role="receipt")
         disk.sync_folder(path.parent, role="receipt")

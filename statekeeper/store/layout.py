@@ -58,6 +58,9 @@ _LONGEST_RUN_ID = 200
 _RESERVED_ENDS = re.compile(r"(_quarantine(\.[0-9a-f]{8})?|_violations|\.generation-[0-9a-f]{8})$")
 """Ends of a run id with which the run's dataset would have the name of another run's file, as this version names them
 or as version 0.1 did."""
+_DATASET_END = re.compile(r"(\.(generation-)?[0-9a-f]{8})?\.parquet")
+_QUARANTINE_END = re.compile(rf"/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}")
+_QUARANTINE_END_OF_0_1 = re.compile(r"_quarantine(\.[0-9a-f]{8})?\.parquet")
 
 
 def check_run_id(run_id: str) -> None:
@@ -194,7 +197,7 @@ class ExtractionLayout:
 
         A generation of version 0.1 has the name that the dataset of another run may have.
         """
-        return re.fullmatch(re.escape(self.run_id) + r"(\.(generation-)?[0-9a-f]{8})?\.parquet", name) is not None
+        return _begins_and_ends(name, self.run_id, _DATASET_END)
 
     @property
     def quarantine_folder(self) -> Path:
@@ -209,9 +212,9 @@ class ExtractionLayout:
 
         Those of version 0.1 lie in the folder itself.
         """
-        ours, earlier = re.escape(self.quarantine_folder.name), re.escape(self.run_id)
-        names = rf"{ours}/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}|{earlier}_quarantine(\.[0-9a-f]{{8}})?\.parquet"
-        return re.fullmatch(names, name) is not None
+        return _begins_and_ends(name, self.quarantine_folder.name, _QUARANTINE_END) or _begins_and_ends(
+            name, self.run_id, _QUARANTINE_END_OF_0_1
+        )
 
     @property
     def violating_rows_folder(self) -> Path:
@@ -278,6 +281,10 @@ class ExtractionLayout:
     def strangers(self) -> Path:
         """Where files that are not ours, found in a dataset that is replaced, are kept."""
         return self.folder / f".{self.run_id}.strangers"
+
+
+def _begins_and_ends(name: str, beginning: str, end: re.Pattern[str]) -> bool:
+    return name.startswith(beginning) and end.fullmatch(name, len(beginning)) is not None
 
 
 def part_name(chunk_id: int, plan_id: str) -> str:

@@ -29,7 +29,7 @@ class PartCheckSpec:
     disk: Disk
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartCheck:
     """`damage` in words, or the findings of the scan."""
 

@@ -13,6 +13,7 @@ from statekeeper.config.resolved import ExtractionConfig, OnViolation
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.engines.retry import with_retries
+from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import Receipt, SiftReceipt, StagedFile, Wanted
 from statekeeper.runtime.context import Run
@@ -56,10 +57,19 @@ class CheckedPart:
 
 
 @dataclass(frozen=True)
+class CheckedParts:
+    """All parts of a table, what was found in them together, and those, one by one, with rows that break the schema."""
+
+    receipts: Packed[Receipt]
+    findings: Findings
+    broken: tuple[CheckedPart, ...]
+
+
+@dataclass(frozen=True)
 class Separated:
     """The files that are to be published, a receipt each, and the file of the rows that were put apart, if any were."""
 
-    parts: tuple[Receipt, ...]
+    parts: Packed[Receipt]
     rejects: StagedFile | None = None
 
 
@@ -81,7 +91,7 @@ async def separate(
     run: Run,
     plan: Plan,
     staging: Staging,
-    parts: tuple[CheckedPart, ...],
+    checked: CheckedParts,
     *,
     wanted: Wanted | None,
 ) -> Separated:
@@ -90,22 +100,25 @@ async def separate(
     Raises:
         StatekeeperError: a part could not be sifted; what was done is found again by its receipt.
     """
-    receipts = tuple(part.receipt for part in parts)
-    broken = [part for part in parts if part.findings.violating_rows]
     if wanted is None:
-        return Separated(receipts)
+        return Separated(checked.receipts)
     work = _Work(config, run, plan, staging, wanted)
-    sifted = await work.sifted(broken)
+    sifted = await work.sifted(checked.broken)
     rejects = await work.gathered(tuple(one.rejected for one in sifted))
     kept = {one.chunk_id: one.kept for one in sifted} if wanted is Wanted.BOTH else {}
-    return Separated(tuple(_without_rejects(receipt, kept.get(receipt.chunk_id)) for receipt in receipts), rejects)
+    return Separated(await run.threads.disk.do(_without_rejects, checked.receipts, kept), rejects)
 
 
-def _without_rejects(receipt: Receipt, kept: StagedFile | None) -> Receipt:
-    """The receipt as it is published: that of the rows that were kept, where any were put apart."""
-    if kept is None:
-        return receipt
-    return receipt.model_copy(update={"part": kept.part, "rows": kept.rows, "bytes": kept.bytes, "md5": kept.md5})
+def _without_rejects(receipts: Packed[Receipt], kept: dict[int, StagedFile | None]) -> Packed[Receipt]:
+    """The receipts as they are published: those of the rows that were `kept`, by chunk, where any were put apart."""
+
+    def published(receipt: Receipt) -> Receipt:
+        file = kept.get(receipt.chunk_id)
+        if file is None:
+            return receipt
+        return receipt.model_copy(update={"part": file.part, "rows": file.rows, "bytes": file.bytes, "md5": file.md5})
+
+    return Packed(Receipt, map(published, receipts))
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,7 @@ class _Work:
     staging: Staging
     wanted: Wanted
 
-    async def sifted(self, parts: list[CheckedPart]) -> tuple[SiftReceipt, ...]:
+    async def sifted(self, parts: tuple[CheckedPart, ...]) -> tuple[SiftReceipt, ...]:
         model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
         return await all_done(parts, lambda part: self._sift(part, model), at_once=self.run.engine.in_flight)
 

@@ -24,6 +24,7 @@ from statekeeper.model.metadata import (
     ValidationSummary,
     dataset_checksum,
 )
+from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.record import Published, PublishIntent, StateRecord
@@ -39,7 +40,7 @@ from statekeeper.store.files.durable import replace, storage_errors
 from statekeeper.store.layout import Staging, part_name
 from statekeeper.validate.check_part import PartCheck, PartCheckSpec, check_part
 from statekeeper.validate.keys.run import keys_checked
-from statekeeper.validate.quarantine import CheckedPart, Separated, Treatment, separate, too_many
+from statekeeper.validate.quarantine import CheckedPart, CheckedParts, Separated, Treatment, separate, too_many
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ async def check_staged(
     scanned = await do(checks.scanned, await checks.checked_parts())
     if isinstance(scanned, DamagedPart):
         return scanned
-    findings = await do(checks.found, scanned)
+    findings = scanned.findings
     treatment = Treatment.of(config, findings)
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
@@ -145,7 +146,7 @@ class _StagedChecks:
     run: Run
     plan: Plan
     staging: Staging
-    receipts: tuple[Receipt, ...]
+    receipts: Packed[Receipt]
     output: Path
     quarantine: Path
 
@@ -164,7 +165,7 @@ class _StagedChecks:
         for chunk in plan.chunks:
             if chunk.chunk_id not in receipts:
                 return DamagedPart(chunk.chunk_id, None, f"the receipt of chunk {chunk.chunk_id} is missing or damaged")
-        ordered = tuple(receipts[chunk.chunk_id] for chunk in plan.chunks)
+        ordered = Packed(Receipt, (receipts[chunk.chunk_id] for chunk in plan.chunks))
         output = publication.output_for(plan.plan_id, intent)
         return cls(config, run, plan, staging, ordered, output, publication.layout.quarantine(plan.plan_id))
 
@@ -191,19 +192,17 @@ class _StagedChecks:
             self.receipts, lambda receipt: self._check(receipt, model), at_once=self.run.engine.in_flight
         )
 
-    def scanned(self, results: tuple[PartCheck, ...]) -> tuple[CheckedPart, ...] | DamagedPart:
-        """Every part with what was found in it, or the first part that is damaged."""
-        parts = []
+    def scanned(self, results: tuple[PartCheck, ...]) -> CheckedParts | DamagedPart:
+        """All parts and what was found in them, or the first part that is damaged."""
+        found, broken = [], []
         for receipt, result in zip(self.receipts, results, strict=True):
             if result.findings is None:
                 return DamagedPart(receipt.chunk_id, receipt, result.damage or "it was not checked")
-            parts.append(CheckedPart(receipt, self._published_name(receipt), result.findings))
-        return tuple(parts)
-
-    def found(self, parts: tuple[CheckedPart, ...]) -> Findings:
-        """What was found in all parts together."""
+            found.append(result.findings)
+            if result.findings.violating_rows:
+                broken.append(CheckedPart(receipt, self._published_name(receipt), result.findings))
         merged = partial(Findings.merged, samples=self.config.samples)
-        return reduce(merged, (part.findings for part in parts))
+        return CheckedParts(self.receipts, reduce(merged, found), tuple(broken))
 
     async def _check(self, receipt: Receipt, model: ShippedModel) -> PartCheck:
         spec = PartCheckSpec(
@@ -238,12 +237,13 @@ class _StagedChecks:
             return self.output.name
         return part_name(receipt.chunk_id, self.plan.plan_id)
 
-    def _files(self, parts: tuple[Receipt, ...]) -> tuple[PublishedFile, ...]:
+    def _files(self, parts: Packed[Receipt]) -> Packed[PublishedFile]:
         """The parts under the names that readers will see."""
-        return tuple(
+        files = (
             PublishedFile(name=self._published_name(part), rows=part.rows, bytes=part.bytes, md5=part.md5)
             for part in parts
         )
+        return Packed(PublishedFile, files)
 
     def _quarantine(self, separated: Separated, treatment: Treatment) -> PublishedFile | None:
         """The file of rows that were put apart, as it lies beside the dataset. Raises DataError if a row is missing."""

@@ -6,7 +6,10 @@ Values and their document; nothing is decided here, and nothing heavy is importe
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ConfigDict
 
 from statekeeper.model.base import Frozen
 
@@ -55,11 +58,15 @@ class KeyFindings(Frozen):
     violations: tuple[Violation, ...]
 
 
-class Findings(Frozen):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
     """`violating_rows` break at least one constraint; a row that breaks several counts in each of `violations`.
 
-    Rows that break a key are counted apart, in `key_violating_rows`; they may be the same.
+    Rows that break a key are counted apart, in `key_violating_rows`; they may be the same. There is one of each part of
+    a table, so it is no value of pydantic's.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = Frozen.model_config
 
     rows: int
     violating_rows: int
@@ -83,12 +90,11 @@ class Findings(Frozen):
 
     def with_keys(self, found: KeyFindings) -> Findings:
         """The findings with those of the keys, over the same rows."""
-        return self.model_copy(
-            update={
-                "key_violating_rows": found.violating_rows,
-                "violations": (*self.violations, *found.violations),
-                "checks": self.checks + found.keys,
-            }
+        return replace(
+            self,
+            key_violating_rows=found.violating_rows,
+            violations=(*self.violations, *found.violations),
+            checks=self.checks + found.keys,
         )
 
     def summary(self) -> str:

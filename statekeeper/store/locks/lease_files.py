@@ -17,6 +17,7 @@ from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.temps import is_abandoned, temp_file, temps_in
 from statekeeper.store.locks.holder import Holder, parse_holder
 
+_EPOCH = re.compile(r"\.(\d+)")
 LOST_HINT = (
     "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
 )
@@ -34,9 +35,13 @@ class LeaseFiles:
 
     def epochs(self) -> list[int]:
         """The epochs that have a file, ascending."""
-        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
-        found = (pattern.fullmatch(name) for name in self.disk.names(self.lock.parent))
-        return sorted(int(match[1]) for match in found if match)
+        found = map(self._epoch_of, self.disk.names(self.lock.parent))
+        return sorted(epoch for epoch in found if epoch is not None)
+
+    def _epoch_of(self, name: str) -> int | None:
+        """The epoch whose file has a name; None where it is another file."""
+        match = _EPOCH.fullmatch(name, len(self.lock.name)) if name.startswith(self.lock.name) else None
+        return int(match[1]) if match else None
 
     def highest(self) -> int:
         """The epoch that holds; 0 if there has been none."""
@@ -60,13 +65,12 @@ class LeaseFiles:
 
     def sweep(self, epoch: int) -> None:
         """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
-        pattern = re.compile(re.escape(self.lock.name) + r"\.(\d+)")
         for older in self.epochs():
             if older < epoch - 1:
                 self.disk.unlink(self.file(older), role="lock")
         for name, token in temps_in(self.disk, self.lock.parent):
-            match = pattern.fullmatch(name)
-            if match and (int(match[1]) < epoch or is_abandoned(token)):
+            of = self._epoch_of(name)
+            if of is not None and (of < epoch or is_abandoned(token)):
                 self.disk.unlink(temp_file(self.lock.with_name(name), token), role="sweep")
 
 

@@ -17,6 +17,7 @@ from statekeeper.errors import DataError, ParentMissing, StatekeeperError, Stora
 from statekeeper.hints.next_command import quoted
 from statekeeper.model.keys import Reference
 from statekeeper.model.metadata import Metadata
+from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.record import State, StateRecord
@@ -34,7 +35,7 @@ from statekeeper.verify.run import damage_of_published
 
 
 async def keys_checked(
-    config: ExtractionConfig, run: Run, plan: Plan, staging: Staging, receipts: tuple[Receipt, ...]
+    config: ExtractionConfig, run: Run, plan: Plan, staging: Staging, receipts: Packed[Receipt]
 ) -> KeyFindings:
     """What breaks the table's keys. All its parts are known to be whole; it is announced before any wait.
 
@@ -45,12 +46,12 @@ async def keys_checked(
     nothing = KeyFindings(keys=0, violating_rows=0, violations=())
     if not config.keys and not run.extracted.is_wanted(config.table):
         return nothing
-    own = await run.threads.disk.do(_staged, plan, staging, receipts)
+    own, size = await run.threads.disk.do(_staged, plan, staging, receipts)
     if run.extracted.is_wanted(config.table):
         run.extracted.announce(config.table, own)
     if not config.keys:
         return nothing
-    return await _KeyWork(config, run, plan, own, size=sum(receipt.rows for receipt in receipts)).findings()
+    return await _KeyWork(config, run, plan, own, size).findings()
 
 
 async def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
@@ -72,10 +73,11 @@ async def announce_published(config: ExtractionConfig, run: Run, layout: Extract
         run.extracted.announce(config.table, await run.threads.disk.do(_published, layout, metadata))
 
 
-def _staged(plan: Plan, staging: Staging, receipts: tuple[Receipt, ...]) -> ExtractedTable:
+def _staged(plan: Plan, staging: Staging, receipts: Packed[Receipt]) -> tuple[ExtractedTable, int]:
+    """The staged rows, and how many they are."""
     files = tuple(staging.parts / receipt.part for receipt in receipts)
     columns = tuple(FileColumn(column.name, column.arrow_type) for column in plan.reading.columns)
-    return ExtractedTable(Rows(files, columns), plan.reading.snapshot)
+    return ExtractedTable(Rows(files, columns), plan.reading.snapshot), sum(receipt.rows for receipt in receipts)
 
 
 def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
