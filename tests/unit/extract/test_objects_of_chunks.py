@@ -17,7 +17,7 @@ from statekeeper.model.plan import Bound, Chunk, ChunkKind
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.validate.check_part import check_part
 
-from ..small_shop import Shop
+from tests.unit.small_shop import Shop
 
 FEW, MANY = 20, 120
 MOST_EACH = 3
