@@ -16,7 +16,6 @@ from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Bound, Chunk, ChunkKind
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.validate.check_part import check_part
-
 from tests.unit.small_shop import Shop
 
 FEW, MANY = 20, 120
