@@ -28,7 +28,7 @@ _MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 
 
 def scope_or_watermarks(
-    disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord | None, fingerprint: str
+    disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord, fingerprint: str
 ) -> tuple[Scope | None, tuple[datetime, ...]]:
     """The scope that this extraction has already, else what its scope is decided from.
 
@@ -38,15 +38,13 @@ def scope_or_watermarks(
     Raises:
         StateDamaged: a commit record of another run cannot be read.
     """
-    scope = _kept_scope(record, fingerprint) if record else None
+    scope = _kept_scope(record, fingerprint)
     if scope is not None or config.incremental is None:
         return scope, ()
-    if record is None or record.scope is None:
-        scope = _published_scope(disk, layout, fingerprint)
-        if scope is not None:
-            return scope, ()
-    is_decided_anew = record is not None and record.scope is not None
-    before = date.fromisoformat(record.extraction_date) if record and is_decided_anew else None
+    is_decided_anew = record.scope is not None
+    if not is_decided_anew and (scope := _published_scope(disk, layout, fingerprint)):
+        return scope, ()
+    before = date.fromisoformat(record.extraction_date) if is_decided_anew else None
     found = _watermarks(disk, layout, before=before)
     # A day's window only asks whether there is any; there may be years of them.
     return None, tuple(found if config.incremental.kind is WindowKind.WATERMARK else islice(found, 1))

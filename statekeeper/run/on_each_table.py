@@ -18,10 +18,18 @@ from statekeeper.runtime.context import Run
 Value = TypeVar("Value")
 
 
+async def _nothing(_run: Run) -> None:
+    """What is done before the tables are looked at."""
+
+
 def on_each_table(
-    runner: Runner, tables: tuple[ExtractionConfig, ...], look: Callable[[ExtractionConfig, Run], Awaitable[Value]]
+    runner: Runner,
+    tables: tuple[ExtractionConfig, ...],
+    look: Callable[[ExtractionConfig, Run], Awaitable[Value]],
+    *,
+    first: Callable[[Run], Awaitable[None]] = _nothing,
 ) -> tuple[Value, ...]:
-    """What `look` finds for each table, in their order.
+    """What `look` finds for each table, in their order; `first` is done before.
 
     Raises:
         Interrupted, Terminated: a signal came.
@@ -31,6 +39,7 @@ def on_each_table(
         return await look(config, run)
 
     async def work(run: Run, interruption: Interruption) -> tuple[Value, ...]:
+        await first(run)
         tasks = [asyncio.create_task(look_at(config, run)) for config in tables]
         interruption.cancels(tasks)
         if tasks:

@@ -16,11 +16,11 @@ from statekeeper.errors import (
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, TablePlan, Verdict
 from statekeeper.model.record import Failure, State, StateRecord, Trigger
-from statekeeper.plan.history import baseline_of, scope_or_watermarks
 from statekeeper.plan.inspect import advise_on_table, compare_table, describe_table
-from statekeeper.plan.make_plan import PlanSpec, make_plan
+from statekeeper.plan.make_plan import make_plan
+from statekeeper.plan.plan_spec import spec_of_look, spec_of_plan
 from statekeeper.run.on_each_table import on_each_table
-from statekeeper.run.resume import Reprocess, opening_of
+from statekeeper.run.resume import Reprocess, find_record, first_record, opening, recall
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import fingerprint_of
@@ -29,9 +29,8 @@ from statekeeper.schemas.columns.differences import DiffReport, DiffVerdict, Tab
 from statekeeper.schemas.model.load import load_model
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.locks.lock import peek
+from statekeeper.store.manifest import load_manifest
 from statekeeper.store.state import LocalStateStore
-from statekeeper.verify.published import VerifySpec
-from statekeeper.verify.run import damage_of_published
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +40,22 @@ class PreviewWish:
     is_forced: bool = False
     has_all_types: bool = False
 
+    @property
+    def reprocess(self) -> Reprocess:
+        """What the run extracts again."""
+        return Reprocess.ALL if self.is_forced else Reprocess.STALE
+
 
 def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: PreviewWish | None = None) -> PlanReport:
     """What a run would do with each table. Nothing is locked or written."""
-    preview = partial(_preview, wish=wish or PreviewWish())
-    return _plan_report(runner, on_each_table(runner, tables, _or_refuse(preview)))
+    wish = wish or PreviewWish()
+    manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
+
+    async def first(run: Run) -> None:
+        await recall(manifest, run, tables, wish.reprocess)
+
+    look = _or_refuse(partial(_preview, wish=wish))
+    return _plan_report(runner, on_each_table(runner, tables, look, first=first))
 
 
 def look_at_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
@@ -82,8 +92,7 @@ def _or_refuse(
 
 async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     await run.doors.enter(config)
-    readers = run.pipeline.output.readers
-    spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder, readers=readers)
+    spec = spec_of_look(config, run)
     source = JobSource.of(config)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
@@ -93,9 +102,8 @@ async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
 async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
     try:
         await run.doors.enter(config)
-        spec = PlanSpec(config, run.run_id, run.extraction_date, None, (), run.model_folder)
-        source = JobSource.of(config)
-        compared = await run.engine.run(Job(config.table.key, compare_table, spec, source=source))
+        job = Job(config.table.key, compare_table, spec_of_look(config, run), source=JobSource.of(config))
+        compared = await run.engine.run(job)
     except StatekeeperError as error:
         failure = Failure.of(error, failed_in=State.PENDING)
         return TableDiff(table=config.table, model=config.model.label, verdict=DiffVerdict.FAILED, failure=failure)
@@ -107,37 +115,19 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     holder = await do(peek, run.disk, layout)
     if holder is not None:
         return TablePlan(table=config.table, verdict=Verdict.HELD, reason=f"held by {holder}")
-    record = await do(LocalStateStore(run.disk, layout.state, NO_FENCE).load)
-    verdict, reason = Verdict.START, None
+    found = await do(find_record, LocalStateStore(run.disk, layout.state, NO_FENCE), config, run)
     fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
-    if record is not None:
-        damage = None
-        if record.state is State.COMPLETE and not wish.is_forced:
-            spec = VerifySpec(layout, record.published, config.verify)
-            published = record.published
-            damage = await do(run.snapshots.why_outdated, config, published.snapshot if published else None)
-            damage = damage or await damage_of_published(config, run, spec)
-        opening = opening_of(
-            record,
-            fingerprint=fingerprint,
-            reprocess=Reprocess.ALL if wish.is_forced else Reprocess.STALE,
-            damage=damage,
-        )
-        verdict, reason = _verdict(record, opening.trigger), opening.reason
+    record = found or first_record(config, run, fingerprint=fingerprint)
+    first = await opening(config, run, record, fingerprint=fingerprint, reprocess=wish.reprocess)
+    verdict = _verdict(record, first.trigger)
     if verdict is Verdict.SKIP:
         skipped = TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
         return await _with_types(skipped, config, run) if wish.has_all_types else skipped
     await run.doors.enter(config)
-    scope, earlier = await do(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
-    baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
     kept = await do(run.snapshots.kept, config)
-    readers = run.pipeline.output.readers
-    plan_spec = PlanSpec(
-        config, run.run_id, run.extraction_date, scope, earlier, run.model_folder, kept, baseline, readers
-    )
-    source = JobSource.of(config)
+    spec = await spec_of_plan(config, run, record, fingerprint=fingerprint, run_snapshot=kept)
     try:
-        plan = await run.engine.run(Job(config.table.key, make_plan, plan_spec, source=source))
+        plan = await run.engine.run(Job(config.table.key, make_plan, spec, source=JobSource.of(config)))
     except SnapshotLost as error:
         if kept is None:
             raise
@@ -145,7 +135,7 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     return TablePlan(
         table=config.table,
         verdict=verdict,
-        reason=reason,
+        reason=first.reason,
         scope=plan.reading.scope,
         columns=plan.reading.columns,
         chunks=len(plan.chunks),

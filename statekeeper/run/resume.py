@@ -1,4 +1,9 @@
-"""What a run does with an extraction as it finds it: the decision that makes every rerun idempotent. Pure."""
+"""What a run does with an extraction as it finds it: the decision that makes every rerun idempotent.
+
+`opening_of` decides, and is pure. The rest gathers what it decides from: the record on disk, the damage of what is
+published, and what the run's manifest knows. A run and its preview both ask here, so that a preview says what a run
+does. Nothing here writes.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,15 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import assert_never
 
-from statekeeper.errors import FailureKind
+from statekeeper.config.resolved import ExtractionConfig, Verify
+from statekeeper.errors import FailureKind, StateDamaged
+from statekeeper.model.manifest import RunManifest
 from statekeeper.model.record import State, StateRecord, Trigger
-from statekeeper.runtime.fingerprint import changed_aspects
+from statekeeper.runtime.context import Run
+from statekeeper.runtime.fingerprint import changed_aspects, kept_fingerprint
+from statekeeper.store.state import LocalStateStore
+from statekeeper.verify.published import VerifySpec
+from statekeeper.verify.run import damage_of_published
 
 _CURED_BY_RESTART = frozenset({FailureKind.DATA, FailureKind.SNAPSHOT_LOST})
 """Failures that doing the rest of the same plan would only repeat."""
@@ -63,3 +74,71 @@ def opening_of(record: StateRecord, *, fingerprint: str, reprocess: Reprocess, d
             return Opening(Trigger.RETRY, f"it failed before: {record.failure.message}")
         case _ as never:
             assert_never(never)
+
+
+async def opening(
+    config: ExtractionConfig, run: Run, record: StateRecord, *, fingerprint: str, reprocess: Reprocess
+) -> Opening:
+    """The opening of an extraction whose record was found on disk: what is complete is verified first.
+
+    Raises:
+        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+    """
+    is_to_be_verified = record.state is State.COMPLETE and reprocess is not Reprocess.ALL
+    damage = await _damage(config, run, record) if is_to_be_verified else None
+    return opening_of(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
+
+
+async def _damage(config: ExtractionConfig, run: Run, record: StateRecord) -> str | None:
+    """What is wrong with what is published, by the state that says it is complete."""
+    published = record.published
+    snapshot = published.snapshot if published else None
+    if outdated := await run.threads.disk.do(run.snapshots.why_outdated, config, snapshot):
+        return outdated
+    # What `verify` found may be more than a quick look sees.
+    verify = Verify.FULL if config.table in run.recorded else config.verify
+    return await damage_of_published(config, run, VerifySpec(run.layout_of(config), published, verify))
+
+
+def find_record(store: LocalStateStore, config: ExtractionConfig, run: Run) -> StateRecord | None:
+    """The record of a table in this run; None where it was never begun.
+
+    Raises:
+        StateDamaged: the file cannot be read, or is of another table or run.
+        StorageError: the file system refused.
+    """
+    record = store.load()
+    if record is not None and not record.is_of(run.run_id, config.table):
+        raise StateDamaged(
+            f"{run.layout_of(config).state} is the state of {record.table.key} in run {record.run_id}, "
+            f"and not of {config.table.key} in run {run.run_id}",
+            hint="give the table another path_name, or move the file away",
+        )
+    return record
+
+
+def first_record(config: ExtractionConfig, run: Run, *, fingerprint: str) -> StateRecord:
+    """The record that a table begins with."""
+    return StateRecord(
+        run_id=run.run_id,
+        pipeline=run.pipeline.name,
+        extraction_date=run.extraction_date.isoformat(),
+        table=config.table,
+        fingerprint=kept_fingerprint(fingerprint, policies=frozenset()),
+    )
+
+
+async def recall(
+    manifest: RunManifest | None, run: Run, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess
+) -> None:
+    """Tell the run what its manifest knows: failures that no state tells, and which snapshots are taken anew."""
+    run.recorded.update((found.table, found) for found in (manifest.failures if manifest else ()))
+    if reprocess is Reprocess.ALL:
+        await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
+
+
+def _read_anew(manifest: RunManifest | None, tables: tuple[ExtractionConfig, ...]) -> set[str]:
+    """The sources of which `tables` are all that the run has: forced together, they are read at a new snapshot."""
+    given = {config.table for config in tables}
+    left = {table.source_name for table in (manifest.tables if manifest else ()) if table not in given}
+    return {config.table.source_name for config in tables if config.has_run_snapshot} - left

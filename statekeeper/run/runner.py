@@ -32,7 +32,7 @@ from statekeeper.model.manifest import LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
-from statekeeper.run.resume import Reprocess
+from statekeeper.run.resume import Reprocess, recall
 from statekeeper.run.run_start import RunStart
 from statekeeper.run.table_task import perform
 from statekeeper.run.wait_watch import WaitWatch
@@ -97,9 +97,7 @@ class Runner:
         manifest = self._begin(start)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
-            run.recorded.update((found.table, found) for found in manifest.failures)
-            if reprocess is Reprocess.ALL:
-                await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
+            await recall(manifest, run, tables, reprocess)
             run.extracted.begin(config.table for config in tables)
             run.reporter.run_began(len(tables))
             tasks = {asyncio.create_task(perform(config, run, reprocess)): config for config in tables}
@@ -295,13 +293,6 @@ class Runner:
 
     def _update_manifest(self, change: ManifestChange) -> RunManifest | None:
         return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
-
-
-def _read_anew(manifest: RunManifest, tables: tuple[ExtractionConfig, ...]) -> set[str]:
-    """The sources of which `tables` are all that the run has: forced together, they are read at a new snapshot."""
-    given = {config.table for config in tables}
-    left = {table.source_name for table in manifest.tables if table not in given}
-    return {config.table.source_name for config in tables if config.has_run_snapshot} - left
 
 
 @dataclass

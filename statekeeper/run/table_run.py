@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import ParamSpec, TypeVar, assert_never
 
-from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost, Verify
+from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.retry import with_retries
@@ -28,8 +28,8 @@ from statekeeper.errors import (
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import State, StateRecord, Trigger
-from statekeeper.plan.history import baseline_of, scope_or_watermarks
-from statekeeper.plan.make_plan import PlanSpec, make_plan
+from statekeeper.plan.make_plan import make_plan
+from statekeeper.plan.plan_spec import spec_of_plan
 from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publication import sweep
@@ -38,7 +38,7 @@ from statekeeper.run.ending import Ending
 from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
-from statekeeper.run.resume import Reprocess, opening_of
+from statekeeper.run.resume import Reprocess, find_record, first_record, opening
 from statekeeper.runtime.context import Run, warning_of_retry
 from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
 from statekeeper.schemas.model.load import load_model
@@ -72,21 +72,15 @@ class Extraction:
     async def perform(self, reprocess: Reprocess) -> None:
         """Bring it to `complete`, which `ending` is told; every error passes."""
         await self._blocking(self._open)
-        is_to_be_verified = self.record.state is State.COMPLETE and reprocess is not Reprocess.ALL
-        opening = opening_of(
-            self.record,
-            fingerprint=self.fingerprint,
-            reprocess=reprocess,
-            damage=await self._damage() if is_to_be_verified else None,
-        )
-        if opening.trigger is None and self.record.state is State.COMPLETE:
-            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified", stale=opening.stale)
+        first = await opening(self.config, self.run, self.record, fingerprint=self.fingerprint, reprocess=reprocess)
+        if first.trigger is None and self.record.state is State.COMPLETE:
+            self.ending.prove_complete(Outcome.SKIPPED, "complete and verified", stale=first.stale)
         await self._tidy()
         if self.ending.is_proven:
             await announce_skipped(self.config, self.run, self.layout)
             return
-        if opening.trigger is not None:
-            await self._fire(opening.trigger, change=_on_opening(opening.trigger), reason=opening.reason)
+        if first.trigger is not None:
+            await self._fire(first.trigger, change=_on_opening(first.trigger), reason=first.reason)
         while self.record.state is not State.COMPLETE:
             async with self._time_limit(self.record.state):
                 await self._work_of(self.record.state)
@@ -114,7 +108,7 @@ class Extraction:
     def _open(self) -> None:
         """Load the state, or make and persist the first one; only then look at the model, whose failure it can tell."""
         store = LocalStateStore(self.run.disk, self.layout.state, self.lock)
-        found = store.load()
+        found = find_record(store, self.config, self.run)
         try:
             model = load_model(self.config.model, base=self.run.model_folder)
             self.fingerprint = fingerprint_of(self.config, model)
@@ -124,33 +118,11 @@ class Extraction:
         self._begin(store, found, self.fingerprint)
 
     def _begin(self, store: LocalStateStore, found: StateRecord | None, fingerprint: str) -> None:
-        record = found or StateRecord(
-            run_id=self.run.run_id,
-            pipeline=self.run.pipeline.name,
-            extraction_date=self.run.extraction_date.isoformat(),
-            table=self.config.table,
-            fingerprint=kept_fingerprint(fingerprint, policies=frozenset()),
-        )
-        if not record.is_of(self.run.run_id, self.config.table):
-            raise StateDamaged(
-                f"{self.layout.state} is the state of {record.table.key} in run {record.run_id}, "
-                f"and not of {self.key} in run {self.run.run_id}",
-                hint="give the table another path_name, or move the file away",
-            )
+        record = found or first_record(self.config, self.run, fingerprint=fingerprint)
         self.lifecycle = Lifecycle(record, save=store.save, owner=self.run.owner, clock=self.run.clock)
         if found is None:
             self.lifecycle.amend(lambda first: first)
         self.ending.lifecycle = self.lifecycle
-
-    async def _damage(self) -> str | None:
-        """What is wrong with what is published, by the state that says it is complete."""
-        published = self.record.published
-        outdated = await self._why_outdated(published.snapshot if published else None)
-        if outdated:
-            return outdated
-        # What `verify` found may be more than a quick look sees.
-        verify = Verify.FULL if self.config.table in self.run.recorded else self.config.verify
-        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, self.record.published, verify))
 
     async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:
         return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
@@ -190,22 +162,8 @@ class Extraction:
         run.extracted.withdraw(config.table)
         await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
-        scope, earlier = await self._blocking(
-            scope_or_watermarks, run.disk, self.layout, config, self.record, self.fingerprint
-        )
-        baseline = await self._blocking(baseline_of, run.disk, self.layout, config, self.fingerprint)
         run_snapshot = await run.snapshots.of(config, on_retry=warning_of_retry(run, self.key))
-        spec = PlanSpec(
-            config,
-            run.run_id,
-            run.extraction_date,
-            scope,
-            earlier,
-            run.model_folder,
-            run_snapshot,
-            baseline,
-            run.pipeline.output.readers,
-        )
+        spec = await spec_of_plan(config, run, self.record, fingerprint=self.fingerprint, run_snapshot=run_snapshot)
         try:
             plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))
         except SnapshotLost as error:

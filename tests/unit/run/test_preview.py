@@ -87,6 +87,27 @@ class TestPreview:
         window = _preview(shop, longer, day=date(2026, 1, 4))["orders"].scope.window
         assert window.end - window.start == timedelta(hours=48)
 
+    def test_says_that_a_run_extracts_again_what_verify_found_damaged_where_a_quick_look_sees_nothing(self, shop):
+        table = {"table_name": "orders", "verify": "quick"}
+        shop.run(table)
+        output = shop.layout().output
+        data = output.read_bytes()
+        output.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
+        assert _preview(shop, table)["orders"].verdict is Verdict.SKIP
+        runner = shop.runner(table)
+        assert verify_tables(runner, runner.pipeline.tables).exit_code == 1
+        plan = _preview(shop, table)["orders"]
+        assert (plan.verdict, "md5" in plan.reason) == (Verdict.RESTART, True)
+        assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
+
+    def test_refuses_a_table_with_the_state_of_another_as_its_run_does(self, shop):
+        shop.run("orders", "customers")
+        shop.layout("orders").state.write_bytes(shop.layout("customers").state.read_bytes())
+        plan = _preview(shop, "orders")["orders"]
+        failure = shop.run("orders")["orders"].failure
+        assert (plan.verdict, plan.failure.kind) == (Verdict.REFUSE, FailureKind.STATE_DAMAGED)
+        assert plan.failure.message == failure.message
+
     def test_of_connections_describes_and_counts_nothing(self, shop):
         runner = shop.runner("orders", "absent")
         found = {plan.table.table_name: plan for plan in look_at_tables(runner, runner.pipeline.tables).tables}
