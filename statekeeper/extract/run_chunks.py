@@ -12,13 +12,12 @@ from uuid import uuid4
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.protocol import Job, Result, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
 from statekeeper.extract.count import CountSpec, count_rows, needs_count
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
-from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.runtime.context import Run
 from statekeeper.store.documents import are_recorded, load_count, load_receipts, record_receipts, save_count
 from statekeeper.store.layout import Staging
 
@@ -165,14 +164,11 @@ class _ChunkWork:
         return self.config.table.key
 
     async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
-        def on_retry(error: StatekeeperError, number: int, seconds: float) -> None:
+        def before_retry(error: StatekeeperError) -> None:
             if attempt.is_last:
                 raise error
             attempt.has_begun = False  # while it waits to be tried again it may be given up
-            what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
-            warning_of_retry(self.run, self._key, f"of {what}")(error, number, seconds)
 
+        what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
         retryable = RETRYABLE | {FailureKind.UNREACHABLE} if self.config.source.MAY_COME_BACK else RETRYABLE
-        return await with_retries(
-            lambda: self.run.engine.run(job), self.config.retry, on_retry=on_retry, retryable=retryable
-        )
+        return await self.run.jobs.run(self.config, job, f"of {what}", retryable=retryable, before_retry=before_retry)

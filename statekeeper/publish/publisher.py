@@ -13,12 +13,11 @@ from pathlib import Path
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import FILE_ROWS, Job, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.model.receipt import StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.part_copy import CopySpec, FileProof, ProofSpec, copy_part, prove_file
 from statekeeper.publish.publication import PlacedFile, Publication
-from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.runtime.context import Run
 
 
 @dataclass(frozen=True)
@@ -75,5 +74,4 @@ class Publisher:
         self._proofs[path] = await self._retried(job, f"reading {path.name} back")
 
     async def _retried(self, job: Job[FileProof], what: str) -> FileProof:
-        warn = warning_of_retry(self.run, self.config.table.key, f"at {what}")
-        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=warn)
+        return await self.run.jobs.run(self.config, job, f"at {what}")

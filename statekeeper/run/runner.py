@@ -41,6 +41,7 @@ from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks
 from statekeeper.runtime.login_gate import SourceDoors
 from statekeeper.runtime.progress import GuardedReporter, Reporter
+from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.run_snapshots import RunSnapshots
 from statekeeper.store.activity import remove_activity
 from statekeeper.store.documents import save_last_run
@@ -180,6 +181,7 @@ class Runner:
 
     def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
         reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
+        jobs = RetriedJobs(engine, reporter)
         return Run(
             pipeline=self.pipeline,
             run_id=self.identity.run_id,
@@ -192,9 +194,9 @@ class Runner:
             reporter=reporter,
             clock=self.clock,
             model_folder=self.pipeline.root,
-            doors=SourceDoors(engine, reporter, waits),
+            doors=SourceDoors(jobs, waits),
             snapshots=RunSnapshots(
-                engine=engine,
+                jobs=jobs,
                 disk=self.disk,
                 threads=threads.disk,
                 waits=waits,

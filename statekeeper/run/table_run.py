@@ -16,8 +16,7 @@ from typing import ParamSpec, TypeVar, assert_never
 
 from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost
 from statekeeper.engines.context import JobSource
-from statekeeper.engines.protocol import Job, Result
-from statekeeper.engines.retry import with_retries
+from statekeeper.engines.protocol import Job
 from statekeeper.errors import (
     LockLost,
     SnapshotLost,
@@ -39,7 +38,7 @@ from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess, find_record, first_record, opening
-from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
 from statekeeper.schemas.model.load import load_model
 from statekeeper.store.documents import load_plan, save_plan
@@ -162,10 +161,10 @@ class Extraction:
         run.extracted.withdraw(config.table)
         await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
-        run_snapshot = await run.snapshots.of(config, on_retry=warning_of_retry(run, self.key))
+        run_snapshot = await run.snapshots.of(config)
         spec = await spec_of_plan(config, run, self.record, fingerprint=self.fingerprint, run_snapshot=run_snapshot)
         try:
-            plan = await self._retried(Job(self.key, make_plan, spec, source=JobSource.of(self.config)))
+            plan = await run.jobs.run(config, Job(self.key, make_plan, spec, source=JobSource.of(config)))
         except SnapshotLost as error:
             await self._after_lost_snapshot(error)
             return
@@ -276,13 +275,6 @@ class Extraction:
             self.run.reporter.warning(self.key, f"planned again: {error.message}")
             return
         await self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
-
-    async def _retried(self, job: Job[Result]) -> Result:
-        return await with_retries(
-            lambda: self.run.engine.run(job),
-            self.config.retry,
-            on_retry=warning_of_retry(self.run, self.key),
-        )
 
     async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
         """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""

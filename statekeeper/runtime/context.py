@@ -12,10 +12,8 @@ from pathlib import Path
 
 from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.engines.protocol import Engine
-from statekeeper.engines.retry import OnRetry
 from statekeeper.engines.threads import Threads
 from statekeeper.engines.waiting import Waits
-from statekeeper.errors import StatekeeperError
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import TableFailure
@@ -25,6 +23,7 @@ from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks
 from statekeeper.runtime.login_gate import SourceDoors
 from statekeeper.runtime.progress import Reporter
+from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.run_snapshots import RunSnapshots
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.layout import ExtractionLayout
@@ -59,6 +58,11 @@ class Run:
     recorded: dict[TableRef, TableFailure]
     """What the run's manifest says of tables whose own states cannot say it, as far as this process knows."""
 
+    @property
+    def jobs(self) -> RetriedJobs:
+        """The engine, for work that is tried again after transient failures."""
+        return RetriedJobs(self.engine, self.reporter)
+
     def update_manifest(self, change: ManifestChange) -> None:
         """Change the run's manifest; see `store.manifest.update_manifest`. It blocks: call it in a thread."""
         update_manifest(self.disk, self.pipeline.output, self.run_id, change)
@@ -71,13 +75,3 @@ class Run:
             yield
         finally:
             await self.active.acquire()
-
-
-def warning_of_retry(run: Run, key: str, what: str = "") -> OnRetry:
-    """Warns that work on the table `key` is tried again; `what` says which work, as in "of chunk 3"."""
-
-    def warn(error: StatekeeperError, number: int, seconds: float) -> None:
-        attempt = f"attempt {number} {what}".rstrip()
-        run.reporter.warning(key, f"{attempt} failed ({error.message}); again in {seconds:.1f} s")
-
-    return warn

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.context import JobSource
-from statekeeper.engines.protocol import Engine, Job
-from statekeeper.engines.retry import with_retries
+from statekeeper.engines.protocol import Job
 from statekeeper.engines.waiting import WaitKind, Waits
 from statekeeper.errors import NO_SOURCE, StatekeeperError, error_of
-from statekeeper.runtime.progress import Reporter
+from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.source_jobs import probe_source
 
 
@@ -20,8 +19,7 @@ from statekeeper.runtime.source_jobs import probe_source
 class SourceDoors:
     """One login per source before any other; a source that refused it is not asked again in this run."""
 
-    engine: Engine
-    reporter: Reporter
+    jobs: RetriedJobs
     waits: Waits
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _open: set[str] = field(default_factory=set)
@@ -44,13 +42,13 @@ class SourceDoors:
                 return
             job = Job(name, probe_source, None, source=JobSource.of(config))
             try:
-                warnings = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=lambda *_: None)
+                warnings = await self.jobs.run(config, job, f"to log in to {config.table.source_name}")
             except StatekeeperError as error:
                 self.note(name, error)
                 raise
             self._open.add(name)
             for warning in warnings:
-                self.reporter.warning(config.table.key, f"{config.table.source_name}: {warning}")
+                self.jobs.reporter.warning(config.table.key, f"{config.table.source_name}: {warning}")
 
     def check(self, name: str) -> None:
         """Raise again what closed a source's door."""

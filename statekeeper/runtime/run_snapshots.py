@@ -15,14 +15,14 @@ from pathlib import Path
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.context import JobSource
-from statekeeper.engines.protocol import Engine, Job
-from statekeeper.engines.retry import OnRetry, with_retries
+from statekeeper.engines.protocol import Job
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.engines.waiting import WaitKind, Waits
 from statekeeper.errors import SnapshotLost, StateDamaged
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.model.table import Relation
+from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.source_jobs import take_run_snapshot
 from statekeeper.store.documents import (
     load_run_snapshot,
@@ -42,7 +42,7 @@ class RunSnapshots:
     `give_up`, `kept` and `why_outdated` read files: they are called in a thread.
     """
 
-    engine: Engine
+    jobs: RetriedJobs
     disk: Disk
     threads: BlockingPool
     waits: Waits
@@ -73,7 +73,7 @@ class RunSnapshots:
         found = load_run_snapshot(self.disk, self.base_path, self.run_id, name)
         return found.snapshot if found else None
 
-    async def of(self, config: ExtractionConfig, *, on_retry: OnRetry) -> Snapshot | None:
+    async def of(self, config: ExtractionConfig) -> Snapshot | None:
         """The same, taken and made durable if the run has none yet.
 
         Raises:
@@ -84,16 +84,16 @@ class RunSnapshots:
             return None
         what = f"the run's snapshot of {config.table.source_name}"
         with self.waits.on(config.table.key, WaitKind.SNAPSHOT, what):
-            return await self._of(config, on_retry)
+            return await self._of(config)
 
-    async def _of(self, config: ExtractionConfig, on_retry: OnRetry) -> Snapshot:
+    async def _of(self, config: ExtractionConfig) -> Snapshot:
         name = config.table.source_name
         async with self._locks[name]:
             kept, newest = await self.threads.do(self._tidied, config)
             if kept is not None:
                 return kept
             job = Job(name, take_run_snapshot, self.relations[name], source=JobSource.of(config))
-            taken = await with_retries(lambda: self.engine.run(job), config.retry, on_retry=on_retry)
+            taken = await self.jobs.run(config, job)
             document = RunSnapshot(run_id=self.run_id, source_name=name, number=newest + 1, snapshot=taken)
             if await self.threads.do(save_run_snapshot, self.disk, self.base_path, document):
                 return taken

@@ -12,7 +12,6 @@ from enum import Enum, auto
 from statekeeper.config.resolved import ExtractionConfig, OnViolation
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Result, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import Receipt, SiftReceipt, StagedFile, Wanted
@@ -148,15 +147,14 @@ class _Work:
             wanted=self.wanted,
         )
         size, answer = part.receipt.rows, SiftReceipt
-        return await self._retried(
-            Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=size, answer=answer)
-        )
+        job = Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=size, answer=answer)
+        return await self._retried(job, f"the split of chunk {part.receipt.chunk_id}")
 
     async def gathered(self, files: tuple[StagedFile, ...]) -> StagedFile:
         staging = Staging(self.staging.folder.absolute())
         spec = RejectsSpec(self.plan.plan_id, files, staging, self.run.pipeline.output, self.run.disk)
         job = Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK, answer=StagedFile)
-        return await self._retried(job)
+        return await self._retried(job, "the file of violating rows")
 
-    async def _retried(self, job: Job[Result]) -> Result:
-        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
+    async def _retried(self, job: Job[Result], what: str) -> Result:
+        return await self.run.jobs.run(self.config, job, f"at {what}")

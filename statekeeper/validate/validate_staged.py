@@ -14,7 +14,6 @@ from statekeeper import __version__
 from statekeeper.config.resolved import ExtractionConfig, OnViolation, Reconcile
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.errors import DataError, ValidationFailed
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.model.metadata import (
@@ -215,7 +214,7 @@ class _StagedChecks:
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
         job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)
-        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
+        return await self.run.jobs.run(self.config, job, f"at the check of chunk {receipt.chunk_id}")
 
     def judge(self, findings: Findings, treatment: Treatment, publication: Publication) -> str | None:
         """Write what was found where a person finds it; a warning if the policy lets it pass, an error if not."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from statekeeper.config.resolved import ExtractionConfig, Verify
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
-from statekeeper.engines.retry import with_retries
-from statekeeper.runtime.context import Run, warning_of_retry
+from statekeeper.runtime.context import Run
 from statekeeper.verify.published import FilesSpec, FilesVerdict, VerifySpec, check_files, verify_published
 
 
@@ -16,10 +15,9 @@ async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySp
     Raises:
         StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
     """
-    warn = warning_of_retry(run, config.table.key, "at verification")
 
     async def retried(job: Job[Result]) -> Result:
-        return await with_retries(lambda: run.engine.run(job), config.retry, on_retry=warn)
+        return await run.jobs.run(config, job, "at verification")
 
     async def checked(share: FilesSpec) -> FilesVerdict:
         size = share.rows // FILE_ROWS

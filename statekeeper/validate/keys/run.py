@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.protocol import Job, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import DataError, ParentMissing, StatekeeperError, StorageError
 from statekeeper.hints.next_command import quoted
@@ -116,7 +115,7 @@ class _KeyWork:
             samples=self.config.samples,
         )
         job = Job(self.config.table.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
-        return await with_retries(lambda: self.run.engine.run(job), self.config.retry, on_retry=lambda *_: None)
+        return await self.run.jobs.run(self.config, job, "at the check of keys")
 
     async def _rows_of(self, reference: Reference) -> ExtractedTable:
         table = reference.parent
