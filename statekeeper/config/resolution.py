@@ -4,30 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import chain, count
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.reading.document import Document, KeyPath, path_text
 from statekeeper.config.reading.problems import Problem, location, quoted
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
-from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.config.sections.policies import RetryPolicy
+from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
-from statekeeper.config.sections.tables import (
-    OnDrift,
-    OnSnapshotLost,
-    OnViolation,
-    Reconcile,
-    TableDefaults,
-    TableEntry,
-    Verify,
-    WindowKind,
-)
+from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.model.keys import Keys
 from statekeeper.model.schema import SchemaRef
@@ -44,6 +33,21 @@ _DEPENDS = {
     "columns": frozenset({"schema"}),
 }
 """Which other keys a problem at a key depends on."""
+_POLICIES = (
+    "chunking",
+    "verify",
+    "reconcile",
+    "retry",
+    "on_snapshot_lost",
+    "max_snapshot_restarts",
+    "on_violation",
+    "max_quarantined",
+    "keep_violating_rows",
+    "show_values",
+    "sample_rows",
+    "on_drift",
+)
+"""Keys that an extraction has under the same name."""
 _ATTRIBUTES = {"schema": "schema_model"}
 _SEEN_WITH_MODEL = ("schema", "columns", "incremental_column", "unique", "references", "chunking")
 """The keys of which a model tells whether they are right."""
@@ -273,18 +277,7 @@ class _Table:
             model=SchemaRef(path=entry.schema_model, columns=entry.columns),
             incremental=_incremental_config(entry),
             is_full_extract=self.is_full_extract,
-            chunking=entry.chunking or ChunkingPolicy(),
-            verify=entry.verify or Verify.FULL,
-            reconcile=entry.reconcile or Reconcile.COUNT,
-            retry=entry.retry or RetryPolicy(),
-            on_snapshot_lost=entry.on_snapshot_lost or OnSnapshotLost.RESTART,
-            max_snapshot_restarts=3 if entry.max_snapshot_restarts is None else entry.max_snapshot_restarts,
-            on_violation=entry.on_violation or OnViolation.FAIL,
-            max_quarantined=entry.max_quarantined,
-            keep_violating_rows=entry.keep_violating_rows or False,
-            show_values=entry.show_values is not False,
-            sample_rows=5 if entry.sample_rows is None else entry.sample_rows,
-            on_drift=entry.on_drift or OnDrift.FAIL,
+            **_set({name: getattr(entry, name) for name in _POLICIES}),
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)
             if entry.flashback_enabled is None
@@ -308,13 +301,18 @@ def _over_defaults(entry: TableEntry, defaults: TableDefaults) -> TableEntry:
 def _incremental_config(entry: TableEntry) -> IncrementalConfig | None:
     if entry.incremental_column is None:
         return None
-    return IncrementalConfig(
-        column=entry.incremental_column,
-        kind=entry.window or WindowKind.DAY,
-        lookback=entry.lookback or timedelta(),
-        timezone=entry.incremental_timezone or "UTC",
-        allow_open_window=entry.allow_open_window or False,
-    )
+    window = {
+        "kind": entry.window,
+        "lookback": entry.lookback,
+        "timezone": entry.incremental_timezone,
+        "allow_open_window": entry.allow_open_window,
+    }
+    return IncrementalConfig(column=entry.incremental_column, **_set(window))
+
+
+def _set(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are set: of the others the built-in default holds."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _shared_folders(tables: list[_Table]) -> list[Problem]:

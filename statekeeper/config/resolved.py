@@ -21,6 +21,7 @@ from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicie
 from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.sources import DuckDBSource, SnapshotScope, SourceConfig
 from statekeeper.config.sections.tables import (
+    BUILT_IN,
     OnDrift,
     OnSnapshotLost,
     OnViolation,
@@ -41,10 +42,10 @@ class IncrementalConfig(Frozen):
     """By which column, and over which window, the rows of an incremental extraction are chosen."""
 
     column: str
-    kind: WindowKind = WindowKind.DAY
-    lookback: timedelta = timedelta()
-    timezone: str = "UTC"
-    allow_open_window: bool = False
+    kind: WindowKind = BUILT_IN.window
+    lookback: timedelta = BUILT_IN.lookback
+    timezone: str = BUILT_IN.incremental_timezone
+    allow_open_window: bool = BUILT_IN.allow_open_window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +67,18 @@ class ExtractionConfig:
     model: SchemaRef
     incremental: IncrementalConfig | None = None
     is_full_extract: bool = True
-    chunking: ChunkingPolicy = field(default_factory=ChunkingPolicy)
-    verify: Verify = Verify.FULL
-    reconcile: Reconcile = Reconcile.COUNT
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    on_snapshot_lost: OnSnapshotLost = OnSnapshotLost.RESTART
-    max_snapshot_restarts: int = 3
-    on_violation: OnViolation = OnViolation.FAIL
+    chunking: ChunkingPolicy = BUILT_IN.chunking
+    verify: Verify = BUILT_IN.verify
+    reconcile: Reconcile = BUILT_IN.reconcile
+    retry: RetryPolicy = BUILT_IN.retry
+    on_snapshot_lost: OnSnapshotLost = BUILT_IN.on_snapshot_lost
+    max_snapshot_restarts: int = BUILT_IN.max_snapshot_restarts
+    on_violation: OnViolation = BUILT_IN.on_violation
     max_quarantined: RowBound | None = None
-    keep_violating_rows: bool = False
-    show_values: bool = True
-    sample_rows: int = 5
-    on_drift: OnDrift = OnDrift.FAIL
+    keep_violating_rows: bool = BUILT_IN.keep_violating_rows
+    show_values: bool = BUILT_IN.show_values
+    sample_rows: int = BUILT_IN.sample_rows
+    on_drift: OnDrift = BUILT_IN.on_drift
     keys: Keys = field(default_factory=Keys)
     flashback_enabled: bool = False
     flashback_timestamp: str | None = None

@@ -6,6 +6,8 @@ may be left out or null: null is the built-in default, also where `defaults:` sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
@@ -83,6 +85,29 @@ def _model_path(path: str) -> str:
     return path
 
 
+@dataclass(frozen=True)
+class BuiltIn:
+    """What holds where neither a table's entry nor `defaults:` says anything; these values stand nowhere else."""
+
+    window: WindowKind = WindowKind.DAY
+    lookback: timedelta = timedelta()
+    incremental_timezone: str = "UTC"
+    allow_open_window: bool = False
+    chunking: ChunkingPolicy = field(default_factory=ChunkingPolicy)
+    verify: Verify = Verify.FULL
+    reconcile: Reconcile = Reconcile.COUNT
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_snapshot_lost: OnSnapshotLost = OnSnapshotLost.RESTART
+    max_snapshot_restarts: int = 3
+    on_violation: OnViolation = OnViolation.FAIL
+    keep_violating_rows: bool = False
+    show_values: bool = True
+    sample_rows: int = 5
+    on_drift: OnDrift = OnDrift.FAIL
+
+
+BUILT_IN = BuiltIn()
+
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 ModelPath = Annotated[FilePath, AfterValidator(_model_path)]
 
@@ -108,7 +133,7 @@ class TableDefaults(Section):
     )
     lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
     incremental_timezone: TimeZone | None = Field(
-        default=None, description="whose midnights bound a day; UTC by default"
+        default=None, description=f"whose midnights bound a day; {BUILT_IN.incremental_timezone} by default"
     )
     allow_open_window: bool | None = Field(
         default=None, description="extract a window that is not over yet, up to the snapshot"
@@ -122,20 +147,22 @@ class TableDefaults(Section):
     run_id: Name | None = Field(default=None, description="must agree with the run's")
     chunking: ChunkingPolicy | None = Field(default=None, description="how the table is cut")
     verify: Verify | None = Field(
-        default=None, description="how published data is checked before a skip; full by default"
+        default=None, description=f"how published data is checked before a skip; {BUILT_IN.verify} by default"
     )
     reconcile: Reconcile | None = Field(
-        default=None, description="compare with the source's own count; count by default"
+        default=None, description=f"compare with the source's own count; {BUILT_IN.reconcile} by default"
     )
     retry: RetryPolicy | None = Field(default=None, description="further attempts after transient failures")
-    on_snapshot_lost: OnSnapshotLost | None = Field(default=None, description="restart by default")
+    on_snapshot_lost: OnSnapshotLost | None = Field(default=None, description=f"{BUILT_IN.on_snapshot_lost} by default")
     max_snapshot_restarts: int | None = Field(
-        default=None, ge=0, description="how often a lost snapshot restarts an extraction; 3 by default"
+        default=None,
+        ge=0,
+        description=f"how often a lost snapshot restarts an extraction; {BUILT_IN.max_snapshot_restarts} by default",
     )
     on_violation: OnViolation | None = Field(
         default=None,
-        description="fail by default; warn publishes all the same; quarantine publishes the good rows and keeps the "
-        "others apart",
+        description=f"{BUILT_IN.on_violation} by default; warn publishes all the same; quarantine publishes the good "
+        "rows and keeps the others apart",
     )
     max_quarantined: MaxRows | None = Field(
         default=None,
@@ -150,12 +177,15 @@ class TableDefaults(Section):
         description="false: no value of a row in state, log, hooks, terminal or violations file; true by default",
     )
     sample_rows: int | None = Field(
-        default=None, ge=0, le=100, description="rows that the violations file shows of each constraint; 5 by default"
+        default=None,
+        ge=0,
+        le=100,
+        description=f"rows that the violations file shows of each constraint; {BUILT_IN.sample_rows} by default",
     )
     on_drift: OnDrift | None = Field(
         default=None,
         description="of columns that are new, lost or retyped against the schema, else against the last extraction: "
-        "fail by default; ignore-new leaves new ones out; evolve takes the table as it is now",
+        f"{BUILT_IN.on_drift} by default; ignore-new leaves new ones out; evolve takes the table as it is now",
     )
 
 
