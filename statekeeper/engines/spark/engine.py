@@ -212,7 +212,9 @@ class SparkEngine:
             await asyncio.wait(ends, timeout=_LAST_SECONDS)
 
     async def _give_up(self, posted: Posted) -> None:
-        """Drop a waiting job; have one that runs stop, and be ended with its Spark job if nobody waits for the rest."""
+        """Drop a waiting job and have one that runs stop. One that does not hear loses its seat: what waited behind it
+        goes to others, and its Spark job is ended if nobody waits for the rest of that.
+        """
         ledger = self._ledger
         if posted.seat is None or posted.number not in ledger.posted:
             ledger.settle(posted, Interrupted("given up"))
@@ -224,7 +226,11 @@ class SparkEngine:
             await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS)
             self._heartbeat.forget(posted.number)
         seat = ledger.seats.get(posted.seat)
-        if posted.number in ledger.posted and seat is not None and ledger.is_given_up(seat.tag):
+        if posted.number not in ledger.posted or seat is None:
+            return
+        ledger.abandon(seat)
+        self._heartbeat.abandon(seat.number)
+        if ledger.is_given_up(seat.tag):
             await self._cancel(seat.tag)
 
     async def _cancel(self, tag: str) -> None:

@@ -26,6 +26,7 @@ class Heartbeat:
         self._is_over = False
         self._is_stopped = False
         self._dropped: tuple[int, ...] = ()
+        self._abandoned: tuple[int, ...] = ()
         self._wake = threading.Event()
         self._has_said_so = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="statekeeper-heartbeat", daemon=True)
@@ -43,6 +44,11 @@ class Heartbeat:
     def forget(self, item: int) -> None:
         """An item that was called off has ended: from the next sign on it is not mentioned."""
         self._dropped = tuple(each for each in self._dropped if each != item)
+
+    def abandon(self, seat: int) -> None:
+        """Have a sign say, at once, that a seat is to end with its present item."""
+        self._abandoned = (*self._abandoned, seat)
+        self._wake.set()
 
     def call_off_all(self) -> None:
         """Have a sign say, at once, that all work ends."""
@@ -67,7 +73,9 @@ class Heartbeat:
             self._wake.wait(self._every)
             self._wake.clear()
             number += 1
-            sign = DriverSign(beat=number, is_stopped=self._is_stopped, dropped=self._dropped)
+            sign = DriverSign(
+                beat=number, is_stopped=self._is_stopped, dropped=self._dropped, abandoned=self._abandoned
+            )
             with suppress(OSError):  # if it lasts, workers end, and say so
                 self._mailbox.sign(sign)
                 if sign.is_stopped:

@@ -170,16 +170,16 @@ class Ledger:
         seat.has_begun = True
         seat.is_over = seat.is_over or report.is_over
         for outcome in report.outcomes:
-            self.take(outcome)
+            self.take(outcome, report.seat)
         posted = self.posted.get(report.item) if report.item is not None else None
         if posted is not None and posted.seat == report.seat:
             posted.begin()
             posted.has_read(report.rows)
 
-    def take(self, outcome: Outcome) -> None:
-        """Settle a job by what came of it; the first word counts."""
+    def take(self, outcome: Outcome, seat: int) -> None:
+        """Settle a job by what came of it on a seat: the first result counts, and a failure where it is seated now."""
         posted = self.posted.get(outcome.item)
-        if posted is None or posted.seat is None:
+        if posted is None or posted.seat is None or (outcome.failure is not None and posted.seat != seat):
             return
         posted.begin()
         if outcome.failure is not None:
@@ -208,11 +208,21 @@ class Ledger:
             if posted.seat != seat.number:
                 continue
             if seat.has_begun and not posted.has_begun and posted.returns < _MOST_RETURNS:
+                posted.returns += 1
                 self._put_back(posted)
                 continue
             message = f"the Spark job was lost during {posted.job.table}: {why}"
             hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
             self.settle(posted, WorkerDied(message, hint=hint))
+
+    def abandon(self, seat: Seat) -> None:
+        """A seat hears nothing: what it has not begun is for other seats, and it is given nothing more."""
+        seat.is_dismissed = True
+        for item in seat.items & self.seated.keys():
+            posted = self.seated[item]
+            if posted.seat == seat.number and not posted.has_begun:
+                self._put_back(posted)
+        seat.items &= self.seated.keys()
 
     def _put_back(self, posted: Posted) -> None:
         if posted.future.done():  # given up meanwhile
@@ -220,7 +230,6 @@ class Ledger:
             return
         del self.seated[posted.number]
         posted.seat = None
-        posted.returns += 1
         self.queue.put_back(posted.waiting)
         self.waiting[posted.waiting] = posted
         self.waiting_rows += posted.job.size

@@ -57,7 +57,7 @@ class Refusal(Document):
 
 class DriverSign(Document):
     """The driver lives: `beat` grows. Where `is_stopped` all work ends between two batches, else that of the items
-    `dropped`, for which nobody waits any more.
+    `dropped`, for which nobody waits any more, and that of the seats `abandoned`, whose further items others have.
     """
 
     format: Literal["statekeeper.spark.driver"] = "statekeeper.spark.driver"
@@ -65,6 +65,7 @@ class DriverSign(Document):
     beat: int
     is_stopped: bool = False
     dropped: tuple[int, ...] = ()
+    abandoned: tuple[int, ...] = ()
 
 
 class Outcome(Frozen):

@@ -83,7 +83,8 @@ class _Seat:
         self.began_at = time.monotonic()
         self.report = SeatReport(seat=self.number)
         self.sessions = Sessions(self.cargo.memory_limit)
-        self.watch = Watch(self.mailbox, silence=self.cargo.silence, every=self.cargo.pace.watch)
+        silence, every = self.cargo.silence, self.cargo.pace.watch
+        self.watch = Watch(self.mailbox, seat=self.number, silence=silence, every=every)
 
     def work(self) -> None:
         try:

@@ -19,13 +19,14 @@ class Verdict(StrEnum):
 
 
 class Watch:
-    """A worker's eye on the mailbox; it looks every so many seconds, however often it is asked.
+    """The eye of a seat's worker on the mailbox; it looks every so many seconds, however often it is asked.
 
     `silence` (seconds, by this machine's own clock) is how long the pulse may stand still.
     """
 
-    def __init__(self, mailbox: Mailbox, *, silence: float, every: float) -> None:
+    def __init__(self, mailbox: Mailbox, *, seat: int, silence: float, every: float) -> None:
         self._mailbox = mailbox
+        self._seat = seat
         self._silence = silence
         self._every = every
         self._pulse: bytes | None = b""
@@ -68,7 +69,7 @@ class Watch:
                 return Verdict.ALONE
             if pulse != self._pulse and (sign := self._mailbox.sign_in(pulse)) is not None:
                 self._pulse, self._heard_at, self._dropped = pulse, now, frozenset(sign.dropped)
-                if sign.is_stopped:
+                if sign.is_stopped or self._seat in sign.abandoned:
                     return Verdict.STOPPED
         except OSError:  # a file system with a moment of weakness; if it lasts, the silence is as good as the driver's
             pass

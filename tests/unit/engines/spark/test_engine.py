@@ -16,13 +16,15 @@ from statekeeper.config.sections.sources import DuckDBSource
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
+from statekeeper.engines.queue import JobQueue
 from statekeeper.engines.spark import dispatch
 from statekeeper.engines.spark import engine as spark_engine
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.ledger import Ledger
+from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.session import HeldSession, Ownership
-from statekeeper.errors import ConfigError, DataError, InternalError, Interrupted, WorkerDied
+from statekeeper.errors import ConfigError, DataError, FailureKind, InternalError, Interrupted, WorkerDied
 
 from .thread_spark import ThreadSpark
 
@@ -427,6 +429,72 @@ def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
         room.run(main)
     finally:
         Hall.gate.set()
+
+
+def test_what_waits_behind_work_that_hears_nothing_and_was_given_up_goes_to_another_seat(room, monkeypatch):
+    """Else one table's chunk that hangs would hold up those of other tables for as long as it hangs."""
+    monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
+
+    async def main(engine):
+        marker = room.folder / "go"
+        deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
+        beside = asyncio.create_task(engine.run(chunk(_until_there, str(marker), size=8, answer=type(None))))
+        behind = [asyncio.create_task(engine.run(chunk(square, number, size=1))) for number in range(8)]
+        await until(Hall.begun.is_set)
+        await until(lambda: engine._ledger.posted[1].has_begun)
+        deaf.cancel()
+        await asyncio.wait([deaf])
+        assert not all(each.done() for each in behind)
+        marker.touch()
+        assert await asyncio.gather(*behind) == [number * number for number in range(8)]
+        assert await beside is None
+        assert not Hall.gate.is_set(), "it hangs still"
+        assert not room.spark.cancelled, "nobody else's work was lost"
+        Hall.gate.set()
+
+    room.run(main)
+    assert room.sizes == [2]
+
+
+def test_where_every_seat_hangs_what_waits_is_done_in_another_spark_job(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
+    room.spark.slots = 1
+
+    async def main(engine):
+        deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
+        behind = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(3)]
+        await until(Hall.begun.is_set)
+        await until(lambda: engine._ledger.posted[1].has_begun)
+        deaf.cancel()
+        assert await asyncio.gather(*behind) == [0, 1, 4]
+        assert len(room.spark.cancelled) == 1
+        Hall.gate.set()
+
+    room.run(main)
+    assert room.sizes == [1, 1]
+
+
+def test_a_late_failure_on_a_seat_that_was_abandoned_is_not_the_jobs_end():
+    """It is told to end its work, and that is no answer to whoever waits for the work of another seat."""
+
+    async def main():
+        ledger = Ledger(JobQueue(2))
+        jobs = [ledger.post(chunk(square, number)) for number in (1, 2)]
+        first, second = ledger.open_seat("a"), ledger.open_seat("a")
+        assert [ledger.queue.take({}), ledger.queue.take({})] == [job.waiting for job in jobs]
+        ledger.seat_work(first, jobs)
+        ledger.hear(SeatReport(seat=first.number, item=jobs[0].number))
+        ledger.abandon(first)
+        assert list(ledger.waiting.values()) == [jobs[1]]
+        assert ledger.queue.take({}) is jobs[1].waiting
+        ledger.seat_work(second, [jobs[1]])
+        stopped = Reason(kind=FailureKind.INTERRUPTED, message="stopped")
+        ledger.hear(SeatReport(seat=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
+        assert not jobs[1].future.done()
+        ledger.hear(SeatReport(seat=second.number, outcomes=(Outcome(item=jobs[1].number, answer="4"),)))
+        assert await jobs[1].future == 4
+
+    asyncio.run(main())
 
 
 def test_closing_stops_what_runs_and_ends_what_waits(room):

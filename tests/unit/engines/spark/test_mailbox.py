@@ -82,7 +82,7 @@ def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(mailbox
 
 
 def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(mailbox, clock):
-    watch = Watch(mailbox, silence=10, every=0.25)
+    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
     for beat in range(5):
         mailbox.sign(DriverSign(beat=beat))
         assert watch.verdict() is Verdict.GO_ON
@@ -95,14 +95,14 @@ def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(mailbo
 
 
 def test_a_pulse_that_never_moves_counts_from_the_first_look(mailbox, clock):
-    watch = Watch(mailbox, silence=10, every=0.25)
+    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
     assert watch.verdict() is Verdict.GO_ON
     clock.now += 11
     assert watch.verdict() is Verdict.ALONE
 
 
 def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(mailbox, clock):
-    watch = Watch(mailbox, silence=1000, every=0.25)
+    watch = Watch(mailbox, seat=9, silence=1000, every=0.25)
     assert watch.begin(1) is Verdict.GO_ON
     mailbox.remove()
     assert watch.verdict() is Verdict.GO_ON, "looked a moment ago"
@@ -111,7 +111,7 @@ def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(mailbox, clock):
 
 
 def test_stop_ends_everything_and_a_dropped_item_ends_alone(mailbox, clock):
-    watch = Watch(mailbox, silence=1000, every=0.25)
+    watch = Watch(mailbox, seat=9, silence=1000, every=0.25)
     mailbox.sign(DriverSign(beat=1, dropped=(1,)))
     assert watch.begin(1) is Verdict.STOPPED
     assert not watch.is_over
@@ -122,8 +122,17 @@ def test_stop_ends_everything_and_a_dropped_item_ends_alone(mailbox, clock):
     assert watch.is_over
 
 
+def test_a_seat_that_is_abandoned_ends_and_no_other(mailbox, clock):
+    watch, other = (Watch(mailbox, seat=seat, silence=1000, every=0.25) for seat in (1, 2))
+    mailbox.sign(DriverSign(beat=1, abandoned=(1,)))
+    assert watch.begin(1) is Verdict.STOPPED
+    assert watch.is_over
+    assert other.begin(2) is Verdict.GO_ON
+    assert not other.is_over
+
+
 def test_a_sign_that_is_torn_is_no_sign(mailbox, clock):
-    watch = Watch(mailbox, silence=10, every=0.25)
+    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
     assert watch.verdict() is Verdict.GO_ON
     clock.now += 11
     (mailbox.folder / "pulse").write_bytes(b"{")
