@@ -9,10 +9,13 @@ from multiprocessing import forkserver
 
 import pytest
 
-from statekeeper.engines.spawning import fork_server, preloaded
+from statekeeper.engines.spawning import fork_server
+from statekeeper.run.work_modules import work_modules
 
-fork_server().prepare(preloaded(["duckdb", "oracle"]))
-multiprocessing.set_forkserver_preload([*preloaded(["duckdb", "oracle"]), "tests.crash.world"])
+_MODULES = ("statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]))
+
+fork_server().prepare(_MODULES)
+multiprocessing.set_forkserver_preload([*_MODULES, "tests.crash.world"])
 forkserver.ensure_running()
 
 

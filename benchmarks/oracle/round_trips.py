@@ -79,7 +79,7 @@ def _line(server: "OracleServer", what: str, *, says_all: bool) -> None:
 def main() -> None:
     from statekeeper.config.loader import pipeline_of
     from statekeeper.model.table import ExtractionMode, Scope, Window
-    from statekeeper.sources import open_session
+    from statekeeper.sources.registry import open_session
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)

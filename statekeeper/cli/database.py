@@ -18,7 +18,7 @@ from statekeeper.cli.options import Command
 from statekeeper.errors import UsageError
 
 if TYPE_CHECKING:
-    from statekeeper.config.sections.sources import SourceConfig
+    from statekeeper.config.sections.source import SourceSection
     from statekeeper.logs import Redactor
     from statekeeper.model.table import Relation
     from statekeeper.scaffold.tables import TableDraft
@@ -87,7 +87,7 @@ class Database:
     name: str
     written: Mapping[str, str | int]
 
-    def config(self, redactor: Redactor) -> SourceConfig:
+    def config(self, redactor: Redactor) -> SourceSection:
         """The source as a configuration will have it, references filled in from the environment.
 
         Raises:
@@ -124,7 +124,7 @@ def named_database(kind: str | None, duckdb: str | None, login: LoginOptions) ->
 
 
 def describe(
-    config: SourceConfig, schemas: tuple[str, ...], tables: tuple[str, ...], exclude: tuple[str, ...]
+    config: SourceSection, schemas: tuple[str, ...], tables: tuple[str, ...], exclude: tuple[str, ...]
 ) -> tuple[TableDraft, ...]:
     """What the database says of the named tables, or of those of the schemas that no pattern rules out.
 

@@ -36,9 +36,10 @@ def start_early(words: Sequence[str]) -> None:
     texts = [text for word in words[1:] if word.endswith(_SUFFIXES) and (text := _text_of(Path(word))) is not None]
     if texts:
         from statekeeper.engines.spawning import start_fork_server
-        from statekeeper.sources import SESSION_MODULES
+        from statekeeper.run.work_modules import work_modules
+        from statekeeper.sources.registry import SOURCES
 
-        start_fork_server(kind for kind in SESSION_MODULES if any(kind in text for text in texts))
+        start_fork_server(work_modules(name for name in SOURCES.shipped if any(name in text for text in texts)))
 
 
 def _text_of(path: Path) -> str | None:

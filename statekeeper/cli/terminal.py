@@ -118,12 +118,13 @@ class Terminal:
         """
         from statekeeper.config.loader import load_pipeline
         from statekeeper.engines.spawning import start_fork_server
+        from statekeeper.run.work_modules import work_modules
 
         with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
             pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path, unset=unset)
             self.redactor.add(secret_values(pipeline))
             if has_workers:
-                start_fork_server(source.type for source in pipeline.sources.values())
+                start_fork_server(work_modules(source.type_name() for source in pipeline.sources.values()))
             extractor = _class_for(request).of_pipeline(
                 pipeline,
                 request.config,

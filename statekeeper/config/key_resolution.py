@@ -9,7 +9,7 @@ from typing import Protocol
 
 from statekeeper.config.reading.problems import Problem, found
 from statekeeper.config.sections.keys import ReferenceEntry, as_columns
-from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
+from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.model.keys import Keys, Reference
@@ -23,7 +23,7 @@ class Table(Protocol):
     def entry(self) -> TableEntry: ...
 
     @property
-    def source(self) -> SourceConfig | None: ...
+    def source(self) -> SourceSection | None: ...
 
     @property
     def ref(self) -> TableRef: ...
@@ -71,7 +71,7 @@ def keys_of(table: Table, tables: Sequence[Table]) -> Keys:
 def _reference(entry: ReferenceEntry, tables: Sequence[Table]) -> Reference:
     (parent,) = _called(entry.table, tables)
     assert parent.source is not None
-    identity = json.dumps([parent.source.type, parent.source.identity_settings()], sort_keys=True)
+    identity = json.dumps([parent.source.type_name(), parent.source.identity_settings()], sort_keys=True)
     own, theirs = entry.pair
     return Reference(
         columns=own,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import RootModel, SecretStr
+from pydantic import SecretStr
 
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import Document, KeyPath
@@ -25,8 +25,9 @@ from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.resolved import Pipeline
 from statekeeper.config.root import expanded, root_of
-from statekeeper.config.sections.file import ConfigFile, TablesFile
-from statekeeper.config.sections.sources import SourceConfig
+from statekeeper.config.sections.file import ConfigFile, TablesFile, config_file
+from statekeeper.config.sections.source import SourceSection
+from statekeeper.config.sections.sources import SECTIONS, loadable_sections, section_of
 from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.errors import ConfigError
@@ -91,7 +92,7 @@ def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract", root: P
     return _pipeline(file, None, root=root or Path.cwd(), path=None, tables_path=None, fingerprint=None)
 
 
-def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str, str]) -> SourceConfig:
+def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str, str]) -> SourceSection:
     """One section of `sources:`, with its references.
 
     Raises:
@@ -127,7 +128,7 @@ class _File:
         left = tuple(problem for problem in self.unset if may_hold_secrets(problem.path))
         paths = {problem.path for problem in left}
         document = self.document
-        while unfit := [p.path for p in check(ConfigFile, document).problems if p.path in paths]:
+        while unfit := [p.path for p in _checked(document).problems if p.path in paths]:
             paths -= set(unfit)
             for path in unfit:
                 document = document.without(path) if isinstance(path[-1], str) else document
@@ -173,7 +174,7 @@ def _pipeline(
     tables_path: str | None,
     fingerprint: str | None,
 ) -> Pipeline:
-    checked = check(ConfigFile, config.document)
+    checked = _checked(config.document)
     listed = checked if tables is None else check(TablesFile, tables.document)
     problems = [*config.wrong, *(tables.wrong if tables else ())]
     problems += _first_causes((*checked.problems, *(listed.problems if tables else ())), known=problems)
@@ -206,6 +207,38 @@ def _pipeline(
         unset=tuple(str(problem) for problem in config.left),
         further_secrets=tuple(map(SecretStr, _further_secrets(config.document, tables, written.execution.spark))),
     )
+
+
+def _checked(document: Document) -> Checked[ConfigFile]:
+    """The configuration against the sections of the types that it names; where it is wrong, against those of all.
+
+    Raises:
+        ConfigError: the package that brings a type is at fault.
+    """
+    types = dict.fromkeys(kind for kind in _source_types(document).values() if kind is not None)
+    if types and all(map(SECTIONS.has, types)):
+        checked = check(config_file(tuple(map(section_of, types))), document)
+        if checked.value is not None:
+            return checked
+    checked = check(config_file(loadable_sections()), document)
+    return replace(checked, problems=tuple(map(_with_further_types, checked.problems)))
+
+
+def _source_types(document: Document) -> dict[str, str | None]:
+    """The type that each section of `sources:` names, by the section's name; None where that is no text."""
+    sources = document.data.get("sources") if isinstance(document.data, dict) else None
+    found: dict[str, str | None] = {}
+    for name, section in sources.items() if isinstance(sources, dict) else ():
+        kind = section.get("type") if isinstance(section, dict) else None
+        found[name] = kind if isinstance(kind, str) else None
+    return found
+
+
+def _with_further_types(problem: Problem) -> Problem:
+    """The problem; that of an unknown type of source says where further types come from."""
+    if problem.path[0::2] != ("sources", "type") or not problem.text.startswith("expected one of"):
+        return problem
+    return replace(problem, hint="; ".join(filter(None, (problem.hint, SECTIONS.hint_of_more))))
 
 
 def _further_secrets(config: Document, tables: _File | None, spark: SparkConfig) -> Iterator[str]:
@@ -281,16 +314,15 @@ def _defaults(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Defa
     return Defaults(section or TableDefaults(), checked.document)
 
 
-def _sources(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Mapping[str, SourceConfig | None]:
+def _sources(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Mapping[str, SourceSection | None]:
     if checked.value is not None:
         return checked.value.sources
-    data = checked.document.data
-    names = data.get("sources") if isinstance(data, dict) else None
     wrong = _paths_in(checked.document, problems)
-    found: dict[str, SourceConfig | None] = {}
-    for name in names if isinstance(names, dict) else ():
-        source = salvage(RootModel[SourceConfig], checked.document, below=("sources", name), without=wrong)
-        found[name] = source.root if source else None
+    found: dict[str, SourceSection | None] = {}
+    for name, kind in _source_types(checked.document).items():
+        found[name] = None
+        if kind is not None and SECTIONS.has(kind):
+            found[name] = salvage(section_of(kind), checked.document, below=("sources", name), without=wrong)
     return found
 
 

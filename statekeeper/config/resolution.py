@@ -15,7 +15,7 @@ from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
-from statekeeper.config.sections.sources import SnapshotScope, SourceConfig
+from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.model.keys import Keys
@@ -80,7 +80,7 @@ class Resolved:
 
 
 def resolve(
-    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceConfig | None], root: Path
+    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
 ) -> Resolved:
     """Resolve every entry. `sources` has None for a source whose own section could not be read.
 
@@ -109,7 +109,7 @@ class _Table:
     """One entry over the defaults."""
 
     def __init__(
-        self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceConfig | None], root: Path
+        self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
     ) -> None:
         self.written = written
         self.defaults = defaults
@@ -124,7 +124,7 @@ class _Table:
         return self.entry.source_name or only
 
     @property
-    def source(self) -> SourceConfig | None:
+    def source(self) -> SourceSection | None:
         return self.sources.get(self.source_name)
 
     @property
@@ -248,7 +248,7 @@ class _Table:
         source = self.source
         if source is not None and strategy is not ChunkingStrategy.AUTO and strategy not in source.CAN_CUT_BY:
             ways = " or ".join(f"'{way}'" for way in sorted(source.CAN_CUT_BY))
-            text = f"a {source.type} source cannot be cut by {strategy}: expected {ways}; found '{strategy}'"
+            text = f"a {source.type_name()} source cannot be cut by {strategy}: expected {ways}; found '{strategy}'"
             return [self.problem("chunking", "strategy", text=text)]
         if strategy is ChunkingStrategy.KEY and chunking.column is None:
             hint = "name a column whose values are spread evenly, such as the primary key"
@@ -260,7 +260,7 @@ class _Table:
         if source is None or (source.CAN_READ_THE_PAST and source.snapshot_scope is SnapshotScope.TABLE):
             return []
         keys = [key for key in ("flashback_enabled", "flashback_timestamp") if getattr(self.entry, key)]
-        text = f"a {source.type} source cannot read at an earlier time"
+        text = f"a {source.type_name()} source cannot read at an earlier time"
         if source.CAN_READ_THE_PAST:
             text = "with snapshot_scope: run all tables of the source read at one snapshot, none at another time"
         return [self.problem(key, text=text, hint="leave this key out") for key in keys]
@@ -272,7 +272,7 @@ class _Table:
             table=self.ref,
             root=self.root,
             source=source,
-            login=next(name for name, other in self.sources.items() if other == source),
+            login=next(name for name, other in self.sources.items() if other and other.shares_login(source)),
             relation=self.relation,
             model=SchemaRef(path=entry.schema_model, columns=entry.columns),
             incremental=_incremental_config(entry),

@@ -16,10 +16,11 @@ from statekeeper.config.reading.problems import Finding, error_of, quoted
 from statekeeper.config.root import from_here
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.sections.dates import resolve_date
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig, Reader
 from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.sections.row_bound import RowBound
-from statekeeper.config.sections.sources import DuckDBSource, SnapshotScope, SourceConfig
+from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import (
     BUILT_IN,
     OnDrift,
@@ -61,7 +62,7 @@ class ExtractionConfig:
 
     table: TableRef
     root: Path
-    source: SourceConfig
+    source: SourceSection
     login: str
     relation: Relation
     model: SchemaRef
@@ -98,7 +99,7 @@ class ExtractionConfig:
         return self.source.snapshot_scope is SnapshotScope.RUN
 
     @property
-    def source_here(self) -> SourceConfig:
+    def source_here(self) -> SourceSection:
         """The source, its paths as this process opens them."""
         return self.source.anchored(from_here(self.root))
 
@@ -125,7 +126,7 @@ class Pipeline:
     tables_path: str | None
     root: Path
     fingerprint: str
-    sources: Mapping[str, SourceConfig]
+    sources: Mapping[str, SourceSection]
     written_output: OutputConfig
     execution: ExecutionConfig
     states: StatePolicies
@@ -209,7 +210,7 @@ __all__ = [
     "Reconcile",
     "RetryPolicy",
     "SnapshotScope",
-    "SourceConfig",
+    "SourceSection",
     "StatePolicies",
     "StatePolicy",
     "Verify",

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from statekeeper.config.resolved import ExtractionConfig, SourceConfig
+from statekeeper.config.resolved import ExtractionConfig, SourceSection
 from statekeeper.errors import Interrupted, LoginRefused
-from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.registry import open_session
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class JobSource:
     """The source that a piece of work opens a session with. `config` holds credentials."""
 
     name: str
-    config: SourceConfig
+    config: SourceSection
 
     @classmethod
     def of(cls, table: ExtractionConfig) -> JobSource:

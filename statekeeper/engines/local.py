@@ -82,7 +82,7 @@ class LocalEngine:
 
     `budgets` is the largest number of sessions per source, over all workers. `secrets` are removed from whatever a
     worker says, and values of rows from what is said of `private` tables. Processes are started as jobs come, up to
-    `workers`; what sessions with sources of the types `kinds` need is imported before.
+    `workers`; the `modules` that work needs, by name, are imported before.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class LocalEngine:
         memory_limit: str,
         secrets: tuple[str, ...] = (),
         private: frozenset[str] = frozenset(),
-        kinds: Iterable[str] = (),
+        modules: Iterable[str] = (),
     ) -> None:
         self._workers_most = workers
         self._budgets = budgets
@@ -106,7 +106,7 @@ class LocalEngine:
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._is_closed = False
-        start_fork_server(kinds)
+        start_fork_server(modules)
 
     async def run(self, job: Job[Result]) -> Result:
         if self._is_closed:

@@ -24,23 +24,8 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 
 from statekeeper.engines.fork_server import NUMBER, Fork, Preload, WorkerMain, send
-from statekeeper.sources import SESSION_MODULES
 
-_PRELOADED = (
-    *("statekeeper.engines.worker", "statekeeper.planning", "statekeeper.chunk", "statekeeper.part_check"),
-    "statekeeper.publish.part_copy",
-    *(
-        "statekeeper.schemas.columns.drift",
-        "statekeeper.schemas.rules.checks",
-        "statekeeper.parquet.writer",
-        "statekeeper.validate.scan",
-    ),
-)
-
-
-def preloaded(kinds: Iterable[str]) -> list[str]:
-    """The modules that workers with sources of these types need."""
-    return [*_PRELOADED, *(SESSION_MODULES[kind] for kind in sorted(set(kinds)))]
+_WORKER = "statekeeper.engines.worker"
 
 
 @dataclass(eq=False)
@@ -140,7 +125,7 @@ class ForkServer:
                 sent.callback(os.close, status_of_worker)
                 if_it_fails.callback(os.close, status)
                 with self._lock, suppress(BrokenPipeError, ConnectionResetError):
-                    control = self._use(_PRELOADED)
+                    control = self._use([_WORKER])
                     send(control, request, (theirs.fileno(), reins_of_worker, status_of_worker))
             told = os.read(status, NUMBER.size)
             if not told:
@@ -184,16 +169,16 @@ def fork_server() -> ForkServer:
     return server
 
 
-def start_fork_server(kinds: Iterable[str]) -> None:
+def start_fork_server(modules: Iterable[str]) -> None:
     """Start the server that workers are forked from, unless it runs; it is not waited for.
 
     Where it cannot be started, the first worker that is asked for says why.
 
     Args:
-        kinds: the `type` of every source that workers will open a session with.
+        modules: what workers will need, by name: it is imported once, for all of them.
     """
     with suppress(OSError):
-        fork_server().prepare(preloaded(kinds))
+        fork_server().prepare([_WORKER, *modules])
 
 
 def _started(modules: tuple[str, ...]) -> tuple[int, int]:

@@ -36,6 +36,7 @@ from statekeeper.run.resume import Reprocess, recall
 from statekeeper.run.run_start import RunStart
 from statekeeper.run.table_task import perform
 from statekeeper.run.wait_watch import WaitWatch
+from statekeeper.run.work_modules import work_modules
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks
@@ -177,7 +178,8 @@ class Runner:
     def _engine(self) -> Engine:
         if self.make_engine is not None:
             return self.make_engine(self.pipeline)
-        return engine_of(self.pipeline, run_id=self.identity.run_id, spark=self.spark)
+        modules = work_modules(source.type_name() for source in self.pipeline.sources.values())
+        return engine_of(self.pipeline, run_id=self.identity.run_id, modules=modules, spark=self.spark)
 
     def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
         reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)

@@ -30,7 +30,7 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
     """The fingerprint of a table's configuration, for example `source=0f3a9c12 query=77ab01ce schema=- window=-`."""
     incremental = config.incremental
     aspects = {
-        "source": _digest({"type": config.source.type, **config.source.identity_settings()}),
+        "source": _digest({"type": config.source.type_name(), **config.source.identity_settings()}),
         "query": _digest(config.relation.model_dump(mode="json")),
         SCHEMA: "-" if model is None else model_fingerprint(model)[:16],
         "window": "-"

@@ -7,16 +7,15 @@ from contextlib import closing
 from dataclasses import replace
 
 from statekeeper.config.resolved import ExtractionConfig
-from statekeeper.config.sections.sources import SourceConfig
+from statekeeper.config.sections.source import SourceSection
 from statekeeper.errors import LoginRefused, PlanError, SourceError, SourceUnreachable, TransientSourceError
 from statekeeper.model.table import Relation, TableRef
 from statekeeper.scaffold.tables import TableDraft
-from statekeeper.sources import open_session
-from statekeeper.sources.catalog import list_tables
 from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.registry import list_tables, open_session
 
 
-def describe_named(config: SourceConfig, relations: Sequence[Relation]) -> tuple[TableDraft, ...]:
+def describe_named(config: SourceSection, relations: Sequence[Relation]) -> tuple[TableDraft, ...]:
     """The tables or views that were asked for.
 
     Raises:
@@ -27,7 +26,7 @@ def describe_named(config: SourceConfig, relations: Sequence[Relation]) -> tuple
 
 
 def describe_all(
-    config: SourceConfig, schemas: tuple[str, ...], choose: Callable[[Relation], bool]
+    config: SourceSection, schemas: tuple[str, ...], choose: Callable[[Relation], bool]
 ) -> tuple[TableDraft, ...]:
     """Every table of the named schemas, or of the source's own, that is chosen; one that cannot be described says why.
 

@@ -1,19 +1,22 @@
-"""What statekeeper asks of a database: the one interface that every source implements.
+"""What statekeeper asks of a source: the interface that every type of source implements.
 
-A `SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the
+A `SourceType` is what a package registers: the section of the configuration, and how a session is opened. A
+`SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the
 classes of `statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), with the driver's
-code kept.
+code kept. `docs/extending.md` walks through a whole source.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import Field
 
 from statekeeper.config.sections.chunking import ChunkingPolicy
+from statekeeper.config.sections.source import SourceSection
 from statekeeper.model.base import Frozen
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, Reading, Snapshot
@@ -21,6 +24,8 @@ from statekeeper.model.table import Relation, Scope
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Section = TypeVar("Section", bound=SourceSection)
 
 MOST_ROWS, USUAL_BYTES = 16_384, 32 * 1024 * 1024
 """Of a batch, however light rows are and whatever they weigh."""
@@ -94,3 +99,51 @@ class SourceSession(Protocol):
 
     def close(self) -> None:
         """End the session; never raises."""
+
+
+class Address(NamedTuple):
+    """Where a server accepts TCP connections."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class SourceType(ABC, Generic[Section]):
+    """What a type of source brings. An instance is registered by the entry point `statekeeper.sources`.
+
+    Its module is imported wherever such a source is named, so a driver is imported by the methods.
+    """
+
+    section: ClassVar[type[SourceSection]]
+    """The class of such a source's section of the configuration."""
+
+    @abstractmethod
+    def open_session(self, config: Section, *, memory_limit: str) -> SourceSession:
+        """A new session; `memory_limit` is what an embedded database may use, in DuckDB's notation.
+
+        Raises:
+            SourceUnreachable: no session can be opened at all.
+            LoginRefused: the source refused the credentials; no further login is tried.
+            TransientSourceError: none can be opened now, and a later attempt may succeed.
+        """
+
+    @abstractmethod
+    def list_tables(self, config: Section, schemas: tuple[str, ...]) -> tuple[Relation, ...]:
+        """The tables (not the views) of the named schemas, in order; without a name, those of the source's choice.
+
+        `statekeeper init` writes a configuration from them.
+
+        Raises:
+            SourceError: and its subclasses, as `open_session`; or a schema has no tables that may be seen.
+        """
+
+    def addresses(self, config: Section) -> tuple[Address, ...]:
+        """Where sessions connect to, any of them being enough; none for files, or where that cannot be told.
+
+        Executors of Spark are asked whether they can connect to one of them.
+        """
+        del config
+        return ()

@@ -19,12 +19,13 @@ import pytest
 from pydantic import SecretStr
 
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.config.sections.sources import DuckDBSource, OracleSource
+from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
 from statekeeper.model.plan import Chunk, Reading, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
-from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.registry import open_session
 from tests.oracle_server import OracleServer, ServerError
 from tests.readings import FULL, planned, reading
 

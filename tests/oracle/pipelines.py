@@ -18,9 +18,9 @@ import yaml
 
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.config.loader import pipeline_of
-from statekeeper.config.sections.sources import OracleSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.runtime.progress import NullReporter
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 from tests.oracle_server import OracleServer
 
 if TYPE_CHECKING:

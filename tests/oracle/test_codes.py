@@ -17,7 +17,7 @@ from statekeeper.errors import (
 from statekeeper.model.plan import Chunk
 from statekeeper.model.table import Relation
 from statekeeper.run.report import Outcome
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 from tests.oracle.pipelines import Lake, opened, serving, source_at
 from tests.oracle_server import OracleServer
 from tests.readings import reading

@@ -21,8 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.errors import LoginRefused, SourceUnreachable, StatekeeperError
 from statekeeper.model.table import Relation
-from statekeeper.sources import open_session
 from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.registry import open_session
 from tests.oracle.pipelines import READER, Lake, source_at
 from tests.oracle_server import OracleServer
 

@@ -19,7 +19,7 @@ from statekeeper.api import DataExtractor
 from statekeeper.cli import app
 from statekeeper.model.table import Relation
 from statekeeper.runtime.progress import NullReporter
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 from tests.oracle.pipelines import source_at
 from tests.readings import reading
 

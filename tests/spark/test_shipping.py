@@ -22,7 +22,7 @@ pytestmark = pytest.mark.spark
 INSPECT = """\
 import json, logging, sys
 from pathlib import Path
-from statekeeper.config.sections.sources import OracleSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.engines.spark.preflight import inspect
 from statekeeper.engines.spark.session import hold_session

@@ -6,9 +6,10 @@ The JSON Schema of these models is what editors complete configurations from.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, Union
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
@@ -16,7 +17,8 @@ from statekeeper.config.sections.dates import ExtractionDate
 from statekeeper.config.sections.output import ExecutionConfig, OutputConfig
 from statekeeper.config.sections.policies import StatePolicies
 from statekeeper.config.sections.section import FilePath, Name, Section, refusal
-from statekeeper.config.sections.sources import SourceConfig
+from statekeeper.config.sections.source import SourceSection
+from statekeeper.config.sections.sources import loadable_sections
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
@@ -37,13 +39,15 @@ PipelineName = Annotated[Name, AfterValidator(_names_files)]
 class ConfigFile(Section):
     """A pipeline's configuration."""
 
+    model_config = ConfigDict(defer_build=True)  # what validates is a subclass, `config_file`
+
     pipeline: PipelineName = Field(description="the pipeline's name; runs are named after it")
     root: FilePath | None = Field(
         default=None,
         description="the folder that relative paths start at, seen from this file; by default the nearest folder, from "
         "this file's upward, that has .statekeeper/, pyproject.toml or .git, else this file's own",
     )
-    sources: dict[Name, SourceConfig] = Field(min_length=1, description="databases, by the name that tables use")
+    sources: dict[Name, SourceSection] = Field(min_length=1, description="databases, by the name that tables use")
     output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
     extraction_date: ExtractionDate = Field(default="today", description="the day of a run that is given no --date")
@@ -54,6 +58,18 @@ class ConfigFile(Section):
     states: StatePolicies = Field(default=StatePolicies(), description="policies of the state machine")
     tables: tuple[TableEntry, ...] | None = Field(
         default=None, min_length=1, description="the tables; may be left out where they come from --tables"
+    )
+
+
+@cache
+def config_file(sections: tuple[type[SourceSection], ...]) -> type[ConfigFile]:
+    """The configuration whose sources are each of one of these types."""
+    source: Any = sections[0]
+    if len(sections) > 1:
+        source = Annotated[Union[sections], Field(discriminator="type")]  # noqa: UP007 - of a tuple
+    sources: Any = (dict[Name, source], ConfigFile.model_fields["sources"])
+    return create_model(
+        "ConfigFile", __base__=ConfigFile, __module__=__name__, __doc__=ConfigFile.__doc__, sources=sources
     )
 
 
@@ -81,5 +97,5 @@ def _or_reference(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def config_json_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration file."""
-    return ConfigFile.model_json_schema(schema_generator=_WithReferences)
+    """The JSON Schema of a configuration file, with every type of source that is shipped or installed."""
+    return config_file(loadable_sections()).model_json_schema(schema_generator=_WithReferences)

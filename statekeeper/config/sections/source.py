@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import Field
 
@@ -43,7 +43,14 @@ class SourceSection(Section):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Of what says how a source is reached nothing: it may have come from the environment, and hold a password."""
-        yield "type", getattr(self, "type", None)
+        yield "type", self.type_name()
+
+    @classmethod
+    def type_name(cls) -> str:
+        """The word of such a source's key `type`: that of the class's own field `type`, which is a Literal."""
+        field = cls.model_fields.get("type")
+        words = get_args(field.annotation) if field is not None else ()
+        return str(words[0]) if words else ""
 
     def identity_settings(self) -> dict[str, str]:
         """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""
@@ -53,6 +60,10 @@ class SourceSection(Section):
         """The same source, its paths as a process opens them: relative ones from `folder`, `~` the home folder."""
         del folder  # of paths there are none
         return self
+
+    def shares_login(self, other: SourceSection) -> bool:
+        """Whether the two are one database under two names: then they share sessions, their budget and the login."""
+        return self == other
 
     def session_budget(self, *, workers: int) -> int:
         """How many sessions there may be at once, over all processes."""

@@ -1,47 +1,59 @@
-"""The `sources:` of the configuration, one class for each `type`.
+"""Which types of sources a configuration may name, and the section of each.
 
-A further kind of source is one more class, and its name in `SourceConfig`.
+Decides nothing else about sources: how a session is opened is `statekeeper.sources.registry`'s matter, to which this
+table is known. It is read before anything of a pipeline, and imports no section that is not asked for.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING
 
-from pydantic import Field
+from statekeeper.errors import ConfigError
+from statekeeper.registry import Registry
 
-from statekeeper.config.root import expanded
-from statekeeper.config.sections.chunking import ChunkingStrategy
-from statekeeper.config.sections.oracle import FractionUnit, OracleSource, RowArchival, SnapshotMode
-from statekeeper.config.sections.section import FilePath
-from statekeeper.config.sections.source import SnapshotScope, SourceSection
+if TYPE_CHECKING:
+    from statekeeper.config.sections.source import SourceSection
 
-
-class DuckDBSource(SourceSection):
-    """A DuckDB database file."""
-
-    CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset(ChunkingStrategy) - {ChunkingStrategy.PARTITION}
-
-    type: Literal["duckdb"] = Field(description="the kind of source")
-    path: FilePath = Field(description="the database file; a relative path starts at the root of the configuration")
-
-    def identity_settings(self) -> dict[str, str]:
-        return {"path": self.path}
-
-    def anchored(self, folder: Path) -> Self:
-        return self.model_copy(update={"path": str(folder / expanded(self.path))})
+GROUP = "statekeeper.sources"
+SECTIONS = Registry(
+    group=GROUP,
+    what="type of source",
+    shipped={
+        "duckdb": "statekeeper.config.sections.duckdb:DuckDBSource",
+        "oracle": "statekeeper.config.sections.oracle:OracleSource",
+    },
+)
+"""The types of sources. A shipped one is registered here by its section alone: the rest is `SOURCE` in the module
+`source` of the package of its name below `statekeeper.sources`. What an entry point names is a
+`statekeeper.sources.protocol.SourceType`, which has both.
+"""
 
 
-SourceConfig: TypeAlias = Annotated[DuckDBSource | OracleSource, Field(discriminator="type")]
-"""Any source."""
+def section_of(name: str) -> type[SourceSection]:
+    """The class that a section of `sources:` with this `type` is.
 
-__all__ = [
-    "DuckDBSource",
-    "FractionUnit",
-    "OracleSource",
-    "RowArchival",
-    "SnapshotMode",
-    "SnapshotScope",
-    "SourceConfig",
-    "SourceSection",
-]
+    Raises:
+        ConfigError: there is no such type, or its package is at fault.
+    """
+    from statekeeper.config.sections.source import SourceSection
+
+    loaded = SECTIONS.load(name)
+    section = loaded if name in SECTIONS.shipped else getattr(loaded, "section", None)
+    if not (isinstance(section, type) and issubclass(section, SourceSection) and section.type_name() == name):
+        raise ConfigError(
+            f"the type of source {name} has no section of its own",
+            hint=f"{SECTIONS.module_of(name)} must register an object whose `section` is a subclass of SourceSection "
+            f"with `type: Literal[{name!r}]`",
+        )
+    return section
+
+
+def loadable_sections() -> tuple[type[SourceSection], ...]:
+    """The section of every type, for messages; without those whose packages cannot be imported."""
+    found = []
+    for name in SECTIONS.names:
+        try:
+            found.append(section_of(name))
+        except ConfigError:
+            continue
+    return tuple(found)

@@ -61,7 +61,7 @@ class SparkSettings:
     executors read, their paths absolute, and `budgets` the largest number of sessions with each over executors (None:
     no bound but `parallelism`); a source that is missing is only read on the driver. `silence` is how long workers go
     on without a sign of life of the driver. `secrets` are removed from whatever a worker says, and values of rows
-    from what is said of `private` tables.
+    from what is said of `private` tables. `modules` are those that work needs, by name: executors must have them.
     """
 
     mailbox: Path
@@ -72,6 +72,7 @@ class SparkSettings:
     parallelism: int | None = None
     secrets: tuple[str, ...] = ()
     private: frozenset[str] = frozenset()
+    modules: tuple[str, ...] = ()
 
 
 class SparkEngine:
@@ -170,7 +171,12 @@ class SparkEngine:
         self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_mailboxes, folder, silence))
         self._held = await self._session.do(self._open_session)
         cluster = await self._session.do(
-            inspect, self._held, folder, parallelism=self._settings.parallelism, sources=self._settings.sources
+            inspect,
+            self._held,
+            folder,
+            parallelism=self._settings.parallelism,
+            sources=self._settings.sources,
+            modules=self._settings.modules,
         )
         self._held.limit_patience(silence.total_seconds())
         self._ledger.queue.workers = cluster.parallelism

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from statekeeper.engines.context import JobSource
-from statekeeper.sources import Address, addresses_of
+from statekeeper.sources.protocol import Address
+from statekeeper.sources.registry import addresses_of
 
 CONNECT_SECONDS = 10.0
 """How long an address may take to accept a connection. All addresses are tried at once."""

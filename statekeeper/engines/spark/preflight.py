@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ _LOG = logging.getLogger("statekeeper.spark")
 _NEEDED = ("pydantic", "duckdb", "oracledb", "psutil", "yaml")
 _WORD = "word"
 _MOST_ASKED = 64
+_PARTITION = "statekeeper.engines.spark.partition"
 
 
 class Answer(BaseModel):
@@ -63,19 +64,29 @@ class Cluster:
     unreachable: Mapping[str, str]
 
 
-def inspect(held: HeldSession, mailbox: Path, *, parallelism: int | None, sources: Mapping[str, JobSource]) -> Cluster:
+def inspect(
+    held: HeldSession,
+    mailbox: Path,
+    *,
+    parallelism: int | None,
+    sources: Mapping[str, JobSource],
+    modules: Sequence[str] = (),
+) -> Cluster:
     """Ask executors, ship the package if that is all they lack, and ask again.
+
+    `modules` are those that work will need, by name.
 
     Raises:
         ConfigError: they cannot do the work, and why.
     """
     seats = parallelism or held.parallelism
     network = NetworkCheck.of(sources)
-    answers = _ask(held, mailbox, seats, network)
+    question = _question(str(mailbox), network, (_PARTITION, *modules))
+    answers = _ask(held, mailbox, seats, question)
     if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
         send_package(held)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
-        answers = _ask(held, mailbox, seats, network)
+        answers = _ask(held, mailbox, seats, question)
     _judge(answers, mailbox)
     unreachable = network.unreachable((answer.host, answer.unconnected) for answer in answers)
     return Cluster(held, seats, held.is_speculating, unreachable)
@@ -86,10 +97,9 @@ def preflight_tag(mailbox: Path) -> str:
     return f"preflight-{mailbox.name.rpartition('-')[2]}"
 
 
-def _ask(held: HeldSession, mailbox: Path, seats: int, network: NetworkCheck) -> tuple[Answer, ...]:
+def _ask(held: HeldSession, mailbox: Path, seats: int, question: Function) -> tuple[Answer, ...]:
     word = uuid4().hex
     (mailbox / _WORD).write_text(word)
-    question = _question(str(mailbox), network)
     try:
         lines = run_job(held, question, partitions=min(seats, _MOST_ASKED), tag=preflight_tag(mailbox))
     except Exception as error:
@@ -133,8 +143,11 @@ def _judge(answers: tuple[Answer, ...], mailbox: Path) -> None:
             )
 
 
-def _question(mailbox: str, network: NetworkCheck) -> Function:
-    """The function that asks. It is sent by value, and must work where statekeeper is not installed."""
+def _question(mailbox: str, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
+    """The function that asks. It is sent by value, and must work where statekeeper is not installed.
+
+    statekeeper is there if all of its modules that are `needed` can be imported.
+    """
     modules = ("statekeeper", *_NEEDED)
     connect = network.connector()
 
@@ -151,9 +164,8 @@ def _question(mailbox: str, network: NetworkCheck) -> Function:
             try:
                 module = importlib.import_module(name)
                 if name == "statekeeper":
-                    importlib.import_module("statekeeper.engines.spark.partition")
-                    importlib.import_module("statekeeper.extract.chunk")
-                    importlib.import_module("statekeeper.validate.check_part")
+                    for each in needed:
+                        importlib.import_module(each)
             except ImportError:
                 return None
             return str(getattr(module, "__version__", "unknown"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from statekeeper.config.sections.sources import OracleSource, SnapshotMode
+from statekeeper.config.sections.oracle import OracleSource, SnapshotMode
 from statekeeper.errors import SourceError
 from statekeeper.sources.oracle.connection import Connection, is_not_granted
 from statekeeper.sources.oracle.relation import RelationKind, Source

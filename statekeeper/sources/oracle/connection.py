@@ -23,7 +23,7 @@ from statekeeper.sources.sql import Bind, Sql
 from statekeeper.sources.statement_log import record_statement
 
 if TYPE_CHECKING:
-    from statekeeper.config.sections.sources import OracleSource
+    from statekeeper.config.sections.oracle import OracleSource
     from statekeeper.parquet.batch_size import BatchSize
 
 ACTION_BYTES = 32

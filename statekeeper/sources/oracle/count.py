@@ -18,7 +18,7 @@ from statekeeper.sources.oracle.relation import Source
 from statekeeper.sources.sql import Sql, all_of
 
 if TYPE_CHECKING:
-    from statekeeper.config.sections.sources import OracleSource
+    from statekeeper.config.sections.oracle import OracleSource
 
 
 def count_rows(connection: Connection, source: Source, snapshot: Snapshot, conditions: tuple[Sql, ...]) -> int:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 
 import oracledb
 
-from statekeeper.config.sections.sources import RowArchival
+from statekeeper.config.sections.oracle import RowArchival
 from statekeeper.errors import SourceUnreachable
-from statekeeper.sources import Address
+from statekeeper.sources.protocol import Address
 from statekeeper.sources.sql import Sql
 from statekeeper.sources.statement_log import record_statement
 from statekeeper.sources.time_limit import within
 
 if TYPE_CHECKING:
-    from statekeeper.config.sections.sources import OracleSource
+    from statekeeper.config.sections.oracle import OracleSource
 
 MODULE = "statekeeper"
 SETTINGS = (

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from statekeeper.config.sections.chunking import ChunkingPolicy
-    from statekeeper.config.sections.sources import OracleSource
+    from statekeeper.config.sections.oracle import OracleSource
 
 _SEARCHED_ROWS = 1_000
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import uuid4
 
-from statekeeper.config.sections.sources import OracleSource, SnapshotMode, SnapshotScope
+from statekeeper.config.sections.oracle import OracleSource, SnapshotMode
+from statekeeper.config.sections.source import SnapshotScope
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSourceError
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Relation

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from statekeeper.config.sections.sources import FractionUnit, OracleSource
+from statekeeper.config.sections.oracle import FractionUnit, OracleSource
 from statekeeper.errors import PlanError
 from statekeeper.sources.sql import quoted
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from statekeeper.config.sections.sources import OracleSource, RowArchival
+from statekeeper.config.sections.oracle import OracleSource, RowArchival
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import RelationKind, Source
 from statekeeper.sources.sql import Bind, Sql

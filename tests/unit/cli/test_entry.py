@@ -35,7 +35,7 @@ def ask(tmp_path):
         assert done.stderr == ""
         is_started, modules, is_early = json.loads(done.stdout)
         assert is_early
-        return is_started, [name.rpartition(".")[2] for name in modules if name.startswith("statekeeper.sources.")]
+        return is_started, [name.split(".")[2] for name in modules if name.startswith("statekeeper.sources.")]
 
     return ask
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from statekeeper.config.loader import pipeline_of
-from statekeeper.config.sections.sources import DuckDBSource, OracleSource
+from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.engines.choice import can_be_shared, engine_of, on_driver, on_executors
 from statekeeper.engines.local import LocalEngine
 

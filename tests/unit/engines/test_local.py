@@ -18,8 +18,8 @@ import duckdb
 import psutil
 import pytest
 
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.policies import RetryPolicy
-from statekeeper.config.sections.sources import DuckDBSource
 from statekeeper.engines import local, spawning
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine

@@ -10,11 +10,11 @@ from pathlib import Path
 _PROGRAM = """
 import json, signal
 from pathlib import Path
-from statekeeper.engines.spawning import _PRELOADED, fork_server, start_fork_server
-from statekeeper.sources import SESSION_MODULES
+from statekeeper.engines.spawning import fork_server, start_fork_server
+from statekeeper.run.work_modules import work_modules
 import looking
 
-start_fork_server(SESSION_MODULES)
+start_fork_server(work_modules(["duckdb", "oracle"]))
 status = Path(f"/proc/{fork_server().pid}/status").read_text()
 blocked = int(next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16)
 worker = fork_server().fork(looking.look, "100MB")
@@ -26,11 +26,11 @@ print(json.dumps(told | {"server_blocks_sigint": is_blocked, "program_blocks_sig
 """
 _LOOKING = """
 import gc, sys
-from statekeeper.engines.spawning import _PRELOADED
-from statekeeper.sources import SESSION_MODULES
+from statekeeper.run.work_modules import work_modules
 
 def look(pipe, reins, memory_limit):
-    wanted = [*_PRELOADED, *SESSION_MODULES.values(), "pyarrow.parquet", "duckdb", "oracledb"]
+    drivers = ["pyarrow.parquet", "duckdb", "oracledb"]
+    wanted = ["statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]), *drivers]
     missing = [name for name in wanted if name not in sys.modules]
     pandas = "pandas" in sys.modules  # which is slow to import, and of no use to a worker
     is_frozen = gc.get_freeze_count() > len(sys.modules)

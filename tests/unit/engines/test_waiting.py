@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.local import LocalEngine

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.config.loader import load_pipeline
-from statekeeper.config.sections.sources import OracleSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import PlanError, UsageError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.table import Relation

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading
 from statekeeper.model.schema import ColumnRule, SchemaRef
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.schemas.model.load import load_model
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 
 ROOT = Path(__file__).parents[3]
 SAMPLED_ROWS = 30_000

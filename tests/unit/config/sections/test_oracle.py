@@ -6,7 +6,7 @@ import pytest
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.resolved import Pipeline
-from statekeeper.config.sections.sources import OracleSource, SnapshotMode
+from statekeeper.config.sections.oracle import OracleSource, SnapshotMode
 from statekeeper.errors import ConfigError
 
 LOGIN = {"user": "reader", "password": "hunter2-secret"}

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.config.sections.sources import DuckDBSource, OracleSource
+from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job
@@ -21,7 +22,7 @@ from statekeeper.engines.spark.network_check import NetworkCheck
 from statekeeper.engines.spark.preflight import inspect
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError
-from statekeeper.sources import Address
+from statekeeper.sources.protocol import Address
 from statekeeper.store.process import this_process
 
 from .thread_spark import ThreadSpark

@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from statekeeper.config.resolved import OutputConfig
-from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark import partition
 from statekeeper.engines.spark.loads import Item, Load, seal, unseal

@@ -10,11 +10,11 @@ import duckdb
 import pytest
 
 from statekeeper.config.sections.chunking import ChunkingPolicy
-from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, SourceUnreachable, TransientSourceError
 from statekeeper.model.plan import Chunk, ChunkKind, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 from tests import readings
 from tests.readings import FULL
 

@@ -4,11 +4,11 @@ from decimal import Decimal
 import duckdb
 import pytest
 
-from statekeeper.config.sections.sources import DuckDBSource
+from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.errors import DataError, PlanError
 from statekeeper.model.plan import Chunk, PlannedColumn, Reading
 from statekeeper.model.table import ExtractionMode, Relation, Scope
-from statekeeper.sources import open_session
+from statekeeper.sources.registry import open_session
 
 NINES = 10**38 - 1
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.config.sections.sources import DuckDBSource, OracleSource
-from statekeeper.sources import addresses_of
+from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.oracle import OracleSource
+from statekeeper.sources.registry import addresses_of
 
 DESCRIPTOR = (
     "(DESCRIPTION=(ADDRESS_LIST=(ADDRESS=(PROTOCOL=tcp)(HOST=a)(PORT=1521))(ADDRESS=(PROTOCOL=tcps)(HOST=b)(PORT=2484)))"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statekeeper.config.sections.sources import FractionUnit
+from statekeeper.config.sections.oracle import FractionUnit
 from statekeeper.errors import PlanError
 from statekeeper.parquet.types import parse_type
 from statekeeper.sources.oracle.batches import wire_type
