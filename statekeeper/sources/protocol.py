@@ -147,3 +147,22 @@ class SourceType(ABC, Generic[Section]):
         """
         del config
         return ()
+
+
+__all__ = [
+    "MOST_ROWS",
+    "USUAL_BYTES",
+    "Address",
+    "Chunk",
+    "ChunkPlan",
+    "ChunkingPolicy",
+    "Reading",
+    "Relation",
+    "Scope",
+    "Snapshot",
+    "SourceColumn",
+    "SourceCount",
+    "SourceSection",
+    "SourceSession",
+    "SourceType",
+]
