@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from statekeeper.config.resolved import Verify
@@ -45,11 +44,10 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
     return None
 
 
-def md5_of(path: Path, *, look: Callable[[], None] = lambda: None) -> str:
-    """A file's md5, in hexadecimal; `look` is called between blocks. Raises StorageError, and what `look` raises."""
+def md5_of(path: Path) -> str:
+    """A file's md5, in hexadecimal. Raises StorageError."""
     digest = hashlib.md5(usedforsecurity=False)
     with storage_errors(path, "read"), path.open("rb") as file:
         while block := file.read(_BLOCK):
             digest.update(block)
-            look()
     return digest.hexdigest()

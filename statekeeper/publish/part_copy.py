@@ -2,28 +2,37 @@
 
 Nothing can be renamed there, so a copy is opened under the name that readers will know. Therefore the order is
 
-1. read back what is at its place; if it is what it should be, leave it alone: an attempt that comes late, or a second
-   one, does not open for writing what may be published by now;
-2. look at the fence: the owner of this work may have been stopped, and another may have published meanwhile;
+1. look at the fence: the owner of this work may have been stopped, and another may have published meanwhile;
+2. make the file, which is refused where one has the name already. That one is read back; if it is what it should be, it
+   is left alone: an attempt that comes late, or a second one, does not open for writing what may be published by now.
+   Else look at the fence once more, and write over it;
 3. write it, in one stream, to the end. Being told to stop does not break it off: what is closed half written is, on an
    object store, the object, and it would stand in place of one that another attempt has finished;
 4. read it back: the writer gets no checksum from a mounted file system.
+
+Every look at a name is a request, and a system answers one name of a folder at a time: so what is made is not looked
+for before, and what is read is not looked at besides.
 
 Which files are copied, and what follows from a proof, is decided by the parent.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import BinaryIO, Protocol, Self
 
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import WorkerDied
-from statekeeper.parquet.integrity import md5_of
 from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.files.no_follow import open_file, read_blocks
+
+_BLOCK = 1 << 20
 
 
 class _Told(Protocol):
@@ -68,7 +77,6 @@ class ProofSpec:
     """A file that may be in place already."""
 
     path: Path
-    disk: Disk
 
 
 def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
@@ -80,19 +88,17 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
         StorageError: the file system refused, or the folder is gone; the copy may be there, or half of it.
         Interrupted: it was asked to stop; the same.
     """
-    with storage_errors(spec.dest, "look at"):
-        may_be_in_place = has_size(spec.disk, spec.dest, spec.expected.bytes)
-    if may_be_in_place and _read_back(spec.disk, spec.dest, context) == spec.expected:
-        return spec.expected
     context.check_stop()
     with storage_errors(spec.source, "read"):
-        content = spec.source.open("rb")
-    with content, storage_errors(spec.dest, "publish"):
+        content = os.fdopen(open_file(spec.source, os.O_RDONLY), "rb")
+    with content:
         failpoint("copy", spec.role, "before")
-        spec.fence.check()
-        spec.disk.write_over(spec.dest, content, role=spec.role, access=spec.access)
+        if not _is_made(spec, content):
+            if _is_in_place(spec, context):
+                return spec.expected
+            _write_over(spec, content, context)
         failpoint("copy", spec.role, "after")
-    found = _read_back(spec.disk, spec.dest, context)
+    found = _read_back(spec.dest, context)
     if found != spec.expected:  # the part was checked; what readers will see is its copy
         raise WorkerDied(
             f"{spec.dest} does not have the md5 of the part that was copied to it",
@@ -101,9 +107,37 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
     return found
 
 
+def _is_made(spec: CopySpec, content: BinaryIO) -> bool:
+    """Make the file and write it; False where one has its name."""
+    with storage_errors(spec.dest, "publish"):
+        spec.fence.check()
+        try:
+            file = spec.disk.create(spec.dest, role=spec.role, access=spec.access)
+        except FileExistsError:
+            return False
+        with file:
+            shutil.copyfileobj(content, file, _BLOCK)
+            spec.disk.sync_file(file, role=spec.role)
+    return True
+
+
+def _write_over(spec: CopySpec, content: BinaryIO, context: WorkContext) -> None:
+    context.check_stop()
+    with storage_errors(spec.dest, "publish"):
+        spec.fence.check()
+        spec.disk.write_over(spec.dest, content, role=spec.role, access=spec.access)
+
+
+def _is_in_place(spec: CopySpec, context: WorkContext) -> bool:
+    """Whether what has the name is what should be there."""
+    with storage_errors(spec.dest, "look at"):
+        may_be_it = has_size(spec.disk, spec.dest, spec.expected.bytes)
+    return may_be_it and _read_back(spec.dest, context) == spec.expected
+
+
 def prove_file(spec: ProofSpec, context: WorkContext) -> FileProof:
     """Read a file back. Raises StorageError, Interrupted."""
-    return _read_back(spec.disk, spec.path, context)
+    return _read_back(spec.path, context)
 
 
 def has_size(disk: Disk, path: Path, size: int) -> bool:
@@ -111,7 +145,12 @@ def has_size(disk: Disk, path: Path, size: int) -> bool:
     return disk.exists(path) and not disk.is_folder(path) and disk.size(path) == size
 
 
-def _read_back(disk: Disk, path: Path, context: WorkContext) -> FileProof:
-    md5 = md5_of(path, look=context.check_stop)
-    with storage_errors(path, "look at"):
-        return FileProof(disk.size(path), md5)
+def _read_back(path: Path, context: WorkContext) -> FileProof:
+    """What a file is, by its bytes alone."""
+    digest, size = hashlib.md5(usedforsecurity=False), 0
+    with storage_errors(path, "read"):
+        for block in read_blocks(path, _BLOCK):
+            digest.update(block)
+            size += len(block)
+            context.check_stop()
+    return FileProof(size, digest.hexdigest())

@@ -69,7 +69,7 @@ class Publisher:
 
     async def _prove(self, placed: PlacedFile) -> None:
         path, rows = placed.path.absolute(), placed.file.rows
-        spec, size = ProofSpec(path, self.run.disk), rows // FILE_ROWS
+        spec, size = ProofSpec(path), rows // FILE_ROWS
         job = Job(self.config.table.key, prove_file, spec, urgency=Urgency.CHUNK, size=size, answer=FileProof)
         self._proofs[path] = await self._retried(job, f"reading {path.name} back")
 

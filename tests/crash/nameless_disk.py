@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from statekeeper.store.files.disk import WholeFileDisk
+from statekeeper.store.files.disk import Access, WholeFileDisk
 
 from .lossy_disk import LossyDisk
 
@@ -29,8 +29,8 @@ class _Stream(io.BufferedWriter):
 class NamelessDisk(WholeFileDisk):
     """A local disk that refuses what an object store does not offer."""
 
-    def create(self, path: Path, *, role: str) -> BinaryIO:
-        return _Stream(super().create(path, role=role).detach())
+    def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
+        return _Stream(super().create(path, role=role, access=access).detach())
 
     def rename(self, source: Path, dest: Path, *, role: str) -> None:
         _refuse(source, dest, role)

@@ -20,7 +20,7 @@ COPYING = Killing(chunk_rows=ROWS // PARTS, disk="nameless", lock="lease")
 
 @pytest.mark.parametrize(
     ("step", "writes_after"),
-    [(("copy", "publish", "before"), False), (("write_over", "publish", "middle"), True)],
+    [(("copy", "publish", "before"), False), (("create", "publish", "after"), True)],
     ids=["before-it-looks-at-its-lease", "in-the-middle-of-a-file"],
 )
 def test_owner_stopped_while_it_copies_loses_and_what_its_successor_published_stays(fast_disk, step, writes_after):

@@ -59,5 +59,10 @@ def test_requests_a_chunk(tmp_path):
     receipts = {kind: counted["receipts", kind] for kind in requests.kinds}
     assert receipts["open"] <= 4, "all receipts are read from one file"
     assert by_area["receipts"] <= 8 * chunks
+    published = {kind: counted["published", kind] for kind in requests.kinds}
+    assert (published["create"], published["send"], published["open"]) == (chunks + 2, chunks + 2, chunks), (
+        "each copy is made once, and read back once; the metadata go with them, through two slots"
+    )
+    assert published["getattr"] <= 2 * chunks + 24, "a name is looked up where it is made, and at most once again"
     # Looks into the mailbox grow with time, and not with chunks: so few that any of the versions before had more.
     assert by_area["mailbox"] <= 6 * chunks + 8 * SEATS * seconds

@@ -68,8 +68,8 @@ class Disk(Protocol):
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
 
-    def create(self, path: Path, *, role: str) -> BinaryIO:
-        """A new file that may be published, open for writing in a stream; end it with `sync_file`.
+    def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
+        """A new file, open for writing in a stream; end it with `sync_file`.
 
         Raises FileExistsError.
         """
@@ -143,6 +143,7 @@ class LocalDisk:
 
     writes = Writes.RENAME
     base_path: Path | None = None
+    _folders_emptied_at_once = 1
 
     def __init__(self, base_path: Path | None = None) -> None:
         self.base_path = base_path
@@ -151,9 +152,9 @@ class LocalDisk:
         with os.fdopen(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return file.read()
 
-    def create(self, path: Path, *, role: str) -> BinaryIO:
+    def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
         failpoint("create", role, "before")
-        file = create_file(path, Access.PUBLISHED.file_mode)
+        file = create_file(path, access.file_mode)
         failpoint("create", role, "after")
         return file
 
@@ -228,7 +229,9 @@ class LocalDisk:
 
     def remove_folder(self, path: Path, *, role: str) -> None:
         failpoint("remove_folder", role, "before")
-        remove_tree(path, on_middle=lambda: failpoint("remove_folder", role, "middle"))
+        remove_tree(
+            path, on_middle=lambda: failpoint("remove_folder", role, "middle"), at_once=self._folders_emptied_at_once
+        )
         failpoint("remove_folder", role, "after")
 
     def remove_if_empty(self, path: Path) -> None:
@@ -333,6 +336,7 @@ class WholeFileDisk(LocalDisk):
     """A mounted file system without rename and link, such as an object store's: a file is written in one stream."""
 
     writes = Writes.WHOLE
+    _folders_emptied_at_once = 16
 
     def rewrite(self, path: Path, data: bytes) -> None:
         with os.fdopen(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:

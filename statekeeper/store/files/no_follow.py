@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,21 +29,39 @@ def link_error(path: Path) -> OSError:
 
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
     """A descriptor of the file of this name itself. Raises OSError for a link, a folder, a pipe or a device."""
+    # What was opened tells what it is: a look at the name before would be one more request, and what lies there could
+    # change before it is opened.
+    descriptor = _open(path, flags, mode)
+    found = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(found):
+        os.close(descriptor)
+        raise _not_a_file(path, found)
+    return descriptor
+
+
+def read_blocks(path: Path, size: int) -> Iterator[bytes]:
+    """The bytes of the file of this name itself, in blocks of at most `size`, by no request but to open and to read.
+
+    Of a pipe that is none, of a folder an error. Raises OSError for a link, too.
+    """
+    descriptor = _open(path, os.O_RDONLY)
     try:
-        found = path.lstat().st_mode
-        if stat.S_ISLNK(found):
-            raise link_error(path)
-        if not stat.S_ISREG(found):
-            raise _not_a_file(path, found)
-    except FileNotFoundError:
-        if not flags & os.O_CREAT:
-            raise
+        while block := os.read(descriptor, size):
+            yield block
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, flags: int, mode: int = 0o600) -> int:
     try:
-        # A pipe that was put there since is opened without waiting for its other end.
+        # A pipe is opened without waiting for its other end.
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise link_error(path) from error
+        refused_as = {errno.EISDIR: stat.S_IFDIR, errno.ENXIO: stat.S_IFIFO}  # the latter of a socket, too
+        if error.errno in refused_as:
+            raise _not_a_file(path, refused_as[error.errno]) from error
         raise
 
 
@@ -68,10 +87,11 @@ def open_folder(path: Path, *, within: int | None = None) -> int:
         raise
 
 
-def remove_tree(path: Path, *, on_middle: Callable[[], None], within: int | None = None) -> None:
+def remove_tree(path: Path, *, on_middle: Callable[[], None], at_once: int = 1, within: int | None = None) -> None:
     """Remove a folder with all that is in it, by its name in the open folder `within`; a missing one is fine.
 
-    A link that is put on the way meanwhile leads nowhere else. `on_middle` is called when half of a folder is gone.
+    A link that is put on the way meanwhile leads nowhere else. `on_middle` is called when half of a folder is gone. So
+    many folders are emptied `at_once`, each by a thread: a system removes one name of a folder at a time.
     """
     for is_last in (False, False, True):
         try:
@@ -79,7 +99,7 @@ def remove_tree(path: Path, *, on_middle: Callable[[], None], within: int | None
         except FileNotFoundError:
             return
         try:
-            _empty(descriptor, on_middle)
+            _empty(descriptor, on_middle, at_once)
         finally:
             os.close(descriptor)
         try:
@@ -94,13 +114,34 @@ def remove_tree(path: Path, *, on_middle: Callable[[], None], within: int | None
             return
 
 
-def _empty(folder: int, on_middle: Callable[[], None]) -> None:
-    names = sorted(os.listdir(folder))
+def _empty(folder: int, on_middle: Callable[[], None], at_once: int) -> None:
+    """Remove the files of an open folder, then its folders."""
+    names, folders = sorted(os.listdir(folder)), []
     for position, name in enumerate(names):
         if position == len(names) // 2:
             on_middle()
-        with suppress(FileNotFoundError):
-            if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-                remove_tree(Path(name), on_middle=on_middle, within=folder)
-            else:
-                os.unlink(name, dir_fd=folder)
+        if not _is_unlinked(name, folder):
+            folders.append(Path(name))
+    threads = min(at_once, len(folders))
+    if threads <= 1:
+        for each in folders:
+            remove_tree(each, on_middle=on_middle, at_once=at_once, within=folder)
+        return
+    remove = partial(remove_tree, on_middle=on_middle, at_once=at_once // threads, within=folder)
+    with ThreadPoolExecutor(threads, "statekeeper-remove") as pool:
+        list(pool.map(remove, folders))
+
+
+def _is_unlinked(name: str, folder: int) -> bool:
+    """Take a name out of an open folder, unless a folder has it; nobody is asked first what it is."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    except IsADirectoryError:
+        return False
+    except PermissionError:  # what some systems say of a folder
+        if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise
+        return False
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 import pytest
@@ -111,12 +112,12 @@ def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the
     class Dying(NamelessDisk):
         copied = 0
 
-        def write_over(self, path, content, *, role, **access):
+        def create(self, path, *, role, **access):
             if role == "publish" and self.copied == parts_copied:
                 path.write_bytes(b"half")
                 raise Died
             self.copied += role == "publish"
-            super().write_over(path, content, role=role, **access)
+            return super().create(path, role=role, **access)
 
     with pytest.raises(Died):
         shop.run(FOLDER, disk=Dying())
@@ -138,10 +139,10 @@ def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
 
 def test_a_copy_that_came_out_otherwise_is_not_published(shop):
     class Corrupting(NamelessDisk):
-        def write_over(self, path, content, *, role, **access):
-            super().write_over(path, content, role=role, **access)
+        def sync_file(self, file, *, role):
+            super().sync_file(file, role=role)
             if role == "publish":
-                path.write_bytes(path.read_bytes()[:-1] + b"?")
+                os.pwrite(file.fileno(), b"?", os.fstat(file.fileno()).st_size - 1)
 
     report = shop.run(FOLDER, disk=Corrupting())["orders"]
     assert report.outcome is Outcome.FAILED

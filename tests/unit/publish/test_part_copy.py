@@ -38,14 +38,19 @@ def _context(is_stopping=lambda: False):
 
 
 class Counted(WholeFileDisk):
-    """Remembers what was written over."""
+    """Remembers what was made, or opened for writing."""
 
     def __init__(self):
         self.written = []
 
-    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+    def create(self, path, **options):
+        file = super().create(path, **options)
         self.written.append(path.name)
-        super().write_over(path, content, role=role, access=access)
+        return file
+
+    def write_over(self, path, content, **options):
+        self.written.append(path.name)
+        super().write_over(path, content, **options)
 
 
 class Taken:
@@ -88,9 +93,11 @@ class TestOneCopy:
 
     def test_does_not_open_for_writing_what_is_in_place_whoever_asks_for_it(self, spec):
         copy_part(spec(), _context())
-        late = spec(fence=Taken())
-        assert copy_part(late, _context()) == PROOF
-        assert late.disk.written == []
+        second, late = spec(), spec(fence=Taken())
+        assert copy_part(second, _context()) == PROOF
+        with pytest.raises(LockLost):
+            copy_part(late, _context())
+        assert second.disk.written == late.disk.written == []
 
     def test_of_an_owner_that_lost_its_lock_writes_nothing(self, spec):
         one = spec(fence=Taken())
@@ -109,9 +116,9 @@ class TestOneCopy:
 
     def test_that_is_read_back_as_something_else_is_to_be_done_again(self, spec):
         class Forgetful(Counted):
-            def write_over(self, path, content, *, role, access=Access.PRIVATE):
-                super().write_over(path, content, role=role, access=access)
-                os.truncate(path, 10)
+            def sync_file(self, file, *, role):
+                super().sync_file(file, role=role)
+                os.ftruncate(file.fileno(), 10)
 
         with pytest.raises(WorkerDied, match="does not have the md5 of the part"):
             copy_part(spec(Forgetful()), _context())
@@ -185,10 +192,10 @@ class Order:
 class SlowCopies(WholeFileDisk):
     """Takes its time over each file that is published."""
 
-    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+    def create(self, path, *, role, **options):
         if role == "publish":
             time.sleep(0.03)
-        super().write_over(path, content, role=role, access=access)
+        return super().create(path, role=role, **options)
 
 
 @pytest.fixture
@@ -255,9 +262,11 @@ class DeadlyCopy(WholeFileDisk):
     def __init__(self, marker):
         self._marker = marker
 
-    def write_over(self, path, content, *, role, access=Access.PRIVATE):
+    def create(self, path, *, role, **options):
+        file = super().create(path, role=role, **options)
         if role == "publish" and not self._marker.exists():
             self._marker.write_text(str(os.getpid()))
-            path.write_bytes(content.read(100))
+            file.write(CONTENT[:100])
+            file.flush()
             os.kill(os.getpid(), signal.SIGKILL)
-        super().write_over(path, content, role=role, access=access)
+        return file
