@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import PlannedColumn, Reading
+from statekeeper.model.plan import PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.sources.protocol import SourceSession
 
@@ -21,9 +21,9 @@ def planned(columns: Iterable[SourceColumn]) -> tuple[PlannedColumn, ...]:
     )
 
 
-def reading(session: SourceSession, relation: Relation, *, scope: Scope = FULL) -> Reading:
+def reading(session: SourceSession, relation: Relation, *, scope: Scope = FULL) -> ReadSpec:
     """All columns of a relation, as of a snapshot that is taken now."""
-    return Reading(
+    return ReadSpec(
         relation=relation,
         snapshot=session.take_snapshot(relation),
         scope=scope,

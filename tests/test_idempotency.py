@@ -135,7 +135,7 @@ class TestFileIntegrity:
         _run()
         (_layout().output / "notes.txt").write_text("mine")
         _run()
-        assert [path.read_text() for path in _layout().strangers.iterdir()] == ["mine"]
+        assert [path.read_text() for path in _layout().foreign_files.iterdir()] == ["mine"]
 
     def test_files_that_readers_ignore_are_no_damage(self, shop):
         _run()

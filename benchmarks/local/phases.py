@@ -100,7 +100,7 @@ def watch_all() -> None:
     watch(verification, "md5_of", "md5 again")
     watch(validation, "scan_part", "scan: schema")
     watch(staged_checks, "check_staged", "validate: the rest")
-    for name in ("make_ready", "put_in_place", "commit"):
+    for name in ("stage", "swap_in", "commit"):
         watch(Publication, name, "publish")
 
 

@@ -40,7 +40,7 @@ def serve(rows: int) -> "OracleServer":
 def measure(server: "OracleServer", session: "SourceSession", table: str, scope: "Scope", *, says_all: bool) -> None:
     """Print a line for each phase of a table."""
     from statekeeper.config.sections.chunking import ChunkingPolicy
-    from statekeeper.model.plan import PlannedColumn, Reading
+    from statekeeper.model.plan import PlannedColumn, ReadSpec
     from statekeeper.model.table import Relation
 
     relation = Relation(schema_name=USER, table_name=table)
@@ -54,7 +54,7 @@ def measure(server: "OracleServer", session: "SourceSession", table: str, scope:
     _line(server, f"{table}: columns and snapshot", says_all=says_all)
     plan = session.plan_chunks(relation, scope, snapshot, ChunkingPolicy())
     _line(server, f"{table}: plan of {len(plan.chunks)} chunks", says_all=says_all)
-    reading = Reading(
+    reading = ReadSpec(
         relation=relation, scope=scope, columns=columns, snapshot=snapshot, relation_state=plan.relation_state
     )
     count = session.count(reading)

@@ -27,8 +27,8 @@ from benchmarks.spark import reader
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.runtime.progress import NullReporter
 
-SEATS = 2
-MASTER = f"local-cluster[{SEATS},1,1024]"
+SLOTS = 2
+MASTER = f"local-cluster[{SLOTS},1,1024]"
 SMALL_TABLES = 100
 
 
@@ -112,7 +112,7 @@ def compare(spark: Any, database: Path, *, rows: int, rounds: int) -> None:
         "own reader": lambda: own_reader(spark, database, rows),
     }
     seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    print(f"{rows:,} rows, 16 columns, {SEATS} processes or executors")
+    print(f"{rows:,} rows, 16 columns, {SLOTS} processes or executors")
     print(f"{'':10}" + "".join(f"{name:>12}{'rows/s':>12}" for name in contestants) + f"{'spark/local':>14}")
     for number in range(1, rounds + 1):
         for name, contestant in contestants.items():

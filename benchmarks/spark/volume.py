@@ -1,8 +1,8 @@
 """Many chunks on Spark into a volume on which every round trip takes long: seconds by phase, and requests a chunk.
 
-    python -m benchmarks.spark.volume [--chunks 240] [--megabytes 26] [--seats 4] [--delay 0.04]
+    python -m benchmarks.spark.volume [--chunks 240] [--megabytes 26] [--slots 4] [--delay 0.04]
 
-The volume is that of `tests.volume.mount`. Spark is `local[seats]`. The rows are random bytes, so that a part is as
+The volume is that of `tests.volume.mount`. Spark is `local[slots]`. The rows are random bytes, so that a part is as
 large as what was read.
 """
 
@@ -59,7 +59,7 @@ def rows_of(megabytes: int) -> int:
     return megabytes * MEGABYTE // ROW_BYTES
 
 
-def write_config(folder: Path, database: Path, *, megabytes: int, seats: int) -> Path:
+def write_config(folder: Path, database: Path, *, megabytes: int, slots: int) -> Path:
     path = folder / "volume.yml"
     path.write_text(
         "\n".join(
@@ -67,7 +67,7 @@ def write_config(folder: Path, database: Path, *, megabytes: int, seats: int) ->
                 "pipeline: volume",
                 f"sources: {{duck: {{type: duckdb, path: '{database}'}}}}",
                 f"output: {{base_path: '{folder / 'volume'}'}}",
-                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{seats},4]'}}}}",
+                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{slots},4]'}}}}",
                 f"defaults: {{chunking: {{strategy: key, column: id, target_rows: {rows_of(megabytes)}}}}}",
                 "tables: [{table_name: noise, columns: {id: {type: int}, value: {type: bytes}}}]",
             )
@@ -78,14 +78,14 @@ def write_config(folder: Path, database: Path, *, megabytes: int, seats: int) ->
 
 
 def phases(said: str) -> dict[str, float]:
-    """Seconds between the lines of the log that tell when seats were there, all chunks done, all of it published."""
+    """Seconds between the lines of the log that tell when slots were there, all chunks done, all of it published."""
     at = {}
     for line in said.splitlines():
-        for name in (" seats", ": validating", ": complete:"):
+        for name in (" slots", ": validating", ": complete:"):
             if name in line:
                 at[name] = datetime.fromisoformat(line[:25]).timestamp()
-    seats, validating, complete = at[" seats"], at[": validating"], at[": complete:"]
-    return {"chunks": validating - seats, "checks and publication": complete - validating}
+    slots, validating, complete = at[" slots"], at[": validating"], at[": complete:"]
+    return {"chunks": validating - slots, "checks and publication": complete - validating}
 
 
 def tell(requests: Requests, chunks: int) -> None:
@@ -105,14 +105,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=240)
     parser.add_argument("--megabytes", type=int, default=26)
-    parser.add_argument("--seats", type=int, default=4)
+    parser.add_argument("--slots", type=int, default=4)
     parser.add_argument("--delay", type=float, default=0.04, help="seconds that a round trip takes")
     asked = parser.parse_args()
     os.chdir(REPOSITORY)
     database = noise(asked.chunks, asked.megabytes)
     with tempfile.TemporaryDirectory(dir=FOLDER) as place:
         folder = Path(place)
-        config = write_config(folder, database, megabytes=asked.megabytes, seats=asked.seats)
+        config = write_config(folder, database, megabytes=asked.megabytes, slots=asked.slots)
         with mounted(folder / "volume", folder / "files", delay=asked.delay) as volume:
             command = [STATEKEEPER, "run", str(config), "--date", DATE, "--no-progress"]
             environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
@@ -130,7 +130,7 @@ def main() -> None:
         size = metadata["file_size_bytes"] / MEGABYTE / asked.chunks
         took = ", ".join(f"{name} {taken:.0f} s" for name, taken in phases(run.stderr).items())
         print(
-            f"{asked.chunks} chunks of {size:.0f} MB, {asked.seats} seats, {1000 * asked.delay:.0f} ms a round trip: "
+            f"{asked.chunks} chunks of {size:.0f} MB, {asked.slots} slots, {1000 * asked.delay:.0f} ms a round trip: "
             f"{seconds:.0f} s ({took})"
         )
         tell(requests, asked.chunks)

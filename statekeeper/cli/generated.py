@@ -34,8 +34,8 @@ class GeneratedFiles:
     def stale(self) -> tuple[Path, ...]:
         """The files that are absent, differ from what `write` would write, or have no model any more."""
         differing = [path for path, text in zip(self.paths, self.texts.values(), strict=True) if _text(path) != text]
-        strangers = [path for path in sorted(self.folder.glob("*.json")) if path.name not in self.texts]
-        return (*differing, *strangers) if self.is_all else tuple(differing)
+        foreign_files = [path for path in sorted(self.folder.glob("*.json")) if path.name not in self.texts]
+        return (*differing, *foreign_files) if self.is_all else tuple(differing)
 
 
 def _text(path: Path) -> str | None:

@@ -17,7 +17,7 @@ from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan
 from statekeeper.model.preview import PlanReport
-from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import StateRecord
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.run.report import RunReport
@@ -34,7 +34,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("plan-report", PlanReport),
     ("receipt", Receipt),
     ("rejects-receipt", RejectsReceipt),
-    ("sift-receipt", SiftReceipt),
+    ("split-receipt", SplitReceipt),
     ("run-report", RunReport),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),

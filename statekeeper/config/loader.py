@@ -14,7 +14,7 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from statekeeper.config.reading.databricks_secrets import SecretScopes
-from statekeeper.config.reading.document import Document, KeyPath
+from statekeeper.config.reading.document import ConfigDocument, KeyPath
 from statekeeper.config.reading.mapping import read_mapping
 from statekeeper.config.reading.problems import Problem, config_error, found
 from statekeeper.config.reading.references import Secrets, Unset, fill_references, may_hold_secrets
@@ -108,7 +108,7 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
 class _File:
     """A file as it was read."""
 
-    document: Document
+    document: ConfigDocument
     problems: tuple[Problem, ...]
     content: bytes
     unset: tuple[Problem, ...] = ()
@@ -209,7 +209,7 @@ def _pipeline(
     )
 
 
-def _checked(document: Document) -> Checked[ConfigFile]:
+def _checked(document: ConfigDocument) -> Checked[ConfigFile]:
     """The configuration against the sections of the types that it names; where it is wrong, against those of all.
 
     Raises:
@@ -224,7 +224,7 @@ def _checked(document: Document) -> Checked[ConfigFile]:
     return replace(checked, problems=tuple(map(_with_further_types, checked.problems)))
 
 
-def _source_types(document: Document) -> dict[str, str | None]:
+def _source_types(document: ConfigDocument) -> dict[str, str | None]:
     """The type that each section of `sources:` names, by the section's name; None where that is no text."""
     sources = document.data.get("sources") if isinstance(document.data, dict) else None
     found: dict[str, str | None] = {}
@@ -241,7 +241,7 @@ def _with_further_types(problem: Problem) -> Problem:
     return replace(problem, hint="; ".join(filter(None, (problem.hint, SECTIONS.hint_of_more))))
 
 
-def _further_secrets(config: Document, tables: _File | None, spark: SparkConfig) -> Iterator[str]:
+def _further_secrets(config: ConfigDocument, tables: _File | None, spark: SparkConfig) -> Iterator[str]:
     """What is secret by where it comes from or goes to: from a secret scope, or into a setting of Spark."""
     yield from config.secrets
     yield from tables.document.secrets if tables else ()
@@ -251,12 +251,12 @@ def _further_secrets(config: Document, tables: _File | None, spark: SparkConfig)
             yield from texts
 
 
-def _in_commands(document: Document) -> tuple[str, ...]:
+def _in_commands(document: ConfigDocument) -> tuple[str, ...]:
     hooks = ("states", "on_enter")
     return tuple(text for path, texts in document.filled.items() if path[:2] == hooks for text in texts)
 
 
-def _no_tables(document: Document, problems: Sequence[Problem]) -> list[Problem]:
+def _no_tables(document: ConfigDocument, problems: Sequence[Problem]) -> list[Problem]:
     """The problem of a document without `tables`, unless one was told already."""
     assert isinstance(document.data, dict)
     if document.data.get("tables") is not None or any(p.path == ("tables",) or "'tables'" in p.hint for p in problems):
@@ -326,5 +326,5 @@ def _sources(checked: Checked[ConfigFile], problems: Sequence[Problem]) -> Mappi
     return found
 
 
-def _paths_in(document: Document, problems: Sequence[Problem]) -> list[KeyPath]:
+def _paths_in(document: ConfigDocument, problems: Sequence[Problem]) -> list[KeyPath]:
     return [problem.path for problem in problems if problem.document.name == document.name]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from statekeeper.config.key_resolution import keys_of, reference_problems
-from statekeeper.config.reading.document import Document, KeyPath, path_text
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, path_text
 from statekeeper.config.reading.problems import Problem, location, quoted
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
@@ -58,7 +58,7 @@ class WrittenTable:
     """An entry, and where it stands. `wrong_keys` are those of its keys that could not be read and were left out."""
 
     entry: TableEntry
-    document: Document
+    document: ConfigDocument
     path: KeyPath
     wrong_keys: frozenset[str] = frozenset()
 
@@ -68,7 +68,7 @@ class Defaults:
     """The `defaults:` section, and the document it stands in."""
 
     section: TableDefaults
-    document: Document
+    document: ConfigDocument
 
 
 @dataclass(frozen=True)

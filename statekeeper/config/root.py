@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from statekeeper.config.reading.document import Document
+from statekeeper.config.reading.document import ConfigDocument
 from statekeeper.config.reading.problems import Problem, found
 from statekeeper.errors import UsageError
 
@@ -51,7 +51,7 @@ def folders_above(folder: Path) -> Iterator[Path]:
             yield each
 
 
-def root_of(document: Document, config: Path, *, otherwise: Path | None = None) -> tuple[Path, list[Problem]]:
+def root_of(document: ConfigDocument, config: Path, *, otherwise: Path | None = None) -> tuple[Path, list[Problem]]:
     """The root of a configuration file with this content, and what is wrong with its key `root`.
 
     Without that key it is `otherwise`, or is looked for.

@@ -10,7 +10,7 @@ from statekeeper.config.resolved import EngineKind, Pipeline, SourceSection
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine
-from statekeeper.store.layout import spark_mailbox
+from statekeeper.store.layout import spark_exchange
 
 
 def engine_of(pipeline: Pipeline, *, run_id: str, modules: Sequence[str] = (), spark: Any | None = None) -> Engine:
@@ -41,11 +41,11 @@ def spark_engine(pipeline: Pipeline, *, run_id: str, modules: Sequence[str] = ()
     execution, workers = pipeline.execution, pipeline.execution.workers
     shared = {name: source for name, source in pipeline.sources.items() if can_be_shared(source)}
     settings = SparkSettings(
-        mailbox=spark_mailbox(pipeline.base_path.absolute(), run_id, uuid4().hex[:12]),
+        exchange=spark_exchange(pipeline.base_path.absolute(), run_id, uuid4().hex[:12]),
         sources={name: JobSource(name, source.anchored(pipeline.root)) for name, source in shared.items()},
         budgets={name: on_executors(source) for name, source in shared.items()},
         memory_limit=f"{execution.memory_limit}B",
-        silence=pipeline.output.lease_lifetime,
+        heartbeat_timeout=pipeline.output.lease_lifetime,
         parallelism=execution.spark.parallelism,
         secrets=pipeline.secrets,
         private=pipeline.private_tables,

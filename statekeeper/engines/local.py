@@ -22,7 +22,7 @@ from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue, Waiting
 from statekeeper.engines.spawning import start_fork_server
 from statekeeper.engines.waiting import WaitKind
-from statekeeper.engines.worker import LIMITS, Begun, Done, Order, Progress
+from statekeeper.engines.worker import LIMITS, Begun, Done, Progress, WorkRequest
 from statekeeper.engines.worker_link import Ended, News, NotStarted, WorkerLink
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 from statekeeper.text.privacy import RowValues
@@ -182,7 +182,7 @@ class LocalEngine:
         job = running.job
         # Before a worker is taken: what cannot be pickled costs its own job and no worker.
         values = RowValues.of(job.table, private=self._private)
-        order = pickle.dumps(Order(job.work, job.spec, job.source, self._secrets, values))
+        order = pickle.dumps(WorkRequest(job.work, job.spec, job.source, self._secrets, values))
         worker = self._worker_for(job.source.name if job.source else None)
         worker.running = running
         worker.link.assign(order)
@@ -205,14 +205,14 @@ class LocalEngine:
             return with_session[0]
         if idle and (source is None or not self._may_grow):
             return min(idle, key=lambda worker: len(worker.sessions))
-        return self._hire()
+        return self._spawn()
 
-    def _hire(self) -> _Worker:
+    def _spawn(self) -> _Worker:
         loop = asyncio.get_running_loop()
 
         def tell(_link: WorkerLink, news: News) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._hear, worker, news)
+                loop.call_soon_threadsafe(self._on_message, worker, news)
 
         worker = _Worker(WorkerLink(self._memory_limit, tell))
         worker.link.start()
@@ -220,7 +220,7 @@ class LocalEngine:
         self._all_gone.clear()
         return worker
 
-    def _hear(self, worker: _Worker, news: News) -> None:
+    def _on_message(self, worker: _Worker, news: News) -> None:
         running = worker.running
         match news:
             case Begun():
@@ -232,25 +232,25 @@ class LocalEngine:
                 if running and running.job.on_rows:
                     running.job.on_rows(rows)
             case Done():
-                self._settle(worker, news)
+                self._finish(worker, news)
             case NotStarted(error=error):
-                self._bury(worker)
+                self._reap(worker)
                 if worker.running:
                     self._go_without(worker.running, error)
                 self._dispatch()
             case Ended(exit_code=code):
-                self._bury(worker)
-                self._mourn(worker, code)
+                self._reap(worker)
+                self._on_exit(worker, code)
             case _ as never:
                 assert_never(never)
 
-    def _settle(self, worker: _Worker, done: Done) -> None:
+    def _finish(self, worker: _Worker, done: Done) -> None:
         running, worker.running, worker.sessions = worker.running, None, done.sessions
         if running:
             running.end(done.raised.as_error() if done.raised else done.result)
         self._dispatch()
 
-    def _bury(self, worker: _Worker) -> None:
+    def _reap(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         if not self._workers:
             self._all_gone.set()
@@ -264,7 +264,7 @@ class LocalEngine:
         _LOG.warning("going on with %d worker processes: %s", self._workers_most, _not_started(running.job, error))
         self._put_back(running)
 
-    def _mourn(self, worker: _Worker, code: int | None) -> None:
+    def _on_exit(self, worker: _Worker, code: int | None) -> None:
         """A worker has ended: a job that it had not begun goes to another, one that it had is lost."""
         running = worker.running
         if running is None or running.future.done():

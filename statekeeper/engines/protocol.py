@@ -32,8 +32,9 @@ class Job(Generic[Result]):
     """A piece of work: `work(spec, context)` in some process.
 
     `size` (estimated rows) orders chunks. `on_start` is called in the parent when the work begins, `on_rows` as rows
-    are read. `answer` is the type of the result where an engine may do the work on another machine: paths in the spec
-    are absolute then, and pydantic reads the result back from JSON. Without it the work is done on this machine.
+    are read. `remote_result_type` is the type of the result where an engine may do the work on another machine: paths
+    in the spec are absolute then, and pydantic reads the result back from JSON. Without it the work is done on this
+    machine.
     """
 
     table: str
@@ -42,7 +43,7 @@ class Job(Generic[Result]):
     urgency: Urgency = Urgency.CONTROL
     source: JobSource | None = None
     size: int = 0
-    answer: type[Result] | None = None
+    remote_result_type: type[Result] | None = None
     on_start: Callable[[], None] | None = None
     on_rows: Callable[[int], None] | None = None
 

@@ -140,7 +140,7 @@ class ForkServer:
         """The socket of a server that lives and has, or will have, these modules."""
         wanted = tuple(module for module in modules if module not in self._modules)
         if self._control is not None and _has_ended(self._control):
-            self._bury()
+            self._reap()
         if self._control is None:
             wanted = (*self._modules, *wanted)
             self._control, self._pid = _started(wanted)
@@ -149,7 +149,7 @@ class ForkServer:
         self._modules.update(wanted)
         return self._control
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         if self._control is not None:
             os.close(self._control)
         self._control = None

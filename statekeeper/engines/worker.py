@@ -26,7 +26,7 @@ PROGRESS_EVERY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkRequest:
     """A job on its way to a worker."""
 
     work: Callable[[Any, WorkContext], Any]
@@ -44,7 +44,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Raised:
+class WireError:
     """An error as plain values, secrets removed."""
 
     kind: FailureKind
@@ -61,7 +61,7 @@ class Done:
     """The end of a job, and the sources with which the worker still has a session."""
 
     result: Any
-    raised: Raised | None
+    raised: WireError | None
     sessions: frozenset[str]
 
 
@@ -82,13 +82,13 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
     try:
         threading.Thread(target=watch.hold, daemon=True).start()
     except RuntimeError as error:  # no more processes or threads are allowed
-        failure = Raised(FailureKind.WORKER_DIED, f"a worker process cannot start a thread: {error}", LIMITS, None)
+        failure = WireError(FailureKind.WORKER_DIED, f"a worker process cannot start a thread: {error}", LIMITS, None)
         _answer(pipe, Done(None, failure, frozenset()))
         return
     sessions = Sessions(memory_limit)
-    while isinstance(received := _receive(pipe), Order | Raised):
+    while isinstance(received := _receive(pipe), WorkRequest | WireError):
         watch.taken += 1
-        if isinstance(received, Raised):
+        if isinstance(received, WireError):
             done = Done(None, received, sessions.names)
         else:
             pipe.send(Begun())
@@ -99,7 +99,7 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
                 report=_ProgressPipe(pipe).add,
                 source=received.source,
             )
-            done = carry_out(received, context, sessions)
+            done = execute(received, context, sessions)
         if not _answer(pipe, done):
             break
     sessions.close_all()
@@ -128,16 +128,16 @@ class _Reins:
         os._exit(1)
 
 
-def _receive(pipe: Connection) -> Order | Raised | None:
+def _receive(pipe: Connection) -> WorkRequest | WireError | None:
     """The next order, or why it cannot be read; None where there will be none."""
     try:
         sent = pipe.recv_bytes()
     except (EOFError, OSError):
         return None
     try:
-        order: Order | None = pickle.loads(sent)  # noqa: S301 - from the process that started this one
+        order: WorkRequest | None = pickle.loads(sent)  # noqa: S301 - from the process that started this one
     except Exception as error:  # noqa: BLE001 - unpickling imports modules, and runs code of every class in the spec
-        return Raised(FailureKind.INTERNAL, f"a worker cannot read what it is to do: {error!r}", None, None)
+        return WireError(FailureKind.INTERNAL, f"a worker cannot read what it is to do: {error!r}", None, None)
     return order
 
 
@@ -148,16 +148,16 @@ def _answer(pipe: Connection, done: Done) -> bool:
     except OSError:
         return False
     except Exception as error:  # noqa: BLE001 - pickling runs code of every class in the result
-        failure = Raised(FailureKind.INTERNAL, f"a result cannot be sent from a worker: {error!r}", None, None)
+        failure = WireError(FailureKind.INTERNAL, f"a result cannot be sent from a worker: {error!r}", None, None)
         return _answer(pipe, Done(None, failure, done.sessions))
     return True
 
 
-def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
+def execute(order: WorkRequest, context: WorkContext, sessions: Sessions) -> Done:
     """Do a job; after a failure the session that it used is closed. What was raised is free of secrets, and of values
     of rows where the order says so.
     """
-    raised: Raised | None = None
+    raised: WireError | None = None
     result = None
     try:
         result = order.work(order.spec, context)
@@ -168,16 +168,16 @@ def carry_out(order: Order, context: WorkContext, sessions: Sessions) -> Done:
     return Done(result=result, raised=raised, sessions=sessions.names)
 
 
-def _raised(error: Exception, order: Order) -> Raised:
+def _raised(error: Exception, order: WorkRequest) -> WireError:
     without_secrets = Redactor(order.secrets)
     known = error if isinstance(error, StatekeeperError) else recognised(error)
     if known is None:
         what = f"unforeseen error in a worker: {name_of(error, order.values)}"
-        return Raised(
+        return WireError(
             FailureKind.INTERNAL, without_secrets(f"{what}\n{trace_of(error, order.values)}"), hint=None, code=None
         )
     hint = without_secrets(known.hint) if known.hint else None
-    return Raised(known.kind, without_secrets(text_of(known, order.values)), hint, known.code)
+    return WireError(known.kind, without_secrets(text_of(known, order.values)), hint, known.code)
 
 
 class _ProgressPipe:

@@ -17,7 +17,7 @@ from uuid import uuid4
 from statekeeper.config.resolved import OutputConfig
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import DataError, StatekeeperError, WorkerDied
-from statekeeper.model.plan import Chunk, Reading
+from statekeeper.model.plan import Chunk, ReadSpec
 from statekeeper.model.receipt import Receipt
 from statekeeper.store.documents import load_receipt, save_receipt
 from statekeeper.store.files.disk import Disk
@@ -39,7 +39,7 @@ class ChunkSpec:
     table: str
     run_id: str
     plan_id: str
-    reading: Reading
+    reading: ReadSpec
     chunk: Chunk
     staging: Staging
     output: OutputConfig

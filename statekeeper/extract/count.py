@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from statekeeper.config.resolved import ExtractionConfig, Reconcile
 from statekeeper.engines.context import WorkContext
-from statekeeper.model.plan import Reading
+from statekeeper.model.plan import ReadSpec
 from statekeeper.model.receipt import CountReceipt
 
 
@@ -17,7 +17,7 @@ class CountSpec:
 
     config: ExtractionConfig
     plan_id: str
-    reading: Reading
+    reading: ReadSpec
 
 
 def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:

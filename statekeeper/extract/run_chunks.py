@@ -149,7 +149,7 @@ class _ChunkWork:
             urgency=Urgency.CHUNK,
             source=JobSource.of(self.config),
             size=attempt.chunk.estimated_rows,
-            answer=Receipt,
+            remote_result_type=Receipt,
             on_start=lambda: setattr(attempt, "has_begun", True),
             on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
         )

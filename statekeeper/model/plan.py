@@ -53,7 +53,7 @@ class UnreadColumn(StoredValue):
     database_type: str
 
 
-class Reading(StoredValue):
+class ReadSpec(StoredValue):
     """All that is needed to read any chunk of a plan, and the same for each of them."""
 
     relation: Relation
@@ -115,7 +115,7 @@ class Plan(Document):
     run_id: str
     table: TableRef
     created_at: AwareDatetime
-    reading: Reading
+    reading: ReadSpec
     chunks: Packed[Chunk]
     drift: tuple[ColumnChange, ...] = Field(default=(), description="columns that are not as expected, decided once")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")

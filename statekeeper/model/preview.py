@@ -14,7 +14,7 @@ from statekeeper.model.record import Failure
 from statekeeper.model.table import Scope, TableRef
 
 
-class Verdict(StrEnum):
+class PreviewAction(StrEnum):
     """What a run would do with a table."""
 
     SKIP = "skip"
@@ -30,7 +30,7 @@ class TablePlan(Frozen):
     """What a run would do with one table; `columns` is empty where the verdict needs no look at the source."""
 
     table: TableRef
-    verdict: Verdict
+    verdict: PreviewAction
     reason: str | None = None
     scope: Scope | None = None
     columns: tuple[PlannedColumn, ...] = ()
@@ -44,7 +44,7 @@ class TablePlan(Frozen):
         """What a plan of this table alone ends with."""
         if self.failure is not None:
             return ExitCode.of_failure(self.failure.kind)
-        codes = {Verdict.REFUSE: ExitCode.FAILED, Verdict.HELD: ExitCode.HELD}
+        codes = {PreviewAction.REFUSE: ExitCode.FAILED, PreviewAction.HELD: ExitCode.HELD}
         return codes.get(self.verdict, ExitCode.COMPLETE)
 
 

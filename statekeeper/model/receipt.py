@@ -60,14 +60,14 @@ class StagedFile(StoredValue):
     md5: str
 
 
-class Wanted(StrEnum):
+class SplitOutput(StrEnum):
     """What is made of a part of which some rows break the schema: a file of those, or one of the others too."""
 
     REJECTED = "rejected"
     BOTH = "both"
 
 
-class SiftReceipt(Document):
+class SplitReceipt(Document):
     """A staged part of which the rows that break the schema were put apart.
 
     `kept` holds the others, and is null where they are not asked for; `rejected` those rows, with what they break.
@@ -78,7 +78,7 @@ class SiftReceipt(Document):
     plan_id: str
     chunk_id: int = Field(ge=0)
     attempt: str
-    source_md5: str = Field(description="of the part: a part that is made again is sifted again")
+    source_md5: str = Field(description="of the part: a part that is made again is split again")
     kept: StagedFile | None
     rejected: StagedFile
 

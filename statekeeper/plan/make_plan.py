@@ -19,7 +19,7 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.packed import Packed
-from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Scope
 from statekeeper.plan.window import decide_scope
 from statekeeper.schemas.model.load import load_model
@@ -90,7 +90,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         run_id=spec.run_id,
         table=config.table,
         created_at=datetime.now(UTC),
-        reading=Reading(
+        reading=ReadSpec(
             relation=config.relation,
             snapshot=snapshot,
             scope=scope,

@@ -47,7 +47,7 @@ class CopiedPublication(Publication):
     """The publication of one plan's parts by copying each to its place."""
 
     _staged: dict[str, str] = field(default_factory=dict)
-    """What `make_ready` was given: each part's name by its md5."""
+    """What `stage` was given: each part's name by its md5."""
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         if intent is not None and self.layout.is_dataset_name(intent.metadata.output_name):
@@ -55,7 +55,7 @@ class CopiedPublication(Publication):
         is_free = not self.disk.exists(self.layout.output)
         return self.layout.output if is_free else self.layout.generation(plan_id)
 
-    def make_ready(
+    def stage(
         self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
     ) -> None:
         """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
@@ -93,7 +93,7 @@ class CopiedPublication(Publication):
                 self.disk.make_folder(final, role="publish")
         return tuple(self._copy_to(placed) for placed in self._places(intent) if not placed.is_proven(proofs))
 
-    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
+    def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
         """Make the names of the copies durable, which are all there.
 
         Raises:

@@ -43,11 +43,11 @@ class Ownership:
         """
         refuse_links_to(self.layout)
         with storage_errors(self.layout.folder, "look at"):
-            strangers = [path for path in paths if self.disk.exists(path) and not self.owns(path)]
+            foreign_files = [path for path in paths if self.disk.exists(path) and not self.owns(path)]
             if not self._owns_metadata:
-                strangers.append(self.layout.metadata)
-        if strangers:
-            raise self._stranger(strangers[0])
+                foreign_files.append(self.layout.metadata)
+        if foreign_files:
+            raise self._foreign_file(foreign_files[0])
 
     def check_findings(self) -> None:
         """Return if the findings of an earlier validation, or nothing, lie under their name.
@@ -64,7 +64,7 @@ class Ownership:
             except (ValueError, RecursionError):
                 found = None
         if not isinstance(found, dict) or found.get("run_id") != self.record.run_id:
-            raise self._stranger(path)
+            raise self._foreign_file(path)
 
     def owns(self, path: Path) -> bool:
         """Whether what lies at `path` is this extraction's. Raises OSError, FileNotFoundError too."""
@@ -73,7 +73,7 @@ class Ownership:
             return self._owns_folder(path)
         return stat.S_ISREG(mode) and self._owns_file(path)
 
-    def _stranger(self, path: Path) -> StorageError:
+    def _foreign_file(self, path: Path) -> StorageError:
         run = f"run {self.record.run_id} of {self.record.table.key}"
         return StorageError(
             f"{path} is in the way, and nothing proves that it belongs to {run}: it was not touched",

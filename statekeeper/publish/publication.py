@@ -2,9 +2,9 @@
 
 The order, each step safe to do again after a crash:
 
-1. `make_ready`: link the parts into `publish.<epoch>/`, quarantined rows into `beside.<epoch>/` of the staging folder;
+1. `stage`: link the parts into `publish.<epoch>/`, quarantined rows into `beside.<epoch>/` of the staging folder;
 2. the caller persists the publish intent;
-3. `put_in_place`: rename, or exchange with what is there: quarantined rows first, so that a row which the new dataset
+3. `swap_in`: rename, or exchange with what is there: quarantined rows first, so that a row which the new dataset
    lacks is there before the old one goes; then the dataset;
 4. `commit`: write the metadata, which is the commit record; then remove quarantined rows that it does not name;
 5. the caller persists `complete`;
@@ -81,7 +81,7 @@ class Publication:
         del plan_id, intent
         return self.layout.output
 
-    def make_ready(
+    def stage(
         self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
     ) -> None:
         """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
@@ -142,7 +142,7 @@ class Publication:
         self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
 
     def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
-        """What is to be copied before `put_in_place`, but for what `proofs` show to be in place: here, nothing.
+        """What is to be copied before `swap_in`, but for what `proofs` show to be in place: here, nothing.
 
         Raises:
             StorageError, LockLost: nothing was published.
@@ -155,7 +155,7 @@ class Publication:
         del rows
         return ()
 
-    def put_in_place(self, intent: PublishIntent, proofs: Proofs) -> None:
+    def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
         """Make the ready files the dataset that readers see; does nothing where they are it already.
 
         Raises:
@@ -243,7 +243,7 @@ class Publication:
 
     @property
     def _ready(self) -> Path:
-        """Where the dataset lies ready: `make_ready` leaves it in one of these places alone."""
+        """Where the dataset lies ready: `stage` leaves it in one of these places alone."""
         name = self.staging.publish(self.fence.epoch).name
         ready, *beside = (place / name for place in places_of(self.layout, self.staging.folder))
         return next(filter(self.disk.exists, beside), ready)
@@ -371,9 +371,9 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
         if name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name):
             _sweep_replaced(disk, layout, path / name)
         elif not PART_NAME.match(name) and not is_concealed(name):
-            disk.make_folder(layout.strangers, role="sweep")
+            disk.make_folder(layout.foreign_files, role="sweep")
             kept = f"{name}{UNPUBLISHED}" if name.endswith(".parquet") else name
-            move(disk, path / name, _free_name(disk, layout.strangers / kept), role="sweep")
+            move(disk, path / name, _free_name(disk, layout.foreign_files / kept), role="sweep")
     disk.remove_folder(path, role="sweep")
 
 

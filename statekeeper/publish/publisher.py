@@ -40,11 +40,11 @@ class Publisher:
         await all_done(unproven, self._prove, at_once=self.run.engine.in_flight)
         return await do(self.publication.is_in_place, intent, self._proofs)
 
-    async def put_in_place(self, intent: PublishIntent) -> None:
-        """Do everything that comes before the commit record. Raises as `Publication.put_in_place`."""
+    async def swap_in(self, intent: PublishIntent) -> None:
+        """Do everything that comes before the commit record. Raises as `Publication.swap_in`."""
         do = self.run.threads.disk.do
         await self._copy_all(await do(self.publication.copies, intent, self._proofs))
-        await do(self.publication.put_in_place, intent, self._proofs)
+        await do(self.publication.swap_in, intent, self._proofs)
 
     async def write_violating_rows(self, rows: StagedFile | None) -> None:
         """Put a copy of rows that break the schema in place of an earlier one. Raises as the publication's."""
@@ -63,14 +63,16 @@ class Publisher:
             spec,
             urgency=Urgency.CHUNK,
             size=spec.rows // FILE_ROWS,
-            answer=FileProof,
+            remote_result_type=FileProof,
         )
         self._proofs[spec.dest] = await self._retried(job, f"the copy to {spec.dest.name}")
 
     async def _prove(self, placed: PlacedFile) -> None:
         path, rows = placed.path.absolute(), placed.file.rows
         spec, size = ProofSpec(path), rows // FILE_ROWS
-        job = Job(self.config.table.key, prove_file, spec, urgency=Urgency.CHUNK, size=size, answer=FileProof)
+        job = Job(
+            self.config.table.key, prove_file, spec, urgency=Urgency.CHUNK, size=size, remote_result_type=FileProof
+        )
         self._proofs[path] = await self._retried(job, f"reading {path.name} back")
 
     async def _retried(self, job: Job[FileProof], what: str) -> FileProof:

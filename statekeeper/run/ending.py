@@ -106,7 +106,7 @@ class Ending:
         return TableReport(table=self.config.table, outcome=Outcome.HELD, reason=error.message)
 
     async def _failed(self, error: StatekeeperError) -> TableReport:
-        self.run.doors.note(self.config.login, error)
+        self.run.login_gate.record(self.config.login, error)
         try:
             failure = await self._saved(error)
         except LockLost as lost:

@@ -14,13 +14,13 @@ from statekeeper.errors import (
     StatekeeperError,
 )
 from statekeeper.model.plan import Snapshot
-from statekeeper.model.preview import PlanReport, TablePlan, Verdict
+from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
 from statekeeper.model.record import Failure, State, StateRecord, Trigger
 from statekeeper.plan.inspect import advise_on_table, compare_table, describe_table
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_look, spec_of_plan
 from statekeeper.run.on_each_table import on_each_table
-from statekeeper.run.resume import Reprocess, find_record, first_record, opening, recall
+from statekeeper.run.resume import Reprocess, find_record, first_record, recall, resume_decision
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import fingerprint_of
@@ -85,23 +85,23 @@ def _or_refuse(
             return await look(config, run)
         except StatekeeperError as error:
             failure = Failure.of(error, failed_in=State.PENDING)
-            return TablePlan(table=config.table, verdict=Verdict.REFUSE, reason=error.message, failure=failure)
+            return TablePlan(table=config.table, verdict=PreviewAction.REFUSE, reason=error.message, failure=failure)
 
     return look_or_refuse
 
 
 async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
-    await run.doors.enter(config)
+    await run.login_gate.ensure(config)
     spec = spec_of_look(config, run)
     source = JobSource.of(config)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))
-    return TablePlan(table=config.table, verdict=Verdict.READABLE, columns=columns, notes=notes)
+    return TablePlan(table=config.table, verdict=PreviewAction.READABLE, columns=columns, notes=notes)
 
 
 async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
     try:
-        await run.doors.enter(config)
+        await run.login_gate.ensure(config)
         job = Job(config.table.key, compare_table, spec_of_look(config, run), source=JobSource.of(config))
         compared = await run.engine.run(job)
     except StatekeeperError as error:
@@ -114,16 +114,16 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     layout, do = run.layout_of(config), run.threads.disk.do
     holder = await do(peek, run.disk, layout)
     if holder is not None:
-        return TablePlan(table=config.table, verdict=Verdict.HELD, reason=f"held by {holder}")
+        return TablePlan(table=config.table, verdict=PreviewAction.HELD, reason=f"held by {holder}")
     found = await do(find_record, LocalStateStore(run.disk, layout.state, NO_FENCE), config, run)
     fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
     record = found or first_record(config, run, fingerprint=fingerprint)
-    first = await opening(config, run, record, fingerprint=fingerprint, reprocess=wish.reprocess)
+    first = await resume_decision(config, run, record, fingerprint=fingerprint, reprocess=wish.reprocess)
     verdict = _verdict(record, first.trigger)
-    if verdict is Verdict.SKIP:
+    if verdict is PreviewAction.SKIP:
         skipped = TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
         return await _with_types(skipped, config, run) if wish.has_all_types else skipped
-    await run.doors.enter(config)
+    await run.login_gate.ensure(config)
     kept = await do(run.snapshots.kept, config)
     spec = await spec_of_plan(config, run, record, fingerprint=fingerprint, run_snapshot=kept)
     try:
@@ -160,7 +160,7 @@ def _note_on_snapshot(config: ExtractionConfig, kept: Snapshot | None) -> tuple[
     return (f"all tables of the run from {config.table.source_name} read at one snapshot{which}",)
 
 
-def _verdict(record: StateRecord, trigger: Trigger | None) -> Verdict:
+def _verdict(record: StateRecord, trigger: Trigger | None) -> PreviewAction:
     if trigger is None:
-        return Verdict.SKIP if record.state is State.COMPLETE else Verdict.START
-    return Verdict.RESTART if trigger is Trigger.RESTART else Verdict.RESUME
+        return PreviewAction.SKIP if record.state is State.COMPLETE else PreviewAction.START
+    return PreviewAction.RESTART if trigger is Trigger.RESTART else PreviewAction.RESUME

@@ -1,6 +1,6 @@
 """What a run does with an extraction as it finds it: the decision that makes every rerun idempotent.
 
-`opening_of` decides, and is pure. The rest gathers what it decides from: the record on disk, the damage of what is
+`decide_resume` decides, and is pure. The rest gathers what it decides from: the record on disk, the damage of what is
 published, and what the run's manifest knows. A run and its preview both ask here, so that a preview says what a run
 does. Nothing here writes.
 """
@@ -35,7 +35,7 @@ class Reprocess(Enum):
 
 
 @dataclass(frozen=True)
-class Opening:
+class ResumeDecision:
     """The first trigger of a run for an extraction (None: it goes on as it is, or is skipped), and why.
 
     `stale` names what has changed in the configuration of a complete extraction that is skipped all the same.
@@ -46,47 +46,47 @@ class Opening:
     stale: tuple[str, ...] = ()
 
 
-def opening_of(record: StateRecord, *, fingerprint: str, reprocess: Reprocess, damage: str | None) -> Opening:
-    """The opening of an extraction.
+def decide_resume(record: StateRecord, *, fingerprint: str, reprocess: Reprocess, damage: str | None) -> ResumeDecision:
+    """Decide what a run does first with an extraction.
 
     `fingerprint` is that of the present configuration; `damage` is what re-verification of a complete extraction found.
     """
     if record.state is State.PENDING:
-        return Opening(None)
+        return ResumeDecision(None)
     if reprocess is Reprocess.ALL:
-        return Opening(Trigger.RESTART, "--force-reprocess")
+        return ResumeDecision(Trigger.RESTART, "--force-reprocess")
     made_for = (
         record.published.fingerprint if record.state is State.COMPLETE and record.published else record.fingerprint
     )
     changed = changed_aspects(made_for, fingerprint)
     if record.state is State.COMPLETE and reprocess is Reprocess.NONE:
-        return Opening(Trigger.RESTART, damage) if damage else Opening(None, stale=changed)
+        return ResumeDecision(Trigger.RESTART, damage) if damage else ResumeDecision(None, stale=changed)
     if changed:
-        return Opening(Trigger.RESTART, f"its configuration changed: {', '.join(changed)}")
+        return ResumeDecision(Trigger.RESTART, f"its configuration changed: {', '.join(changed)}")
     match record.state:
         case State.COMPLETE:
-            return Opening(Trigger.RESTART, damage) if damage else Opening(None)
+            return ResumeDecision(Trigger.RESTART, damage) if damage else ResumeDecision(None)
         case State.EXTRACTING | State.VALIDATING:
-            return Opening(Trigger.RESUME, "taken up where it was left")
+            return ResumeDecision(Trigger.RESUME, "taken up where it was left")
         case State.FAILED:
             if record.failure is None or record.failure.kind in _CURED_BY_RESTART:
-                return Opening(Trigger.RESTART, "its last plan could not be finished")
-            return Opening(Trigger.RETRY, f"it failed before: {record.failure.message}")
+                return ResumeDecision(Trigger.RESTART, "its last plan could not be finished")
+            return ResumeDecision(Trigger.RETRY, f"it failed before: {record.failure.message}")
         case _ as never:
             assert_never(never)
 
 
-async def opening(
+async def resume_decision(
     config: ExtractionConfig, run: Run, record: StateRecord, *, fingerprint: str, reprocess: Reprocess
-) -> Opening:
-    """The opening of an extraction whose record was found on disk: what is complete is verified first.
+) -> ResumeDecision:
+    """The decision on an extraction whose record was found on disk: what is complete is verified first.
 
     Raises:
         StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
     """
     is_to_be_verified = record.state is State.COMPLETE and reprocess is not Reprocess.ALL
     damage = await _damage(config, run, record) if is_to_be_verified else None
-    return opening_of(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
+    return decide_resume(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
 
 
 async def _damage(config: ExtractionConfig, run: Run, record: StateRecord) -> str | None:

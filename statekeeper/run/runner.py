@@ -34,13 +34,13 @@ from statekeeper.model.table import TableRef
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run.resume import Reprocess, recall
 from statekeeper.run.run_start import RunStart
-from statekeeper.run.table_task import perform
+from statekeeper.run.table_task import run_table_task
 from statekeeper.run.wait_watch import WaitWatch
 from statekeeper.run.work_modules import work_modules
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks
-from statekeeper.runtime.login_gate import SourceDoors
+from statekeeper.runtime.login_gate import LoginGate
 from statekeeper.runtime.progress import GuardedReporter, Reporter
 from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.run_snapshots import RunSnapshots
@@ -48,7 +48,7 @@ from statekeeper.store.activity import remove_activity
 from statekeeper.store.documents import save_last_run
 from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.files.durable import storage_errors
-from statekeeper.store.layout import ExtractionLayout, activity_folder, runs_folder, spark_mailbox
+from statekeeper.store.layout import ExtractionLayout, activity_folder, runs_folder, spark_exchange
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.process import Liveness, liveness, this_process
 
@@ -102,7 +102,7 @@ class Runner:
             await recall(manifest, run, tables, reprocess)
             run.extracted.begin(config.table for config in tables)
             run.reporter.run_began(len(tables))
-            tasks = {asyncio.create_task(perform(config, run, reprocess)): config for config in tables}
+            tasks = {asyncio.create_task(run_table_task(config, run, reprocess)): config for config in tables}
             interruption.cancels(tasks)
             if tasks:
                 await asyncio.wait(tasks)
@@ -196,7 +196,7 @@ class Runner:
             reporter=reporter,
             clock=self.clock,
             model_folder=self.pipeline.root,
-            doors=SourceDoors(jobs, waits),
+            login_gate=LoginGate(jobs, waits),
             snapshots=RunSnapshots(
                 jobs=jobs,
                 disk=self.disk,
@@ -267,17 +267,17 @@ class Runner:
         return begun
 
     def _sweep_what_the_dead_left(self, base_path: Path) -> None:
-        """Remove what processes of this run left who died: word of waits, and on Spark mailboxes of drivers."""
+        """Remove what processes of this run left who died: word of waits, and on Spark exchanges of drivers."""
         run_id, folder = self.identity.run_id, runs_folder(base_path)
         with storage_errors(folder, "list"):
             names = self.disk.names(folder)
         if activity_folder(base_path, run_id).name in names:
             with suppress(StorageError):  # of a process that is gone it counts no more
                 remove_activity(self.disk, base_path, run_id, this_process())
-        if any(name.startswith(spark_mailbox(base_path, run_id, "").name) for name in names):
-            from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes
+        if any(name.startswith(spark_exchange(base_path, run_id, "").name) for name in names):
+            from statekeeper.engines.spark.sweeping import sweep_dead_exchanges
 
-            sweep_dead_mailboxes(base_path, run_id)
+            sweep_dead_exchanges(base_path, run_id)
 
     def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
         left = (Standing(table.key, is_complete=False) for table in unbegun)

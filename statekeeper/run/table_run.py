@@ -37,7 +37,7 @@ from statekeeper.run.ending import Ending
 from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
-from statekeeper.run.resume import Reprocess, find_record, first_record, opening
+from statekeeper.run.resume import Reprocess, find_record, first_record, resume_decision
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
 from statekeeper.schemas.model.load import load_model
@@ -56,7 +56,7 @@ Value = TypeVar("Value")
 
 
 @dataclass
-class Extraction:
+class TableRun:
     """An extraction whose lock is held."""
 
     config: ExtractionConfig
@@ -68,10 +68,12 @@ class Extraction:
     fingerprint: str = field(init=False)
     redone: int = 0
 
-    async def perform(self, reprocess: Reprocess) -> None:
+    async def execute(self, reprocess: Reprocess) -> None:
         """Bring it to `complete`, which `ending` is told; every error passes."""
         await self._blocking(self._open)
-        first = await opening(self.config, self.run, self.record, fingerprint=self.fingerprint, reprocess=reprocess)
+        first = await resume_decision(
+            self.config, self.run, self.record, fingerprint=self.fingerprint, reprocess=reprocess
+        )
         if first.trigger is None and self.record.state is State.COMPLETE:
             self.ending.prove_complete(Outcome.SKIPPED, "complete and verified", stale=first.stale)
         await self._tidy()
@@ -79,7 +81,7 @@ class Extraction:
             await announce_skipped(self.config, self.run, self.layout)
             return
         if first.trigger is not None:
-            await self._fire(first.trigger, change=_on_opening(first.trigger), reason=first.reason)
+            await self._fire(first.trigger, change=_on_first_step(first.trigger), reason=first.reason)
         while self.record.state is not State.COMPLETE:
             async with self._time_limit(self.record.state):
                 await self._work_of(self.record.state)
@@ -157,7 +159,7 @@ class Extraction:
 
     async def _plan(self) -> None:
         config, run = self.config, self.run
-        await run.doors.enter(config)
+        await run.login_gate.ensure(config)
         run.extracted.withdraw(config.table)
         await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
@@ -192,7 +194,7 @@ class Extraction:
         plan = await self._load_plan()
         if plan is None:
             return
-        await self.run.doors.enter(self.config)
+        await self.run.login_gate.ensure(self.config)
         try:
             await self._run_chunks(plan)
         except SnapshotLost as error:
@@ -226,7 +228,7 @@ class Extraction:
         intent, was_intended = checked.intent, self.record.intent == checked.intent
         if not was_intended:
             await self._blocking(self.lifecycle.amend, lambda record: record.intending(intent))
-        await publisher.put_in_place(intent)
+        await publisher.swap_in(intent)
         metadata_md5 = await self._blocking(publication.commit, intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
             await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
@@ -307,5 +309,5 @@ def _without_its_snapshot(record: StateRecord) -> StateRecord:
     return record.given_up_plan(is_snapshot_lost=True)
 
 
-def _on_opening(trigger: Trigger) -> Change:
+def _on_first_step(trigger: Trigger) -> Change:
     return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again

@@ -17,7 +17,7 @@ from statekeeper.run.ending import Ending
 from statekeeper.run.lock_watch import ended_by_loss
 from statekeeper.run.report import TableReport
 from statekeeper.run.resume import Reprocess
-from statekeeper.run.table_run import Extraction
+from statekeeper.run.table_run import TableRun
 from statekeeper.runtime.context import Run
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks.holder import ExtractionLock
@@ -27,7 +27,7 @@ from statekeeper.store.locks.lock import acquire, watch_lease
 _LOG = logging.getLogger("statekeeper.run")
 
 
-async def perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
+async def run_table_task(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
     """Bring one extraction to `complete`, or to a failure that state or run record tell; only cancellation passes."""
     try:
         async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
@@ -46,7 +46,7 @@ async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> 
         try:
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
             async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
-                await Extraction(config, run, layout, lock, ending).perform(reprocess)
+                await TableRun(config, run, layout, lock, ending).execute(reprocess)
             return await ending.complete()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - one table's failure never stops another
             return await ending.after(error)  # while the lock is held: it may write the state

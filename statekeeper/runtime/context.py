@@ -21,7 +21,7 @@ from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks
-from statekeeper.runtime.login_gate import SourceDoors
+from statekeeper.runtime.login_gate import LoginGate
 from statekeeper.runtime.progress import Reporter
 from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.run_snapshots import RunSnapshots
@@ -47,7 +47,7 @@ class Run:
     reporter: Reporter
     clock: Callable[[], datetime]
     model_folder: Path
-    doors: SourceDoors
+    login_gate: LoginGate
     snapshots: RunSnapshots
     extracted: ExtractedTables
     hooks: Hooks

@@ -16,7 +16,7 @@ from statekeeper.runtime.source_jobs import probe_source
 
 
 @dataclass
-class SourceDoors:
+class LoginGate:
     """One login per source before any other; a source that refused it is not asked again in this run."""
 
     jobs: RetriedJobs
@@ -25,7 +25,7 @@ class SourceDoors:
     _open: set[str] = field(default_factory=set)
     _closed: dict[str, StatekeeperError] = field(default_factory=dict)
 
-    async def enter(self, config: ExtractionConfig) -> None:
+    async def ensure(self, config: ExtractionConfig) -> None:
         """Return once the table's source is known to let us in.
 
         Raises:
@@ -33,9 +33,9 @@ class SourceDoors:
         """
         name = config.login
         with self.waits.on(config.table.key, WaitKind.LOGIN, f"a login to {config.table.source_name}"):
-            await self._enter(config, name)
+            await self._log_in(config, name)
 
-    async def _enter(self, config: ExtractionConfig, name: str) -> None:
+    async def _log_in(self, config: ExtractionConfig, name: str) -> None:
         async with self._locks[name]:
             self.check(name)
             if name in self._open:
@@ -44,7 +44,7 @@ class SourceDoors:
             try:
                 warnings = await self.jobs.run(config, job, f"to log in to {config.table.source_name}")
             except StatekeeperError as error:
-                self.note(name, error)
+                self.record(name, error)
                 raise
             self._open.add(name)
             for warning in warnings:
@@ -56,7 +56,7 @@ class SourceDoors:
             error = self._closed[name]
             raise error_of(error.kind, error.message, hint=error.hint, code=error.code)
 
-    def note(self, name: str, error: StatekeeperError) -> None:
+    def record(self, name: str, error: StatekeeperError) -> None:
         """Remember an error after which no login may be tried."""
         if error.kind in NO_SOURCE:
             self._closed.setdefault(name, error)

@@ -19,7 +19,7 @@ from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.model.base import Frozen
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, Reading, Snapshot
+from statekeeper.model.plan import Chunk, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ class SourceSession(Protocol):
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         """Disjoint chunks that cover the relation. Raises PlanError for a strategy that the relation does not allow."""
 
-    def count(self, reading: Reading) -> SourceCount:
+    def count(self, reading: ReadSpec) -> SourceCount:
         """`COUNT(*)` of the reading's scope at its snapshot, and of the rows whose incremental column is NULL."""
 
     def read(
-        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+        self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
     ) -> Iterator[pa.RecordBatch]:
         """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column of its `read_type`.
 
@@ -156,7 +156,7 @@ __all__ = [
     "Chunk",
     "ChunkPlan",
     "ChunkingPolicy",
-    "Reading",
+    "ReadSpec",
     "Relation",
     "Scope",
     "Snapshot",

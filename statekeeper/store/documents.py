@@ -26,7 +26,7 @@ from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import CountReceipt, Receipt, RecordedReceipts, RejectsReceipt, SiftReceipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RecordedReceipts, RejectsReceipt, SplitReceipt
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import NO_FENCE, Fence, create_once, replace, storage_errors
@@ -207,28 +207,28 @@ def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | Non
     )
 
 
-def save_sift(disk: Disk, staging: Staging, receipt: SiftReceipt) -> None:
-    """Keep the receipt of a sifted part; of two that sifted it at once, the first stands."""
+def save_split(disk: Disk, staging: Staging, receipt: SplitReceipt) -> None:
+    """Keep the receipt of a split part; of two that split it at once, the first stands."""
     create_once(
-        disk, staging.sift_receipt(receipt.chunk_id), receipt.to_bytes(), role="sift_receipt", unique=receipt.attempt
+        disk, staging.split_receipt(receipt.chunk_id), receipt.to_bytes(), role="split_receipt", unique=receipt.attempt
     )
 
 
-def load_sift(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> SiftReceipt | None:
-    """The receipt of a sifted part; None if there is none. What is torn or belongs elsewhere is removed."""
-    path, wanted = staging.sift_receipt(chunk_id), (plan_id, chunk_id)
+def load_split(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> SplitReceipt | None:
+    """The receipt of a split part; None if there is none. What is torn or belongs elsewhere is removed."""
+    path, wanted = staging.split_receipt(chunk_id), (plan_id, chunk_id)
     return _load_or_remove(
         disk,
         path,
-        SiftReceipt,
+        SplitReceipt,
         is_wanted=lambda found: (found.plan_id, found.chunk_id) == wanted,
-        role="sift_receipt",
+        role="split_receipt",
     )
 
 
-def discard_sift(disk: Disk, staging: Staging, chunk_id: int) -> None:
-    """Durably take back the receipt of a sifted part, because it is of another part or what it names is damaged."""
-    _remove(disk, staging.sift_receipt(chunk_id), role="sift_receipt")
+def discard_split(disk: Disk, staging: Staging, chunk_id: int) -> None:
+    """Durably take back the receipt of a split part, because it is of another part or what it names is damaged."""
+    _remove(disk, staging.split_receipt(chunk_id), role="split_receipt")
 
 
 def save_rejects(disk: Disk, staging: Staging, receipt: RejectsReceipt) -> None:

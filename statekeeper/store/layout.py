@@ -111,7 +111,7 @@ def activity_folder(base_path: Path, run_id: str) -> Path:
     return runs_folder(base_path) / f".{safe_name(run_id)}.activity"
 
 
-def spark_mailbox(base_path: Path, run_id: str, token: str) -> Path:
+def spark_exchange(base_path: Path, run_id: str, token: str) -> Path:
     """Where the driver of a run on Spark and its executors leave each other word."""
     return runs_folder(base_path) / f".{safe_name(run_id)}.spark-{token}"
 
@@ -155,7 +155,7 @@ class Staging:
         """Where the parent process records which of the attempts' receipts count."""
         return self.receipts / "recorded.json"
 
-    def sift_receipt(self, chunk_id: int) -> Path:
+    def split_receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"sifted-{chunk_id:05d}.json"
 
     @property
@@ -278,7 +278,7 @@ class ExtractionLayout:
         return (*documents, self.output, self.quarantine_folder, self.violating_rows_folder, self.staging_root)
 
     @property
-    def strangers(self) -> Path:
+    def foreign_files(self) -> Path:
         """Where files that are not ours, found in a dataset that is replaced, are kept."""
         return self.folder / f".{self.run_id}.strangers"
 

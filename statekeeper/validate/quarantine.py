@@ -14,36 +14,36 @@ from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import Receipt, SiftReceipt, StagedFile, Wanted
+from statekeeper.model.receipt import Receipt, SplitOutput, SplitReceipt, StagedFile
 from statekeeper.runtime.context import Run
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import SCAN_DISAGREES, Findings
 from statekeeper.store.layout import Staging
-from statekeeper.validate.split_part import RejectsSpec, SiftSpec, gather_rejects, sift_part
+from statekeeper.validate.split_part import RejectsSpec, SplitSpec, gather_rejects, split_part
 
 
-class Treatment(Enum):
+class ViolationAction(Enum):
     """What is done with rows that break the schema."""
 
     NONE = auto()
     COPIED = auto()
     """They are written to a file of their own; what is published, if anything, has them too."""
-    APART = auto()
+    QUARANTINE = auto()
     """They are written to a file of their own, and the other rows are published."""
 
     @classmethod
-    def of(cls, config: ExtractionConfig, findings: Findings) -> Treatment:
+    def of(cls, config: ExtractionConfig, findings: Findings) -> ViolationAction:
         """The treatment that the table's policy asks for."""
         if not findings.violating_rows:
             return cls.NONE
         if config.on_violation is OnViolation.QUARANTINE and too_many(config, findings) is None:
-            return cls.APART
+            return cls.QUARANTINE
         return cls.COPIED if config.keep_violating_rows else cls.NONE
 
     @property
-    def wanted(self) -> Wanted | None:
+    def wanted(self) -> SplitOutput | None:
         """The files that it needs."""
-        return {Treatment.APART: Wanted.BOTH, Treatment.COPIED: Wanted.REJECTED}.get(self)
+        return {ViolationAction.QUARANTINE: SplitOutput.BOTH, ViolationAction.COPIED: SplitOutput.REJECTED}.get(self)
 
 
 @dataclass(frozen=True)
@@ -92,19 +92,19 @@ async def separate(
     staging: Staging,
     checked: CheckedParts,
     *,
-    wanted: Wanted | None,
+    wanted: SplitOutput | None,
 ) -> Separated:
     """Put the rows that break the schema apart, in every part that has any.
 
     Raises:
-        StatekeeperError: a part could not be sifted; what was done is found again by its receipt.
+        StatekeeperError: a part could not be split; what was done is found again by its receipt.
     """
     if wanted is None:
         return Separated(checked.receipts)
     work = _Work(config, run, plan, staging, wanted)
-    sifted = await work.sifted(checked.broken)
-    rejects = await work.gathered(tuple(one.rejected for one in sifted))
-    kept = {one.chunk_id: one.kept for one in sifted} if wanted is Wanted.BOTH else {}
+    split = await work.split(checked.broken)
+    rejects = await work.gathered(tuple(one.rejected for one in split))
+    kept = {one.chunk_id: one.kept for one in split} if wanted is SplitOutput.BOTH else {}
     return Separated(await run.threads.disk.do(_without_rejects, checked.receipts, kept), rejects)
 
 
@@ -126,14 +126,14 @@ class _Work:
     run: Run
     plan: Plan
     staging: Staging
-    wanted: Wanted
+    wanted: SplitOutput
 
-    async def sifted(self, parts: tuple[CheckedPart, ...]) -> tuple[SiftReceipt, ...]:
+    async def split(self, parts: tuple[CheckedPart, ...]) -> tuple[SplitReceipt, ...]:
         model = await self.run.threads.disk.do(ShippedModel.of, self.config.model, base=self.run.model_folder)
-        return await all_done(parts, lambda part: self._sift(part, model), at_once=self.run.engine.in_flight)
+        return await all_done(parts, lambda part: self._split(part, model), at_once=self.run.engine.in_flight)
 
-    async def _sift(self, part: CheckedPart, model: ShippedModel) -> SiftReceipt:
-        spec = SiftSpec(
+    async def _split(self, part: CheckedPart, model: ShippedModel) -> SplitReceipt:
+        spec = SplitSpec(
             run_id=self.run.run_id,
             table=self.config.table.key,
             receipt=part.receipt,
@@ -146,14 +146,16 @@ class _Work:
             disk=self.run.disk,
             wanted=self.wanted,
         )
-        size, answer = part.receipt.rows, SiftReceipt
-        job = Job(self.config.table.key, sift_part, spec, urgency=Urgency.CHUNK, size=size, answer=answer)
+        size = part.receipt.rows
+        job = Job(
+            self.config.table.key, split_part, spec, urgency=Urgency.CHUNK, size=size, remote_result_type=SplitReceipt
+        )
         return await self._retried(job, f"the split of chunk {part.receipt.chunk_id}")
 
     async def gathered(self, files: tuple[StagedFile, ...]) -> StagedFile:
         staging = Staging(self.staging.folder.absolute())
         spec = RejectsSpec(self.plan.plan_id, files, staging, self.run.pipeline.output, self.run.disk)
-        job = Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK, answer=StagedFile)
+        job = Job(self.config.table.key, gather_rejects, spec, urgency=Urgency.CHUNK, remote_result_type=StagedFile)
         return await self._retried(job, "the file of violating rows")
 
     async def _retried(self, job: Job[Result], what: str) -> Result:

@@ -22,7 +22,7 @@ from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import pair_fields
 from statekeeper.schemas.rules.checks import CompiledSchema
-from statekeeper.schemas.rules.open_rows import ROW_NUMBER, OpenRows, any_of
+from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows, any_of
 from statekeeper.validate.scan import numbered, part_source, scanner
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _by_pydantic(
         return
     shape = read_model(model)
     fields = pair_fields(tuple(column.name for column in compiled.columns), shape.fields)
-    rows = OpenRows.of(compiled, fields, model, shape)
+    rows = UndecidedRows.of(compiled, fields, model, shape)
     violated = any_of([check.violated for check in compiled.checks])
     for batch in connection.sql(rows.query(source, violated)).to_arrow_reader(batch_rows):
         for row in rows.broken(batch):

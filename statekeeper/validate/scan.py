@@ -25,9 +25,9 @@ from statekeeper.schemas.model.fields import ModelField, ModelShape, pair_fields
 from statekeeper.schemas.rules.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.findings import SAMPLES, SCAN_DISAGREES, Findings, RowSample, Violation
-from statekeeper.schemas.rules.open_rows import ROW_NUMBER, Key, OpenRows, any_of, unrepresentable
 from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.schemas.rules.rows import deliver, whole_row_validator
+from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, Key, UndecidedRows, any_of, unrepresentable
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -229,7 +229,7 @@ class _Scan:
         """Validate what SQL leaves open; the number of rows found that SQL did not flag already."""
         assert self._model is not None
         assert self._shape is not None
-        rows = OpenRows.of(self._compiled, self._fields, self._model, self._shape)
+        rows = UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
         reasons = {part.column: part.reason for part in self._compiled.row_by_row}
         found_here = 0
         for batch in self._batches(rows.query(self._numbered, self._violated)):

@@ -1,7 +1,7 @@
 """Puts the rows of a staged part that break the schema apart, in a worker; and gathers those of all parts in one file.
 
 The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
-what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted,
+what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are split,
 and what becomes of the files, is decided in `statekeeper.validate.quarantine`.
 """
 
@@ -15,23 +15,23 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import InternalError, WorkerDied
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
-from statekeeper.model.receipt import Receipt, RejectsReceipt, SiftReceipt, StagedFile, Wanted
+from statekeeper.model.receipt import Receipt, RejectsReceipt, SplitOutput, SplitReceipt, StagedFile
 from statekeeper.parquet.integrity import wrong_with_part
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.store.documents import (
     discard_rejects,
-    discard_sift,
+    discard_split,
     load_rejects,
-    load_sift,
+    load_split,
     save_rejects,
-    save_sift,
+    save_split,
 )
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.layout import Staging
 
 
 @dataclass(frozen=True)
-class SiftSpec:
+class SplitSpec:
     """A staged part, and what is to be made of it; paths are absolute.
 
     `rejected_rows` is how many rows break the schema, by the scan; `published_name` is the part's name in the dataset.
@@ -47,10 +47,10 @@ class SiftSpec:
     staging: Staging
     output: OutputConfig
     disk: Disk
-    wanted: Wanted
+    wanted: SplitOutput
 
 
-def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
+def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
     """Make the files durable, then the receipt; where an earlier attempt left good ones, that receipt is the answer.
 
     Raises:
@@ -59,15 +59,18 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
         Interrupted: it was asked to stop; no file is left under its name without being whole.
     """
     plan_id, chunk_id = spec.receipt.plan_id, spec.receipt.chunk_id
-    earlier = load_sift(spec.disk, spec.staging, plan_id, chunk_id)
+    earlier = load_split(spec.disk, spec.staging, plan_id, chunk_id)
     if earlier is not None and _still_holds(earlier, spec):
         return earlier
     if earlier is not None:
-        discard_sift(spec.disk, spec.staging, chunk_id)
+        discard_split(spec.disk, spec.staging, chunk_id)
     from statekeeper.parquet.batch_size import MemoryBudget
     from statekeeper.schemas.rules.checks import compile_checks
     from statekeeper.validate.row_errors import broken_rows
-    from statekeeper.validate.split_writer import Outlet, sift  # only here: the parent process just sends the work away
+    from statekeeper.validate.split_writer import (  # only here: the parent process just sends the work away
+        Outlet,
+        split,
+    )
 
     attempt = uuid4().hex[:12]
     part = spec.staging.parts / spec.receipt.part
@@ -75,12 +78,12 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
     verdicts = broken_rows(part, compile_checks(model, spec.columns), model, memory_limit=context.memory_limit)
     budget = MemoryBudget.of(context.memory_limit)
     outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
-    kept, rejected = sift(spec.receipt, verdicts, outlet, published_name=spec.published_name, wanted=spec.wanted)
+    kept, rejected = split(spec.receipt, verdicts, outlet, published_name=spec.published_name, wanted=spec.wanted)
     _check_sum(spec, kept, rejected)
-    save_sift(
+    save_split(
         spec.disk,
         spec.staging,
-        SiftReceipt(
+        SplitReceipt(
             plan_id=plan_id,
             chunk_id=chunk_id,
             attempt=attempt,
@@ -89,13 +92,13 @@ def sift_part(spec: SiftSpec, context: WorkContext) -> SiftReceipt:
             rejected=rejected,
         ),
     )
-    winner = load_sift(spec.disk, spec.staging, plan_id, chunk_id)
+    winner = load_split(spec.disk, spec.staging, plan_id, chunk_id)
     if winner is None:
-        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at sifting is damaged")
+        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at splitting is damaged")
     return winner
 
 
-def _check_sum(spec: SiftSpec, kept: StagedFile | None, rejected: StagedFile) -> None:
+def _check_sum(spec: SplitSpec, kept: StagedFile | None, rejected: StagedFile) -> None:
     """No row is lost or doubled. Raises InternalError: both would be a defect of ours."""
     where = f"{spec.table}, chunk {spec.receipt.chunk_id}"
     if rejected.rows != spec.rejected_rows:
@@ -105,11 +108,11 @@ def _check_sum(spec: SiftSpec, kept: StagedFile | None, rejected: StagedFile) ->
         raise InternalError(f"{where}: of {spec.receipt.rows:,} rows {made}")
 
 
-def _still_holds(earlier: SiftReceipt, spec: SiftSpec) -> bool:
+def _still_holds(earlier: SplitReceipt, spec: SplitSpec) -> bool:
     if (earlier.source_md5, earlier.rejected.rows) != (spec.receipt.md5, spec.rejected_rows):
         return False
     files = [earlier.rejected]
-    if spec.wanted is Wanted.BOTH:
+    if spec.wanted is SplitOutput.BOTH:
         if earlier.kept is None:
             return False
         files.append(earlier.kept)
@@ -137,7 +140,7 @@ def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
     """One staged file of all rejected rows; the only one there is, as it is.
 
     Raises:
-        StorageError, Interrupted: as `sift_part`.
+        StorageError, Interrupted: as `split_part`.
     """
     if len(spec.files) == 1:
         return spec.files[0]

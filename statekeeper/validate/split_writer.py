@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from statekeeper.model.receipt import Receipt, StagedFile, Wanted
+from statekeeper.model.receipt import Receipt, SplitOutput, StagedFile
 from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
 from statekeeper.store.files.durable import storage_errors, streamed_once
@@ -45,8 +45,8 @@ class Outlet:
     budget: MemoryBudget
 
 
-def sift(
-    receipt: Receipt, verdicts: Iterator[RowVerdict], outlet: Outlet, *, published_name: str, wanted: Wanted
+def split(
+    receipt: Receipt, verdicts: Iterator[RowVerdict], outlet: Outlet, *, published_name: str, wanted: SplitOutput
 ) -> tuple[StagedFile | None, StagedFile]:
     """Write the rows that the verdicts name to one file and, where both are wanted, the others to another.
 
@@ -72,7 +72,7 @@ def sift(
             _StagedWriter(outlet, rejected_part_name(receipt.chunk_id, outlet.attempt), schema, like=file)
         )
         kept = None
-        if wanted is Wanted.BOTH:
+        if wanted is SplitOutput.BOTH:
             name = kept_part_name(receipt.chunk_id, outlet.attempt)
             kept = stack.enter_context(
                 _StagedWriter(outlet, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
@@ -93,7 +93,7 @@ def sift(
 
 
 def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
-    """One file of the rejected rows of several, in this order. Raises as `sift`."""
+    """One file of the rejected rows of several, in this order. Raises as `split`."""
     with ExitStack() as stack:
         first = outlet.staging.parts / files[0].part
         with storage_errors(first, "read"):

@@ -39,7 +39,7 @@ from statekeeper.store.files.durable import replace, storage_errors
 from statekeeper.store.layout import Staging, part_name
 from statekeeper.validate.check_part import PartCheck, PartCheckSpec, check_part
 from statekeeper.validate.keys.run import keys_checked
-from statekeeper.validate.quarantine import CheckedPart, CheckedParts, Separated, Treatment, separate, too_many
+from statekeeper.validate.quarantine import CheckedPart, CheckedParts, Separated, ViolationAction, separate, too_many
 
 
 @dataclass(frozen=True)
@@ -116,18 +116,18 @@ async def check_staged(
     if isinstance(scanned, DamagedPart):
         return scanned
     findings = scanned.findings
-    treatment = Treatment.of(config, findings)
+    treatment = ViolationAction.of(config, findings)
     separated = await separate(config, run, plan, staging, scanned, wanted=treatment.wanted)
     # Of the rows that are about to be published: one that is put apart breaks no key any more.
     findings = findings.with_keys(await keys_checked(config, run, plan, staging, separated.parts))
-    copied = separated.rejects if treatment is not Treatment.APART else None
+    copied = separated.rejects if treatment is not ViolationAction.QUARANTINE else None
     await do(publication.ownership.check_findings)
     await publisher.write_violating_rows(copied)
     if warning := await do(checks.judge, findings, treatment, publication):
         run.reporter.warning(config.table.key, warning)
     made = await do(checks.intent, separated, treatment, counted, findings, record)
     rejects = separated.rejects if made.metadata.validation.quarantine else None
-    await do(publication.make_ready, separated.parts, made.metadata.files, rejects=rejects)
+    await do(publication.stage, separated.parts, made.metadata.files, rejects=rejects)
     if intent is not None and _is_of_same_files(intent, made):
         return Checked(intent)
     # None was persisted yet, or a part was damaged after it was: the chunk, done again, may have made other bytes.
@@ -213,10 +213,17 @@ class _StagedChecks:
             disk=self.run.disk,
         )
         # As urgent as chunks: the parts of a large table must not keep small ones from being planned.
-        job = Job(self.config.table.key, check_part, spec, urgency=Urgency.CHUNK, size=receipt.rows, answer=PartCheck)
+        job = Job(
+            self.config.table.key,
+            check_part,
+            spec,
+            urgency=Urgency.CHUNK,
+            size=receipt.rows,
+            remote_result_type=PartCheck,
+        )
         return await self.run.jobs.run(self.config, job, f"at the check of chunk {receipt.chunk_id}")
 
-    def judge(self, findings: Findings, treatment: Treatment, publication: Publication) -> str | None:
+    def judge(self, findings: Findings, treatment: ViolationAction, publication: Publication) -> str | None:
         """Write what was found where a person finds it; a warning if the policy lets it pass, an error if not."""
         layout, key = publication.layout, self.config.table.key
         if not findings.violations:
@@ -225,7 +232,7 @@ class _StagedChecks:
         document = Violations.of(findings, run_id=self.run.run_id, table=self.config.table, model=self.config.model)
         replace(publication.disk, layout.violations, document.to_bytes(), role="violations", fence=publication.fence)
         message = f"{key}: {findings.summary()}; see {layout.violations}"
-        if treatment is Treatment.APART and not findings.key_violating_rows:
+        if treatment is ViolationAction.QUARANTINE and not findings.key_violating_rows:
             return f"{message}; they are kept apart in {self.quarantine}"
         if self.config.on_violation is OnViolation.WARN:
             return message
@@ -244,9 +251,9 @@ class _StagedChecks:
         )
         return Packed(PublishedFile, files)
 
-    def _quarantine(self, separated: Separated, treatment: Treatment) -> PublishedFile | None:
+    def _quarantine(self, separated: Separated, treatment: ViolationAction) -> PublishedFile | None:
         """The file of rows that were put apart, as it lies beside the dataset. Raises DataError if a row is missing."""
-        file = separated.rejects if treatment is Treatment.APART else None
+        file = separated.rejects if treatment is ViolationAction.QUARANTINE else None
         read, kept = (sum(part.rows for part in parts) for parts in (self.receipts, separated.parts))
         apart = file.rows if file else 0
         if kept + apart != read:
@@ -261,7 +268,7 @@ class _StagedChecks:
     def intent(
         self,
         separated: Separated,
-        treatment: Treatment,
+        treatment: ViolationAction,
         counted: CountReceipt | None,
         findings: Findings,
         record: StateRecord,
@@ -296,7 +303,7 @@ class _StagedChecks:
                 counted_rows=counted.rows if counted else None,
                 model=config.model.label,
                 checks=findings.checks,
-                violations=0 if treatment is Treatment.APART else findings.violating_rows,
+                violations=0 if treatment is ViolationAction.QUARANTINE else findings.violating_rows,
                 key_violations=findings.key_violating_rows,
                 extracted_rows=sum(receipt.rows for receipt in self.receipts),
                 quarantined_rows=quarantine.rows if quarantine else 0,

@@ -151,8 +151,8 @@ def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | Non
         return f"{output.name} is a {is_now}, and a {was} was published"
     if metadata.is_folder:
         found = {entry.name for entry in output.iterdir() if entry.name[0] not in "._"}
-        if strangers := found - {file.name for file in metadata.files}:
-            return f"{output.name} has a file that is not of this extraction: {min(strangers)}"
+        if foreign_files := found - {file.name for file in metadata.files}:
+            return f"{output.name} has a file that is not of this extraction: {min(foreign_files)}"
     try:
         apart = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
     except FileNotFoundError:

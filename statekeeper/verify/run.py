@@ -21,8 +21,10 @@ async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySp
 
     async def checked(share: FilesSpec) -> FilesVerdict:
         size = share.rows // FILE_ROWS
-        answer = FilesVerdict if share.verify is Verify.FULL else None  # footers alone are read where we are
-        return await retried(Job(config.table.key, check_files, share, urgency=Urgency.CHUNK, size=size, answer=answer))
+        result_type = FilesVerdict if share.verify is Verify.FULL else None  # footers alone are read where we are
+        return await retried(
+            Job(config.table.key, check_files, share, urgency=Urgency.CHUNK, size=size, remote_result_type=result_type)
+        )
 
     verified = await retried(Job(config.table.key, verify_published, spec))
     if verified.damage:

@@ -58,7 +58,7 @@ def documents(tmp_path_factory):
         "a plan": ("plan", staging / "plan.json"),
         "a receipt": ("receipt", min((staging / "receipts").glob("chunk-*.json"))),
         "the receipt of the count": ("count-receipt", staging / "receipts/count.json"),
-        "the receipt of a sifted part": ("sift-receipt", min((staging / "receipts").glob("sifted-*.json"))),
+        "the receipt of a sifted part": ("split-receipt", min((staging / "receipts").glob("sifted-*.json"))),
         "the receipt of all rejected rows": ("rejects-receipt", staging / "receipts/rejects.json"),
         "the violations": ("violations", day / f"{work.run_id}_violations.json"),
     }

@@ -22,7 +22,7 @@ from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrateg
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
-from statekeeper.model.plan import Chunk, Reading, Snapshot
+from statekeeper.model.plan import Chunk, ReadSpec, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session
@@ -209,7 +209,7 @@ def opened(source: Harness) -> Iterator[SourceSession]:
         session.close()
 
 
-def rows_of(session: SourceSession, what: Reading, chunk: Chunk | None = None) -> list[tuple[object, ...]]:
+def rows_of(session: SourceSession, what: ReadSpec, chunk: Chunk | None = None) -> list[tuple[object, ...]]:
     rows: list[tuple[object, ...]] = []
     for batch in session.read(what, chunk or Chunk(chunk_id=0), batch_rows=1000):
         rows.extend(zip(*(column.to_pylist() for column in batch.columns), strict=True))
@@ -350,7 +350,7 @@ def test_chunks_survive_being_written_as_json(source):
         what = reading(session, EVENTS.relation)
         chunks = session.plan_chunks(what.relation, FULL, what.snapshot, policy).chunks
         again = [Chunk.model_validate_json(chunk.model_dump_json()) for chunk in chunks]
-        kept = Reading.model_validate_json(what.model_dump_json())
+        kept = ReadSpec.model_validate_json(what.model_dump_json())
     with opened(source) as other:
         assert Counter(row for chunk in again for row in rows_of(other, kept, chunk)) == Counter(EVENTS.rows)
 
@@ -488,7 +488,7 @@ def test_tables_that_join_one_snapshot_are_read_at_it_in_any_session(source):
         for relation, rows in ((EVENTS.relation, EVENTS.rows), (EVERYTHING.relation, EVERYTHING.rows), (query, None)):
             joined = session.join_snapshot(relation, snapshot)
             assert joined.is_same_moment(snapshot)
-            own = Reading(relation=relation, snapshot=joined, scope=FULL, columns=planned(session.describe(relation)))
+            own = ReadSpec(relation=relation, snapshot=joined, scope=FULL, columns=planned(session.describe(relation)))
             assert session.count(own).rows == len(rows or EVENTS.rows)
             assert Counter(rows_of(session, own)) == Counter(
                 map(source.as_read, rows) if rows else ((row[0], row[3]) for row in EVENTS.rows)
@@ -505,7 +505,7 @@ def test_a_table_that_joins_a_snapshot_late_sees_the_old_rows_or_says_that_it_is
         except SnapshotLost:
             return
         columns = planned(session.describe(EVENTS.relation))
-        own = Reading(relation=EVENTS.relation, snapshot=joined, scope=FULL, columns=columns)
+        own = ReadSpec(relation=EVENTS.relation, snapshot=joined, scope=FULL, columns=columns)
         assert session.count(own).rows == len(rows_of(session, own)) == len(EVENTS.rows)
 
 

@@ -70,7 +70,7 @@ class Scenario:
         )
 
 
-_OF_SIFTING = frozenset({"sifted", "sift_receipt", "rejects_receipt", "violations"})
+_OF_SIFTING = frozenset({"sifted", "split_receipt", "rejects_receipt", "violations"})
 _OF_QUARANTINE = _OF_SIFTING | {"quarantine", "publish", "metadata", "passed"}
 """The kinds of files and steps that have to do with rows that are put apart; what is before publication is alike."""
 SCENARIOS = {

@@ -17,7 +17,7 @@ from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SiftReceipt
+from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.locks.holder import Holder
@@ -31,7 +31,7 @@ _KINDS: dict[str, type[Document]] = {
     "receipt": Receipt,
     "rejects-receipt": RejectsReceipt,
     "run-snapshot": RunSnapshot,
-    "sift-receipt": SiftReceipt,
+    "split-receipt": SplitReceipt,
     "state-complete": StateRecord,
     "state-failed": StateRecord,
     "state-publishing": StateRecord,

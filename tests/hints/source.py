@@ -69,7 +69,7 @@ def texts_of(tree: ast.Module, name: str) -> Iterator[Text]:
 
 def _config_keys() -> set[str]:
     """The names of all keys of the config."""
-    names = (each.name for each in pkgutil.iter_modules(statekeeper.config.__path__, "statekeeper.config."))
+    names = (each.name for each in pkgutil.walk_packages(statekeeper.config.__path__, "statekeeper.config."))
     values = (value for name in names for value in vars(importlib.import_module(name)).values())
     models = (value for value in values if isinstance(value, type) and issubclass(value, BaseModel))
     return {name for model in models for name in model.model_fields}

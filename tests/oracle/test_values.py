@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from statekeeper.errors import DataError
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.run.report import Outcome
 from statekeeper.schemas.columns.reconcile import compare
@@ -316,7 +316,7 @@ def test_no_number_changes_silently(server, numbers_session, values):
     read = "decimal256(76, 38)"
     columns = (PlannedColumn(name="C", database_type="NUMBER", read_type=read, arrow_type=read),)
     snapshot = numbers_session.take_snapshot(relation)
-    what = Reading(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=columns)
+    what = ReadSpec(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=columns)
     with localcontext(prec=200):
         fits = all(-(10**38) < value < 10**38 and value == value.quantize(Decimal("1e-38")) for value in stored)
     try:
@@ -367,7 +367,7 @@ def test_no_declared_number_changes_silently(server, numbers_session, declared):
         return
     assert not met.refused
     snapshot = numbers_session.take_snapshot(relation)
-    what = Reading(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=met.columns)
+    what = ReadSpec(relation=relation, snapshot=snapshot, scope=Scope(mode=ExtractionMode.FULL), columns=met.columns)
     batches = list(numbers_session.read(what, Chunk(chunk_id=0), batch_rows=100))
     read = [Decimal(value) for batch in batches for value in batch.column(0).to_pylist()]
     assert sorted(read) == sorted(values)

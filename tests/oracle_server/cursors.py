@@ -123,7 +123,7 @@ def translate(session: Session, cursor: Cursor, binds: list[Any]) -> Query:
     return cursor.query
 
 
-def open_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie], garbled: set[str]) -> None:
+def undecided_rows(session: Session, cursor: Cursor, lobs: Lobs, lies: list[Lie], garbled: set[str]) -> None:
     """Start the query: rows can be taken from `cursor.feed` afterwards."""
     query = cursor.query
     assert query is not None

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from tests.oracle_server import statements
-from tests.oracle_server.cursors import Cursor, open_rows, oracle_error, translate
+from tests.oracle_server.cursors import Cursor, oracle_error, translate, undecided_rows
 from tests.oracle_server.database.database import Database
 from tests.oracle_server.database.errors import OracleError, unsupported
 from tests.oracle_server.faults import Fault
@@ -315,7 +315,7 @@ class Connection(Greeting):
                 Lie(fault.row, fault.kind == "repeat_row") for fault in self._faults(cursor, {"omit_row", "repeat_row"})
             ]
             garbled = {fault.column for fault in self._faults(cursor, {"garble"})}
-            open_rows(self.session, cursor, self.lobs, lies, garbled)
+            undecided_rows(self.session, cursor, self.lobs, lies, garbled)
         feed = cursor.feed
         assert feed is not None
         if cursor.fail_after is not None and feed.served + wanted > cursor.fail_after[0]:

@@ -33,7 +33,7 @@ _PARTS = re.compile(r"(-?[\d.]+)([YMDHS])")
 
 
 @dataclass
-class Reading:
+class ReadSpec:
     """What a client made of one statement; a column is its name and what the client says of its type."""
 
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,20 +56,20 @@ class NodeClient:
 
     def read(
         self, server: OracleServer, sql: str, *, rows: int = 100, user: str = "APP", password: str | None = None
-    ) -> Reading:
+    ) -> ReadSpec:
         """The rows of a query, `rows` in a fetch."""
         return self.read_all(server, [sql], rows=rows, user=user, password=password)[0]
 
     def read_all(
         self, server: OracleServer, queries: Sequence[str], *, rows: int = 100, user: str = "APP",
         password: str | None = None, environ: dict[str, str] | None = None,
-    ) -> list[Reading]:  # fmt: skip
+    ) -> list[ReadSpec]:  # fmt: skip
         """Several queries of one session, the next whatever became of the one before."""
         connect = {"user": user, "password": password or server.users[user], "connectString": server.dsn}
         asked = {"connect": connect, "statements": [{"sql": sql, "rows": rows} for sql in queries]}
         said = json.loads(self._run(json.dumps(asked), environ or {}))
         if said["error"]:
-            return [Reading(error=said["error"]["message"])] * len(queries)
+            return [ReadSpec(error=said["error"]["message"])] * len(queries)
         assert said["thin"]
         assert said["version"] == NODE_ORACLEDB
         return [_node_reading(one) for one in said["statements"]]
@@ -107,14 +107,14 @@ def _npm_said(npm: str) -> str:
     return "" if NODE_FOLDER.exists() else (done.stderr.strip() or "no reason").splitlines()[0]
 
 
-def _node_reading(said: dict[str, Any]) -> Reading:
+def _node_reading(said: dict[str, Any]) -> ReadSpec:
     columns = {column.pop("name"): column for column in said["columns"]}
     convert = [NODE_VALUES.get(column["type"], str) for column in columns.values()]
     rows = [
         tuple(None if value is None else to(value) for to, value in zip(convert, row, strict=True))
         for row in said["rows"]
     ]
-    return Reading(columns, rows, said["error"] and said["error"]["message"])
+    return ReadSpec(columns, rows, said["error"] and said["error"]["message"])
 
 
 def _date(value: str) -> dt.datetime:
@@ -161,7 +161,7 @@ class RustClient:
     def read(
         self, server: OracleServer, sql: str, *, rows: int = 100, user: str = "APP", password: str | None = None,
         environ: dict[str, str] | None = None,
-    ) -> Reading:  # fmt: skip
+    ) -> ReadSpec:  # fmt: skip
         """The rows of a query, `rows` in a fetch."""
         self._made += 1
         folder = self._folder / str(self._made)
@@ -186,13 +186,13 @@ class RustClient:
         )  # fmt: skip
         if done.returncode:
             (export,) = json.loads(done.stdout)["per_export"]
-            return Reading(error=export["error_message"].splitlines()[0])
+            return ReadSpec(error=export["error_message"].splitlines()[0])
         check = [self._program, "check", "--type-report", "--json", "-c", "config.yml"]
         report = subprocess.run(
             check, cwd=folder, env=environ, capture_output=True, text=True, timeout=120, check=True
         )  # fmt: skip
         columns = {column["column"]: column for column in json.loads(report.stdout)["columns"]}
-        return Reading(columns, _rust_rows(sorted((folder / "out").glob("*.parquet")), columns))
+        return ReadSpec(columns, _rust_rows(sorted((folder / "out").glob("*.parquet")), columns))
 
 
 def _rust_rows(files: list[Path], columns: dict[str, dict[str, Any]]) -> list[tuple[Any, ...]]:

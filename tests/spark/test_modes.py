@@ -21,7 +21,7 @@ def test_a_run_on_spark_is_that_of_the_local_engine(world, reference, name):
     # Spark is gone, and what is complete needs none.
     inodes = {path: path.stat().st_ino for path in (world.folder / name).rglob("*.parquet")}
     assert world.run("run", f"{name}.yml", "--json") == 0, world.said
-    assert "seats" not in world.said, "a session was opened"
+    assert "slots" not in world.said, "a session was opened"
     assert world.said.count('"skipped"') == sum(len(tables) for tables in TABLES.values())
     assert {path: path.stat().st_ino for path in inodes} == inodes
     shutil.rmtree(world.folder / name)

@@ -29,11 +29,11 @@ from statekeeper.engines.spark.session import hold_session
 from statekeeper.engines.context import JobSource
 
 logging.basicConfig(level=logging.INFO)
-section, ports, mailbox = json.loads(sys.argv[1])
+section, ports, exchange = json.loads(sys.argv[1])
 login = {"type": "oracle", "host": "127.0.0.1", "service": "S", "user": "u", "password": "p"}
 sources = {name: JobSource(name, OracleSource(**login, port=port)) for name, port in ports.items()}
 held = hold_session(SparkConfig(**section))
-cluster = inspect(held, Path(mailbox), parallelism=2, sources=sources)
+cluster = inspect(held, Path(exchange), parallelism=2, sources=sources)
 print(json.dumps([held.flavour, dict(cluster.unreachable)]))
 held.stop()
 """

@@ -10,7 +10,7 @@ import pytest
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job
-from statekeeper.engines.worker import Order, carry_out
+from statekeeper.engines.worker import WorkRequest, execute
 from statekeeper.errors import FailureKind, StatekeeperError
 from statekeeper.system_errors import recognised
 
@@ -22,7 +22,7 @@ def _refused(spec, _context):
 def _carried(error):
     sessions = Sessions("64MiB")
     context = ProcessContext(sessions, memory_limit="64MiB", is_stopping=lambda: False, report=lambda _: None)
-    return carry_out(Order(_refused, error, None, ()), context, sessions).raised
+    return execute(WorkRequest(_refused, error, None, ()), context, sessions).raised
 
 
 @pytest.mark.parametrize("error", [MemoryError(), pa.ArrowMemoryError("malloc of size 1073741824 failed")])

@@ -22,7 +22,7 @@ _OF_BYTES = frozenset({"read", "write"})
 
 
 _AREAS = (
-    ("mailbox", re.compile(r"/_runs/\..*\.spark-")),
+    ("exchange", re.compile(r"/_runs/\..*\.spark-")),
     ("run", re.compile(r"/_runs(/|$)")),
     ("staged parts", re.compile(r"\.staging/[^/]+/parts(/|$)")),
     ("receipts", re.compile(r"\.staging/[^/]+/receipts(/|$)")),

@@ -64,5 +64,5 @@ def test_requests_a_chunk(tmp_path):
         "each copy is made once, and read back once; the metadata go with them, through two slots"
     )
     assert published["getattr"] <= 2 * chunks + 24, "a name is looked up where it is made, and at most once again"
-    # Looks into the mailbox grow with time, and not with chunks: so few that any of the versions before had more.
-    assert by_area["mailbox"] <= 6 * chunks + 8 * SEATS * seconds
+    # Looks into the exchange grow with time, and not with chunks: so few that any of the versions before had more.
+    assert by_area["exchange"] <= 6 * chunks + 8 * SEATS * seconds

@@ -31,7 +31,7 @@ class Position:
 
 
 @dataclass(frozen=True)
-class Document:
+class ConfigDocument:
     """A configuration as plain data. `name` is that of its file, None without one."""
 
     name: str | None
@@ -62,23 +62,23 @@ class Document:
             return False
         return True
 
-    def with_value(self, path: KeyPath, value: Plain) -> Document:
+    def with_value(self, path: KeyPath, value: Plain) -> ConfigDocument:
         """The document with another value at `path`; what holds it exists."""
         return replace(self, data=_with_value(self.data, path, value))
 
-    def without(self, path: KeyPath) -> Document:
+    def without(self, path: KeyPath) -> ConfigDocument:
         """The document without the key at `path`, which a mapping of it has."""
         around = self.at(path[:-1])
         assert isinstance(around, dict)
         return self.with_value(path[:-1], {key: value for key, value in around.items() if key != path[-1]})
 
-    def below(self, key: str) -> Document:
+    def below(self, key: str) -> ConfigDocument:
         """The document as the value of `key` in a mapping that has nothing else."""
 
         def moved(places: Mapping[KeyPath, Position]) -> dict[KeyPath, Position]:
             return {(key, *path): place for path, place in places.items()}
 
-        return Document(
+        return ConfigDocument(
             name=self.name,
             data={key: self.data},
             keys=moved(self.keys),

@@ -11,7 +11,7 @@ from pathlib import PurePath
 
 from pydantic import SecretStr
 
-from statekeeper.config.reading.document import Document, KeyPath, Plain
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, Plain
 from statekeeper.config.reading.problems import Problem
 from statekeeper.config.sections.quantities import format_duration
 
@@ -19,14 +19,14 @@ _DEEPEST = 50
 _MOST_BITS = 3000
 
 
-def read_mapping(mapping: Mapping[str, object]) -> tuple[Document, list[Problem]]:
+def read_mapping(mapping: Mapping[str, object]) -> tuple[ConfigDocument, list[Problem]]:
     """The document of a mapping, and what in it no configuration can hold; text is literal, `${` included.
 
     Beside JSON's own values it may hold dates, timedeltas, decimals, paths, tuples and secrets; those are never shown.
     """
     reading = _Reading()
     data = reading.value(mapping, ())
-    document = Document(name=None, data=data, hidden=reading.hidden)
+    document = ConfigDocument(name=None, data=data, hidden=reading.hidden)
     return document, [Problem(document, path, text) for path, text in reading.wrong]
 
 

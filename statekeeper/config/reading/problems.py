@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from statekeeper.config.reading.document import Document, KeyPath, path_text
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, path_text
 from statekeeper.errors import ConfigError
 
 _LONGEST_SHOWN = 60
@@ -44,7 +44,7 @@ class Finding:
 class Problem:
     """One mistake. `text` says what was expected and what was found; it never holds a value that may be secret."""
 
-    document: Document = field(repr=False)
+    document: ConfigDocument = field(repr=False)
     path: KeyPath
     text: str
     hint: str = ""
@@ -68,7 +68,7 @@ class Problem:
         return (place.line, place.column) if place else (0, 0)
 
 
-def location(document: Document, path: KeyPath, *, spot: Spot = Spot.VALUE) -> str:
+def location(document: ConfigDocument, path: KeyPath, *, spot: Spot = Spot.VALUE) -> str:
     """`configs/prod.yml:12:5: tables[1].path_name`, as far as the parts are known."""
     place = document.position(path, of_key=spot is Spot.KEY)
     file = f"{document.name}:{place}" if place else document.name
@@ -98,7 +98,7 @@ def _lines(group: list[Finding]) -> list[str]:
     return [group[0].told(f" (and the same {len(group) - 1:,} times more, at last for {last})")]
 
 
-def found(document: Document, path: KeyPath) -> str:
+def found(document: ConfigDocument, path: KeyPath) -> str:
     """The value at `path` as a message may show it."""
     if path in document.hidden:
         return document.hidden[path]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TypeAlias
 
-from statekeeper.config.reading.document import Document, KeyPath, Plain
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, Plain
 from statekeeper.config.reading.problems import Problem
 from statekeeper.errors import StatekeeperError
 
@@ -38,7 +38,7 @@ class Unset(Enum):
 class Filled:
     """A document with its references filled in; `problems` are those that cannot be, `unset` those to nothing."""
 
-    document: Document
+    document: ConfigDocument
     problems: tuple[Problem, ...]
     unset: tuple[Problem, ...]
 
@@ -53,7 +53,7 @@ def may_hold_secrets(path: KeyPath) -> bool:
     return any(path[: len(area)] == area for area in _MAY_HOLD_SECRETS)
 
 
-def fill_references(document: Document, environ: Mapping[str, str], *, secrets: Secrets | None = None) -> Filled:
+def fill_references(document: ConfigDocument, environ: Mapping[str, str], *, secrets: Secrets | None = None) -> Filled:
     """The document with its references filled in.
 
     Without `secrets` none is asked for, and a reference to one is to nothing. A value with a problem is left as it is
@@ -73,7 +73,7 @@ def fill_references(document: Document, environ: Mapping[str, str], *, secrets: 
 
 @dataclass
 class _Filling:
-    document: Document
+    document: ConfigDocument
     environ: Mapping[str, str]
     secrets: Secrets | None
     found: list[str] = field(default_factory=list)

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from statekeeper.config.reading.document import Document, KeyPath, Plain
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, Plain
 from statekeeper.config.reading.problems import Problem, Spot, found, quoted
 from statekeeper.config.reading.references import may_hold_secrets
 from statekeeper.config.reading.shape import is_free_text, is_secret, known_keys, purpose, types_with_key
@@ -58,10 +58,10 @@ class Checked(Generic[Model]):
 
     value: Model | None
     problems: tuple[Problem, ...]
-    document: Document
+    document: ConfigDocument
 
 
-def check(model: type[Model], document: Document) -> Checked[Model]:
+def check(model: type[Model], document: ConfigDocument) -> Checked[Model]:
     """Validate a document in strict mode, and report every problem."""
     result = _validate(model, document.data)
     if not isinstance(result, ValidationError):
@@ -74,7 +74,9 @@ def check(model: type[Model], document: Document) -> Checked[Model]:
     return Checked(None, tuple(_problems(model, document, located)), document)
 
 
-def salvage(model: type[Model], document: Document, *, below: KeyPath, without: Iterable[KeyPath]) -> Model | None:
+def salvage(
+    model: type[Model], document: ConfigDocument, *, below: KeyPath, without: Iterable[KeyPath]
+) -> Model | None:
     """The value of the mapping at `below` without those of its keys in which a path of `without` lies, if it is one."""
     data = document.at(below) if document.has(below) else None
     if not isinstance(data, dict):
@@ -91,7 +93,7 @@ def _validate(model: type[Model], data: Plain) -> Model | ValidationError:
         return error
 
 
-def _with_typed_references(document: Document, errors: list[ErrorDetails]) -> Document:
+def _with_typed_references(document: ConfigDocument, errors: list[ErrorDetails]) -> ConfigDocument:
     """The document with the text of references as numbers and truth values, where those are wanted and it is one."""
     for error in errors:
         path = _data_path(error, document)
@@ -103,7 +105,7 @@ def _with_typed_references(document: Document, errors: list[ErrorDetails]) -> Do
     return document
 
 
-def _data_path(error: ErrorDetails, document: Document) -> KeyPath:
+def _data_path(error: ErrorDetails, document: ConfigDocument) -> KeyPath:
     """The path in the document that pydantic's `loc` means: without the tags and names of a union's members."""
     path: KeyPath = ()
     value = document.data
@@ -120,7 +122,7 @@ def _data_path(error: ErrorDetails, document: Document) -> KeyPath:
 
 
 def _problems(
-    model: type[BaseModel], document: Document, located: list[tuple[KeyPath, ErrorDetails]]
+    model: type[BaseModel], document: ConfigDocument, located: list[tuple[KeyPath, ErrorDetails]]
 ) -> Iterable[Problem]:
     """A problem for each mistake: a union's members speak with one voice, and a misspelt key is not also missing."""
     by_place: dict[KeyPath, list[ErrorDetails]] = {}
@@ -145,7 +147,7 @@ def _problems(
             yield _wrong_value(model, document, path, errors)
 
 
-def _unknown_key(model: type[BaseModel], document: Document, path: KeyPath) -> tuple[Problem, str]:
+def _unknown_key(model: type[BaseModel], document: ConfigDocument, path: KeyPath) -> tuple[Problem, str]:
     key, known = str(path[-1]), known_keys(model, path[:-1], document.at(path[:-1]))
     hint = nearest(key, known)
     meant = _QUOTED.findall(hint)
@@ -156,7 +158,9 @@ def _unknown_key(model: type[BaseModel], document: Document, path: KeyPath) -> t
     return Problem(document, path, "unknown key", hint=hint, spot=Spot.KEY), meant[0] if meant else key
 
 
-def _wrong_value(model: type[BaseModel], document: Document, path: KeyPath, errors: list[ErrorDetails]) -> Problem:
+def _wrong_value(
+    model: type[BaseModel], document: ConfigDocument, path: KeyPath, errors: list[ErrorDetails]
+) -> Problem:
     expected = " or ".join(dict.fromkeys(_expected(error) for error in errors))
     if "[key]" in errors[0]["loc"]:
         hint = nearest(str(path[-1]), _QUOTED.findall(expected))

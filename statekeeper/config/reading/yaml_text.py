@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from statekeeper.config.reading.document import Document, KeyPath, Plain, Position
+from statekeeper.config.reading.document import ConfigDocument, KeyPath, Plain, Position
 from statekeeper.config.reading.problems import Problem, Spot, config_error
 from statekeeper.config.reading.text_file import WRITE_ONE
 
@@ -33,13 +33,13 @@ _TOO_LARGE = f"the file is too large: it has more than {_MOST_VALUES:,} values"
 _TOO_REPETITIVE = "this has too many values: aliases repeat one another"
 
 
-def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
+def read_yaml(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
     """The document in `text`, and what is wrong with it short of making it unreadable: duplicate keys.
 
     Raises:
         ConfigError: the text is not one YAML document that could be a configuration.
     """
-    blank = Document(name=name, data=None, values={(): Position(1, 1)})
+    blank = ConfigDocument(name=name, data=None, values={(): Position(1, 1)})
     _require_few_values(text, blank)
     try:
         node = _compose(text)
@@ -55,20 +55,20 @@ def read_yaml(text: str, *, name: str) -> tuple[Document, list[Problem]]:
     try:
         data = reading.value(node, ())
     except _Unreadable as error:
-        place = Document(name=name, data=None, values={error.path: error.position})
+        place = ConfigDocument(name=name, data=None, values={error.path: error.position})
         raise config_error([Problem(place, error.path, error.text, hint=error.hint)]) from None
-    document = Document(name=name, data=data, keys=reading.keys, values=reading.values, written=reading.written)
+    document = ConfigDocument(name=name, data=data, keys=reading.keys, values=reading.values, written=reading.written)
     return document, reading.duplicates
 
 
-def read_json(text: str, *, name: str) -> tuple[Document, list[Problem]]:
+def read_json(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
     """The same of JSON text."""
-    blank = Document(name=name, data=None, values={(): Position(1, 1)})
+    blank = ConfigDocument(name=name, data=None, values={(): Position(1, 1)})
     _require_few_values(text, blank)
     try:
         json.loads(text, parse_int=str, parse_float=str)
     except json.JSONDecodeError as error:
-        place = Document(name=name, data=None, values={(): Position(error.lineno, error.colno)})
+        place = ConfigDocument(name=name, data=None, values={(): Position(error.lineno, error.colno)})
         what = f"this is not JSON: {error.msg}" if text.strip() else "the file is empty"
         raise config_error([Problem(place, (), what)]) from None
     except RecursionError:
@@ -84,7 +84,7 @@ def _one_escape(escape: re.Match[str]) -> str:
     return f"\\U{0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF):08x}"
 
 
-def _require_few_values(text: str, blank: Document) -> None:
+def _require_few_values(text: str, blank: ConfigDocument) -> None:
     """Refuse a text before it becomes a tree of nodes, each of which takes half a kilobyte."""
     if len(text) <= _MOST_VALUES:  # a value takes a character
         return
@@ -170,7 +170,7 @@ class _Reading:
         return entries
 
     def _duplicate(self, path: KeyPath, node: yaml.Node, *, first: yaml.Node) -> None:
-        there = Document(name=self.name, data=None, keys={path: _place(node.start_mark)})
+        there = ConfigDocument(name=self.name, data=None, keys={path: _place(node.start_mark)})
         line = _place(first.start_mark).line
         self.duplicates.append(
             Problem(there, path, f"duplicate key; it already stands on line {line}", spot=Spot.KEY, hint="remove one")
@@ -213,7 +213,7 @@ def _place(mark: Any) -> Position:
     return Position(mark.line + 1, mark.column + 1)
 
 
-def _syntax_problem(error: yaml.YAMLError, text: str, blank: Document) -> Problem:
+def _syntax_problem(error: yaml.YAMLError, text: str, blank: ConfigDocument) -> Problem:
     if isinstance(error, yaml.reader.ReaderError):
         before = text[: text.find(chr(error.character))] if isinstance(error.character, int) else ""
         position = Position(before.count("\n") + 1, len(before) - before.rfind("\n"))
@@ -223,7 +223,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, blank: Document) -> Proble
         what, hint = _words_for(error), _syntax_hint(error, text.splitlines(), position)
     else:
         position, what, hint = Position(1, 1), "this is not YAML", ""
-    place = Document(name=blank.name, data=None, values={(): position})
+    place = ConfigDocument(name=blank.name, data=None, values={(): position})
     return Problem(place, (), what, hint=hint)
 
 

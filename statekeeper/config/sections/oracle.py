@@ -53,7 +53,7 @@ class RowArchival(StrEnum):
     VISIBLE = "visible"
 
 
-class Protocol(StrEnum):
+class ListenerProtocol(StrEnum):
     """How the listener is spoken to."""
 
     TCP = "tcp"
@@ -81,8 +81,8 @@ class OracleSource(SourceSection):
         default=None, description="the user on whose behalf `user` logs in; `user[proxy_user]` says the same"
     )
     external_auth: bool = Field(default=False, description="log in by the operating system or wallet (thick mode)")
-    protocol: Annotated[Protocol, Field(strict=False)] = Field(
-        default=Protocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
+    protocol: Annotated[ListenerProtocol, Field(strict=False)] = Field(
+        default=ListenerProtocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
     )
     wallet_location: FilePath | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
     wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")

@@ -1,11 +1,11 @@
-"""The driver's side of the seats: what waits is shared out over them, and what came of it is looked for.
+"""The driver's side of the slots: what waits is shared out over them, and what came of it is looked for.
 
-A partition of a Spark job is a seat that stays: when it has done what it was given, it is given more, so that a hundred
-small tables, their chunks and their checks, are one Spark job. New seats are opened when there is work for each that
-may be, or the driver has no control work left, or after `PATIENCE_SECONDS`. How often the mailbox is looked at follows
+A partition of a Spark job is a slot that stays: when it has done what it was given, it is given more, so that a hundred
+small tables, their chunks and their checks, are one Spark job. New slots are opened when there is work for each that
+may be, or the driver has no control work left, or after `PATIENCE_SECONDS`. How often the exchange is looked at follows
 from what a look costs there (`pace`); files are read and written side by side.
 
-What a seat had begun when it ended is lost; what it had not begun is given to another.
+What a slot had begun when it ended is lost; what it had not begun is given to another.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
+from statekeeper.engines.spark.batches import Batch, Item, seal
+from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.engines.spark.jobs import submit
-from statekeeper.engines.spark.ledger import Ledger, Posted, Seat
-from statekeeper.engines.spark.loads import Item, Load, seal
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.ledger import Ledger, PendingJob, Slot
 from statekeeper.engines.spark.network_check import NO_ROUTE_HINT
 from statekeeper.engines.spark.pace import Backoff, Pace
-from statekeeper.engines.spark.packing import PackedSeat, Packing, share
-from statekeeper.engines.spark.partition import Cargo
+from statekeeper.engines.spark.packing import PackedSlot, Packing, share
+from statekeeper.engines.spark.partition import TaskContext
 from statekeeper.engines.spark.preflight import Cluster
 from statekeeper.engines.spark.session import first_line, is_session_lost
 from statekeeper.engines.threads import BlockingPool
@@ -41,27 +41,27 @@ P = ParamSpec("P")
 Value = TypeVar("Value")
 
 PATIENCE_SECONDS = 3.0
-"""How long chunks wait for others that the driver is still planning, if there is not one for each free seat already."""
+"""How long chunks wait for others that the driver is still planning, if there is not one for each free slot already."""
 IDLE_SECONDS = 5.0
-"""How long a seat without work is kept for what may come; its executor's core waits with it."""
+"""How long a slot without work is kept for what may come; its executor's core waits with it."""
 _SLOT_SECONDS = 2.0
-"""After so long, a seat that has not begun waits for a core that another seat has: those that are idle go at once."""
+"""After so long, a slot that has not begun waits for a core that another slot has: those that are idle go at once."""
 TICK_SECONDS = 0.05
 """How often what waits is looked at, which costs nothing but a look into memory."""
 _FILE_THREADS = 16
 
 
 class Dispatcher:
-    """Seats of one mailbox. `session` is the thread in which Spark jobs are submitted."""
+    """Slots of one exchange. `session` is the thread in which Spark jobs are submitted."""
 
-    def __init__(self, settings: SparkSettings, ledger: Ledger, mailbox: Mailbox, session: BlockingPool) -> None:
+    def __init__(self, settings: SparkSettings, ledger: Ledger, exchange: Exchange, session: BlockingPool) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._mailbox = mailbox
+        self._exchange = exchange
         self._session = session
         self._key = secrets.token_bytes(32)
         self._without_secrets = Redactor(settings.secrets)
-        self._files = ThreadPoolExecutor(_FILE_THREADS, "statekeeper-mailbox")
+        self._files = ThreadPoolExecutor(_FILE_THREADS, "statekeeper-exchange")
         self._endings: set[asyncio.Task[None]] = set()
         self._lost: StatekeeperError | None = None
         self.ends: dict[str, asyncio.Future[None]] = {}
@@ -80,11 +80,11 @@ class Dispatcher:
                 self._ledger.settle_all(self._ledger.waiting.values(), self._lost)
             elif not self.is_closed:
                 self._refuse_unreachable(cluster)
-                idle = self._ledger.idle_seats
+                idle = self._ledger.idle_slots
                 given = await self._share_out(cluster, pace, idle)
                 if given:
                     looks.restart()
-                await self._dismiss([seat for seat in idle if seat.number not in given])
+                await self._shut_down([slot for slot in idle if slot.number not in given])
             await asyncio.sleep(TICK_SECONDS)
 
     def _refuse_unreachable(self, cluster: Cluster) -> None:
@@ -94,7 +94,7 @@ class Dispatcher:
             self._ledger.settle_all(of_source, ConfigError(self._without_secrets(why), hint=NO_ROUTE_HINT))
 
     async def on_files(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
-        """A step that reads or writes the mailbox, in one of the threads that do nothing else."""
+        """A step that reads or writes the exchange, in one of the threads that do nothing else."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._files, partial(step, *arguments, **options))
 
@@ -103,52 +103,52 @@ class Dispatcher:
         self._files.shutdown(wait=False)
 
     async def _look(self) -> None:
-        over = [seat for seat in self._ledger.seats.values() if seat.is_over]  # all they did was left before this look
-        await self._hear([seat.number for seat in self._ledger.live_seats])
-        for seat in over:
-            self._ledger.release(seat, why="its worker found no sign of life of the driver")
+        over = [slot for slot in self._ledger.slots.values() if slot.is_over]  # all they did was left before this look
+        await self._on_message([slot.number for slot in self._ledger.live_slots])
+        for slot in over:
+            self._ledger.release(slot, why="its worker found no sign of life of the driver")
 
-    async def _hear(self, seats: list[int]) -> None:
-        """Hear what seats say, read side by side."""
-        names = await self.on_files(self._mailbox.reports_of, seats)
-        for report in await asyncio.gather(*(self.on_files(self._mailbox.reported, name) for name in names)):
+    async def _on_message(self, slots: list[int]) -> None:
+        """Hear what slots say, read side by side."""
+        names = await self.on_files(self._exchange.reports_of, slots)
+        for report in await asyncio.gather(*(self.on_files(self._exchange.reported, name) for name in names)):
             if report is not None:
                 self._ledger.hear(report)
 
-    async def _share_out(self, cluster: Cluster, pace: Pace, idle: list[Seat]) -> set[int]:
-        """Give what waits to idle seats, and to new ones if it is time, as far as sessions are to be had.
+    async def _share_out(self, cluster: Cluster, pace: Pace, idle: list[Slot]) -> set[int]:
+        """Give what waits to idle slots, and to new ones if it is time, as far as sessions are to be had.
 
-        Returns the numbers of the seats that were given something.
+        Returns the numbers of the slots that were given something.
         """
         ledger = self._ledger
         packed = self._packed(cluster, idle)
         if not packed:
             return set()
-        tag = f"statekeeper-{self._settings.mailbox.name.rpartition('-')[2]}-{secrets.token_hex(4)}"
+        tag = f"statekeeper-{self._settings.exchange.name.rpartition('-')[2]}-{secrets.token_hex(4)}"
         given = []
         for each in packed:
-            seat = ledger.open_seat(tag) if each.number is None else ledger.seats[each.number]
+            slot = ledger.open_slot(tag) if each.number is None else ledger.slots[each.number]
             jobs = [ledger.posted[number] for number in each.items]
-            ledger.seat_work(seat, jobs)
-            given.append((seat, jobs))
-        are_handed = await asyncio.gather(*(self._hand(seat, jobs) for seat, jobs in given))
-        handed = [seat for (seat, _), is_handed in zip(given, are_handed, strict=True) if is_handed]
-        opened = tuple(seat.number for seat in handed if seat.tag == tag)
+            ledger.assign(slot, jobs)
+            given.append((slot, jobs))
+        are_handed = await asyncio.gather(*(self._hand(slot, jobs) for slot, jobs in given))
+        handed = [slot for (slot, _), is_handed in zip(given, are_handed, strict=True) if is_handed]
+        opened = tuple(slot.number for slot in handed if slot.tag == tag)
         if opened and not self.is_closed:
             await self._submit(cluster, pace, opened, tag)
-        return {seat.number for seat, _ in given}
+        return {slot.number for slot, _ in given}
 
-    def _packed(self, cluster: Cluster, idle: list[Seat]) -> list[PackedSeat]:
-        """What waits, shared out over seats; no seat is there yet that is new."""
+    def _packed(self, cluster: Cluster, idle: list[Slot]) -> list[PackedSlot]:
+        """What waits, shared out over slots; no slot is there yet that is new."""
         ledger = self._ledger
         if not ledger.waiting:
             return []
         used = ledger.sessions(idle)
         packing = Packing(
-            seats=len(idle) + self._seats_to_open(cluster, idle),
+            slots=len(idle) + self._slots_to_open(cluster, idle),
             room={name: most - used[name] for name, most in self._settings.budgets.items() if most is not None},
             share_rows=share(ledger.waiting_rows, cluster.parallelism),
-            packed=[PackedSeat(seat.number, set(seat.sources)) for seat in idle],
+            packed=[PackedSlot(slot.number, set(slot.sources)) for slot in idle],
         )
         sources = ledger.queue.sources
         while packing.has_space:
@@ -157,12 +157,12 @@ class Dispatcher:
                 break
             posted = ledger.waiting[taken]
             packing.put(posted.number, source=posted.source, rows=taken.job.size)
-        return [seat for seat in packing.packed if seat.items]
+        return [slot for slot in packing.packed if slot.items]
 
-    def _seats_to_open(self, cluster: Cluster, idle: list[Seat]) -> int:
-        """How many seats more there may be, now; something waits."""
+    def _slots_to_open(self, cluster: Cluster, idle: list[Slot]) -> int:
+        """How many slots more there may be, now; something waits."""
         ledger = self._ledger
-        free = cluster.parallelism - len(ledger.live_seats)
+        free = cluster.parallelism - len(ledger.live_slots)
         oldest = next(iter(ledger.waiting.values())).at
         is_time = (
             not self.controlling
@@ -171,52 +171,53 @@ class Dispatcher:
         )
         return free if is_time else 0
 
-    async def _hand(self, seat: Seat, jobs: list[Posted]) -> bool:
-        """Hand a seat its jobs; False where the jobs have failed of it."""
+    async def _hand(self, slot: Slot, jobs: list[PendingJob]) -> bool:
+        """Hand a slot its jobs; False where the jobs have failed of it."""
         items = tuple(
-            Item(one.number, one.job.table, one.job.work, one.job.spec, one.source, one.job.answer) for one in jobs
+            Item(one.number, one.job.table, one.job.work, one.job.spec, one.source, one.job.remote_result_type)
+            for one in jobs
         )
         try:
-            await self._write_load(Load(seat.number, seat.serial, items))
+            await self._write_batch(Batch(slot.number, slot.serial, items))
         except OSError as error:
-            reason: StatekeeperError = WorkerDied(f"cannot write to {self._settings.mailbox}: {error}")
+            reason: StatekeeperError = WorkerDied(f"cannot write to {self._settings.exchange}: {error}")
         except Exception as error:  # noqa: BLE001 - pickling runs code of every class in a spec
             reason = InternalError(self._without_secrets(f"work cannot be sent to executors: {error!r}"))
         else:
             return True
         self._ledger.settle_all(jobs, reason)
-        if seat.serial == 1:
-            del self._ledger.seats[seat.number]
+        if slot.serial == 1:
+            del self._ledger.slots[slot.number]
         return False
 
-    async def _write_load(self, load: Load) -> None:
-        await self.on_files(self._mailbox.hand, load.seat, seal(load, self._key))
+    async def _write_batch(self, batch: Batch) -> None:
+        await self.on_files(self._exchange.hand, batch.slot, seal(batch, self._key))
 
-    async def _dismiss(self, idle: list[Seat]) -> None:
-        """Let seats go for which there has been nothing for a while, or whose cores others wait for."""
+    async def _shut_down(self, idle: list[Slot]) -> None:
+        """Let slots go for which there has been nothing for a while, or whose cores others wait for."""
         now = asyncio.get_running_loop().time()
-        live = self._ledger.live_seats
-        is_core_wanted = any(not seat.has_begun and now - seat.opened_at > _SLOT_SECONDS for seat in live)
+        live = self._ledger.live_slots
+        is_core_wanted = any(not slot.has_begun and now - slot.opened_at > _SLOT_SECONDS for slot in live)
 
-        async def let_go(seat: Seat) -> None:
+        async def let_go(slot: Slot) -> None:
             with suppress(OSError):  # the next round tries again
-                await self._write_load(Load(seat.number, seat.serial + 1, ()))
-                seat.is_dismissed = True
+                await self._write_batch(Batch(slot.number, slot.serial + 1, ()))
+                slot.is_dismissed = True
 
-        for seat in idle:
-            seat.idle_since = seat.idle_since or now
-        gone = [seat for seat in idle if is_core_wanted or now - (seat.idle_since or now) > IDLE_SECONDS]
-        await asyncio.gather(*(let_go(seat) for seat in gone))
+        for slot in idle:
+            slot.idle_since = slot.idle_since or now
+        gone = [slot for slot in idle if is_core_wanted or now - (slot.idle_since or now) > IDLE_SECONDS]
+        await asyncio.gather(*(let_go(slot) for slot in gone))
 
-    async def _submit(self, cluster: Cluster, pace: Pace, seats: tuple[int, ...], tag: str) -> None:
-        cargo = Cargo(
-            mailbox=self._settings.mailbox,
-            seats=seats,
+    async def _submit(self, cluster: Cluster, pace: Pace, slots: tuple[int, ...], tag: str) -> None:
+        context = TaskContext(
+            exchange=self._settings.exchange,
+            slots=slots,
             key=self._key,
             sources=dict(self._settings.sources),
             secrets=self._settings.secrets,
             private=self._settings.private,
-            silence=self._settings.silence.total_seconds(),
+            heartbeat_timeout=self._settings.heartbeat_timeout.total_seconds(),
             memory_limit=self._settings.memory_limit,
             may_be_doubled=cluster.is_speculating,
             pace=pace,
@@ -232,7 +233,7 @@ class Dispatcher:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(ended, error)
 
-        await self._session.do(submit, cluster.held, cargo, tag=tag, on_end=on_end)
+        await self._session.do(submit, cluster.held, context, tag=tag, on_end=on_end)
 
     async def _ended(self, tag: str, error: Exception | None) -> None:
         """A Spark job has ended: first what it left; what is missing then was lost."""
@@ -242,7 +243,7 @@ class Dispatcher:
                 hint="see that Spark runs; the next run goes on from what is done",
             )
         with suppress(OSError):
-            await self._hear([seat.number for seat in self._ledger.seats.values() if seat.tag == tag])
+            await self._on_message([slot.number for slot in self._ledger.slots.values() if slot.tag == tag])
         why = self._without_secrets(first_line(error)) if error else "without an answer"
         self._ledger.close(tag, why=why)
         self.ends.pop(tag).set_result(None)

@@ -1,7 +1,7 @@
 """The Spark engine: work on chunks and whole parts on executors, everything else in worker processes of the driver.
 
-Decides where a job is done, and opens and ends what that takes: the mailbox, the session, the seats (`dispatch`). A
-job's future is settled as soon as its outcome lies in the mailbox.
+Decides where a job is done, and opens and ends what that takes: the exchange, the session, the slots (`dispatch`). A
+job's future is settled as soon as its outcome lies in the exchange.
 
 It never retries: work whose worker, executor or Spark job was lost ends with WorkerDied.
 """
@@ -22,14 +22,14 @@ from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.queue import JobQueue
 from statekeeper.engines.spark.dispatch import TICK_SECONDS, Dispatcher
+from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.engines.spark.heartbeat import Heartbeat
 from statekeeper.engines.spark.jobs import cancel
-from statekeeper.engines.spark.ledger import Ledger, Posted
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.ledger import Ledger, PendingJob
 from statekeeper.engines.spark.pace import Pace, round_trip
 from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
 from statekeeper.engines.spark.session import HeldSession, heir_of_this_thread
-from statekeeper.engines.spark.sweeping import sweep_silent_mailboxes
+from statekeeper.engines.spark.sweeping import sweep_silent_exchanges
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, StorageError
@@ -43,8 +43,8 @@ Value = TypeVar("Value")
 GRACE_SECONDS = 4.0
 """How long work that was told to stop may take before Spark is told to end it."""
 _LEAST_IN_FLIGHT = 1000
-"""So many of a table's jobs wait, if there are as many: before Spark has said how many seats there are, and so that a
-seat can be given many small ones at once.
+"""So many of a table's jobs wait, if there are as many: before Spark has said how many slots there are, and so that a
+slot can be given many small ones at once.
 """
 _STOP_SECONDS = 0.2
 """How long it may take to tell executors that everything ends at once."""
@@ -56,19 +56,19 @@ _LAST_SECONDS = 2.0
 class SparkSettings:
     """What a Spark engine is made with.
 
-    `mailbox` is an absolute folder that driver and executors see under one name; the engine makes and removes it, and
+    `exchange` is an absolute folder that driver and executors see under one name; the engine makes and removes it, and
     asks of its file system only whole files: no rename, no link, no append. `sources`, by name, are those that
     executors read, their paths absolute, and `budgets` the largest number of sessions with each over executors (None:
-    no bound but `parallelism`); a source that is missing is only read on the driver. `silence` is how long workers go
-    on without a sign of life of the driver. `secrets` are removed from whatever a worker says, and values of rows
-    from what is said of `private` tables. `modules` are those that work needs, by name: executors must have them.
+    no bound but `parallelism`); a source that is missing is only read on the driver. `heartbeat_timeout` is how long
+    workers go on without a sign of life of the driver. `secrets` are removed from whatever a worker says, and values of
+    rows from what is said of `private` tables. `modules` are those that work needs, by name: executors must have them.
     """
 
-    mailbox: Path
+    exchange: Path
     sources: Mapping[str, JobSource]
     budgets: Mapping[str, int | None]
     memory_limit: str
-    silence: timedelta
+    heartbeat_timeout: timedelta
     parallelism: int | None = None
     secrets: tuple[str, ...] = ()
     private: frozenset[str] = frozenset()
@@ -76,7 +76,8 @@ class SparkSettings:
 
 
 class SparkEngine:
-    """Jobs with an `answer` on executors; everything else in `control`, worker processes of the driver's machine.
+    """Jobs with a `remote_result_type` on executors; everything else in `control`, worker processes of the driver's
+    machine.
 
     `open_session` is called once, in a thread, when the first work for executors arrives: a run in which everything is
     complete, and nothing large is verified, starts no Spark.
@@ -88,12 +89,12 @@ class SparkEngine:
         self._settings = settings
         self._control = control
         self._open_session = open_session
-        self._mailbox = Mailbox(settings.mailbox)
+        self._exchange = Exchange(settings.exchange)
         self._without_secrets = Redactor(settings.secrets)
         self._ledger = Ledger(JobQueue(settings.parallelism or 1))
         self._session = BlockingPool(1, "spark", make_thread=heir_of_this_thread)
-        self._dispatcher = Dispatcher(settings, self._ledger, self._mailbox, self._session)
-        self._heartbeat = Heartbeat(self._mailbox)
+        self._dispatcher = Dispatcher(settings, self._ledger, self._exchange, self._session)
+        self._heartbeat = Heartbeat(self._exchange)
         self._held: HeldSession | None = None
         self._opening: asyncio.Task[tuple[Cluster, Pace]] | None = None
         self._tending: asyncio.Task[None] | None = None
@@ -151,7 +152,9 @@ class SparkEngine:
 
     def _is_control(self, job: Job[Result]) -> bool:
         """Whether the job is done on the driver's machine."""
-        return job.answer is None or (job.source is not None and job.source.name not in self._settings.sources)
+        return job.remote_result_type is None or (
+            job.source is not None and job.source.name not in self._settings.sources
+        )
 
     def _start_spark(self) -> None:
         if self._opening is None:
@@ -159,16 +162,20 @@ class SparkEngine:
             self._tending = asyncio.create_task(self._tend(self._opening))
 
     async def _open(self) -> tuple[Cluster, Pace]:
-        """Make the mailbox and the session, and look whether executors can do the work."""
-        folder, silence, on_files = self._settings.mailbox, self._settings.silence, self._dispatcher.on_files
+        """Make the exchange and the session, and look whether executors can do the work."""
+        folder, heartbeat_timeout, on_files = (
+            self._settings.exchange,
+            self._settings.heartbeat_timeout,
+            self._dispatcher.on_files,
+        )
         try:
-            await on_files(self._mailbox.make, this_process())
-            pace = Pace.of(await on_files(round_trip, folder)).within(silence.total_seconds())
+            await on_files(self._exchange.make, this_process())
+            pace = Pace.of(await on_files(round_trip, folder)).within(heartbeat_timeout.total_seconds())
         except OSError as error:
             hint = f"let this user write to {folder.parent}"
             raise StorageError(f"cannot make {folder}: {error}", hint=hint) from error
         self._heartbeat.start(pace.beat)
-        self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_mailboxes, folder, silence))
+        self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_exchanges, folder, heartbeat_timeout))
         self._held = await self._session.do(self._open_session)
         cluster = await self._session.do(
             inspect,
@@ -178,25 +185,25 @@ class SparkEngine:
             sources=self._settings.sources,
             modules=self._settings.modules,
         )
-        self._held.limit_patience(silence.total_seconds())
+        self._held.set_retry_policy(heartbeat_timeout.total_seconds())
         self._ledger.queue.workers = cluster.parallelism
-        _LOG.info("Spark (%s): %d seats", cluster.held.flavour, cluster.parallelism)
+        _LOG.info("Spark (%s): %d slots", cluster.held.flavour, cluster.parallelism)
         return cluster, pace
 
     async def _end_spark(self) -> None:
-        """Executors first, then the mailbox that they look into, then the session."""
+        """Executors first, then the exchange that they look into, then the session."""
         if self._opening is None or self._tending is None:
             return
         while not self._opening.done():  # a session cannot be left half made; a job that asks for executors can
             if self._held is not None:
-                await asyncio.to_thread(cancel, self._held, preflight_tag(self._settings.mailbox))
+                await asyncio.to_thread(cancel, self._held, preflight_tag(self._settings.exchange))
             await asyncio.wait([self._opening], timeout=0.5)
         await self._end_jobs()
         self._tending.cancel()
         await asyncio.wait([self._tending])
         self._ledger.settle_all(self._ledger.posted.values(), Interrupted("the engine was closed"))
         await asyncio.to_thread(self._heartbeat.stop)
-        await self._dispatcher.on_files(self._mailbox.remove)
+        await self._dispatcher.on_files(self._exchange.remove)
         self._dispatcher.close()
         if self._sweeping is not None:
             await asyncio.wait([self._sweeping])
@@ -217,12 +224,12 @@ class SparkEngine:
         if self._dispatcher.ends:
             await asyncio.wait(ends, timeout=_LAST_SECONDS)
 
-    async def _give_up(self, posted: Posted) -> None:
-        """Drop a waiting job and have one that runs stop. One that does not hear loses its seat: what waited behind it
+    async def _give_up(self, posted: PendingJob) -> None:
+        """Drop a waiting job and have one that runs stop. One that does not hear loses its slot: what waited behind it
         goes to others, and its Spark job is ended if nobody waits for the rest of that.
         """
         ledger = self._ledger
-        if posted.seat is None or posted.number not in ledger.posted:
+        if posted.slot is None or posted.number not in ledger.posted:
             ledger.settle(posted, Interrupted("given up"))
             return
         self._heartbeat.call_off(posted.number)
@@ -231,13 +238,13 @@ class SparkEngine:
         with suppress(TimeoutError):
             await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS)
             self._heartbeat.forget(posted.number)
-        seat = ledger.seats.get(posted.seat)
-        if posted.number not in ledger.posted or seat is None:
+        slot = ledger.slots.get(posted.slot)
+        if posted.number not in ledger.posted or slot is None:
             return
-        ledger.abandon(seat)
-        self._heartbeat.abandon(seat.number)
-        if ledger.is_given_up(seat.tag):
-            await self._cancel(seat.tag)
+        ledger.abandon(slot)
+        self._heartbeat.abandon(slot.number)
+        if ledger.is_given_up(slot.tag):
+            await self._cancel(slot.tag)
 
     async def _cancel(self, tag: str) -> None:
         if self._held is not None and tag in self._dispatcher.ends:

@@ -8,20 +8,20 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from statekeeper.engines.spark.mailbox import DriverSign, Mailbox
+from statekeeper.engines.spark.exchange import DriverSign, Exchange
 
 _LAST_SECONDS = 5.0
 """How long a sign that is being written is waited for in the end."""
 
 
 class Heartbeat:
-    """Beats in a mailbox, which is there already, every so many seconds, until it is stopped.
+    """Beats in a exchange, which is there already, every so many seconds, until it is stopped.
 
     Only `stop` and `wait_for_word` wait for the file system.
     """
 
-    def __init__(self, mailbox: Mailbox) -> None:
-        self._mailbox = mailbox
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
         self._every = 0.0
         self._is_over = False
         self._is_stopped = False
@@ -45,9 +45,9 @@ class Heartbeat:
         """An item that was called off has ended: from the next sign on it is not mentioned."""
         self._dropped = tuple(each for each in self._dropped if each != item)
 
-    def abandon(self, seat: int) -> None:
-        """Have a sign say, at once, that a seat is to end with its present item."""
-        self._abandoned = (*self._abandoned, seat)
+    def abandon(self, slot: int) -> None:
+        """Have a sign say, at once, that a slot is to end with its present item."""
+        self._abandoned = (*self._abandoned, slot)
         self._wake.set()
 
     def call_off_all(self) -> None:
@@ -77,6 +77,6 @@ class Heartbeat:
                 beat=number, is_stopped=self._is_stopped, dropped=self._dropped, abandoned=self._abandoned
             )
             with suppress(OSError):  # if it lasts, workers end, and say so
-                self._mailbox.sign(sign)
+                self._exchange.sign(sign)
                 if sign.is_stopped:
                     self._has_said_so.set()

@@ -1,7 +1,7 @@
 """One Spark job: submitted in a thread of its own, cancelled by its tag.
 
 The function travels by value and imports everything where it runs. Data never passes through the JVM, and neither does
-what becomes of the work: partitions leave word of it in the mailbox.
+what becomes of the work: partitions leave word of it in the exchange.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from statekeeper.engines.spark.partition import Cargo
+from statekeeper.engines.spark.partition import TaskContext
 from statekeeper.engines.spark.session import Flavour, HeldSession, heir_of_this_thread
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 Function = Callable[[Iterator["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]
 
 
-def submit(held: HeldSession, cargo: Cargo, *, tag: str, on_end: Callable[[Exception | None], None]) -> None:
-    """Start a job with a partition for each seat of `cargo`; `on_end` is called once, in the job's thread, with what
+def submit(held: HeldSession, context: TaskContext, *, tag: str, on_end: Callable[[Exception | None], None]) -> None:
+    """Start a job with a partition for each slot of `context`; `on_end` is called once, in the job's thread, with what
     Spark raised, if it did.
     """
-    function = _function(pickle.dumps(cargo))
+    function = _function(pickle.dumps(context))
 
     def wait() -> None:
         error = None
         try:
-            run_job(held, function, partitions=len(cargo.seats), tag=tag)
+            run_job(held, function, partitions=len(context.slots), tag=tag)
         except Exception as raised:  # noqa: BLE001 - whatever Spark raises is how the job ended
             error = raised
         on_end(error)
@@ -62,7 +62,7 @@ def _add_tag(held: HeldSession, tag: str) -> None:
         held.spark.sparkContext.addJobTag(tag)
 
 
-def _function(cargo: bytes) -> Function:
+def _function(context: bytes) -> Function:
     def run(batches: Any) -> Any:
         import pickle as local_pickle
 
@@ -72,7 +72,7 @@ def _function(cargo: bytes) -> Function:
 
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                work_through(local_pickle.loads(cargo), index)  # noqa: S301 - it came with this function
+                work_through(local_pickle.loads(context), index)  # noqa: S301 - it came with this function
                 yield pa.RecordBatch.from_arrays([pa.array([], pa.string())], ["outcome"])
 
     return run

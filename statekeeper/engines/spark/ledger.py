@@ -1,4 +1,4 @@
-"""What the driver knows of its work: which jobs wait or are on a seat, which seats and Spark jobs are under way."""
+"""What the driver knows of its work: which jobs wait or are on a slot, which slots and Spark jobs are under way."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from pydantic import ValidationError
 
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.queue import JobQueue, Waiting
-from statekeeper.engines.spark.mailbox import Outcome, SeatReport
+from statekeeper.engines.spark.exchange import Outcome, SlotReport
 from statekeeper.engines.spark.partition import decode
 from statekeeper.errors import InternalError, StatekeeperError, WorkerDied
 
 _MOST_RETURNS = 3
-"""So often a job that was not begun is given to another seat; then it fails as one that was."""
+"""So often a job that was not begun is given to another slot; then it fails as one that was."""
 
 
 @dataclass(eq=False)
-class Posted:
-    """A job: waiting in the queue, or on a seat. `at` is when it came, by the loop's clock; `returns` is how often a
-    seat ended before it had begun with it.
+class PendingJob:
+    """A job: waiting in the queue, or on a slot. `at` is when it came, by the loop's clock; `returns` is how often a
+    slot ended before it had begun with it.
     """
 
     number: int
@@ -31,7 +31,7 @@ class Posted:
     future: asyncio.Future[Any]
     waiting: Waiting
     at: float
-    seat: int | None = None
+    slot: int | None = None
     rows: int = 0
     has_begun: bool = False
     returns: int = 0
@@ -57,7 +57,7 @@ class Posted:
 
 
 @dataclass(eq=False)
-class Seat:
+class Slot:
     """A partition under way, of the Spark job `tag`, and what it was given last.
 
     `sources` are those that it may have a session with; times are the loop's. One that `is_dismissed` is given nothing
@@ -78,71 +78,71 @@ class Seat:
 
 @dataclass(eq=False)
 class Ledger:
-    """Every job until it is settled, and every seat until its Spark job has ended."""
+    """Every job until it is settled, and every slot until its Spark job has ended."""
 
     queue: JobQueue
-    posted: dict[int, Posted] = field(default_factory=dict)
-    waiting: dict[Waiting, Posted] = field(default_factory=dict)
-    """Of `posted`, the jobs that have no seat yet, the oldest first, by their places in the queue."""
-    seated: dict[int, Posted] = field(default_factory=dict)
-    """Of `posted`, the jobs that have a seat and no outcome yet."""
-    seats: dict[int, Seat] = field(default_factory=dict)
+    posted: dict[int, PendingJob] = field(default_factory=dict)
+    waiting: dict[Waiting, PendingJob] = field(default_factory=dict)
+    """Of `posted`, the jobs that have no slot yet, the oldest first, by their places in the queue."""
+    seated: dict[int, PendingJob] = field(default_factory=dict)
+    """Of `posted`, the jobs that have a slot and no outcome yet."""
+    slots: dict[int, Slot] = field(default_factory=dict)
     waiting_rows: int = 0
     _jobs: int = 0
     _seats: int = 0
 
-    def post(self, job: Job[Any]) -> Posted:
+    def post(self, job: Job[Any]) -> PendingJob:
         """Put a job in the queue."""
         self._jobs += 1
         loop = asyncio.get_running_loop()
-        posted = Posted(self._jobs, job, loop.create_future(), self.queue.add(job), loop.time())
+        posted = PendingJob(self._jobs, job, loop.create_future(), self.queue.add(job), loop.time())
         self.posted[posted.number] = self.waiting[posted.waiting] = posted
         self.waiting_rows += job.size
         return posted
 
     @property
-    def live_seats(self) -> list[Seat]:
-        return [seat for seat in self.seats.values() if not seat.is_over]
+    def live_slots(self) -> list[Slot]:
+        return [slot for slot in self.slots.values() if not slot.is_over]
 
     @property
-    def idle_seats(self) -> list[Seat]:
-        """The seats that have done all they were given, and can be given more."""
-        return [seat for seat in self.live_seats if not seat.is_dismissed and not self._has_work(seat)]
+    def idle_slots(self) -> list[Slot]:
+        """The slots that have done all they were given, and can be given more."""
+        return [slot for slot in self.live_slots if not slot.is_dismissed and not self._has_work(slot)]
 
-    def _has_work(self, seat: Seat) -> bool:
-        return any(item in self.seated for item in seat.items)
+    def _has_work(self, slot: Slot) -> bool:
+        return any(item in self.seated for item in slot.items)
 
-    def sessions(self, idle: Iterable[Seat]) -> Counter[str]:
-        """How many sessions there may be with each source, those of idle seats left out."""
+    def sessions(self, idle: Iterable[Slot]) -> Counter[str]:
+        """How many sessions there may be with each source, those of idle slots left out."""
         left_out = set(idle)
-        return Counter(source for seat in self.live_seats if seat not in left_out for source in seat.sources)
+        return Counter(source for slot in self.live_slots if slot not in left_out for source in slot.sources)
 
-    def open_seat(self, tag: str) -> Seat:
-        """A new seat of a Spark job that is about to be submitted."""
+    def open_slot(self, tag: str) -> Slot:
+        """A new slot of a Spark job that is about to be submitted."""
         self._seats += 1
-        seat = self.seats[self._seats] = Seat(self._seats, tag, asyncio.get_running_loop().time())
-        return seat
+        slot = self.slots[self._seats] = Slot(self._seats, tag, asyncio.get_running_loop().time())
+        return slot
 
-    def seat_work(self, seat: Seat, jobs: list[Posted]) -> None:
-        """Give jobs that wait to a seat that is new or idle."""
+    def assign(self, slot: Slot, jobs: list[PendingJob]) -> None:
+        """Give jobs that wait to a slot that is new or idle."""
         for posted in jobs:
-            posted.seat = seat.number
+            posted.slot = slot.number
             self.seated[posted.number] = self.waiting.pop(posted.waiting)
             self.waiting_rows -= posted.job.size
-        seat.serial += 1
-        seat.idle_since = None
-        seat.items = frozenset(posted.number for posted in jobs)
-        seat.sources |= {posted.source for posted in jobs if posted.source}
+        slot.serial += 1
+        slot.idle_since = None
+        slot.items = frozenset(posted.number for posted in jobs)
+        slot.sources |= {posted.source for posted in jobs if posted.source}
 
     def items_of(self, tag: str) -> frozenset[int]:
         """The jobs of a Spark job."""
-        return frozenset(item for seat in self.seats.values() if seat.tag == tag for item in seat.items)
+        return frozenset(item for slot in self.slots.values() if slot.tag == tag for item in slot.items)
 
     def is_given_up(self, tag: str) -> bool:
         """Whether nobody waits for anything of a Spark job any more."""
         return all(self.posted[item].future.done() for item in self.items_of(tag) if item in self.posted)
 
-    def settle(self, posted: Posted, result: object) -> None:
+    def settle(self, posted: PendingJob, result: object) -> None:
         """End a job with its result, or with its error."""
         self.posted.pop(posted.number, None)
         self.seated.pop(posted.number, None)
@@ -157,36 +157,36 @@ class Ledger:
         else:
             posted.future.set_result(result)
 
-    def settle_all(self, posted: Iterable[Posted], error: StatekeeperError) -> None:
+    def settle_all(self, posted: Iterable[PendingJob], error: StatekeeperError) -> None:
         """End jobs with an error."""
         for each in list(posted):
             self.settle(each, error)
 
-    def hear(self, report: SeatReport) -> None:
-        """Note what a seat is at, and settle the jobs that it has done."""
-        seat = self.seats.get(report.seat)
-        if seat is None:
+    def hear(self, report: SlotReport) -> None:
+        """Note what a slot is at, and settle the jobs that it has done."""
+        slot = self.slots.get(report.slot)
+        if slot is None:
             return
-        seat.has_begun = True
-        seat.is_over = seat.is_over or report.is_over
+        slot.has_begun = True
+        slot.is_over = slot.is_over or report.is_over
         for outcome in report.outcomes:
-            self.take(outcome, report.seat)
+            self.take(outcome, report.slot)
         posted = self.posted.get(report.item) if report.item is not None else None
-        if posted is not None and posted.seat == report.seat:
+        if posted is not None and posted.slot == report.slot:
             posted.begin()
             posted.has_read(report.rows)
 
-    def take(self, outcome: Outcome, seat: int) -> None:
-        """Settle a job by what came of it on a seat: the first result counts, and a failure where it is seated now."""
+    def take(self, outcome: Outcome, slot: int) -> None:
+        """Settle a job by what came of it on a slot: the first result counts, and a failure where it is seated now."""
         posted = self.posted.get(outcome.item)
-        if posted is None or posted.seat is None or (outcome.failure is not None and posted.seat != seat):
+        if posted is None or posted.slot is None or (outcome.failure is not None and posted.slot != slot):
             return
         posted.begin()
         if outcome.failure is not None:
             self.settle(posted, outcome.failure.as_error())
             return
         try:
-            self.settle(posted, decode(posted.job.answer, outcome.answer or ""))
+            self.settle(posted, decode(posted.job.remote_result_type, outcome.answer or ""))
         except ValidationError as error:
             found = error.errors(include_input=False, include_url=False)[0]
             message = f"{posted.job.table}: an executor's answer is none: {found['loc']} {found['msg']}"
@@ -194,20 +194,20 @@ class Ledger:
 
     def close(self, tag: str, *, why: str) -> None:
         """A Spark job has ended: what of it was begun and has no outcome by now was lost with it."""
-        for seat in [seat for seat in self.seats.values() if seat.tag == tag]:
-            del self.seats[seat.number]
-            self.release(seat, why=why)
+        for slot in [slot for slot in self.slots.values() if slot.tag == tag]:
+            del self.slots[slot.number]
+            self.release(slot, why=why)
 
-    def release(self, seat: Seat, *, why: str) -> None:
-        """A seat has ended: what was begun there is lost, and what was not is for another seat.
+    def release(self, slot: Slot, *, why: str) -> None:
+        """A slot has ended: what was begun there is lost, and what was not is for another slot.
 
-        Where a seat never began, something is wrong with Spark: what it was given is lost, and whoever waits decides.
+        Where a slot never began, something is wrong with Spark: what it was given is lost, and whoever waits decides.
         """
-        for item in seat.items & self.posted.keys():
+        for item in slot.items & self.posted.keys():
             posted = self.posted[item]
-            if posted.seat != seat.number:
+            if posted.slot != slot.number:
                 continue
-            if seat.has_begun and not posted.has_begun and posted.returns < _MOST_RETURNS:
+            if slot.has_begun and not posted.has_begun and posted.returns < _MOST_RETURNS:
                 posted.returns += 1
                 self._put_back(posted)
                 continue
@@ -215,21 +215,21 @@ class Ledger:
             hint = "Spark's log says why executors were lost; if memory ran out, lower execution.spark.parallelism"
             self.settle(posted, WorkerDied(message, hint=hint))
 
-    def abandon(self, seat: Seat) -> None:
-        """A seat hears nothing: what it has not begun is for other seats, and it is given nothing more."""
-        seat.is_dismissed = True
-        for item in seat.items & self.seated.keys():
+    def abandon(self, slot: Slot) -> None:
+        """A slot hears nothing: what it has not begun is for other slots, and it is given nothing more."""
+        slot.is_dismissed = True
+        for item in slot.items & self.seated.keys():
             posted = self.seated[item]
-            if posted.seat == seat.number and not posted.has_begun:
+            if posted.slot == slot.number and not posted.has_begun:
                 self._put_back(posted)
-        seat.items &= self.seated.keys()
+        slot.items &= self.seated.keys()
 
-    def _put_back(self, posted: Posted) -> None:
+    def _put_back(self, posted: PendingJob) -> None:
         if posted.future.done():  # given up meanwhile
             self.settle(posted, WorkerDied("given up"))
             return
         del self.seated[posted.number]
-        posted.seat = None
+        posted.slot = None
         self.queue.put_back(posted.waiting)
         self.waiting[posted.waiting] = posted
         self.waiting_rows += posted.job.size

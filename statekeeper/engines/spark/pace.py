@@ -1,4 +1,4 @@
-"""How often driver and workers look into the mailbox, by what a look costs there.
+"""How often driver and workers look into the exchange, by what a look costs there.
 
 On a disk of this machine a look costs nothing, and nobody should wait for it. On a mounted object store each is a
 request or two that take long and cost money, and a file may be written only about once a second.
@@ -22,7 +22,7 @@ _SAMPLES = 3
 class Pace:
     """Seconds between two looks for what is new, at first (`look`) and when there was nothing for long (`look_most`);
     between two looks of a worker whether it is to end (`watch`), two reports of rows (`report`), two signs of life
-    (`beat`). What a seat has done is said at once where `is_quick`, else in one report with what follows.
+    (`beat`). What a slot has done is said at once where `is_quick`, else in one report with what follows.
     """
 
     look: float
@@ -42,10 +42,12 @@ class Pace:
     def is_quick(self) -> bool:
         return self.look < _SLOWEST / 2
 
-    def within(self, silence: float) -> Self:
-        """The same, but no sign of life, or look for one, is later than a fraction of the silence that is too long."""
-        return type(self)(self.look, self.look_most, min(self.watch, silence / 4), self.report,
-                          min(self.beat, silence / 4))  # fmt: skip
+    def within(self, heartbeat_timeout: float) -> Self:
+        """The same, but no sign of life, or look for one, comes later than a fraction of
+        `heartbeat_timeout`.
+        """
+        return type(self)(self.look, self.look_most, min(self.watch, heartbeat_timeout / 4), self.report,
+                          min(self.beat, heartbeat_timeout / 4))  # fmt: skip
 
 
 class Backoff:

@@ -37,7 +37,7 @@ _PARTITION = "statekeeper.engines.spark.partition"
 class Answer(BaseModel):
     """What a Python worker says of itself: versions by module (None: it cannot be imported), and what it sees.
 
-    `word` is what it read in the mailbox, `refusal` why it could not read or write there; `unconnected` is, for each
+    `word` is what it read in the exchange, `refusal` why it could not read or write there; `unconnected` is, for each
     address of each source, why it could not connect to it.
     """
 
@@ -66,7 +66,7 @@ class Cluster:
 
 def inspect(
     held: HeldSession,
-    mailbox: Path,
+    exchange: Path,
     *,
     parallelism: int | None,
     sources: Mapping[str, JobSource],
@@ -79,29 +79,29 @@ def inspect(
     Raises:
         ConfigError: they cannot do the work, and why.
     """
-    seats = parallelism or held.parallelism
+    slots = parallelism or held.parallelism
     network = NetworkCheck.of(sources)
-    question = _question(str(mailbox), network, (_PARTITION, *modules))
-    answers = _ask(held, mailbox, seats, question)
+    question = _question(str(exchange), network, (_PARTITION, *modules))
+    answers = _ask(held, exchange, slots, question)
     if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
         send_package(held)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
-        answers = _ask(held, mailbox, seats, question)
-    _judge(answers, mailbox)
+        answers = _ask(held, exchange, slots, question)
+    _judge(answers, exchange)
     unreachable = network.unreachable((answer.host, answer.unconnected) for answer in answers)
-    return Cluster(held, seats, held.is_speculating, unreachable)
+    return Cluster(held, slots, held.is_speculating, unreachable)
 
 
-def preflight_tag(mailbox: Path) -> str:
-    """The tag by which the preflight of a mailbox's engine can be cancelled."""
-    return f"preflight-{mailbox.name.rpartition('-')[2]}"
+def preflight_tag(exchange: Path) -> str:
+    """The tag by which the preflight of a exchange's engine can be cancelled."""
+    return f"preflight-{exchange.name.rpartition('-')[2]}"
 
 
-def _ask(held: HeldSession, mailbox: Path, seats: int, question: Function) -> tuple[Answer, ...]:
+def _ask(held: HeldSession, exchange: Path, slots: int, question: Function) -> tuple[Answer, ...]:
     word = uuid4().hex
-    (mailbox / _WORD).write_text(word)
+    (exchange / _WORD).write_text(word)
     try:
-        lines = run_job(held, question, partitions=min(seats, _MOST_ASKED), tag=preflight_tag(mailbox))
+        lines = run_job(held, question, partitions=min(slots, _MOST_ASKED), tag=preflight_tag(exchange))
     except Exception as error:
         hint = "look at the executors' log"
         if "PYTHON_VERSION_MISMATCH" in str(error):
@@ -112,7 +112,7 @@ def _ask(held: HeldSession, mailbox: Path, seats: int, question: Function) -> tu
         if answer.word != word:
             raise ConfigError(
                 f"executors on {answer.host} do not see the folder of output.base_path as the driver does: "
-                f"{answer.refusal or 'there is another folder of that name'} ({mailbox})",
+                f"{answer.refusal or 'there is another folder of that name'} ({exchange})",
                 hint="base_path must be a path that is shared, and is the same on every machine of the cluster",
             )
     return answers
@@ -122,7 +122,7 @@ def _lacking(answers: tuple[Answer, ...]) -> list[str]:
     return sorted({name for each in answers for name in ("pyarrow", *_NEEDED) if each.modules.get(name) is None})
 
 
-def _judge(answers: tuple[Answer, ...], mailbox: Path) -> None:
+def _judge(answers: tuple[Answer, ...], exchange: Path) -> None:
     if lacking := _lacking(answers):
         raise ConfigError(
             f"executors on {answers[0].host} lack {', '.join(lacking)}",
@@ -138,12 +138,12 @@ def _judge(answers: tuple[Answer, ...], mailbox: Path) -> None:
             )
         if answer.refusal is not None:
             raise ConfigError(
-                f"executors on {answer.host} cannot write to {mailbox.parent}: {answer.refusal}",
+                f"executors on {answer.host} cannot write to {exchange.parent}: {answer.refusal}",
                 hint="let the user that executors run as write to output.base_path",
             )
 
 
-def _question(mailbox: str, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
+def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
     """The function that asks. It is sent by value, and must work where statekeeper is not installed.
 
     statekeeper is there if all of its modules that are `needed` can be imported.
@@ -174,9 +174,9 @@ def _question(mailbox: str, network: NetworkCheck, needed: tuple[str, ...]) -> F
             for index in batch.column(0).to_pylist():
                 word = refusal = None
                 try:
-                    with open(f"{mailbox}/word") as file:  # noqa: PTH123 - with as few imports as can be
+                    with open(f"{exchange}/word") as file:  # noqa: PTH123 - with as few imports as can be
                         word = file.read()
-                    hello = f"{mailbox}/hello-{index}-{os.getpid()}"
+                    hello = f"{exchange}/hello-{index}-{os.getpid()}"
                     with open(hello, "w") as file:  # noqa: PTH123
                         file.write(word)
                     os.unlink(hello)  # noqa: PTH108

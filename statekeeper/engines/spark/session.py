@@ -69,7 +69,7 @@ class HeldSession:
             value = self.spark.conf.get("spark.speculation", "false")
         return str(value).lower() == "true"
 
-    def limit_patience(self, seconds: float) -> None:
+    def set_retry_policy(self, seconds: float) -> None:
         """Have a client of ours give its server up after about so long, instead of Spark's ten minutes."""
         if self.flavour is Flavour.CONNECT and self.ownership is Ownership.OURS:
             from pyspark.sql.connect.client.retries import DefaultPolicy

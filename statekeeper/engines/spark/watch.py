@@ -5,42 +5,42 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.exchange import Exchange
 
 
-class Verdict(StrEnum):
+class WatchResult(StrEnum):
     """Whether work goes on."""
 
     GO_ON = "go on"
     STOPPED = "stopped"
     """The driver said so."""
-    ALONE = "alone"
-    """The driver gave no sign of life for too long, or its mailbox is gone."""
+    DRIVER_LOST = "driver lost"
+    """The driver gave no sign of life for too long, or its exchange is gone."""
 
 
 class Watch:
-    """The eye of a seat's worker on the mailbox; it looks every so many seconds, however often it is asked.
+    """The eye of a slot's worker on the exchange; it looks every so many seconds, however often it is asked.
 
-    `silence` (seconds, by this machine's own clock) is how long the pulse may stand still.
+    `heartbeat_timeout` (seconds, by this machine's own clock) is how long the pulse may stand still.
     """
 
-    def __init__(self, mailbox: Mailbox, *, seat: int, silence: float, every: float) -> None:
-        self._mailbox = mailbox
-        self._seat = seat
-        self._silence = silence
+    def __init__(self, exchange: Exchange, *, slot: int, heartbeat_timeout: float, every: float) -> None:
+        self._exchange = exchange
+        self._slot = slot
+        self._heartbeat_timeout = heartbeat_timeout
         self._every = every
         self._pulse: bytes | None = b""
         self._dropped: frozenset[int] = frozenset()
         self._heard_at = self._looked_at = float("-inf")
-        self._verdict = Verdict.GO_ON
+        self._verdict = WatchResult.GO_ON
         self._item: int | None = None
 
-    def begin(self, item: int) -> Verdict:
+    def begin(self, item: int) -> WatchResult:
         """Whether an item is to be begun, and from now on whether it is to go on."""
         self._item = item
         return self.verdict()
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> WatchResult:
         """Whether the present item goes on."""
         now = time.monotonic()
         return self._current if now - self._looked_at < self._every else self._look(now)
@@ -49,30 +49,32 @@ class Watch:
     def is_over(self) -> bool:
         """Whether not only the present item ends, but everything."""
         self.verdict()
-        return self._verdict is not Verdict.GO_ON
+        return self._verdict is not WatchResult.GO_ON
 
     @property
-    def _current(self) -> Verdict:
+    def _current(self) -> WatchResult:
         is_dropped = self._item in self._dropped
-        return Verdict.STOPPED if is_dropped and self._verdict is Verdict.GO_ON else self._verdict
+        return WatchResult.STOPPED if is_dropped and self._verdict is WatchResult.GO_ON else self._verdict
 
-    def _look(self, now: float) -> Verdict:
+    def _look(self, now: float) -> WatchResult:
         self._looked_at = now
-        if self._verdict is Verdict.GO_ON:
+        if self._verdict is WatchResult.GO_ON:
             self._verdict = self._look_for_driver(now)
         return self._current
 
-    def _look_for_driver(self, now: float) -> Verdict:
+    def _look_for_driver(self, now: float) -> WatchResult:
         try:
-            pulse = self._mailbox.pulse()
+            pulse = self._exchange.pulse()
             if pulse is None:
-                return Verdict.ALONE
-            if pulse != self._pulse and (sign := self._mailbox.sign_in(pulse)) is not None:
+                return WatchResult.DRIVER_LOST
+            if pulse != self._pulse and (sign := self._exchange.sign_in(pulse)) is not None:
                 self._pulse, self._heard_at, self._dropped = pulse, now, frozenset(sign.dropped)
-                if sign.is_stopped or self._seat in sign.abandoned:
-                    return Verdict.STOPPED
-        except OSError:  # a file system with a moment of weakness; if it lasts, the silence is as good as the driver's
+                if sign.is_stopped or self._slot in sign.abandoned:
+                    return WatchResult.STOPPED
+        except (
+            OSError
+        ):  # a file system with a moment of weakness; if it lasts, the heartbeat_timeout is as good as the driver's
             pass
         if self._heard_at == float("-inf"):
             self._heard_at = now
-        return Verdict.ALONE if now - self._heard_at > self._silence else Verdict.GO_ON
+        return WatchResult.DRIVER_LOST if now - self._heard_at > self._heartbeat_timeout else WatchResult.GO_ON

@@ -18,7 +18,7 @@ from statekeeper.schemas.columns.differences import Difference, DifferenceKind
 from statekeeper.schemas.columns.reconcile import compare, declaration, side
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import ModelField, ModelShape, pair_fields
-from statekeeper.schemas.rules.rows import fields_validator, lonely_fields
+from statekeeper.schemas.rules.rows import fields_validator, unmatched_fields
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -88,7 +88,7 @@ class _Decision:
         self.planned = {column.name: column for column in compared.columns}
         shape = read_model(model)
         paired = pair_fields(tuple(column.name for column in self.table), shape.fields)
-        absent = {part.key: part for part in lonely_fields(shape, paired.values())}
+        absent = {part.key: part for part in unmatched_fields(shape, paired.values())}
         by_name = {column.name: column for column in self.table}
         for difference in compared.refused:
             match difference.kind:

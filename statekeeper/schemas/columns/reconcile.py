@@ -74,7 +74,7 @@ def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | N
         if model is not None and part is None:
             differences.append(_new(column))
             continue
-        found = _meet(column, part)
+        found = _reconcile(column, part)
         if isinstance(found, str):
             differences.append(_retyped(column, part, found))
             continue
@@ -162,7 +162,7 @@ def declaration(column: SourceColumn, ref: SchemaRef) -> str:
     return f"`{column.name}: {{type: {natural.casefold()}{', nullable: true' if column.is_nullable else ''}}}`"
 
 
-def _meet(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:
+def _reconcile(column: SourceColumn, part: ModelField | None) -> PlannedColumn | str:
     """The planned column, or what is wrong."""
     if part is not None and part.unsupported is not None:
         return f"the model's field cannot be a column: {part.unsupported}"
@@ -228,7 +228,7 @@ def _target(read: pa.DataType, part: ModelField, column: SourceColumn) -> pa.Dat
         return _python_type(read) if takes_any else None
     if part.kind is Kind.UUID and "uuid" not in column.database_type.casefold():
         return None  # other text may be spelt in ways that are not a UUID's own
-    rule = MEETINGS.get((natural, part.kind))
+    rule = TYPE_RULES.get((natural, part.kind))
     return rule(read, part) if rule is not None else None
 
 
@@ -285,7 +285,7 @@ def _decimal_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
     return _own_type(read)
 
 
-MEETINGS: Mapping[tuple[Kind, Kind], Rule] = {
+TYPE_RULES: Mapping[tuple[Kind, Kind], Rule] = {
     (Kind.INT, Kind.INT): _int_target,
     (Kind.INT, Kind.DECIMAL): _decimal_target,
     (Kind.INT, Kind.FLOAT): _exact_float,

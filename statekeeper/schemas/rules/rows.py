@@ -108,7 +108,7 @@ def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
     """Validates rows by the model itself, strictly; `parts` are its fields as columns have them."""
     keys = _keys_of_errors(shape, parts)
-    absent = _absent_values(lonely_fields(shape, parts))
+    absent = _absent_values(unmatched_fields(shape, parts))
 
     def validate(row: dict[str, Any]) -> tuple[RowError, ...]:
         return _errors(lambda: model.model_validate(row | absent, strict=True), row, keys)
@@ -116,7 +116,7 @@ def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[
     return validate
 
 
-def lonely_fields(shape: ModelShape, paired: Iterable[ModelField]) -> tuple[ModelField, ...]:
+def unmatched_fields(shape: ModelShape, paired: Iterable[ModelField]) -> tuple[ModelField, ...]:
     """The fields that no column has. `schemas.columns.drift` lets only those through that the model does not need."""
     names = {part.name for part in paired}
     return tuple(part for part in shape.fields if part.name not in names)

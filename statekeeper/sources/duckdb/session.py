@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, OutOfMemory, PlanError, SnapshotLost, StatekeeperError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
@@ -99,7 +99,7 @@ class DuckdbSession:
         self._require(snapshot)
         return plan
 
-    def count(self, reading: Reading) -> SourceCount:
+    def count(self, reading: ReadSpec) -> SourceCount:
         self._require(reading.snapshot)
         source = find_source(self._connection, reading.relation)
         window = reading.scope.window
@@ -117,7 +117,7 @@ class DuckdbSession:
         return SourceCount(rows=rows, null_incremental_rows=nulls)
 
     def read(
-        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+        self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
     ) -> Iterator[pa.RecordBatch]:
         self._require(reading.snapshot)
         source = find_source(self._connection, reading.relation)
@@ -148,7 +148,9 @@ class DuckdbSession:
     def close(self) -> None:
         self._connection.close()
 
-    def _with_column(self, error: StatekeeperError, source: Source, reading: Reading, chunk: Chunk) -> StatekeeperError:
+    def _with_column(
+        self, error: StatekeeperError, source: Source, reading: ReadSpec, chunk: Chunk
+    ) -> StatekeeperError:
         """The error with the column that it is about, which is found by reading each alone."""
         for one in (None, *reading.columns):  # what fails without any column is the query's own
             columns = () if one is None else (one,)
@@ -164,7 +166,7 @@ class DuckdbSession:
                 return DataError(found.message, hint=hint, code=found.code, discreet=found.discreet)
         return error
 
-    def _chunk_statement(self, source: Source, reading: Reading, chunk: Chunk) -> Sql:
+    def _chunk_statement(self, source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
         columns = self._describe(source) if reading.scope.window or chunk.column else ()
         conditions = list(_scope_conditions(reading.scope, columns, source))
         if (piece := chunk_condition(chunk, chunk_type(chunk, columns))) is not None:

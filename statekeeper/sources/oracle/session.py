@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading, Snapshot, UnreadColumn
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot, UnreadColumn
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
@@ -112,7 +112,7 @@ class OracleSession:
         notes = (*plan.notes, *uncounted_rows(scope, columns, source, self._config), *unseen)
         return plan.model_copy(update={"notes": notes, "relation_state": table_state(self._connection, source)})
 
-    def count(self, reading: Reading) -> SourceCount:
+    def count(self, reading: ReadSpec) -> SourceCount:
         self._connection.act(f"{reading.relation.label} count")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
@@ -130,7 +130,7 @@ class OracleSession:
         return SourceCount(rows=rows, null_incremental_rows=nulls)
 
     def read(
-        self, reading: Reading, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
+        self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
     ) -> Iterator[pa.RecordBatch]:
         self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
         self._snapshots.require(reading.snapshot)
@@ -152,7 +152,7 @@ class OracleSession:
     def close(self) -> None:
         self._connection.close()
 
-    def _source_of(self, reading: Reading) -> Source:
+    def _source_of(self, reading: ReadSpec) -> Source:
         """Where a plan's rows are, looked up for its first chunk only.
 
         Whether it still is the table that was planned, each chunk finds out by the last DDL.
@@ -219,7 +219,7 @@ class OracleSession:
         for arrays in frames:
             yield from delivered(arrays, projection)
 
-    def _with_column(self, reading: Reading, piece: Sql, source: Source, error: UnreadableValue) -> StatekeeperError:
+    def _with_column(self, reading: ReadSpec, piece: Sql, source: Source, error: UnreadableValue) -> StatekeeperError:
         """The error with the column that it is about, which is found by reading each alone."""
         is_text = isinstance(error.__cause__, UnicodeDecodeError)
         likely = sorted(reading.columns, key=lambda column: column.read_type.endswith("string") is not is_text)
@@ -282,7 +282,7 @@ def _scope_conditions(
         raise PlanError(f"{source.label}: {error.message}", hint=error.hint) from error
 
 
-def _piece(source: Source, reading: Reading, chunk: Chunk) -> Sql:
+def _piece(source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
     """` FROM` and ` WHERE` of a chunk."""
     conditions = list(_scope_conditions(reading.scope, reading.all_columns, source))
     types = {one.name: one.database_type for one in reading.all_columns}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from statekeeper.errors import SnapshotLost
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Reading
+from statekeeper.model.plan import ReadSpec
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import Source
 from statekeeper.sources.sql import Bind, Sql
@@ -30,7 +30,7 @@ def table_state(connection: Connection, source: Source) -> dict[str, str]:
 
 
 def require_same_table(
-    connection: Connection, source: Source, reading: Reading, *, columns: Callable[[], Sequence[SourceColumn]]
+    connection: Connection, source: Source, reading: ReadSpec, *, columns: Callable[[], Sequence[SourceColumn]]
 ) -> None:
     """That no DDL since the plan changed what is read; `columns` describes the table as it is now.
 

@@ -18,7 +18,7 @@ from statekeeper.model.manifest import (
     TableStatus,
 )
 from statekeeper.model.plan import PlannedColumn
-from statekeeper.model.preview import PlanReport, TablePlan, Verdict
+from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
 from statekeeper.model.record import Failure, State
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
 from statekeeper.run.report import Outcome, RunReport, TableReport
@@ -65,7 +65,7 @@ PLAN = PlanReport(
     tables=(
         TablePlan(
             table=_table("A"),
-            verdict=Verdict.START,
+            verdict=PreviewAction.START,
             scope=Scope(mode=ExtractionMode.FULL),
             columns=(
                 PlannedColumn(
@@ -77,7 +77,7 @@ PLAN = PlanReport(
             estimated_rows=1_000_000,
             notes=("validators of NAME run row by row",),
         ),
-        TablePlan(table=_table("B"), verdict=Verdict.REFUSE, failure=FAILURE),
+        TablePlan(table=_table("B"), verdict=PreviewAction.REFUSE, failure=FAILURE),
     ),
 )
 

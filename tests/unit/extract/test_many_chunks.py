@@ -18,7 +18,7 @@ from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.queue import JobQueue
 from statekeeper.engines.spark.ledger import Ledger
-from statekeeper.engines.spark.packing import PackedSeat, Packing, share
+from statekeeper.engines.spark.packing import PackedSlot, Packing, share
 from statekeeper.engines.threads import Threads
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Chunk
@@ -99,16 +99,16 @@ def test_a_round_of_the_spark_driver_costs_the_same_however_much_waits():
         ledger = Ledger(JobQueue(4))
         for size in range(number):
             ledger.post(_chunk(size))
-        seat = ledger.open_seat("tag")
-        ledger.seat_work(seat, [next(iter(ledger.waiting.values()))])
+        slot = ledger.open_slot("tag")
+        ledger.assign(slot, [next(iter(ledger.waiting.values()))])
         with Calls().counted() as calls:
             for _ in range(10):
-                idle = ledger.idle_seats
+                idle = ledger.idle_slots
                 packing = Packing(
-                    seats=1,
+                    slots=1,
                     room={"shop": 1 - ledger.sessions(idle)["shop"]},
                     share_rows=share(ledger.waiting_rows, 4),
-                    packed=[PackedSeat(seat.number, set()) for seat in idle],
+                    packed=[PackedSlot(slot.number, set()) for slot in idle],
                 )
                 names = ledger.queue.sources
                 assert ledger.queue.take({name: packing.takes(name) for name in names}) is None

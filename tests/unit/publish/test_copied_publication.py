@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from statekeeper.model.preview import Verdict
+from statekeeper.model.preview import PreviewAction
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.record import State
 from statekeeper.run.preview import preview_tables
@@ -64,7 +64,7 @@ def test_the_second_generation_is_verified_skipped_and_shown(shop, disk):
     assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.SKIPPED
     runner = shop.runner(FOLDER)  # which knows nothing of the disk, as the commands that only read
     assert verify_tables(runner, runner.pipeline.tables).tables[0].outcome is Outcome.SKIPPED
-    assert preview_tables(runner, runner.pipeline.tables).tables[0].verdict is Verdict.SKIP
+    assert preview_tables(runner, runner.pipeline.tables).tables[0].verdict is PreviewAction.SKIP
     table = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}").tables[0]
     assert (table.state, table.records, table.output_path) == ("complete", ROWS, str(_output(shop)))
 
@@ -94,7 +94,7 @@ def test_files_that_are_not_ours_are_kept(shop, disk):
     shop.run(FOLDER, disk=disk)
     (shop.layout().output / "notes.txt").write_text("keep me")
     shop.run(FOLDER, disk=disk, is_forced=True)
-    assert (shop.layout().strangers / "notes.txt").read_text() == "keep me"
+    assert (shop.layout().foreign_files / "notes.txt").read_text() == "keep me"
     assert _datasets(shop) == [_output(shop).name]
 
 

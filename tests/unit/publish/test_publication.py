@@ -82,8 +82,8 @@ class Dataset:
         one = self.publication(disk, fence)
         proofs = _proofs(one, self.intent)
         if not one.is_in_place(self.intent, proofs):
-            one.make_ready(self.receipts, self.files)
-        one.put_in_place(self.intent, proofs)
+            one.stage(self.receipts, self.files)
+        one.swap_in(self.intent, proofs)
         one.commit(self.intent.metadata)
         sweep(disk, self.layout, live_plan=None, fence=fence)
 
@@ -202,13 +202,13 @@ def _assert_done(new):
 
 
 def _until_ready(new, disk, fence):
-    new.publication(disk, fence).make_ready(new.receipts, new.files)
+    new.publication(disk, fence).stage(new.receipts, new.files)
 
 
 def _until_in_place(new, disk, fence):
     _until_ready(new, disk, fence)
     one = new.publication(disk, fence)
-    one.put_in_place(new.intent, _proofs(one, new.intent))
+    one.swap_in(new.intent, _proofs(one, new.intent))
 
 
 def _until_committed(new, disk, fence):
@@ -244,12 +244,12 @@ def test_half_made_ready_is_made_ready_anew(new, disk):
 def test_it_is_in_place_only_when_all_of_it_is(new, disk):
     one = new.publication(disk, Epoch())
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
-    one.make_ready(new.receipts, new.files)
+    one.stage(new.receipts, new.files)
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
-    one.put_in_place(new.intent, {})
+    one.swap_in(new.intent, {})
     proofs = _proofs(one, new.intent)
     assert one.is_in_place(new.intent, proofs)
-    one.put_in_place(new.intent, proofs)
+    one.swap_in(new.intent, proofs)
     new.assert_is_what_readers_see()
 
 
@@ -258,9 +258,9 @@ def test_a_large_file_is_not_read_while_it_still_lies_ready(layout):
     Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
     new = Dataset(layout, NEW, parts=1)
     one = new.publication(disk, Epoch())
-    one.make_ready(new.receipts, new.files)
+    one.stage(new.receipts, new.files)
     assert one.unproven(new.intent) == ()
-    one.put_in_place(new.intent, {})
+    one.swap_in(new.intent, {})
     new.assert_is_what_readers_see()
 
 
@@ -270,7 +270,7 @@ def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
     _until_ready(new, disk, fence)
     fence.is_lost = True
     with pytest.raises(LockLost):
-        new.publication(disk, fence).put_in_place(new.intent, {})
+        new.publication(disk, fence).swap_in(new.intent, {})
     with pytest.raises(LockLost):
         new.publication(disk, fence).commit(new.intent.metadata)
     assert _seen(new.layout.output) == before
@@ -281,7 +281,7 @@ def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
     _until_ready(new, disk, Epoch(1))
     fence_off(disk, new.layout, epoch=2)
     with pytest.raises(LockLost):
-        new.publication(disk, Epoch(1)).put_in_place(new.intent, {})
+        new.publication(disk, Epoch(1)).swap_in(new.intent, {})
     assert _seen(new.layout.output) == before
 
 

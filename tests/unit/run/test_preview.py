@@ -8,7 +8,7 @@ import pytest
 
 from statekeeper.config.sections.output import LockKind
 from statekeeper.errors import FailureKind, LockHeld
-from statekeeper.model.preview import Verdict
+from statekeeper.model.preview import PreviewAction
 from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode
 from statekeeper.run.preview import look_at_tables, preview_tables
@@ -56,9 +56,9 @@ class TestPreview:
         before = {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")}
         plans = _preview(shop, "orders", query, "absent")
         assert {name: plan.verdict for name, plan in plans.items()} == {
-            "orders": Verdict.SKIP,
-            "customers": Verdict.RESTART,
-            "absent": Verdict.REFUSE,
+            "orders": PreviewAction.SKIP,
+            "customers": PreviewAction.RESTART,
+            "absent": PreviewAction.REFUSE,
         }
         assert plans["customers"].reason == "its configuration changed: query"
         assert plans["absent"].failure.kind is FailureKind.SOURCE
@@ -66,14 +66,14 @@ class TestPreview:
 
     def test_of_what_was_never_run_leaves_no_trace(self, shop):
         plans = _preview(shop, {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 30}})
-        assert (plans["orders"].verdict, plans["orders"].estimated_rows) == (Verdict.START, ROWS)
+        assert (plans["orders"].verdict, plans["orders"].estimated_rows) == (PreviewAction.START, ROWS)
         assert plans["orders"].chunks > 1
         assert not (shop.folder / "data").exists()
 
     def test_names_the_runner_that_holds_a_table(self, shop):
         shop.run("orders")
         with _lock(shop):
-            assert _preview(shop, "orders")["orders"].verdict is Verdict.HELD
+            assert _preview(shop, "orders")["orders"].verdict is PreviewAction.HELD
 
     def test_shows_the_window_that_the_run_will_take(self, shop):
         table = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
@@ -93,11 +93,11 @@ class TestPreview:
         output = shop.layout().output
         data = output.read_bytes()
         output.write_bytes(data[:40] + bytes([data[40] ^ 1]) + data[41:])
-        assert _preview(shop, table)["orders"].verdict is Verdict.SKIP
+        assert _preview(shop, table)["orders"].verdict is PreviewAction.SKIP
         runner = shop.runner(table)
         assert verify_tables(runner, runner.pipeline.tables).exit_code == 1
         plan = _preview(shop, table)["orders"]
-        assert (plan.verdict, "md5" in plan.reason) == (Verdict.RESTART, True)
+        assert (plan.verdict, "md5" in plan.reason) == (PreviewAction.RESTART, True)
         assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
 
     def test_refuses_a_table_with_the_state_of_another_as_its_run_does(self, shop):
@@ -105,13 +105,13 @@ class TestPreview:
         shop.layout("orders").state.write_bytes(shop.layout("customers").state.read_bytes())
         plan = _preview(shop, "orders")["orders"]
         failure = shop.run("orders")["orders"].failure
-        assert (plan.verdict, plan.failure.kind) == (Verdict.REFUSE, FailureKind.STATE_DAMAGED)
+        assert (plan.verdict, plan.failure.kind) == (PreviewAction.REFUSE, FailureKind.STATE_DAMAGED)
         assert plan.failure.message == failure.message
 
     def test_of_connections_describes_and_counts_nothing(self, shop):
         runner = shop.runner("orders", "absent")
         found = {plan.table.table_name: plan for plan in look_at_tables(runner, runner.pipeline.tables).tables}
-        assert (found["orders"].verdict, found["absent"].verdict) == (Verdict.READABLE, Verdict.REFUSE)
+        assert (found["orders"].verdict, found["absent"].verdict) == (PreviewAction.READABLE, PreviewAction.REFUSE)
         assert [column.name for column in found["orders"].columns] == ["id", "at"]
 
 

@@ -19,6 +19,7 @@ from statekeeper.model.table import ExtractionMode
 from statekeeper.run import table_task as turn
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
+from statekeeper.run.table_task import run_table_task
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from tests.unit.small_shop import DAY, Heard, Shop
@@ -156,7 +157,7 @@ class TestLeftOvers:
             (shop.layout().output / "notes").mkdir()
             (shop.layout().output / "notes" / "mine.txt").write_text(str(number))
             assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
-        kept = sorted(path.read_text() for path in shop.layout().strangers.rglob("mine.txt"))
+        kept = sorted(path.read_text() for path in shop.layout().foreign_files.rglob("mine.txt"))
         assert kept == ["0", "1", "2"]
 
 
@@ -236,7 +237,7 @@ class TestCancellation:
         runner = shop.runner("orders")
 
         async def main(run, _interruption):
-            task = asyncio.create_task(turn.perform(runner.pipeline.tables[0], run, Reprocess.STALE))
+            task = asyncio.create_task(run_table_task(runner.pipeline.tables[0], run, Reprocess.STALE))
             await asyncio.to_thread(waits.wait)
             task.cancel()
             await asyncio.wait([task])

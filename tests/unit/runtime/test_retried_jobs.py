@@ -45,7 +45,7 @@ def heard(tmp_path_factory):
     assert report.outcome is Outcome.COMPLETED, report.failure
     assert sorted(engine.failed) == [
         "check_keys", "check_part", "count_rows", "extract_chunk", "gather_rejects", "make_plan", "probe_source",
-        "sift_part",
+        "split_part",
     ]  # fmt: skip
     return heard
 

@@ -9,7 +9,7 @@ import pytest
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
-from statekeeper.model.preview import Verdict
+from statekeeper.model.preview import PreviewAction
 from statekeeper.model.record import State
 from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.run.preview import PreviewWish, preview_tables
@@ -257,7 +257,7 @@ def test_the_plan_says_at_which_snapshot_tables_would_be_read(shop):
     assert lost.failure.kind is FailureKind.SNAPSHOT_LOST
     assert "takes a new snapshot" in lost.failure.hint
     forced = preview_tables(runner, runner.pipeline.tables, PreviewWish(is_forced=True)).tables
-    assert [plan.verdict for plan in forced] == [Verdict.RESTART, Verdict.START]
+    assert [plan.verdict for plan in forced] == [PreviewAction.RESTART, PreviewAction.START]
     assert all("which the first of them takes" in plan.notes[0] for plan in forced)
 
 

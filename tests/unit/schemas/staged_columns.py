@@ -17,8 +17,8 @@ from statekeeper.parquet.types import arrow_schema, cast_batch, parse_type
 from statekeeper.schemas.columns.drift import Expectation, agree
 from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
 from statekeeper.schemas.rules.findings import Findings
-from statekeeper.schemas.rules.open_rows import any_of
 from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.undecided_rows import any_of
 from statekeeper.validate.scan import part_source, scan_part
 
 PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel
 
 from statekeeper.config.sections.duckdb import DuckDBSource
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec
 from statekeeper.model.schema import ColumnRule, SchemaRef
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.schemas.model.load import load_model
@@ -52,7 +52,7 @@ def sampled(database: Path, relation: Relation) -> Iterator[dict[str, object]]:
             )
             for one in session.describe(relation)
         )
-        what = Reading(
+        what = ReadSpec(
             relation=relation, snapshot=session.take_snapshot(), scope=Scope(mode=ExtractionMode.FULL), columns=columns
         )
         read = 0

@@ -11,7 +11,7 @@ import pytest
 from statekeeper.errors import LockLost, StateDamaged, StorageError
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, TableConfigRecord, ValidationSummary
-from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading, Snapshot
+from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
 from statekeeper.run.find_run import last_run
@@ -46,7 +46,7 @@ def staging(disk, layout):
 
 def a_plan(**changes) -> Plan:
     column = PlannedColumn(name="id", database_type="BIGINT", read_type="int64", arrow_type="int64")
-    reading = Reading(relation=Relation(table_name="orders"), snapshot=SNAPSHOT, scope=SCOPE, columns=(column,))
+    reading = ReadSpec(relation=Relation(table_name="orders"), snapshot=SNAPSHOT, scope=SCOPE, columns=(column,))
     plan = Plan(
         plan_id=PLAN_ID,
         run_id="shop-20260102",

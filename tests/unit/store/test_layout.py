@@ -25,7 +25,7 @@ from statekeeper.store.layout import (
     rejected_part_name,
     rejects_name,
     run_snapshots_folder,
-    spark_mailbox,
+    spark_exchange,
     staged_part_name,
 )
 
@@ -53,10 +53,10 @@ def _paths(run_id: str) -> set[Path]:
     ]
     assert layout.swap is not None
     of_run = [manifest_file(BASE, run_id), manifest_lock(BASE, run_id), activity_folder(BASE, run_id), layout.swap]
-    of_run += [spark_mailbox(BASE, run_id, "token"), temp_file(manifest_file(BASE, run_id), "0")]
+    of_run += [spark_exchange(BASE, run_id, "token"), temp_file(manifest_file(BASE, run_id), "0")]
     of_run += [run_snapshots_folder(BASE, run_id, "shop"), run_snapshots_folder(BASE, run_id, "shop").parent]
     damaged = layout.state.with_name(f"{layout.state.name}.damaged-20260106T120000")
-    return {*layout.names, layout.strangers, damaged, *leases, *temps, *slots, *of_plans, *of_run}
+    return {*layout.names, layout.foreign_files, damaged, *leases, *temps, *slots, *of_plans, *of_run}
 
 
 @given(run_ids, run_ids)

@@ -7,7 +7,7 @@ import pytest
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.context import ProcessContext, Sessions
-from statekeeper.engines.worker import Order, carry_out
+from statekeeper.engines.worker import WorkRequest, execute
 from statekeeper.errors import DataError, SourceError
 from statekeeper.sources.duckdb import errors as duckdb_errors
 from statekeeper.sources.oracle import errors as oracle_errors
@@ -31,7 +31,7 @@ def refuse(spec, context):
 def done(work, values):
     sessions = Sessions("100MB")
     context = ProcessContext(sessions, memory_limit="100MB", is_stopping=lambda: False, report=lambda _: None)
-    raised = carry_out(Order(work, MARKER, None, (), values), context, sessions).raised
+    raised = execute(WorkRequest(work, MARKER, None, (), values), context, sessions).raised
     assert raised is not None
     return raised.message
 
@@ -40,7 +40,7 @@ def test_error_nobody_has_foreseen_leaves_a_worker_with_its_trace_and_without_it
     told = done(crash, RowValues.HIDDEN)
     assert MARKER not in told
     assert "unforeseen error in a worker: KeyError" in told
-    assert all(f"in {name}" in told for name in ("crash", "carry_out"))
+    assert all(f"in {name}" in told for name in ("crash", "execute"))
     assert MARKER in done(crash, RowValues.SHOWN)
 
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import Field, SecretStr
 
-from statekeeper.config.reading.document import Document
+from statekeeper.config.reading.document import ConfigDocument
 from statekeeper.config.reading.validate import check
 from statekeeper.config.sections.file import config_json_schema
 from statekeeper.config.sections.section import Section
@@ -29,7 +29,9 @@ class Sources(Section):
 
 
 def messages(data, **document):
-    return [str(p) for p in check(Sources, Document(name="c.yml", data={"sources": {"s": data}}, **document)).problems]
+    return [
+        str(p) for p in check(Sources, ConfigDocument(name="c.yml", data={"sources": {"s": data}}, **document)).problems
+    ]
 
 
 def test_a_union_of_sources_reports_the_key_without_its_tag():
@@ -46,9 +48,9 @@ def test_a_union_of_sources_reports_the_key_without_its_tag():
 
 def test_a_number_of_a_union_member_may_come_through_a_reference():
     data = {"sources": {"s": {"type": "server", "password": "x", "port": "1522"}}}
-    document = Document(name="c.yml", data=data, hidden={("sources", "s", "port"): "the value of ${PORT}"})
+    document = ConfigDocument(name="c.yml", data=data, hidden={("sources", "s", "port"): "the value of ${PORT}"})
     assert check(Sources, document).value.sources["s"].port == 1522
-    assert check(Sources, Document(name="c.yml", data=data)).value is None, "quoted numbers are text"
+    assert check(Sources, ConfigDocument(name="c.yml", data=data)).value is None, "quoted numbers are text"
 
 
 SCHEMA = config_json_schema()

@@ -20,8 +20,8 @@ from statekeeper.engines.queue import JobQueue
 from statekeeper.engines.spark import dispatch
 from statekeeper.engines.spark import engine as spark_engine
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
+from statekeeper.engines.spark.exchange import ErrorRecord, Exchange, Outcome, SlotReport
 from statekeeper.engines.spark.ledger import Ledger
-from statekeeper.engines.spark.mailbox import Mailbox, Outcome, Reason, SeatReport
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError, DataError, FailureKind, InternalError, Interrupted, WorkerDied
@@ -110,7 +110,7 @@ class Room:
     spark: ThreadSpark = field(default_factory=ThreadSpark)
     budgets: dict[str, int | None] = field(default_factory=dict)
     ownership: Ownership = Ownership.OURS
-    silence: float = 60
+    heartbeat_timeout: float = 60
     parallelism: int | None = None
 
     def run(self, main):
@@ -121,7 +121,7 @@ class Room:
                     {name: JobSource(name, self.source) for name in self.budgets},
                     self.budgets,
                     "100MB",
-                    timedelta(seconds=self.silence),
+                    timedelta(seconds=self.heartbeat_timeout),
                     parallelism=self.parallelism,
                     secrets=("tiger-1234",),
                 ),
@@ -158,8 +158,9 @@ def room(tmp_path):
     return Room(tmp_path)
 
 
-def chunk(work, spec=None, *, source=None, size=0, answer=int, **more):
-    return Job("shop.t", work, spec, urgency=Urgency.CHUNK, source=source, size=size, answer=answer, **more)
+def chunk(work, spec=None, *, source=None, size=0, result_type=int, **more):
+    choices = {"source": source, "size": size, "remote_result_type": result_type, **more}
+    return Job("shop.t", work, spec, urgency=Urgency.CHUNK, **choices)
 
 
 async def until(condition):
@@ -272,7 +273,7 @@ def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(roo
 
     async def main(engine):
         assert await engine.run(chunk(square, 2)) == 4
-        await until(lambda: not engine._ledger.seats)
+        await until(lambda: not engine._ledger.slots)
         assert await engine.run(chunk(square, 3)) == 9
 
     room.run(main)
@@ -293,13 +294,13 @@ def test_a_seat_without_work_is_let_go_at_once_if_another_waits_for_its_core(roo
 
 
 def test_a_load_that_cannot_be_written_costs_its_jobs_and_not_the_engine(room, monkeypatch):
-    write = Mailbox.hand
+    write = Exchange.hand
 
-    def refuse_once(mailbox, seat, sealed):
-        monkeypatch.setattr(Mailbox, "hand", write)
+    def refuse_once(exchange, slot, sealed):
+        monkeypatch.setattr(Exchange, "hand", write)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Mailbox, "hand", refuse_once)
+    monkeypatch.setattr(Exchange, "hand", refuse_once)
 
     async def main(engine):
         with pytest.raises(WorkerDied, match="No space left"):
@@ -312,12 +313,12 @@ def test_a_load_that_cannot_be_written_costs_its_jobs_and_not_the_engine(room, m
 
 def test_no_load_holds_a_secret(room, monkeypatch):
     room.budgets, sealed = {"shop": 2}, []
-    write = Mailbox.hand
-    monkeypatch.setattr(Mailbox, "hand", lambda *args: sealed.append(args[2]) or write(*args))
+    write = Exchange.hand
+    monkeypatch.setattr(Exchange, "hand", lambda *args: sealed.append(args[2]) or write(*args))
     path = JobSource("shop", room.source).config.path
     room.run(lambda engine: engine.run(chunk(square, 2, source=JobSource("shop", room.source))))
     assert sealed
-    assert not any(secret.encode() in load for load in sealed for secret in ("tiger-1234", path))
+    assert not any(secret.encode() in batch for batch in sealed for secret in ("tiger-1234", path))
 
 
 def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room, monkeypatch):
@@ -330,7 +331,7 @@ def test_no_more_sessions_than_the_budget_over_several_spark_jobs(room, monkeypa
         for _ in range(2):
             jobs = [engine.run(chunk(count_those_inside, source=source, size=400_000)) for _ in range(24)]
             assert sum(await asyncio.gather(*jobs)) == 24
-            await until(lambda: not engine._ledger.seats)
+            await until(lambda: not engine._ledger.slots)
 
     room.run(main)
     assert Hall.most == 2
@@ -431,14 +432,14 @@ def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
         Hall.gate.set()
 
 
-def test_what_waits_behind_work_that_hears_nothing_and_was_given_up_goes_to_another_seat(room, monkeypatch):
+def test_what_waits_behind_work_that_hears_nothing_and_was_given_up_goes_to_another_slot(room, monkeypatch):
     """Else one table's chunk that hangs would hold up those of other tables for as long as it hangs."""
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
 
     async def main(engine):
         marker = room.folder / "go"
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
-        beside = asyncio.create_task(engine.run(chunk(_until_there, str(marker), size=8, answer=type(None))))
+        beside = asyncio.create_task(engine.run(chunk(_until_there, str(marker), size=8, result_type=type(None))))
         behind = [asyncio.create_task(engine.run(chunk(square, number, size=1))) for number in range(8)]
         await until(Hall.begun.is_set)
         await until(lambda: engine._ledger.posted[1].has_begun)
@@ -475,23 +476,23 @@ def test_where_every_seat_hangs_what_waits_is_done_in_another_spark_job(room, mo
 
 
 def test_a_late_failure_on_a_seat_that_was_abandoned_is_not_the_jobs_end():
-    """It is told to end its work, and that is no answer to whoever waits for the work of another seat."""
+    """It is told to end its work, and that is no answer to whoever waits for the work of another slot."""
 
     async def main():
         ledger = Ledger(JobQueue(2))
         jobs = [ledger.post(chunk(square, number)) for number in (1, 2)]
-        first, second = ledger.open_seat("a"), ledger.open_seat("a")
+        first, second = ledger.open_slot("a"), ledger.open_slot("a")
         assert [ledger.queue.take({}), ledger.queue.take({})] == [job.waiting for job in jobs]
-        ledger.seat_work(first, jobs)
-        ledger.hear(SeatReport(seat=first.number, item=jobs[0].number))
+        ledger.slot_work(first, jobs)
+        ledger.hear(SlotReport(slot=first.number, item=jobs[0].number))
         ledger.abandon(first)
         assert list(ledger.waiting.values()) == [jobs[1]]
         assert ledger.queue.take({}) is jobs[1].waiting
-        ledger.seat_work(second, [jobs[1]])
-        stopped = Reason(kind=FailureKind.INTERRUPTED, message="stopped")
-        ledger.hear(SeatReport(seat=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
+        ledger.slot_work(second, [jobs[1]])
+        stopped = ErrorRecord(kind=FailureKind.INTERRUPTED, message="stopped")
+        ledger.hear(SlotReport(slot=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
         assert not jobs[1].future.done()
-        ledger.hear(SeatReport(seat=second.number, outcomes=(Outcome(item=jobs[1].number, answer="4"),)))
+        ledger.hear(SlotReport(slot=second.number, outcomes=(Outcome(item=jobs[1].number, answer="4"),)))
         assert await jobs[1].future == 4
 
     asyncio.run(main())
@@ -531,17 +532,17 @@ def test_closing_ends_a_preflight_that_waits_for_executors(room):
 
 
 def test_a_driver_that_stands_still_too_long_loses_its_workers_and_learns_of_it(room):
-    room.silence = 0.2
+    room.heartbeat_timeout = 0.2
 
     async def main(engine):
         job = asyncio.create_task(engine.run(chunk(read_until_stopped)))
         await until(Hall.begun.is_set)
-        engine._mailbox.__class__.sign, sign = lambda *_: None, engine._mailbox.__class__.sign
+        engine._exchange.__class__.sign, sign = lambda *_: None, engine._exchange.__class__.sign
         try:
             with pytest.raises(WorkerDied, match="no sign of life"):
                 await job
         finally:
-            engine._mailbox.__class__.sign = sign
+            engine._exchange.__class__.sign = sign
 
     room.run(main)
 
@@ -574,7 +575,7 @@ def test_when_the_session_is_lost_what_waits_is_not_submitted_to_it_again(room):
 
 
 def test_the_driver_gives_signs_of_life_whatever_its_loop_and_its_threads_are_at(room):
-    room.silence = 2.5
+    room.heartbeat_timeout = 2.5
 
     async def main(engine):
         reading = asyncio.create_task(engine.run(chunk(read_until_stopped)))
@@ -592,15 +593,15 @@ def test_the_driver_gives_signs_of_life_whatever_its_loop_and_its_threads_are_at
 
 def test_loads_are_written_side_by_side(room, monkeypatch):
     room.spark.slots = 4
-    all_four, were_together, hand = threading.Barrier(4), threading.Event(), Mailbox.hand
+    all_four, were_together, hand = threading.Barrier(4), threading.Event(), Exchange.hand
 
-    def hand_together(mailbox, seat, sealed):
-        if not were_together.is_set():  # only the first loads
+    def hand_together(exchange, slot, sealed):
+        if not were_together.is_set():  # only the first batches
             all_four.wait(10)
             were_together.set()
-        hand(mailbox, seat, sealed)
+        hand(exchange, slot, sealed)
 
-    monkeypatch.setattr(Mailbox, "hand", hand_together)
+    monkeypatch.setattr(Exchange, "hand", hand_together)
 
     async def main(engine):
         return await asyncio.gather(*(engine.run(chunk(square, number)) for number in range(8)))
@@ -623,7 +624,7 @@ def test_no_file_of_the_mailbox_is_read_or_written_on_the_event_loop(room, monke
         return watch
 
     for name in ("make", "remove", "sign", "hand", "reports_of", "reported"):
-        monkeypatch.setattr(Mailbox, name, watched(name, getattr(Mailbox, name)))
+        monkeypatch.setattr(Exchange, name, watched(name, getattr(Exchange, name)))
 
     async def main(engine):
         running = asyncio.create_task(engine.run(chunk(read_until_stopped)))

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 
 from statekeeper.engines.spark import watch as watching
-from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reason, SeatReport
-from statekeeper.engines.spark.sweeping import sweep_dead_mailboxes, sweep_silent_mailboxes
-from statekeeper.engines.spark.watch import Verdict, Watch
+from statekeeper.engines.spark.exchange import DriverSign, ErrorRecord, Exchange, Outcome, SlotReport
+from statekeeper.engines.spark.sweeping import sweep_dead_exchanges, sweep_silent_exchanges
+from statekeeper.engines.spark.watch import Watch, WatchResult
 from statekeeper.errors import FailureKind, LoginRefused
 from statekeeper.store.process import this_process
 
-REFUSED = Reason(kind=FailureKind.LOGIN_REFUSED, message="ORA-01017", code="ORA-01017")
+REFUSED = ErrorRecord(kind=FailureKind.LOGIN_REFUSED, message="ORA-01017", code="ORA-01017")
 
 
 def names(folder):
@@ -21,10 +21,10 @@ def names(folder):
 
 
 @pytest.fixture
-def mailbox(tmp_path):
-    mailbox = Mailbox(tmp_path / "_runs" / ".run.spark-0123")
-    mailbox.make(this_process())
-    return mailbox
+def exchange(tmp_path):
+    exchange = Exchange(tmp_path / "_runs" / ".run.spark-0123")
+    exchange.make(this_process())
+    return exchange
 
 
 @pytest.fixture
@@ -38,33 +38,33 @@ def clock(monkeypatch):
     return Clock
 
 
-def reports(mailbox, *seats):
-    return [mailbox.reported(name) for name in mailbox.reports_of(seats)]
+def reports(exchange, *slots):
+    return [exchange.reported(name) for name in exchange.reports_of(slots)]
 
 
-def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(mailbox):
+def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(exchange):
     done = (Outcome(item=1, answer="{}"), Outcome(item=2, failure=REFUSED))
-    mailbox.report(SeatReport(seat=7, item=3, rows=5, outcomes=done), attempt="a")
-    mailbox.report(SeatReport(seat=17, item=4), attempt="b")
-    (report,) = reports(mailbox, 7)
+    exchange.report(SlotReport(slot=7, item=3, rows=5, outcomes=done), attempt="a")
+    exchange.report(SlotReport(slot=17, item=4), attempt="b")
+    (report,) = reports(exchange, 7)
     assert (report.item, report.rows) == (3, 5)
     assert report.outcomes[0].answer == "{}"
     assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
 
 
-def test_each_attempt_of_a_seat_has_a_file_of_its_own(mailbox):
+def test_each_attempt_of_a_seat_has_a_file_of_its_own(exchange):
     for attempt in ("a", "b"):
-        mailbox.report(SeatReport(seat=7, item=1), attempt=attempt)
-        mailbox.report(SeatReport(seat=7, item=2), attempt=attempt)
-    assert [report.item for report in reports(mailbox, 7)] == [2, 2]
+        exchange.report(SlotReport(slot=7, item=1), attempt=attempt)
+        exchange.report(SlotReport(slot=7, item=2), attempt=attempt)
+    assert [report.item for report in reports(exchange, 7)] == [2, 2]
 
 
-def test_what_is_torn_is_not_there_yet(mailbox):
-    mailbox.report(SeatReport(seat=7, outcomes=(Outcome(item=1, answer="{}"),)), attempt="a")
-    mailbox.sign(DriverSign(beat=1, dropped=(3,)))
+def test_what_is_torn_is_not_there_yet(exchange):
+    exchange.report(SlotReport(slot=7, outcomes=(Outcome(item=1, answer="{}"),)), attempt="a")
+    exchange.sign(DriverSign(beat=1, dropped=(3,)))
     for file, parse in (
-        (next(mailbox.folder.glob("seat-*")), lambda: reports(mailbox, 7)[0]),
-        (mailbox.folder / "pulse", lambda: mailbox.sign_in(mailbox.pulse())),
+        (next(exchange.folder.glob("slot-*")), lambda: reports(exchange, 7)[0]),
+        (exchange.folder / "pulse", lambda: exchange.sign_in(exchange.pulse())),
     ):
         whole = file.read_bytes()
         for length in range(0, len(whole) - 1, 17):
@@ -74,92 +74,92 @@ def test_what_is_torn_is_not_there_yet(mailbox):
         assert parse() is not None
 
 
-def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(mailbox):
-    assert mailbox.refused("../shop/ä") is None
-    mailbox.refuse("../shop/ä", REFUSED)
-    assert mailbox.refused("../shop/ä") == REFUSED
-    assert mailbox.refused("shop") is None
+def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(exchange):
+    assert exchange.refused("../shop/ä") is None
+    exchange.refuse("../shop/ä", REFUSED)
+    assert exchange.refused("../shop/ä") == REFUSED
+    assert exchange.refused("shop") is None
 
 
-def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(mailbox, clock):
-    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
+def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(exchange, clock):
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
     for beat in range(5):
-        mailbox.sign(DriverSign(beat=beat))
-        assert watch.verdict() is Verdict.GO_ON
+        exchange.sign(DriverSign(beat=beat))
+        assert watch.verdict() is WatchResult.GO_ON
         clock.now += 9
     clock.now += 2
-    assert watch.verdict() is Verdict.ALONE
-    mailbox.sign(DriverSign(beat=99))
+    assert watch.verdict() is WatchResult.DRIVER_LOST
+    exchange.sign(DriverSign(beat=99))
     clock.now += 1
-    assert watch.verdict() is Verdict.ALONE, "what has ended does not begin again"
+    assert watch.verdict() is WatchResult.DRIVER_LOST, "what has ended does not begin again"
 
 
-def test_a_pulse_that_never_moves_counts_from_the_first_look(mailbox, clock):
-    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
-    assert watch.verdict() is Verdict.GO_ON
+def test_a_pulse_that_never_moves_counts_from_the_first_look(exchange, clock):
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
+    assert watch.verdict() is WatchResult.GO_ON
     clock.now += 11
-    assert watch.verdict() is Verdict.ALONE
+    assert watch.verdict() is WatchResult.DRIVER_LOST
 
 
-def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(mailbox, clock):
-    watch = Watch(mailbox, seat=9, silence=1000, every=0.25)
-    assert watch.begin(1) is Verdict.GO_ON
-    mailbox.remove()
-    assert watch.verdict() is Verdict.GO_ON, "looked a moment ago"
+def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(exchange, clock):
+    watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
+    assert watch.begin(1) is WatchResult.GO_ON
+    exchange.remove()
+    assert watch.verdict() is WatchResult.GO_ON, "looked a moment ago"
     clock.now += 0.25
-    assert watch.verdict() is Verdict.ALONE
+    assert watch.verdict() is WatchResult.DRIVER_LOST
 
 
-def test_stop_ends_everything_and_a_dropped_item_ends_alone(mailbox, clock):
-    watch = Watch(mailbox, seat=9, silence=1000, every=0.25)
-    mailbox.sign(DriverSign(beat=1, dropped=(1,)))
-    assert watch.begin(1) is Verdict.STOPPED
+def test_stop_ends_everything_and_a_dropped_item_ends_alone(exchange, clock):
+    watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
+    exchange.sign(DriverSign(beat=1, dropped=(1,)))
+    assert watch.begin(1) is WatchResult.STOPPED
     assert not watch.is_over
-    assert watch.begin(2) is Verdict.GO_ON
-    mailbox.sign(DriverSign(beat=2, is_stopped=True))
+    assert watch.begin(2) is WatchResult.GO_ON
+    exchange.sign(DriverSign(beat=2, is_stopped=True))
     clock.now += 0.25
-    assert watch.begin(3) is Verdict.STOPPED
+    assert watch.begin(3) is WatchResult.STOPPED
     assert watch.is_over
 
 
-def test_a_seat_that_is_abandoned_ends_and_no_other(mailbox, clock):
-    watch, other = (Watch(mailbox, seat=seat, silence=1000, every=0.25) for seat in (1, 2))
-    mailbox.sign(DriverSign(beat=1, abandoned=(1,)))
-    assert watch.begin(1) is Verdict.STOPPED
+def test_a_seat_that_is_abandoned_ends_and_no_other(exchange, clock):
+    watch, other = (Watch(exchange, slot=slot, heartbeat_timeout=1000, every=0.25) for slot in (1, 2))
+    exchange.sign(DriverSign(beat=1, abandoned=(1,)))
+    assert watch.begin(1) is WatchResult.STOPPED
     assert watch.is_over
-    assert other.begin(2) is Verdict.GO_ON
+    assert other.begin(2) is WatchResult.GO_ON
     assert not other.is_over
 
 
-def test_a_sign_that_is_torn_is_no_sign(mailbox, clock):
-    watch = Watch(mailbox, seat=9, silence=10, every=0.25)
-    assert watch.verdict() is Verdict.GO_ON
+def test_a_sign_that_is_torn_is_no_sign(exchange, clock):
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
+    assert watch.verdict() is WatchResult.GO_ON
     clock.now += 11
-    (mailbox.folder / "pulse").write_bytes(b"{")
-    assert watch.verdict() is Verdict.ALONE
+    (exchange.folder / "pulse").write_bytes(b"{")
+    assert watch.verdict() is WatchResult.DRIVER_LOST
 
 
-def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(mailbox):
+def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(exchange):
     dead = subprocess.run(
         [sys.executable, "-c", "from statekeeper.store.process import this_process as p; print(p().model_dump_json())"],
         check=True, capture_output=True,
     ).stdout  # fmt: skip
     for name in (".run.spark-dead", ".run-2.spark-dead", ".run.spark-alive"):
-        other = Mailbox(mailbox.folder.with_name(name))
+        other = Exchange(exchange.folder.with_name(name))
         other.make(this_process())
         if "dead" in name:
             (other.folder / "owner.json").write_bytes(dead)
-    sweep_dead_mailboxes(mailbox.folder.parent.parent, "run")
-    assert names(mailbox.folder.parent) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
+    sweep_dead_exchanges(exchange.folder.parent.parent, "run")
+    assert names(exchange.folder.parent) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
 
 
-def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
+def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(exchange):
     for name in ("silent", "beating"):
-        other = Mailbox(mailbox.folder.with_name(f".run.spark-{name}"))
+        other = Exchange(exchange.folder.with_name(f".run.spark-{name}"))
         other.make(this_process().model_copy(update={"host": "elsewhere"}))
-    beating = Mailbox(mailbox.folder.with_name(".run.spark-beating"))
+    beating = Exchange(exchange.folder.with_name(".run.spark-beating"))
     beats = iter(range(1, 10_000))
-    original = Mailbox.pulse
+    original = Exchange.pulse
 
     def pulse(self):
         if self == beating:
@@ -167,6 +167,6 @@ def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(mailbox):
         return original(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Mailbox, "pulse", pulse)
-        sweep_silent_mailboxes(mailbox.folder, timedelta(milliseconds=10))
-    assert names(mailbox.folder.parent) == [".run.spark-0123", ".run.spark-beating"]
+        patch.setattr(Exchange, "pulse", pulse)
+        sweep_silent_exchanges(exchange.folder, timedelta(milliseconds=10))
+    assert names(exchange.folder.parent) == [".run.spark-0123", ".run.spark-beating"]

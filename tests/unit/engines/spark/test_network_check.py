@@ -17,7 +17,7 @@ from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.spark import network_check
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.engines.spark.network_check import NetworkCheck
 from statekeeper.engines.spark.preflight import inspect
 from statekeeper.engines.spark.session import HeldSession, Ownership
@@ -47,10 +47,10 @@ def oracle(name, **keys):
 
 
 def inspected(tmp_path, *sources):
-    mailbox = Mailbox(tmp_path / "_runs" / ".run.spark-1")
-    mailbox.make(this_process())
+    exchange = Exchange(tmp_path / "_runs" / ".run.spark-1")
+    exchange.make(this_process())
     held = HeldSession.of(ThreadSpark(slots=2), Ownership.GIVEN)
-    return inspect(held, mailbox.folder, parallelism=2, sources={each.name: each for each in sources})
+    return inspect(held, exchange.folder, parallelism=2, sources={each.name: each for each in sources})
 
 
 def test_source_that_no_executor_can_connect_to_is_named_with_address_and_reason(tmp_path, listener, closed_port):
@@ -120,8 +120,17 @@ def test_work_of_an_unreachable_source_fails_before_it_begins_and_the_rest_is_do
         )  # fmt: skip
         try:
             return await asyncio.gather(
-                engine.run(Job("far", double, 1, source=sources["erp"], answer=int, on_start=lambda: begun.append(1))),
-                engine.run(Job("near", double, 2, source=sources["shop"], answer=int)),
+                engine.run(
+                    Job(
+                        "far",
+                        double,
+                        1,
+                        source=sources["erp"],
+                        remote_result_type=int,
+                        on_start=lambda: begun.append(1),
+                    )
+                ),
+                engine.run(Job("near", double, 2, source=sources["shop"], remote_result_type=int)),
                 return_exceptions=True,
             )
         finally:

@@ -3,14 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statekeeper.engines.spark.packing import LEAST_ROWS, ROWS_OF_AN_ITEM, PackedSeat, Packing, share
+from statekeeper.engines.spark.packing import LEAST_ROWS, ROWS_OF_AN_ITEM, PackedSlot, Packing, share
 
 ITEMS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 3 * LEAST_ROWS)), max_size=40)
 
 
-def _packed(items, *, seats, room, share_rows=LEAST_ROWS):
+def _packed(items, *, slots, room, share_rows=LEAST_ROWS):
     """Put in what fits; the packing, and what is left."""
-    packing = Packing(seats=seats, room=room, share_rows=share_rows)
+    packing = Packing(slots=slots, room=room, share_rows=share_rows)
     left = []
     for number, (source, rows) in enumerate(items):
         if packing.takes(source):
@@ -21,62 +21,62 @@ def _packed(items, *, seats, room, share_rows=LEAST_ROWS):
 
 
 @given(ITEMS, st.integers(0, 5), st.dictionaries(st.sampled_from(["a", "b"]), st.integers(0, 3)))
-def test_nothing_is_packed_twice_or_lost_and_no_source_has_more_seats_than_room(items, seats, room):
-    packing, left = _packed(items, seats=seats, room=room)
-    packed = [number for seat in packing.packed for number in seat.items]
+def test_nothing_is_packed_twice_or_lost_and_no_source_has_more_seats_than_room(items, slots, room):
+    packing, left = _packed(items, slots=slots, room=room)
+    packed = [number for slot in packing.packed for number in slot.items]
     assert sorted(packed + left) == list(range(len(items)))
-    assert len(packing.packed) <= seats
-    assert all(seat.items for seat in packing.packed)
+    assert len(packing.packed) <= slots
+    assert all(slot.items for slot in packing.packed)
     for source, most in room.items():
-        used = [seat for seat in packing.packed if any(items[number][0] == source for number in seat.items)]
+        used = [slot for slot in packing.packed if any(items[number][0] == source for number in slot.items)]
         assert len(used) <= most
-        assert all(source in seat.sources for seat in used)
+        assert all(source in slot.sources for slot in used)
 
 
 @given(ITEMS, st.integers(1, 5))
-def test_a_seat_is_filled_up_to_its_share_and_by_no_more_than_one_item_over_it(items, seats):
-    packing, _ = _packed(items, seats=seats, room={})
-    for seat in packing.packed:
-        before_the_last = seat.rows - items[seat.items[-1]][1] - ROWS_OF_AN_ITEM
+def test_a_seat_is_filled_up_to_its_share_and_by_no_more_than_one_item_over_it(items, slots):
+    packing, _ = _packed(items, slots=slots, room={})
+    for slot in packing.packed:
+        before_the_last = slot.rows - items[slot.items[-1]][1] - ROWS_OF_AN_ITEM
         assert before_the_last < LEAST_ROWS
 
 
 def test_a_hundred_small_tables_are_spread_over_all_seats_at_once():
-    packing, left = _packed([("a", 100)] * 100, seats=4, room={}, share_rows=share(10_000, 4))
+    packing, left = _packed([("a", 100)] * 100, slots=4, room={}, share_rows=share(10_000, 4))
     assert left == []
-    assert {len(seat.items) for seat in packing.packed} == {25}
+    assert {len(slot.items) for slot in packing.packed} == {25}
 
 
 def test_a_large_table_is_handed_out_by_halves_so_that_seats_end_together():
     chunks = [("a", 1_000_000)] * 64
-    packing, left = _packed(chunks, seats=4, room={}, share_rows=share(64_000_000, 4))
-    assert {len(seat.items) for seat in packing.packed} == {8}
+    packing, left = _packed(chunks, slots=4, room={}, share_rows=share(64_000_000, 4))
+    assert {len(slot.items) for slot in packing.packed} == {8}
     assert len(left) == 32
 
 
 def test_a_source_of_one_session_keeps_to_one_seat_and_leaves_the_others_to_others():
-    packing, left = _packed([("a", 10), ("b", 10), ("a", 10), ("b", 10)], seats=3, room={"a": 1})
+    packing, left = _packed([("a", 10), ("b", 10), ("a", 10), ("b", 10)], slots=3, room={"a": 1})
     assert left == []
-    assert sum("a" in seat.sources for seat in packing.packed) == 1
+    assert sum("a" in slot.sources for slot in packing.packed) == 1
 
 
 def test_a_source_without_room_is_left_waiting():
-    packing, left = _packed([("a", 10), ("b", 10)], seats=2, room={"a": 0})
+    packing, left = _packed([("a", 10), ("b", 10)], slots=2, room={"a": 0})
     assert left == [0]
     assert packing.has_space
 
 
 def test_idle_seats_are_filled_before_new_ones_are_opened_and_by_whom_they_know():
-    idle = [PackedSeat(number=7, sources={"a"}), PackedSeat(number=8, sources={"b"})]
-    packing = Packing(seats=3, room={"a": 1}, share_rows=LEAST_ROWS, packed=idle)
+    idle = [PackedSlot(number=7, sources={"a"}), PackedSlot(number=8, sources={"b"})]
+    packing = Packing(slots=3, room={"a": 1}, share_rows=LEAST_ROWS, packed=idle)
     for number, source in enumerate("bab"):
         assert packing.takes(source)
         packing.put(number, source=source, rows=10)
-    assert [(seat.number, seat.items) for seat in packing.packed] == [(7, [1]), (8, [0]), (None, [2])]
+    assert [(slot.number, slot.items) for slot in packing.packed] == [(7, [1]), (8, [0]), (None, [2])]
 
 
 def test_where_no_seat_may_be_opened_idle_ones_take_what_they_can():
-    packing = Packing(seats=1, room={"a": 1, "b": 0}, share_rows=LEAST_ROWS, packed=[PackedSeat(7, {"a"})])
+    packing = Packing(slots=1, room={"a": 1, "b": 0}, share_rows=LEAST_ROWS, packed=[PackedSlot(7, {"a"})])
     assert not packing.takes("b")
     for number in range(3):
         packing.put(number, source="a", rows=10)

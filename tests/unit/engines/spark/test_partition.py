@@ -13,13 +13,13 @@ from statekeeper.config.resolved import OutputConfig
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark import partition
-from statekeeper.engines.spark.loads import Item, Load, seal, unseal
-from statekeeper.engines.spark.mailbox import DriverSign, Mailbox, Outcome, Reason, SeatReport
+from statekeeper.engines.spark.batches import Batch, Item, seal, unseal
+from statekeeper.engines.spark.exchange import DriverSign, ErrorRecord, Exchange, Outcome, SlotReport
 from statekeeper.engines.spark.pace import Pace
-from statekeeper.engines.spark.partition import Cargo, decode, work_through
+from statekeeper.engines.spark.partition import TaskContext, decode, work_through
 from statekeeper.errors import DataError, FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
-from statekeeper.model.plan import Chunk, Plan, PlannedColumn, Reading
+from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
 from statekeeper.sources.duckdb.session import DuckdbSession
@@ -30,10 +30,10 @@ from statekeeper.store.process import this_process
 
 
 @pytest.fixture
-def mailbox(tmp_path):
-    mailbox = Mailbox(tmp_path / "mailbox")
-    mailbox.make(this_process())
-    return mailbox
+def exchange(tmp_path):
+    exchange = Exchange(tmp_path / "exchange")
+    exchange.make(this_process())
+    return exchange
 
 
 KEY = b"k" * 32
@@ -41,10 +41,21 @@ QUICK = Pace.of(0.0)
 SLOW = Pace.of(0.04)
 
 
-def _cargo(mailbox, seat=1, *, may_be_doubled=False, silence=60.0, secrets=(), pace=QUICK, private=frozenset()):
-    sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(mailbox.folder.parent / "shop.duckdb")))}
-    return Cargo(
-        mailbox.folder, (seat,), KEY, sources, secrets, silence, "100MB", may_be_doubled, pace.within(silence), private
+def _cargo(
+    exchange, slot=1, *, may_be_doubled=False, heartbeat_timeout=60.0, secrets=(), pace=QUICK, private=frozenset()
+):
+    sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(exchange.folder.parent / "shop.duckdb")))}
+    return TaskContext(
+        exchange.folder,
+        (slot,),
+        KEY,
+        sources,
+        secrets,
+        heartbeat_timeout,
+        "100MB",
+        may_be_doubled,
+        pace.within(heartbeat_timeout),
+        private,
     )
 
 
@@ -52,31 +63,31 @@ def _item(number, work, spec=None, *, source=None, answer=int):
     return Item(number, f"shop.table_{number}", work, spec, source, answer)
 
 
-def _hand(mailbox, *items, seat=1, serial=1, key=KEY):
-    mailbox.hand(seat, seal(Load(seat, serial, items), key))
+def _hand(exchange, *items, slot=1, serial=1, key=KEY):
+    exchange.hand(slot, seal(Batch(slot, serial, items), key))
 
 
-def _work(mailbox, *items, seat=1, **choices):
-    """Hand a seat the items, have it work until they have outcomes, and dismiss it; the outcomes, by item."""
-    _hand(mailbox, *items, seat=seat)
-    thread = threading.Thread(target=work_through, args=(_cargo(mailbox, seat, **choices), 0))
+def _work(exchange, *items, slot=1, **choices):
+    """Hand a slot the items, have it work until they have outcomes, and dismiss it; the outcomes, by item."""
+    _hand(exchange, *items, slot=slot)
+    thread = threading.Thread(target=work_through, args=(_cargo(exchange, slot, **choices), 0))
     thread.start()
-    while thread.is_alive() and len(_outcomes(mailbox, *items)) < len(items):
+    while thread.is_alive() and len(_outcomes(exchange, *items)) < len(items):
         thread.join(0.01)
-    if mailbox.folder.exists():
-        _hand(mailbox, seat=seat, serial=2)
+    if exchange.folder.exists():
+        _hand(exchange, slot=slot, serial=2)
     thread.join(60)
     assert not thread.is_alive()
-    return _outcomes(mailbox, *items)
+    return _outcomes(exchange, *items)
 
 
-def _reports(mailbox, seat):
-    return [report for name in mailbox.reports_of([seat]) if (report := mailbox.reported(name))]
+def _reports(exchange, slot):
+    return [report for name in exchange.reports_of([slot]) if (report := exchange.reported(name))]
 
 
-def _outcomes(mailbox, *items, seats=range(10)):
+def _outcomes(exchange, *items, slots=range(10)):
     numbers = {item.number for item in items}
-    reports = [report for seat in seats for report in _reports(mailbox, seat)]
+    reports = [report for slot in slots for report in _reports(exchange, slot)]
     found = {outcome.item: outcome for report in reports for outcome in report.outcomes if outcome.item in numbers}
     return [found[number] for number in sorted(found)]
 
@@ -102,7 +113,7 @@ def answer_with_text(_spec, _context):
 
 
 def read_until_stopped(spec, context):
-    Mailbox(spec).sign(DriverSign(beat=1, dropped=(1,)))
+    Exchange(spec).sign(DriverSign(beat=1, dropped=(1,)))
     while True:
         context.progress(10)
         context.check_stop()
@@ -114,37 +125,37 @@ def wait_until_stopped(_spec, context):
 
 
 def lose_the_driver(spec, context):
-    Mailbox(spec).remove()
+    Exchange(spec).remove()
     while True:
         context.check_stop()
 
 
-def test_items_are_done_and_their_outcomes_left(mailbox):
-    outcomes = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+def test_items_are_done_and_their_outcomes_left(exchange):
+    outcomes = _work(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
     assert [decode(int, outcome.answer) for outcome in outcomes] == [1, 4, 9]
-    assert [report.is_over for report in _reports(mailbox, 1)] == [True]
+    assert [report.is_over for report in _reports(exchange, 1)] == [True]
 
 
-def test_a_seat_does_load_after_load_and_waits_between_them(mailbox):
-    thread = threading.Thread(target=work_through, args=(_cargo(mailbox), 0))
+def test_a_seat_does_load_after_load_and_waits_between_them(exchange):
+    thread = threading.Thread(target=work_through, args=(_cargo(exchange), 0))
     thread.start()
     for number in (1, 2, 3):
-        _hand(mailbox, _item(number, square, number), serial=number)
-        while not (found := _outcomes(mailbox, _item(number, square))):
+        _hand(exchange, _item(number, square, number), serial=number)
+        while not (found := _outcomes(exchange, _item(number, square))):
             thread.join(0.01)
         assert found[0].answer == str(number * number)
-    _hand(mailbox, serial=4)
+    _hand(exchange, serial=4)
     thread.join(60)
     assert not thread.is_alive()
 
 
-def test_a_load_that_is_torn_or_was_sealed_by_somebody_else_is_never_opened(mailbox, tmp_path):
+def test_a_load_that_is_torn_or_was_sealed_by_somebody_else_is_never_opened(exchange, tmp_path):
     marker = tmp_path / "opened"
-    load = Load(1, 1, (_item(1, square, _Touches(marker)),))
-    for sealed in (b"", seal(load, b"x" * 32), seal(load, KEY)[:-1], seal(load, KEY)[32:]):
+    batch = Batch(1, 1, (_item(1, square, _Touches(marker)),))
+    for sealed in (b"", seal(batch, b"x" * 32), seal(batch, KEY)[:-1], seal(batch, KEY)[32:]):
         assert unseal(sealed, KEY) is None
     assert not marker.exists()
-    assert unseal(seal(load, KEY), KEY).serial == 1
+    assert unseal(seal(batch, KEY), KEY).serial == 1
     assert marker.exists()
 
 
@@ -158,132 +169,132 @@ class _Touches:
         return Path.touch, (self.path,)
 
 
-def test_a_load_of_another_seat_or_one_that_was_done_is_not_taken_up(mailbox):
-    outcomes = _work(mailbox, _item(1, square, 2))
-    mailbox.hand(2, mailbox.handed(1))
-    thread = threading.Thread(target=work_through, args=(_cargo(mailbox, 2), 0))
+def test_a_load_of_another_seat_or_one_that_was_done_is_not_taken_up(exchange):
+    outcomes = _work(exchange, _item(1, square, 2))
+    exchange.hand(2, exchange.handed(1))
+    thread = threading.Thread(target=work_through, args=(_cargo(exchange, 2), 0))
     thread.start()
     thread.join(4 * QUICK.look_most)
-    assert thread.is_alive(), "it waits for a load of its own"
-    mailbox.sign(DriverSign(beat=1, is_stopped=True))
+    assert thread.is_alive(), "it waits for a batch of its own"
+    exchange.sign(DriverSign(beat=1, is_stopped=True))
     thread.join(60)
-    assert _outcomes(mailbox, _item(1, square)) == outcomes
+    assert _outcomes(exchange, _item(1, square)) == outcomes
 
 
-def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(mailbox, monkeypatch):
+def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(exchange, monkeypatch):
     def refuse(*_arguments, **_choices):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Mailbox, "report", refuse)
-    _hand(mailbox, _item(1, square, 2))
+    monkeypatch.setattr(Exchange, "report", refuse)
+    _hand(exchange, _item(1, square, 2))
     with pytest.raises(OSError, match="No space"):
-        work_through(_cargo(mailbox), 0)
-    assert not any(report.is_over for report in _reports(mailbox, 1))
+        work_through(_cargo(exchange), 0)
+    assert not any(report.is_over for report in _reports(exchange, 1))
 
 
-def test_a_failure_of_a_private_table_leaves_its_executor_without_values(mailbox):
+def test_a_failure_of_a_private_table_leaves_its_executor_without_values(exchange):
     private = frozenset({"shop.table_1"})
-    outcomes = _work(mailbox, _item(1, fail_with_a_value), _item(2, fail_with_a_value), private=private)
+    outcomes = _work(exchange, _item(1, fail_with_a_value), _item(2, fail_with_a_value), private=private)
     assert [one.failure.message for one in outcomes] == ["a value is wrong", "the value 4711 is wrong"]
 
 
-def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(mailbox):
-    first, second = _work(mailbox, _item(1, fail_with_a_secret), _item(2, square, 3), secrets=("tiger-1234",))
+def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(exchange):
+    first, second = _work(exchange, _item(1, fail_with_a_secret), _item(2, square, 3), secrets=("tiger-1234",))
     assert first.failure.kind is FailureKind.INTERNAL
     assert "the password is ***" in first.failure.message
     assert second.answer == "9"
-    assert not any(b"tiger" in file.read_bytes() for file in mailbox.folder.iterdir())
+    assert not any(b"tiger" in file.read_bytes() for file in exchange.folder.iterdir())
 
 
-def test_an_item_with_an_outcome_is_not_done_again(mailbox):
-    earlier = SeatReport(seat=1, outcomes=(Outcome(item=1, answer="41"),), is_over=True)
-    mailbox.report(earlier, attempt="earlier")
-    one, two = _work(mailbox, _item(1, fail_with_a_secret), _item(2, square, 2))
+def test_an_item_with_an_outcome_is_not_done_again(exchange):
+    earlier = SlotReport(slot=1, outcomes=(Outcome(item=1, answer="41"),), is_over=True)
+    exchange.report(earlier, attempt="earlier")
+    one, two = _work(exchange, _item(1, fail_with_a_secret), _item(2, square, 2))
     assert (one.answer, two.answer) == ("41", "4")
 
 
 @pytest.mark.parametrize("told", [2, None])
-def test_a_seat_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(mailbox, told):
+def test_a_seat_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(exchange, told):
     done = (Outcome(item=1, answer="1"),)
-    mailbox.report(SeatReport(seat=1, item=told, rows=7, outcomes=done), attempt="earlier")
-    one, two = _work(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
+    exchange.report(SlotReport(slot=1, item=told, rows=7, outcomes=done), attempt="earlier")
+    one, two = _work(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
     assert one.answer == "1"
     assert two.failure.kind is FailureKind.WORKER_DIED
     assert "shop.table_2" in two.failure.message
-    assert sorted(report.is_over for report in _reports(mailbox, 1)) == [False, True]
+    assert sorted(report.is_over for report in _reports(exchange, 1)) == [False, True]
 
 
-def test_a_seat_that_is_old_ends_by_itself(mailbox, monkeypatch):
+def test_a_seat_that_is_old_ends_by_itself(exchange, monkeypatch):
     monkeypatch.setattr(partition, "MOST_ITEMS", 2)
-    _hand(mailbox, *(_item(number, square, number) for number in (1, 2, 3)))
-    work_through(_cargo(mailbox), 0)
-    assert [report.is_over for report in _reports(mailbox, 1)] == [True]
-    assert len(_outcomes(mailbox, *(_item(number, square) for number in (1, 2, 3)))) == 3, "what it was given is done"
+    _hand(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
+    work_through(_cargo(exchange), 0)
+    assert [report.is_over for report in _reports(exchange, 1)] == [True]
+    assert len(_outcomes(exchange, *(_item(number, square) for number in (1, 2, 3)))) == 3, "what it was given is done"
 
 
-def test_where_a_file_is_dear_what_is_done_quickly_is_told_together(mailbox, monkeypatch):
-    told, report = [], Mailbox.report
-    monkeypatch.setattr(Mailbox, "report", lambda *args, **more: told.append(args[1]) or report(*args, **more))
+def test_where_a_file_is_dear_what_is_done_quickly_is_told_together(exchange, monkeypatch):
+    told, report = [], Exchange.report
+    monkeypatch.setattr(Exchange, "report", lambda *args, **more: told.append(args[1]) or report(*args, **more))
     items = [_item(number, square, number) for number in range(50)]
-    assert len(_work(mailbox, *items, pace=SLOW)) == 50
+    assert len(_work(exchange, *items, pace=SLOW)) == 50
     assert len(told) <= 5, "the beginning, the end, and hardly anything between them"
 
 
-def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(mailbox):
-    mailbox.report(SeatReport(seat=1, item=2, rows=7), attempt="other")
-    outcomes = _work(mailbox, _item(2, square, 2), may_be_doubled=True)
+def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(exchange):
+    exchange.report(SlotReport(slot=1, item=2, rows=7), attempt="other")
+    outcomes = _work(exchange, _item(2, square, 2), may_be_doubled=True)
     assert [outcome.answer for outcome in outcomes] == ["4"]
 
 
-def test_a_refused_login_ends_the_source_for_every_partition_and_no_other(mailbox):
+def test_a_refused_login_ends_the_source_for_every_partition_and_no_other(exchange):
     items = [_item(1, lose, "refused", source="shop"), _item(2, square, 2, source="shop"), _item(3, square, 3)]
-    outcomes = _work(mailbox, *items)
+    outcomes = _work(exchange, *items)
     assert [outcome.failure and outcome.failure.kind for outcome in outcomes] == [
         FailureKind.LOGIN_REFUSED,
         FailureKind.LOGIN_REFUSED,
         None,
     ]
-    (elsewhere,) = _work(mailbox, _item(4, square, 4, source="shop"), seat=2)
+    (elsewhere,) = _work(exchange, _item(4, square, 4, source="shop"), slot=2)
     assert elsewhere.failure.kind is FailureKind.LOGIN_REFUSED
 
 
-def test_an_unreachable_source_ends_its_items_of_this_partition_only(mailbox):
-    outcomes = _work(mailbox, _item(1, lose, "unreachable", source="shop"), _item(2, square, 2, source="shop"))
+def test_an_unreachable_source_ends_its_items_of_this_partition_only(exchange):
+    outcomes = _work(exchange, _item(1, lose, "unreachable", source="shop"), _item(2, square, 2, source="shop"))
     assert {outcome.failure.kind for outcome in outcomes} == {FailureKind.UNREACHABLE}
-    (elsewhere,) = _work(mailbox, _item(3, square, 3, source="shop"), seat=2)
+    (elsewhere,) = _work(exchange, _item(3, square, 3, source="shop"), slot=2)
     assert elsewhere.answer == "9"
 
 
-def test_after_a_transient_failure_the_next_item_tries(mailbox):
-    outcomes = _work(mailbox, _item(1, lose, "transient", source="shop"), _item(2, square, 2, source="shop"))
+def test_after_a_transient_failure_the_next_item_tries(exchange):
+    outcomes = _work(exchange, _item(1, lose, "transient", source="shop"), _item(2, square, 2, source="shop"))
     assert [outcome.answer for outcome in outcomes] == [None, "4"]
 
 
-def test_a_result_that_is_not_what_was_said_fails_its_item(mailbox):
-    first, second = _work(mailbox, _item(1, answer_with_text, answer=Receipt), _item(2, square, 2))
+def test_a_result_that_is_not_what_was_said_fails_its_item(exchange):
+    first, second = _work(exchange, _item(1, answer_with_text, remote_result_type=Receipt), _item(2, square, 2))
     assert first.failure.kind is FailureKind.INTERNAL
     assert second.answer == "4"
 
 
-def test_a_dropped_item_is_stopped_and_the_next_one_done(mailbox):
-    first, second = _work(mailbox, _item(1, read_until_stopped, mailbox.folder), _item(2, square, 2))
+def test_a_dropped_item_is_stopped_and_the_next_one_done(exchange):
+    first, second = _work(exchange, _item(1, read_until_stopped, exchange.folder), _item(2, square, 2))
     assert first.failure.kind is FailureKind.INTERRUPTED
     assert second.answer == "4"
 
 
-def test_a_worker_whose_driver_is_gone_ends(mailbox):
-    assert _work(mailbox, _item(1, lose_the_driver, mailbox.folder), _item(2, square, 2)) == []
-    assert not mailbox.folder.exists()
+def test_a_worker_whose_driver_is_gone_ends(exchange):
+    assert _work(exchange, _item(1, lose_the_driver, exchange.folder), _item(2, square, 2)) == []
+    assert not exchange.folder.exists()
 
 
-def test_an_attempt_that_comes_when_everything_is_over_does_nothing(mailbox):
-    mailbox.remove()
-    work_through(_cargo(mailbox), 0)
-    assert not mailbox.folder.exists()
+def test_an_attempt_that_comes_when_everything_is_over_does_nothing(exchange):
+    exchange.remove()
+    work_through(_cargo(exchange), 0)
+    assert not exchange.folder.exists()
 
 
-def test_a_worker_whose_driver_is_silent_ends_and_says_that_another_attempt_may_help(mailbox):
-    (first, *rest) = _work(mailbox, _item(1, wait_until_stopped), _item(2, square, 2), silence=0.1)
+def test_a_worker_whose_driver_is_silent_ends_and_says_that_another_attempt_may_help(exchange):
+    (first, *rest) = _work(exchange, _item(1, wait_until_stopped), _item(2, square, 2), heartbeat_timeout=0.1)
     assert first.failure.kind is FailureKind.WORKER_DIED
     assert rest == []
 
@@ -312,17 +323,19 @@ def extract_late(spec, context):
     return extract_chunk(spec, Late())
 
 
-def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, mailbox):
+def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
-    _hand(mailbox, _item(1, extract_late, spec, source="shop", answer=Receipt))
-    late = threading.Thread(target=work_through, args=(_cargo(mailbox, may_be_doubled=True), 0))
+    _hand(exchange, _item(1, extract_late, spec, source="shop", remote_result_type=Receipt))
+    late = threading.Thread(target=work_through, args=(_cargo(exchange, may_be_doubled=True), 0))
     late.start()
     assert _Gate.reading.wait(60)
-    (second,) = _work(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt), may_be_doubled=True)
+    (second,) = _work(
+        exchange, _item(1, extract_chunk, spec, source="shop", remote_result_type=Receipt), may_be_doubled=True
+    )
     _Gate.second_is_through.set()
     late.join(60)
     kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
-    outcomes = [outcome for report in _reports(mailbox, 1) for outcome in report.outcomes]
+    outcomes = [outcome for report in _reports(exchange, 1) for outcome in report.outcomes]
     assert len(outcomes) == 2
     assert second in outcomes
     answers = {decode(Receipt, outcome.answer).attempt for outcome in outcomes}
@@ -330,10 +343,10 @@ def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, mai
     assert [path.name for path in spec.staging.parts.iterdir()] == [kept.part]
 
 
-def test_a_chunk_of_a_plan_that_was_given_up_meanwhile_finds_nothing_to_write_into(tmp_path, mailbox):
+def test_a_chunk_of_a_plan_that_was_given_up_meanwhile_finds_nothing_to_write_into(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
     LocalDisk().remove_folder(spec.staging.folder, role="sweep")
-    (outcome,) = _work(mailbox, _item(1, extract_chunk, spec, source="shop", answer=Receipt))
+    (outcome,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", remote_result_type=Receipt))
     assert outcome.failure.kind is FailureKind.STORAGE
     assert not spec.staging.folder.exists()
 
@@ -345,7 +358,7 @@ def _chunk_of_a_table(folder):
     session = DuckdbSession(str(database), memory_limit="100MB")
     relation, scope = Relation(table_name="orders"), Scope(mode=ExtractionMode.FULL)
     snapshot = session.take_snapshot(relation)
-    reading = Reading(
+    reading = ReadSpec(
         relation=relation,
         snapshot=snapshot,
         scope=scope,
@@ -375,5 +388,5 @@ def _chunk_of_a_table(folder):
 
 
 def test_a_reason_is_the_error_it_stands_for():
-    error = Reason(kind=FailureKind.LOGIN_REFUSED, message="no", hint="ask", code="ORA-01017").as_error()
+    error = ErrorRecord(kind=FailureKind.LOGIN_REFUSED, message="no", hint="ask", code="ORA-01017").as_error()
     assert (type(error), error.hint, error.code) == (LoginRefused, "ask", "ORA-01017")

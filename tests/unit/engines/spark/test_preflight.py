@@ -6,7 +6,7 @@ import pytest
 
 from statekeeper import __version__
 from statekeeper.engines.spark import preflight
-from statekeeper.engines.spark.mailbox import Mailbox
+from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.engines.spark.preflight import Answer, inspect
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.engines.spark.shipping import send_package
@@ -17,10 +17,10 @@ from .thread_spark import ThreadSpark
 
 
 @pytest.fixture
-def mailbox(tmp_path):
-    mailbox = Mailbox(tmp_path / "_runs" / ".run.spark-1")
-    mailbox.make(this_process())
-    return mailbox.folder
+def exchange(tmp_path):
+    exchange = Exchange(tmp_path / "_runs" / ".run.spark-1")
+    exchange.make(this_process())
+    return exchange.folder
 
 
 def held(spark=None):
@@ -44,30 +44,30 @@ def answering(monkeypatch, **changes):
 
 
 def _word_in(question):
-    (mailbox,) = [cell.cell_contents for cell in question.__closure__ if isinstance(cell.cell_contents, str)]
-    with open(f"{mailbox}/word") as file:  # noqa: PTH123
+    (exchange,) = [cell.cell_contents for cell in question.__closure__ if isinstance(cell.cell_contents, str)]
+    with open(f"{exchange}/word") as file:  # noqa: PTH123
         return file.read()
 
 
-def test_every_seat_is_asked_and_nothing_is_left_but_the_word(mailbox):
+def test_every_seat_is_asked_and_nothing_is_left_but_the_word(exchange):
     spark = ThreadSpark(slots=3)
-    cluster = inspect(held(spark), mailbox, parallelism=None, sources={})
+    cluster = inspect(held(spark), exchange, parallelism=None, sources={})
     assert (cluster.parallelism, cluster.is_speculating) == (3, False)
     assert [partitions for _, partitions in spark.jobs] == [3]
-    assert sorted(path.name for path in mailbox.iterdir()) == ["owner.json", "pulse", "word"]
+    assert sorted(path.name for path in exchange.iterdir()) == ["owner.json", "pulse", "word"]
 
 
-def test_speculation_is_known(mailbox):
+def test_speculation_is_known(exchange):
     spark = ThreadSpark(conf={"spark.speculation": "true"})
-    assert inspect(held(spark), mailbox, parallelism=5, sources={}).is_speculating
+    assert inspect(held(spark), exchange, parallelism=5, sources={}).is_speculating
 
 
-def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
+def test_another_folder_of_the_same_name_is_told(exchange, monkeypatch):
     answering(monkeypatch, word="of another folder")
     with pytest.raises(
         ConfigError, match=r"node-7 do not see the folder.*there is another folder of that name"
     ) as caught:
-        inspect(held(), mailbox, parallelism=1, sources={})
+        inspect(held(), exchange, parallelism=1, sources={})
     assert "base_path" in caught.value.hint
 
 
@@ -79,10 +79,10 @@ def test_another_folder_of_the_same_name_is_told(mailbox, monkeypatch):
         ({"refusal": "Permission denied"}, "node-7 cannot write to .*Permission denied"),
     ],
 )
-def test_what_executors_lack_is_told(mailbox, monkeypatch, changes, told):
+def test_what_executors_lack_is_told(exchange, monkeypatch, changes, told):
     answering(monkeypatch, **changes)
     with pytest.raises(ConfigError, match=told) as caught:
-        inspect(held(), mailbox, parallelism=1, sources={})
+        inspect(held(), exchange, parallelism=1, sources={})
     assert caught.value.hint
 
 
@@ -93,16 +93,16 @@ def test_a_classic_session_is_sent_the_package_as_every_spark_takes_it():
     assert [path.rpartition("/")[2] for path in spark.shipped] == ["statekeeper.zip"]
 
 
-def test_a_first_job_that_fails_is_told_with_its_cause(mailbox):
+def test_a_first_job_that_fails_is_told_with_its_cause(exchange):
     spark = ThreadSpark(
         fails=RuntimeError("[PYTHON_VERSION_MISMATCH] Python in worker has different version"), spares=0
     )
     with pytest.raises(ConfigError, match="could not run a first job: RuntimeError") as caught:
-        inspect(held(spark), mailbox, parallelism=1, sources={})
+        inspect(held(spark), exchange, parallelism=1, sources={})
     assert "PYSPARK_PYTHON" in caught.value.hint
 
 
-def test_a_first_job_that_fails_in_java_is_told_with_what_java_says(mailbox):
+def test_a_first_job_that_fails_in_java_is_told_with_what_java_says(exchange):
     text = "An error occurred while calling o41.collect.\n: org.apache.spark.SparkException: Job aborted\n\tat org"
     with pytest.raises(ConfigError, match=r"first job: RuntimeError: org\.apache\.spark\.SparkException: Job aborted$"):
-        inspect(held(ThreadSpark(fails=RuntimeError(text), spares=0)), mailbox, parallelism=1, sources={})
+        inspect(held(ThreadSpark(fails=RuntimeError(text), spares=0)), exchange, parallelism=1, sources={})

@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, NaiveDate
 
 from statekeeper.errors import PlanError
 from statekeeper.parquet.types import parse_type
-from statekeeper.schemas.columns.reconcile import MEETINGS, compare
+from statekeeper.schemas.columns.reconcile import TYPE_RULES, compare
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, pair_fields
 from statekeeper.schemas.model.kinds import natural_kind
@@ -282,7 +282,7 @@ UUIDS = ("12345678-1234-1234-1234-123456789abc",)
 def test_the_matrix_has_every_kind_of_column_and_of_field():
     assert TYPES.keys() == set(Kind)
     assert {natural_kind(parse_type(read)) for read in VALUES} == set(Kind) - {Kind.UUID, Kind.ANY}
-    assert {kind for pair in MEETINGS for kind in pair} == set(Kind) - {Kind.ANY}
+    assert {kind for pair in TYPE_RULES for kind in pair} == set(Kind) - {Kind.ANY}
 
 
 @pytest.mark.parametrize("kind", list(Kind))
@@ -294,7 +294,7 @@ def test_every_pair_either_meets_exactly_or_is_refused_by_name(tmp_path, read, k
     name = "uuid" if kind is Kind.UUID else "c"
     model = create_model("Row", **{name: (TYPES[kind], ...)})
     column = source(name, read, "UUID" if kind is Kind.UUID else "DBTYPE")
-    can_meet = kind is Kind.ANY or ((natural, kind) in MEETINGS and read not in REFUSED_BY_VALUE.get(kind, ()))
+    can_meet = kind is Kind.ANY or ((natural, kind) in TYPE_RULES and read not in REFUSED_BY_VALUE.get(kind, ()))
     if not can_meet:
         with pytest.raises(PlanError) as refused:
             plan_columns((column,), model)

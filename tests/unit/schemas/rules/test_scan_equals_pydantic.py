@@ -24,8 +24,8 @@ from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fingerprint import model_fingerprint
 from statekeeper.schemas.model.inline import inline_model
 from statekeeper.schemas.rules.checks import CompiledSchema
-from statekeeper.schemas.rules.open_rows import ROW_NUMBER, OpenRows, any_of
 from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows, any_of
 from statekeeper.validate import scan as validation
 from tests.unit.schemas import random_models
 from tests.unit.schemas.random_columns import KINDS, ROWS
@@ -36,11 +36,11 @@ MODELS = 2_400
 """In `make test`, over all kinds."""
 EACH = MODELS // len(KINDS)
 
-Verdict = frozenset[str | None]
+PreviewAction = frozenset[str | None]
 """The columns that are wrong with a row; None is the row as a whole. Empty: the row is valid."""
 
 
-def of_pydantic(table: Table) -> list[Verdict]:
+def of_pydantic(table: Table) -> list[PreviewAction]:
     columns = {key: column for column, key in table.keys.items()}
     verdicts = []
     for row in table.rows:
@@ -54,7 +54,7 @@ def of_pydantic(table: Table) -> list[Verdict]:
     return verdicts
 
 
-def of_scan(staged: Staged, compiled: CompiledSchema) -> list[Verdict]:
+def of_scan(staged: Staged, compiled: CompiledSchema) -> list[PreviewAction]:
     """Row by row what `scan_part` counts: the SQL of every check, and pydantic's word where SQL leaves a row open."""
     wrong: dict[int, set[str | None]] = defaultdict(set)
     with closing(validation.scanner("128MB", 1).cursor()) as connection:
@@ -70,7 +70,7 @@ def of_scan(staged: Staged, compiled: CompiledSchema) -> list[Verdict]:
                 assert not (is_good and (is_open or wrong[number])), "the quick filter lets through what is not good"
         if compiled.row_by_row or any(check.undecided for check in compiled.checks):
             assert scan._shape is not None
-            rows = OpenRows.of(compiled, scan._fields, staged.model, scan._shape)
+            rows = UndecidedRows.of(compiled, scan._fields, staged.model, scan._shape)
             for batch in connection.sql(rows.query(scan._numbered, scan._violated)).to_arrow_reader(5):
                 for broken in rows.broken(batch):
                     wrong[broken.number] |= {key.column for key in broken.messages}
@@ -84,7 +84,7 @@ class Compared:
     table: Table
     staged: Staged
     compiled: CompiledSchema
-    expected: list[Verdict]
+    expected: list[PreviewAction]
 
     @classmethod
     def of(cls, table: Table, folder: Path) -> Compared:

@@ -12,7 +12,7 @@ import pytest
 from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError, SourceUnreachable, TransientSourceError
-from statekeeper.model.plan import Chunk, ChunkKind, PlannedColumn, Reading
+from statekeeper.model.plan import Chunk, ChunkKind, PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources.registry import open_session
 from tests import readings
@@ -53,12 +53,12 @@ def writer(path: Path, code: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
 
 
-def reading(session, table: str = "shop.orders", **changes) -> Reading:
+def reading(session, table: str = "shop.orders", **changes) -> ReadSpec:
     schema, _, name = table.rpartition(".")
     return readings.reading(session, Relation(schema_name=schema or None, table_name=name), **changes)
 
 
-def rows(session, what: Reading, chunk: Chunk = WHOLE) -> int:
+def rows(session, what: ReadSpec, chunk: Chunk = WHOLE) -> int:
     return sum(batch.num_rows for batch in session.read(what, chunk, batch_rows=500))
 
 
@@ -294,7 +294,7 @@ def test_queries_and_views_cannot_read_other_files(opened, path, tmp_path):
 # --- chunks ----------------------------------------------------------------------------------------------------------
 
 
-def chunks_of(session, what: Reading, **policy) -> tuple[Chunk, ...]:
+def chunks_of(session, what: ReadSpec, **policy) -> tuple[Chunk, ...]:
     return session.plan_chunks(what.relation, what.scope, what.snapshot, ChunkingPolicy(**policy)).chunks
 
 
@@ -364,7 +364,7 @@ def test_every_kind_of_key_cuts_each_row_into_one_chunk(opened, path, kind):
     snapshot = session.take_snapshot()
     relation = Relation(table_name="k")
     identifier = PlannedColumn(name="id", database_type="BIGINT", read_type="int64", arrow_type="int64")
-    what = Reading(relation=relation, snapshot=snapshot, scope=FULL, columns=(identifier,))
+    what = ReadSpec(relation=relation, snapshot=snapshot, scope=FULL, columns=(identifier,))
     chunks = chunks_of(session, what, strategy="key", column="K", target_rows=100)
     ids = [
         number
@@ -409,7 +409,7 @@ def test_windows_are_bound_in_the_columns_own_type(opened, path, kind):
     snapshot = session.take_snapshot()
     as_day = PlannedColumn(name="moment", database_type="DATE", read_type="date32[day]", arrow_type="date32[day]")
     scope = Scope(mode=ExtractionMode.INCREMENTAL, window=chosen)
-    what = Reading(relation=Relation(table_name="w"), snapshot=snapshot, scope=scope, columns=(as_day,))
+    what = ReadSpec(relation=Relation(table_name="w"), snapshot=snapshot, scope=scope, columns=(as_day,))
     assert session.count(what).rows == rows(session, what) == 3
 
 

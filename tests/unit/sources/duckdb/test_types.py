@@ -6,7 +6,7 @@ import pytest
 
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.errors import DataError, PlanError
-from statekeeper.model.plan import Chunk, PlannedColumn, Reading
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.sources.registry import open_session
 
@@ -120,7 +120,7 @@ def read(session, read_type: str) -> list[object]:
     (described,) = session.describe(relation)
     assert read_type in (described.read_type, *described.alternatives)
     column = PlannedColumn(name="v", database_type=described.database_type, read_type=read_type, arrow_type=read_type)
-    what = Reading(
+    what = ReadSpec(
         relation=relation,
         snapshot=session.take_snapshot(),
         scope=Scope(mode=ExtractionMode.FULL),
@@ -156,7 +156,7 @@ def test_error_of_a_query_is_not_blamed_on_a_column(table):
     relation = Relation(query="SELECT v FROM t WHERE CAST(v AS INTEGER) > 1")
     column = PlannedColumn(name="v", database_type="VARCHAR", read_type="string", arrow_type="string")
     scope = Scope(mode=ExtractionMode.FULL)
-    what = Reading(relation=relation, snapshot=session.take_snapshot(), scope=scope, columns=(column,))
+    what = ReadSpec(relation=relation, snapshot=session.take_snapshot(), scope=scope, columns=(column,))
     with pytest.raises(DataError, match="Could not convert") as raised:
         list(session.read(what, Chunk(chunk_id=0)))
     assert "column v (" not in raised.value.message
@@ -177,7 +177,7 @@ def test_nanoseconds_can_be_asked_for(table):
     column = PlannedColumn(
         name="v", database_type=described.database_type, read_type="timestamp[ns]", arrow_type="timestamp[ns]"
     )
-    what = Reading(
+    what = ReadSpec(
         relation=Relation(table_name="t"),
         snapshot=session.take_snapshot(),
         scope=Scope(mode=ExtractionMode.FULL),
@@ -209,7 +209,7 @@ def test_a_bare_null_column_of_a_query_is_refused(table):
 def test_a_type_that_was_not_offered_is_a_plan_error(table):
     session = table("VARCHAR", "1")
     column = PlannedColumn(name="v", database_type="VARCHAR", read_type="int64", arrow_type="int64")
-    what = Reading(
+    what = ReadSpec(
         relation=Relation(table_name="t"),
         snapshot=session.take_snapshot(),
         scope=Scope(mode=ExtractionMode.FULL),

@@ -17,8 +17,8 @@ from statekeeper.schemas.rules.rows import (
     Validate,
     deliver,
     fields_validator,
-    lonely_fields,
     rows_of,
+    unmatched_fields,
     whole_row_validator,
 )
 
@@ -48,7 +48,7 @@ class BrokenRow:
 
 
 @dataclass(frozen=True)
-class OpenRows:
+class UndecidedRows:
     """What pydantic has to look at, and how.
 
     `fields` are read and validated, by column name; `asked` are those whose errors count (of the others, validators are
@@ -65,7 +65,7 @@ class OpenRows:
     @classmethod
     def of(
         cls, compiled: CompiledSchema, fields: Mapping[str, ModelField], model: type[BaseModel], shape: ModelShape
-    ) -> OpenRows:
+    ) -> UndecidedRows:
         undecided = {check.column: check.undecided for check in compiled.checks if check.undecided is not None}
         asked = undecided.keys() | {part.column for part in compiled.row_by_row if part.column is not None}
         wanted = asked | {column for part in compiled.row_by_row for column in part.reads}
@@ -81,7 +81,7 @@ class OpenRows:
         if compiled.is_whole_row:
             validate = whole_row_validator(model, shape, parts)
         else:
-            validate = fields_validator(shape, parts, absent=lonely_fields(shape, fields.values()))
+            validate = fields_validator(shape, parts, absent=unmatched_fields(shape, fields.values()))
         return cls(chosen, frozenset(asked), undecided, unrepresentable(tuple(chosen), compiled), validate)
 
     def query(self, numbered_source: str, violated: str) -> str:

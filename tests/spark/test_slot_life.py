@@ -17,7 +17,7 @@ from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
 from statekeeper.engines.spark.jobs import submit
 from statekeeper.engines.spark.pace import Pace
-from statekeeper.engines.spark.partition import Cargo
+from statekeeper.engines.spark.partition import TaskContext
 from statekeeper.engines.spark.session import Flavour, HeldSession, Ownership, heir_of_this_thread
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.errors import WorkerDied
@@ -37,7 +37,7 @@ def spark():
             patch.setenv(name, value)
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master(LOCAL.section["master"]).appName("seats")
+        builder = SparkSession.builder.master(LOCAL.section["master"]).appName("slots")
         for name, value in LOCAL.section["conf"].items():
             builder = builder.config(name, value)
         spark = builder.getOrCreate()
@@ -93,13 +93,13 @@ def test_jobs_are_submitted_with_what_the_callers_thread_has_in_spark(spark, tmp
         raise RuntimeError("no job is wanted")
 
     fake = SimpleNamespace(sparkContext=spark.sparkContext, range=look)
-    cargo = Cargo(tmp_path, (1,), b"", {}, (), 60.0, "100MB", may_be_doubled=False, pace=Pace.of(0.0))
+    context = TaskContext(tmp_path, (1,), b"", {}, (), 60.0, "100MB", may_be_doubled=False, pace=Pace.of(0.0))
 
     async def main():
         pool, ended = BlockingPool(1, "spark", make_thread=heir_of_this_thread), asyncio.Event()
         loop = asyncio.get_running_loop()
         held = HeldSession(fake, Flavour.CLASSIC, Ownership.GIVEN)
-        await pool.do(submit, held, cargo, tag="t", on_end=lambda _: loop.call_soon_threadsafe(ended.set))
+        await pool.do(submit, held, context, tag="t", on_end=lambda _: loop.call_soon_threadsafe(ended.set))
         await asyncio.wait_for(ended.wait(), 60)
         await asyncio.to_thread(pool.close)
 

@@ -2,13 +2,13 @@
 
 Decides what is said and how it is written: few small files, each written whole, over and over, without rename or link.
 Every file has one writer. Readers take what is torn for not yet said, and look again. Nothing in here is state: a chunk
-is done by its receipt, whatever the mailbox says; a mailbox that is lost costs the work that was under way.
+is done by its receipt, whatever the exchange says; a exchange that is lost costs the work that was under way.
 
 ```
 owner.json                       the driver's process
 pulse                            the driver's sign of life, and what it has called off
-load-<seat>                      what a partition does next, sealed (`loads`); written anew for each load
-seat-<number>-<attempt>.json     what a partition is at, what came of its load's items, and whether it has ended
+batch-<slot>                      what a partition does next, sealed (`batches`); written anew for each batch
+slot-<number>-<attempt>.json     what a partition is at, what came of its batch's items, and whether it has ended
 refused-<source as hex>.json     the source refused the login: no other may be tried
 ```
 """
@@ -31,11 +31,11 @@ from statekeeper.model.record import Owner
 
 D = TypeVar("D", bound=Document)
 
-_SEAT = re.compile(r"seat-(\d+)-([0-9a-z]+)\.json")
+_SLOT = re.compile(r"slot-(\d+)-([0-9a-z]+)\.json")
 PULSE = "pulse"
 
 
-class Reason(Frozen):
+class ErrorRecord(Frozen):
     """Why an item failed, secrets removed."""
 
     kind: FailureKind
@@ -52,12 +52,12 @@ class Refusal(Document):
 
     format: Literal["statekeeper.spark.refusal"] = "statekeeper.spark.refusal"
 
-    reason: Reason
+    reason: ErrorRecord
 
 
 class DriverSign(Document):
     """The driver lives: `beat` grows. Where `is_stopped` all work ends between two batches, else that of the items
-    `dropped`, for which nobody waits any more, and that of the seats `abandoned`, whose further items others have.
+    `dropped`, for which nobody waits any more, and that of the slots `abandoned`, whose further items others have.
     """
 
     format: Literal["statekeeper.spark.driver"] = "statekeeper.spark.driver"
@@ -73,20 +73,20 @@ class Outcome(Frozen):
 
     item: int
     answer: str | None = None
-    failure: Reason | None = None
+    failure: ErrorRecord | None = None
 
 
-class SeatReport(Document):
+class SlotReport(Document):
     """What a partition is at: the item that it works on, the rows that it has read of it, and what came of the items
-    of its present load that it has done.
+    of its present batch that it has done.
 
     One that `is_over` has closed its sessions and does nothing more: it was told to, it has lived long enough, or
     nobody waits for it any more. What it has not begun is for others.
     """
 
-    format: Literal["statekeeper.spark.seat"] = "statekeeper.spark.seat"
+    format: Literal["statekeeper.spark.slot"] = "statekeeper.spark.slot"
 
-    seat: int
+    slot: int
     item: int | None = None
     rows: int = 0
     outcomes: tuple[Outcome, ...] = ()
@@ -94,7 +94,7 @@ class SeatReport(Document):
 
 
 @dataclass(frozen=True)
-class Mailbox:
+class Exchange:
     """The folder. Methods raise OSError where the file system refuses, unless they say otherwise."""
 
     folder: Path
@@ -124,7 +124,7 @@ class Mailbox:
         (self.folder / PULSE).write_bytes(sign.to_bytes())
 
     def pulse(self) -> bytes | None:
-        """The last sign as it was written, for comparison; None where there is no mailbox (any more)."""
+        """The last sign as it was written, for comparison; None where there is no exchange (any more)."""
         try:
             return (self.folder / PULSE).read_bytes()
         except FileNotFoundError:
@@ -134,38 +134,38 @@ class Mailbox:
         """What a sign says; None where it is torn."""
         return _parsed(pulse, DriverSign, where=self.folder / PULSE)
 
-    def refuse(self, source: str, reason: Reason) -> None:
+    def refuse(self, source: str, reason: ErrorRecord) -> None:
         """Tell everybody that a source refused the login."""
         self._refusal(source).write_bytes(Refusal(reason=reason).to_bytes())
 
-    def refused(self, source: str) -> Reason | None:
+    def refused(self, source: str) -> ErrorRecord | None:
         """Why a source refused the login, if it did."""
         found = _load(self._refusal(source), Refusal)
         return found.reason if found else None
 
-    def hand(self, seat: int, sealed: bytes) -> None:
-        """Give a seat its next load, in the place of the one before."""
-        self._load_of(seat).write_bytes(sealed)
+    def hand(self, slot: int, sealed: bytes) -> None:
+        """Give a slot its next batch, in the place of the one before."""
+        self._batch_of(slot).write_bytes(sealed)
 
-    def handed(self, seat: int) -> bytes | None:
-        """The seat's present load; None before the first."""
+    def handed(self, slot: int) -> bytes | None:
+        """The slot's present batch; None before the first."""
         try:
-            return self._load_of(seat).read_bytes()
+            return self._batch_of(slot).read_bytes()
         except FileNotFoundError:
             return None
 
-    def report(self, report: SeatReport, *, attempt: str) -> None:
-        (self.folder / f"seat-{report.seat}-{attempt}.json").write_bytes(report.to_bytes())
+    def report(self, report: SlotReport, *, attempt: str) -> None:
+        (self.folder / f"slot-{report.slot}-{attempt}.json").write_bytes(report.to_bytes())
 
-    def reports_of(self, seats: Iterable[int]) -> list[str]:
-        """The names of the reports of seats, one of each attempt, for `reported`."""
-        wanted = set(seats)
-        matches = filter(None, map(_SEAT.fullmatch, self._names()))
+    def reports_of(self, slots: Iterable[int]) -> list[str]:
+        """The names of the reports of slots, one of each attempt, for `reported`."""
+        wanted = set(slots)
+        matches = filter(None, map(_SLOT.fullmatch, self._names()))
         return [match[0] for match in matches if int(match[1]) in wanted]
 
-    def reported(self, name: str) -> SeatReport | None:
-        """What an attempt of a seat says; None where that is torn, or gone."""
-        return _load(self.folder / name, SeatReport)
+    def reported(self, name: str) -> SlotReport | None:
+        """What an attempt of a slot says; None where that is torn, or gone."""
+        return _load(self.folder / name, SlotReport)
 
     def _names(self) -> list[str]:
         try:
@@ -173,8 +173,8 @@ class Mailbox:
         except FileNotFoundError:
             return []
 
-    def _load_of(self, seat: int) -> Path:
-        return self.folder / f"load-{seat}"
+    def _batch_of(self, slot: int) -> Path:
+        return self.folder / f"batch-{slot}"
 
     def _refusal(self, source: str) -> Path:
         return self.folder / f"refused-{source.encode().hex()}.json"
