@@ -254,7 +254,7 @@ def test_a_job_is_settled_before_the_others_of_its_spark_job_end(room):
     room.run(main)
 
 
-def test_a_seat_that_ends_is_filled_again_without_waiting_for_the_others(room):
+def test_a_slot_that_ends_is_filled_again_without_waiting_for_the_others(room):
     async def main(engine):
         slow = asyncio.create_task(engine.run(chunk(wait_for_gate, 1, size=9)))
         await until(Hall.begun.is_set)
@@ -268,7 +268,7 @@ def test_a_seat_that_ends_is_filled_again_without_waiting_for_the_others(room):
     assert room.sizes == [1, 1]
 
 
-def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(room, monkeypatch):
+def test_a_slot_without_work_is_let_go_and_another_opened_when_there_is_some(room, monkeypatch):
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
 
     async def main(engine):
@@ -280,7 +280,7 @@ def test_a_seat_without_work_is_let_go_and_another_opened_when_there_is_some(roo
     assert room.sizes == [1, 1]
 
 
-def test_a_seat_without_work_is_let_go_at_once_if_another_waits_for_its_core(room, monkeypatch):
+def test_a_slot_without_work_is_let_go_at_once_if_another_waits_for_its_core(room, monkeypatch):
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 60.0)
     monkeypatch.setattr(dispatch, "_SLOT_SECONDS", 0.1)
     room.spark.slots, room.parallelism = 1, 2
@@ -362,7 +362,7 @@ def test_an_answer_of_another_type_fails_its_job(room):
     room.run(main)
 
 
-def test_what_cannot_be_sent_costs_its_seat_and_not_the_engine(room):
+def test_what_cannot_be_sent_costs_its_slot_and_not_the_engine(room):
     async def main(engine):
         with pytest.raises(InternalError, match="cannot be sent"):
             await engine.run(chunk(lambda _spec, _context: 1))
@@ -457,7 +457,7 @@ def test_what_waits_behind_work_that_hears_nothing_and_was_given_up_goes_to_anot
     assert room.sizes == [2]
 
 
-def test_where_every_seat_hangs_what_waits_is_done_in_another_spark_job(room, monkeypatch):
+def test_where_every_slot_hangs_what_waits_is_done_in_another_spark_job(room, monkeypatch):
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
     room.spark.slots = 1
 
@@ -475,7 +475,7 @@ def test_where_every_seat_hangs_what_waits_is_done_in_another_spark_job(room, mo
     assert room.sizes == [1, 1]
 
 
-def test_a_late_failure_on_a_seat_that_was_abandoned_is_not_the_jobs_end():
+def test_a_late_failure_on_a_slot_that_was_abandoned_is_not_the_jobs_end():
     """It is told to end its work, and that is no answer to whoever waits for the work of another slot."""
 
     async def main():
@@ -483,12 +483,12 @@ def test_a_late_failure_on_a_seat_that_was_abandoned_is_not_the_jobs_end():
         jobs = [ledger.post(chunk(square, number)) for number in (1, 2)]
         first, second = ledger.open_slot("a"), ledger.open_slot("a")
         assert [ledger.queue.take({}), ledger.queue.take({})] == [job.waiting for job in jobs]
-        ledger.slot_work(first, jobs)
+        ledger.assign(first, jobs)
         ledger.hear(SlotReport(slot=first.number, item=jobs[0].number))
         ledger.abandon(first)
         assert list(ledger.waiting.values()) == [jobs[1]]
         assert ledger.queue.take({}) is jobs[1].waiting
-        ledger.slot_work(second, [jobs[1]])
+        ledger.assign(second, [jobs[1]])
         stopped = ErrorRecord(kind=FailureKind.INTERRUPTED, message="stopped")
         ledger.hear(SlotReport(slot=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
         assert not jobs[1].future.done()

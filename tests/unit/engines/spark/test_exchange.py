@@ -52,7 +52,7 @@ def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(exchange):
     assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
 
 
-def test_each_attempt_of_a_seat_has_a_file_of_its_own(exchange):
+def test_each_attempt_of_a_slot_has_a_file_of_its_own(exchange):
     for attempt in ("a", "b"):
         exchange.report(SlotReport(slot=7, item=1), attempt=attempt)
         exchange.report(SlotReport(slot=7, item=2), attempt=attempt)

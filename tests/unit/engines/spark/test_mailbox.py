@@ -52,7 +52,7 @@ def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(exchange):
     assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
 
 
-def test_each_attempt_of_a_seat_has_a_file_of_its_own(exchange):
+def test_each_attempt_of_a_slot_has_a_file_of_its_own(exchange):
     for attempt in ("a", "b"):
         exchange.report(SlotReport(slot=7, item=1), attempt=attempt)
         exchange.report(SlotReport(slot=7, item=2), attempt=attempt)
@@ -122,7 +122,7 @@ def test_stop_ends_everything_and_a_dropped_item_ends_alone(exchange, clock):
     assert watch.is_over
 
 
-def test_a_seat_that_is_abandoned_ends_and_no_other(exchange, clock):
+def test_a_slot_that_is_abandoned_ends_and_no_other(exchange, clock):
     watch, other = (Watch(exchange, slot=slot, heartbeat_timeout=1000, every=0.25) for slot in (1, 2))
     exchange.sign(DriverSign(beat=1, abandoned=(1,)))
     assert watch.begin(1) is WatchResult.STOPPED

@@ -34,7 +34,7 @@ def test_nothing_is_packed_twice_or_lost_and_no_source_has_more_seats_than_room(
 
 
 @given(ITEMS, st.integers(1, 5))
-def test_a_seat_is_filled_up_to_its_share_and_by_no_more_than_one_item_over_it(items, slots):
+def test_a_slot_is_filled_up_to_its_share_and_by_no_more_than_one_item_over_it(items, slots):
     packing, _ = _packed(items, slots=slots, room={})
     for slot in packing.packed:
         before_the_last = slot.rows - items[slot.items[-1]][1] - ROWS_OF_AN_ITEM
@@ -54,7 +54,7 @@ def test_a_large_table_is_handed_out_by_halves_so_that_seats_end_together():
     assert len(left) == 32
 
 
-def test_a_source_of_one_session_keeps_to_one_seat_and_leaves_the_others_to_others():
+def test_a_source_of_one_session_keeps_to_one_slot_and_leaves_the_others_to_others():
     packing, left = _packed([("a", 10), ("b", 10), ("a", 10), ("b", 10)], slots=3, room={"a": 1})
     assert left == []
     assert sum("a" in slot.sources for slot in packing.packed) == 1
@@ -75,7 +75,7 @@ def test_idle_seats_are_filled_before_new_ones_are_opened_and_by_whom_they_know(
     assert [(slot.number, slot.items) for slot in packing.packed] == [(7, [1]), (8, [0]), (None, [2])]
 
 
-def test_where_no_seat_may_be_opened_idle_ones_take_what_they_can():
+def test_where_no_slot_may_be_opened_idle_ones_take_what_they_can():
     packing = Packing(slots=1, room={"a": 1, "b": 0}, share_rows=LEAST_ROWS, packed=[PackedSlot(7, {"a"})])
     assert not packing.takes("b")
     for number in range(3):

@@ -136,7 +136,7 @@ def test_items_are_done_and_their_outcomes_left(exchange):
     assert [report.is_over for report in _reports(exchange, 1)] == [True]
 
 
-def test_a_seat_does_load_after_load_and_waits_between_them(exchange):
+def test_a_slot_does_load_after_load_and_waits_between_them(exchange):
     thread = threading.Thread(target=work_through, args=(_cargo(exchange), 0))
     thread.start()
     for number in (1, 2, 3):
@@ -169,7 +169,7 @@ class _Touches:
         return Path.touch, (self.path,)
 
 
-def test_a_load_of_another_seat_or_one_that_was_done_is_not_taken_up(exchange):
+def test_a_load_of_another_slot_or_one_that_was_done_is_not_taken_up(exchange):
     outcomes = _work(exchange, _item(1, square, 2))
     exchange.hand(2, exchange.handed(1))
     thread = threading.Thread(target=work_through, args=(_cargo(exchange, 2), 0))
@@ -214,7 +214,7 @@ def test_an_item_with_an_outcome_is_not_done_again(exchange):
 
 
 @pytest.mark.parametrize("told", [2, None])
-def test_a_seat_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(exchange, told):
+def test_a_slot_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(exchange, told):
     done = (Outcome(item=1, answer="1"),)
     exchange.report(SlotReport(slot=1, item=told, rows=7, outcomes=done), attempt="earlier")
     one, two = _work(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
@@ -224,7 +224,7 @@ def test_a_seat_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(e
     assert sorted(report.is_over for report in _reports(exchange, 1)) == [False, True]
 
 
-def test_a_seat_that_is_old_ends_by_itself(exchange, monkeypatch):
+def test_a_slot_that_is_old_ends_by_itself(exchange, monkeypatch):
     monkeypatch.setattr(partition, "MOST_ITEMS", 2)
     _hand(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
     work_through(_cargo(exchange), 0)

@@ -49,7 +49,7 @@ def _word_in(question):
         return file.read()
 
 
-def test_every_seat_is_asked_and_nothing_is_left_but_the_word(exchange):
+def test_every_slot_is_asked_and_nothing_is_left_but_the_word(exchange):
     spark = ThreadSpark(slots=3)
     cluster = inspect(held(spark), exchange, parallelism=None, sources={})
     assert (cluster.parallelism, cluster.is_speculating) == (3, False)
