@@ -7,9 +7,12 @@ itself imports nothing; a name is imported when it is first asked for.
 TYPE_CHECKING = False  # type checkers know it by its name; `typing` itself takes longer to import than this module
 if TYPE_CHECKING:
     from statekeeper.api import DataExtractor, StatefulDataExtractor
+    from statekeeper.api.events import RunEnded, RunEvent, RunEvents
+    from statekeeper.api.keys import Table
     from statekeeper.databricks.api import DatabricksDataExtractor, StatefulDatabricksDataExtractor
     from statekeeper.errors import (
         ConfigError,
+        ExitCode,
         FailureKind,
         StatekeeperError,
         UsageError,
@@ -18,15 +21,28 @@ if TYPE_CHECKING:
     from statekeeper.model.preview import PlanReport
     from statekeeper.model.record import Failure
     from statekeeper.model.table import TableRef
-    from statekeeper.run.report import Outcome, RunReport, TableReport
+    from statekeeper.run.choices import RunChoices
+    from statekeeper.run.report import Outcome, RunIncomplete, RunReport, TableReport
+    from statekeeper.runtime.events import (
+        ChunkDone,
+        RowsRead,
+        RunStarted,
+        TableEnded,
+        TablePlanned,
+        TableStateChanged,
+        TableWaiting,
+        TableWarning,
+    )
     from statekeeper.runtime.progress import LogReporter, NullReporter, Reporter, TableEnd
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ChunkDone",
     "ConfigError",
     "DataExtractor",
     "DatabricksDataExtractor",
+    "ExitCode",
     "Failure",
     "FailureKind",
     "LogReporter",
@@ -34,28 +50,54 @@ __all__ = [
     "Outcome",
     "PlanReport",
     "Reporter",
+    "RowsRead",
+    "RunChoices",
+    "RunEnded",
+    "RunEvent",
+    "RunEvents",
+    "RunIncomplete",
     "RunReport",
+    "RunStarted",
     "RunStatus",
     "StatefulDataExtractor",
     "StatefulDatabricksDataExtractor",
     "StatekeeperError",
+    "Table",
     "TableEnd",
+    "TableEnded",
+    "TablePlanned",
     "TableRef",
     "TableReport",
+    "TableStateChanged",
     "TableStatus",
+    "TableWaiting",
+    "TableWarning",
     "UsageError",
     "__version__",
 ]
 
 _HOMES = {
     "statekeeper.api": ("DataExtractor", "StatefulDataExtractor"),
+    "statekeeper.api.events": ("RunEnded", "RunEvent", "RunEvents"),
+    "statekeeper.api.keys": ("Table",),
     "statekeeper.databricks.api": ("DatabricksDataExtractor", "StatefulDatabricksDataExtractor"),
-    "statekeeper.errors": ("ConfigError", "FailureKind", "StatekeeperError", "UsageError"),
+    "statekeeper.errors": ("ConfigError", "ExitCode", "FailureKind", "StatekeeperError", "UsageError"),
     "statekeeper.model.manifest": ("RunStatus", "TableStatus"),
     "statekeeper.model.preview": ("PlanReport",),
     "statekeeper.model.record": ("Failure",),
     "statekeeper.model.table": ("TableRef",),
-    "statekeeper.run.report": ("Outcome", "RunReport", "TableReport"),
+    "statekeeper.run.choices": ("RunChoices",),
+    "statekeeper.run.report": ("Outcome", "RunIncomplete", "RunReport", "TableReport"),
+    "statekeeper.runtime.events": (
+        "ChunkDone",
+        "RowsRead",
+        "RunStarted",
+        "TableEnded",
+        "TablePlanned",
+        "TableStateChanged",
+        "TableWaiting",
+        "TableWarning",
+    ),
     "statekeeper.runtime.progress": ("LogReporter", "NullReporter", "Reporter", "TableEnd"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

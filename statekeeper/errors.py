@@ -79,7 +79,7 @@ class StatekeeperError(Exception):
     without it; which of the two texts is told is decided in `statekeeper.text.privacy`.
     """
 
-    exit_code: ClassVar[int] = ExitCode.FAILED
+    exit_code: int = ExitCode.FAILED
     kind: ClassVar[FailureKind] = FailureKind.INTERNAL
 
     def __init__(

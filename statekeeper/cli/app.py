@@ -7,7 +7,6 @@ driver or Arrow is imported by the commands that need it, so that `status` and `
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import sys
 import time
@@ -29,6 +28,7 @@ from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat
 from statekeeper.model.manifest import NextStep, RunStatus
 from statekeeper.model.preview import PlanReport
+from statekeeper.run.choices import RunChoices
 from statekeeper.run.status import read_status
 
 _WATCH_SECONDS = 1.0
@@ -84,7 +84,8 @@ def run(
     no_progress: bool,
 ) -> int:
     """Extract every table of CONFIG that is not complete yet."""
-    request = RunRequest(config, tables_path, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
+    choices = RunChoices(tables_path=tables_path, date=day, run_id=run_id, engine=engine, workers=workers)
+    request = RunRequest(config, choices, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not (no_progress or is_dry)) as extractor:
         if is_dry:
             plans = extractor.preview(tables=tables, exclude=exclude, force_reprocess=force_reprocess)
@@ -120,8 +121,7 @@ def resume(
     """Go on with a run of CONFIG: every table that is not complete, or each --table. Without CONFIG: the tables of the
     last run here.
     """
-    again = RunRequest.again(config, day, run_id, engine=engine, workers=workers)
-    request = dataclasses.replace(again, is_databricks=is_databricks)
+    request = RunRequest.again(config, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         if config is None and not tables:
             report = extractor.resume_begun(exclude=exclude, stale=stale, report_interrupt=True)
@@ -198,7 +198,7 @@ def plan(
     is_json: bool,
 ) -> int:
     """Show what a run of CONFIG would do, per table, and each column's exact type; writes nothing."""
-    request = RunRequest(config, tables_path=tables_path, day=day, run_id=run_id)
+    request = RunRequest(config, RunChoices(tables_path=tables_path, date=day, run_id=run_id))
     with terminal.extractor(request) as extractor:
         report = extractor.preview(tables=tables, exclude=exclude, all_types=has_types)
         step = NextStep(command=extractor.commands.run_chosen(tables, exclude))

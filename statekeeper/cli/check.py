@@ -13,6 +13,7 @@ from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.hints.next_command import command
 from statekeeper.model.manifest import NextStep
+from statekeeper.run.choices import RunChoices
 from statekeeper.text.amounts import plural
 
 
@@ -54,7 +55,7 @@ def check(
     pipeline = load_checked(config, environ=os.environ, tables_path=tables_path, unset=unset)
     named = (str(config), *(("--tables", str(tables_path)) if tables_path else ()))
     if is_connecting:
-        with terminal.extractor(RunRequest(config, tables_path=tables_path)) as extractor:
+        with terminal.extractor(RunRequest(config, RunChoices(tables_path=tables_path))) as extractor:
             report = extractor.check_connections(tables=tables, exclude=exclude)
         code = terminal.show_result(report, render.show_connections, is_json=is_json)
         if not (is_json or code):

@@ -21,6 +21,7 @@ from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
 from statekeeper.errors import UsageError
+from statekeeper.run.choices import RunChoices
 from statekeeper.run.report import RunReport
 
 if TYPE_CHECKING:
@@ -138,7 +139,8 @@ class _Given:
         """Extract what was asked for."""
         if self.config is None:
             return self._run_table(terminal, is_forced=is_forced)
-        request = RunRequest(self.config, tables_path=self.tables_path, is_databricks=self.is_databricks)
+        choices = RunChoices(tables_path=self.tables_path)
+        request = RunRequest(self.config, choices, is_databricks=self.is_databricks)
         with terminal.extractor(request, is_live=True) as extractor:
             return extractor.run(force_reprocess=is_forced, report_interrupt=True)
 

@@ -107,7 +107,7 @@ class LiveReporter:
         self._rows += rows
         line.rows += rows
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:  # noqa: ARG002 - a line has no room for it
         line = self._line(key)
         line.done, line.chunks = done, total
         line.rows_in_chunks += rows

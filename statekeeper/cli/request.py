@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -11,19 +11,16 @@ from statekeeper.config.base_path import base_path_of
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
+from statekeeper.run.choices import RunChoices
 from statekeeper.run.find_run import RunLocation, find_run, read_manifest
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What `StatefulDataExtractor.from_config` is asked for."""
+    """A configuration, and what a command line chooses for its run."""
 
     config: Path
-    tables_path: Path | None = None
-    day: date | None = None
-    run_id: str | None = None
-    engine: str | None = None
-    workers: int | None = None
+    choices: RunChoices = field(default_factory=RunChoices)
     is_databricks: bool = False
 
     @classmethod
@@ -35,6 +32,7 @@ class RunRequest:
         *,
         engine: str | None = None,
         workers: int | None = None,
+        is_databricks: bool = False,
     ) -> RunRequest:
         """The request that a run on disk was started with: its config, its date, its file of tables.
 
@@ -49,14 +47,14 @@ class RunRequest:
                 f"the run {found.run_id} was made in Python, without a config",
                 hint="go on with it in Python: run() again, or resume()",
             )
-        return cls(
-            config=known,
-            tables_path=Path(manifest.tables_path) if manifest.tables_path else None,
-            day=date.fromisoformat(manifest.extraction_date),
+        choices = RunChoices(
+            tables_path=manifest.tables_path,
+            date=manifest.extraction_date,
             run_id=found.run_id,
             engine=engine,
             workers=workers,
         )
+        return cls(known, choices, is_databricks=is_databricks)
 
 
 def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:

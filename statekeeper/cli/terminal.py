@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from statekeeper.cli.progress import StandardError, live_or_log
@@ -121,20 +123,13 @@ class Terminal:
         from statekeeper.run.work_modules import work_modules
 
         with self.reporter(log_format=log_format, is_live=is_live) as (log, reporter):
-            pipeline = load_pipeline(request.config, environ=os.environ, tables_path=request.tables_path, unset=unset)
+            choices = dataclasses.replace(request.choices, reporter=reporter)
+            tables_path = Path(choices.tables_path) if choices.tables_path else None
+            pipeline = load_pipeline(request.config, environ=os.environ, tables_path=tables_path, unset=unset)
             self.redactor.add(secret_values(pipeline))
             if has_workers:
                 start_fork_server(work_modules(source.type_name() for source in pipeline.sources.values()))
-            extractor = _class_for(request).of_pipeline(
-                pipeline,
-                request.config,
-                tables_path=request.tables_path,
-                date=request.day,
-                run_id=request.run_id,
-                engine=request.engine,
-                workers=request.workers,
-                reporter=reporter,
-            )
+            extractor = _class_for(request).of_pipeline(pipeline, request.config, choices)
             log.run = extractor.identity.run_id
             yield extractor
 

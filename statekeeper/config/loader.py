@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import ConfigDocument, KeyPath
@@ -102,6 +102,30 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
     filled = fill_references(document, environ)
     file = _File(filled.document, (*problems, *filled.problems), b"", unset=filled.unset)
     return _pipeline(file, None, root=Path.cwd(), path=None, tables_path=None, fingerprint=None).sources[name]
+
+
+def check_sections(mapping: Mapping[str, object], *, name: str = "extract") -> None:
+    """See whether a mapping with keys of a configuration file, but without `tables`, can be part of one.
+
+    Raises:
+        ConfigError: every problem is a line of its message, `key: what is wrong`.
+    """
+    _refuse_problems(ConfigFile, {"pipeline": name, **mapping})
+
+
+def check_entry(mapping: Mapping[str, object]) -> None:
+    """See whether a mapping can be an entry of `tables:`; whether its source is there is not looked at.
+
+    Raises:
+        ConfigError: every problem is a line of its message, `key: what is wrong`.
+    """
+    _refuse_problems(TableEntry, mapping)
+
+
+def _refuse_problems(model: type[BaseModel], mapping: Mapping[str, object]) -> None:
+    document, unreadable = read_mapping(mapping)
+    if problems := [*unreadable, *_first_causes(check(model, document).problems, known=unreadable)]:
+        raise config_error(problems)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Self, Unpack
 
 from statekeeper.api import DataExtractor, StatefulDataExtractor
+from statekeeper.api.keys import ExtractorKeys
 from statekeeper.config.databricks.paths import file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.databricks.runtime import Compute, Runtime
 from statekeeper.config.reading.databricks_secrets import SecretScopes
+from statekeeper.config.reading.references import Secrets
 from statekeeper.config.resolved import EngineKind, Pipeline
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
-from statekeeper.run.runner import RunIdentity
+from statekeeper.run.choices import RunIdentity, RunOptions, engine_kind
 from statekeeper.runtime.progress import Reporter
 
 _LOG = logging.getLogger("statekeeper.databricks")
@@ -130,18 +132,17 @@ class DatabricksDataExtractor(DataExtractor):
         output_base_path: str | Path | None = None,
         spark: object | None = None,
         use_existing_spark: bool = True,
-        execution: Mapping[str, Any] | None = None,
         environ: Mapping[str, str] | None = None,
-        **others: Any,
+        **others: Unpack[ExtractorKeys],
     ) -> None:
         place = Place.of(_environ(environ), spark=spark, use_existing_spark=use_existing_spark)
-        asked = dict(execution or {})
-        asked["engine"] = place.engine(EngineKind(asked["engine"]) if "engine" in asked else None).value
+        asked = dict(others.pop("execution", {}))
+        asked["engine"] = place.engine(engine_kind(asked["engine"]) if "engine" in asked else None).value
         asked.setdefault("workers", place.workers)
+        others["execution"] = asked
         path = str(output_base_path) if output_base_path else None
         super().__init__(
             output_base_path=place.folder(unity_catalog_volume, path, root=Path.cwd()),
-            execution=asked,
             spark=spark,
             **others,
         )
@@ -173,32 +174,34 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         super().__init__(fit, identity, reporter=reporter, spark=spark)
 
     @classmethod
-    def from_config(  # noqa: PLR0913 - of a pipeline, with what is said on Databricks, all by keyword
+    def from_config(  # noqa: PLR0913 - what is said on Databricks, all by keyword
         cls,
         path: str | Path,
         *,
         environ: Mapping[str, str] | None = None,
+        root: str | Path | None = None,
+        secrets: Secrets | None = None,
         dbutils: object | None = None,
-        reporter: Reporter | None = None,
-        spark: object | None = None,
         unity_catalog_volume: str | None = None,
         use_existing_spark: bool = True,
-        **choices: Any,
+        **choices: Unpack[RunOptions],
     ) -> Self:
-        """The extractor of a configuration file on Databricks; see `StatefulDataExtractor.from_config` for `choices`.
+        """The extractor of a configuration file on Databricks; see `StatefulDataExtractor.from_config` for the rest.
 
-        Secrets are read by `dbutils`, the notebook's; without it, it is looked for.
+        Secrets are read by `dbutils`, the notebook's; without it, it is looked for. `secrets` stands for both.
 
         Raises:
             ConfigError: the file cannot be used. UsageError: the output cannot lie where it says.
         """
         refuse_old_runtime(Runtime.of(_environ(environ)))
-        plain = StatefulDataExtractor.from_config(path, environ=environ, secrets=SecretScopes(dbutils), **choices)
+        plain = StatefulDataExtractor.from_config(
+            path, environ=environ, root=root, secrets=secrets or SecretScopes(dbutils), **choices
+        )
         return cls(
             plain.pipeline,
             plain.identity,
-            reporter=reporter,
-            spark=spark,
+            reporter=choices.get("reporter"),
+            spark=choices.get("spark"),
             unity_catalog_volume=unity_catalog_volume,
             use_existing_spark=use_existing_spark,
             environ=environ,

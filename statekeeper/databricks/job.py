@@ -23,23 +23,21 @@ from statekeeper.databricks.load import LoadOutcome, LoadReport, load_tables
 from statekeeper.errors import StatekeeperError, UsageError
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, set_up_logging
 from statekeeper.model.job_run import JobRun
-from statekeeper.run.report import RunReport
+from statekeeper.run.report import RunIncomplete, RunReport
+
+__all__ = [
+    "JobParameters",
+    "LoadIncomplete",
+    "RunIncomplete",
+    "load_job",
+    "load_main",
+    "main",
+    "run_job",
+    "run_notebook",
+]
 
 _LOG = logging.getLogger("statekeeper.databricks")
 _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0", ""})
-
-
-class RunIncomplete(StatekeeperError):
-    """A run ended, and not every table's data is complete; `report` says which, and why."""
-
-    def __init__(self, report: RunReport) -> None:
-        wrong = [table for table in report.tables if not table.is_good]
-        lines = [f"{table.table.key}: {table.outcome}: {table.reason}" for table in wrong]
-        super().__init__(
-            "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete", *lines]),
-            hint="run the job again: it goes on from here",
-        )
-        self.report = report
 
 
 class LoadIncomplete(StatekeeperError):
@@ -213,9 +211,7 @@ def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: 
         log.run = extractor.identity.run_id
         _warn_of_the_clock(parameters, extractor)
         report = extractor.run(tables=parameters.tables, force_reprocess=parameters.force_reprocess.lower() in _TRUE)
-    if report.exit_code:
-        raise RunIncomplete(report)
-    return report
+    return report.raise_for_failure()
 
 
 def load_job(parameters: JobParameters, *, spark: object | None = None) -> LoadReport:

@@ -31,6 +31,7 @@ from statekeeper.errors import DataError, ExitCode, StatekeeperError, UsageError
 from statekeeper.model.base import Frozen
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.table import TableRef
+from statekeeper.run.choices import RunChoices
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import ExtractionLayout
@@ -115,9 +116,8 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
     )
     place = Place.of(environment, spark=spark, use_existing_spark=True)
     pipeline = fitted_output(pipeline, place, unity_catalog_volume)
-    run = StatefulDataExtractor.of_pipeline(
-        pipeline, config, tables_path=tables_path, date=date, today=today, run_id=run_id
-    )
+    choices = RunChoices(tables_path=tables_path, date=date, today=today, run_id=run_id)
+    run = StatefulDataExtractor.of_pipeline(pipeline, config, choices)
     named = _named(select_tables(run.pipeline, tables, exclude=exclude), into)
     session = hold_session(run.pipeline.execution.spark, given=spark)
     try:

@@ -157,7 +157,7 @@ class _ChunkWork:
         if are_recorded(self.run.disk):
             self.receipts.append(receipt)
         self.chunks_done += 1
-        self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows)
+        self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows, receipt.bytes)
 
     @property
     def _key(self) -> str:

@@ -12,7 +12,8 @@ from statekeeper.errors import (
     Interrupted,
     Terminated,
 )
-from statekeeper.run.runner import Interruption, Runner
+from statekeeper.run.interruption import Interruption
+from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 
 Value = TypeVar("Value")

@@ -8,7 +8,7 @@ from typing import Self, assert_never
 
 from pydantic import computed_field
 
-from statekeeper.errors import INTERRUPTED, ExitCode, worst_exit_code
+from statekeeper.errors import INTERRUPTED, ExitCode, StatekeeperError, worst_exit_code
 from statekeeper.hints.next_steps import Standing
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import NextStep
@@ -89,6 +89,20 @@ def standing_of(table: TableReport) -> Standing:
     return Standing(table.table.key, table.is_good, failure, is_stale=bool(table.stale))
 
 
+class RunIncomplete(StatekeeperError):
+    """A run ended, and not every table's data is complete; `report` says which, and why."""
+
+    def __init__(self, report: RunReport) -> None:
+        wrong = [table for table in report.tables if not table.is_good]
+        lines = [f"{table.table.key}: {table.outcome}: {table.end.reason}" for table in wrong]
+        super().__init__(
+            "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete", *lines]),
+            hint="run it again: it goes on from here",
+        )
+        self.report = report
+        self.exit_code = report.exit_code
+
+
 class RunReport(Frozen):
     """A run's outcomes. `interrupted_by` is the number of the signal that ended it early."""
 
@@ -110,6 +124,16 @@ class RunReport(Frozen):
             return self
         steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
         return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
+
+    def raise_for_failure(self) -> Self:
+        """The report itself, where every table's data is complete.
+
+        Raises:
+            RunIncomplete: some table failed, was not begun, is held by another runner, or was interrupted.
+        """
+        if self.exit_code:
+            raise RunIncomplete(self)
+        return self
 
     def _repr_html_(self) -> str:
         """What `display()` of a notebook shows: a row per table."""

@@ -8,13 +8,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import os
-import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
-from concurrent.futures import Future
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,10 +24,11 @@ from statekeeper.engines.watched import WatchedEngine
 from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.hints.next_steps import Standing, next_steps
-from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
+from statekeeper.run.choices import RunIdentity
+from statekeeper.run.interruption import Interruption, run_to_end
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run.resume import Reprocess, recall
 from statekeeper.run.run_start import RunStart
@@ -54,17 +52,6 @@ from statekeeper.store.process import Liveness, liveness, this_process
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
-
-
-@dataclass(frozen=True)
-class RunIdentity:
-    """Which run it is, and from which files it was started."""
-
-    run_id: str
-    extraction_date: date
-    config_path: str | None = None
-    tables_path: str | None = None
-    job_run: JobRun | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +130,7 @@ class Runner:
                     await engine.close()
 
         try:
-            return _run_to_end(supervised, interruption)
+            return run_to_end(supervised, interruption)
         finally:
             threads.close()
 
@@ -299,114 +286,7 @@ class Runner:
         return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
 
 
-@dataclass
-class Interruption:
-    """SIGINT and SIGTERM: the first ends the run cleanly, state saved; the second ends it at once."""
-
-    signal_number: int | None = None
-    _tasks: tuple[asyncio.Task[Any], ...] = ()
-    _ask: Callable[[], object] = lambda: None
-
-    def cancels(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """Name the tasks that the first signal cancels."""
-        self._tasks = tuple(tasks)
-        if self.signal_number is not None:
-            self._cancel()
-
-    @contextmanager
-    def watched(self, engine: Engine) -> Iterator[None]:
-        """Listen to the signals while the block runs; where there is no main thread to hear them, only to `ask`."""
-        loop = asyncio.get_running_loop()
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = {number: signal.getsignal(number) for number in numbers}
-        heard: list[signal.Signals] = []
-        self._ask = lambda: loop.call_soon_threadsafe(self._hear_asked, engine)
-        try:
-            with suppress(RuntimeError, ValueError, NotImplementedError):
-                for number in numbers:
-                    loop.add_signal_handler(number, self._hear, number, engine)
-                    heard.append(number)
-            yield
-        finally:
-            self._ask = lambda: None
-            for number in heard:
-                loop.remove_signal_handler(number)
-                signal.signal(number, before[number])  # the program around us may have handlers of its own
-
-    def ask(self) -> None:
-        """Interrupt from another thread than the run's: the second time, its processes are killed, not this one."""
-        self._ask()
-
-    def hand_on(self) -> None:
-        """Let the signal that came do, now that the run has ended, what it does without us.
-
-        A handler of the program around us is called; if it returns, so does this.
-
-        Raises:
-            KeyboardInterrupt: it was SIGINT.
-            SystemExit: it was SIGTERM; the code is 143.
-        """
-        if self.signal_number is not None:
-            hand_on(self.signal_number)
-
-    def _hear(self, number: signal.Signals, engine: Engine) -> None:
-        if self.signal_number is not None:
-            engine.kill()
-            os._exit(128 + number)
-        self._begin(number)
-
-    def _hear_asked(self, engine: Engine) -> None:
-        if self.signal_number is not None:
-            engine.kill()
-        else:
-            self._begin(signal.SIGINT)
-
-    def _begin(self, number: signal.Signals) -> None:
-        self.signal_number = number
-        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", number.name)
-        self._cancel()
-
-    def _cancel(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-
-
-def hand_on(number: int) -> None:
-    """Do what a signal does to a program that is in no run; see `Interruption.hand_on`."""
-    handler = signal.getsignal(number)
-    if callable(handler):
-        handler(number, None)
-    elif number == signal.SIGINT:
-        raise KeyboardInterrupt
-    else:
-        raise SystemExit(128 + number)
-
-
 def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:
     if task.cancelled():
         return TableReport(table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; what is done is saved")
     return task.result()
-
-
-def _run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Interruption) -> Value:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(main())
-    # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
-    from statekeeper.engines.spark.session import heir_of_this_thread
-
-    future: Future[Value] = Future()
-
-    def work() -> None:
-        try:
-            future.set_result(asyncio.run(main()))
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the run is waited for
-            future.set_exception(error)
-
-    heir_of_this_thread(target=work, name="statekeeper-run").start()
-    while True:
-        try:
-            return future.result()
-        except KeyboardInterrupt:
-            interruption.ask()

@@ -67,8 +67,8 @@ class Reporter(Protocol):
     def rows_read(self, key: str, rows: int) -> None:
         """`rows` further rows were read."""
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
-        """`done` of `total` chunks have receipts; the last of them has `rows` rows."""
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
+        """`done` of `total` chunks have receipts; the part of the last of them has `rows` rows in `size` bytes."""
 
     def table_ended(self, key: str, end: TableEnd) -> None:
         """The run is through with the table."""
@@ -91,7 +91,7 @@ class NullReporter:
 
     def rows_read(self, key: str, rows: int) -> None: ...
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None: ...
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None: ...
 
     def table_ended(self, key: str, end: TableEnd) -> None: ...
 
@@ -119,8 +119,8 @@ class GuardedReporter:
     def rows_read(self, key: str, rows: int) -> None:
         self._tell(lambda: self._reporter.rows_read(key, rows))
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
-        self._tell(lambda: self._reporter.chunk_done(key, done, total, rows))
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
+        self._tell(lambda: self._reporter.chunk_done(key, done, total, rows, size))
 
     def table_ended(self, key: str, end: TableEnd) -> None:
         self._tell(lambda: self._reporter.table_ended(key, end))
@@ -179,8 +179,9 @@ class LogReporter:
             self._logged_at[key] = now
             self._log(key, f"{self._rows[key]:,} rows read", {"rows": self._rows[key]})
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
-        self._log(key, f"chunk {done}/{total} done, {rows:,} rows", {"chunk": done, "chunks": total, "rows": rows})
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
+        facts = {"chunk": done, "chunks": total, "rows": rows, "bytes": size}
+        self._log(key, f"chunk {done}/{total} done, {rows:,} rows", facts)
 
     def table_ended(self, key: str, end: TableEnd) -> None:
         sentence = end.sentence(key)

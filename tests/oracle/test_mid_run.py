@@ -32,7 +32,7 @@ class AfterTheFirstChunk(NullReporter):
         self._act = act
         self.left = 0
 
-    def chunk_done(self, key: str, done: int, total: int, rows: int) -> None:
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
         if not self.left:
             self._act()
             self.left = total - done

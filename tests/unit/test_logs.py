@@ -31,7 +31,7 @@ def _log(log_format: LogFormat) -> io.StringIO:
 
 def test_human_line_names_run_and_table() -> None:
     stream = _log(LogFormat.HUMAN)
-    LogReporter().chunk_done("shop.shop.orders", 3, 12, 100_000)
+    LogReporter().chunk_done("shop.shop.orders", 3, 12, 100_000, 4096)
     moment, rest = stream.getvalue().split(" INFO", 1)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(moment)) < timedelta(minutes=1)
     assert rest == "    demo-20260106 shop.shop.orders: chunk 3/12 done, 100,000 rows\n"
@@ -128,7 +128,7 @@ def test_json_lines_carry_what_happened_as_fields() -> None:
     reporter = LogReporter()
     reporter.table_state("t", "extracting", None)
     reporter.plan_ready("t", 12, None)
-    reporter.chunk_done("t", 3, 12, 500)
+    reporter.chunk_done("t", 3, 12, 500, 4096)
     reporter.table_ended("t", TableEnd(state="complete", rows=6000, bytes=70_000, seconds=1.5))
     reporter.table_ended("u", TableEnd(state="failed", reason="no", seconds=0.5, error_kind="source", error_code="X-1"))
     told = [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -137,7 +137,7 @@ def test_json_lines_carry_what_happened_as_fields() -> None:
     assert told == [
         {"table": "t", "state": "extracting"},
         {"table": "t", "chunks": 12},
-        {"table": "t", "chunk": 3, "chunks": 12, "rows": 500},
+        {"table": "t", "chunk": 3, "chunks": 12, "rows": 500, "bytes": 4096},
         {"table": "t", "state": "complete", "rows": 6000, "bytes": 70_000, "seconds": 1.5},
         {"table": "u", "state": "failed", "seconds": 0.5, "error_kind": "source", "error_code": "X-1"},
     ]

@@ -35,7 +35,7 @@ def test_table_at_work_shows_rows_speed_chunks_and_time_left() -> None:
     display.reporter.plan_ready("shop.A", 4, 1000)
     display.now = 2.0
     display.reporter.rows_read("shop.A", 500)
-    display.reporter.chunk_done("shop.A", 2, 4, 250)
+    display.reporter.chunk_done("shop.A", 2, 4, 250, 4096)
     assert display.cells == [["shop.A", "extracting", "500", "250/s", "2/4", "-2.0", "s"]]
 
 
@@ -48,7 +48,7 @@ def test_every_moment_of_a_table_can_be_drawn() -> None:
     assert display.cells == [["shop.A", "extracting", "0/4", "0.0", "s"]]
     display.now = 75.0
     display.reporter.rows_read("shop.A", 500)
-    display.reporter.chunk_done("shop.A", 4, 4, 500)
+    display.reporter.chunk_done("shop.A", 4, 4, 500, 4096)
     display.reporter.table_state("shop.A", "validating", None)
     assert display.cells == [["shop.A", "validating", "500", "7/s", "4/4", "-1m", "15s"]]
 
@@ -57,10 +57,10 @@ def test_rows_of_chunks_count_even_where_none_were_told_as_they_were_read() -> N
     display = _Display()
     display.reporter.plan_ready("shop.A", 2, 1000)
     display.now = 1.0
-    display.reporter.chunk_done("shop.A", 1, 2, 600)
+    display.reporter.chunk_done("shop.A", 1, 2, 600, 4096)
     assert display.cells[0][1:4] == ["600", "600/s", "1/2"]
     display.reporter.rows_read("shop.A", 100)
-    display.reporter.chunk_done("shop.A", 2, 2, 400)
+    display.reporter.chunk_done("shop.A", 2, 2, 400, 4096)
     assert display.cells[0][1:4] == ["1,000", "1,000/s", "2/2"]
 
 
@@ -70,7 +70,7 @@ def test_time_left_of_a_table_of_unknown_size_follows_from_its_chunks() -> None:
     display.now = 3.0
     display.reporter.rows_read("shop.A", 500)
     assert display.cells[0][-2:] == ["3.0", "s"]
-    display.reporter.chunk_done("shop.A", 1, 4, 500)
+    display.reporter.chunk_done("shop.A", 1, 4, 500, 4096)
     assert display.cells[0][-2:] == ["-9.0", "s"]
 
 

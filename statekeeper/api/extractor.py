@@ -1,0 +1,178 @@
+"""`DataExtractor`: tables of databases that are named in the call, without a configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any, Unpack
+
+from pydantic import SecretStr
+
+from statekeeper.api.call import RunCall, asked_for
+from statekeeper.api.events import RunEvents
+from statekeeper.api.keys import SectionKeys, TableKeys, refuse_unknown
+from statekeeper.config.given_sources import GivenSources, OracleLogin
+from statekeeper.config.loader import check_sections, pipeline_of
+from statekeeper.run.choices import RunIdentity
+from statekeeper.run.report import RunReport
+from statekeeper.run.runner import Runner
+from statekeeper.runtime.progress import LogReporter, Reporter
+
+
+class DataExtractor:
+    """Extracts single tables to Parquet, without a configuration file.
+
+    The database is said in one of two ways. `oracle_host` (with `oracle_port`, `oracle_service`, `oracle_user` and
+    `oracle_password`) is one Oracle database, and a table's `source_name` is then a free name for its folder. `sources`
+    are the sections of a configuration's `sources:` by name, for example
+    `{"shop": {"type": "duckdb", "path": "data/shop.duckdb"}}`, and `source_name` is one of them.
+
+    Further keyword arguments are top-level sections of a configuration: `output`, `execution`, `defaults`, `states`;
+    also `pipeline`, the name that runs are called after, and `show_values`.
+    Every table is extracted once per run id: a further call verifies what is published and returns at once.
+    A signal that comes during a call ends it with the state saved and then does what it does otherwise: SIGINT (Ctrl-C)
+    raises KeyboardInterrupt, SIGTERM raises SystemExit(143), and a handler of the program's own is called. With
+    `report_interrupt=True`, where there is a report, it is returned instead, and says what was interrupted.
+    `reporter` hears what happens; without it, it is logged. `spark` is a Spark session for `engine: spark`; without it
+    the active one is used, or one is made.
+
+    Raises:
+        UsageError: both ways are used, or neither, or the Oracle database is not said in full; or a keyword argument is
+            none of these.
+        ConfigError: what is in a section cannot be used; every mistake is named.
+    """
+
+    def __init__(  # noqa: PLR0913 - the parameters that its users know, all by keyword
+        self,
+        *,
+        sources: Mapping[str, Mapping[str, Any]] | None = None,
+        oracle_host: str | None = None,
+        oracle_port: int = 1521,
+        oracle_service: str | None = None,
+        oracle_user: str | None = None,
+        oracle_password: str | SecretStr | None = None,
+        output_base_path: str | Path = "data",
+        reporter: Reporter | None = None,
+        spark: object | None = None,
+        **sections: Unpack[SectionKeys],
+    ) -> None:
+        refuse_unknown(type(self), sections)
+        login = OracleLogin(oracle_host, oracle_port, oracle_service, oracle_user, oracle_password)
+        self._sources = GivenSources.of(sources, login)
+        output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
+        self._settings: dict[str, Any] = {"output": output, **sections}
+        check_sections({**self._settings, "sources": self._sources.for_entries(())})
+        self._root: Path | None = None
+        self._reporter = reporter or LogReporter()
+        self._spark = spark
+
+    def extract_table(
+        self,
+        *,
+        source_name: str,
+        table_name: str,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
+        **table_keys: Unpack[TableKeys],
+    ) -> bool:
+        """Extract one table; True if its data is complete and published.
+
+        `table_keys` are further keys of a table's entry (`schema_name`, `incremental_column`, `is_full_extract`,
+        `custom_query`, `schema`, `columns`, ...).
+
+        Raises:
+            ConfigError: a key or its value cannot be used.
+        """
+        entry = {"source_name": source_name, "table_name": table_name, **table_keys}
+        report = self.extract_run(
+            [entry], extraction_date=extraction_date, run_id=run_id, force_reprocess=force_reprocess
+        )
+        return report.tables[0].is_good
+
+    def extract_tables_parallel(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        force_reprocess: bool = False,  # noqa: FBT001, FBT002 - the signature that its users know
+    ) -> dict[str, bool]:
+        """Extract several tables at once; True by `source.schema.table` (or `source.table`) where data is complete.
+
+        Entries are mappings, or each a `Table`. They may each carry an `extraction_date` and a `run_id`; those that
+        share both are one run. A table that is in several runs is True where it is complete in each.
+
+        Raises:
+            ConfigError: an entry cannot be used; nothing was begun.
+        """
+        runs = [self._call(entries, *run, force_reprocess) for run, entries in _by_run(table_configs).items()]
+        results: dict[str, bool] = {}
+        for run in runs:
+            for table in run.report().tables:
+                results[table.table.key] = results.get(table.table.key, True) and table.is_good
+        return results
+
+    def extract_run(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        *,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
+    ) -> RunReport:
+        """Extract tables at once, as one run; the report says what came of each, and why.
+
+        Raises:
+            ConfigError: an entry cannot be used; nothing was begun.
+        """
+        call = self._call(table_configs, extraction_date, run_id, force_reprocess)
+        return call.report(report_interrupt=report_interrupt)
+
+    async def extract_run_async(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        *,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
+    ) -> RunReport:
+        """`extract_run` to be awaited; see `StatefulDataExtractor.run_async`."""
+        return await self._call(table_configs, extraction_date, run_id, force_reprocess).awaited()
+
+    def extract_events(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        *,
+        extraction_date: date | str = "today",
+        run_id: str | None = None,
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
+    ) -> RunEvents:
+        """`extract_run` as a stream of events; see `StatefulDataExtractor.events`."""
+        call = self._call(table_configs, extraction_date, run_id, force_reprocess)
+        return call.events(report_interrupt=report_interrupt)
+
+    def _call(
+        self,
+        table_configs: Sequence[Mapping[str, Any]],
+        day: date | str,
+        run_id: str | None,
+        force_reprocess: bool,  # noqa: FBT001 - the word that users know
+    ) -> RunCall:
+        runner = self._runner_of(table_configs, day, run_id)
+        return RunCall(runner=runner, tables=runner.pipeline.tables, reprocess=asked_for(force_reprocess))
+
+    def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: date | str, run_id: str | None) -> Runner:
+        entries = [dict(entry) for entry in table_configs]
+        sections = {**self._settings, "sources": self._sources.for_entries(entries), "tables": entries}
+        pipeline = pipeline_of(sections, root=self._root)
+        identity = RunIdentity.of(pipeline, day=str(day), run_id=run_id)
+        return Runner(pipeline=pipeline, identity=identity, reporter=self._reporter, spark=self._spark)
+
+
+def _by_run(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Mapping[str, Any]]]:
+    runs: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        key = (str(entry.get("extraction_date") or "today"), entry.get("run_id"))
+        runs.setdefault(key, []).append(entry)
+    return runs

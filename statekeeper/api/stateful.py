@@ -1,0 +1,299 @@
+"""`StatefulDataExtractor`: the runs of a configured pipeline, and what can be asked and done about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Self, Unpack
+
+from statekeeper.api.call import RunCall, asked_for, handing_on, on_its_disk
+from statekeeper.api.events import RunEvents
+from statekeeper.api.extractor import DataExtractor
+from statekeeper.config.given_sources import GivenSources
+from statekeeper.config.loader import load_pipeline
+from statekeeper.config.reading.references import Secrets
+from statekeeper.config.resolved import ExtractionConfig, Pipeline
+from statekeeper.config.root import expanded
+from statekeeper.config.selection import select_tables
+from statekeeper.hints.next_command import RunCommands
+from statekeeper.model.manifest import RunManifest, RunStatus
+from statekeeper.model.preview import PlanReport
+from statekeeper.model.record import State
+from statekeeper.run.choices import RunChoices, RunIdentity, RunOptions
+from statekeeper.run.find_run import require_output_of_earlier_runs
+from statekeeper.run.preview import PreviewWish, compare_tables, look_at_tables, preview_tables
+from statekeeper.run.report import RunReport
+from statekeeper.run.reset import reset_tables
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import Runner
+from statekeeper.run.status import read_status, unfinished_tables
+from statekeeper.run.verify import verify_tables
+from statekeeper.runtime.progress import LogReporter, Reporter
+from statekeeper.schemas.columns.differences import DiffReport
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.manifest import load_manifest
+
+
+class StatefulDataExtractor(DataExtractor):
+    """Extracts the tables of a configured pipeline, run by run."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        identity: RunIdentity,
+        *,
+        reporter: Reporter | None = None,
+        spark: object | None = None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.identity = identity
+        self._root = pipeline.root
+        self._reporter = reporter or LogReporter()
+        self._spark = spark
+        # Single tables (`extract_table`) are the pipeline's in all but their entries: its sources, output and defaults.
+        self._sources = GivenSources.of_sections(pipeline.sources)
+        sections = {
+            "output": pipeline.written_output,
+            "execution": pipeline.execution,
+            "states": pipeline.states,
+            "defaults": pipeline.defaults,
+        }
+        self._settings = {"pipeline": pipeline.name} | {
+            name: section.model_dump(by_alias=True, exclude_unset=True) for name, section in sections.items()
+        }
+
+    @classmethod
+    def from_config(
+        cls,
+        path: str | Path,
+        *,
+        environ: Mapping[str, str] | None = None,
+        root: str | Path | None = None,
+        secrets: Secrets | None = None,
+        **choices: Unpack[RunOptions],
+    ) -> Self:
+        """The extractor of a configuration file, for one run of it.
+
+        `choices` say which run, and how it works: `date` (default: the configuration's own), `run_id`, `tables_path`,
+        `engine`, `workers`, `reporter` and the others of `RunChoices`. `root` is the folder that relative paths of the
+        configuration start at, where it does not say that itself. `environ` has what `${NAME}` stands for (default: the
+        environment), and `secrets(scope, key)` reads what `${databricks:scope/key}` stands for (default: the notebook's
+        `dbutils`, else databricks-sdk).
+
+        Raises:
+            ConfigError: the file cannot be used; every problem is named with its place.
+            UsageError: a choice is not known, or cannot be.
+        """
+        chosen = RunChoices.of(choices)
+        pipeline = load_pipeline(
+            Path(path),
+            environ=os.environ if environ is None else environ,
+            tables_path=Path(chosen.tables_path) if chosen.tables_path else None,
+            root=Path(root) if root else None,
+            secrets=secrets,
+        )
+        return cls.of_pipeline(pipeline, path, chosen)
+
+    @classmethod
+    def of_pipeline(cls, pipeline: Pipeline, path: str | Path, choices: RunChoices) -> Self:
+        """The extractor of a pipeline that was loaded from the configuration file `path`; see `from_config`."""
+        configured = choices.configured(pipeline)
+        require_output_of_earlier_runs(configured, Path(expanded(str(path))), Path.cwd())
+        identity = choices.identity(configured, path)
+        return cls(configured, identity, reporter=choices.reporter, spark=choices.spark)
+
+    @property
+    def commands(self) -> RunCommands:
+        """What a person types next about this run."""
+        return self._runner.commands
+
+    @property
+    def base_path(self) -> Path:
+        """The folder under which all output lies."""
+        return self.pipeline.base_path
+
+    def run(
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
+    ) -> RunReport:
+        """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
+
+        `tables` and `exclude`, here and elsewhere, are names or patterns such as `fin.*`. With `force_reprocess`
+        complete tables are extracted again; readers see the old data until the new is valid.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        return self._run(tables, exclude, force_reprocess).report(report_interrupt=report_interrupt)
+
+    async def run_async(
+        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), force_reprocess: bool = False
+    ) -> RunReport:
+        """`run` to be awaited, in a notebook or a service: the event loop goes on meanwhile.
+
+        The run works in a thread of its own. If the task that waits is cancelled, as by `asyncio.timeout` or by Ctrl-C
+        under `asyncio.run`, the run ends cleanly, with its state saved, and only then is CancelledError raised; a
+        second cancellation kills its workers.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        return await self._run(tables, exclude, force_reprocess).awaited()
+
+    def events(
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
+    ) -> RunEvents:
+        """`run` as a stream of events, for `for` and for `async for`; the last one, `RunEnded`, has the report.
+
+        The run begins with the loop. Leaving the loop early ends the run cleanly, with its state saved.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        return self._run(tables, exclude, force_reprocess).events(report_interrupt=report_interrupt)
+
+    def resume(
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        stale: bool = False,
+        report_interrupt: bool = False,
+    ) -> RunReport:
+        """Bring every table of the configuration (or those named) to `complete`, also those that this run was not asked
+        for before.
+
+        A complete table whose configuration has changed since is named in the report and left as it is; with `stale`
+        it is extracted again, as `run` does.
+        """
+        return self._resume(tables, exclude, stale).report(report_interrupt=report_interrupt)
+
+    async def resume_async(
+        self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), stale: bool = False
+    ) -> RunReport:
+        """`resume` to be awaited; see `run_async`."""
+        return await self._resume(tables, exclude, stale).awaited()
+
+    def resume_begun(
+        self, *, exclude: Iterable[str] = (), stale: bool = False, report_interrupt: bool = False
+    ) -> RunReport:
+        """Go on with the tables that this run has; the report names others that are not complete.
+
+        `stale` is as for `resume`.
+        """
+        unwanted, of_run = tuple(exclude), self._of_this_run()
+        begun = tuple(config for config in self._selected((), unwanted) if config in of_run)
+        call = self._resumed(begun, stale, is_whole=not unwanted)
+        return call.report(report_interrupt=report_interrupt)
+
+    def status(self) -> RunStatus:
+        """How the tables of this run are, read from their files alone.
+
+        Raises:
+            UsageError: the run has not been begun.
+        """
+        return read_status(self.base_path, self.identity.run_id)
+
+    def preview(
+        self,
+        *,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        all_types: bool = False,
+    ) -> PlanReport:
+        """What `run` would do, per table, with each column's types; nothing is written.
+
+        Types of complete tables are looked up with `all_types` only.
+        """
+        wish = PreviewWish(is_forced=force_reprocess, has_all_types=all_types)
+        with handing_on():
+            return preview_tables(self._runner, self._selected(tables, exclude), wish)
+
+    def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
+        """Log in to each source and look at each table's columns; nothing is read or written."""
+        with handing_on():
+            return look_at_tables(self._runner, self._selected(tables, exclude))
+
+    def diff_schemas(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> DiffReport:
+        """How each table's model differs from the live table; nothing is read or written.
+
+        Raises:
+            UsageError: a name is not a table of the pipeline.
+        """
+        with handing_on():
+            return compare_tables(self._runner, self._selected(tables, exclude))
+
+    def verify(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> RunReport:
+        """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
+        names, selected = tuple(tables), self._selected(tables, exclude)
+        if not names:
+            selected = tuple(config for config in self._of_this_run() if config in selected)
+        with handing_on():
+            return verify_tables(self._runner, selected)
+
+    def reset(self, *, tables: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
+        """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
+
+        A state file that cannot be read is moved aside and kept. Returns the keys of the tables that were reset.
+        """
+        selected = self._selected(tables, exclude)
+        return reset_tables(on_its_disk(self._runner), selected, only=None)
+
+    def reset_failed(self, *, exclude: Iterable[str] = ()) -> tuple[str, ...]:
+        """Put every failed table back to `pending`; returns their keys."""
+        return reset_tables(on_its_disk(self._runner), self._selected((), exclude), only=State.FAILED)
+
+    @property
+    def _runner(self) -> Runner:
+        return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter, spark=self._spark)
+
+    def _run(self, tables: Iterable[str], exclude: Iterable[str], force_reprocess: bool) -> RunCall:  # noqa: FBT001
+        selected = self._selected(tables, exclude)
+        return RunCall(runner=self._runner, tables=selected, reprocess=asked_for(force_reprocess))
+
+    def _resume(self, tables: Iterable[str], exclude: Iterable[str], stale: bool) -> RunCall:  # noqa: FBT001
+        names, unwanted = tuple(tables), tuple(exclude)
+        self._warn_of_lost_tables(self._manifest)
+        return self._resumed(self._selected(names, unwanted), stale, is_whole=not (names or unwanted))
+
+    def _resumed(self, tables: tuple[ExtractionConfig, ...], stale: bool, *, is_whole: bool) -> RunCall:  # noqa: FBT001
+        call = RunCall(runner=self._runner, tables=tables, reprocess=Reprocess.STALE if stale else Reprocess.NONE)
+        return replace(call, completed=self._with_left) if is_whole else call
+
+    def _with_left(self, report: RunReport) -> RunReport:
+        """The report of a resumed run, which is not complete where other tables of it are not."""
+        run_id = self.identity.run_id
+        left = unfinished_tables(self.base_path, run_id)
+        return report.with_left(left, read_status(self.base_path, run_id).next_steps)
+
+    def _of_this_run(self) -> tuple[ExtractionConfig, ...]:
+        manifest = self._manifest
+        if manifest is None:
+            return self.pipeline.tables
+        self._warn_of_lost_tables(manifest)
+        return tuple(config for config in self.pipeline.tables if config.table in manifest.tables)
+
+    @property
+    def _manifest(self) -> RunManifest | None:
+        return load_manifest(LocalDisk(), self.base_path, self.identity.run_id)
+
+    def _warn_of_lost_tables(self, manifest: RunManifest | None) -> None:
+        configured = {config.table for config in self.pipeline.tables}
+        for table in manifest.tables if manifest else ():
+            if table not in configured:
+                self._reporter.warning(table.key, "is not in this configuration and is left as it is")
+
+    def _selected(self, names: Iterable[str], exclude: Iterable[str] = ()) -> tuple[ExtractionConfig, ...]:
+        return select_tables(self.pipeline, names, exclude=exclude)

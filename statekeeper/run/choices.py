@@ -1,0 +1,144 @@
+"""What is chosen for a run beside its configuration, and which run that makes it.
+
+Every way to begin a run of a configuration (the Python API, Databricks, the command line) passes one `RunChoices` on.
+What a single call chooses, such as its tables, are parameters of the call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Self, TypeAlias, TypedDict
+
+from statekeeper.config.resolved import EngineKind, Pipeline, check_run, resolve_date, run_id_of
+from statekeeper.config.root import expanded
+from statekeeper.config.suggest import nearest
+from statekeeper.errors import UsageError
+from statekeeper.model.job_run import JobRun
+from statekeeper.runtime.progress import Reporter
+from statekeeper.store.layout import check_run_id
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Which run it is, and from which files it was started."""
+
+    run_id: str
+    extraction_date: date
+    config_path: str | None = None
+    tables_path: str | None = None
+    job_run: JobRun | None = None
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, *, day: str, run_id: str | None = None, today: date | None = None) -> Self:
+        """The run of a pipeline at `day`; `today` is the day that the words `today` and `yesterday` count from.
+
+        Raises:
+            UsageError: `day` is no day, or no file can be named after `run_id`.
+            ConfigError: an entry of the pipeline was written for another run.
+        """
+        today = today or datetime.now(UTC).date()
+        try:
+            extraction_date = resolve_date(day, today=today)
+        except ValueError as error:
+            raise UsageError(f"the extraction date is {day!r}; {error}") from error
+        name = run_id or run_id_of(pipeline.name, extraction_date)
+        check_run_id(name)
+        check_run(pipeline, extraction_date=extraction_date, run_id=name, today=today)
+        return cls(name, extraction_date)
+
+
+Day: TypeAlias = date
+"""The type by another name, where a field is called `date`."""
+
+
+class RunOptions(TypedDict, total=False):
+    """The fields of `RunChoices` as keyword arguments."""
+
+    tables_path: str | Path | None
+    date: Day | str | None
+    today: Day | None
+    run_id: str | None
+    job_run: JobRun | None
+    engine: EngineKind | str | None
+    workers: int | None
+    reporter: Reporter | None
+    spark: object | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunChoices:
+    """What is chosen for a run; what is None is as the configuration says.
+
+    `tables_path` is a file whose tables replace those of the configuration. `date` is the extraction date, and `today`
+    the day that the words `today` and `yesterday` count from (default: the current one in UTC). `engine` and `workers`
+    stand for those of `execution:`. `job_run` is the job run that this is, which the metadata then name. `reporter`
+    hears what happens (default: it is logged). `spark` is a Spark session for `engine: spark`; without it the active
+    one is used, or one is made.
+    """
+
+    tables_path: str | Path | None = None
+    date: Day | str | None = None
+    today: Day | None = None
+    run_id: str | None = None
+    job_run: JobRun | None = None
+    engine: EngineKind | str | None = None
+    workers: int | None = None
+    reporter: Reporter | None = None
+    spark: object | None = None
+
+    @classmethod
+    def of(cls, options: RunOptions) -> Self:
+        """The choices that keyword arguments make.
+
+        Raises:
+            UsageError: one is not known.
+        """
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in options:
+            if name not in known:
+                hint = nearest(name, known) or f"the choices of a run are {', '.join(sorted(known))}"
+                raise UsageError(f"a run has no choice {name!r}", hint=hint)
+        return cls(**options)
+
+    def configured(self, pipeline: Pipeline) -> Pipeline:
+        """The pipeline with the engine and the workers that were chosen.
+
+        Raises:
+            UsageError: there is no such engine, or `workers` is less than 1.
+        """
+        chosen: dict[str, object] = {}
+        if self.engine is not None:
+            chosen["engine"] = engine_kind(self.engine)
+        if self.workers is not None:
+            if self.workers < 1:
+                raise UsageError(f"expected workers as a whole number of at least 1; found {self.workers}")
+            chosen["workers"] = self.workers
+        return dataclasses.replace(pipeline, execution=pipeline.execution.model_copy(update=chosen))
+
+    def identity(self, pipeline: Pipeline, path: str | Path) -> RunIdentity:
+        """Which run of a pipeline from the configuration file `path` it is; see `RunIdentity.of` for what it raises."""
+        day = str(self.date) if self.date else pipeline.extraction_date
+        identity = RunIdentity.of(pipeline, day=day, run_id=self.run_id, today=self.today)
+        return dataclasses.replace(
+            identity,
+            config_path=_absolute(path),
+            tables_path=_absolute(self.tables_path) if self.tables_path else None,
+            job_run=self.job_run,
+        )
+
+
+def engine_kind(name: str) -> EngineKind:
+    """The engine of that name. Raises UsageError if there is none."""
+    try:
+        return EngineKind(name)
+    except ValueError:
+        known = [kind.value for kind in EngineKind]
+        hint = nearest(name, known) or None
+        raise UsageError(f"expected the engine {' or '.join(known)}; found {name!r}", hint=hint) from None
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(expanded(str(path))).absolute())

@@ -1,0 +1,140 @@
+"""What happens in a run, as values: what a reporter hears, for those who would rather loop over it.
+
+`table` is the key of a table: `source.schema.table`, or `source.table` without a schema.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from statekeeper.runtime.progress import Reporter, TableEnd
+
+_ROWS_TOLD_EVERY_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted:
+    """The run has so many tables to look at."""
+
+    tables: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableStateChanged:
+    """A table entered a state; `reason` says why, where that is not plain."""
+
+    table: str
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TablePlanned:
+    """A table's plan has so many chunks, and so many rows where the source's count or estimate is known."""
+
+    table: str
+    chunks: int
+    rows: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsRead:
+    """So many rows of a table were read in all, since it began to be extracted; told twice a second at most."""
+
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkDone:
+    """A chunk has its receipt: `done` of `total` chunks. `rows` and `bytes` are those of its part file."""
+
+    table: str
+    done: int
+    total: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableWaiting:
+    """For so many seconds a table has waited for something ("a login to hr"); `what` is None once it goes on."""
+
+    table: str
+    what: str | None
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableWarning:
+    """Something that a person should know, and that does not stop the table."""
+
+    table: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableEnded:
+    """The run is through with a table."""
+
+    table: str
+    end: TableEnd
+
+
+ProgressEvent: TypeAlias = (
+    RunStarted | TableStateChanged | TablePlanned | RowsRead | ChunkDone | TableWaiting | TableWarning | TableEnded
+)
+
+
+class EventReporter:
+    """A reporter that makes events of what it hears, and tells it to a second reporter besides."""
+
+    def __init__(
+        self, tell: Callable[[ProgressEvent], None], *, besides: Reporter, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._tell = tell
+        self._besides = besides
+        self._clock = clock
+        self._rows: dict[str, int] = {}
+        self._told_at: dict[str, float] = {}
+
+    def run_began(self, tables: int) -> None:
+        self._tell(RunStarted(tables=tables))
+        self._besides.run_began(tables)
+
+    def table_state(self, key: str, state: str, reason: str | None) -> None:
+        if state == "extracting":
+            self._rows[key] = 0
+        self._tell(TableStateChanged(table=key, state=str(state), reason=reason))
+        self._besides.table_state(key, state, reason)
+
+    def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
+        self._tell(TablePlanned(table=key, chunks=chunks, rows=rows))
+        self._besides.plan_ready(key, chunks, rows)
+
+    def rows_read(self, key: str, rows: int) -> None:
+        self._rows[key] = self._rows.get(key, 0) + rows
+        now = self._clock()
+        if now - self._told_at.get(key, float("-inf")) >= _ROWS_TOLD_EVERY_SECONDS:
+            self._told_at[key] = now
+            self._tell(RowsRead(table=key, rows=self._rows[key]))
+        self._besides.rows_read(key, rows)
+
+    def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
+        self._tell(ChunkDone(table=key, done=done, total=total, rows=rows, bytes=size))
+        self._besides.chunk_done(key, done, total, rows, size)
+
+    def table_ended(self, key: str, end: TableEnd) -> None:
+        self._tell(TableEnded(table=key, end=end))
+        self._besides.table_ended(key, end)
+
+    def waiting(self, key: str, what: str | None, seconds: float) -> None:
+        self._tell(TableWaiting(table=key, what=what, seconds=seconds))
+        self._besides.waiting(key, what, seconds)
+
+    def warning(self, key: str, message: str) -> None:
+        self._tell(TableWarning(table=key, message=message))
+        self._besides.warning(key, message)

@@ -1,0 +1,140 @@
+"""Keyword arguments of the Python API: known to type checkers as the configuration knows them, and checked at once."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Literal, get_args, get_type_hints
+
+import pytest
+
+from statekeeper import ConfigError, DatabricksDataExtractor, DataExtractor, Table, UsageError
+from statekeeper.api import keys
+from statekeeper.config.sections.chunking import ChunkingPolicy
+from statekeeper.config.sections.file import ConfigFile
+from statekeeper.config.sections.keys import ReferenceEntry
+from statekeeper.config.sections.policies import RetryPolicy
+from statekeeper.config.sections.tables import TableEntry
+
+SHOP = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
+
+
+def _keys_of(model):
+    found = set()
+    for name, field in model.model_fields.items():
+        choices = getattr(field.validation_alias, "choices", None)
+        found |= {*choices} if choices else {field.alias or name}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("typed", "model", "otherwise"),
+    [
+        (keys.EntryKeys, TableEntry, {"table_name"}),
+        (keys.ChunkingKeys, ChunkingPolicy, set()),
+        (keys.RetryKeys, RetryPolicy, set()),
+        (keys.ReferenceKeys, ReferenceEntry, set()),
+        (keys.SectionKeys, ConfigFile, {"sources", "tables", "root", "extraction_date"}),
+    ],
+)
+def test_type_checkers_know_the_keys_of_the_configuration(typed, model, otherwise):
+    assert {*get_type_hints(typed)} == _keys_of(model) - otherwise
+
+
+def _words(annotation):
+    """The words that a type allows, whether it is a Literal or an Enum; None where it allows other text."""
+    parts = get_args(annotation) or (annotation,)
+    for part in (annotation, *parts):
+        if getattr(part, "__origin__", None) is Literal:
+            return {*get_args(part)}
+        if isinstance(part, type) and issubclass(part, Enum):
+            return {each.value for each in part}
+    return None
+
+
+def test_type_checkers_know_the_words_that_a_key_may_have():
+    fields = {field.alias or name: field.annotation for name, field in TableEntry.model_fields.items()}
+    hints = get_type_hints(keys.EntryKeys)
+    with_words = {key: _words(annotation) for key, annotation in fields.items() if _words(annotation)}
+    assert len(with_words) >= 6
+    assert {key: _words(hints[key]) for key in with_words} == with_words
+
+
+class TestUnknownArguments:
+    @pytest.mark.parametrize(
+        ("name", "hint"),
+        [
+            ("oracle_hots", "did you mean 'oracle_host'?"),
+            ("ouput", "did you mean 'output'?"),
+            ("tables", "give the tables to extract_run or extract_tables_parallel"),
+            ("base_path", "it is output_base_path"),
+        ],
+    )
+    def test_are_refused_when_the_extractor_is_made(self, name, hint):
+        with pytest.raises(UsageError, match=f"DataExtractor takes no '{name}'") as caught:
+            DataExtractor(sources=SHOP, **{name: "x"})
+        assert caught.value.hint == hint
+
+    def test_far_from_every_known_one_are_refused_with_all_of_those(self):
+        with pytest.raises(UsageError) as caught:
+            DataExtractor(sources=SHOP, qqqqqq=1)
+        assert caught.value.hint.startswith("it takes defaults, execution, oracle_host, ")
+
+    def test_of_a_subclass_are_measured_by_its_own_parameters_too(self):
+        with pytest.raises(UsageError, match="DatabricksDataExtractor takes no 'unity_catalog_volum'") as caught:
+            DatabricksDataExtractor(sources=SHOP, output_base_path="lake", unity_catalog_volum="a/b/c")
+        assert caught.value.hint == "did you mean 'unity_catalog_volume'?"
+
+    def test_of_a_table_are_refused_before_anything_begins(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        extractor = DataExtractor(sources=SHOP)
+        with pytest.raises(ConfigError, match=r"schema_nam: unknown key\. hint: did you mean 'schema_name'"):
+            extractor.extract_table(source_name="shop", table_name="orders", schema_nam="hr")
+        assert [*Path().iterdir()] == []
+
+
+def test_every_mistake_in_a_section_is_told_when_the_extractor_is_made():
+    with pytest.raises(ConfigError) as caught:
+        DataExtractor(
+            sources={"shop": {"type": "duckdbb"}}, output={"compresion": "zstd"}, execution={"workers": "many"}
+        )
+    assert str(caught.value).splitlines() == [
+        "output.compresion: unknown key. hint: did you mean 'compression'?",
+        "sources.shop.type: expected one of 'duckdb', 'oracle'; found 'duckdbb'. hint: did you mean 'duckdb'?",
+        "execution.workers: expected a whole number; found 'many'",
+    ]
+
+
+def test_a_default_that_is_only_good_with_a_tables_own_keys_is_no_mistake():
+    DataExtractor(sources=SHOP, defaults={"is_full_extract": False})
+
+
+class TestTable:
+    def test_is_the_mapping_that_it_was_made_from_and_can_be_extracted(self):
+        table = Table("orders", source_name="shop", chunking={"strategy": "key", "column": "id"})
+        assert dict(table) == {
+            "table_name": "orders",
+            "source_name": "shop",
+            "chunking": {"strategy": "key", "column": "id"},
+        }
+        assert table == Table(**table)
+        assert repr(Table("orders", schema_name="hr")) == "Table(table_name='orders', schema_name='hr')"
+
+    def test_is_refused_when_it_is_made(self):
+        with pytest.raises(ConfigError) as caught:
+            Table("orders", schema_nam="hr", verify="fully")
+        assert str(caught.value).splitlines() == [
+            "schema_nam: unknown key. hint: did you mean 'schema_name'?",
+            "verify: expected one of 'full' or 'quick'; found 'fully'. hint: did you mean 'full'?",
+        ]
+
+    def test_does_not_change_with_what_it_was_made_from_or_gave_away(self):
+        chunking = {"strategy": "none"}
+        table = Table("orders", chunking=chunking)
+        chunking["strategy"] = "key"
+        table["chunking"]["strategy"] = "rowid"
+        assert table["chunking"] == {"strategy": "none"}
+        with pytest.raises(TypeError):
+            table["verify"] = "full"
+        with pytest.raises(AttributeError):
+            table.verify = "full"

@@ -1,0 +1,58 @@
+"""What is chosen for a run is one value, checked when the run is named."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from statekeeper.config.resolved import EngineKind
+from statekeeper.errors import UsageError
+from statekeeper.run.choices import RunChoices, RunOptions
+from tests.unit.small_shop import CONFIG, configured
+
+
+@pytest.fixture(autouse=True)
+def _config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("shop.yml").write_text(CONFIG)
+
+
+def test_keyword_arguments_and_fields_are_the_same():
+    assert get_type_hints(RunOptions) == get_type_hints(RunChoices)
+    assert {*RunOptions.__annotations__} == {field.name for field in fields(RunChoices)}
+
+
+def test_what_is_not_chosen_is_as_the_configuration_says():
+    extractor = configured()
+    assert (extractor.identity.run_id, extractor.pipeline.execution.workers) == ("shop-20260106", 1)
+    assert extractor.pipeline.execution.engine is EngineKind.LOCAL
+    assert extractor.identity.config_path == str(Path("shop.yml").absolute())
+
+
+def test_what_is_chosen_stands_for_it():
+    extractor = configured(date="2026-02-03", run_id="mine", engine="spark", workers=7)
+    assert (extractor.identity.run_id, f"{extractor.identity.extraction_date}") == ("mine", "2026-02-03")
+    execution = extractor.pipeline.execution
+    assert (execution.engine, execution.workers) == (EngineKind.SPARK, 7)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message", "hint"),
+    [
+        ({"run_idd": "x"}, "a run has no choice 'run_idd'", "did you mean 'run_id'?"),
+        ({"engine": "sparc"}, "expected the engine local or spark; found 'sparc'", "did you mean 'spark'?"),
+        ({"workers": 0}, "expected workers as a whole number of at least 1; found 0", None),
+        (
+            {"date": "soon"},
+            "the extraction date is 'soon'; expected today, yesterday or a day such as 2026-01-31",
+            None,
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_when_the_extractor_is_made(choices, message, hint):
+    with pytest.raises(UsageError) as caught:
+        configured(**choices)
+    assert (str(caught.value), caught.value.hint) == (message, hint)
