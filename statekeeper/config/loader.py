@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import ConfigDocument, KeyPath
@@ -110,7 +110,8 @@ def check_sections(mapping: Mapping[str, object], *, name: str = "extract") -> N
     Raises:
         ConfigError: every problem is a line of its message, `key: what is wrong`.
     """
-    _refuse_problems(ConfigFile, {"pipeline": name, **mapping})
+    document, unreadable = read_mapping({"pipeline": name, **mapping})
+    _refuse(unreadable, _checked(document).problems)
 
 
 def check_entry(mapping: Mapping[str, object]) -> None:
@@ -119,12 +120,12 @@ def check_entry(mapping: Mapping[str, object]) -> None:
     Raises:
         ConfigError: every problem is a line of its message, `key: what is wrong`.
     """
-    _refuse_problems(TableEntry, mapping)
-
-
-def _refuse_problems(model: type[BaseModel], mapping: Mapping[str, object]) -> None:
     document, unreadable = read_mapping(mapping)
-    if problems := [*unreadable, *_first_causes(check(model, document).problems, known=unreadable)]:
+    _refuse(unreadable, check(TableEntry, document).problems)
+
+
+def _refuse(unreadable: Sequence[Problem], wrong: Iterable[Problem]) -> None:
+    if problems := [*unreadable, *_first_causes(wrong, known=unreadable)]:
         raise config_error(problems)
 
 

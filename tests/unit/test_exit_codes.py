@@ -9,7 +9,7 @@ import pytest
 from statekeeper.errors import INTERRUPTED, ExitCode, FailureKind, worst_exit_code
 from statekeeper.model.record import Failure, State
 from statekeeper.model.table import TableRef
-from statekeeper.run.report import Outcome, RunReport, TableReport
+from statekeeper.run.report import Outcome, RunIncomplete, RunReport, TableReport
 
 TABLE = TableRef(source_name="shop", table_name="orders", path_name="orders")
 
@@ -72,3 +72,20 @@ def test_a_signal_that_interrupted_a_run_is_in_its_code(number, code):
 def test_every_kind_of_failure_has_a_code(kind):
     no_source = {FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE}
     assert ExitCode.of_failure(kind) == (4 if kind in no_source else 1)
+
+
+class TestRaiseForFailure:
+    def test_gives_the_report_of_a_run_whose_tables_are_all_complete(self):
+        report = _report(Outcome.COMPLETED, Outcome.SKIPPED)
+        assert report.raise_for_failure() is report
+
+    @pytest.mark.parametrize(
+        ("outcome", "code"),
+        [(FailureKind.DATA, 1), (FailureKind.UNREACHABLE, 4), (Outcome.PENDING, 1), (Outcome.HELD, 3)],
+    )
+    def test_raises_what_the_process_would_end_with(self, outcome, code):
+        report = _report(Outcome.COMPLETED, outcome)
+        with pytest.raises(RunIncomplete) as caught:
+            report.raise_for_failure()
+        assert (caught.value.exit_code, caught.value.report) == (code, report)
+        assert str(caught.value).startswith("r: 1 of 2 tables are not complete\nshop.orders: ")
