@@ -310,6 +310,7 @@ ELSEWHERE = {
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
     "pip install statekeeper": "installs a package on the executors of a cluster",
+    "must register an object whose": "says to whoever writes a package what is missing in it",
     "`lsnrctl ": "a program beside Oracle's listener",
     "GRANT CREATE SESSION TO {user}": "typed by a DBA before any session; the test server lets every account log in",
 }
