@@ -20,7 +20,7 @@ _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())
 _NAME = re.compile(r"\bstatekeeper(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?")
 _FORMATS = {
     *("activity", "count", "lock", "plan", "receipt", "recorded_receipts", "rejects", "run", "sift", "state"),
-    *("spark.driver", "spark.refusal", "spark.seat"),
+    *("spark.driver", "spark.refusal", "spark.slot"),
 }
 _LOGGERS = {"databricks", "load", "run", "sources", "spark"}
 _KEYS_IN_PARQUET = {"chunk", "plan_id", "quarantined_rows", "run_id", "snapshot", "table"}

@@ -1,6 +1,7 @@
 """The options that name a live database, and the source that they make.
 
-Decides how the database is named and what of that may be written down: a password only ever as `${ORACLE_PASSWORD}`.
+Decides how the database is named and what of that may be written down: a password only ever as `${ORACLE_PASSWORD}`, or
+as the reference that was typed. Oracle and DuckDB have options of their own; a source of any type is named by its keys.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from statekeeper.cli.options import Command
+from statekeeper.cli.options import Command, KindOf
+from statekeeper.config.sections.sources import SECTIONS
 from statekeeper.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +31,16 @@ _OPTIONS = (
     click.option(
         "--source",
         "kind",
-        type=click.Choice(["oracle", "duckdb"]),
-        help="The kind of database. [default: what the other options say]",
+        type=KindOf(SECTIONS),
+        help="The type of source. [default: what the other options say]",
+    ),
+    click.option(
+        "--set",
+        "settings",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A key of the source as the config has it, such as path=data or 'token=${TOKEN}'. May be given several "
+        "times.",
     ),
     click.option("--duckdb", metavar="PATH", help="A DuckDB database file."),
     click.option("--host", envvar="ORACLE_HOST", help="Where the Oracle listener is. [env: ORACLE_HOST]"),
@@ -101,26 +111,83 @@ class Database:
         return config
 
 
-def is_database_named(kind: str | None, duckdb: str | None, login: LoginOptions) -> bool:
-    """Whether the command line names a database; what only the environment says does not."""
-    return kind is not None or duckdb is not None or bool(login.typed)
+@dataclass(frozen=True)
+class DatabaseOptions:
+    """All that a command line says of a database."""
+
+    kind: str | None
+    duckdb: str | None
+    settings: Mapping[str, str | int]
+    login: LoginOptions
+
+    @classmethod
+    def of(cls, ctx: click.Context, given: Mapping[str, Any]) -> DatabaseOptions:
+        """From the values of `database_options`, but for `schemas`.
+
+        Raises:
+            UsageError: a `--set` is not KEY=VALUE.
+        """
+        login = {name: value for name, value in given.items() if name not in {"kind", "duckdb", "settings"}}
+        settings = dict(map(_setting, given["settings"]))
+        return cls(given["kind"], given["duckdb"], settings, LoginOptions.of(ctx, login))
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the command line names a database; what only the environment says does not."""
+        return self.kind is not None or self.duckdb is not None or bool(self.settings) or bool(self.login.typed)
+
+    def database(self) -> Database:
+        """The one database that the options name.
+
+        Raises:
+            UsageError: they name none, or two, or hold a secret.
+        """
+        if self.duckdb is not None:
+            if self.kind not in {None, "duckdb"} or self.login.typed:
+                raise UsageError("--duckdb names a DuckDB file; found options of another database beside it")
+            written = {"type": "duckdb", "path": self.duckdb, **self.settings}
+            return Database(module_name(Path(self.duckdb).stem), written)
+        if self.kind == "duckdb" and "path" not in self.settings:
+            raise UsageError("--source duckdb needs --duckdb PATH", hint="add --duckdb PATH")
+        if not self.is_given:
+            raise UsageError(
+                "no database was named", hint="--duckdb PATH, or --source oracle with ORACLE_HOST and so on"
+            )
+        kind = self.kind or "oracle"
+        if kind != "oracle" and self.login.typed:
+            options = ", ".join(f"--{name}" for name in sorted(self.login.typed))
+            raise UsageError(
+                f"{options} belongs to Oracle; the source is of type {kind}", hint="--set KEY=VALUE says a key of it"
+            )
+        _refuse_secrets(kind, self.settings)
+        return Database(kind, {**(self.login.written() if kind == "oracle" else {"type": kind}), **self.settings})
 
 
-def named_database(kind: str | None, duckdb: str | None, login: LoginOptions) -> Database:
-    """The one database that the options name.
+def _setting(text: str) -> tuple[str, str | int]:
+    """The key and the value of a `--set`, the value read as YAML reads it."""
+    import yaml
 
-    Raises:
-        UsageError: they name none, or two.
-    """
-    if duckdb is not None:
-        if kind == "oracle" or login.typed:
-            raise UsageError("--duckdb names a DuckDB file; found options of an Oracle database beside it")
-        return Database(module_name(Path(duckdb).stem), {"type": "duckdb", "path": duckdb})
-    if kind == "duckdb":
-        raise UsageError("--source duckdb needs --duckdb PATH", hint="add --duckdb PATH")
-    if not is_database_named(kind, duckdb, login):
-        raise UsageError("no database was named", hint="--duckdb PATH, or --source oracle with ORACLE_HOST and so on")
-    return Database("oracle", login.written())
+    key, equals, written = text.partition("=")
+    if not key or not equals:
+        raise UsageError(f"expected --set KEY=VALUE; found --set {key}", hint="such as --set path=data")
+    try:
+        value = yaml.safe_load(written)
+    except yaml.YAMLError:
+        value = written
+    return key, value if isinstance(value, str | int) else written
+
+
+def _refuse_secrets(kind: str, settings: Mapping[str, str | int]) -> None:
+    """Raise UsageError where a secret was typed: the process list shows it, and it would be written into the config."""
+    from statekeeper.config.sections.sources import section_of
+
+    for key, value in settings.items():
+        field = section_of(kind).model_fields.get(key)
+        if field is not None and "SecretStr" in str(field.annotation) and not str(value).startswith("${"):
+            raise UsageError(
+                f"--set {key} is a secret of a source of type {kind}, which is not written down",
+                hint=f"set an environment variable, and give --set '{key}=${{NAME}}'",
+            )
 
 
 def describe(

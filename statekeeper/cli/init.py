@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from statekeeper.cli import options
-from statekeeper.cli.database import LoginOptions, database_options, describe, module_name, named_database
+from statekeeper.cli.database import DatabaseOptions, database_options, describe, module_name
 from statekeeper.cli.render import show_next
 from statekeeper.cli.terminal import Terminal, Voice
 from statekeeper.hints.next_command import command
@@ -40,8 +40,6 @@ def init(
     ctx: click.Context,
     /,
     *,
-    kind: str | None,
-    duckdb: str | None,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -49,21 +47,21 @@ def init(
     out: Path,
     schemas_out: Path | None,
     is_json: bool,
-    **login: str | int | None,
+    **database: Any,
 ) -> int:
     """Write a config and its pydantic models from the tables of a database. Overwrites nothing."""
     from statekeeper.scaffold.draft import Destination, write_draft
 
     terminal = ctx.ensure_object(Terminal)
-    database = named_database(kind, duckdb, LoginOptions.of(ctx, login))
+    named = DatabaseOptions.of(ctx, database).database()
     destination = Destination(out, schemas_out or Path("schemas") / f"{module_name(out.stem)}.py")
     destination.require_free()
-    described = describe(database.config(terminal.redactor), schemas, tables, exclude)
+    described = describe(named.config(terminal.redactor), schemas, tables, exclude)
     report = write_draft(
         described,
-        source_name=source_name or database.name,
-        source=database.written,
-        database=database.name,
+        source_name=source_name or named.name,
+        source=named.written,
+        database=named.name,
         destination=destination,
     )
     if is_json or terminal.voice is Voice.NORMAL or report.left_out:

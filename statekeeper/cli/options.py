@@ -14,6 +14,7 @@ from statekeeper.cli.terminal import Terminal, Voice
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.dates import resolve_date
 from statekeeper.logs import LogFormat
+from statekeeper.registry import Registry
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,6 +24,22 @@ class _UserPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return super().convert(expanded(str(value)), param, ctx)
+
+
+class KindOf(click.Choice):  # type: ignore[type-arg] # no generic before click 8.2
+    """One of the kinds of a registry, those of installed packages too; they are looked for when they are asked for."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return self._registry.names
+
+    @choices.setter
+    def choices(self, names: tuple[str, ...]) -> None:
+        """Click's own, which are none."""
 
 
 FILE = _UserPath(path_type=Path, dir_okay=False)

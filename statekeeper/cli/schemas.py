@@ -11,12 +11,12 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from statekeeper.cli import options
-from statekeeper.cli.database import LoginOptions, database_options, describe, is_database_named, named_database
+from statekeeper.cli.database import DatabaseOptions, database_options, describe
 from statekeeper.cli.render import show_next
 from statekeeper.cli.request import RunRequest
 from statekeeper.cli.terminal import Terminal
@@ -65,8 +65,6 @@ def infer(
     /,
     *,
     config: Path | None,
-    kind: str | None,
-    duckdb: str | None,
     schemas: tuple[str, ...],
     tables: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -74,7 +72,7 @@ def infer(
     out: Path | None,
     force: bool,
     is_json: bool,
-    **login: str | int | None,
+    **database: Any,
 ) -> int:
     """Write a strict schema for each table of CONFIG, or of a database, from what the database says of it.
 
@@ -87,11 +85,11 @@ def infer(
     terminal = ctx.ensure_object(Terminal)
     if out is not None and not force and (out.exists() or out.is_symlink()):
         raise UsageError(f"{out} is there already, and is not overwritten", hint="another --out, or --force")
-    wanted = LoginOptions.of(ctx, login)
+    wanted = DatabaseOptions.of(ctx, database)
     if config is None:
-        database = named_database(kind, duckdb, wanted)
-        name, described = database.name, describe(database.config(terminal.redactor), schemas, tables, exclude)
-    elif is_database_named(kind, duckdb, wanted) or schemas:
+        named = wanted.database()
+        name, described = named.name, describe(named.config(terminal.redactor), schemas, tables, exclude)
+    elif wanted.is_given or schemas:
         raise UsageError("CONFIG names the sources already; found options of a database beside it")
     else:
         name, described = _configured(terminal, config, tables, exclude)

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeV
 
 from pydantic import Field
 
-from statekeeper.config.sections.chunking import ChunkingPolicy
+from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
+from statekeeper.config.sections.section import FilePath
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.model.base import Frozen
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, ReadSpec, Snapshot
+from statekeeper.model.plan import Chunk, ChunkKind, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 
 if TYPE_CHECKING:
@@ -154,8 +155,11 @@ __all__ = [
     "USUAL_BYTES",
     "Address",
     "Chunk",
+    "ChunkKind",
     "ChunkPlan",
     "ChunkingPolicy",
+    "ChunkingStrategy",
+    "FilePath",
     "ReadSpec",
     "Relation",
     "Scope",

@@ -20,6 +20,12 @@ _HERE = "tests/hints/test_typed.py::"
 _ORACLE = "tests/oracle/"
 _OLDER = "tests/unit/cli/test_data_extractor.py::"
 TYPED = {
+    "tests/unit/cli/test_database.py::test_any_source_is_named_by_its_type_and_its_keys": [
+        "found --set {}",
+        "such as --set path=data",
+        "--set KEY=VALUE says a key of it",
+    ],
+    "tests/unit/cli/test_database.py::test_a_secret_is_only_taken_by_reference": ["and give --set"],
     f"{_HERE}TestNextSteps::test_commands_lead_from_one_to_the_next": [
         "cli/app.py: commands.run_chosen",
         "cli/check.py: command('check', '--connect', *named)",
@@ -299,6 +305,7 @@ SETTINGS = {
     "this needs thick_mode: true": _oracle("thick_mode: true"),
     "or use thick_mode: true": _oracle("thick_mode: true"),
     "set count_nulls: true for the source": _oracle("count_nulls: true"),
+    "sources/files.py: set snapshot_scope: table": _oracle("snapshot_scope: table"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
 }
 """A config that holds what a text says to write; `check` takes it."""
