@@ -31,7 +31,7 @@ _KINDS: dict[str, type[Document]] = {
     "receipt": Receipt,
     "rejects-receipt": RejectsReceipt,
     "run-snapshot": RunSnapshot,
-    "split-receipt": SplitReceipt,
+    "sift-receipt": SplitReceipt,
     "state-complete": StateRecord,
     "state-failed": StateRecord,
     "state-publishing": StateRecord,

@@ -52,7 +52,7 @@ def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(exchange):
     assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
 
 
-def test_each_attempt_of_a_slot_has_a_file_of_its_own(exchange):
+def test_each_attempt_of_a_seat_has_a_file_of_its_own(exchange):
     for attempt in ("a", "b"):
         exchange.report(SlotReport(slot=7, item=1), attempt=attempt)
         exchange.report(SlotReport(slot=7, item=2), attempt=attempt)
@@ -82,7 +82,7 @@ def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(exchang
 
 
 def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(exchange, clock):
-    watch = Watch(exchange, heartbeat_timeout=10, every=0.25)
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
     for beat in range(5):
         exchange.sign(DriverSign(beat=beat))
         assert watch.verdict() is WatchResult.GO_ON
@@ -95,14 +95,14 @@ def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(exchan
 
 
 def test_a_pulse_that_never_moves_counts_from_the_first_look(exchange, clock):
-    watch = Watch(exchange, heartbeat_timeout=10, every=0.25)
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
     assert watch.verdict() is WatchResult.GO_ON
     clock.now += 11
     assert watch.verdict() is WatchResult.DRIVER_LOST
 
 
 def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(exchange, clock):
-    watch = Watch(exchange, heartbeat_timeout=1000, every=0.25)
+    watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
     assert watch.begin(1) is WatchResult.GO_ON
     exchange.remove()
     assert watch.verdict() is WatchResult.GO_ON, "looked a moment ago"
@@ -111,7 +111,7 @@ def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(exchange, clock):
 
 
 def test_stop_ends_everything_and_a_dropped_item_ends_alone(exchange, clock):
-    watch = Watch(exchange, heartbeat_timeout=1000, every=0.25)
+    watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
     exchange.sign(DriverSign(beat=1, dropped=(1,)))
     assert watch.begin(1) is WatchResult.STOPPED
     assert not watch.is_over
@@ -122,8 +122,17 @@ def test_stop_ends_everything_and_a_dropped_item_ends_alone(exchange, clock):
     assert watch.is_over
 
 
+def test_a_seat_that_is_abandoned_ends_and_no_other(exchange, clock):
+    watch, other = (Watch(exchange, slot=slot, heartbeat_timeout=1000, every=0.25) for slot in (1, 2))
+    exchange.sign(DriverSign(beat=1, abandoned=(1,)))
+    assert watch.begin(1) is WatchResult.STOPPED
+    assert watch.is_over
+    assert other.begin(2) is WatchResult.GO_ON
+    assert not other.is_over
+
+
 def test_a_sign_that_is_torn_is_no_sign(exchange, clock):
-    watch = Watch(exchange, heartbeat_timeout=10, every=0.25)
+    watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
     assert watch.verdict() is WatchResult.GO_ON
     clock.now += 11
     (exchange.folder / "pulse").write_bytes(b"{")

@@ -59,8 +59,8 @@ def _cargo(
     )
 
 
-def _item(number, work, spec=None, *, source=None, answer=int):
-    return Item(number, f"shop.table_{number}", work, spec, source, answer)
+def _item(number, work, spec=None, *, source=None, result_type=int):
+    return Item(number, f"shop.table_{number}", work, spec, source, result_type)
 
 
 def _hand(exchange, *items, slot=1, serial=1, key=KEY):
@@ -271,7 +271,7 @@ def test_after_a_transient_failure_the_next_item_tries(exchange):
 
 
 def test_a_result_that_is_not_what_was_said_fails_its_item(exchange):
-    first, second = _work(exchange, _item(1, answer_with_text, remote_result_type=Receipt), _item(2, square, 2))
+    first, second = _work(exchange, _item(1, answer_with_text, result_type=Receipt), _item(2, square, 2))
     assert first.failure.kind is FailureKind.INTERNAL
     assert second.answer == "4"
 
@@ -325,13 +325,11 @@ def extract_late(spec, context):
 
 def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
-    _hand(exchange, _item(1, extract_late, spec, source="shop", remote_result_type=Receipt))
+    _hand(exchange, _item(1, extract_late, spec, source="shop", result_type=Receipt))
     late = threading.Thread(target=work_through, args=(_cargo(exchange, may_be_doubled=True), 0))
     late.start()
     assert _Gate.reading.wait(60)
-    (second,) = _work(
-        exchange, _item(1, extract_chunk, spec, source="shop", remote_result_type=Receipt), may_be_doubled=True
-    )
+    (second,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", result_type=Receipt), may_be_doubled=True)
     _Gate.second_is_through.set()
     late.join(60)
     kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
@@ -346,7 +344,7 @@ def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, exc
 def test_a_chunk_of_a_plan_that_was_given_up_meanwhile_finds_nothing_to_write_into(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
     LocalDisk().remove_folder(spec.staging.folder, role="sweep")
-    (outcome,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", remote_result_type=Receipt))
+    (outcome,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", result_type=Receipt))
     assert outcome.failure.kind is FailureKind.STORAGE
     assert not spec.staging.folder.exists()
 
