@@ -24,7 +24,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format schemas-json coverage soak sweep soak-schemas soak-tables
+.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables
 .PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -57,10 +57,14 @@ lint: $(DEV_STAMP) ## The parts of `check` that are not tests.
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/statekeeper schemas json --out schemas/json --check
+	$(BIN)/python docs/make_api.py --check
 
 format: $(DEV_STAMP) ## Format the code, and mend what the linter can.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+api-docs: ## Write docs/api.md anew from the docstrings.
+	@$(PYTHON) docs/make_api.py
 
 schemas-json: $(RUN_STAMP) ## Write schemas/json/ anew from the models.
 	$(BIN)/statekeeper schemas json --out schemas/json
