@@ -3,7 +3,9 @@
     python -m benchmarks.local.many_chunks [chunks]
 
 A tick every few milliseconds notes how late it is. On a machine that has other things to do it is late because of them,
-too; so the processor time that the loop's own thread has used since the last tick is told beside it.
+too; so the processor time that was used since the last tick is told beside it: by the loop's own thread, and by all
+threads of the process, of which one that holds Python's lock keeps the loop waiting. The latter is what a quiet machine
+would show at most.
 """
 
 from __future__ import annotations
@@ -31,10 +33,12 @@ MOST_SECONDS = 0.1
 
 
 class Ticks:
-    """The longest time between two ticks of an event loop, as the clock and as its own thread's processor time."""
+    """The longest time between two ticks of an event loop: by the clock, and in processor time of its own thread, and
+    of all threads while it was late.
+    """
 
     def __init__(self) -> None:
-        self.longest = self.busiest = 0.0
+        self.longest = self.busiest = self.held = 0.0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -42,13 +46,15 @@ class Ticks:
         self._task = asyncio.create_task(self._tick())
 
     async def _tick(self) -> None:
-        clock, used = time.monotonic(), time.thread_time()
+        clock, used, used_by_all = time.monotonic(), time.thread_time(), time.process_time()
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            now, used_now = time.monotonic(), time.thread_time()
-            self.longest = max(self.longest, now - clock - TICK_SECONDS)
+            now, used_now, all_now = time.monotonic(), time.thread_time(), time.process_time()
+            late = now - clock - TICK_SECONDS
+            self.longest = max(self.longest, late)
             self.busiest = max(self.busiest, used_now - used)
-            clock, used = now, used_now
+            self.held = max(self.held, min(late, all_now - used_by_all))
+            clock, used, used_by_all = now, used_now, all_now
 
 
 def main(chunks: int) -> int:
@@ -82,9 +88,9 @@ def main(chunks: int) -> int:
         seconds = time.monotonic() - began
     table = report.tables[0]
     print(f"{table.outcome}: {table.records or 0:,} rows in {seconds:.0f} s ({table.reason})")
-    print(f"the event loop heard nothing for {1000 * ticks.longest:.0f} ms at most, "
-          f"{1000 * ticks.busiest:.0f} ms of it its own")  # fmt: skip
-    return 0 if ticks.busiest < MOST_SECONDS else 1
+    print(f"the event loop heard nothing for {1000 * ticks.longest:.0f} ms at most; by processor time for "
+          f"{1000 * ticks.held:.0f} ms, {1000 * ticks.busiest:.0f} ms of it its own")  # fmt: skip
+    return 0 if max(ticks.held, ticks.busiest) < MOST_SECONDS else 1
 
 
 if __name__ == "__main__":

@@ -86,6 +86,15 @@ def test_keys_of_a_later_version_are_kept_at_any_depth_and_written_back(path):
     _assert_kept(later, json.loads(document.to_bytes()))
 
 
+def test_a_long_document_has_the_checksum_that_one_call_would_give():
+    body = json.loads((_HERE / "0.1/plan.json").read_bytes())
+    body["chunks"] = [{**body["chunks"][0], **_ADDED, "chunk_id": number} for number in range(250)]
+    plan = Plan.from_bytes(_sealed(body), where="plan")
+    assert len(plan.chunks) == 250
+    written = json.loads(plan.to_bytes())
+    assert written["checksum"] == json.loads(_sealed(written))["checksum"]
+
+
 def _assert_kept(before: object, after: object) -> None:
     """Every value that a document had, it has when it is written again; this version may have added keys."""
     if isinstance(before, list):

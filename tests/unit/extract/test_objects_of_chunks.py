@@ -7,10 +7,12 @@ heard nothing for a fifth of a second.
 from __future__ import annotations
 
 import gc
+import json
 
 import pytest
 
 from statekeeper.engines.inline import InlineEngine
+from statekeeper.model.base import _canonical
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Bound, Chunk, ChunkKind
@@ -91,6 +93,14 @@ def test_packed_values_are_no_objects_to_the_collector_and_come_back_equal():
     assert (packed[7], packed[-1], packed[1:3]) == (files[7], files[-1], tuple(files[1:3]))
     with pytest.raises(IndexError):
         packed[1_000]
+
+
+def test_no_piece_of_a_checksum_grows_with_the_document():
+    """Each is made by one call, during which no other thread runs."""
+    body = {"format": "x", "intent": {"files": [_file(number).model_dump() for number in range(1_000)]}}
+    pieces = list(_canonical(body))
+    assert json.loads("".join(pieces)) == body
+    assert max(map(len, pieces)) < 200
 
 
 def test_packed_values_are_equal_as_the_values_are():
