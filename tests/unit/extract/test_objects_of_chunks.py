@@ -34,7 +34,7 @@ class Census(NullReporter):
         gc.collect()
         self.counts[when] = len(gc.get_objects())
 
-    def chunk_done(self, key, done, total, rows):
+    def chunk_done(self, key, done, total, *_):
         if done == total:
             self.take("the last chunk is read")
 
