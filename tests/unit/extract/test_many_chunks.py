@@ -200,6 +200,7 @@ def _run_over(runner, staging, disk, engine):
         threads=Threads.of(1),
         reporter=NullReporter(),
         engine=engine,
+        jobs=RetriedJobs(engine, NullReporter()),
         run_id="r",
         pipeline=runner.pipeline,
     )
