@@ -24,6 +24,7 @@ from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Chunk
 from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.progress import NullReporter
+from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.store.documents import load_receipt, load_receipts, save_receipt
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.layout import Staging
