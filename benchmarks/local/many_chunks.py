@@ -22,8 +22,8 @@ import duckdb
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.resolved import Pipeline
-from statekeeper.engines.choice import engine_of
-from statekeeper.engines.protocol import Engine
+from statekeeper.engines.choice import LOCAL
+from statekeeper.engines.protocol import Engine, EngineSetup
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
 
@@ -62,7 +62,7 @@ def main(chunks: int) -> int:
 
     def make_engine(pipeline: Pipeline) -> Engine:
         ticks.start()
-        return engine_of(pipeline, run_id="chunks-20260106")
+        return LOCAL.start(EngineSetup(pipeline, "chunks-20260106"))
 
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)

@@ -14,7 +14,7 @@ from statekeeper.api.events import RunEvents
 from statekeeper.api.keys import SectionKeys, TableKeys, refuse_unknown
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.config.loader import check_sections, pipeline_of
-from statekeeper.run.choices import RunIdentity
+from statekeeper.run.choices import GivenEngine, RunIdentity, checked_engine
 from statekeeper.run.report import RunReport
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.progress import LogReporter, Reporter
@@ -35,7 +35,8 @@ class DataExtractor:
     raises KeyboardInterrupt, SIGTERM raises SystemExit(143), and a handler of the program's own is called. With
     `report_interrupt=True`, where there is a report, it is returned instead, and says what was interrupted.
     `reporter` hears what happens; without it, it is logged. `spark` is a Spark session for `engine: spark`; without it
-    the active one is used, or one is made.
+    the active one is used, or one is made. `engine` stands for that of `execution`: its name, an `EngineType`, or an
+    `Engine`, which a run closes at its end.
 
     Raises:
         UsageError: both ways are used, or neither, or the Oracle database is not said in full; or a keyword argument is
@@ -55,6 +56,7 @@ class DataExtractor:
         output_base_path: str | Path = "data",
         reporter: Reporter | None = None,
         spark: object | None = None,
+        engine: GivenEngine | None = None,
         **sections: Unpack[SectionKeys],
     ) -> None:
         refuse_unknown(type(self), sections)
@@ -62,6 +64,9 @@ class DataExtractor:
         self._sources = GivenSources.of(sources, login)
         output = {**sections.pop("output", {}), "base_path": str(output_base_path)}
         self._settings: dict[str, Any] = {"output": output, **sections}
+        if isinstance(engine, str):
+            self._settings["execution"] = {**self._settings.get("execution", {}), "engine": engine}
+        self._engine = None if isinstance(engine, str) else checked_engine(engine)
         check_sections({**self._settings, "sources": self._sources.for_entries(())})
         self._root: Path | None = None
         self._reporter = reporter or LogReporter()
@@ -167,7 +172,9 @@ class DataExtractor:
         sections = {**self._settings, "sources": self._sources.for_entries(entries), "tables": entries}
         pipeline = pipeline_of(sections, root=self._root)
         identity = RunIdentity.of(pipeline, day=str(day), run_id=run_id)
-        return Runner(pipeline=pipeline, identity=identity, reporter=self._reporter, spark=self._spark)
+        return Runner(
+            pipeline=pipeline, identity=identity, reporter=self._reporter, engine=self._engine, spark=self._spark
+        )
 
 
 def _by_run(entries: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str | None], list[Mapping[str, Any]]]:

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from statekeeper.config.loader import check_entry
 from statekeeper.config.suggest import nearest
 from statekeeper.errors import UsageError
+from statekeeper.run.choices import GivenEngine
 from statekeeper.runtime.progress import Reporter
 
 
@@ -107,6 +108,7 @@ class ExtractorKeys(SectionKeys, total=False):
     oracle_user: str | None
     oracle_password: str | SecretStr | None
     reporter: Reporter | None
+    engine: GivenEngine | None
 
 
 @final

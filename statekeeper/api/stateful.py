@@ -21,7 +21,7 @@ from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
-from statekeeper.run.choices import RunChoices, RunIdentity, RunOptions
+from statekeeper.run.choices import GivenEngine, RunChoices, RunIdentity, RunOptions, checked_engine
 from statekeeper.run.find_run import require_output_of_earlier_runs
 from statekeeper.run.preview import PreviewWish, compare_tables, look_at_tables, preview_tables
 from statekeeper.run.report import RunReport
@@ -45,8 +45,12 @@ class StatefulDataExtractor(DataExtractor):
         identity: RunIdentity,
         *,
         reporter: Reporter | None = None,
+        engine: GivenEngine | None = None,
         spark: object | None = None,
     ) -> None:
+        if isinstance(engine, str):
+            pipeline = RunChoices(engine=engine).configured(pipeline)
+        self._engine = None if isinstance(engine, str) else checked_engine(engine)
         self.pipeline = pipeline
         self.identity = identity
         self._root = pipeline.root
@@ -102,7 +106,7 @@ class StatefulDataExtractor(DataExtractor):
         configured = choices.configured(pipeline)
         require_output_of_earlier_runs(configured, Path(expanded(str(path))), Path.cwd())
         identity = choices.identity(configured, path)
-        return cls(configured, identity, reporter=choices.reporter, spark=choices.spark)
+        return cls(configured, identity, reporter=choices.reporter, engine=choices.own_engine, spark=choices.spark)
 
     @property
     def commands(self) -> RunCommands:
@@ -257,7 +261,13 @@ class StatefulDataExtractor(DataExtractor):
 
     @property
     def _runner(self) -> Runner:
-        return Runner(pipeline=self.pipeline, identity=self.identity, reporter=self._reporter, spark=self._spark)
+        return Runner(
+            pipeline=self.pipeline,
+            identity=self.identity,
+            reporter=self._reporter,
+            engine=self._engine,
+            spark=self._spark,
+        )
 
     def _run(self, tables: Iterable[str], exclude: Iterable[str], force_reprocess: bool) -> RunCall:  # noqa: FBT001
         selected = self._selected(tables, exclude)

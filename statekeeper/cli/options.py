@@ -13,6 +13,7 @@ import click
 from statekeeper.cli.terminal import Terminal, Voice
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.dates import resolve_date
+from statekeeper.config.sections.engines import ENGINES
 from statekeeper.logs import LogFormat
 from statekeeper.registry import Registry
 
@@ -115,7 +116,7 @@ known_date = _date_option("The run of this extraction date, also `today` or `yes
 known_run_id = _run_id_option("The run of this name. [default: the newest of CONFIG, or the last of this directory]")
 engine = click.option(
     "--engine",
-    type=click.Choice(["local", "spark"]),
+    type=KindOf(ENGINES),
     help="Where chunks are read: in processes of this machine, or on Spark. [default: the config's execution.engine]",
 )
 databricks = click.option(

@@ -17,7 +17,8 @@ from statekeeper.config.root import from_here
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.sections.dates import resolve_date
 from statekeeper.config.sections.duckdb import DuckDBSource
-from statekeeper.config.sections.output import Compression, EngineKind, ExecutionConfig, LockKind, OutputConfig, Reader
+from statekeeper.config.sections.engines import EngineKind
+from statekeeper.config.sections.output import Compression, ExecutionConfig, LockKind, OutputConfig, Reader
 from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.source import SnapshotScope, SourceSection

@@ -23,7 +23,7 @@ from statekeeper.config.reading.references import Secrets
 from statekeeper.config.resolved import EngineKind, Pipeline
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
-from statekeeper.run.choices import RunIdentity, RunOptions, engine_kind
+from statekeeper.run.choices import GivenEngine, RunIdentity, RunOptions, engine_name
 from statekeeper.runtime.progress import Reporter
 
 _LOG = logging.getLogger("statekeeper.databricks")
@@ -86,7 +86,7 @@ class Place:
         self._check(str(place))
         return str(place)
 
-    def engine(self, configured: EngineKind | None) -> EngineKind:
+    def engine(self, configured: str | None) -> str:
         """Where chunks are read; `configured` is what was asked for, None where nothing was."""
         if self.runtime.compute is Compute.SERVERLESS:
             _LOG.warning("serverless compute: its executors have no network, so everything is read on the driver")
@@ -137,7 +137,9 @@ class DatabricksDataExtractor(DataExtractor):
     ) -> None:
         place = Place.of(_environ(environ), spark=spark, use_existing_spark=use_existing_spark)
         asked = dict(others.pop("execution", {}))
-        asked["engine"] = place.engine(engine_kind(asked["engine"]) if "engine" in asked else None).value
+        if isinstance(others.get("engine"), str):
+            asked["engine"] = others.pop("engine")
+        asked["engine"] = place.engine(engine_name(asked["engine"]) if "engine" in asked else None)
         asked.setdefault("workers", place.workers)
         others["execution"] = asked
         path = str(output_base_path) if output_base_path else None
@@ -164,6 +166,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
         identity: RunIdentity,
         *,
         reporter: Reporter | None = None,
+        engine: GivenEngine | None = None,
         spark: object | None = None,
         unity_catalog_volume: str | None = None,
         use_existing_spark: bool = True,
@@ -171,7 +174,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
     ) -> None:
         place = Place.of(_environ(environ), spark=spark, use_existing_spark=use_existing_spark)
         fit = _fitted(pipeline, place, unity_catalog_volume)
-        super().__init__(fit, identity, reporter=reporter, spark=spark)
+        super().__init__(fit, identity, reporter=reporter, engine=engine, spark=spark)
 
     @classmethod
     def from_config(  # noqa: PLR0913 - what is said on Databricks, all by keyword
@@ -201,6 +204,7 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
             plain.pipeline,
             plain.identity,
             reporter=choices.get("reporter"),
+            engine=plain._engine,  # noqa: SLF001 - of the class that this is one of
             spark=choices.get("spark"),
             unity_catalog_volume=unity_catalog_volume,
             use_existing_spark=use_existing_spark,

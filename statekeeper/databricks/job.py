@@ -23,6 +23,7 @@ from statekeeper.databricks.load import LoadOutcome, LoadReport, load_tables
 from statekeeper.errors import StatekeeperError, UsageError
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, set_up_logging
 from statekeeper.model.job_run import JobRun
+from statekeeper.run.choices import engine_name
 from statekeeper.run.report import RunIncomplete, RunReport
 
 __all__ = [
@@ -97,8 +98,8 @@ class JobParameters:
             raise UsageError(f"expected force_reprocess as true or false; found {parameters.force_reprocess!r}")
         if parameters.workers and not (parameters.workers.isdecimal() and int(parameters.workers)):
             raise UsageError(f"expected workers as a whole number of at least 1; found {parameters.workers!r}")
-        if parameters.engine not in {"", "local", "spark"}:
-            raise UsageError(f"expected engine as local or spark; found {parameters.engine!r}")
+        if parameters.engine:
+            engine_name(parameters.engine)
         day = parameters.date if parameters.date in RELATIVE_DAYS else _day(parameters.date, "date")
         return replace(parameters, date=day, today=_day(parameters.today, "today"))
 

@@ -1,61 +1,83 @@
-"""Which engine a pipeline asks for, and how the sessions of its sources are shared out."""
+"""The engines by name, and how the two that are shipped share out the sessions of a pipeline's sources."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, assert_never
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from statekeeper.config.resolved import EngineKind, Pipeline, SourceSection
+from statekeeper.config.sections import engines
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
-from statekeeper.engines.protocol import Engine
+from statekeeper.engines.protocol import Engine, EngineSetup, EngineType
+from statekeeper.errors import ConfigError
 from statekeeper.store.layout import spark_exchange
 
+if TYPE_CHECKING:
+    from statekeeper.config.sections.source import SourceSection
 
-def engine_of(pipeline: Pipeline, *, run_id: str, modules: Sequence[str] = (), spark: Any | None = None) -> Engine:
-    """The engine of `execution.engine`.
+ENGINES = replace(
+    engines.ENGINES,
+    shipped={name: f"{__package__}.{place}" for name, place in engines.ENGINES.shipped.items()},
+)
+"""The engines, as what starts each."""
 
-    `modules` are those that the work needs, by name; `spark` is a session to use, where the caller has one.
+
+def engine_type(name: str) -> EngineType:
+    """What starts the engine of this name.
+
+    Raises:
+        ConfigError: there is no such engine, or the package that brings it is at fault.
     """
-    match pipeline.execution.engine:
-        case EngineKind.LOCAL:
-            return local_engine(pipeline, modules=modules)
-        case EngineKind.SPARK:
-            return spark_engine(pipeline, run_id=run_id, modules=modules, spark=spark)
-        case _ as never:
-            assert_never(never)
+    found = ENGINES.load(name)
+    if not isinstance(found, EngineType):
+        raise ConfigError(
+            f"the engine {name} must be an instance of a subclass of EngineType; found {type(found).__name__}",
+            hint=f"correct what {ENGINES.module_of(name)} registers",
+        )
+    return found
 
 
-def local_engine(pipeline: Pipeline, *, modules: Sequence[str] = ()) -> LocalEngine:
-    """The worker processes that a pipeline asks for."""
-    workers = pipeline.execution.workers
-    return _local(pipeline, lambda source: source.session_budget(workers=workers), modules)
+class LocalType(EngineType):
+    """Worker processes of this machine."""
+
+    def start(self, setup: EngineSetup) -> LocalEngine:
+        workers = setup.pipeline.execution.workers
+        return _local(setup, lambda source: source.session_budget(workers=workers))
 
 
-def spark_engine(pipeline: Pipeline, *, run_id: str, modules: Sequence[str] = (), spark: Any | None = None) -> Engine:
+class SparkType(EngineType):
     """Executors for chunks, and worker processes of this machine for what is planned and counted."""
-    from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
-    from statekeeper.engines.spark.session import hold_session
 
-    execution, workers = pipeline.execution, pipeline.execution.workers
-    shared = {name: source for name, source in pipeline.sources.items() if can_be_shared(source)}
-    settings = SparkSettings(
-        exchange=spark_exchange(pipeline.base_path.absolute(), run_id, uuid4().hex[:12]),
-        sources={name: JobSource(name, source.anchored(pipeline.root)) for name, source in shared.items()},
-        budgets={name: on_executors(source) for name, source in shared.items()},
-        memory_limit=f"{execution.memory_limit}B",
-        heartbeat_timeout=pipeline.output.lease_lifetime,
-        parallelism=execution.spark.parallelism,
-        secrets=pipeline.secrets,
-        private=pipeline.private_tables,
-        modules=tuple(modules),
-    )
-    return SparkEngine(
-        settings,
-        control=_local(pipeline, lambda source: on_driver(source, workers=workers), modules),
-        open_session=lambda: hold_session(execution.spark, given=spark),
-    )
+    most_active_tables = 100  # so many share a job
+
+    def start(self, setup: EngineSetup) -> Engine:
+        from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
+        from statekeeper.engines.spark.session import hold_session
+
+        pipeline = setup.pipeline
+        execution, workers = pipeline.execution, pipeline.execution.workers
+        shared = {name: source for name, source in pipeline.sources.items() if can_be_shared(source)}
+        settings = SparkSettings(
+            exchange=spark_exchange(pipeline.base_path.absolute(), setup.run_id, uuid4().hex[:12]),
+            sources={name: JobSource(name, source.anchored(pipeline.root)) for name, source in shared.items()},
+            budgets={name: on_executors(source) for name, source in shared.items()},
+            memory_limit=f"{execution.memory_limit}B",
+            heartbeat_timeout=pipeline.output.lease_lifetime,
+            parallelism=execution.spark.parallelism,
+            secrets=pipeline.secrets,
+            private=pipeline.private_tables,
+            modules=setup.modules,
+        )
+        return SparkEngine(
+            settings,
+            control=_local(setup, lambda source: on_driver(source, workers=workers)),
+            open_session=lambda: hold_session(execution.spark, given=setup.spark),
+        )
+
+
+LOCAL, SPARK = LocalType(), SparkType()
 
 
 def can_be_shared(source: SourceSection) -> bool:
@@ -77,12 +99,13 @@ def on_executors(source: SourceSection) -> int | None:
     return source.max_sessions - max(1, source.max_sessions // 4)
 
 
-def _local(pipeline: Pipeline, budget: Callable[[SourceSection], int], modules: Sequence[str]) -> LocalEngine:
+def _local(setup: EngineSetup, budget: Callable[[SourceSection], int]) -> LocalEngine:
+    pipeline = setup.pipeline
     return LocalEngine(
         workers=pipeline.execution.workers,
         budgets={name: budget(source) for name, source in pipeline.sources.items()},
         memory_limit=f"{pipeline.execution.memory_limit}B",
         secrets=pipeline.secrets,
         private=pipeline.private_tables,
-        modules=modules,
+        modules=setup.modules,
     )

@@ -6,13 +6,17 @@ ends with its result or with one error, and `statekeeper.engines.retry` decides 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from statekeeper.engines.context import JobSource, WorkContext
 from statekeeper.engines.waiting import WaitKind
+
+if TYPE_CHECKING:
+    from statekeeper.config.resolved import Pipeline
 
 Result = TypeVar("Result")
 
@@ -49,7 +53,7 @@ class Job(Generic[Result]):
 
 
 class Engine(Protocol):
-    """Runs jobs until it is closed."""
+    """Runs jobs until it is closed, which is at the end of each run."""
 
     async def run(self, job: Job[Result]) -> Result:
         """The job's result, or its error.
@@ -73,3 +77,34 @@ class Engine(Protocol):
 
     def kill(self) -> None:
         """End every process of the engine at once, whatever it is doing."""
+
+
+@dataclass(frozen=True)
+class EngineSetup:
+    """What an engine is started with for one run.
+
+    `modules` are those that its work needs, by name, to be imported before it comes. `spark` is a Spark session, where
+    the caller has one.
+    """
+
+    pipeline: Pipeline
+    run_id: str
+    modules: tuple[str, ...] = ()
+    spark: object | None = None
+
+
+class EngineType(ABC):
+    """What starts an engine for each run. An instance is registered by the entry point `statekeeper.engines`, or passed
+    as `engine=` to the classes of the Python API.
+    """
+
+    most_active_tables: ClassVar[int] = 8
+    """How many tables are between plan and publication at once, where `execution.active_tables` does not say."""
+
+    @abstractmethod
+    def start(self, setup: EngineSetup) -> Engine:
+        """An engine for one run. It keeps to the `session_budget` of each source, and imports nothing of the work.
+
+        Raises:
+            ConfigError: it cannot do what the configuration asks for.
+        """

@@ -12,9 +12,11 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self, TypeAlias, TypedDict
 
-from statekeeper.config.resolved import EngineKind, Pipeline, check_run, resolve_date, run_id_of
+from statekeeper.config.resolved import Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.root import expanded
+from statekeeper.config.sections.engines import ENGINES, known_name
 from statekeeper.config.suggest import nearest
+from statekeeper.engines.protocol import Engine, EngineType
 from statekeeper.errors import UsageError
 from statekeeper.model.job_run import JobRun
 from statekeeper.runtime.progress import Reporter
@@ -54,6 +56,10 @@ Day: TypeAlias = date
 """The type by another name, where a field is called `date`."""
 
 
+GivenEngine: TypeAlias = str | EngineType | Engine
+"""An engine by its name, what starts one for each run, or one that is started already."""
+
+
 class RunOptions(TypedDict, total=False):
     """The fields of `RunChoices` as keyword arguments."""
 
@@ -62,7 +68,7 @@ class RunOptions(TypedDict, total=False):
     today: Day | None
     run_id: str | None
     job_run: JobRun | None
-    engine: EngineKind | str | None
+    engine: GivenEngine | None
     workers: int | None
     reporter: Reporter | None
     spark: object | None
@@ -74,7 +80,8 @@ class RunChoices:
 
     `tables_path` is a file whose tables replace those of the configuration. `date` is the extraction date, and `today`
     the day that the words `today` and `yesterday` count from (default: the current one in UTC). `engine` and `workers`
-    stand for those of `execution:`. `job_run` is the job run that this is, which the metadata then name. `reporter`
+    stand for those of `execution:`; an engine may be a name, an `EngineType`, or an `Engine`, which a run closes at its
+    end. `job_run` is the job run that this is, which the metadata then name. `reporter`
     hears what happens (default: it is logged). `spark` is a Spark session for `engine: spark`; without it the active
     one is used, or one is made.
     """
@@ -84,7 +91,7 @@ class RunChoices:
     today: Day | None = None
     run_id: str | None = None
     job_run: JobRun | None = None
-    engine: EngineKind | str | None = None
+    engine: GivenEngine | None = None
     workers: int | None = None
     reporter: Reporter | None = None
     spark: object | None = None
@@ -110,13 +117,18 @@ class RunChoices:
             UsageError: there is no such engine, or `workers` is less than 1.
         """
         chosen: dict[str, object] = {}
-        if self.engine is not None:
-            chosen["engine"] = engine_kind(self.engine)
+        if isinstance(self.engine, str):
+            chosen["engine"] = engine_name(self.engine)
         if self.workers is not None:
             if self.workers < 1:
                 raise UsageError(f"expected workers as a whole number of at least 1; found {self.workers}")
             chosen["workers"] = self.workers
         return dataclasses.replace(pipeline, execution=pipeline.execution.model_copy(update=chosen))
+
+    @property
+    def own_engine(self) -> EngineType | Engine | None:
+        """The engine that was given as an object. Raises UsageError if it is none."""
+        return checked_engine(None if isinstance(self.engine, str) else self.engine)
 
     def identity(self, pipeline: Pipeline, path: str | Path) -> RunIdentity:
         """Which run of a pipeline from the configuration file `path` it is; see `RunIdentity.of` for what it raises."""
@@ -130,14 +142,24 @@ class RunChoices:
         )
 
 
-def engine_kind(name: str) -> EngineKind:
-    """The engine of that name. Raises UsageError if there is none."""
-    try:
-        return EngineKind(name)
-    except ValueError:
-        known = [kind.value for kind in EngineKind]
-        hint = nearest(name, known) or None
-        raise UsageError(f"expected the engine {' or '.join(known)}; found {name!r}", hint=hint) from None
+def engine_name(name: str) -> str:
+    """The name of an engine. Raises UsageError if there is none of it."""
+    if (found := known_name(name)) is not None:
+        return found
+    known = ENGINES.names
+    hint = nearest(name, known) or ENGINES.hint_of_more
+    raise UsageError(f"expected the engine {' or '.join(known)}; found {name!r}", hint=hint)
+
+
+def checked_engine(engine: EngineType | Engine | None) -> EngineType | Engine | None:
+    """The same. Raises UsageError if it is no engine."""
+    asked = ("run", "in_flight", "why_waiting", "close", "kill")
+    if engine is None or isinstance(engine, EngineType) or all(hasattr(engine, name) for name in asked):
+        return engine
+    raise UsageError(
+        f"expected engine as a name, an EngineType or an Engine; found {type(engine).__name__}",
+        hint="docs/extending.md says what an engine is",
+    )
 
 
 def _absolute(path: str | Path) -> str:

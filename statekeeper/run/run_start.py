@@ -39,6 +39,7 @@ class RunStart:
     at: datetime
     commands: RunCommands
     is_gone: Callable[[Owner], bool]
+    engine: str
     job_run: JobRun | None = None
 
     def begun(self, earlier: RunManifest | None) -> RunManifest:
@@ -59,7 +60,7 @@ class RunStart:
             tables_path=self.tables_path,
             config_fingerprint=self.pipeline.fingerprint,
             base_path=str(self.pipeline.base_path),
-            engine=self.pipeline.execution.engine.value,
+            engine=self.engine,
             statekeeper_version=__version__,
             tables=tables,
             started_at=self.at,

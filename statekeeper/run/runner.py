@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from statekeeper.config.resolved import ExtractionConfig, Pipeline
-from statekeeper.engines.choice import engine_of
-from statekeeper.engines.protocol import Engine
+from statekeeper.engines.choice import engine_type
+from statekeeper.engines.protocol import Engine, EngineSetup, EngineType
 from statekeeper.engines.threads import Threads
 from statekeeper.engines.waiting import Waits
 from statekeeper.engines.watched import WatchedEngine
@@ -56,9 +56,10 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Runner:
-    """Everything that a run needs from outside; `make_engine` and `disk` are for tests and for other engines.
+    """Everything that a run needs from outside; `make_engine` is for tests.
 
-    `spark` is the session that engine: spark uses, where the caller has one.
+    `engine` stands for the one that the configuration names; `spark` is the session that engine: spark uses, where the
+    caller has one.
     """
 
     pipeline: Pipeline
@@ -66,6 +67,7 @@ class Runner:
     reporter: Reporter
     disk: Disk = field(default_factory=LocalDisk)
     make_engine: Callable[[Pipeline], Engine] | None = None
+    engine: EngineType | Engine | None = None
     spark: object | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -117,7 +119,7 @@ class Runner:
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
     ) -> Value:
         """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
-        owner, threads = this_process(), Threads.of(self.pipeline.execution.most_active_tables)
+        owner, threads = this_process(), Threads.of(self._most_active_tables)
 
         async def supervised() -> Value:
             engine = self._engine()
@@ -165,8 +167,25 @@ class Runner:
     def _engine(self) -> Engine:
         if self.make_engine is not None:
             return self.make_engine(self.pipeline)
+        started = self._engine_type
+        if not isinstance(started, EngineType):
+            return started
         modules = work_modules(source.type_name() for source in self.pipeline.sources.values())
-        return engine_of(self.pipeline, run_id=self.identity.run_id, modules=modules, spark=self.spark)
+        return started.start(EngineSetup(self.pipeline, self.identity.run_id, modules, self.spark))
+
+    @property
+    def _engine_type(self) -> EngineType | Engine:
+        return self.engine if self.engine is not None else engine_type(self.pipeline.execution.engine)
+
+    @property
+    def _engine_name(self) -> str:
+        return self.pipeline.execution.engine if self.engine is None else type(self.engine).__name__
+
+    @property
+    def _most_active_tables(self) -> int:
+        started = self._engine_type
+        usual = started.most_active_tables if isinstance(started, EngineType) else EngineType.most_active_tables
+        return self.pipeline.execution.active_tables or usual
 
     def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
         reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
@@ -200,7 +219,7 @@ class Runner:
             extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline, self.identity.run_id, self.identity.extraction_date),
             commands=self.commands,
-            active=asyncio.Semaphore(self.pipeline.execution.most_active_tables),
+            active=asyncio.Semaphore(self._most_active_tables),
             layout_of=self.layout_of,
             recorded={},
             waits=waits,
@@ -223,6 +242,7 @@ class Runner:
         identity = self.identity
         return RunStart(
             pipeline=self.pipeline,
+            engine=self._engine_name,
             run_id=identity.run_id,
             extraction_date=identity.extraction_date,
             config_path=identity.config_path,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper.engines.choice import spark_engine
+from statekeeper.engines.choice import SPARK
+from statekeeper.engines.protocol import EngineSetup
 from statekeeper.run.report import Outcome
 from tests.spark.modes import ENVIRONMENT, LOCAL
 from tests.unit.publish.test_part_copy import DeadlyCopy
@@ -32,7 +33,7 @@ def test_a_python_worker_that_is_killed_in_the_middle_of_a_copy_costs_a_retry(tm
         },
         disk=DeadlyCopy(marker),
         reporter=heard,
-        make_engine=lambda pipeline: spark_engine(pipeline, run_id="copies"),
+        make_engine=lambda pipeline: SPARK.start(EngineSetup(pipeline, "copies")),
         execution={"engine": "spark", "workers": 1, "spark": LOCAL.section},
     )
     assert reports["orders"].outcome is Outcome.COMPLETED, reports

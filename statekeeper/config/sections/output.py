@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from statekeeper.config.databricks.paths import file_path, is_mounted_object_store
+from statekeeper.config.sections.engines import EngineKind, EngineName
 from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal
 from statekeeper.config.sections.spark import SparkConfig
@@ -53,13 +54,6 @@ class Reader(StrEnum):
     POLARS = "polars"
     PANDAS = "pandas"
     PYARROW = "pyarrow"
-
-
-class EngineKind(StrEnum):
-    """Where chunks are extracted."""
-
-    LOCAL = "local"
-    SPARK = "spark"
 
 
 def _file_path(path: str) -> str:
@@ -116,9 +110,9 @@ def _default_workers() -> int:
 class ExecutionConfig(Section):
     """How work is run."""
 
-    engine: EngineKind = Field(
+    engine: EngineName = Field(
         default=EngineKind.LOCAL,
-        description="local: a pool of worker processes; spark: the executors of a Spark session",
+        description="local: a pool of worker processes; spark: the executors of a Spark session; or one of a package",
     )
     workers: int = Field(
         default_factory=_default_workers,
@@ -134,8 +128,3 @@ class ExecutionConfig(Section):
         default=512 * _MIB, description="what DuckDB, and the rows that a process holds, may take, such as 1GiB"
     )
     spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")
-
-    @property
-    def most_active_tables(self) -> int:
-        """How many tables are between plan and publication at once: on Spark as many as share a job."""
-        return self.active_tables or {EngineKind.LOCAL: 8, EngineKind.SPARK: 100}[self.engine]

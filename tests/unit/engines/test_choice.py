@@ -5,8 +5,9 @@ import pytest
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.oracle import OracleSource
-from statekeeper.engines.choice import can_be_shared, engine_of, on_driver, on_executors
+from statekeeper.engines.choice import LOCAL, can_be_shared, on_driver, on_executors
 from statekeeper.engines.local import LocalEngine
+from statekeeper.engines.protocol import EngineSetup
 
 ORACLE = {"type": "oracle", "host": "h", "service": "s", "user": "u", "password": "p"}
 
@@ -39,4 +40,4 @@ def test_a_source_of_one_session_stays_on_the_driver():
 
 def test_the_local_engine_needs_no_spark():
     pipeline = pipeline_of({"sources": {"shop": {"type": "duckdb", "path": "x"}}, "tables": [{"table_name": "t"}]})
-    assert isinstance(engine_of(pipeline, run_id="r"), LocalEngine)
+    assert isinstance(LOCAL.start(EngineSetup(pipeline, "r")), LocalEngine)

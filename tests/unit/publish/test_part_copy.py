@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import hashlib
 import os
 import re
@@ -14,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper.engines.choice import engine_of
+from statekeeper.engines.choice import LOCAL
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.engines.protocol import Job, Urgency
+from statekeeper.engines.protocol import EngineSetup, Job, Urgency
 from statekeeper.engines.queue import JobQueue
 from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
 from statekeeper.model.record import State
@@ -208,7 +207,7 @@ class TestManyCopies:
         tables, pulse, engines, spent = _wide(shop, rows=2048), Pulse(), [], []
 
         def make_engine(pipeline):
-            engine = Order(engine_of(pipeline, run_id="many", spark=None))
+            engine = Order(LOCAL.start(EngineSetup(pipeline, "many")))
             engines.append(engine)
             spent.append(_read_or_written())
             return pulse.beside(engine)
@@ -232,7 +231,7 @@ class TestManyCopies:
     def test_cost_a_retry_where_a_worker_is_killed_over_one(self, shop):
         heard, marker = Heard(), shop.folder / "killed"
         choices = _whole(shop, disk=DeadlyCopy(marker), reporter=heard, execution={"workers": 2})
-        choices["make_engine"] = functools.partial(engine_of, run_id="killed", spark=None)
+        choices["make_engine"] = lambda pipeline: LOCAL.start(EngineSetup(pipeline, "killed"))
         table = {**_wide(shop, rows=2048, parts=6)[0], "retry": {"initial_delay": "10ms"}}
         assert shop.run(table, **choices)["wide"].outcome is Outcome.COMPLETED
         assert marker.exists()

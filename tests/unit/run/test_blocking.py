@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import io
 import os
@@ -14,8 +13,9 @@ from datetime import date
 
 import pytest
 
-from statekeeper.engines.choice import engine_of
+from statekeeper.engines.choice import LOCAL
 from statekeeper.engines.inline import InlineEngine
+from statekeeper.engines.protocol import EngineSetup
 from statekeeper.model.record import State
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
@@ -214,10 +214,17 @@ class TestSlowDisk:
         names = ["a", "b", "c"]
         shop.execute(*(f"create table {name} as select i as id from range(100) r(i)" for name in names))
         tables = [{"table_name": name, "chunking": {"strategy": "rowid", "target_rows": 50}} for name in names]
-        local = functools.partial(engine_of, run_id="slow", spark=None)
+
+        def local(pipeline):
+            return LOCAL.start(EngineSetup(pipeline, "slow"))
+
         shop.run("a", day=date(2026, 1, 5), make_engine=local)  # whatever is imported late is imported
         pulse = Pulse()
-        reports = shop.run(*tables, disk=SlowDisk(), make_engine=lambda pipeline: pulse.beside(local(pipeline)))
+        reports = shop.run(
+            *tables,
+            disk=SlowDisk(),
+            make_engine=lambda pipeline: pulse.beside(local(pipeline)),
+        )
         assert all(report.is_good for report in reports.values())
         assert pulse.of_loop < 0.1 + pulse.of_machine
 

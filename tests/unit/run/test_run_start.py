@@ -25,6 +25,7 @@ def _start(count: int, base_path: Path) -> RunStart:
     source = {"type": "duckdb", "path": "shop.duckdb"}
     pipeline = pipeline_of({"sources": {"shop": source}, "output": {"base_path": str(base_path)}, "tables": tables})
     return RunStart(
+        engine="local",
         pipeline=pipeline,
         run_id=RUN_ID,
         extraction_date=DAY,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statekeeper.engines.choice import spark_engine
+from statekeeper.engines.choice import SPARK
+from statekeeper.engines.protocol import EngineSetup
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import WholeFileDisk
 from statekeeper.verify import published as verification
@@ -28,7 +29,7 @@ def test_no_part_is_copied_split_or_hashed_on_the_drivers_machine(tmp_path, monk
     shop.execute("create table orders as select i as id from range(10000) r(i)")
 
     def make_engine(pipeline):
-        return _noting(spark_engine(pipeline, run_id="copies", spark=ThreadSpark()), on_driver)
+        return _noting(SPARK.start(EngineSetup(pipeline, "copies", spark=ThreadSpark())), on_driver)
 
     choices = {
         "disk": WholeFileDisk(),
