@@ -35,6 +35,8 @@ from statekeeper.run.choices import RunChoices
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
+from statekeeper.store.place import require_layout_of_run
 from statekeeper.text.amounts import count
 from statekeeper.text.html_table import html_table
 
@@ -118,6 +120,7 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
     pipeline = fitted_output(pipeline, place, unity_catalog_volume)
     choices = RunChoices(tables_path=tables_path, date=date, today=today, run_id=run_id)
     run = StatefulDataExtractor.of_pipeline(pipeline, config, choices)
+    require_layout_of_run(LocalDisk(), run.pipeline.output, run.identity.run_id)
     named = _named(select_tables(run.pipeline, tables, exclude=exclude), into)
     session = hold_session(run.pipeline.execution.spark, given=spark)
     try:
@@ -166,7 +169,8 @@ class _Load:
         return report.model_copy(update={"outcome": outcome, "rows": metadata.record_count})
 
     def _layout(self, config: ExtractionConfig) -> ExtractionLayout:
-        return ExtractionLayout.of(
+        return layout_of(
+            self.run.pipeline.output.layout,
             base_path=self.run.base_path,
             table=config.table,
             extraction_date=self.run.identity.extraction_date,
@@ -188,7 +192,12 @@ class _Load:
         expected = {metadata.plan_id: metadata.record_count} if metadata.record_count else {}
         if table.exists() and table.loaded(origin) == expected:
             return LoadOutcome.PRESENT
-        output = self._layout(config).folder / metadata.output_name
+        output = self._layout(config).dataset_named(metadata.output_path)
+        if output is None:
+            raise DataError(
+                f"{key}: its metadata name {metadata.output_path}, which is no dataset of this run",
+                hint="verify what is published, then load again",
+            )
         frame = self.spark.read.parquet(str(output.absolute()))
         read = frame.count()
         if read != metadata.record_count:

@@ -16,7 +16,7 @@ from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.record import Failure, Owner
-from statekeeper.model.table import TableRef
+from statekeeper.model.table import Layout, TableRef
 
 
 def run_id_of(pipeline: str, extraction_date: date) -> str:
@@ -71,6 +71,7 @@ class RunManifest(Document):
     tables_path: str | None = Field(default=None, description="the --tables file, absolute")
     config_fingerprint: str = Field(description="sha256 of the YAML text, before references are filled in")
     base_path: str
+    layout: Layout = Field(default=Layout.DATED, description="how its files lie under base_path")
     engine: str
     statekeeper_version: str
     tables: tuple[TableRef, ...]

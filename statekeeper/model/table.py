@@ -25,6 +25,15 @@ def safe_name(name: str) -> str:
     return escaped
 
 
+class Layout(StrEnum):
+    """How the files of a pipeline lie under its base_path."""
+
+    DATED = "dated"
+    """Datasets and documents lie in a folder of their date."""
+    HIVE = "hive"
+    """A table's folder has nothing but datasets, each in a folder that names its date as Hive names partitions."""
+
+
 class TableRef(StoredValue):
     """A table by name, and the folder name under which its files lie."""
 

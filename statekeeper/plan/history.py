@@ -6,9 +6,9 @@ Reads state and commit records only; which window follows from watermarks is dec
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -23,8 +23,6 @@ from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.layout import ExtractionLayout
-
-_MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 
 
 def scope_or_watermarks(
@@ -69,7 +67,7 @@ def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> 
 def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
     """The watermarks of the table's complete extractions other than that of `layout`, the newest dates first."""
     for path, day in _records(disk, layout):
-        if path == layout.metadata or (before and day >= f"{before:%Y%m%d}"):
+        if path == layout.metadata or (before and day >= before):
             continue
         # One that cannot be read is an error: a window guessed from the others could lose rows.
         metadata = load_metadata(disk, path)
@@ -110,16 +108,13 @@ def _comparable(
     return metadata if is_same else None
 
 
-def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, str]]:
-    """Every commit record of the table, with its date as yyyymmdd; the newest dates first."""
-    table_folder = layout.folder.parent.parent
-    for month in reversed(_names(disk, table_folder)):
-        for day in reversed(_names(disk, table_folder / month) if _MONTH.fullmatch(month) else []):
-            if not _DAY.fullmatch(day):
-                continue
-            for name in _names(disk, table_folder / month / day):
-                if name.endswith("_metadata.json"):
-                    yield table_folder / month / day / name, f"{month}{day}"
+def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, date]]:
+    """Every commit record of the table, with its date; the newest dates first."""
+    names_in = partial(_names, disk)
+    for folder, day in layout.record_folders(names_in):
+        for name in names_in(folder):
+            if name.endswith("_metadata.json"):
+                yield folder / name, day
 
 
 def _names(disk: Disk, folder: Path) -> list[str]:

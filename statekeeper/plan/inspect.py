@@ -58,5 +58,5 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     from statekeeper.schemas.columns.readers import check_readers
 
     session = context.session()
-    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers)
+    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers, spec.layout)
     return (*told, *session.advise(spec.config.relation))

@@ -20,7 +20,7 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
-from statekeeper.model.table import Scope
+from statekeeper.model.table import Layout, Scope
 from statekeeper.plan.window import decide_scope
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
@@ -48,6 +48,7 @@ class PlanSpec:
     baseline: Baseline | None = None
     readers: tuple[Reader, ...] | None = None
     """As `output.readers` names them."""
+    layout: Layout = Layout.DATED
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -73,7 +74,10 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         agreement = _agreement(spec, described)
         model = load_model(config.model, base=spec.model_folder)
         _require_named_columns(config, described, agreement.columns, session)
-        notes = (*check_readers(agreement.columns, spec.readers), *compile_checks(model, agreement.columns).notes)
+        notes = (
+            *check_readers(agreement.columns, spec.readers, spec.layout),
+            *compile_checks(model, agreement.columns).notes,
+        )
         scope = spec.scope or decide_scope(
             config,
             extraction_date=spec.extraction_date,

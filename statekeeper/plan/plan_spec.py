@@ -36,6 +36,7 @@ async def spec_of_plan(
         run_snapshot=run_snapshot,
         baseline=baseline,
         readers=run.pipeline.output.readers,
+        layout=run.pipeline.output.layout,
     )
 
 
@@ -49,4 +50,5 @@ def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
         earlier_watermarks=(),
         model_folder=run.model_folder,
         readers=run.pipeline.output.readers,
+        layout=run.pipeline.output.layout,
     )

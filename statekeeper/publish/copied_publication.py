@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from statekeeper.errors import StorageError
-from statekeeper.model.metadata import PublishedFile
+from statekeeper.model.metadata import Metadata, PublishedFile
 from statekeeper.model.receipt import Receipt, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
-from statekeeper.publish.publication import PlacedFile, Proofs, Publication
+from statekeeper.publish.publication import PlacedFile, Proofs, Publication, sweep_others
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
@@ -50,10 +50,9 @@ class CopiedPublication(Publication):
     """What `stage` was given: each part's name by its md5."""
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
-        if intent is not None and self.layout.is_dataset_name(intent.metadata.output_name):
-            return self.layout.folder / intent.metadata.output_name
-        is_free = not self.disk.exists(self.layout.output)
-        return self.layout.output if is_free else self.layout.generation(plan_id)
+        intended = self.layout.dataset_named(intent.metadata.output_path) if intent else None
+        is_free = intended is None and not self.disk.exists(self.layout.output)
+        return self.layout.place_of_copy(plan_id, intended=intended, is_free=is_free)
 
     def stage(
         self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
@@ -84,7 +83,8 @@ class CopiedPublication(Publication):
         final = self.output_for(intent.plan_id, intent)
         failpoint("publish", "publish", "before")
         quarantine = intent.metadata.validation.quarantine
-        self.ownership.check(final, *([self.layout.folder / quarantine.name] if quarantine else []))
+        beside = [self.layout.folder / quarantine.name] if quarantine else []
+        self.ownership.check(final, *self.layout.folders_around(final), *beside)
         with storage_errors(final, "publish"):
             self.fence.check()
             if quarantine is not None:
@@ -119,6 +119,16 @@ class CopiedPublication(Publication):
     def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
         """Whether every file that is to be published is at its place with its bytes."""
         return all(placed.is_proven(proofs) for placed in self._places(intent))
+
+    def commit(self, metadata: Metadata) -> str:
+        """Write the commit record; then remove what it does not name where readers of folders would find both."""
+        metadata_md5 = super().commit(metadata)
+        dataset = self.layout.dataset_named(metadata.output_path)
+        if dataset is not None and self.layout.folders_around(dataset):
+            self.fence.check()
+            with storage_errors(dataset, "tidy"):
+                sweep_others(self.disk, self.layout, self.ownership, dataset=dataset)
+        return metadata_md5
 
     def _places(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
         """Every file at its place: of the dataset, and of quarantined rows."""

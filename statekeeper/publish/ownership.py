@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from statekeeper.errors import StateDamaged, StorageError
 from statekeeper.model.metadata import Metadata, TableConfigRecord
@@ -83,19 +83,24 @@ class Ownership:
     def _owns_file(self, path: Path) -> bool:
         if path.parent in {self.layout.quarantine_folder, self.layout.violating_rows_folder}:
             return path.name.endswith(UNPUBLISHED)  # no other run has a folder of this name
-        sizes = self._claims.get(path.relative_to(self.layout.folder).as_posix(), set())
+        sizes = self._claims.get(path, set())
         if self.disk.size(path) in sizes:
             return True
         told = self._told_by_footer(path)
         return told if told is not None else bool(sizes) or self._can_only_be_ours(path)
 
     def _owns_folder(self, path: Path) -> bool:
-        parts = [match for match in map(PART_NAME.match, self.disk.names(path)) if match]
+        names = self.disk.names(path)
+        generations = [path / name for name in names if self.layout.is_inner_generation(name)]
+        if not all(map(self.owns, generations)):
+            return False
+        parts = [match for match in map(PART_NAME.match, names) if match]
         unknown = [match.string for match in parts if match["plan8"] not in self._plans]
         told = {self._told_by_footer(path / name) for name in unknown}
         if False in told:
             return False
-        return path.name in self._claims or self._can_only_be_ours(path) or len(unknown) < len(parts) or True in told
+        is_told = bool(generations) or len(unknown) < len(parts) or True in told
+        return is_told or path in self._claims or self._can_only_be_ours(path)
 
     def _told_by_footer(self, path: Path) -> bool | None:
         """Whether the footer names this run and table; None where there is no footer of ours."""
@@ -119,22 +124,28 @@ class Ownership:
         No other run has generations of this name. One under the dataset's own name is ours where nothing is renamed,
         and this extraction could publish already: when it began, that name was free.
         """
-        if path.name == self.layout.output.name:
+        if path == self.layout.output:
             has_published = any(entry.trigger == Trigger.EXTRACTED for entry in self.record.history)
             return self.disk.writes is Writes.WHOLE and has_published
-        return path.name.startswith(f"{self.layout.run_id}.generation-") and self.layout.is_dataset_name(path.name)
+        return self.layout.is_generation(path)
 
     @cached_property
-    def _claims(self) -> Mapping[str, set[int]]:
-        """What state and commit record name, relative to the folder, with the bytes that it has or had."""
-        claims: defaultdict[str, set[int]] = defaultdict(set)
+    def _claims(self) -> Mapping[Path, set[int]]:
+        """What state and commit record name, with the bytes that it has or had."""
+        claims: defaultdict[Path, set[int]] = defaultdict(set)
         if published := self.record.published:
-            claims[PurePath(published.output_path).name].add(published.bytes)
+            self._claim(claims, published.output_path, published.bytes)
         for metadata in self._known_metadata():
-            claims[metadata.output_name].add(metadata.file_size_bytes)
+            self._claim(claims, metadata.output_path, metadata.file_size_bytes)
             if quarantine := metadata.validation.quarantine:
-                claims[quarantine.name].add(quarantine.bytes)
+                claims[self.layout.folder / quarantine.name].add(quarantine.bytes)
         return claims
+
+    def _claim(self, claims: defaultdict[Path, set[int]], output_path: str, size: int) -> None:
+        dataset = self.layout.dataset_named(output_path)
+        if dataset is not None:
+            for path in (dataset, *self.layout.folders_around(dataset)):
+                claims[path].add(size)
 
     @cached_property
     def _plans(self) -> frozenset[str]:

@@ -27,7 +27,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from statekeeper.errors import LockLost
 from statekeeper.model.metadata import Metadata, PublishedFile
@@ -168,6 +168,8 @@ class Publication:
             if not self._is_quarantine_in_place(intent, proofs):
                 self._put_quarantine(intent)
             if not self._is_dataset_in_place(intent, proofs):
+                if final.parent != self.layout.folder:
+                    self.disk.make_folder(final.parent, role="publish")
                 self._replace(final, intent)
             self.disk.sync_folder(final.parent, role="publish")
         failpoint("publish", "publish", "after")
@@ -208,8 +210,8 @@ class Publication:
     def _has_the_datasets_name(self, intent: PublishIntent) -> bool:
         """Whether what is at the dataset's place may be what is to be published, a file or a folder as that is."""
         final = self.layout.output
-        if intent.metadata.output_name != final.name:  # a generation, of a time when nothing could be renamed
-            return False
+        if self.layout.dataset_named(intent.metadata.output_path) != final:
+            return False  # a generation, of a time when nothing could be renamed
         return self.disk.exists(final) and self.disk.is_folder(final) == intent.metadata.is_folder
 
     def _may_be_in_place(self, placed: PlacedFile, ready: Path) -> bool:
@@ -326,8 +328,8 @@ def sweep(
         for name in disk.names(layout.folder):
             if name.startswith(f".{layout.run_id}.replaced-"):
                 _sweep_replaced(disk, layout, layout.folder / name)
-        if ownership is not None:
-            _sweep_generations(disk, layout, ownership)
+        if ownership is not None and (published := ownership.record.published):
+            sweep_others(disk, layout, ownership, dataset=layout.dataset_named(published.output_path))
         for name in disk.names(layout.staging_root):
             if name != live_plan:
                 _sweep_plan(disk, layout, layout.staging_root / name)
@@ -341,12 +343,20 @@ def sweep(
         sweep_documents(disk, layout, older_than(fence.epoch + 1))
 
 
-def _sweep_generations(disk: Disk, layout: ExtractionLayout, ownership: Ownership) -> None:
-    published = ownership.record.published
-    live = PurePath(published.output_path).name if published else None
-    for name in filter(layout.is_dataset_name, disk.names(layout.folder)):
-        if name != live and ownership.owns(layout.folder / name):
-            _sweep_replaced(disk, layout, layout.folder / name)
+def sweep_others(disk: Disk, layout: ExtractionLayout, ownership: Ownership, *, dataset: Path | None) -> None:
+    """Remove every other generation of a published dataset.
+
+    What is not this extraction's own is kept; where it is in a folder that is, out of readers' sight.
+
+    Raises OSError.
+    """
+    if dataset is None:
+        return
+    for path in layout.others_than(dataset, disk.names):
+        if ownership.owns(path):
+            _sweep_replaced(disk, layout, path)
+        elif path.parent in layout.folders_around(dataset):
+            _keep_foreign(disk, layout, path)
 
 
 def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
@@ -368,13 +378,18 @@ def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
         return
     for name in disk.names(path):
         # A single file made ready, or the folder that was exchanged for it; or rows beside the dataset.
-        if name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name):
+        is_ready = name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name)
+        if is_ready or layout.is_inner_generation(name):
             _sweep_replaced(disk, layout, path / name)
         elif not PART_NAME.match(name) and not is_concealed(name):
-            disk.make_folder(layout.foreign_files, role="sweep")
-            kept = f"{name}{UNPUBLISHED}" if name.endswith(".parquet") else name
-            move(disk, path / name, _free_name(disk, layout.foreign_files / kept), role="sweep")
+            _keep_foreign(disk, layout, path / name)
     disk.remove_folder(path, role="sweep")
+
+
+def _keep_foreign(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
+    disk.make_folder(layout.foreign_files, role="sweep")
+    kept = f"{path.name}{UNPUBLISHED}" if path.name.endswith(".parquet") else path.name
+    move(disk, path, _free_name(disk, layout.foreign_files / kept), role="sweep")
 
 
 def _free_name(disk: Disk, path: Path) -> Path:

@@ -30,6 +30,7 @@ from statekeeper.schemas.model.load import load_model
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.locks.lock import peek
 from statekeeper.store.manifest import load_manifest
+from statekeeper.store.place import require_layout, require_layout_of_table
 from statekeeper.store.state import LocalStateStore
 
 
@@ -50,6 +51,7 @@ def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: P
     """What a run would do with each table. Nothing is locked or written."""
     wish = wish or PreviewWish()
     manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
+    require_layout(manifest, runner.pipeline.output.layout)
 
     async def first(run: Run) -> None:
         await recall(manifest, run, tables, wish.reprocess)
@@ -112,6 +114,7 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
 
 async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> TablePlan:
     layout, do = run.layout_of(config), run.threads.disk.do
+    await do(require_layout_of_table, run.disk, layout)
     holder = await do(peek, run.disk, layout)
     if holder is not None:
         return TablePlan(table=config.table, verdict=PreviewAction.HELD, reason=f"held by {holder}")

@@ -19,6 +19,7 @@ from statekeeper.run.status import read_status
 from statekeeper.store.files.durable import move, storage_errors
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.manifest import load_manifest, update_manifest
+from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.process import this_process
 from statekeeper.store.state import LocalStateStore
 
@@ -31,6 +32,7 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
     Raises:
         LockHeld: a run is at work on one of them; those before it were reset.
     """
+    require_layout_of_run(runner.disk, runner.pipeline.output, runner.identity.run_id)
     recorded = _recorded_failures(runner) if only is State.FAILED else frozenset()
     try:
         done = tuple(

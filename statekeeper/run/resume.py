@@ -17,6 +17,7 @@ from statekeeper.model.manifest import RunManifest
 from statekeeper.model.record import State, StateRecord, Trigger
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import changed_aspects, kept_fingerprint
+from statekeeper.store.place import require_own_date
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
@@ -105,9 +106,12 @@ def find_record(store: LocalStateStore, config: ExtractionConfig, run: Run) -> S
 
     Raises:
         StateDamaged: the file cannot be read, or is of another table or run.
+        UsageError: the date belongs to another run.
         StorageError: the file system refused.
     """
     record = store.load()
+    if record is None:
+        require_own_date(run.disk, run.layout_of(config))
     if record is not None and not record.is_of(run.run_id, config.table):
         raise StateDamaged(
             f"{run.layout_of(config).state} is the state of {record.table.key} in run {record.run_id}, "

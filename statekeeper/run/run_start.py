@@ -23,6 +23,7 @@ from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
+from statekeeper.store.place import require_layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,9 @@ class RunStart:
         """The manifest with this start.
 
         Raises:
-            UsageError: the run is that of another config.
+            UsageError: the run is that of another config, or has another layout.
         """
+        require_layout(earlier, self.pipeline.output.layout)
         claim = self._claim(earlier)
         lists = self._lists(earlier)
         tables = self._tables(earlier, lists)
@@ -60,6 +62,7 @@ class RunStart:
             tables_path=self.tables_path,
             config_fingerprint=self.pipeline.fingerprint,
             base_path=str(self.pipeline.base_path),
+            layout=self.pipeline.output.layout,
             engine=self.engine,
             statekeeper_version=__version__,
             tables=tables,

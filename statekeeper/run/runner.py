@@ -47,6 +47,7 @@ from statekeeper.store.documents import save_last_run
 from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.layout import ExtractionLayout, activity_folder, runs_folder, spark_exchange
+from statekeeper.store.layouts import layout_of
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.process import Liveness, liveness, this_process
 
@@ -157,7 +158,8 @@ class Runner:
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """Where the files of a table lie in this run."""
-        return ExtractionLayout.of(
+        return layout_of(
+            self.pipeline.output.layout,
             base_path=self.pipeline.base_path,
             table=config.table,
             extraction_date=self.identity.extraction_date,

@@ -38,6 +38,7 @@ from statekeeper.store import layout
 from statekeeper.store.activity import load_activities
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 from statekeeper.store.process import Liveness, liveness
 
 _RECEIPT_NAME = re.compile(r"^chunk-(\d{5,})(\.[0-9a-z]+)?\.json$")
@@ -69,7 +70,7 @@ def read_status(
     failures = {failure.table: failure for failure in manifest.failures}
     refs = tuple(dict.fromkeys((*manifest.tables, *_listed_now(manifest))))
     for table in refs:
-        files = ExtractionLayout.of(base_path=base_path, table=table, extraction_date=day, run_id=run_id)
+        files = layout_of(manifest.layout, base_path=base_path, table=table, extraction_date=day, run_id=run_id)
         record, damage = _read_record(files, table, run_id)
         status = _table_status(table, record, damage, files).model_copy(update={"waiting": waits.get(table.key)})
         is_at_work = record is not None and record.owner is not None and record.state not in _FINISHED

@@ -23,6 +23,7 @@ from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks.holder import ExtractionLock
 from statekeeper.store.locks.lease_watch import LeaseWatch
 from statekeeper.store.locks.lock import acquire, watch_lease
+from statekeeper.store.place import require_layout_of_table
 
 _LOG = logging.getLogger("statekeeper.run")
 
@@ -44,6 +45,7 @@ async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> 
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
+            await run.threads.disk.do(require_layout_of_table, run.disk, layout)
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
             async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
                 await TableRun(config, run, layout, lock, ending).execute(reprocess)

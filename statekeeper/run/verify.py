@@ -23,6 +23,7 @@ from statekeeper.runtime.context import Run
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.files.probe import disk_under
 from statekeeper.store.manifest import load_manifest, update_manifest
+from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.state import LocalStateStore
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
@@ -35,6 +36,7 @@ def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunRe
 
     What is found is recorded in the run's manifest, so that `status` shows it until it is mended.
     """
+    require_layout_of_run(runner.disk, runner.pipeline.output, runner.identity.run_id)
     verified = on_each_table(runner, tables, _verify)
     _record_found(runner, verified)
     reports = tuple(each.report for each in verified)

@@ -1,5 +1,8 @@
 """Where every file of statekeeper lies. Pure: names in, paths out; nothing is created or looked at.
 
+Here are the files of runs, and those of an extraction in the layout `dated`. What is different in the layout `hive`,
+and which layout an extraction has, is in `statekeeper.store.layouts`.
+
 ```
 <base_path>/<source_name>/<path_name>/<yyyymm>/<dd>/
     <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
@@ -43,9 +46,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import ClassVar, Self
 
 from statekeeper.errors import UsageError
 from statekeeper.model.table import TableRef, safe_name
@@ -55,6 +60,7 @@ PART_NAME = re.compile(r"^part-\d{5,}-(?P<plan8>[0-9a-f]{8})\.parquet$")
 UNPUBLISHED = ".unpublished"
 """How the name of every Parquet file ends whose rows are not published."""
 _LONGEST_RUN_ID = 200
+_MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 _RESERVED_ENDS = re.compile(r"(_quarantine(\.[0-9a-f]{8})?|_violations|\.generation-[0-9a-f]{8})$")
 """Ends of a run id with which the run's dataset would have the name of another run's file, as this version names them
 or as version 0.1 did."""
@@ -116,6 +122,10 @@ def spark_exchange(base_path: Path, run_id: str, token: str) -> Path:
     return runs_folder(base_path) / f".{safe_name(run_id)}.spark-{token}"
 
 
+NamesIn = Callable[[Path], list[str]]
+"""The sorted names in a folder; none where there is no such folder."""
+
+
 def table_folder(base_path: Path, table: TableRef) -> Path:
     """The folder of a table, above its dates."""
     return base_path / safe_name(table.source_name) / safe_name(table.path_name)
@@ -173,16 +183,24 @@ class Staging:
 
 @dataclass(frozen=True)
 class ExtractionLayout:
-    """The files of one extraction. Without a `base_path` there is no place outside of it."""
+    """The files of one extraction; documents are in `folder`. Without a `base_path` there is no place outside of it."""
 
     folder: Path
     run_id: str
     base_path: Path | None = None
 
+    datasets_are_folders: ClassVar[bool] = False
+    """Whether a dataset is a folder also where it has one part; else that part is the dataset."""
+
     @classmethod
-    def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> ExtractionLayout:
+    def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> Self:
         folder = table_folder(base_path, table) / f"{extraction_date:%Y%m}" / f"{extraction_date:%d}"
         return cls(folder=folder, run_id=safe_name(run_id), base_path=base_path)
+
+    @property
+    def table_folder(self) -> Path:
+        """The folder in which the datasets of all dates lie."""
+        return self.folder.parent.parent
 
     @property
     def output(self) -> Path:
@@ -192,12 +210,50 @@ class ExtractionLayout:
         """The dataset of a plan that cannot take the name of the one it replaces."""
         return self.folder / f"{self.run_id}.generation-{plan_id[:8]}.parquet"
 
-    def is_dataset_name(self, name: str) -> bool:
-        """Whether a name in the folder is the dataset's, or that of a generation of it.
+    def place_of_copy(self, plan_id: str, *, intended: Path | None, is_free: bool) -> Path:
+        """Where a plan's dataset is copied to where nothing can be renamed.
+
+        `intended` is what is persisted of it already, and `is_free` says that nothing lies at `output`.
+        """
+        return intended or (self.output if is_free else self.generation(plan_id))
+
+    def dataset_named(self, output_path: str) -> Path | None:
+        """The dataset that a commit record names, wherever base_path is now; None where it is none of this extraction.
 
         A generation of version 0.1 has the name that the dataset of another run may have.
         """
+        name = PurePath(output_path).name
+        return self.folder / name if self._is_dataset_name(name) else None
+
+    def _is_dataset_name(self, name: str) -> bool:
         return _begins_and_ends(name, self.run_id, _DATASET_END)
+
+    def is_generation(self, path: Path) -> bool:
+        """Whether it is a dataset of this extraction that could not take the name of the one that it replaces."""
+        named = self.dataset_named(str(path))
+        return named == path and path.name.startswith(f"{self.run_id}.generation-")
+
+    def is_inner_generation(self, name: str) -> bool:
+        """Whether a name in a dataset's folder is that of a generation within it; here there are none."""
+        del name
+        return False
+
+    def folders_around(self, dataset: Path) -> tuple[Path, ...]:
+        """The folders around a dataset that belong to this extraction alone; here none."""
+        del dataset
+        return ()
+
+    def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
+        """What else lies at the places of this extraction's datasets, whoever made it."""
+        found = (self.folder / name for name in names_in(self.folder) if self._is_dataset_name(name))
+        return [path for path in found if path != dataset]
+
+    def record_folders(self, names_in: NamesIn) -> Iterator[tuple[Path, date]]:
+        """The folders of the table's documents with their dates, the newest first."""
+        for month in filter(_MONTH.fullmatch, reversed(names_in(self.table_folder))):
+            for day in filter(_DAY.fullmatch, reversed(names_in(self.table_folder / month))):
+                if found := date_of(f"{month}{day}"):
+                    yield self.table_folder / month / day, found
 
     @property
     def quarantine_folder(self) -> Path:
@@ -285,6 +341,14 @@ class ExtractionLayout:
 
 def _begins_and_ends(name: str, beginning: str, end: re.Pattern[str]) -> bool:
     return name.startswith(beginning) and end.fullmatch(name, len(beginning)) is not None
+
+
+def date_of(text: str) -> date | None:
+    """The date of a folder's name; None where there is no such date."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def part_name(chunk_id: int, plan_id: str) -> str:

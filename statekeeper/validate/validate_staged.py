@@ -239,7 +239,7 @@ class _StagedChecks:
         raise _validation_failed(message, self.config, findings, self.run.commands)
 
     def _published_name(self, receipt: Receipt) -> str:
-        if len(self.receipts) == 1:
+        if len(self.receipts) == 1 and not self.run.layout_of(self.config).datasets_are_folders:
             return self.output.name
         return part_name(receipt.chunk_id, self.plan.plan_id)
 
@@ -284,7 +284,7 @@ class _StagedChecks:
             end_time=ended,
             duration_seconds=round((ended - started).total_seconds(), 3),
             file_size_bytes=sum(file.bytes for file in files),
-            checksum=dataset_checksum(files, is_folder=len(files) > 1),
+            checksum=dataset_checksum(files, is_folder=files[0].name != self.output.name),
             table_config=_table_config(config, self.run, plan),
             extraction_complete=True,
             run_id=self.run.run_id,

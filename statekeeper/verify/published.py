@@ -118,8 +118,14 @@ def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
     return FilesVerdict(None)
 
 
+def _dataset(layout: ExtractionLayout, metadata: Metadata) -> Path:
+    dataset = layout.dataset_named(metadata.output_path)
+    assert dataset is not None, "metadata that name no dataset of the extraction are refused before"
+    return dataset
+
+
 def _files(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> FilesSpec:
-    output = (layout.folder / metadata.output_name).absolute()
+    output = _dataset(layout, metadata).absolute()
     files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files]
     files.sort(key=lambda pair: pair[0])
     if quarantine := metadata.validation.quarantine:
@@ -131,7 +137,7 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
     name = layout.metadata.name
     if not metadata.extraction_complete:
         return f"{name} does not say that the extraction is complete"
-    if not layout.is_dataset_name(metadata.output_name):
+    if layout.dataset_named(metadata.output_path) is None:
         return f"{name} names {metadata.output_name}, which is no dataset of this extraction"
     if (quarantine := metadata.validation.quarantine) and not layout.is_quarantine_name(quarantine.name):
         return f"{name} names {quarantine.name}, which is no quarantine of this extraction"
@@ -143,16 +149,19 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
 
 
 def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | None:
-    output = layout.folder / metadata.output_name
+    output = _dataset(layout, metadata)
     if not output.exists():
         return f"{output.name} is missing"
     if output.is_dir() != metadata.is_folder:
         was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
         return f"{output.name} is a {is_now}, and a {was} was published"
+    folders = {folder: {output.name} for folder in layout.folders_around(output)}
     if metadata.is_folder:
-        found = {entry.name for entry in output.iterdir() if entry.name[0] not in "._"}
-        if foreign_files := found - {file.name for file in metadata.files}:
-            return f"{output.name} has a file that is not of this extraction: {min(foreign_files)}"
+        folders[output] = {file.name for file in metadata.files}
+    for folder, names in folders.items():
+        found = {entry.name for entry in folder.iterdir() if entry.name[0] not in "._"}
+        if foreign_files := found - names:
+            return f"{folder.name} has a file that is not of this extraction: {min(foreign_files)}"
     try:
         apart = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal
 from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.errors import UsageError
+from statekeeper.model.table import Layout
 
 _MIB = 1024 * 1024
 
@@ -69,6 +70,11 @@ class OutputConfig(Section):
     base_path: Annotated[FilePath, AfterValidator(_file_path)] = Field(
         default="data",
         description="the folder under which all output lies; a relative path starts at the root of the configuration",
+    )
+    layout: Layout = Field(
+        default=Layout.DATED,
+        description="dated: <source>/<table>/<yyyymm>/<dd>/, data and documents together; hive: "
+        "<source>/<table>/extraction_date=<yyyy-mm-dd>/, data alone, for readers that take a table's whole folder",
     )
     compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")

@@ -15,7 +15,9 @@ import pyarrow as pa
 
 from statekeeper.config.resolved import Reader
 from statekeeper.errors import PlanError
+from statekeeper.model.table import Layout
 from statekeeper.parquet.types import parse_type
+from statekeeper.store.layouts import PARTITION_COLUMN
 
 if TYPE_CHECKING:
     from statekeeper.model.plan import PlannedColumn
@@ -117,12 +119,17 @@ RULES: tuple[Rule, ...] = (
 """Of pyarrow, which writes the files, and of pandas, which reads by it, none is known."""
 
 
-def check_readers(columns: Columns, readers: tuple[Reader, ...] | None) -> tuple[str, ...]:
+def check_readers(
+    columns: Columns, readers: tuple[Reader, ...] | None, layout: Layout = Layout.DATED
+) -> tuple[str, ...]:
     """What a person should know of known readers, a sentence a rule; where readers are named there is nothing to tell.
 
     Raises:
-        PlanError: a reader that is named would not read what would be written.
+        PlanError: a reader that is named, or in the layout `hive` any reader of folders, would not read what would be
+            written.
     """
+    if layout is Layout.HIVE:
+        _refuse_partition_column(columns)
     broken = [(rule, names) for rule in RULES if (names := rule.found(columns))]
     if readers is None:
         return tuple(f"{_sentence(rule, names)}; {rule.remedy}; {_SAY_READERS}" for rule, names in broken)
@@ -134,6 +141,17 @@ def check_readers(columns: Columns, readers: tuple[Reader, ...] | None) -> tuple
             + "; or take the reader out of output.readers",
         )
     return ()
+
+
+def _refuse_partition_column(columns: Columns) -> None:
+    """Of a column that a folder's name gives too, readers take one or the other, or refuse the dataset."""
+    for column in columns:
+        if column.name.lower() == PARTITION_COLUMN:
+            raise PlanError(
+                f"column {column.name} ({column.database_type}): with output.layout: hive the folders "
+                f"{PARTITION_COLUMN}=<date> give every row a column of that name",
+                hint=f"give it an alias {_BY_QUERY}, or write `layout: dated` in `output`",
+            )
 
 
 _SAY_READERS = "or name the readers that matter in output.readers"

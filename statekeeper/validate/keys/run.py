@@ -80,7 +80,8 @@ def _staged(plan: Plan, staging: Staging, receipts: Packed[Receipt]) -> tuple[Ex
 
 
 def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
-    output = layout.folder / metadata.output_name
+    output = layout.dataset_named(metadata.output_path)
+    assert output is not None, "it was verified, or has just been published"
     files = tuple(output / file.name if metadata.is_folder else output for file in metadata.files)
     columns = tuple(FileColumn(name, arrow_type) for name, arrow_type in metadata.columns.items())
     return ExtractedTable(Rows(files, columns), metadata.snapshot)

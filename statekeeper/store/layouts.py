@@ -1,0 +1,123 @@
+"""The layouts: which one an extraction has, and what is different in the layout `hive`.
+
+```
+<base_path>/<source_name>/<path_name>/extraction_date=<yyyy-mm-dd>/
+    part-<nnnnn>-<plan8>.parquet  the dataset: a folder in any case
+    generation-<plan8>/           where nothing can be renamed the dataset is this folder (metadata `output_path`)
+<base_path>/_statekeeper/<source_name>/<path_name>/<yyyy-mm-dd>/
+    date.lock                     the lock (with leases: date.lock.<epoch>)
+    <run_id>_state.json, ...      everything else, by the names that it has in the layout `dated`
+```
+
+A table's folder has nothing but partitions, and they have nothing but published parts. So it can be given to readers of
+folders that skip no names (polars, crawlers of catalogs), as well as to those that skip what begins with `_` or `.`.
+
+A partition is one dataset. Its place, and the lock, are a date's and not a run's: a date of a table belongs to one run,
+which `statekeeper.store.place` makes sure of. A second dataset of a date would double its rows for every reader.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path, PurePath
+from typing import ClassVar, Self
+
+from statekeeper.model.table import Layout, TableRef, safe_name
+from statekeeper.store.layout import ExtractionLayout, NamesIn, date_of, table_folder
+
+PARTITION_COLUMN = "extraction_date"
+"""The column that readers of folders find in the names of partitions."""
+_GENERATION = re.compile(r"generation-[0-9a-f]{8}")
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def layout_of(
+    layout: Layout, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str
+) -> ExtractionLayout:
+    """Where the files of a table's extraction lie."""
+    kind = _KINDS[layout]
+    return kind.of(base_path=base_path, table=table, extraction_date=extraction_date, run_id=run_id)
+
+
+def records_folder(base_path: Path) -> Path:
+    """The folder of all that is not published, in the layout `hive`."""
+    return base_path / "_statekeeper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiveLayout(ExtractionLayout):
+    """The files of one extraction in the layout `hive`."""
+
+    output_folder: Path
+
+    datasets_are_folders: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> Self:
+        records = table_folder(records_folder(base_path), table)
+        output = table_folder(base_path, table) / f"{PARTITION_COLUMN}={extraction_date.isoformat()}"
+        return cls(
+            folder=records / extraction_date.isoformat(),
+            run_id=safe_name(run_id),
+            base_path=base_path,
+            output_folder=output,
+        )
+
+    @property
+    def table_folder(self) -> Path:
+        return self.output_folder.parent
+
+    @property
+    def output(self) -> Path:
+        return self.output_folder
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "date.lock"
+
+    def generation(self, plan_id: str) -> Path:
+        """Within the partition, not beside it: its folder's name is what readers take the date from."""
+        return self.output / f"generation-{plan_id[:8]}"
+
+    def place_of_copy(self, plan_id: str, *, intended: Path | None, is_free: bool) -> Path:
+        """A folder of the plan's own in any case.
+
+        A worker of a plan that was given up may be late, and must find no folder to write into; the partition's own is
+        there as long as the table is.
+        """
+        del intended, is_free
+        return self.generation(plan_id)
+
+    def dataset_named(self, output_path: str) -> Path | None:
+        *_, above, name = ("", "", *PurePath(output_path).parts)
+        if name == self.output.name:
+            return self.output
+        return self.output / name if above == self.output.name and _GENERATION.fullmatch(name) else None
+
+    def is_generation(self, path: Path) -> bool:
+        return path.parent == self.output and self.is_inner_generation(path.name)
+
+    def is_inner_generation(self, name: str) -> bool:
+        return _GENERATION.fullmatch(name) is not None
+
+    def folders_around(self, dataset: Path) -> tuple[Path, ...]:
+        return () if dataset == self.output else (self.output,)
+
+    def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
+        """Where the dataset is a generation, all that readers would find beside it in the partition."""
+        if dataset == self.output:
+            return []
+        found = (self.output / name for name in names_in(self.output) if name[0] not in "._")
+        return [path for path in found if path != dataset]
+
+    def record_folders(self, names_in: NamesIn) -> Iterator[tuple[Path, date]]:
+        records = self.folder.parent
+        for name in filter(_DATE.fullmatch, reversed(names_in(records))):
+            if found := date_of(name):
+                yield records / name, found
+
+
+_KINDS: dict[Layout, type[ExtractionLayout]] = {Layout.DATED: ExtractionLayout, Layout.HIVE: HiveLayout}

@@ -1,0 +1,98 @@
+"""Whether an extraction may use the place that its layout gives it, or another layout or another run is there.
+
+Readers of a table's folder take whatever is in it. Two layouts side by side would double rows for them, and so would
+two runs of one date in the layout `hive`, where all runs of a date have one place. Both are refused before anything is
+written there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import assert_never
+
+from statekeeper.config.sections.output import OutputConfig
+from statekeeper.errors import UsageError
+from statekeeper.model.manifest import RunManifest
+from statekeeper.model.table import Layout
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import storage_errors
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import HiveLayout, records_folder
+from statekeeper.store.manifest import load_manifest
+
+_MONTH = re.compile(r"\d{6}")
+_STATE = "_state.json"
+
+
+def require_layout_of_run(disk: Disk, output: OutputConfig, run_id: str) -> None:
+    """Refuse to look for the tables of a run, if there is such a run, where its layout does not put them.
+
+    Raises:
+        UsageError: the run has the other layout. StateDamaged: its manifest cannot be read.
+    """
+    require_layout(load_manifest(disk, Path(output.base_path), run_id), output.layout)
+
+
+def require_layout(manifest: RunManifest | None, layout: Layout) -> None:
+    """Refuse a layout that is not that of a run on disk. Raises UsageError."""
+    if manifest is not None and manifest.layout is not layout:
+        raise UsageError(
+            f"the run {manifest.run_id} under {manifest.base_path} has the layout {manifest.layout}, "
+            f"and output.layout says {layout}",
+            hint=f"write `layout: {manifest.layout}` in `output`, or choose another base_path",
+        )
+
+
+def require_layout_of_table(disk: Disk, layout: ExtractionLayout) -> None:
+    """Refuse a table of which extractions lie here in the other layout.
+
+    Raises:
+        UsageError: there are such; the message names where. StorageError: a folder cannot be listed.
+    """
+    own, other = (Layout.HIVE, Layout.DATED) if isinstance(layout, HiveLayout) else (Layout.DATED, Layout.HIVE)
+    found = _extractions_in(other, disk, layout)
+    if found is not None:
+        raise UsageError(
+            f"{found} is of an extraction in the layout {other}, and output.layout says {own}: "
+            "whoever reads the table's folder would find rows twice",
+            hint=f"write `layout: {other}` in `output`, or choose another base_path",
+        )
+
+
+def _extractions_in(other: Layout, disk: Disk, layout: ExtractionLayout) -> Path | None:
+    """A folder of an extraction of the table in the layout `other`; None where there is none."""
+    if layout.base_path is None:
+        return None
+    match other:
+        case Layout.DATED:
+            folder, is_of_it = layout.table_folder, _MONTH.fullmatch
+        case Layout.HIVE:
+            folder = records_folder(layout.base_path) / layout.table_folder.relative_to(layout.base_path)
+            is_of_it = re.compile("").match
+        case _ as never:
+            assert_never(never)
+    with storage_errors(folder, "list"):
+        return next((folder / name for name in disk.names(folder) if is_of_it(name)), None)
+
+
+def require_own_date(disk: Disk, layout: ExtractionLayout) -> None:
+    """Refuse a date that belongs to another run; in the layout `dated` there is room for several.
+
+    It is asked while the lock of the date is held, before the extraction's first state is written.
+
+    Raises:
+        UsageError: another run has its state there. StorageError: the folder cannot be listed.
+    """
+    if not isinstance(layout, HiveLayout):
+        return
+    with storage_errors(layout.folder, "list"):
+        names = disk.names(layout.folder)
+    states = [name for name in names if name.endswith(_STATE) and not name.startswith(".")]
+    if states and layout.state.name not in states:
+        run_id = states[0].removesuffix(_STATE)
+        raise UsageError(
+            f"{layout.output} belongs to the run {run_id}: in the layout hive a date of a table has one run",
+            hint=f"go on with that run: --run-id {run_id}; or choose another --date; or move {layout.output} "
+            f"and {layout.folder} away",
+        )
