@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from statekeeper.model.table import Layout
 from statekeeper.run.report import Outcome
 
 from .world import ROWS, Killing, Point, World
@@ -26,6 +27,7 @@ class Scenario:
     good_before: int = 100
     good_after: int = 100
     """Amounts below this are good; rows with others are put apart."""
+    layout: Layout = Layout.DATED
 
     def is_of_interest(self, point: Point) -> bool:
         """Whether a kill there tells anything that another scenario does not."""
@@ -116,6 +118,8 @@ SCENARIOS = {
     "folder by folder without rename": Scenario(FOLDER, FOLDER, disk="nameless", lock="lease"),
     "file by folder without rename, what was not synced lost": Scenario(ROWS, FOLDER, "lossy-nameless", "lease"),
 }
+SCENARIOS |= {f"hive: {name}": replace(scenario, layout=Layout.HIVE) for name, scenario in SCENARIOS.items()}
+"""A dataset of one part is a folder there, too: of "a file" is then one part."""
 
 
 TWICE = (
@@ -128,6 +132,21 @@ TWICE = (
 """The scenarios in which the resume is killed, too, before it is resumed."""
 
 
+HIVE_IN_SHORT = (
+    "hive: first publication of a folder",
+    "hive: file by folder",
+    "hive: folder by folder without exchange",
+    "hive: folder by folder where base_path is a mount point",
+    "hive: folder by folder under a lease",
+    "hive: folder by folder on a disk that loses what was not synced",
+    "hive: rows put apart by others",
+    "hive: first publication of a file without rename",
+    "hive: folder by folder without rename",
+    "hive: file by folder without rename, what was not synced lost",
+)
+"""What of publication is different there: which folder is exchanged, and what is removed when."""
+
+
 ONLY_AT_LENGTH = (
     "file by folder without exchange",
     "file by folder where base_path is a mount point",
@@ -138,6 +157,7 @@ ONLY_AT_LENGTH = (
     "first publication of a file without rename",
     "file by file without rename",
     "rows put apart no more without rename",
+    *(name for name in SCENARIOS if name.startswith("hive: ") and name not in HIVE_IN_SHORT),
 )
 """The scenarios that only the long sweep goes through: each has a sister that the short one goes through."""
 
@@ -160,7 +180,7 @@ def test_killed_at_every_single_durable_step_and_resumed(name, fast_disk):
 
 
 def _sweep(scenario, folder, choose, *, is_twice, is_exhaustive=False):
-    template = World.make(folder / "template")
+    template = World.make(folder / "template", scenario.layout)
     scenario.prepare(template)
     points = template.copy_to(folder / "whole").run(scenario.killing).points
     again = replace(scenario.killing, is_forced=False)
@@ -201,6 +221,8 @@ def _assert_readers_see_one_version(world, scenario):
     # parts of a folder have theirs just before it is exchanged.
     if scenario.disk not in {"nameless", "lossy-nameless", "mount-point"}:
         world.assert_globs_see_only_what_is_published()
+    if "nameless" not in scenario.disk:
+        world.assert_folder_has_only_what_is_published()
     version = world.readable_version(amounts_below=scenario.amounts_below)
     if scenario.before is None:
         assert version in {None, 1}

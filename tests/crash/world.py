@@ -25,6 +25,7 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
+from statekeeper.model.table import Layout, TableRef
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
@@ -33,6 +34,8 @@ from statekeeper.store.documents import load_run_snapshot
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import read_document
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 
 from .lossy_disk import LossyDisk
 from .nameless_disk import LossyNamelessDisk, NamelessDisk
@@ -40,7 +43,8 @@ from .nameless_disk import LossyNamelessDisk, NamelessDisk
 KILLED = 77
 ROWS = 300
 RUN_ID = "crash-20260106"
-DAY = Path("out/data/shop/orders/202601/06")
+DAY = date(2026, 1, 6)
+TABLE = TableRef(source_name="shop", table_name="orders", path_name="orders")
 Point = tuple[str, str, str]
 
 
@@ -125,11 +129,12 @@ class World:
     """A folder with `source.duckdb` and `out/`."""
 
     folder: Path
+    layout: Layout = Layout.DATED
 
     @classmethod
-    def make(cls, folder: Path) -> World:
+    def make(cls, folder: Path, layout: Layout = Layout.DATED) -> World:
         (folder / "out").mkdir(parents=True)
-        world = cls(folder)
+        world = cls(folder, layout)
         world.write_source(version=1)
         return world
 
@@ -145,7 +150,7 @@ class World:
 
     def copy_to(self, folder: Path) -> World:
         shutil.copytree(self.folder, folder, symlinks=True)
-        return World(folder)
+        return replace(self, folder=folder)
 
     def run(self, killing: Killing) -> Run:
         """Run the pipeline once, in a process of its own."""
@@ -155,36 +160,43 @@ class World:
         """Begin a run, in a process of its own."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_child, args=(str(self.folder), killing, theirs))
+        process = context.Process(target=_child, args=(self, killing, theirs))
         process.start()
         theirs.close()
         return Started(killing, process, ours)
 
     @property
+    def files(self) -> ExtractionLayout:
+        base_path = self.folder / "out/data"
+        return layout_of(self.layout, base_path=base_path, table=TABLE, extraction_date=DAY, run_id=RUN_ID)
+
+    @property
     def dataset(self) -> Path:
         """The dataset as readers find it: by its metadata; before there are any, by its name."""
         try:
-            metadata = parse_metadata(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
+            metadata = parse_metadata(read_document(LocalDisk(), self.files.metadata))
         except FileNotFoundError:
-            return self.folder / DAY / f"{RUN_ID}.parquet"
-        return self.folder / DAY / metadata.output_name
+            return self.files.output
+        dataset = self.files.dataset_named(metadata.output_path)
+        assert dataset is not None
+        return dataset
 
     @property
     def is_committed(self) -> bool:
         """Whether a commit record says that there is a dataset."""
         with suppress(FileNotFoundError):
-            return bool(read_document(LocalDisk(), self.folder / DAY / f"{RUN_ID}_metadata.json"))
+            return bool(read_document(LocalDisk(), self.files.metadata))
         return False
 
     @property
     def state(self) -> StateRecord:
-        path = self.folder / DAY / f"{RUN_ID}_state.json"
+        path = self.files.state
         return StateRecord.from_bytes(path.read_bytes(), where=str(path))
 
     @property
     def quarantine(self) -> list[str]:
         """The files of quarantined rows; one that is torn, as only a disk without rename can leave it, is none yet."""
-        found = sorted((self.folder / DAY / f"_{RUN_ID}.quarantine").glob("*.unpublished"))
+        found = sorted(self.files.quarantine_folder.glob("*.unpublished"))
         return [str(path) for path in found if path.read_bytes().endswith(b"PAR1")]
 
     @property
@@ -197,8 +209,16 @@ class World:
         base_path = self.folder / "out/data"
         found = {Path(folder) / name for folder, _, names in os.walk(base_path) for name in names}
         seen = {path for path in found if path.name.endswith(".parquet")}
-        published = {Path(file) for file in (self._files() if self.dataset.exists() else [])}
-        assert not seen ^ published, f"{seen} are matched, {published} are published"
+        assert not seen ^ self._published(), f"{seen} are matched, {self._published()} are published"
+
+    def assert_folder_has_only_what_is_published(self) -> None:
+        """In the layout `hive` no file in the table's folder, by any name, is anything but a part of the dataset."""
+        if self.layout is Layout.HIVE:
+            found = (path for path in self.files.table_folder.rglob("*") if not path.is_dir())
+            assert set(found) == self._published()
+
+    def _published(self) -> set[Path]:
+        return {Path(file) for file in (self._files() if self.dataset.exists() else [])}
 
     def readable_version(self, *, amounts_below: dict[int, int]) -> int | None:
         """Which version readers see: every good row of it and nothing else; None where there is no dataset at all.
@@ -240,9 +260,16 @@ class World:
 
     def assert_nothing_left(self, *, has_quarantine: bool) -> None:
         """Beside dataset, metadata, state and lock there is nothing, and in the dataset only its parts."""
-        names = {path.name for path in (self.folder / DAY).iterdir()}
-        names -= {name for name in names if name.startswith(f"{RUN_ID}.lock")}
-        expected = {self.dataset.name, f"{RUN_ID}_metadata.json", f"{RUN_ID}_state.json"}
+        files = self.files
+        names = {path.name for path in files.folder.iterdir()}
+        names -= {name for name in names if name.startswith(files.lock.name)}
+        expected = {files.metadata.name, files.state.name}
+        if self.layout is Layout.DATED:
+            expected.add(self.dataset.name)
+        else:
+            self.assert_folder_has_only_what_is_published()
+            folders = {self.dataset, files.output} - {files.table_folder}
+            assert {path for path in files.table_folder.rglob("*") if path.is_dir()} == folders
         if has_quarantine:
             expected |= {f"_{RUN_ID}.quarantine", f"{RUN_ID}_violations.json"}
         assert names == expected
@@ -271,8 +298,8 @@ class World:
         return [str(self.dataset)]
 
 
-def _child(folder: str, killing: Killing, pipe: object) -> None:
-    os.chdir(folder)
+def _child(world: World, killing: Killing, pipe: object) -> None:
+    os.chdir(world.folder)
     out = Path("out").resolve()
     lossy = {"lossy": LossyDisk, "lossy-nameless": LossyNamelessDisk}
     disks = {
@@ -299,7 +326,12 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
         {
             "pipeline": "crash",
             "sources": {"shop": {"type": "duckdb", "path": "../source.duckdb", "snapshot_scope": killing.scope}},
-            "output": {"base_path": "data", "lock": killing.lock, "lease_ttl": "300ms"},
+            "output": {
+                "base_path": "data",
+                "layout": world.layout.value,
+                "lock": killing.lock,
+                "lease_ttl": "300ms",
+            },
             "defaults": {"chunking": {"strategy": "rowid", "target_rows": killing.chunk_rows}},
             "tables": [
                 {
@@ -323,7 +355,7 @@ def _child(folder: str, killing: Killing, pipe: object) -> None:
     )
     runner = Runner(
         pipeline=pipeline,
-        identity=RunIdentity(RUN_ID, date(2026, 1, 6)),
+        identity=RunIdentity(RUN_ID, DAY),
         reporter=NullReporter(),
         disk=disk,
         make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),
