@@ -13,11 +13,12 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import StateRecord
+from statekeeper.model.table import Layout, TableRef
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.files.disk import LocalDisk
-from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 from statekeeper.store.manifest import load_manifest
 
 DAY = date(2026, 1, 6)
@@ -59,9 +60,10 @@ class Heard(NullReporter):
 
 @dataclass(frozen=True)
 class Shop:
-    """A folder with `shop.duckdb` and, after a run, `data/`."""
+    """A folder with `shop.duckdb` and, after a run, `data/`, whose files lie as `kind` says."""
 
     folder: Path
+    kind: Layout = Layout.DATED
 
     def execute(self, *statements):
         with duckdb.connect(self.folder / "shop.duckdb") as connection:
@@ -73,7 +75,7 @@ class Shop:
             {
                 "pipeline": "shop",
                 "sources": {"shop": {"type": "duckdb", "path": str(self.folder / "shop.duckdb")}},
-                "output": {"base_path": str(self.folder / "data")},
+                "output": {"base_path": str(self.folder / "data"), "layout": self.kind.value},
                 "tables": [{"table_name": table} if isinstance(table, str) else table for table in tables],
                 **sections,
             },
@@ -99,9 +101,9 @@ class Shop:
         }
 
     def layout(self, table="orders", *, day=DAY):
-        base_path = self.folder / "data"
-        folder = base_path / "shop" / table / f"{day:%Y%m}" / f"{day:%d}"
-        return ExtractionLayout(folder=folder, run_id=f"shop-{day:%Y%m%d}", base_path=base_path)
+        base_path, run_id = self.folder / "data", f"shop-{day:%Y%m%d}"
+        ref = TableRef(source_name="shop", table_name=table, path_name=table)
+        return layout_of(self.kind, base_path=base_path, table=ref, extraction_date=day, run_id=run_id)
 
     def state(self, table="orders", *, day=DAY):
         path = self.layout(table, day=day).state
