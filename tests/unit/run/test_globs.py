@@ -1,4 +1,7 @@
-"""What readers that look for `*.parquet` under base_path meet, at every moment of a run: published rows alone."""
+"""What readers meet at every moment of a run, in either layout: published rows alone.
+
+Some look for `*.parquet` under base_path; in the layout `hive` others are given the table's folder.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import os
 from collections import Counter
 from contextlib import suppress
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -14,10 +18,11 @@ import polars as pl
 import pyarrow.dataset as ds
 import pytest
 
+from statekeeper.model.table import Layout
 from statekeeper.run.report import Outcome
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
-from tests.unit.small_shop import Shop
+from tests.unit.small_shop import DAY, Shop
 from tests.unit.store.files.dying_disk import Died
 
 ROWS, BAD = 100, 5
@@ -39,9 +44,9 @@ class NoExchange(LocalDisk):
         return False
 
 
-@pytest.fixture
-def shop(tmp_path):
-    return Shop(tmp_path)
+@pytest.fixture(params=list(Layout))
+def shop(tmp_path, request):
+    return Shop(tmp_path, request.param)
 
 
 def _fill(shop, version):
@@ -93,6 +98,37 @@ def _by_polars(base_path):
     return Counter(pl.scan_parquet(f"{base_path}/**/*.parquet").select("version").collect()["version"].to_list())
 
 
+def _folder_by_pandas(folder):
+    return Counter(pd.read_parquet(folder)["version"].to_list())
+
+
+def _folder_by_pyarrow(folder):
+    return Counter(ds.dataset(folder, format="parquet", partitioning="hive").to_table()["version"].to_pylist())
+
+
+def _folder_by_duckdb(folder):
+    query = f"select version, count(*), max(extraction_date) from read_parquet('{folder}/**/*.parquet') group by 1"
+    with duckdb.connect() as connection:
+        rows = connection.execute(query).fetchall()
+    assert {day for _, _, day in rows} <= {DAY}
+    return Counter({version: number for version, number, _ in rows})
+
+
+def _folder_by_polars(folder):
+    rows = pl.read_parquet(folder)
+    assert set(rows["extraction_date"]) <= {DAY}
+    return Counter(rows["version"].to_list())
+
+
+_FOLDER_READERS = (_folder_by_pandas, _folder_by_pyarrow, _folder_by_duckdb, _folder_by_polars)
+
+
+def _by_folder(shop, read):
+    """What a reader meets that is given the table's folder; there is none before there is something to read."""
+    folder = shop.layout().table_folder
+    return read(folder) if folder.exists() and any(folder.iterdir()) else Counter()
+
+
 def _rows_of_files(base_path: Path) -> frozenset[tuple[str, int, int]]:
     """Every file that may hold rows, as it is now."""
     walked = [Path(folder) / name for folder, _, names in os.walk(base_path) for name in names]
@@ -116,6 +152,8 @@ def _watched(shop, run):
         if files not in seen:
             seen.add(files)
             met.extend((point, read(base_path)) for read in _READERS)
+            if shop.kind is Layout.HIVE:
+                met.extend((point, _by_folder(shop, read)) for read in _FOLDER_READERS)
 
     failpoints.install(look)
     try:
@@ -182,7 +220,42 @@ def test_what_a_run_left_that_died_in_that_window_is_tidied_by_the_next(shop):
     assert _by_duckdb(shop.folder / "data") == Counter({1: GOOD})
 
 
-def test_staging_of_version_0_1_is_resumed_and_gone_when_the_table_is_complete(shop):
+def test_readers_of_folders_meet_one_version_where_names_are_changed_one_by_one_under_base_path(tmp_path):
+    shop = Shop(tmp_path, Layout.HIVE)
+    _fill(shop, version=1)
+    shop.run(_table("folder"), disk=MountPoint())
+    _fill(shop, version=2)
+    met = []
+    failpoints.install(lambda *_: met.extend(_by_folder(shop, read) for read in _FOLDER_READERS[:1]))
+    try:
+        shop.run(_table("folder"), disk=MountPoint(), is_forced=True)
+    finally:
+        failpoints.install(None)
+    assert {1: GOOD} in met
+    assert [rows for rows in met if rows not in [{1: GOOD}, {2: GOOD}]] == []
+
+
+def test_two_dates_are_two_partitions_for_readers_of_folders(tmp_path):
+    shop = Shop(tmp_path, Layout.HIVE)
+    for version, day in enumerate((DAY, date(2026, 1, 7)), start=1):
+        _fill(shop, version=version)
+        shop.run(_table("folder"), day=day)
+    folder = shop.layout().table_folder
+    assert pd.read_parquet(folder).groupby("extraction_date", observed=True)["version"].unique().map(
+        list
+    ).to_dict() == {
+        "2026-01-06": [1],
+        "2026-01-07": [2],
+    }
+    assert pl.read_parquet(folder).filter(pl.col("extraction_date") == DAY)["version"].unique().to_list() == [1]
+    query = f"select distinct version from read_parquet('{folder}/**/*.parquet', hive_partitioning = true)"
+    with duckdb.connect() as connection:
+        assert connection.execute(f"{query} where extraction_date = date '2026-01-07'").fetchall() == [(2,)]
+
+
+def test_staging_of_version_0_1_is_resumed_and_gone_when_the_table_is_complete(tmp_path):
+    shop = Shop(tmp_path)
+
     class Dying(LocalDisk):
         def rename(self, source, dest, *, role):
             if role == "intent":

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from statekeeper.errors import UsageError
-from statekeeper.model.table import TableRef
+from statekeeper.model.table import Layout, TableRef
 from statekeeper.store.files.slots import second_slot
 from statekeeper.store.files.temps import temp_file
 from statekeeper.store.layout import (
@@ -28,6 +28,7 @@ from statekeeper.store.layout import (
     spark_exchange,
     staged_part_name,
 )
+from statekeeper.store.layouts import HiveLayout, layout_of
 
 BASE = Path("/lake")
 PLANS = ("0123abcd" + "0" * 24, "quarantine", "ffffffff" * 4)
@@ -38,10 +39,22 @@ pieces = st.sampled_from([*ENDS.split(), "n", "N", ".1", ".json", "_snapshots", 
 run_ids = st.lists(pieces, min_size=1, max_size=4).map("".join)
 
 
-def _paths(run_id: str) -> set[Path]:
-    """Every path that a run of this id writes to, of one table at one date."""
+def _layout(kind: Layout, run_id: str = "n", base_path: Path = BASE) -> ExtractionLayout:
     table = TableRef(source_name="shop", table_name="orders", path_name="orders")
-    layout = ExtractionLayout.of(base_path=BASE, table=table, extraction_date=date(2026, 1, 6), run_id=run_id)
+    return layout_of(kind, base_path=base_path, table=table, extraction_date=date(2026, 1, 6), run_id=run_id)
+
+
+def _of_date(layout: ExtractionLayout) -> set[Path]:
+    """In the layout `hive`, what all runs of a date have in common: `store.place` lets only one have it."""
+    if isinstance(layout, HiveLayout):
+        leases = [layout.lock.with_name(f"{layout.lock.name}.{epoch}") for epoch in EPOCHS]
+        temps = [temp_file(path, str(epoch)) for path in leases for epoch in EPOCHS]
+        return {layout.output, layout.lock, *map(layout.generation, PLANS), *leases, *map(second_slot, leases), *temps}
+    return set()
+
+
+def _paths(layout: ExtractionLayout, run_id: str) -> set[Path]:
+    """Every path that a run of this id writes to, of one table at one date."""
     documents = [layout.state, layout.metadata, layout.violations]
     leases = [layout.lock.with_name(f"{layout.lock.name}.{epoch}") for epoch in EPOCHS]
     temps = [temp_file(path, str(epoch)) for path in (*documents, *leases) for epoch in EPOCHS]
@@ -59,21 +72,24 @@ def _paths(run_id: str) -> set[Path]:
     return {*layout.names, layout.foreign_files, damaged, *leases, *temps, *slots, *of_plans, *of_run}
 
 
+@pytest.mark.parametrize("kind", Layout)
 @given(run_ids, run_ids)
-def test_no_path_of_one_run_is_a_path_of_another_and_each_kind_has_its_own(one, other):
+def test_no_path_of_one_run_is_a_path_of_another_and_each_kind_has_its_own(kind, one, other):
     assume(one != other)
     for run_id in (one, other):
         try:
             check_run_id(run_id)
         except UsageError:
             assume(False)
-    assert not _paths(one) & _paths(other)
-    assert len({len(_paths(run_id)) for run_id in (one, other)}) == 1, "two kinds of files have one name"
+    first, second = (_paths(_layout(kind, run_id), run_id) for run_id in (one, other))
+    assert first & second == _of_date(_layout(kind))
+    assert len(first) == len(second), "two kinds of files have one name"
 
 
+@pytest.mark.parametrize("kind", Layout)
 @given(run_ids)
-def test_no_name_of_a_run_leads_out_of_its_folder(run_id):
-    for path in _paths(run_id):
+def test_no_name_of_a_run_leads_out_of_its_folder(kind, run_id):
+    for path in _paths(_layout(kind, run_id), run_id):
         assert path.is_relative_to(BASE) or path.is_relative_to("/.lake.swap")
         assert ".." not in path.parts
 
@@ -92,8 +108,62 @@ def test_other_run_ids_are_not_refused(run_id):
     check_run_id(run_id)
 
 
-def test_rows_that_are_not_published_are_hidden_from_globs_and_from_readers_of_folders():
-    layout = ExtractionLayout(folder=Path("06"), run_id="n")
+@given(run_ids)
+def test_in_the_layout_hive_a_tables_folder_has_datasets_alone(run_id):
+    layout = _layout(Layout.HIVE, run_id)
+    within = {path for path in _paths(layout, run_id) if path.is_relative_to(layout.table_folder)}
+    assert within == {layout.output, *map(layout.generation, PLANS)}
+
+
+@pytest.mark.parametrize("kind", Layout)
+def test_a_commit_record_names_a_dataset_wherever_base_path_is_now(kind):
+    layout, plan = _layout(kind), PLANS[0]
+    for dataset in (layout.output, layout.generation(plan)):
+        elsewhere = Path("/elsewhere") / dataset.relative_to(BASE)
+        assert layout.dataset_named(str(elsewhere)) == dataset
+        assert layout.is_generation(dataset) == (dataset != layout.output)
+
+
+@pytest.mark.parametrize(
+    ("kind", "output_path"),
+    [
+        (Layout.DATED, "lake/shop/orders/202601/06/m.parquet"),
+        (Layout.DATED, "lake/shop/orders/202601/06/n.parquet/part-00000-0123abcd.parquet"),
+        (Layout.HIVE, "lake/shop/orders/extraction_date=2026-01-07"),
+        (Layout.HIVE, "lake/shop/orders/extraction_date=2026-01-07/generation-0123abcd"),
+        (Layout.HIVE, "lake/shop/orders/extraction_date=2026-01-06/part-00000-0123abcd.parquet"),
+        (Layout.HIVE, "generation-0123abcd"),
+        (Layout.HIVE, ""),
+    ],
+)
+def test_what_is_no_dataset_of_the_extraction_is_not_taken_for_one(kind, output_path):
+    assert _layout(kind).dataset_named(output_path) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "folders"),
+    [
+        (Layout.DATED, {"/lake/shop/orders": ["202512", "202601", "x"], "/lake/shop/orders/202601": ["06", "32", "_"]}),
+        (Layout.HIVE, {"/lake/_statekeeper/shop/orders": ["2025-12-31", "2026-01-06", "2026-01-32", "x"]}),
+    ],
+)
+def test_dates_are_found_by_their_folders_the_newest_first(kind, folders):
+    folders["/lake/shop/orders/202512"] = ["31"]
+    found = _layout(kind).record_folders(lambda folder: folders.get(str(folder), []))
+    assert list(found) == [
+        (_layout(kind).folder, date(2026, 1, 6)),
+        (layout_folder(kind, date(2025, 12, 31)), date(2025, 12, 31)),
+    ]
+
+
+def layout_folder(kind, day):
+    table = TableRef(source_name="shop", table_name="orders", path_name="orders")
+    return layout_of(kind, base_path=BASE, table=table, extraction_date=day, run_id="n").folder
+
+
+@pytest.mark.parametrize("kind", Layout)
+def test_rows_that_are_not_published_are_hidden_from_globs_and_from_readers_of_folders(kind):
+    layout = _layout(kind)
     staged = [staged_part_name(0, "a"), kept_part_name(0, "a"), rejected_part_name(0, "a"), rejects_name("a")]
     hidden = [layout.staging("p").parts / name for name in staged]
     hidden += [layout.quarantine("p"), layout.violating_rows("p")]
@@ -102,10 +172,10 @@ def test_rows_that_are_not_published_are_hidden_from_globs_and_from_readers_of_f
         assert any(re.match(r"[._]", part) for part in path.parts)
 
 
+@pytest.mark.parametrize("kind", Layout)
 @pytest.mark.parametrize("base_path", ["/", "data", "../data", "."])
-def test_the_folder_beside_base_path_is_outside_of_it(base_path):
-    table = TableRef(source_name="shop", table_name="orders", path_name="orders")
-    layout = ExtractionLayout.of(base_path=Path(base_path), table=table, extraction_date=date(2026, 1, 6), run_id="n")
+def test_the_folder_beside_base_path_is_outside_of_it(base_path, kind):
+    layout = _layout(kind, base_path=Path(base_path))
     if base_path == "/":
         assert layout.swap is None
     else:
