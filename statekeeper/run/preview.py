@@ -51,7 +51,7 @@ def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: P
     """What a run would do with each table. Nothing is locked or written."""
     wish = wish or PreviewWish()
     manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
-    require_layout(manifest, runner.pipeline.output.layout)
+    require_layout(runner.disk, runner.pipeline.output, manifest)
 
     async def first(run: Run) -> None:
         await recall(manifest, run, tables, wish.reprocess)

@@ -23,6 +23,7 @@ from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
+from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.place import require_layout
 
 
@@ -49,7 +50,7 @@ class RunStart:
         Raises:
             UsageError: the run is that of another config, or has another layout.
         """
-        require_layout(earlier, self.pipeline.output.layout)
+        require_layout(LocalDisk(), self.pipeline.output, earlier)
         claim = self._claim(earlier)
         lists = self._lists(earlier)
         tables = self._tables(earlier, lists)
@@ -74,7 +75,7 @@ class RunStart:
         if earlier is None:
             return first
         has = set(tables)
-        own = ("engine", "statekeeper_version", "tables", "lists", "job_run")
+        own = ("layout", "engine", "statekeeper_version", "tables", "lists", "job_run")
         changes = {name: getattr(first, name) for name in own}
         if self.config_path is not None:  # a call in Python that joins a config's run does not make it its own
             files = ["tables_path", "config_fingerprint", "base_path", "pipeline"]

@@ -8,6 +8,8 @@ written there.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import assert_never
 
@@ -18,7 +20,7 @@ from statekeeper.model.table import Layout
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.layout import ExtractionLayout
-from statekeeper.store.layouts import HiveLayout, records_folder
+from statekeeper.store.layouts import HiveLayout, layout_of, records_folder
 from statekeeper.store.manifest import load_manifest
 
 _MONTH = re.compile(r"\d{6}")
@@ -31,17 +33,25 @@ def require_layout_of_run(disk: Disk, output: OutputConfig, run_id: str) -> None
     Raises:
         UsageError: the run has the other layout. StateDamaged: its manifest cannot be read.
     """
-    require_layout(load_manifest(disk, Path(output.base_path), run_id), output.layout)
+    require_layout(disk, output, load_manifest(disk, Path(output.base_path), run_id))
 
 
-def require_layout(manifest: RunManifest | None, layout: Layout) -> None:
-    """Refuse a layout that is not that of a run on disk. Raises UsageError."""
-    if manifest is not None and manifest.layout is not layout:
+def require_layout(disk: Disk, output: OutputConfig, manifest: RunManifest | None) -> None:
+    """Refuse a layout that is not that of a run on disk, if a table of it was begun. Raises UsageError."""
+    if manifest is None or manifest.layout is output.layout:
+        return
+    if any(disk.exists(layout.state) for layout in _layouts(manifest, Path(output.base_path))):
         raise UsageError(
-            f"the run {manifest.run_id} under {manifest.base_path} has the layout {manifest.layout}, "
-            f"and output.layout says {layout}",
+            f"the run {manifest.run_id} under {output.base_path} has the layout {manifest.layout}, "
+            f"and output.layout says {output.layout}",
             hint=f"write `layout: {manifest.layout}` in `output`, or choose another base_path",
         )
+
+
+def _layouts(manifest: RunManifest, base_path: Path) -> Iterator[ExtractionLayout]:
+    day, run_id = date.fromisoformat(manifest.extraction_date), manifest.run_id
+    for table in manifest.tables:
+        yield layout_of(manifest.layout, base_path=base_path, table=table, extraction_date=day, run_id=run_id)
 
 
 def require_layout_of_table(disk: Disk, layout: ExtractionLayout) -> None:

@@ -80,6 +80,10 @@ TYPED = {
     f"{_HERE}TestWhichRun::test_entry_for_another_run_is_run_by_a_matching_date_and_id": [
         "run with a matching --date and --run-id",
     ],
+    f"{_HERE}TestLayouts::test_layout_that_is_kept_is_written_as_is_said": [
+        "write `layout: {}` in `output`, or choose another base_path",
+    ],
+    f"{_HERE}TestLayouts::test_date_is_gone_on_with_by_the_run_that_has_it": ["go on with that run: --run-id {}"],
     f"{_HERE}TestWhichRun::test_held_table_is_followed_by_the_command_of_the_hint": [
         "maintenance.py: commands.watch",
         "next_command.py: {} --watch",
@@ -306,6 +310,7 @@ SETTINGS = {
     "or use thick_mode: true": _oracle("thick_mode: true"),
     "set count_nulls: true for the source": _oracle("count_nulls: true"),
     "sources/files.py: set snapshot_scope: table": _oracle("snapshot_scope: table"),
+    "or write `layout: dated` in `output`": _config(more="output: {layout: dated}"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
 }
 """A config that holds what a text says to write; `check` takes it."""
@@ -335,6 +340,7 @@ FOUND = (
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",
     "base_path: data",
+    "with output.layout: hive the folders",
     "# custom_query: as it is in the configuration",
     "CASE WHEN {} >= TIMESTAMP",
 )

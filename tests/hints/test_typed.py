@@ -197,6 +197,37 @@ class TestWhichRun:
         typist.succeeds(told.command("status", "--watch"))
 
 
+class TestLayouts:
+    TABLE = "  - {table_name: orders}\n"
+
+    @pytest.mark.parametrize(("had", "has"), [("dated", "hive"), ("hive", "dated")])
+    def test_layout_that_is_kept_is_written_as_is_said(self, typist, had, has):
+        typist.write(self._config(had))
+        typist.succeeds(RUN)
+        typist.write(self._config(has))
+        refused = typist.type(RUN)
+        other_day = typist.type("statekeeper run shop.yml --date 2026-01-07")
+        assert (refused.code, other_day.code) == (2, 1)
+        for told in (refused, other_day):
+            assert f"write `layout: {had}` in `output`, or choose another base_path" in told.words
+        typist.write(self._config(had))
+        typist.succeeds(RUN)
+        typist.succeeds("statekeeper run shop.yml --date 2026-01-07")
+        typist.write(self._config(has).replace("base_path: data", "base_path: other"))
+        typist.succeeds(RUN)
+
+    def test_date_is_gone_on_with_by_the_run_that_has_it(self, typist):
+        typist.write(self._config("hive"))
+        typist.succeeds(f"{RUN} --run-id first")
+        refused = typist.type(RUN)
+        assert (refused.code, "go on with that run: --run-id first" in refused.words) == (1, True)
+        typist.succeeds(f"{RUN} --run-id first")
+        typist.succeeds("statekeeper run shop.yml --date 2026-01-07")
+
+    def _config(self, layout):
+        return CONFIG.replace("base_path: data", f"base_path: data, layout: {layout}") + self.TABLE
+
+
 class TestSnapshotOfTheRun:
     CONFIG = CONFIG.replace("path: shop.duckdb", "path: shop.duckdb, snapshot_scope: run")
 
