@@ -207,9 +207,22 @@ class Soak:
                 assert outcome == ("skipped" if is_whole else "failed"), (table, ended.said)
             if table.damage == "data":
                 assert states[table.name] == "failed", (table, states[table.name])
+            if table.state == "complete" and table.damage == "maybe":
+                self._learn_from_verification(table, outcome)
             if table.state != "complete" or table.damage == "data":
                 table.state = states[table.name]
         self._check_status()
+
+    def _learn_from_verification(self, table: Table, outcome: str) -> None:
+        """A command that was killed may have mended a table before it ended: verification says whether it has."""
+        if outcome == "failed":
+            table.damage = "data"
+            return
+        assert outcome == "skipped", (table, outcome)
+        table.damage = "none"
+        content = self.world.read(but=self.world.damaged)[table.name]
+        assert content in table.contents_after_kill(), (table, content)
+        table.content = content
 
     def _reset_failed(self) -> None:
         ended = self.world.end(self.world.start("reset", _CONFIG, "--failed"))
