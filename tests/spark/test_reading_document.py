@@ -1,0 +1,32 @@
+"""The examples of docs/reading.md, those on Spark among them, print what the page says."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.spark.modes import COLLECTS
+from tests.test_reading_document import EXAMPLES, make_lake, printed_and_expected
+
+pytestmark = [pytest.mark.spark, *COLLECTS]
+
+
+def test_the_examples_print_what_the_page_says_on_spark_too(tmp_path, monkeypatch, capsys):
+    from pyspark.sql import SparkSession
+
+    monkeypatch.chdir(tmp_path)
+    make_lake(tmp_path)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
+    names: dict[str, object] = {"spark": spark}
+    on_spark = 0
+    try:
+        for example in EXAMPLES:
+            printed, expected = printed_and_expected(example, names, capsys)
+            assert printed == expected, example
+            on_spark += "# spark is" in example
+    finally:
+        spark.stop()
+    assert on_spark >= 2
