@@ -1,7 +1,7 @@
-"""Every error that statekeeper raises on purpose: what it says, and what a caller may do about it.
+"""The errors that statekeeper raises on purpose.
 
-Decides the kinds of failure (`FailureKind`), which of them a retry may cure, and what a process ends with (`ExitCode`).
-It does not decide when to retry (`statekeeper.engines.retry`) nor how an error is shown (`statekeeper.cli`).
+Decides the kinds of failure (`FailureKind`), which of them a retry may fix, and the exit codes (`ExitCode`).
+When to retry is decided in `statekeeper.engines.retry`, how an error is shown in `statekeeper.cli`.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class FailureKind(StrEnum):
 
 
 class ExitCode(IntEnum):
-    """What a process ends with, where no signal interrupts it: then it is 128 and the number of the signal.
+    """A process's exit code; after a signal it is 128 plus the signal's number.
 
-    A report has the worst of its tables' codes: interrupted over NO_SOURCE over FAILED over HELD.
+    A report has the worst code of its tables: interrupted over NO_SOURCE over FAILED over HELD.
     """
 
     COMPLETE = 0
@@ -46,13 +46,13 @@ class ExitCode(IntEnum):
     USAGE = 2
     """The configuration or the command cannot be used."""
     HELD = 3
-    """Nothing failed, but another runner works on some table."""
+    """Nothing failed, but another runner holds a table."""
     NO_SOURCE = 4
     """A source could not be reached or refused the login."""
 
     @classmethod
     def of_failure(cls, kind: str | None) -> ExitCode:
-        """The code of a table that failed; `kind` is a `FailureKind`, None where it is not known why."""
+        """The code of a failed table; `kind` is a `FailureKind`, or None if the reason is unknown."""
         return cls.NO_SOURCE if kind in NO_SOURCE else cls.FAILED
 
 
@@ -63,7 +63,7 @@ _FROM_BEST_TO_WORST = (ExitCode.COMPLETE, ExitCode.HELD, ExitCode.FAILED, ExitCo
 
 
 def worst_exit_code(codes: Iterable[int]) -> int:
-    """The one that counts of several; 0 of none."""
+    """The worst of several exit codes; 0 for none."""
     return max(codes, key=_weight, default=ExitCode.COMPLETE)
 
 
@@ -72,11 +72,11 @@ def _weight(code: int) -> int:
 
 
 class StatekeeperError(Exception):
-    """An error for a person: `message` names the thing, what was expected and what was found; `hint` is something to
+    """An error for a person: `message` names the object, what was expected and what was found; `hint` says what to
     type or do.
 
-    Values of rows may be personal data. An error that quotes one, or a text that may, also says itself `discreet`ly,
-    without it; which of the two texts is told is decided in `statekeeper.text.privacy`.
+    Row values may be personal data. An error that may quote one also has the text `discreet`, without it;
+    `statekeeper.text.privacy` decides which of the two is shown.
     """
 
     exit_code: int = ExitCode.FAILED
@@ -88,42 +88,42 @@ class StatekeeperError(Exception):
         super().__init__(message)
         self.message = message
         self.discreet = message if discreet is None else discreet
-        """`message` without values of rows; the same where it quotes none."""
+        """`message` without row values; equal to it where it quotes none."""
         self.hint = hint
         self.code = code
-        """The driver's or the system's own code (`ORA-00942`, `ENOSPC`), where there is one."""
+        """The driver's or the system's code (`ORA-00942`, `ENOSPC`), if any."""
 
     def __str__(self) -> str:
         return self.message
 
     def within(self, place: str) -> Self:
-        """The same error, whose texts begin with the place where it happened."""
+        """The same error with the place where it happened in front of its texts."""
         texts = {"message": f"{place}: {self.message}", "discreet": f"{place}: {self.discreet}"}
         return type(self)(**texts, hint=self.hint, code=self.code)
 
 
 class ConfigError(StatekeeperError):
-    """The configuration cannot be used; `message` holds every problem, a line each."""
+    """The configuration cannot be used; `message` lists every problem, one per line."""
 
     exit_code = ExitCode.USAGE
     kind = FailureKind.CONFIG
 
 
 class UsageError(StatekeeperError):
-    """The command line or a call's arguments ask for something that cannot be."""
+    """The command line or a call has invalid arguments."""
 
     exit_code = ExitCode.USAGE
     kind = FailureKind.CONFIG
 
 
 class SourceError(StatekeeperError):
-    """The source refused a statement for good: asking again would get the same answer."""
+    """The source refused a statement permanently: a retry would fail the same way."""
 
     kind = FailureKind.SOURCE
 
 
 class TransientSourceError(SourceError):
-    """The source failed in a way that a later attempt may not (a dropped connection, no free session)."""
+    """The source failed in a way that a retry may fix (a dropped connection, no free session)."""
 
     kind = FailureKind.TRANSIENT
 
@@ -149,60 +149,60 @@ class SourceUnreachable(SourceError):
 
 
 class PlanError(StatekeeperError):
-    """The table cannot be extracted as declared: a column has no exact representation, model and table do not meet."""
+    """The table cannot be extracted as declared: a column has no exact type, or model and table do not match."""
 
     kind = FailureKind.PLAN
 
 
 class DataError(StatekeeperError):
-    """A value or a batch from the source does not fit exactly what was planned, or counts do not agree."""
+    """A value or batch from the source does not match the plan exactly, or counts differ."""
 
     kind = FailureKind.DATA
 
 
 class ValidationFailed(StatekeeperError):
-    """Rows break the schema; the findings stand in the violations file that `message` names."""
+    """Rows break the schema; `message` names the violations file with the findings."""
 
     kind = FailureKind.VALIDATION
 
 
 class ParentMissing(StatekeeperError):
-    """A table refers to one whose rows this run does not have yet; what is extracted stays, and a later run goes on."""
+    """A table references one that this run has not extracted yet; extracted rows stay, and a later run continues."""
 
     kind = FailureKind.PARENT_MISSING
 
 
 class UnreadableDocument(StatekeeperError):
-    """A document of ours cannot be read as what it should be; it is left as it is."""
+    """A document of ours cannot be read; it is left unchanged."""
 
     kind = FailureKind.STATE_DAMAGED
 
 
 class StateDamaged(UnreadableDocument):
-    """A document of ours is torn or foreign; it is left as it is, as evidence."""
+    """A document of ours is torn or foreign; it is left unchanged, as evidence."""
 
 
 class NewerVersion(UnreadableDocument):
-    """A document is of a higher version than this statekeeper reads. It is whole: nothing of it may be given up.
+    """A document has a higher version than this statekeeper reads. It is intact, so nothing of it may be discarded.
 
-    So it is no StateDamaged, which may be begun anew; reports call it by the same kind.
+    Unlike StateDamaged it must not be restarted; reports use the same kind for both.
     """
 
 
 class StorageError(StatekeeperError):
-    """The file system refused (no space, no permission); what was durable before still is."""
+    """The file system failed (no space, no permission); what was durable before still is."""
 
     kind = FailureKind.STORAGE
 
 
 class OutOfMemory(StatekeeperError):
-    """A process used up the memory that the system, or a limit, gives it."""
+    """A process used all the memory that the system or a limit allows."""
 
     kind = FailureKind.MEMORY
 
 
 class WorkerDied(StatekeeperError):
-    """A worker process ended without an answer, killed by the system or by a crash in native code."""
+    """A worker process ended without a result: killed by the system, or crashed in native code."""
 
     kind = FailureKind.WORKER_DIED
 
@@ -221,14 +221,14 @@ class LockHeld(StatekeeperError):
 
 
 class LockLost(StatekeeperError):
-    """Another runner took this extraction over while we were stopped; nothing more may be written."""
+    """Another runner took over this extraction while we were stopped; we must not write any more."""
 
     exit_code = ExitCode.HELD
     kind = FailureKind.LOCK_LOST
 
 
 class Interrupted(StatekeeperError):
-    """The run was asked to stop; state is saved and `resume` goes on from it."""
+    """The run was asked to stop; its state is saved, and `resume` continues from it."""
 
     exit_code = INTERRUPTED
     kind = FailureKind.INTERRUPTED
@@ -241,18 +241,18 @@ class Terminated(Interrupted):
 
 
 class IllegalTransition(StatekeeperError):
-    """A trigger was fired in a state that the transition table does not allow it in: a defect of ours."""
+    """A trigger was fired in a state where the transition table does not allow it: a bug in statekeeper."""
 
 
 class InternalError(StatekeeperError):
-    """An exception nobody foresaw, carried out of a worker with its traceback, secrets removed."""
+    """An unexpected exception, sent from a worker with its traceback, secrets removed."""
 
 
 RETRYABLE = frozenset({FailureKind.TRANSIENT, FailureKind.WORKER_DIED})
-"""The kinds that another attempt of the same work, at the same snapshot, may cure."""
+"""The kinds that a retry of the same work at the same snapshot may fix."""
 
 NO_SOURCE = frozenset({FailureKind.LOGIN_REFUSED, FailureKind.UNREACHABLE})
-"""The kinds after which no session with the source may be tried again in a run; its exit code is 4."""
+"""The kinds after which a run opens no further session with the source; its exit code is 4."""
 
 _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
     cls.kind: cls
@@ -281,12 +281,12 @@ _BY_KIND: dict[FailureKind, type[StatekeeperError]] = {
 
 
 def error_of(kind: FailureKind, message: str, *, hint: str | None, code: str | None) -> StatekeeperError:
-    """The error class of a kind, so that a failure crosses a process boundary as plain values."""
+    """An error of the kind's class, rebuilt from the plain values that cross a process boundary."""
     return _BY_KIND[kind](message, hint=hint, code=code)
 
 
 def brief(error: BaseException) -> str:
-    """What an error of a library says, in a line; one that came from Java says it in its second line, after a colon."""
+    """A library error's message in one line; an error from Java has it in the second line, after a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     of_java = [line.removeprefix(": ") for line in lines[1:2] if line.startswith(": ")]
     return next(iter(of_java + lines), "")

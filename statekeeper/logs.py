@@ -1,6 +1,6 @@
-"""How log lines look, and that no secret is in them.
+"""The format of log lines, and the redaction of secrets in them.
 
-Decides the two forms (lines for people, JSON for machines) and takes the secret values out of whatever is logged,
+Decides the two formats (lines for people, JSON for machines) and removes secret values from everything logged,
 tracebacks included. Which events are logged is decided where they happen.
 """
 
@@ -44,10 +44,10 @@ _GRANTEE = re.compile(r'(\bGRANT [^;\n]*? TO |\bALTER USER )([\w$#."-]+)')
 
 
 class Redactor:
-    """Replaces secret values in text, as they are and as they stand in a URL, a `repr` or JSON.
+    """Replaces secret values in text: as they are, and as a URL, a `repr` or JSON spells them.
 
-    Values of fewer than four characters are left: they would hit ordinary text, and so give themselves away. So is the
-    user that a GRANT names, who is no secret: his password may be the same word, and the statement is to be copied.
+    Values of fewer than four characters stay: they would match ordinary text, and so reveal themselves. The user in a
+    GRANT stays too: it is not secret, even if the password is the same word, and people copy the statement.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -55,18 +55,18 @@ class Redactor:
         self.add(secrets)
 
     def add(self, secrets: Iterable[str]) -> None:
-        """Know further secret values."""
+        """Redact further secret values, too."""
         forms = set(self._secrets)
         for secret in secrets:
             if len(secret) >= _SHORTEST_SECRET:
                 escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
                 forms.update((secret, quote(secret), quote(secret, safe=""), *escaped))
-        # The longest first: a secret that contains another is replaced whole.
+        # Longest first, so that a secret that contains another is replaced whole.
         self._secrets = tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
     def __call__(self, text: str) -> str:
         """`text` without the secrets."""
-        parts = _GRANTEE.split(text)  # in threes: what stands between, what leads to a user, and the user
+        parts = _GRANTEE.split(text)  # groups of three: other text, the text before a user, the user
         return "".join(part if number % 3 == 2 else self._redacted(part) for number, part in enumerate(parts))
 
     def _redacted(self, text: str) -> str:
@@ -76,7 +76,7 @@ class Redactor:
 
 
 class RedactingFilter(logging.Filter):
-    """Takes secrets out of a record before any handler writes it, and names the run."""
+    """Removes secrets from a record before any handler writes it, and adds the run."""
 
     def __init__(self, redactor: Redactor, *, run: str | None = None) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class HumanFormatter(logging.Formatter):
     """`2026-01-06 18:03:11+01:00 INFO    demo-20260106 shop.orders: chunk 3/12 done, 100,000 rows`, in local time."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and a traceback under it where there is one."""
+        """One line, followed by the traceback if there is one."""
         at = datetime.fromtimestamp(record.created, tz=UTC).astimezone()
         about = " ".join(str(part) for part in (_field(record, "run"), _field(record, "table")) if part)
         moment = at.isoformat(sep=" ", timespec="seconds")
@@ -110,8 +110,8 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: `time` (UTC), `level`, `run`, `table`, `message`, the facts of the event as fields (their
-    names are in `statekeeper.runtime.progress`), and `exception` where there is one.
+    """One JSON object per line: `time` (UTC), `level`, `run`, `table`, `message`, the event's facts as fields (named in
+    `statekeeper.runtime.progress`), and `exception` if there is one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -132,7 +132,7 @@ class JsonFormatter(logging.Formatter):
 def set_up_logging(
     stream: LogStream, *, log_format: LogFormat, redactor: Redactor, level: int = logging.INFO
 ) -> RedactingFilter:
-    """Write statekeeper's log to `stream`, and nowhere else; the filter's `run` may be set later."""
+    """Write statekeeper's log to `stream` only; the filter's `run` may be set later."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else HumanFormatter())
     redacting = RedactingFilter(redactor)

@@ -1,8 +1,7 @@
-"""What the operating system refuses, as errors of ours: a file that cannot be read or written, memory that is used up.
+"""Operating-system errors as statekeeper's own: a file that cannot be read or written, memory that is used up.
 
-Where a file is touched, `store.files.durable.storage_errors` says which one. What comes out of a library without that
-is recognised at the boundary of a piece of work and of a table, so that nothing the system refuses is ever
-"unforeseen".
+Code that opens a file wraps its errors with `store.files.durable.storage_errors`, which names the file. A system error
+that a library raises is converted where a job or a table ends, so that none is reported as unexpected.
 """
 
 from __future__ import annotations
@@ -14,8 +13,8 @@ from pathlib import Path
 from statekeeper.errors import OutOfMemory, StatekeeperError, StorageError
 
 MEMORY_HINT = (
-    "lower execution.workers, or give the process more memory; of a table with large values (LOBs) less is held at "
-    "once with a lower execution.memory_limit"
+    "lower execution.workers, or give the process more memory; for a table with large values (LOBs), a lower "
+    "execution.memory_limit also helps"
 )
 _HINTS = {
     errno.ENOSPC: "free some space there and run again: what was saved before is intact",
@@ -28,33 +27,33 @@ _HINTS = {
     errno.EMFILE: "raise the limit of open files (ulimit -n) or lower the number of workers",
     errno.EFBIG: "raise the limit of the file size (ulimit -f)",
     errno.ENAMETOOLONG: "shorten the run id, the pipeline's name or the table's path_name",
-    errno.ELOOP: "remove the link, or put in its place what it leads to; then run again",
+    errno.ELOOP: "remove the link, or replace it by what it points to; then run again",
     errno.ESTALE: "the network file system lost the file; run again",
 }
 
 
 _NO_THREAD = "can't start new thread"
-"""What Python says where the system allows no further thread."""
+"""Python's message where the system allows no further thread."""
 
 
 def storage_error(error: OSError, path: Path, action: str) -> StorageError:
-    """The system's refusal of `action`, a verb, on `path`; its code is the error's name."""
+    """The error for a failed `action` (a verb) on `path`; its code is the errno's name."""
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
     reason = error.strerror or str(error)
     hint = hint_for(error.errno or 0, str(path.parent))
-    if error.errno == errno.ELOOP and error.filename is not None:  # a file beside it, perhaps
+    if error.errno == errno.ELOOP and error.filename is not None:  # may be another file
         reason = f"{os.fsdecode(error.filename)}: {reason}"
     return StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code)
 
 
 def hint_for(number: int, folder: str) -> str:
-    """What to do about the system's error of a number, on a file in `folder`."""
+    """What to do about an errno, on a file in `folder`."""
     return _HINTS.get(number, "look at the file system, then run again").format(folder=folder)
 
 
 def recognised(error: Exception) -> StatekeeperError | None:
-    """What the system refused, where that is what the error says; None for every other error."""
-    if isinstance(error, MemoryError) or _tells_of_memory(error):
+    """The error as a system error of ours; None if the system did not cause it."""
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return OutOfMemory("a process of statekeeper ran out of memory", hint=MEMORY_HINT)
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         error = OSError(errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: a thread cannot be started")
@@ -72,8 +71,8 @@ def recognised(error: Exception) -> StatekeeperError | None:
     )
 
 
-def _tells_of_memory(error: Exception) -> bool:
-    """Whether a library, or the loader of one, found no memory: each says so in its own way."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether a library or its loader ran out of memory; each has its own error for that."""
     if isinstance(error, ImportError):
         return any(words in str(error) for words in ("failed to map segment", "annot allocate memory"))
-    return type(error).__name__ == "OutOfMemoryException"  # DuckDB's, where no statement says what it was about
+    return type(error).__name__ == "OutOfMemoryException"  # DuckDB's

@@ -96,7 +96,7 @@ def watch_all() -> None:
     watch(part_file._Md5Sink, "write", "write, md5")  # noqa: SLF001
     watch(LocalDisk, "sync_file", "fsync")
     watch(LocalDisk, "sync_folder", "fsync")
-    watch(part_check, "wrong_with_part", "footer")
+    watch(part_check, "find_part_damage", "footer")
     watch(verification, "md5_of", "md5 again")
     watch(validation, "scan_part", "scan: schema")
     watch(staged_checks, "check_staged", "validate: the rest")

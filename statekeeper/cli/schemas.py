@@ -57,7 +57,7 @@ def schemas() -> None:
 @options.excluded_names
 @click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
 @click.option("--out", type=options.FILE, help="The file to write. [default: standard output]")
-@click.option("--force", is_flag=True, help="Replace the file of --out where it is there already.")
+@click.option("--force", is_flag=True, help="Replace the file of --out if it exists.")
 @options.output
 @click.pass_context
 def infer(
@@ -84,7 +84,7 @@ def infer(
 
     terminal = ctx.ensure_object(Terminal)
     if out is not None and not force and (out.exists() or out.is_symlink()):
-        raise UsageError(f"{out} is there already, and is not overwritten", hint="another --out, or --force")
+        raise UsageError(f"{out} already exists and is not overwritten", hint="choose another --out, or add --force")
     wanted = DatabaseOptions.of(ctx, database)
     if config is None:
         named = wanted.database()

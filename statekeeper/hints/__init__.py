@@ -1,1 +1,1 @@
-"""What a person types next: commands, spelt exactly, and which of them fit how a run stands."""
+"""The commands that a person types next, and which of them fit a run's status."""

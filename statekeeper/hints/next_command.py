@@ -1,8 +1,8 @@
-"""The exact command that a person types next about a run, for hints and for the last line of a command's output.
+"""The exact command to type next for a run, for hints and for the last line of a command's output.
 
-Decides how a run is named on the command line: its config as it can be typed from the working directory, its date, and
-its run id where that is not the default. A run that was started in Python without a config has no command; there the
-answer is what to do in Python. Pure: which command is right is up to the callers.
+Decides how the command line names a run: its config relative to the working directory, its date, and its run id if
+that is not the default. A run started in Python without a config has no command; its hint says what to do in Python.
+Pure: the callers choose the command.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PROGRAM = "statekeeper"
 
 @dataclass(frozen=True, kw_only=True)
 class RunCommands:
-    """The commands about one run. `run_id` is None where it is the default; `config` is None for a run of Python."""
+    """The commands for one run. `run_id` is None if it is the default; `config` is None for a run in Python."""
 
     config: str | None
     tables_file: str | None
@@ -40,7 +40,7 @@ class RunCommands:
         tables_path: Path | None,
         working_folder: Path,
     ) -> Self:
-        """The commands of a run for somebody in `working_folder`; the paths are absolute."""
+        """The commands as typed in `working_folder`; the paths are absolute."""
         return cls(
             config=_typed(config_path, working_folder) if config_path else None,
             tables_file=_typed(tables_path, working_folder) if tables_path else None,
@@ -49,13 +49,13 @@ class RunCommands:
         )
 
     def run(self, *, table: str | None = None) -> str:
-        """Extracts what is not complete: of the whole config, or one table of it."""
+        """Extracts what is not complete: the whole config, or one table."""
         if self.config is None:
             return "repeat the same call or command"
         return command("run", self.config, *self._tables_option, *self._new_run, *_table_option(table))
 
     def run_chosen(self, tables: Sequence[str], exclude: Sequence[str], *, is_forced: bool = False) -> str:
-        """Extracts the tables that names and patterns choose; what is complete again only where `is_forced`."""
+        """Extracts the tables that names and patterns select; complete ones again only if `is_forced`."""
         if self.config is None:
             return self.force() if is_forced else self.run()
         forced = ("--force-reprocess",) if is_forced else ()
@@ -71,11 +71,11 @@ class RunCommands:
         return command("run", self.config, *options, "--force-reprocess")
 
     def resume(self) -> str:
-        """Goes on with what is not complete."""
+        """Continues what is not complete."""
         return self._again("resume", in_python="repeat the same call or command")
 
     def resume_stale(self) -> str:
-        """The same, and extracts again what is complete and whose configuration has changed since."""
+        """The same, and extracts complete tables again whose configuration changed since."""
         return self._again("resume", "--stale", in_python="call run(), or resume(stale=True)")
 
     def verify(self) -> str:
@@ -83,17 +83,17 @@ class RunCommands:
         return self._again("verify", in_python="repeat the same call or command: it verifies what is complete")
 
     def status(self) -> str:
-        """Shows how the run stands."""
+        """Shows the run's status."""
         if self.config is None:
             return command("status", *self._known_run)
         return self._again("status", in_python="")
 
     def watch(self) -> str:
-        """Shows how the run stands, again and again while it is running."""
+        """Shows the run's status repeatedly while it is running."""
         return f"{self.status()} --watch"
 
     def reset(self, *, table: str | None = None) -> str:
-        """Lets a table begin anew, or every table that failed."""
+        """Resets one table, or every failed table, so that it starts over."""
         if self.config is None:
             return self.force(table=table)
         return command("reset", self.config, *self._known_run, *(_table_option(table) or ("--failed",)))
@@ -107,17 +107,17 @@ class RunCommands:
 
     @property
     def _new_run(self) -> tuple[str, ...]:
-        """What names a run that may not be on disk yet."""
+        """The options for a run that may not be on disk yet."""
         return ("--date", self.extraction_date.isoformat(), *(_option("--run-id", self.run_id) if self.run_id else ()))
 
     @property
     def _known_run(self) -> tuple[str, ...]:
-        """What names a run that is on disk."""
+        """The options for a run that is on disk."""
         return _option("--run-id", self.run_id) if self.run_id else ("--date", self.extraction_date.isoformat())
 
 
 def chosen(tables: Sequence[str], exclude: Sequence[str] = ()) -> tuple[str, ...]:
-    """The options that choose tables by names and patterns."""
+    """The options that select tables by names and patterns."""
     options = [*(_option("--table", name) for name in tables), *(_option("--exclude", name) for name in exclude)]
     return tuple(chain.from_iterable(options))
 
@@ -128,12 +128,12 @@ def command(*words: str) -> str:
 
 
 def quoted(typed: str) -> str:
-    """A command in backticks, to stand in a sentence; what to do in Python stays as it is."""
+    """A command in backticks, for use in a sentence; an instruction for Python is unchanged."""
     return f"`{typed}`" if typed.startswith(f"{_PROGRAM} ") else typed
 
 
 def _typed(path: Path, working_folder: Path) -> str:
-    """A path as it can be typed in `working_folder`, and is not taken for an option."""
+    """A path as typed in `working_folder`, so that it is not taken for an option."""
     typed = str(path.relative_to(working_folder)) if path.is_relative_to(working_folder) else str(path)
     return f"./{typed}" if typed.startswith("-") else typed
 

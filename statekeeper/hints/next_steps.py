@@ -1,8 +1,7 @@
-"""Which commands come next, by how the tables of a run stand.
+"""Which commands come next, by the status of a run's tables.
 
-Decides what mends what: a retry goes on from what is staged, so rows that broke the schema need an extraction of their
-own, and a state file that cannot be read must be reset first. How a command is spelt is
-`statekeeper.hints.next_command`.
+Decides which command fixes which failure: a retry continues from staged parts, so rows that broke the schema need a new
+extraction, and an unreadable state file must be reset first. `statekeeper.hints.next_command` writes the commands.
 """
 
 from __future__ import annotations
@@ -19,15 +18,15 @@ _READ_AGAIN = {
     FailureKind.VALIDATION: "after the rows or the model are fixed",
     FailureKind.SNAPSHOT_LOST: "to read it at a new snapshot",
 }
-"""What going on from where the table is cannot mend, and when to read the table again."""
+"""Failures that resuming cannot fix, and when to read the table again."""
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One table: complete, or why not; `failure` is None where it is only unfinished.
+    """One table's status; `failure` is None if it is complete, or only unfinished.
 
-    One that `is_stale` is complete, and its configuration has changed since. One that `has_run_snapshot` is read at a
-    new snapshot only together with all tables of the run.
+    `is_stale`: it is complete, and its configuration changed since. `has_run_snapshot`: it gets a new snapshot only
+    together with all tables of the run.
     """
 
     key: str
@@ -40,7 +39,7 @@ class Standing:
 def next_steps(
     standings: Iterable[Standing], commands: RunCommands, *, is_running: bool = False
 ) -> tuple[NextStep, ...]:
-    """What to type next, the first thing first."""
+    """What to type next, in order."""
     tables = tuple(standings)
     left = [standing for standing in tables if not standing.is_complete]
     stale = _of_stale([standing.key for standing in tables if standing.is_stale], commands)

@@ -1,1 +1,1 @@
-"""Frozen values, and the documents they are kept in."""
+"""Frozen values, and the documents that store them."""

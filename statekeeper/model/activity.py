@@ -1,4 +1,4 @@
-"""What the tables of a run wait for, as a process that works on the run last wrote it down for `status`."""
+"""What the tables of a run wait for, as a process working on the run last saved it for `status`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class TableWait(StoredValue):
     """`TableRef.key`."""
     kind: str
     what: str
-    """The rest of a sentence that begins "waits for"."""
+    """Completes the sentence "waits for ..."."""
     since: AwareDatetime
 
 
 class RunActivity(Document):
-    """`<base_path>/_runs/.<run_id>.activity/<process>.json`, there while something takes long."""
+    """`<base_path>/_runs/.<run_id>.activity/<process>.json`, which exists while something takes long."""
 
     format: Literal["statekeeper.activity"] = "statekeeper.activity"
 

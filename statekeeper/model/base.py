@@ -1,9 +1,9 @@
-"""Frozen values and the documents they are kept in.
+"""Frozen values and the documents that store them.
 
-A `Document` is a JSON file that names its format and version and carries its own checksum, so that a torn, foreign or
-newer file is told apart from a good one by its bytes alone. Nothing here touches the disk.
+A `Document` is a JSON file with its format, version and checksum, so that its bytes alone show whether it is torn,
+foreign or newer. Nothing here touches the disk.
 
-Documents outlive versions. A key that this version does not know is kept, at any depth, and written back; only a higher
+Documents outlive versions. Keys that this version does not know are kept, at any depth, and written back; only a higher
 `version` is refused. So a later version may add keys without raising it, and an earlier one still works with the file.
 """
 
@@ -23,18 +23,18 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_asci
 _AT_ONCE = 100
 """So many items of a list are encoded in one call."""
 _LONGEST_FORMAT = 80
-"""So much is quoted of the format that a foreign document names."""
+"""The most characters of a foreign document's format that a message quotes."""
 
 
 class Frozen(BaseModel):
-    """A strict immutable value; a change is a named method that returns a new one."""
+    """A strict immutable value; named methods return changed copies."""
 
-    # Texts that are read are md5s, times and names: pydantic would keep the last 16,384 of them, as if they came again.
+    # Most strings in documents are unique (md5s, times, names); pydantic would cache the last 16,384 of them in vain.
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", cache_strings="keys")
 
 
 class StoredValue(Frozen):
-    """A value that is kept in a document. Keys that this version does not know are kept; they make no difference."""
+    """A value in a document. Keys that this version does not know are kept, and ignored in comparisons."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -46,14 +46,13 @@ class StoredValue(Frozen):
 
 
 class Document(StoredValue):
-    """A value that is kept as one JSON file with `format`, `version` and `checksum`.
+    """A value stored as one JSON file with `format`, `version` and `checksum`.
 
-    `checksum` is `sha256:` and the SHA-256 of the document's other keys as canonical JSON (sorted keys, no spaces,
-    UTF-8).
+    `checksum` is `sha256:` plus the SHA-256 of the other keys as canonical JSON (sorted keys, no spaces, UTF-8).
     """
 
     format: str = ""
-    """Each kind of document narrows this to its own name."""
+    """Each kind of document has its own name here."""
     version: Literal[1] = 1
     checksum: str = Field(default="", description="sha256 of the other keys as canonical JSON")
 
@@ -69,7 +68,7 @@ class Document(StoredValue):
 
         Raises:
             StateDamaged: the bytes are torn, of another format, or do not match their checksum.
-            NewerVersion: a later version of statekeeper wrote them, in a form that this one does not know.
+            NewerVersion: a later version of statekeeper wrote them, in a form that this one cannot read.
         """
         body, checksum = _parsed(data, where)
         own_format, newest = cls.model_fields["format"].default, cls.model_fields["version"].default
@@ -86,7 +85,7 @@ class Document(StoredValue):
 
 
 def refuse_newer(version: object, newest: int, *, where: str) -> None:
-    """Raise NewerVersion for a document of a higher version than this statekeeper reads."""
+    """Raise NewerVersion for a document with a higher version than this statekeeper reads."""
     if isinstance(version, int) and version > newest:
         raise NewerVersion(
             f"{where} has version {version}, and statekeeper {__version__} reads up to version {newest}",
@@ -95,18 +94,18 @@ def refuse_newer(version: object, newest: int, *, where: str) -> None:
 
 
 def first_problem(error: ValidationError) -> str:
-    """Where a document is not as it must be, and what is wrong there."""
+    """The first place where a document is invalid, and what is wrong there."""
     problem = error.errors(include_input=False, include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def _parsed(data: bytes, where: str) -> tuple[Any, str]:
-    """The JSON in `data`, and the checksum that it must carry. Raises StateDamaged for bytes that are no JSON."""
+    """The JSON in `data`, and the checksum it must have. Raises StateDamaged for bytes that are not JSON."""
     try:
         body = json.loads(data)
         return body, _checksum(body) if isinstance(body, dict) else ""
-    except (ValueError, RecursionError) as error:  # not text, not JSON, half a surrogate pair, or nested without end
+    except (ValueError, RecursionError) as error:  # not text, not JSON, half a surrogate pair, or nested too deep
         raise _damaged(where, f"is not whole JSON ({len(data)} bytes; {error})") from error
 
 

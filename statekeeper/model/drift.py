@@ -1,7 +1,6 @@
-"""How a table's columns differ from what was expected of them, where the policy lets the extraction go on all the same.
+"""Differences between a table's columns and the expected ones that did not stop the extraction.
 
-Values only: what differs is found in `schemas.columns.reconcile`, what becomes of it is decided in
-`schemas.columns.drift`.
+Values only: `schemas.columns.reconcile` finds the differences, `schemas.columns.drift` applies the policy.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ class ChangeKind(StrEnum):
 
 
 class ChangeOutcome(StrEnum):
-    """What became of a difference."""
+    """How a difference was handled."""
 
     LEFT_OUT = "left out"
     TAKEN = "taken"
     ACCEPTED = "accepted"
     ADMITTED = "admitted"
-    """No policy was asked: the model takes both types, or both are the same in the file."""
+    """No policy applied: the model accepts both types, or both are the same in the file."""
 
 
 class ColumnChange(StoredValue):
-    """One column that is not as expected, and that did not stop the extraction."""
+    """One column that differs from what was expected and did not stop the extraction."""
 
     column: str
     kind: ChangeKind
@@ -42,7 +41,7 @@ class ColumnChange(StoredValue):
 
     @property
     def is_by_policy(self) -> bool:
-        """Whether another `on_drift` could have decided otherwise."""
+        """Whether the table's `on_drift` decided this."""
         return self.outcome is not ChangeOutcome.ADMITTED
 
     def __str__(self) -> str:
@@ -57,13 +56,13 @@ class ColumnChange(StoredValue):
 
 
 class Baseline(Frozen):
-    """The columns of a table's last complete extraction, by name: Arrow types in the file, and the database's own."""
+    """The columns of a table's last complete extraction, by name: Arrow types in the file, and database types."""
 
     run_id: str
     columns: dict[str, str]
     database_types: dict[str, str] = Field(default_factory=dict)
 
     def type_of(self, name: str) -> str:
-        """How messages tell a column's type: the database's, where it was kept, and the file's."""
+        """A column's type for messages: the database's, if recorded, and the file's."""
         declared, held = self.database_types.get(name), self.columns[name]
         return f"{declared} ({held} in the file)" if declared else f"{held} in the file"

@@ -1,4 +1,4 @@
-"""What a hook is told, and what came of it."""
+"""What a hook receives, and its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from statekeeper.model.base import Frozen
 
 
 class HookEvent(Frozen):
-    """What a hook is told. The field names are the names that a command's template may use."""
+    """What a hook receives. A command's template may use the field names."""
 
     table: str
     run_id: str
@@ -26,16 +26,14 @@ class HookEvent(Frozen):
 
     @property
     def sentence(self) -> str:
-        """The event for a person."""
+        """The event as a sentence."""
         why = self.failure or self.reason
         rows = "" if self.records is None else f", {self.records:,} rows"
         return f"{self.run_id} {self.table}: {self.state}{rows}{f' ({why})' if why else ''}"
 
 
 class HookResult(Frozen):
-    """How a hook went. `detail` says what went wrong or should be mended, without the webhook's URL; empty when all is
-    well.
-    """
+    """A hook's result. `detail` says what failed or should be fixed, without the webhook's URL; empty on success."""
 
     hook: str
     is_ok: bool
@@ -43,9 +41,9 @@ class HookResult(Frozen):
 
 
 class HookLike(Protocol):
-    """A configured hook: exactly one of `command` and `webhook`, and the seconds it may take.
+    """A configured hook: exactly one of `command` and `webhook`, and its timeout in seconds.
 
-    `pass_env` names variables of our environment that a command gets beyond the usual ones.
+    `pass_env` names environment variables that a command gets beyond the usual ones.
     """
 
     @property

@@ -1,6 +1,7 @@
-"""The job run of a workflow service that started a run, as links that a person follows. Pure.
+"""Links to the job run of a workflow service that started a run. Pure.
 
-Only a host name and two numbers go in: an address may carry a login or a token, and what is kept here is published.
+They are built from a host name and two numbers only: a URL may contain a login or a token, and these links are
+published.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from statekeeper.model.base import StoredValue
 
 
 class JobRun(StoredValue):
-    """Where a person looks at the job, and at this run of it."""
+    """Links to the job, and to this run of it."""
 
     job_url: str = Field(description="the job")
     run_url: str = Field(description="this run of it, with its log")
 
     @classmethod
     def on_databricks(cls, *, workspace_url: str, job_id: str, job_run_id: str) -> Self:
-        """The links of a job of Databricks, from `{{workspace.url}}`, `{{job.id}}` and `{{job.run_id}}`.
+        """The links of a Databricks job, from `{{workspace.url}}`, `{{job.id}}` and `{{job.run_id}}`.
 
         Raises:
-            UsageError: they are not what these references stand for.
+            UsageError: a value is not what its reference resolves to.
         """
         host = urlsplit(workspace_url if "://" in workspace_url else f"https://{workspace_url}").hostname
         if host is None or "{" in host or not (job_id.isdecimal() and job_run_id.isdecimal()):

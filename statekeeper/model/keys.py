@@ -1,4 +1,4 @@
-"""The keys of a table: sets of columns that no two rows share, and references to the rows of another table."""
+"""The keys of a table: unique columns, and references to rows of another table."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from statekeeper.model.table import Relation, TableRef
 
 UNIQUE = "unique"
 REFERENCES = "references"
-"""The kinds of keys, as configuration and findings name them."""
+"""The kinds of keys, as named in configuration and findings."""
 
 
 class Reference(Frozen):
-    """Values of `columns` that are in `parent_columns` of some row of `parent`, column by column.
+    """The values of `columns` must occur in `parent_columns` of some row of `parent`, column by column.
 
-    `parent_relation` is what is selected of the parent, and `parent_source` the digest of where: another selection has
-    other rows, so that a table that refers to it is checked again.
+    `parent_relation` is what is selected from the parent, `parent_source` a digest of where: if either changes, the
+    parent's rows differ, and the table is checked again.
     """
 
     columns: tuple[str, ...]
@@ -30,7 +30,7 @@ class Reference(Frozen):
 
     @property
     def target(self) -> str:
-        """What it refers to: `ora.SALES.CUSTOMERS (ID)`."""
+        """The referenced columns: `ora.SALES.CUSTOMERS (ID)`."""
         return f"{self.parent.key} ({', '.join(self.parent_columns)})"
 
 
@@ -45,7 +45,7 @@ class Keys(Frozen):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is checked, a line each."""
+        """What is checked, one line per key."""
         return (
             *(f"{', '.join(columns)} must be unique" for columns in self.unique),
             *(f"{reference.label}, checked when both are extracted" for reference in self.references),

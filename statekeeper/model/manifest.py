@@ -1,6 +1,6 @@
-"""The run manifest, the pointer that lets a bare `resume` or `status` find the last run, and what `status` answers.
+"""The run manifest, the pointer by which a bare `resume` or `status` finds the last run, and what `status` returns.
 
-Named methods return the next manifest; `statekeeper.store.manifest` is the only one that keeps it.
+Named methods return changed copies; only `statekeeper.store.manifest` stores a manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statekeeper.model.table import Layout, TableRef
 
 
 def run_id_of(pipeline: str, extraction_date: date) -> str:
-    """The name of a pipeline's run at a date: `<pipeline>-<yyyymmdd>`."""
+    """The default run id of a pipeline and a date: `<pipeline>-<yyyymmdd>`."""
     return f"{pipeline}-{extraction_date:%Y%m%d}"
 
 
@@ -32,10 +32,10 @@ class FoundBy(StrEnum):
 
 
 class TableFailure(StoredValue):
-    """A table that failed although its state does not say so.
+    """A failure of a table that its state file does not record.
 
-    A run finds it where the state could not be read or written, or must stay as it is (a broken model file does not
-    change what is published); `verify` finds damage to what is published.
+    A run records it if the state could not be read or written, or must not change (a broken model file does not change
+    what is published); `verify` records damage to what is published.
     """
 
     table: TableRef
@@ -46,7 +46,7 @@ class TableFailure(StoredValue):
 
 
 class TableList(StoredValue):
-    """The tables that a run was started with: all of a config, or of one `--tables` file of it."""
+    """The tables that a run was started with: those of the config, or of one `--tables` file."""
 
     tables_path: str | None
     tables: tuple[TableRef, ...]
@@ -60,7 +60,7 @@ class RunProcess(StoredValue):
 
 
 class RunManifest(Document):
-    """`<base_path>/_runs/<run_id>.json`: which tables a run has, and how it was started."""
+    """`<base_path>/_runs/<run_id>.json`: a run's tables, and how it was started."""
 
     format: Literal["statekeeper.run"] = "statekeeper.run"
 
@@ -87,33 +87,33 @@ class RunManifest(Document):
 
     @property
     def listed(self) -> tuple[TableRef, ...]:
-        """Every table that the run is to have, also those that it was never asked to extract."""
+        """Every table of the run, also those that it has not started."""
         return tuple(dict.fromkeys(table for listed in self.lists for table in listed.tables))
 
     @property
-    def unbegun(self) -> tuple[TableRef, ...]:
-        """The tables that the run is to have and was never asked to extract."""
+    def never_started(self) -> tuple[TableRef, ...]:
+        """The tables of the run that it has not started."""
         begun = set(self.tables)
         return tuple(table for table in self.listed if table not in begun)
 
     def failure_of(self, table: TableRef) -> TableFailure | None:
-        """What is recorded here of a table."""
+        """The failure recorded here for a table, if any."""
         return next((found for found in self.failures if found.table == table), None)
 
     def with_failure(self, failure: TableFailure) -> Self:
-        """With a table's failure, in place of an earlier one of it."""
+        """With a table's failure; it replaces an earlier one."""
         others = tuple(found for found in self.failures if found.table != failure.table)
         return self.model_copy(update={"failures": (*others, failure)})
 
     def without_failure(self, table: TableRef) -> Self:
-        """Without the failure of a table, which holds again or says itself what is wrong."""
+        """Without the failure of a table that is intact again, or whose state records what is wrong."""
         if self.failure_of(table) is None:
             return self
         return self.model_copy(update={"failures": tuple(found for found in self.failures if found.table != table)})
 
 
 class LastRun(StoredValue):
-    """`.statekeeper/last-run.json` in the root of the configuration; of a run made in Python, where it was started."""
+    """`.statekeeper/last-run.json` in the configuration's root; for a run in Python, in the folder where it started."""
 
     run_id: str
     base_path: str
@@ -121,7 +121,7 @@ class LastRun(StoredValue):
 
 
 class NextStep(Frozen):
-    """What a person types next; `when` says in which case, or what for."""
+    """What to type next; `when` says in which case, or what for."""
 
     command: str
     when: str | None = None
@@ -137,14 +137,14 @@ class TableStateFailure(Frozen):
 
 
 class ChunkProgress(Frozen):
-    """Chunks with a receipt, of all chunks of the live plan."""
+    """Chunks with a receipt, and all chunks of the current plan."""
 
     done: int
     total: int
 
 
 class ProcessStatus(Frozen):
-    """A process that works on the run, or that ended without saying so."""
+    """A process that works on the run, or that died without recording its end."""
 
     host: str
     pid: int
@@ -178,13 +178,13 @@ class TableStatus(Frozen):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every name that a person may call it by, `key` first."""
+        """Every name that a user may type for it, `key` first."""
         schema = f"{self.schema_name}." if self.schema_name else ""
         return self.key, f"{schema}{self.table_name}", self.table_name
 
     @property
     def exit_code(self) -> int:
-        """What the status of this table alone ends with, where nothing runs it."""
+        """The exit code for this table alone, when no run is working on it."""
         if self.state == "complete":
             return ExitCode.COMPLETE
         return ExitCode.of_failure(self.failure.kind if self.failure else None)
@@ -207,15 +207,15 @@ class RunStatus(Frozen):
     next_steps: tuple[NextStep, ...] = ()
 
     def only(self, tables: tuple[TableStatus, ...]) -> Self:
-        """The same with some of its tables alone; `state` stays that of the whole."""
+        """The same with only some tables; `state` stays the whole run's."""
         return self.model_copy(update={"tables": tables})
 
     def only_failed(self) -> Self:
-        """The same with its failed tables alone."""
+        """The same with only its failed tables."""
         return self.only(tuple(table for table in self.tables if table.has_failed))
 
     @property
     def exit_code(self) -> int:
-        """What `status --exit-code` ends with: 0 its tables are complete; 3 running; else 4 no source reached, or 1."""
+        """The exit code of `status --exit-code`: 0 all tables complete; 3 running; else 4 no source reached, or 1."""
         worst = worst_exit_code(table.exit_code for table in self.tables)
         return int(ExitCode.HELD if worst and self.state == "running" else worst)

@@ -53,21 +53,21 @@ class ValidationSummary(StoredValue):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What a person should know of the published rows, a sentence each."""
-        told = [str(change) for change in self.drift]
+        """What a reader should know about the published rows, one sentence each."""
+        remarks = [str(change) for change in self.drift]
         if self.violations:
-            told.append(f"rows published although they break the schema: {self.violations:,}")
+            remarks.append(f"rows published although they break the schema: {self.violations:,}")
         if self.key_violations:
-            told.append(f"rows published although they break a key: {self.key_violations:,}")
+            remarks.append(f"rows published although they break a key: {self.key_violations:,}")
         if self.quarantine:
-            told.append(
-                f"rows kept apart in {self.quarantine.name}, since they break the schema: {self.quarantined_rows:,}"
+            remarks.append(
+                f"rows quarantined in {self.quarantine.name}, since they break the schema: {self.quarantined_rows:,}"
             )
-        return tuple(told)
+        return tuple(remarks)
 
 
 class TableConfigRecord(StoredValue):
-    """The table's configuration as it was extracted: the seed keys, then statekeeper's own. No hosts, no secrets."""
+    """The table's configuration at extraction: the original keys, then statekeeper's own. No hosts, no secrets."""
 
     source_name: str
     table_name: str
@@ -87,9 +87,7 @@ class TableConfigRecord(StoredValue):
 
 
 class Metadata(StoredValue):
-    """What a dataset is, as its readers and the next run need to know it. The first nine keys are the long-standing
-    ones.
-    """
+    """The description of a dataset for its readers and the next run. The first nine keys are the oldest."""
 
     output_path: str = Field(
         description="the dataset beside this file, a file or a folder of parts, under base_path as configured"
@@ -125,7 +123,7 @@ class Metadata(StoredValue):
 
     @property
     def is_folder(self) -> bool:
-        """Whether the dataset is a folder of parts; a single file bears the dataset's own name."""
+        """Whether the dataset is a folder of parts; a single file has the dataset's name."""
         return self.files[0].name != self.output_name
 
     def to_bytes(self) -> bytes:
@@ -146,8 +144,8 @@ def parse_metadata(data: bytes, *, where: str = "the metadata file") -> Metadata
     """Read a metadata file; `where` names it in errors.
 
     Raises:
-        StateDamaged: the bytes are not one.
-        NewerVersion: a later version of statekeeper wrote it, in a form that this one does not know.
+        StateDamaged: the bytes are not a metadata file.
+        NewerVersion: a later version of statekeeper wrote it, in a form that this one cannot read.
     """
     try:
         return Metadata.model_validate_json(data)

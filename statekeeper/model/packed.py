@@ -1,7 +1,7 @@
-"""Many values of one document, kept so that they cost a process little.
+"""A sequence of many values in one document, stored as JSON text to spare the garbage collector.
 
-A value of pydantic is several objects to Python's garbage collector, which holds up every thread, the event loop's too,
-while it looks through all there are. A plan of 16,000 chunks was 100,000 of them; as texts they are none.
+A pydantic value is several objects to Python's garbage collector, which stops every thread, the event loop's too, while
+it scans them. A plan of 16,000 chunks had 100,000 such objects; as texts it has none.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ Value = TypeVar("Value", bound=BaseModel)
 
 
 class Packed(Sequence[Value], Generic[Value]):
-    """A fixed sequence whose values are kept as their JSON; each is made anew when it is asked for.
+    """An immutable sequence of values stored as JSON; each access parses one.
 
-    In a document it is a list like any other. Each value is validated, strictly, before it is packed; keys that are not
-    known are kept.
+    In a document it is an ordinary list. Each value is validated strictly before it is packed; unknown keys are kept.
     """
 
     __slots__ = ("_kind", "_texts")

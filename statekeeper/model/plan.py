@@ -16,10 +16,10 @@ from statekeeper.model.table import Relation, Scope, TableRef
 
 
 class Snapshot(StoredValue):
-    """The one point in time at which every chunk of a plan reads.
+    """The point in time at which every chunk of a plan reads.
 
-    `token` is the source's own name of it (an SCN; for DuckDB a digest of the file's identity). `identity` says which
-    database it belongs to: every session compares it before it reads.
+    `token` is the source's name for it (an SCN; for DuckDB a digest of the file's identity). `identity` names the
+    database: every session compares it before it reads.
     """
 
     kind: str
@@ -28,15 +28,15 @@ class Snapshot(StoredValue):
     identity: dict[str, str] = Field(default_factory=dict)
 
     def is_same_moment(self, other: Snapshot) -> bool:
-        """Whether both see the same data, by whichever means."""
+        """Whether both see the same data, whatever their `kind`."""
         return (self.token, self.identity) == (other.token, other.identity)
 
 
 class PlannedColumn(StoredValue):
     """A column as the database declares it and as the file will hold it.
 
-    `arrow_type` is what the file holds (`parquet.types.parse_type` reads it); `read_type` is what the source delivers,
-    a type that holds every value of the declared database type; a checked cast leads from one to the other.
+    `arrow_type` is the type in the file (`parquet.types.parse_type` reads it); `read_type` is what the source delivers,
+    a type that holds every value of the database type; a checked cast converts one to the other.
     """
 
     name: str
@@ -47,14 +47,14 @@ class PlannedColumn(StoredValue):
 
 
 class UnreadColumn(StoredValue):
-    """A column of the table that is not in the file, by the table's `on_drift`; conditions may still be about it."""
+    """A column that the table's `on_drift` leaves out of the file; conditions may still use it."""
 
     name: str
     database_type: str
 
 
 class ReadSpec(StoredValue):
-    """All that is needed to read any chunk of a plan, and the same for each of them."""
+    """What all chunks of a plan share: everything that reading one needs, except its bounds."""
 
     relation: Relation
     snapshot: Snapshot
@@ -82,7 +82,7 @@ class ChunkKind(StrEnum):
 
 
 class Bound(StoredValue):
-    """A boundary value with its type, so that it is bound as what it was: `type` is a Python type's name, `text` its
+    """A boundary value with its type, so that it is bound as that type: `type` is a Python type's name, `text` the
     value.
     """
 
@@ -93,7 +93,7 @@ class Bound(StoredValue):
 class Chunk(StoredValue):
     """A disjoint piece of the table: rows with `lower <= column < upper`.
 
-    None is unbounded; the chunk without a lower bound also takes the rows whose key is NULL.
+    None is unbounded; the chunk without a lower bound also holds the rows whose key is NULL.
     """
 
     chunk_id: int = Field(ge=0)
@@ -107,7 +107,7 @@ class Chunk(StoredValue):
 
 
 class Plan(Document):
-    """Persisted once per `plan_id` (32 hexadecimal digits) and never recomputed; resume works only off it."""
+    """Stored once per `plan_id` (32 hexadecimal digits) and never recomputed; resume uses only the stored plan."""
 
     format: Literal["statekeeper.plan"] = "statekeeper.plan"
 

@@ -27,7 +27,7 @@ class PreviewAction(StrEnum):
 
 
 class TablePlan(Frozen):
-    """What a run would do with one table; `columns` is empty where the verdict needs no look at the source."""
+    """What a run would do with one table; `columns` is empty if the source was not asked."""
 
     table: TableRef
     verdict: PreviewAction
@@ -41,7 +41,7 @@ class TablePlan(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """What a plan of this table alone ends with."""
+        """The exit code of a plan of this table alone."""
         if self.failure is not None:
             return ExitCode.of_failure(self.failure.kind)
         codes = {PreviewAction.REFUSE: ExitCode.FAILED, PreviewAction.HELD: ExitCode.HELD}
@@ -63,5 +63,5 @@ class PlanReport(Frozen):
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
-        """4 for a source out of reach, 1 for a table that cannot be planned, 3 for a held one, else 0."""
+        """4 if a source is unreachable, 1 if a table cannot be planned, 3 if one is held, else 0."""
         return int(worst_exit_code(table.exit_code for table in self.tables))

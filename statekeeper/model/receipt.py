@@ -1,4 +1,4 @@
-"""Receipts: the durable proof that a piece of a plan's work is done."""
+"""Receipts: the durable proof that a part of a plan's work is done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statekeeper.model.packed import Packed
 
 
 class Receipt(Document):
-    """A finished chunk. Only what a receipt names counts: a part file without one is garbage."""
+    """A finished chunk. A part file that no receipt names is garbage."""
 
     format: Literal["statekeeper.receipt"] = "statekeeper.receipt"
 
@@ -30,7 +30,7 @@ class Receipt(Document):
 
 
 class RecordedReceipts(Document):
-    """The receipts that count, of chunks of which each attempt leaves one of its own."""
+    """The receipt that counts for each chunk, where every attempt leaves one of its own."""
 
     format: Literal["statekeeper.recorded_receipts"] = "statekeeper.recorded_receipts"
 
@@ -39,7 +39,7 @@ class RecordedReceipts(Document):
 
 
 class CountReceipt(Document):
-    """What the source itself counts at the plan's snapshot, taken before any chunk is read."""
+    """The source's own row count at the plan's snapshot, taken before any chunk is read."""
 
     format: Literal["statekeeper.count"] = "statekeeper.count"
 
@@ -61,16 +61,16 @@ class StagedFile(StoredValue):
 
 
 class SplitOutput(StrEnum):
-    """What is made of a part of which some rows break the schema: a file of those, or one of the others too."""
+    """Which files a split of a part writes: only the rejected rows, or the kept rows too."""
 
     REJECTED = "rejected"
     BOTH = "both"
 
 
 class SplitReceipt(Document):
-    """A staged part of which the rows that break the schema were put apart.
+    """A staged part, split into rows that satisfy the schema and rows that break it.
 
-    `kept` holds the others, and is null where they are not asked for; `rejected` those rows, with what they break.
+    `kept` has the former, null if only the latter were requested; `rejected` has the latter, with what they break.
     """
 
     format: Literal["statekeeper.sift"] = "statekeeper.sift"

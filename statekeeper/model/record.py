@@ -1,7 +1,7 @@
 """`<run_id>_state.json`: the frozen record of one extraction's state machine.
 
-Named methods return the next record. They do not decide whether a transition is allowed: `statekeeper.run.lifecycle`
-does, and is the only caller of `entered`.
+Named methods return changed copies. Whether a transition is allowed is decided in `statekeeper.run.lifecycle`, the only
+caller of `entered`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ class State(StrEnum):
 
 
 class Owner(StoredValue):
-    """A runner: enough to tell whether its process still lives. `started` is the process's start, in seconds after
-    boot.
-    """
+    """A runner's process, identified well enough to check that it is alive. `started` is in seconds after boot."""
 
     host: str
     boot_id: str
@@ -54,12 +52,12 @@ class Failure(StoredValue):
 
     @classmethod
     def of(cls, error: StatekeeperError, *, failed_in: State) -> Failure:
-        """The failure that an error of ours stands for."""
+        """The failure for one of our errors."""
         return cls(kind=error.kind, code=error.code, message=error.message, hint=error.hint, failed_in=failed_in)
 
 
 class HistoryEntry(StoredValue):
-    """One transition that happened."""
+    """One past transition."""
 
     trigger: str
     source: State
@@ -70,10 +68,10 @@ class HistoryEntry(StoredValue):
 
 
 class PublishIntent(StoredValue):
-    """What publication is about to put in place, persisted before it touches anything a reader sees.
+    """What publication is about to do, persisted before it changes anything a reader sees.
 
-    `aside_name` is under which name output that is in the way is moved aside. `metadata` is the commit record
-    that will be written, whole; it lists the files.
+    `aside_name` is the name to which existing output is moved. `metadata` is the complete commit record to write; it
+    lists the files.
     """
 
     plan_id: str
@@ -82,7 +80,7 @@ class PublishIntent(StoredValue):
 
 
 class Published(StoredValue):
-    """What this extraction has published, as its last completion left it."""
+    """What this extraction published when it last completed."""
 
     plan_id: str
     records: int
@@ -123,12 +121,12 @@ class StateRecord(Document):
     history: tuple[HistoryEntry, ...] = ()
 
     def entered(self, dest: State, *, trigger: str, at: datetime, owner: Owner, reason: str | None) -> Self:
-        """In state `dest`, with the transition that led there in the history."""
+        """In state `dest`, with the transition added to the history."""
         entry = HistoryEntry(trigger=trigger, source=self.state, dest=dest, at=at, owner=owner, reason=reason)
         return self._with(state=dest, owner=owner, history=(*self.history, entry))
 
     def planned(self, *, plan_id: str, chunks_total: int, scope: Scope, fingerprint: str, at: datetime) -> Self:
-        """With a live plan, and its first work about to begin."""
+        """With a current plan whose work is about to begin."""
         return self._with(
             plan_id=plan_id,
             chunks_total=chunks_total,
@@ -141,12 +139,12 @@ class StateRecord(Document):
             attempts=self.attempts + 1,
         )
 
-    def taken_up_again(self) -> Self:
-        """With one attempt more, and without the failure that the attempt is to cure."""
+    def with_new_attempt(self) -> Self:
+        """With one more attempt, and without the failure of the last one."""
         return self._with(attempts=self.attempts + 1, failure=None, ended_at=None)
 
-    def given_up_plan(self, *, is_snapshot_lost: bool) -> Self:
-        """Without a live plan: the next one starts from nothing. What is published stays."""
+    def without_plan(self, *, is_snapshot_lost: bool) -> Self:
+        """Without a current plan: the next one starts from scratch. What is published stays."""
         return self._with(
             plan_id=None,
             chunks_total=0,
@@ -160,20 +158,20 @@ class StateRecord(Document):
         """With the reason of a failure."""
         return self._with(failure=failure, ended_at=at)
 
-    def intending(self, intent: PublishIntent) -> Self:
-        """With the publication that is about to happen."""
+    def with_intent(self, intent: PublishIntent) -> Self:
+        """With the publication that is about to start."""
         return self._with(intent=intent)
 
     def completed(self, published: Published, *, at: datetime) -> Self:
-        """With what was published, and nothing left to do."""
+        """With what was published; nothing is left to do."""
         return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
 
     def is_of(self, run_id: str, table: TableRef) -> bool:
-        """Whether it is the record of a table in a run, and not of another that had the same file."""
+        """Whether the record is for this table and run, and not for another one with the same file."""
         return (self.run_id, self.table) == (run_id, table)
 
     def saved_as(self, revision: int) -> Self:
-        """With its place in the order of saves."""
+        """With its number in the order of saves."""
         return self._with(revision=revision)
 
     def _with(self, **changes: object) -> Self:

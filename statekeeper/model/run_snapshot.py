@@ -1,4 +1,4 @@
-"""The snapshot that all tables of a run from one source read at."""
+"""The snapshot at which a run reads all tables of one source."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from statekeeper.model.plan import Snapshot
 
 
 class RunSnapshot(Document):
-    """`_runs/<run_id>_snapshots/<source_name>/<nnnn>.json`: made once and never changed.
+    """`_runs/<run_id>_snapshots/<source_name>/<nnnn>.json`: written once, never changed.
 
-    A run that is forced as a whole takes a further one, with the next `number`; the newest counts.
+    Forcing the whole run takes another one with the next `number`; the newest counts.
     """
 
     format: Literal["statekeeper.run-snapshot"] = "statekeeper.run-snapshot"

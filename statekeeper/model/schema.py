@@ -1,6 +1,6 @@
 """How a table's schema is declared: by the path of a pydantic model, or inline as rules per column.
 
-These are values that travel to worker processes; `statekeeper.schemas.model.load` turns them into a pydantic model.
+Worker processes receive these values; `statekeeper.schemas.model.load` turns them into a pydantic model.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ScalarType = Literal["int", "decimal", "float", "str", "bytes", "bool", "date", 
 
 
 def _number(value: object) -> object:
-    """YAML's numbers, as written: an int or a decimal text becomes the exact Decimal."""
+    """A number from YAML: an int or a decimal text becomes the exact Decimal."""
     if isinstance(value, bool):
         return value
     if isinstance(value, int | str | float):
@@ -29,7 +29,7 @@ def _number(value: object) -> object:
 
 
 def _limit(value: object) -> object:
-    """A number as `_number` takes it; a date or time as its ISO text."""
+    """A number as for `_number`; a date or time as its ISO text."""
     if isinstance(value, date | time):
         return value.isoformat()
     try:
@@ -71,7 +71,7 @@ class ColumnRule(Frozen):
 
 
 class SchemaRef(Frozen):
-    """Where a table's model comes from; neither set means that no model was declared."""
+    """Where a table's model comes from; with neither set, none is declared."""
 
     path: str | None = Field(default=None, description="`file.py:Class`")
     columns: dict[str, ColumnRule] | None = None
@@ -88,5 +88,5 @@ class SchemaRef(Frozen):
 
     @property
     def label(self) -> str | None:
-        """How metadata and messages name it."""
+        """Its name in metadata and messages."""
         return "columns" if self.columns is not None else self.path

@@ -1,4 +1,4 @@
-"""Which table is meant, what is read from it, and over which window: the identity of an extraction's input."""
+"""A table, what is read from it, and over which window: the identity of an extraction's input."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Layout(StrEnum):
 
 
 class TableRef(StoredValue):
-    """A table by name, and the folder name under which its files lie."""
+    """A table's names, and the name of the folder with its files."""
 
     source_name: str
     schema_name: str | None = Field(default=None, description="the database schema (owner)")
@@ -44,21 +44,19 @@ class TableRef(StoredValue):
 
     @property
     def key(self) -> str:
-        """`source.schema.table`, or `source.table` without a schema: how results and messages name the table."""
+        """`source.schema.table`, or `source.table` without a schema: the table's name in results and messages."""
         parts = (self.source_name, self.schema_name, self.table_name)
         return ".".join(part for part in parts if part)
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name that a person may call it by."""
+        """Every name that a user may type for it."""
         names = frozenset({self.key, self.table_name, self.path_name})
         return names | {f"{self.schema_name}.{self.table_name}"} if self.schema_name else names
 
 
 class Relation(StoredValue):
-    """What is selected from: a table of a schema, or a query of the user's. Exactly one of `table_name`, `query` is
-    set.
-    """
+    """What is selected from: a table or a user's query. Exactly one of `table_name`, `query` is set."""
 
     schema_name: str | None = None
     table_name: str | None = None
@@ -66,14 +64,14 @@ class Relation(StoredValue):
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         if self.table_name is None:
             return "custom_query"
         return f"{self.schema_name}.{self.table_name}" if self.schema_name else self.table_name
 
 
 class ExtractionMode(StrEnum):
-    """Whether an extraction takes the whole relation or the rows of a window."""
+    """Whether an extraction reads the whole relation or the rows of a window."""
 
     FULL = "full"
     INCREMENTAL = "incremental"
@@ -85,8 +83,8 @@ ZonedDatetime = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, ret
 class Window(StoredValue):
     """The half-open interval `[start, end)` of an incremental extraction, in the column `column`.
 
-    `start` and `end` are aware; `timezone` (IANA) is the zone in which a column without a zone keeps its wall-clock
-    values. `start` None takes everything before `end`.
+    `start` and `end` are aware; `timezone` (IANA) is the zone of wall-clock values in a column without a zone.
+    `start` None reads everything before `end`.
     """
 
     column: str
@@ -96,9 +94,9 @@ class Window(StoredValue):
 
 
 class Scope(StoredValue):
-    """Mode and bounds of an extraction, decided at its first plan and kept by every later plan of the same extraction.
+    """Mode and bounds of an extraction, decided at its first plan and kept by its later plans.
 
-    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end, or for
+    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end or, for
     a full extraction of a table with an `incremental_column`, the earlier of the snapshot's time and the end of the
     extraction date.
     """

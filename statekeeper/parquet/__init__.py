@@ -1,1 +1,1 @@
-"""Parquet files: types, the writer, how much of them is held in memory, and whether a file is whole."""
+"""Parquet files: types, the writer, memory limits, and whether a file is intact."""

@@ -1,9 +1,9 @@
 """How much of a table a process holds at once: the bytes of a batch and of a row group, and the rows of the next batch.
 
 Everything follows from `execution.memory_limit`, which bounds DuckDB too: a batch is a sixteenth of it, a row group at
-most an eighth. How many rows that is, the last batches tell by their heaviest row. Before anything was read, a column
-counts as wide as its declared type allows. Where a type has no bound (CLOB, BLOB, LONG), reading starts with one row,
-doubles, and never asks for more rows than fit if one that is still unseen has `UNSEEN` bytes.
+most an eighth. The heaviest row of the last batches gives the number of rows. Before the first batch, a column counts
+as wide as its declared type allows. If a type has no bound (CLOB, BLOB, LONG), reading starts with one row, doubles,
+and never requests more rows than fit if an unseen one has `UNSEEN` bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from statekeeper.model.plan import PlannedColumn
 
 UNSEEN = 256 * 1024
-"""Bytes that a value counts as while none was seen, in a column whose type has no bound."""
+"""Assumed bytes of an unseen value in a column whose type has no bound."""
 _MOST_SCANNED_ROWS = 10_000
 _BATCH_SHARE, _GROUP_SHARE = 16, 8
 _HAS_LENGTHS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
@@ -31,7 +31,7 @@ _HAS_LENGTHS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary
 
 @dataclass(frozen=True)
 class MemoryBudget:
-    """What a process may hold of a table, in bytes: a batch, a row group, and the largest single value."""
+    """The bytes of a table that a process may hold: a batch, a row group, and the largest single value."""
 
     batch: int
     row_group: int
@@ -45,9 +45,9 @@ class MemoryBudget:
 
 
 class BatchSize:
-    """How many `rows` the next batch of a stream has; `weigh` each batch before the next is asked for.
+    """How many `rows` the next batch of a stream has; call `weigh` with each batch before requesting the next.
 
-    `widest_row` is the most bytes that a row may have by its declared types, None where one of them has no bound.
+    `widest_row` is the most bytes that the declared types allow in a row, None if one of them has no bound.
     """
 
     def __init__(self, *, widest_row: int | None, most_rows: int, most_bytes: int) -> None:
@@ -56,11 +56,11 @@ class BatchSize:
             self._most_rows = self._fitting(UNSEEN)
         self._heaviest = widest_row or 0
         self.steady = self._fitting(self._heaviest)
-        """The rows of every batch where their number cannot change in mid-stream."""
+        """The rows of every batch, for streams that cannot change it."""
         self.rows = 1 if widest_row is None else self.steady
 
     def weigh(self, arrays: Sequence[pa.Array]) -> None:
-        """Learn from a batch, by its columns. What was heavier before counts half as much with each batch."""
+        """Learn from the columns of a batch. The weight of earlier, heavier rows halves with each batch."""
         self._heaviest = max(_heaviest_row(arrays), self._heaviest // 2)
         self.rows = min(2 * self.rows, self._fitting(self._heaviest))
 
@@ -69,7 +69,7 @@ class BatchSize:
 
 
 def _heaviest_row(arrays: Sequence[pa.Array]) -> int:
-    """The bytes that no row of a batch exceeds: the heaviest value of each column, summed up."""
+    """An upper bound of a row's bytes in a batch: the sum of each column's heaviest value."""
     return sum(_heaviest_value(array) for array in arrays)
 
 
@@ -84,7 +84,7 @@ def _has_lengths(kind: pa.DataType) -> bool:
 
 
 def check_values_fit(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...], budget: MemoryBudget) -> None:
-    """Raises DataError for a value that is too large even in a batch of its own."""
+    """Raise DataError for a value that is too large even for a batch of one row."""
     if batch.nbytes <= budget.value:
         return
     for array, column in zip(batch.columns, columns, strict=True):
@@ -99,18 +99,18 @@ def check_values_fit(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...], 
 
 
 def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget) -> int:
-    """How many rows of a Parquet file fit into a batch, by its heaviest row group."""
+    """How many rows of a Parquet file fit into a batch, judged by its heaviest row group."""
     return min(_MOST_SCANNED_ROWS, max(1, budget.batch // max(1, heaviest_row_of(metadata))))
 
 
 def heaviest_row_of(metadata: pq.FileMetaData) -> int:
-    """The bytes of a row, on average, in the heaviest row group of a Parquet file."""
+    """The average bytes of a row in the heaviest row group of a Parquet file."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
 
 
 def pieces(batch: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The batch in slices of at most so many bytes, or of one row; no bytes are copied."""
+    """The batch in slices of at most `most_bytes` bytes, or of one row; no bytes are copied."""
     if batch.num_rows <= 1 or batch.nbytes <= most_bytes:
         yield batch
         return

@@ -1,4 +1,4 @@
-"""Whether one Parquet file is, byte for byte, the one that was written."""
+"""Whether one Parquet file is byte for byte the one that was written."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from statekeeper.system_errors import storage_error
 _BLOCK = 1 << 20
 
 
-def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
-    """What is wrong with one Parquet part, in words. Raises StorageError where the system does not let it be read."""
+def find_part_damage(path: Path, expected: PublishedFile, *, plan_id: str, verify: Verify) -> str | None:
+    """What is wrong with one Parquet part, or None. Raises StorageError if the system cannot read it."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -34,7 +34,7 @@ def wrong_with_part(path: Path, expected: PublishedFile, *, plan_id: str, verify
         with pq.ParquetFile(path) as file:
             footer = file.metadata
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # else it is Arrow's word on what it has read
+        if isinstance(error, OSError) and error.errno is not None:  # without errno, it is Arrow's own error
             raise storage_error(error, path, "read") from error
         return f"{path.name} has no readable Parquet footer: {error}"
     if footer.num_rows != expected.rows:

@@ -1,7 +1,7 @@
-"""What DuckDB and Arrow say of a file that they read for us, as errors of ours.
+"""Errors of DuckDB and Arrow while they scan a file, as errors of ours.
 
-Decides whether the file is to blame, the system that does not give it, or the memory that is too small. DuckDB has no
-error codes: the class that its messages begin with, and the system's own words within them, serve as such.
+Decides whether the cause is the file, the file system or the memory. DuckDB has no error codes, so this looks at the
+class that its messages begin with, and at the system's error text in them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from statekeeper.errors import DataError, OutOfMemory, StatekeeperError, Storage
 from statekeeper.system_errors import hint_for
 
 SCAN_ERRORS = (duckdb.Error, pa.ArrowException, MemoryError, OSError)
-"""What a scan may raise: in mid-stream DuckDB's own errors arrive through Arrow, as OSError."""
+"""What a scan may raise: in mid-stream, DuckDB's errors arrive through Arrow as OSError."""
 _CLASS = re.compile(r"^([A-Z][A-Za-z ]*? Error): ")
 _MORE_MEMORY = "raise execution.memory_limit; parts whose row groups are smaller (output.row_group_bytes) need less"
 
 
 def scan_error(what: str, error: Exception) -> StatekeeperError:
-    """Our error; `what` names the file and begins the message. The text may quote values, but for the system's."""
+    """Our error; `what` names the file and begins the message. All but system errors may quote values."""
     text = str(error).split("\n\nPossible solutions", 1)[0].strip()
     found = _CLASS.match(text)
     kind = found[1] if found else None
@@ -37,5 +37,5 @@ def scan_error(what: str, error: Exception) -> StatekeeperError:
 
 
 def _number_in(text: str) -> int:
-    """The system's error that a text quotes; 0 where it quotes none."""
+    """The errno whose text a message quotes; 0 if none."""
     return next((number for number in errno.errorcode if os.strerror(number) in text), 0)

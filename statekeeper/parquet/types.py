@@ -1,7 +1,7 @@
-"""Arrow types as text, the schema of a file, and the checked cast from what a source delivers to what the file holds.
+"""Arrow types as text, the schema of a file, and the checked cast from the source's types to the file's.
 
-Decides which types statekeeper knows, and refuses every cast that would change a value. It does not decide which type a
-column gets (`schemas.columns.reconcile`).
+Decides which types statekeeper knows, and refuses every cast that would change a value. Which type a column gets is
+decided in `schemas.columns.reconcile`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _SIMPLE = {
 _DECIMAL = re.compile(r"^decimal(128|256)\((\d{1,2}), ?(\d{1,2})\)$")
 _INTEGER_DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
 _EXACT_IN_DOUBLE = 32
-"""Integers of at most so many bits are exact as double."""
+"""Integers of up to this many bits are exact as double."""
 
 
 @lru_cache(maxsize=512)
 def parse_type(text: str) -> pa.DataType:
-    """The Arrow type that `text` names, in Arrow's own spelling. Raises ValueError for any outside our closed set."""
+    """The Arrow type that `text` names, in Arrow's spelling. Raises ValueError for a type outside our closed set."""
     simple = _SIMPLE.get(text)
     if simple is not None:
         return simple
@@ -60,12 +60,12 @@ def format_type(kind: pa.DataType) -> str:
 
 
 def arrow_schema(columns: tuple[PlannedColumn, ...]) -> pa.Schema:
-    """The schema of the file: every column under its database name, nullable, in the plan's order."""
+    """The file's schema: every column under its database name, nullable, in the plan's order."""
     return pa.schema([pa.field(column.name, parse_type(column.arrow_type)) for column in columns])
 
 
 def schema_digest(schema: pa.Schema) -> str:
-    """SHA-256 (hexadecimal) over names and types in order, and over nothing else."""
+    """SHA-256 (hexadecimal) over names and types in order only."""
     digest = hashlib.sha256()
     for field in schema:
         for part in (field.name, str(field.type)):
@@ -75,9 +75,9 @@ def schema_digest(schema: pa.Schema) -> str:
 
 
 def is_checked_cast(source: pa.DataType, target: pa.DataType) -> bool:
-    """Whether `cast_batch` can lead from one type to the other, refusing each value that does not fit exactly.
+    """Whether `cast_batch` can convert one type to the other and refuse each value that does not fit exactly.
 
-    Arrow's own `safe=True` is not enough of an answer: it rounds double to float and cuts the time off a timestamp.
+    Arrow's `safe=True` is not enough: it rounds double to float and cuts the time off a timestamp.
     """
     types = pa.types
     if source == target:
@@ -93,14 +93,14 @@ def is_checked_cast(source: pa.DataType, target: pa.DataType) -> bool:
 
 
 def cast_batch(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...]) -> pa.RecordBatch:
-    """The batch as the file will hold it.
+    """The batch, cast to the types of the file.
 
     Args:
-        batch: what the source delivered; it must have exactly the planned columns, each of its `read_type`.
+        batch: what the source delivered: exactly the planned columns, each of its `read_type`.
         columns: the planned columns, in order.
 
     Raises:
-        DataError: names, lengths or types are not as planned, or a value does not fit its type in the file exactly.
+        DataError: names, lengths or types differ from the plan, or a value does not fit its file type exactly.
     """
     _check_names(batch, columns)
     arrays = [_cast_column(batch, index, column) for index, column in enumerate(columns)]
@@ -150,7 +150,7 @@ def _cast_column(batch: pa.RecordBatch, index: int, column: PlannedColumn) -> pa
 
 
 def _is_whole(array: pa.Array) -> bool:
-    """False for decimals with more digits than their type says: drivers fill the buffers unchecked."""
+    """False if a decimal has more digits than its type allows: drivers fill the buffers unchecked."""
     if not pa.types.is_decimal(array.type):
         return True
     limits = pc.min_max(array).as_py()
@@ -168,13 +168,13 @@ def _cast(array: pa.Array, target: pa.DataType) -> pa.Array:
     if not _is_whole(array):
         raise pa.ArrowInvalid(f"a decimal has more digits than {array.type} allows")
     if pa.types.is_integer(array.type) and pa.types.is_decimal(target):
-        # Arrow refuses int64 to a decimal of fewer than 19 whole digits by type; what matters is each value.
+        # By type alone, Arrow refuses int64 to a decimal of fewer than 19 whole digits; we check each value.
         array = array.cast(pa.decimal128(_INTEGER_DIGITS[array.type.bit_width], 0), safe=True)
     return array.cast(target, safe=True)
 
 
 def _first_refused(array: pa.Array, target: pa.DataType) -> int:
-    """The index of the first value that does not cast, found by halving."""
+    """The index of the first value that does not cast, by binary search."""
     start, length = 0, len(array)
     while length > 1:
         half = length // 2
@@ -188,6 +188,6 @@ def _first_refused(array: pa.Array, target: pa.DataType) -> int:
 
 
 def _text(array: pa.Array, position: int) -> str:
-    if pa.types.is_timestamp(array.type):  # Arrow's text also shows nanoseconds, and moments beyond Python's calendar
+    if pa.types.is_timestamp(array.type):  # Arrow's text also shows nanoseconds and dates that Python lacks
         return str(array.slice(position, 1).cast(pa.string())[0])
     return str(array[position].as_py())

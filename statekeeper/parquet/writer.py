@@ -1,6 +1,6 @@
-"""Writes one part: batches gathered into row groups, into a Parquet file whose bytes are summed up as they go.
+"""Writes one part: gathers batches into row groups of a Parquet file, and computes its md5 while writing.
 
-Decides what the file looks like inside. Where it lies, and that it reaches the disk, is its caller's matter.
+Decides the file's format. Its place, and that it reaches the disk, are up to the caller.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     from statekeeper.parquet.batch_size import MemoryBudget
 
 _DICTIONARY_ROWS = 16_384
-"""How many of the first rows tell which columns get dictionaries."""
+"""How many of the first rows are sampled to choose the columns with dictionaries."""
 _DICTIONARY_BYTES = 4096
-"""Bytes of a value from which on a dictionary, which is bounded, would hold too few."""
+"""From this many bytes per value on, a column gets no dictionary: its bounded size would hold too few values."""
 _PAGE_BYTES, _PAGE_ROWS = 1 << 20, 1024
-"""Parquet's writer looks at the size of a page only every so many rows."""
+"""Parquet's writer checks the size of a page only once per write batch of rows."""
 
 
 @dataclass(frozen=True)
 class WrittenPart:
-    """A part as its receipt tells it; `schema` is the digest of its Arrow schema."""
+    """A part, as recorded in its receipt; `schema` is the digest of its Arrow schema."""
 
     rows: int
     bytes: int
@@ -54,7 +54,7 @@ def write_part(
     budget: MemoryBudget,
     lineage: Mapping[str, str],
 ) -> WrittenPart:
-    """Write all batches, each of the columns' types in the file; `lineage` becomes the footer's metadata."""
+    """Write all batches, already cast to the file's types; `lineage` becomes the footer's metadata."""
     schema = arrow_schema(columns)
     gathered = RowGroups(schema, output, budget)
     groups = chain.from_iterable(gathered.add(batch) for batch in batches)
@@ -75,7 +75,7 @@ def write_part(
 def parquet_writer(
     sink: Md5Sink, schema: pa.Schema, output: OutputConfig, *, dictionaries: list[str] | bool, row_bytes: int
 ) -> Iterator[pq.ParquetWriter]:
-    """A writer of our files. What a row weighs, `row_bytes`, says after how many of them a page may end."""
+    """A writer for our files. `row_bytes`, the bytes of a row, decides after how many rows a page may end."""
     writer = pq.ParquetWriter(
         sink,
         schema,
@@ -88,16 +88,16 @@ def parquet_writer(
         yield writer
         writer.close()
     except BaseException:
-        # It would write the footer of a file that is given up when it is collected, and fail where nobody hears of it.
+        # Otherwise garbage collection would write the footer of a discarded file, and its error would go unseen.
         writer.is_open = False
-        sink.give_up()
+        sink.discard()
         raise
 
 
 def _repeating_columns(first: pa.Table | None) -> list[str]:
-    """The columns whose values come back within the first rows.
+    """The columns whose values repeat within the first rows.
 
-    Only these get dictionaries: of values that hardly repeat, one is built in vain and makes the file larger.
+    Only these get dictionaries: for values that hardly repeat, one costs time and makes the file larger.
     """
     if first is None:
         return []
@@ -121,7 +121,7 @@ class RowGroups:
         self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
-        """Take the rows; the row groups that are full by now."""
+        """Add rows, and yield the row groups that are now full."""
         for piece in pieces(batch, self._most_bytes):
             rows, size = self._rows + piece.num_rows, self._bytes + piece.nbytes
             if self._gathered and (rows > self._most_rows or size > self._most_bytes):
@@ -132,7 +132,7 @@ class RowGroups:
                 self._bytes += piece.nbytes
 
     def rest(self) -> pa.Table | None:
-        """What is not full; None where nothing is left."""
+        """The last, partial row group; None if nothing is left."""
         return self._taken() if self._gathered else None
 
     def _taken(self) -> pa.Table:
@@ -142,18 +142,18 @@ class RowGroups:
 
 
 class Md5Sink(io.RawIOBase):
-    """Passes bytes on to a file and sums them up, so that a part need not be read again for its md5."""
+    """Writes bytes to a file and computes their md5, so that the part need not be read again."""
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__()
         self._file = file
         self._md5: _Hash = hashlib.md5(usedforsecurity=False)
         self.written = 0
-        self._is_given_up = False
+        self._is_discarded = False
 
-    def give_up(self) -> None:
-        """Take no notice of what is still written."""
-        self._is_given_up = True
+    def discard(self) -> None:
+        """Ignore all further writes."""
+        self._is_discarded = True
 
     @property
     def md5(self) -> str:
@@ -167,7 +167,7 @@ class Md5Sink(io.RawIOBase):
 
     def write(self, data: object) -> int:
         view = memoryview(cast("bytes", data)).cast("B")
-        if self._is_given_up:
+        if self._is_discarded:
             return len(view)
         self._file.write(view)
         self._md5.update(view)

@@ -152,7 +152,7 @@ class Ending:
         try:
             if lifecycle.state is State.FAILED:  # it fails again, before it could go on
                 await follow(
-                    self.run, lifecycle, Trigger.RETRY, change=StateRecord.taken_up_again, reason="tried again"
+                    self.run, lifecycle, Trigger.RETRY, change=StateRecord.with_new_attempt, reason="tried again"
                 )
             failure = Failure.of(error, failed_in=lifecycle.state)
             at = self.run.clock()

@@ -85,7 +85,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         lifecycle = Lifecycle(record, save=store.save, owner=owner, clock=runner.clock)
         lifecycle.fire(
             Trigger.RESTART,
-            change=lambda old: old.given_up_plan(is_snapshot_lost=False),
+            change=lambda old: old.without_plan(is_snapshot_lost=False),
             reason=f"statekeeper reset of {run_id}",
         )
         sweep(disk, layout, live_plan=None, fence=lock)

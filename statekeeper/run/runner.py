@@ -114,7 +114,7 @@ class Runner:
             interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
         )
         manifest = self._end(start, ended, report.exit_code) or manifest
-        return report.model_copy(update={"next_steps": self._next_steps(reports, manifest.unbegun)})
+        return report.model_copy(update={"next_steps": self._next_steps(reports, manifest.never_started)})
 
     def within_engine(
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
@@ -288,8 +288,10 @@ class Runner:
 
             sweep_dead_exchanges(base_path, run_id)
 
-    def _next_steps(self, reports: tuple[TableReport, ...], unbegun: tuple[TableRef, ...]) -> tuple[NextStep, ...]:
-        left = (Standing(table.key, is_complete=False) for table in unbegun)
+    def _next_steps(
+        self, reports: tuple[TableReport, ...], never_started: tuple[TableRef, ...]
+    ) -> tuple[NextStep, ...]:
+        left = (Standing(table.key, is_complete=False) for table in never_started)
         of_run = {config.table for config in self.pipeline.tables if config.has_run_snapshot}
         ended = (dataclasses.replace(standing_of(each), has_run_snapshot=each.table in of_run) for each in reports)
         unfinished = [each.outcome for each in reports if not each.is_good]

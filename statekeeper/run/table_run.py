@@ -227,7 +227,7 @@ class TableRun:
             return
         intent, was_intended = checked.intent, self.record.intent == checked.intent
         if not was_intended:
-            await self._blocking(self.lifecycle.amend, lambda record: record.intending(intent))
+            await self._blocking(self.lifecycle.amend, lambda record: record.with_intent(intent))
         await publisher.swap_in(intent)
         metadata_md5 = await self._blocking(publication.commit, intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
@@ -302,12 +302,12 @@ class TableRun:
 
 
 def _given_up(record: StateRecord) -> StateRecord:
-    return record.given_up_plan(is_snapshot_lost=False)
+    return record.without_plan(is_snapshot_lost=False)
 
 
 def _without_its_snapshot(record: StateRecord) -> StateRecord:
-    return record.given_up_plan(is_snapshot_lost=True)
+    return record.without_plan(is_snapshot_lost=True)
 
 
 def _on_first_step(trigger: Trigger) -> Change:
-    return _given_up if trigger is Trigger.RESTART else StateRecord.taken_up_again
+    return _given_up if trigger is Trigger.RESTART else StateRecord.with_new_attempt

@@ -1,5 +1,5 @@
-"""A first configuration and its models, or schemas alone, written from what a database says of its tables.
+"""Writes a first configuration with its models, or schemas only, from a database's dictionary.
 
-`dictionary` asks the database; `fields`, `models`, `entries` and `config_text` turn the answers into text, purely;
-`draft` and `inference` say what goes into which text.
+`dictionary` queries the database; `fields`, `models`, `entries` and `config_text` are pure and turn the result into
+text; `draft` and `inference` decide what goes into which file.
 """

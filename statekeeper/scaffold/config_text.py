@@ -11,11 +11,11 @@ from statekeeper.scaffold.tables import TableDraft
 
 @dataclass(frozen=True)
 class ConfigDraft:
-    """What a configuration is written from.
+    """The content of a configuration.
 
-    `source` holds the source's keys as they are written, references such as `${ORACLE_PASSWORD}` among them; `models`
-    the schema of each table that is extracted, `schemas/new.py:Class`, by its place in `tables`; `root` where relative
-    paths start, if that must be said.
+    `source` has the source's keys as written in the file, including references such as `${ORACLE_PASSWORD}`; `models`
+    maps the index of each extractable table to its schema, `schemas/new.py:Class`; `root` is where relative paths
+    start, if the file must say so.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Asks a database what its tables are; nothing of them is read."""
+"""Asks a database for the columns of its tables; reads no rows."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from statekeeper.sources.registry import list_tables, open_session
 
 
 def describe_named(config: SourceSection, relations: Sequence[Relation]) -> tuple[TableDraft, ...]:
-    """The tables or views that were asked for.
+    """Describe the requested tables or views.
 
     Raises:
-        SourceError: and its subclasses; one of them is not there.
+        SourceError: and its subclasses; one of them does not exist.
     """
     with closing(open_session(config)) as session:
         return tuple(TableDraft(relation, session.describe(relation)) for relation in relations)
@@ -28,7 +28,9 @@ def describe_named(config: SourceSection, relations: Sequence[Relation]) -> tupl
 def describe_all(
     config: SourceSection, schemas: tuple[str, ...], choose: Callable[[Relation], bool]
 ) -> tuple[TableDraft, ...]:
-    """Every table of the named schemas, or of the source's own, that is chosen; one that cannot be described says why.
+    """Describe every table that `choose` accepts, of the named schemas or of the source's default one.
+
+    A table that cannot be described says why in its `failure`.
 
     Raises:
         SourceError: and its subclasses; the source cannot be reached, or has no tables there.
@@ -39,7 +41,7 @@ def describe_all(
 
 
 def describe_configured(tables: Sequence[ExtractionConfig]) -> tuple[TableDraft, ...]:
-    """The tables and queries of a configuration; one that cannot be described says why. One session a source.
+    """Describe a configuration's tables and queries, with one session per source.
 
     Raises:
         SourceError: and its subclasses; a source cannot be reached.

@@ -1,4 +1,4 @@
-"""The two files of a draft: a configuration, and the models that it names. They are written together, or not at all."""
+"""The two files of a draft: a configuration and its models. Either both are written, or neither."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Destination:
 
     @property
     def root(self) -> str | None:
-        """Where the paths that were given start, seen from the configuration; None where it finds that by itself."""
+        """The working directory, relative to the configuration; None if the loader finds it without a `root`."""
         here = Path.cwd()
         return None if find_root(self.config) == here else os.path.relpath(here, self.config.resolve().parent)
 
     def require_free(self) -> None:
-        """Raise UsageError where a file is there already: nothing is ever overwritten."""
+        """Raise UsageError if a file exists: nothing is ever overwritten."""
         if self.config == self.models:
             raise UsageError(f"--out and --schemas-out are one file, {self.config}", hint="give each its own")
         for path, option in ((self.config, "--out"), (self.models, "--schemas-out")):
             if path.exists() or path.is_symlink():
-                raise UsageError(f"{path} is there already, and is not overwritten", hint=f"another {option}")
+                raise UsageError(f"{path} already exists and is not overwritten", hint=f"choose another {option}")
 
     def write(self, config: str, models: str) -> None:
         """Write both files. Raises as `write_new`."""
@@ -64,9 +64,9 @@ def write_draft(
     Args:
         tables: as the database describes them.
         source_name: the source's name in the configuration.
-        source: its keys as they are written.
-        database: how the database is called in the file of models.
-        destination: where to.
+        source: its keys as written in the file.
+        database: the database's name in the file of models.
+        destination: where the files go.
 
     Raises:
         PlanError: no table can be extracted as it is.

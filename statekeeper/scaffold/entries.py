@@ -12,27 +12,27 @@ from statekeeper.scaffold.tables import TableDraft
 
 
 def scalar(value: str) -> str:
-    """Text as YAML, whatever characters it has; `${` stays literal."""
+    """Any text as a YAML scalar; `${` stays literal."""
     return key_text(value.replace("${", "$${"))
 
 
 def key_text(value: str) -> str:
-    """Text as a key of a YAML mapping, where no references are filled in."""
+    """Text as a key of a YAML mapping, where references are not resolved."""
     dumped: str = yaml.safe_dump(value, allow_unicode=True, width=float("inf"))
     plain = dumped.removesuffix("\n").removesuffix("\n...")
     return plain if "\n" not in plain else yaml.safe_dump(value, default_style='"', width=float("inf")).strip()
 
 
 def entry(table: TableDraft, schema: Sequence[str], *, path_name: str | None = None) -> str:
-    """The entry, below `tables:`; commented out with its reasons where the table cannot be extracted as it is.
+    """The entry below `tables:`; commented out, with the reasons, if the table cannot be extracted as it is.
 
     Args:
         table: the described table.
-        schema: the lines that say its schema.
-        path_name: the name of its folder, where that is not the table's.
+        schema: the lines with its schema.
+        path_name: the name of its folder, if that is not the table's.
     """
     lines = [f"{key}: {scalar(value)}" for key, value in _identity(table, path_name).items() if value is not None]
-    if table.relation.query is not None:  # its references are filled in by now, and may hold what nobody should read
+    if table.relation.query is not None:  # its references are resolved by now, and may contain secrets
         lines.append("# custom_query: as it is in the configuration")
     lines = [f"{'- ' if number == 0 else '  '}{line}" for number, line in enumerate([*lines, *schema])]
     if table.reasons:
@@ -42,7 +42,7 @@ def entry(table: TableDraft, schema: Sequence[str], *, path_name: str | None = N
 
 
 def columns_lines(table: TableDraft) -> list[str]:
-    """The inline schema: `columns:`, and a rule for each."""
+    """The inline schema: `columns:`, with a rule per column."""
     lines = ["columns:"]
     for column in table.columns:
         field = draft_field(column)
@@ -53,12 +53,12 @@ def columns_lines(table: TableDraft) -> list[str]:
 
 
 def path_names(tables: Sequence[TableDraft]) -> dict[int, str]:
-    """A `path_name` for each table whose own name another one has, as a file system that ignores case sees them."""
+    """A `path_name`, by index, for each table whose name another one has on a case-insensitive file system."""
     taken: set[str] = set()
     found: dict[int, str] = {}
     for index, table in enumerate(tables):
         name = table.table_name
-        plain = name.strip('"') or name  # quotes say how a name is spelt in Oracle; they are no part of it
+        plain = name.strip('"') or name  # quotes are Oracle's spelling, not part of the name
         chosen, number = plain, 2
         while safe_name(chosen).casefold() in taken:
             schema = table.schema_name

@@ -1,9 +1,9 @@
-"""The field of a model for a column: the type that holds exactly what the database declares. Pure.
+"""A model's field for a column: the type that holds exactly what the database declares. Pure.
 
-It is written in two ways that mean the same: as an annotation of a pydantic model, and as a rule of inline `columns:`.
+It has two equivalent forms: an annotation of a pydantic model, and a rule of inline `columns:`.
 
-A column that can only be had on request (`SourceColumn.alternatives`) gets the first of those types: a value that does
-not fit it fails the extraction, by name. A column that cannot be had at all has no field.
+A column that the source delivers only on request (`SourceColumn.alternatives`) gets the first of those types: a value
+that does not fit it fails the extraction. A column that no type can hold has no field.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class FieldDraft:
     note: str | None = None
 
     def annotation(self, *, alias: str | None = None) -> str:
-        """The annotation, with the alias where the field needs one.
+        """The annotation, with an alias if the field needs one.
 
-        Nothing is ever assigned: a field called `date` would otherwise hide the type of the next one.
+        It never assigns a default: a field called `date` would then hide the type `date` from the next one.
         """
         named = () if alias is None else (f"alias={text(alias)}",)
         kind = f"Literal[{', '.join(text(member) for member in self.members)}]" if self.members else self.type
@@ -69,14 +69,14 @@ def draft_field(column: SourceColumn) -> FieldDraft | None:
     drafted = _type_of(offered[0], column.database_type)
     note = None
     if offered[0].startswith(_UNDECLARED):
-        note = f"{column.database_type} declares no digits: any that does not fit fails; declare what it really has"
+        note = f"{column.database_type} declares no digits: a value that does not fit fails; declare what it really has"
     elif column.read_type is None and offered[0] != "string":
         note = f"{column.database_type} may hold more than this: a value that does not fit fails"
     return replace(drafted, is_nullable=column.is_nullable, note=note)
 
 
 def text(value: str) -> str:
-    """A Python literal, in double quotes where that needs no escapes."""
+    """A Python literal, in double quotes unless that needs escapes."""
     return f'"{value}"' if value.isprintable() and not {'"', "\\"} & set(value) else repr(value)
 
 
@@ -116,6 +116,6 @@ def _text_type(database_type: str) -> FieldDraft:
 
 
 def _length(database_type: str) -> dict[str, int]:
-    """The declared length, in characters or in bytes: in either case no value has more characters."""
+    """The declared length, in characters or bytes; no value has more characters than either."""
     found = _WITH_LENGTH.fullmatch(database_type)
     return {"max_length": int(found.group(1))} if found else {}

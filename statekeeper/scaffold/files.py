@@ -1,4 +1,4 @@
-"""Writes what was drafted: all of it or nothing, and never over a file that is there, unless that was asked for."""
+"""Writes drafted files: all or none, and never over an existing file unless requested."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def write_new(texts: Mapping[Path, str]) -> None:
     """Write new files.
 
     Raises:
-        UsageError: one is there already; none was written.
-        StorageError: one cannot be written; none was.
+        UsageError: a file exists; none was written.
+        StorageError: a file cannot be written; none was.
     """
     written: list[Path] = []
     try:
@@ -27,17 +27,17 @@ def write_new(texts: Mapping[Path, str]) -> None:
         for path in written:
             path.unlink(missing_ok=True)
         if isinstance(error, FileExistsError):
-            raise UsageError(f"{error.filename} is there already, and is not overwritten") from error
+            raise UsageError(f"{error.filename} already exists and is not overwritten") from error
         raise StorageError(f"the draft cannot be written: {error.filename}: {error.strerror}") from error
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Put a file in place of the one that is there: readers see the old or the new, whole.
+    """Replace a file atomically: readers see the old or the new one.
 
     Raises:
-        StorageError: it cannot be written; the old one is as it was.
+        StorageError: it cannot be written; the old one is unchanged.
     """
-    target = path.resolve()  # of a link, the file that it leads to
+    target = path.resolve()  # follows a link to its file
     temp = target.with_name(f".{target.name}.{os.getpid()}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Schemas alone, for a configuration that is there: a file of pydantic models, or entries with inline columns. Pure."""
+"""Schemas for an existing configuration: a file of pydantic models, or entries with inline columns. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class InferredTable(Frozen):
 
 
 class Inference(Frozen):
-    """Schemas as text, and of which tables. `out` is the file that has the text, None where none was written."""
+    """Schemas as text, and their tables. `out` is the file with the text, None if none was written."""
 
     out: str | None = None
     form: SchemaForm
@@ -41,11 +41,11 @@ class Inference(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """1 where some table has no schema."""
+        """1 if a table has no schema."""
         return int(bool(self.left_out))
 
     def written_to(self, out: str) -> Inference:
-        """The same, after its text was written to a file."""
+        """The same, with its text written to a file."""
         return self.model_copy(update={"out": out})
 
 
@@ -54,8 +54,8 @@ def infer(tables: Sequence[TableDraft], *, database: str, form: SchemaForm) -> I
 
     Args:
         tables: as the database describes them.
-        database: how it is called in the text.
-        form: how they are written.
+        database: its name in the text.
+        form: models or inline columns.
 
     Raises:
         PlanError: no table can be extracted as it is.

@@ -21,9 +21,9 @@ _PYDANTIC = ("AwareDatetime", "BaseModel", "ConfigDict", "Field", "NaiveDatetime
 
 
 def classes_of(tables: Sequence[TableDraft]) -> dict[int, str]:
-    """A class's name for each table that can be extracted as it is, by its place.
+    """A class name for each table that can be extracted as it is, by its index.
 
-    It is the table's name, with its schema's where two tables share one.
+    It is made from the table's name, prefixed with the schema's if two tables share one.
     """
     names = [table.table_name for table in tables]
     labels = [
@@ -36,9 +36,9 @@ def classes_of(tables: Sequence[TableDraft]) -> dict[int, str]:
 
 
 def models_text(tables: Sequence[tuple[str, TableDraft]], *, database: str) -> str:
-    """A Python file with a model for each table, by its class's name.
+    """A Python file with a model per table; `tables` pairs class names and tables.
 
-    Where more columns are their field's name in capitals than are it as it is, as Oracle's are, the models say so once.
+    If more columns equal their field's name in upper case (as Oracle's do) than exactly, the models declare that once.
     """
     names = {name: field_names(column.name for column in table.columns) for name, table in tables}
     pairs = [pair for fields in names.values() for pair in fields.items()]

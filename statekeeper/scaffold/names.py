@@ -1,4 +1,4 @@
-"""Names that read well in Python, from names that a database allows. Pure."""
+"""Readable Python names from database names. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 _HUMPS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _PYDANTICS = ("model_validate", "model_dump")
-"""What pydantic keeps for itself and warns of."""
+"""Prefixes that pydantic reserves."""
 _CLASS_NAMES_TAKEN = frozenset(
     {
         *("Row", "Annotated", "Literal", "Decimal", "UUID", "BaseModel", "ConfigDict", "Field", "AwareDatetime"),
@@ -20,16 +20,16 @@ _CLASS_NAMES_TAKEN = frozenset(
         *dir(builtins),
     }
 )
-"""What a file of models imports or defines under names of its own."""
+"""Names that a file of models already imports or defines."""
 
 
 def field_names(columns: Iterable[str]) -> dict[str, str]:
-    """A field's name for each column: lower case, words joined by `_`, all different."""
+    """A field name for each column: lower case, words joined by `_`, unique."""
     return _all_different(columns, _field_name, separator="_")
 
 
 def class_names(tables: Iterable[str]) -> dict[str, str]:
-    """A class's name for each table: words run together, each with a capital, all different."""
+    """A class name for each table: CamelCase, unique."""
     return _all_different(tables, _class_name, separator="")
 
 
@@ -71,5 +71,5 @@ def _words(name: str) -> list[str]:
 
 
 def _normal(text: str) -> str:
-    """Text as Python reads it in a name."""
+    """Text as Python normalises identifiers."""
     return unicodedata.normalize("NFKC", text)

@@ -1,4 +1,4 @@
-"""A table as the database describes it, ready to be drafted or left out with the reasons. Pure."""
+"""A table as the database describes it, to be drafted, or left out with the reasons. Pure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class LeftOut(Frozen):
 
 @dataclass(frozen=True)
 class TableDraft:
-    """A table. `failure` says why it could not be described, where it could not; `configured` is the entry of a
-    configuration that it was drafted for.
+    """A table. `failure` says why it could not be described, if so; `configured` is the table's entry in an existing
+    configuration.
     """
 
     relation: Relation
@@ -32,7 +32,7 @@ class TableDraft:
 
     @property
     def label(self) -> str:
-        """How messages name it."""
+        """Its name in messages."""
         return self.configured.key if self.configured else self.relation.label
 
     @property
@@ -42,12 +42,12 @@ class TableDraft:
 
     @property
     def table_name(self) -> str:
-        """The table's own name, or what a configuration calls its query."""
+        """The table's own name, or its query's name in the configuration."""
         return self.configured.table_name if self.configured else str(self.relation.table_name)
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it cannot be extracted as it is, a line each; empty where it can."""
+        """Why it cannot be extracted as it is, one line each; empty if it can."""
         if self.failure is not None:
             return tuple(self.failure.splitlines())
         if not self.columns:
@@ -71,7 +71,7 @@ def left_out(tables: Sequence[TableDraft]) -> tuple[LeftOut, ...]:
 
 
 def require_any(tables: Sequence[TableDraft]) -> None:
-    """Raise PlanError where no table can be extracted as it is."""
+    """Raise PlanError if no table can be extracted as it is."""
     if all(table.reasons for table in tables):
         reasons = "\n".join(f"  {left.table}: {reason}" for left in left_out(tables) for reason in left.reasons)
         raise PlanError(f"no table can be extracted as it is:\n{reasons}", hint="write a custom_query by hand")

@@ -1,4 +1,4 @@
-"""Amounts as people read them: rows, bytes, seconds. Every text that a person sees says them the same way."""
+"""Amounts as people read them: rows, bytes, seconds, formatted the same way in every text."""
 
 from __future__ import annotations
 

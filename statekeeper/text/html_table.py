@@ -1,4 +1,4 @@
-"""A table as HTML, for notebooks: what `display()` shows of a report. Every text in it is escaped."""
+"""An HTML table for notebooks: what `display()` shows for a report. All text is escaped."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Text on its way to a terminal or a log line: what would act there instead of being read is escaped.
+"""Escapes control characters in text for a terminal or a log line.
 
-Names of tables, messages of drivers and arguments of a command line may have any character: an escape sequence that
-paints over the screen, or a newline that makes a log line of its own. They are kept as they are everywhere but here.
-The escapes are JSON's, so that JSON stays JSON.
+Table names, driver messages and command-line arguments may contain any character: an escape sequence that overwrites
+the screen, or a newline that fakes a log line. Only here are they changed. The escapes are JSON's, so that JSON stays
+JSON.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _ACTING_IN_LINES = re.compile(_ACTING.pattern.replace(r"\x00-\x1f", r"\x00-\x08\
 
 
 def one_line(text: str) -> str:
-    """Text as one line: line ends are escaped, too."""
+    """Text as one line: line breaks are escaped, too."""
     return _ACTING.sub(_escaped, text)
 
 
 def in_lines(text: str) -> str:
-    """Text of several lines, whose line ends and tabs stay."""
+    """Text of several lines: line breaks and tabs stay."""
     return _ACTING_IN_LINES.sub(_escaped, text)
 
 
@@ -40,7 +40,7 @@ class Stream(Protocol):
 
 @dataclass(frozen=True)
 class PrintableStream:
-    """A stream on which nothing acts that is written to it."""
+    """A stream that escapes control characters in what is written to it."""
 
     stream: Stream
 

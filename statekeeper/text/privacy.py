@@ -1,8 +1,8 @@
-"""Whether values of rows are told outside the data: the one place where a table's `show_values` acts on errors.
+"""Whether errors may show row values: the one place that applies a table's `show_values` to errors.
 
-Values of rows may be personal data. An error says itself in two ways, with values and without (`StatekeeperError`);
-what becomes of it here is what reaches the parent process, and so state, log, terminal, hooks and the run's record.
-Samples of rows in a violations file are left out where they are made, by their number (`ExtractionConfig.samples`).
+Row values may be personal data. An error has two texts, with values and without (`StatekeeperError`); the one chosen
+here reaches the parent process, and so state, log, terminal, hooks and the run's record. Samples of rows in a
+violations file are limited where they are collected (`ExtractionConfig.samples`).
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from statekeeper.errors import StatekeeperError
 
 
 class RowValues(StrEnum):
-    """Whether values of a table's rows may be told."""
+    """Whether a table's row values may be shown."""
 
     SHOWN = "shown"
     HIDDEN = "hidden"
 
     @classmethod
     def of(cls, table: str, *, private: frozenset[str]) -> RowValues:
-        """Of a table, by its key; `private` are those of which no values may be told."""
+        """For a table, by its key; `private` holds the tables whose values are hidden."""
         return cls.HIDDEN if table in private else cls.SHOWN
 
 
 def text_of(error: StatekeeperError, values: RowValues) -> str:
-    """What is told of an error of ours."""
+    """The text of one of our errors."""
     return error.message if values is RowValues.SHOWN else error.discreet
 
 
 def name_of(error: BaseException, values: RowValues) -> str:
-    """What is told, in a line, of an error that nobody has foreseen: its text may quote anything."""
+    """One line for an unexpected error, whose own text may quote anything."""
     return repr(error) if values is RowValues.SHOWN else type(error).__name__
 
 
 def trace_of(error: BaseException, values: RowValues) -> str:
-    """Its traceback, and those of the errors behind it; without values only where each of them happened."""
+    """The traceback of an error and of its causes; without values it has only where each was raised."""
     if values is RowValues.SHOWN:
         return "".join(traceback.format_exception(error))
     behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -10,7 +10,7 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
-from statekeeper.parquet.integrity import wrong_with_part
+from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.store.files.disk import Disk
@@ -47,7 +47,7 @@ def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     receipt = spec.receipt
     expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
     with read_more_than_once(spec.disk, spec.path) as path:
-        damage = wrong_with_part(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+        damage = find_part_damage(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
         if damage:
             return PartCheck(damage, None)
         context.check_stop()

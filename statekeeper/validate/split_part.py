@@ -16,7 +16,7 @@ from statekeeper.errors import InternalError, WorkerDied
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt, RejectsReceipt, SplitOutput, SplitReceipt, StagedFile
-from statekeeper.parquet.integrity import wrong_with_part
+from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.store.documents import (
     discard_rejects,
@@ -122,7 +122,7 @@ def _still_holds(earlier: SplitReceipt, spec: SplitSpec) -> bool:
 def _is_whole(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
     """Whether a staged file still is what its receipt says."""
     expected = PublishedFile(name=file.part, rows=file.rows, bytes=file.bytes, md5=file.md5)
-    return wrong_with_part(staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
+    return find_part_damage(staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
 
 
 @dataclass(frozen=True)

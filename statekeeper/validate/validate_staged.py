@@ -233,7 +233,7 @@ class _StagedChecks:
         replace(publication.disk, layout.violations, document.to_bytes(), role="violations", fence=publication.fence)
         message = f"{key}: {findings.summary()}; see {layout.violations}"
         if treatment is ViolationAction.QUARANTINE and not findings.key_violating_rows:
-            return f"{message}; they are kept apart in {self.quarantine}"
+            return f"{message}; they are quarantined in {self.quarantine}"
         if self.config.on_violation is OnViolation.WARN:
             return message
         raise _validation_failed(message, self.config, findings, self.run.commands)

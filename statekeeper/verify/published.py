@@ -14,7 +14,7 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
-from statekeeper.parquet.integrity import wrong_with_part
+from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
@@ -113,7 +113,7 @@ def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
     """What is wrong with the first file of a share with which anything is. Raises StorageError, Interrupted."""
     for path, file in spec.files:
         context.check_stop()
-        if wrong := wrong_with_part(path, file, plan_id=spec.plan_id, verify=spec.verify):
+        if wrong := find_part_damage(path, file, plan_id=spec.plan_id, verify=spec.verify):
             return FilesVerdict(wrong)
     return FilesVerdict(None)
 

@@ -128,7 +128,7 @@ def _metadata_in(value: object) -> list[dict[str, dict[str, object]]]:
 def test_a_state_keeps_the_keys_of_a_later_version_through_its_transitions():
     body = {**json.loads((_HERE / "0.1/state-failed.json").read_bytes()), **_ADDED}
     record = StateRecord.from_bytes(_sealed(body), where="state")
-    moved = record.given_up_plan(is_snapshot_lost=False).entered(
+    moved = record.without_plan(is_snapshot_lost=False).entered(
         State.PENDING, trigger="restart", at=record.history[0].at, owner=record.owner, reason=None
     )
     assert json.loads(moved.saved_as(9).to_bytes())["a_later_key"] == _ADDED["a_later_key"]

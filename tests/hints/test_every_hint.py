@@ -115,7 +115,7 @@ TYPED = {
         "cli/schemas.py: command(*again)",
         "cli/schemas.py: command(*again, '--check')",
         "--check compares the files of a folder: add --out DIR",
-        "another --out, or --force",
+        "choose another --out, or add --force",
     ],
     f"{_HERE}test_a_database_is_named_as_refusals_say": [
         "add --duckdb PATH",

@@ -291,7 +291,7 @@ def test_models_are_drafted_and_exported_by_the_commands_that_are_named(typist):
     assert differing.code == 1
     typist.write(CONFIG + "  - {table_name: orders, schema: models.py:Orders}\n")
     typist.succeeds(differing.text.rpartition("is changed: ")[2])
-    assert "another --out, or --force" in typist.type(infer).text
+    assert "choose another --out, or add --force" in typist.type(infer).text
     typist.succeeds(f"{infer} --force")
 
 

@@ -147,7 +147,7 @@ def test_a_file_is_replaced_only_by_force_and_not_by_a_failure(here, capsys):
     code, _, err = run_of(*words, capsys=capsys)
     assert (code, err.splitlines()) == (
         2,
-        ["error: p.py is there already, and is not overwritten", "hint: another --out, or --force"],
+        ["error: p.py already exists and is not overwritten", "hint: choose another --out, or add --force"],
     )
     assert run_of(*words, "--force", "--table", "missing", capsys=capsys)[0] == 1
     assert Path("p.py").read_text() == "mine"

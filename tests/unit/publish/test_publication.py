@@ -74,7 +74,7 @@ class Dataset:
         )
 
     def publication(self, disk, fence):
-        record = _record(self.layout).intending(self.intent)
+        record = _record(self.layout).with_intent(self.intent)
         return Publication(disk, self.layout, self.staging, fence, Ownership(disk, self.layout, record))
 
     def publish(self, disk, fence):

@@ -55,11 +55,11 @@ def test_tables_are_those_that_were_asked_for_in_the_order_of_the_config(tmp_pat
     start = _start(6, tmp_path)
     begun = _read(start.begun(None))
     assert [table.table_name for table in begun.tables] == ["t0", "t1", "t2"]
-    assert [table.table_name for table in begun.unbegun] == ["t3", "t4", "t5"]
+    assert [table.table_name for table in begun.never_started] == ["t3", "t4", "t5"]
     assert start.begun(begun).tables == begun.tables
     fewer = _start(4, tmp_path).begun(begun)
     assert [table.table_name for table in fewer.tables] == ["t0", "t1", "t2"]
-    assert [table.table_name for table in fewer.unbegun] == ["t3"]
+    assert [table.table_name for table in fewer.never_started] == ["t3"]
 
 
 def test_work_of_a_start_and_of_a_status_grows_as_the_tables_do(
@@ -83,7 +83,7 @@ def test_work_of_a_start_and_of_a_status_grows_as_the_tables_do(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(begun.to_bytes())
         compared = 0
-        assert len(_read(start.begun(begun)).unbegun) == count // 2
+        assert len(_read(start.begun(begun)).never_started) == count // 2
         assert len(read_status(tmp_path, RUN_ID).tables) == count
         counts[count] = compared
     assert counts[400] <= 20 * 400, json.dumps(counts)

@@ -110,7 +110,7 @@ def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_the
     assert violations["violating_rows"] == len(BAD)
     assert any("3 of 400 rows break the schema: amount ge (3)" in told for told in heard.warnings)
     file = f"_shop-20260106.quarantine/{plan8}.unpublished"
-    assert report.remarks == (f"rows kept apart in {file}, since they break the schema: 3",)
+    assert report.remarks == (f"rows quarantined in {file}, since they break the schema: 3",)
     assert not shop.layout().staging_root.exists()
 
 

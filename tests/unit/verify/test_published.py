@@ -9,7 +9,7 @@ import pytest
 from statekeeper.config.resolved import Verify
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import Interrupted
-from statekeeper.parquet.integrity import wrong_with_part
+from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.verify.published import VerifySpec, verify_published
 from tests.unit.small_shop import Shop
 
@@ -97,5 +97,5 @@ def test_a_verification_can_be_stopped_between_two_files(shop):
 def test_a_part_with_other_rows_than_told_is_damage(shop):
     file = shop.metadata("customers").files[0].model_copy(update={"rows": 2})
     plan_id = shop.state("customers").published.plan_id
-    found = wrong_with_part(shop.layout("customers").output, file, plan_id=plan_id, verify=Verify.FULL)
+    found = find_part_damage(shop.layout("customers").output, file, plan_id=plan_id, verify=Verify.FULL)
     assert "has 1 rows and not 2" in found
