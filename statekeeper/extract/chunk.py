@@ -19,11 +19,11 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import DataError, StatekeeperError, WorkerDied
 from statekeeper.model.plan import Chunk, ReadSpec
 from statekeeper.model.receipt import Receipt
-from statekeeper.store.documents import load_receipt, save_receipt
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import streamed_once
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.layout import Staging, staged_part_name
+from statekeeper.store.receipts import load_receipt, save_receipt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChunkSpec:
-    """All that `extract_chunk` needs but a session, picklable; no secret is in it. `table` names it in messages."""
+    """All that `extract_chunk` needs but a session, picklable; no secret is in it.
+
+    `table` names it in messages; `subfolders` are those of its plan's folder of parts.
+    """
 
     table: str
     run_id: str
@@ -44,6 +47,7 @@ class ChunkSpec:
     staging: Staging
     output: OutputConfig
     disk: Disk
+    subfolders: tuple[str, ...] = ()
 
 
 def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
@@ -59,7 +63,8 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
     if earlier is not None:
         return earlier
     attempt = uuid4().hex[:12]
-    part = spec.staging.parts / staged_part_name(spec.chunk.chunk_id, attempt)
+    name = staged_part_name(spec.chunk.chunk_id, attempt, spec.subfolders)
+    part = spec.staging.parts / name
     started_at = datetime.now(UTC)
     with streamed_once(spec.disk, part, role="part", unique=attempt) as file:
         written = _write_part(spec, context, file=file)
@@ -67,7 +72,7 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
         plan_id=spec.plan_id,
         chunk_id=spec.chunk.chunk_id,
         attempt=attempt,
-        part=part.name,
+        part=name,
         rows=written.rows,
         bytes=written.bytes,
         md5=written.md5,

@@ -18,8 +18,9 @@ from statekeeper.extract.count import CountSpec, count_rows, needs_count
 from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.context import Run
-from statekeeper.store.documents import are_recorded, load_count, load_receipts, record_receipts, save_count
+from statekeeper.store.documents import load_count, save_count
 from statekeeper.store.layout import Staging
+from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
 
 
 async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
@@ -32,7 +33,8 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     """
     left = await run.threads.disk.do(_Left.of, config, run, plan, staging)
     chunks = len(plan.chunks)
-    work = _ChunkWork(config, run, plan, staging, chunks_done=chunks - len(left.places), receipts=left.receipts)
+    done = chunks - len(left.places)
+    work = _ChunkWork(config, run, plan, staging, left.subfolders, chunks_done=done, receipts=left.receipts)
     run.reporter.plan_ready(config.table.key, chunks, left.estimated_rows)
     count = [] if left.is_counted else [_Attempt(work.count, None)]
     attempts = chain(count, (_Attempt(work.chunk, plan.chunks[place]) for place in left.places))
@@ -50,6 +52,8 @@ class _Left:
     """Of all chunks."""
     receipts: list[Receipt]
     """Those that count already, where they are to be recorded."""
+    subfolders: tuple[str, ...]
+    """The folders that the plan was given for its parts: none, too, by a version before this one."""
 
     @classmethod
     def of(cls, config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> Self:
@@ -58,7 +62,8 @@ class _Left:
         places = [place for place, chunk in enumerate(plan.chunks) if chunk.chunk_id not in done]
         places.sort(key=lambda place: -rows[place])  # the queue, which does the same, does not see all of them
         is_counted = not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
-        return cls(tuple(places), is_counted, sum(rows), list(done.values()) if are_recorded(run.disk) else [])
+        receipts = list(done.values()) if are_recorded(run.disk) else []
+        return cls(tuple(places), is_counted, sum(rows), receipts, subfolders_of(run.disk, staging))
 
 
 @dataclass
@@ -113,6 +118,7 @@ class _ChunkWork:
     run: Run
     plan: Plan
     staging: Staging
+    subfolders: tuple[str, ...]
     chunks_done: int
     receipts: list[Receipt]
     """Those that are to be recorded: elsewhere a finished chunk leaves nothing here."""
@@ -141,6 +147,7 @@ class _ChunkWork:
             staging=Staging(self.staging.folder.absolute()),
             output=self.run.pipeline.output,
             disk=self.run.disk,
+            subfolders=self.subfolders,
         )
         job = Job(
             self._key,

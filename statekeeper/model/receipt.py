@@ -19,7 +19,7 @@ class Receipt(Document):
     plan_id: str
     chunk_id: int = Field(ge=0)
     attempt: str = Field(description="unique per attempt; the staged part's name carries it")
-    part: str = Field(description="the staged part's file name")
+    part: str = Field(description="the staged part's name in the folder of parts, perhaps in a subfolder")
     rows: int = Field(ge=0)
     bytes: int = Field(ge=0)
     md5: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
-import re
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
@@ -40,9 +40,8 @@ from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.process import Liveness, liveness
+from statekeeper.store.receipts import count_receipts
 
-_RECEIPT_NAME = re.compile(r"^chunk-(\d{5,})(\.[0-9a-z]+)?\.json$")
-"""Where nothing can be linked each attempt has one."""
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
 
 RunState = Literal["pending", "running", "complete", "failed", "incomplete"]
@@ -274,8 +273,7 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
     if record.plan_id is None:
         return ChunkProgress(done=0, total=0)
     # Receipts appear whole under their names, so their names are enough.
-    try:
-        receipts = [path.name for path in files.staging(record.plan_id).receipts.iterdir()]
-    except OSError:
-        receipts = []
-    return ChunkProgress(done=len({match[1] for match in map(_RECEIPT_NAME.match, receipts) if match}), total=total)
+    done = 0
+    with suppress(OSError):
+        done = count_receipts(_DISK, files.staging(record.plan_id))
+    return ChunkProgress(done=done, total=total)

@@ -16,7 +16,8 @@ and which layout an extraction has, is in `statekeeper.store.layouts`.
                                   quarantined rows, with what they break; the metadata says which
     _<run_id>.violations/<plan8>.unpublished
                                   the rows of the findings, where they were asked for
-    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
+    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/; where nothing
+                                  can be renamed, parts/ and receipts/ of many chunks have subfolders: 00/, 01/, ...
     .<run_id>.replaced-<plan8>, .<run_id>.strangers/
                                   output moved aside; files of other programs that were found in a replaced dataset
 <base_path>/_runs/<run_id>.json   the run manifest
@@ -46,10 +47,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import ClassVar, Self
 
 from statekeeper.errors import UsageError
@@ -67,6 +68,8 @@ or as version 0.1 did."""
 _DATASET_END = re.compile(r"(\.(generation-)?[0-9a-f]{8})?\.parquet")
 _QUARANTINE_END = re.compile(rf"/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}")
 _QUARANTINE_END_OF_0_1 = re.compile(r"_quarantine(\.[0-9a-f]{8})?\.parquet")
+_CHUNKS_OF_A_SUBFOLDER, _MOST_SUBFOLDERS = 48, 16
+_SUBFOLDER = re.compile(r"\d\d")
 
 
 def check_run_id(run_id: str) -> None:
@@ -156,9 +159,12 @@ class Staging:
     def receipt(self, chunk_id: int) -> Path:
         return self.receipts / f"chunk-{chunk_id:05d}.json"
 
-    def receipt_of_attempt(self, chunk_id: int, attempt: str) -> Path:
-        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name."""
-        return self.receipts / f"chunk-{chunk_id:05d}.{attempt}.json"
+    def receipt_of_attempt(self, chunk_id: int, attempt: str, *, part: str = "") -> Path:
+        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name.
+
+        It lies in the folder of the name that its `part` lies in.
+        """
+        return self.receipts / PurePosixPath(part).parent / f"chunk-{chunk_id:05d}.{attempt}.json"
 
     @property
     def recorded_receipts(self) -> Path:
@@ -356,9 +362,29 @@ def part_name(chunk_id: int, plan_id: str) -> str:
     return f"part-{chunk_id:05d}-{plan_id[:8]}.parquet"
 
 
-def staged_part_name(chunk_id: int, attempt: str) -> str:
-    """The staged name of one attempt at a chunk."""
-    return f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
+def subfolders_for(chunks: int) -> tuple[str, ...]:
+    """The folders in `parts/` and in `receipts/` that share the files of so many chunks; none for a few.
+
+    A system makes and removes one name of a folder at a time. They are for disks on which each takes long.
+    """
+    number = min(_MOST_SUBFOLDERS, chunks // _CHUNKS_OF_A_SUBFOLDER)
+    return tuple(f"{each:02d}" for each in range(number)) if number > 1 else ()
+
+
+def is_subfolder(name: str) -> bool:
+    """Whether a name in `parts/` or `receipts/` is that of such a folder."""
+    return _SUBFOLDER.fullmatch(name) is not None
+
+
+def staged_part_name(chunk_id: int, attempt: str, subfolders: Sequence[str] = ()) -> str:
+    """The staged name of one attempt at a chunk, in `parts/`: in one of its `subfolders`, where it has any."""
+    name = f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
+    return f"{subfolders[chunk_id % len(subfolders)]}/{name}" if subfolders else name
+
+
+def beside_part(part: str, name: str) -> str:
+    """The staged name of what is made of a part, in the folder in which that lies."""
+    return str(PurePosixPath(part).with_name(name))
 
 
 def kept_part_name(chunk_id: int, attempt: str) -> str:

@@ -19,7 +19,7 @@ from statekeeper.model.receipt import Receipt, SplitOutput, StagedFile
 from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
 from statekeeper.store.files.durable import storage_errors, streamed_once
-from statekeeper.store.layout import Staging, kept_part_name, rejected_part_name, rejects_name
+from statekeeper.store.layout import Staging, beside_part, kept_part_name, rejected_part_name, rejects_name
 
 if TYPE_CHECKING:
     from statekeeper.config.resolved import OutputConfig
@@ -63,17 +63,18 @@ def split(
     """
     ahead = _Verdicts(verdicts)
     part = outlet.staging.parts / receipt.part
+    rejected_name = rejected_part_name(receipt.chunk_id, outlet.attempt)
     with ExitStack() as stack:
         stack.enter_context(storage_errors(part, "read"))  # what writes says so itself
         file = stack.enter_context(_opened(part))
         rows_at_once = rows_within(file.metadata, outlet.budget)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
-            _StagedWriter(outlet, rejected_part_name(receipt.chunk_id, outlet.attempt), schema, like=file)
+            _StagedWriter(outlet, beside_part(receipt.part, rejected_name), schema, like=file)
         )
         kept = None
         if wanted is SplitOutput.BOTH:
-            name = kept_part_name(receipt.chunk_id, outlet.attempt)
+            name = beside_part(receipt.part, kept_part_name(receipt.chunk_id, outlet.attempt))
             kept = stack.enter_context(
                 _StagedWriter(outlet, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
             )

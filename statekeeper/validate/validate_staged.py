@@ -33,10 +33,11 @@ from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import with_violations
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import Findings, Violations
-from statekeeper.store.documents import discard_receipt, load_count, load_receipts
+from statekeeper.store.documents import load_count
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import replace, storage_errors
 from statekeeper.store.layout import Staging, part_name
+from statekeeper.store.receipts import discard_receipt, load_receipts
 from statekeeper.validate.check_part import PartCheck, PartCheckSpec, check_part
 from statekeeper.validate.keys.run import keys_checked
 from statekeeper.validate.quarantine import CheckedPart, CheckedParts, Separated, ViolationAction, separate, too_many

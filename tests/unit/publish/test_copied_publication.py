@@ -15,7 +15,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.reset import reset_tables
 from statekeeper.run.status import read_status
 from statekeeper.run.verify import verify_tables
-from statekeeper.store import documents
+from statekeeper.store import layout, receipts
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import second_slot
 from tests.crash.nameless_disk import NamelessDisk
@@ -173,15 +173,117 @@ def test_a_state_that_is_damaged_in_both_slots_is_evidence(shop, disk):
     assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
 
 
+class _Dying(NamelessDisk):
+    """Makes one file of a role, and dies before the second: from then on nothing is written any more."""
+
+    def __init__(self, role):
+        super().__init__()
+        self._role, self._made = role, 0
+
+    def create(self, path, *, role, **access):
+        self._live(role)
+        return super().create(path, role=role, **access)
+
+    def write_new(self, path, data, *, role, **access):
+        self._live(role)
+        super().write_new(path, data, role=role, **access)
+
+    def write_over(self, path, content, *, role, **access):
+        self._live("")
+        super().write_over(path, content, role=role, **access)
+
+    def _live(self, role):
+        self._made += role == self._role
+        if self._made > 1:
+            raise Died
+
+
+class TestManyChunks:
+    """Their parts and receipts lie in subfolders: a system makes and removes one name of a folder at a time."""
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch):
+        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1)
+
+    def _folders(self, shop):
+        (plan,) = shop.layout().staging_root.iterdir()
+        return {
+            name: sorted(path.name for path in (plan / name).iterdir() if path.is_dir())
+            for name in ("parts", "receipts")
+        }
+
+    @pytest.mark.parametrize("died_at", ["part", "receipt", "publish"])
+    def test_what_is_done_is_not_read_again_and_nothing_is_left(self, shop, disk, died_at):
+        with pytest.raises(Died):
+            shop.run(FOLDER, disk=_Dying(died_at))
+        assert self._folders(shop) == {"parts": ["00", "01", "02"], "receipts": ["00", "01", "02"]}
+        done = {receipt.part for receipt in self._receipts(shop, disk).values()}
+        assert len(done) == (3 if died_at == "publish" else 1)
+        assert {part.partition("/")[0] for part in done} <= {"00", "01", "02"}
+
+        class Noting(NamelessDisk):
+            made = ()
+
+            def create(self, path, *, role, **access):
+                self.made += (path.parent.name,) if role == "part" else ()
+                return super().create(path, role=role, **access)
+
+        noting = Noting()
+        assert shop.run(FOLDER, disk=noting)["orders"].outcome is Outcome.COMPLETED
+        assert sorted(noting.made) == sorted({"00", "01", "02"} - {part.partition("/")[0] for part in done})
+        assert shop.rows() == ROWS
+        assert not shop.layout().staging_root.exists()
+
+    def _receipts(self, shop, disk):
+        staging = shop.layout().staging(shop.state().plan_id)
+        status = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}").tables[0]
+        found = receipts.load_receipts(disk, staging, shop.state().plan_id)
+        assert status.chunks.done == len(found)
+        return found
+
+    def test_rows_that_are_put_apart_lie_beside_their_parts(self, shop, disk):
+        columns = {"id": {"type": "int", "lt": ROWS - 10}, "note": {"type": "str"}}
+        table = {**FOLDER, "columns": columns, "on_violation": "quarantine"}
+        assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
+        assert shop.rows() == ROWS - 10
+        assert not shop.layout().staging_root.exists()
+
+    def test_a_plan_of_a_version_that_knew_no_subfolders_goes_on(self, shop, disk, monkeypatch):
+        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1000)
+        with pytest.raises(Died):
+            shop.run(FOLDER, disk=_Dying("receipt"))
+        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1)
+        assert self._folders(shop) == {"parts": [], "receipts": []}
+        assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
+        assert shop.rows() == ROWS
+
+    def test_a_part_that_is_damaged_is_read_again(self, shop, disk):
+        class Damaging(NamelessDisk):
+            is_done = False
+
+            def write_over(self, path, content, *, role, **access):
+                super().write_over(path, content, role=role, **access)
+                if role == "receipt" and not self.is_done:
+                    self.is_done = True
+                    part = min((path.parent.parent / "parts").glob("*/*"))
+                    part.write_bytes(part.read_bytes()[:-1] + b"?")
+
+        assert shop.run(FOLDER, disk=Damaging())["orders"].outcome is Outcome.COMPLETED
+        assert shop.rows() == ROWS
+
+
 class TestReceipts:
     """Without link, every attempt at a chunk has a receipt; one of them counts."""
 
     PLAN = "a" * 32
+    folder = ""
 
-    @pytest.fixture
-    def staging(self, shop, disk):
+    @pytest.fixture(params=["", "01/"], ids=["flat", "subfolders"])
+    def staging(self, shop, disk, request):
         staging = shop.layout().staging(self.PLAN)
-        disk.make_folder(staging.receipts, role="plan")
+        self.folder = request.param
+        for name in ("", "00", "01") if self.folder else ("",):
+            disk.make_folder(staging.receipts / name, role="plan")
         return staging
 
     def _receipt(self, attempt, *, minute):
@@ -190,7 +292,7 @@ class TestReceipts:
             plan_id=self.PLAN,
             chunk_id=0,
             attempt=attempt,
-            part=attempt,
+            part=f"{self.folder}{attempt}",
             rows=1,
             bytes=1,
             md5="0" * 32,
@@ -201,41 +303,41 @@ class TestReceipts:
         )
 
     def _counting(self, disk, staging):
-        found = documents.load_receipts(disk, staging, self.PLAN)
+        found = receipts.load_receipts(disk, staging, self.PLAN)
         assert found.keys() <= {0}
         return found[0].attempt if found else None
 
     def test_until_one_is_recorded_the_first_that_ended_counts(self, disk, staging):
         assert self._counting(disk, staging) is None
-        assert documents.save_receipt(disk, staging, self._receipt("late", minute=9))
+        assert receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
         assert self._counting(disk, staging) == "late"
-        assert documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        assert receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         assert self._counting(disk, staging) == "early"
-        assert documents.count_receipts(disk, staging) == 1
+        assert receipts.count_receipts(disk, staging) == 1
 
     def test_what_is_recorded_counts(self, disk, staging):
-        documents.save_receipt(disk, staging, self._receipt("late", minute=9))
-        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
-        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
+        receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
+        receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         assert self._counting(disk, staging) == "late"
 
     def test_a_torn_record_is_none(self, disk, staging):
-        documents.save_receipt(disk, staging, self._receipt("late", minute=9))
-        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
-        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
+        receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
+        receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         staging.recorded_receipts.write_bytes(staging.recorded_receipts.read_bytes()[:-20])
         assert self._counting(disk, staging) == "early"
 
     def test_what_an_earlier_version_recorded_chunk_by_chunk_counts(self, disk, staging):
         staging.receipt(0).write_bytes(self._receipt("late", minute=9).to_bytes())
-        documents.save_receipt(disk, staging, self._receipt("early", minute=1))
+        receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         assert self._counting(disk, staging) == "late"
 
     def test_a_torn_one_does_not_block_the_chunk(self, disk, staging):
         staging.receipt(0).write_bytes(b"{")
         staging.receipt_of_attempt(0, "torn").write_bytes(b"{")
         assert self._counting(disk, staging) is None
-        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("whole", minute=1)])
+        receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("whole", minute=1)])
         assert self._counting(disk, staging) == "whole"
 
     def test_one_that_is_in_the_writing_is_left_to_its_writer(self, disk, staging):
@@ -246,7 +348,7 @@ class TestReceipts:
 
     def test_damage_of_a_part_takes_all_of_them_back(self, disk, staging):
         for attempt in ("one", "two"):
-            documents.save_receipt(disk, staging, self._receipt(attempt, minute=1))
-        documents.record_receipts(disk, staging, self.PLAN, [self._receipt("one", minute=1)])
-        documents.discard_receipt(disk, staging, self.PLAN, 0)
+            receipts.save_receipt(disk, staging, self._receipt(attempt, minute=1))
+        receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("one", minute=1)])
+        receipts.discard_receipt(disk, staging, self.PLAN, 0)
         assert self._counting(disk, staging) is None

@@ -60,11 +60,14 @@ def test_chunks_done_are_the_receipts_of_the_live_plan(run: RunOnDisk) -> None:
     receipts.mkdir(parents=True)
     for name in ("chunk-00000.json", "chunk-00011.json", "count.json", ".chunk-00001.json.tmp", "chunk-00002.json.x"):
         (receipts / name).touch()
+    (receipts / "01").mkdir()
+    (receipts / "01" / "chunk-00007.a1.json").touch()
+    (receipts / "01" / "chunk-00007.b2.json").touch()
     garbage = run.files("A").staging("f" * 32).receipts
     garbage.mkdir(parents=True)
     (garbage / "chunk-00005.json").touch()
     table = _only(_status(run))
-    assert (table.chunks.done, table.chunks.total) == (2, 12)
+    assert (table.chunks.done, table.chunks.total) == (3, 12)
     assert table.duration_seconds is None
 
 

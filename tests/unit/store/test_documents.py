@@ -15,7 +15,7 @@ from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapsho
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
 from statekeeper.run.find_run import last_run
-from statekeeper.store import documents
+from statekeeper.store import documents, receipts
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
@@ -139,44 +139,44 @@ def test_missing_plan_is_none_and_a_plan_in_a_foreign_folder_is_damage(disk, lay
 
 
 def test_first_receipt_of_a_chunk_wins(disk, staging):
-    assert documents.save_receipt(disk, staging, a_receipt(attempt="a1"))
-    assert not documents.save_receipt(disk, staging, a_receipt(attempt="b2"))
-    assert documents.load_receipts(disk, staging, PLAN_ID)[0].attempt == "a1"
+    assert receipts.save_receipt(disk, staging, a_receipt(attempt="a1"))
+    assert not receipts.save_receipt(disk, staging, a_receipt(attempt="b2"))
+    assert receipts.load_receipts(disk, staging, PLAN_ID)[0].attempt == "a1"
 
 
 def test_receipts_are_found_by_chunk(disk, staging):
     for chunk_id in (2, 0, 100_000):
-        documents.save_receipt(disk, staging, a_receipt(chunk_id))
+        receipts.save_receipt(disk, staging, a_receipt(chunk_id))
     documents.save_count(disk, staging, CountReceipt(plan_id=PLAN_ID, rows=30, ended_at=NOW), attempt="a1")
     (staging.receipts / ".chunk-00001.json.a1.tmp").touch()
-    assert sorted(documents.load_receipts(disk, staging, PLAN_ID)) == [0, 2, 100_000]
-    assert documents.count_receipts(disk, staging) == 3
+    assert sorted(receipts.load_receipts(disk, staging, PLAN_ID)) == [0, 2, 100_000]
+    assert receipts.count_receipts(disk, staging) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": "statekeeper.rec', a_receipt(7).to_bytes()])
 def test_damaged_receipt_does_not_block_its_chunk(disk, staging, content):
-    documents.save_receipt(disk, staging, a_receipt(0))
+    receipts.save_receipt(disk, staging, a_receipt(0))
     staging.receipt(1).write_bytes(content)
-    assert list(documents.load_receipts(disk, staging, PLAN_ID)) == [0]
-    assert documents.save_receipt(disk, staging, a_receipt(1))
-    assert sorted(documents.load_receipts(disk, staging, PLAN_ID)) == [0, 1]
+    assert list(receipts.load_receipts(disk, staging, PLAN_ID)) == [0]
+    assert receipts.save_receipt(disk, staging, a_receipt(1))
+    assert sorted(receipts.load_receipts(disk, staging, PLAN_ID)) == [0, 1]
 
 
 @pytest.mark.parametrize("put", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname")], ids=["pipe", "link"])
 def test_what_is_no_file_in_a_receipts_place_does_not_block_its_chunk(disk, staging, put):
     documents.save_plan(disk, staging, a_plan())
     put(staging.receipt(0))
-    assert documents.load_receipts(disk, staging, PLAN_ID) == {}
-    assert documents.save_receipt(disk, staging, a_receipt())
-    assert documents.load_receipt(disk, staging, PLAN_ID, 0) == a_receipt().model_copy(
-        update={"checksum": documents.load_receipt(disk, staging, PLAN_ID, 0).checksum}
+    assert receipts.load_receipts(disk, staging, PLAN_ID) == {}
+    assert receipts.save_receipt(disk, staging, a_receipt())
+    assert receipts.load_receipt(disk, staging, PLAN_ID, 0) == a_receipt().model_copy(
+        update={"checksum": receipts.load_receipt(disk, staging, PLAN_ID, 0).checksum}
     )
 
 
 def test_receipt_of_another_plan_does_not_count_nor_block(disk, staging):
-    documents.save_receipt(disk, staging, a_receipt(0, plan_id="f" * 32))
-    assert documents.load_receipts(disk, staging, PLAN_ID) == {}
-    assert documents.save_receipt(disk, staging, a_receipt(0))
+    receipts.save_receipt(disk, staging, a_receipt(0, plan_id="f" * 32))
+    assert receipts.load_receipts(disk, staging, PLAN_ID) == {}
+    assert receipts.save_receipt(disk, staging, a_receipt(0))
 
 
 def test_receipt_made_while_it_was_looked_for_is_kept(staging):
@@ -185,25 +185,25 @@ def test_receipt_made_while_it_was_looked_for_is_kept(staging):
             try:
                 return super().read(path)
             except FileNotFoundError:
-                documents.save_receipt(LocalDisk(), staging, a_receipt())
+                receipts.save_receipt(LocalDisk(), staging, a_receipt())
                 raise
 
-    assert documents.load_receipt(MadeMeanwhile(), staging, PLAN_ID, 0) is None
-    assert documents.load_receipt(LocalDisk(), staging, PLAN_ID, 0) is not None
+    assert receipts.load_receipt(MadeMeanwhile(), staging, PLAN_ID, 0) is None
+    assert receipts.load_receipt(LocalDisk(), staging, PLAN_ID, 0) is not None
 
 
 def test_late_receipt_of_a_plan_that_was_given_up_has_nowhere_to_go(disk, staging):
     disk.remove_folder(staging.folder, role="sweep")
     with pytest.raises(StorageError):
-        documents.save_receipt(disk, staging, a_receipt())
-    assert documents.load_receipts(disk, staging, PLAN_ID) == {}
+        receipts.save_receipt(disk, staging, a_receipt())
+    assert receipts.load_receipts(disk, staging, PLAN_ID) == {}
     assert not disk.exists(staging.folder)
 
 
 def test_discarded_receipt_lets_its_chunk_be_done_again(disk, staging):
-    documents.save_receipt(disk, staging, a_receipt(attempt="a1"))
-    documents.discard_receipt(disk, staging, PLAN_ID, 0)
-    assert documents.save_receipt(disk, staging, a_receipt(attempt="b2"))
+    receipts.save_receipt(disk, staging, a_receipt(attempt="a1"))
+    receipts.discard_receipt(disk, staging, PLAN_ID, 0)
+    assert receipts.save_receipt(disk, staging, a_receipt(attempt="b2"))
 
 
 def test_count_is_kept_once(disk, staging):

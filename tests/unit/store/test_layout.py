@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from datetime import date
 from fnmatch import fnmatch
-from pathlib import Path
+from itertools import groupby
+from pathlib import Path, PurePosixPath
 
 import pytest
 from hypothesis import assume, given
@@ -18,7 +19,9 @@ from statekeeper.store.files.temps import temp_file
 from statekeeper.store.layout import (
     ExtractionLayout,
     activity_folder,
+    beside_part,
     check_run_id,
+    is_subfolder,
     kept_part_name,
     manifest_file,
     manifest_lock,
@@ -27,6 +30,7 @@ from statekeeper.store.layout import (
     run_snapshots_folder,
     spark_exchange,
     staged_part_name,
+    subfolders_for,
 )
 from statekeeper.store.layouts import HiveLayout, layout_of
 
@@ -170,6 +174,16 @@ def test_rows_that_are_not_published_are_hidden_from_globs_and_from_readers_of_f
     for path in hidden:
         assert not fnmatch(path.name, "*.parquet")
         assert any(re.match(r"[._]", part) for part in path.parts)
+
+
+def test_the_files_of_many_chunks_are_spread_evenly_over_subfolders():
+    numbers = {chunks: len(subfolders_for(chunks)) for chunks in (1, 95, 96, 240, 16_000, 1_000_000)}
+    assert numbers == {1: 0, 95: 0, 96: 2, 240: 5, 16_000: 16, 1_000_000: 16}
+    names = [PurePosixPath(staged_part_name(chunk, "a", subfolders_for(240))) for chunk in range(240)]
+    assert {len(list(group)) for _, group in groupby(sorted(names), key=lambda name: name.parent)} == {48}
+    assert all(is_subfolder(name.parent.name) and not is_subfolder(name.name) for name in names)
+    assert beside_part(str(names[7]), "kept") == "02/kept"
+    assert beside_part(staged_part_name(7, "a"), "kept") == "kept"
 
 
 @pytest.mark.parametrize("kind", Layout)

@@ -23,10 +23,11 @@ from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec
 from statekeeper.model.receipt import Receipt
 from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
 from statekeeper.sources.duckdb.session import DuckdbSession
-from statekeeper.store.documents import load_receipts, save_plan
+from statekeeper.store.documents import save_plan
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import Staging
 from statekeeper.store.process import this_process
+from statekeeper.store.receipts import load_receipts
 
 
 @pytest.fixture
