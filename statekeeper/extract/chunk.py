@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class ChunkSpec:
     """All that `extract_chunk` needs but a session, picklable; no secret is in it.
 
-    `table` names it in messages; `subfolders` are those of its plan's folder of parts.
+    `table` names it in messages; the part is for a `subfolder` of the plan's folder of parts, unless that is empty.
     """
 
     table: str
@@ -47,7 +47,7 @@ class ChunkSpec:
     staging: Staging
     output: OutputConfig
     disk: Disk
-    subfolders: tuple[str, ...] = ()
+    subfolder: str = ""
 
 
 def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
@@ -63,7 +63,7 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
     if earlier is not None:
         return earlier
     attempt = uuid4().hex[:12]
-    name = staged_part_name(spec.chunk.chunk_id, attempt, spec.subfolders)
+    name = staged_part_name(spec.chunk.chunk_id, attempt, subfolder=spec.subfolder)
     part = spec.staging.parts / name
     started_at = datetime.now(UTC)
     with streamed_once(spec.disk, part, role="part", unique=attempt) as file:

@@ -19,7 +19,7 @@ from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.context import Run
 from statekeeper.store.documents import load_count, save_count
-from statekeeper.store.layout import Staging
+from statekeeper.store.layout import Staging, subfolder_of
 from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
 
 
@@ -147,7 +147,7 @@ class _ChunkWork:
             staging=Staging(self.staging.folder.absolute()),
             output=self.run.pipeline.output,
             disk=self.run.disk,
-            subfolders=self.subfolders,
+            subfolder=subfolder_of(attempt.chunk.chunk_id, len(self.plan.chunks), self.subfolders),
         )
         job = Job(
             self._key,

@@ -371,15 +371,23 @@ def subfolders_for(chunks: int) -> tuple[str, ...]:
     return tuple(f"{each:02d}" for each in range(number)) if number > 1 else ()
 
 
+def subfolder_of(chunk_id: int, chunks: int, subfolders: Sequence[str]) -> str:
+    """Where the files of one of so many chunks lie: in one of these subfolders, or, without any, in none ("").
+
+    Neighbours lie together. They are worked on at about the same time, and the system, which remembers a name for a
+    moment, is asked for their folder once.
+    """
+    return subfolders[min(chunk_id, chunks - 1) * len(subfolders) // chunks] if subfolders else ""
+
+
 def is_subfolder(name: str) -> bool:
     """Whether a name in `parts/` or `receipts/` is that of such a folder."""
     return _SUBFOLDER.fullmatch(name) is not None
 
 
-def staged_part_name(chunk_id: int, attempt: str, subfolders: Sequence[str] = ()) -> str:
-    """The staged name of one attempt at a chunk, in `parts/`: in one of its `subfolders`, where it has any."""
-    name = f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
-    return f"{subfolders[chunk_id % len(subfolders)]}/{name}" if subfolders else name
+def staged_part_name(chunk_id: int, attempt: str, *, subfolder: str = "") -> str:
+    """The staged name of one attempt at a chunk, in `parts/` or a subfolder of it."""
+    return str(PurePosixPath(subfolder, f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"))
 
 
 def beside_part(part: str, name: str) -> str:

@@ -30,6 +30,7 @@ from statekeeper.store.layout import (
     run_snapshots_folder,
     spark_exchange,
     staged_part_name,
+    subfolder_of,
     subfolders_for,
 )
 from statekeeper.store.layouts import HiveLayout, layout_of
@@ -179,10 +180,13 @@ def test_rows_that_are_not_published_are_hidden_from_globs_and_from_readers_of_f
 def test_the_files_of_many_chunks_are_spread_evenly_over_subfolders():
     numbers = {chunks: len(subfolders_for(chunks)) for chunks in (1, 95, 96, 240, 16_000, 1_000_000)}
     assert numbers == {1: 0, 95: 0, 96: 2, 240: 5, 16_000: 16, 1_000_000: 16}
-    names = [PurePosixPath(staged_part_name(chunk, "a", subfolders_for(240))) for chunk in range(240)]
-    assert {len(list(group)) for _, group in groupby(sorted(names), key=lambda name: name.parent)} == {48}
+    folders = [subfolder_of(chunk, 240, subfolders_for(240)) for chunk in range(240)]
+    assert [(name, len(list(group))) for name, group in groupby(folders)] == [(f"0{n}", 48) for n in range(5)]
+    assert {subfolder_of(chunk, 1000, subfolders_for(1000)) for chunk in range(1000)} == set(subfolders_for(1000))
+    assert subfolder_of(3, 5, ()) == ""
+    names = [PurePosixPath(staged_part_name(0, "a", subfolder=folder)) for folder in folders]
     assert all(is_subfolder(name.parent.name) and not is_subfolder(name.name) for name in names)
-    assert beside_part(str(names[7]), "kept") == "02/kept"
+    assert beside_part(str(names[100]), "kept") == "02/kept"
     assert beside_part(staged_part_name(7, "a"), "kept") == "kept"
 
 
