@@ -22,8 +22,8 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import streamed_once
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.layout import Staging, staged_part_name
 from statekeeper.store.receipts import load_receipt, save_receipt
+from statekeeper.store.staging import Staging, staged_part_name
 
 if TYPE_CHECKING:
     import pyarrow as pa

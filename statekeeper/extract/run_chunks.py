@@ -19,8 +19,8 @@ from statekeeper.model.plan import Chunk, Plan
 from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.context import Run
 from statekeeper.store.documents import load_count, save_count
-from statekeeper.store.layout import Staging, subfolder_of
 from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
+from statekeeper.store.staging import Staging, subfolder_of
 
 
 async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:

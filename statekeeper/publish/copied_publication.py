@@ -31,7 +31,8 @@ from statekeeper.publish.publication import PlacedFile, Proofs, Publication, swe
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.layout import ExtractionLayout, Staging
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.staging import Staging
 
 
 def publication_on(

@@ -24,7 +24,8 @@ from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
-from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
+from statekeeper.store.layout import PART_NAME, ExtractionLayout
+from statekeeper.store.staging import UNPUBLISHED
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,9 @@ from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import Fence, move, storage_errors
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.files.temps import older_than
-from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout, Staging
+from statekeeper.store.layout import PART_NAME, ExtractionLayout
 from statekeeper.store.locks.fencing import sweep_documents
+from statekeeper.store.staging import UNPUBLISHED, Staging
 
 _READY = ("publish.", "beside.", "fenced-")
 """How folders are named that this owner, or one that `store.locks.fencing` fenced off, has ready to publish."""

@@ -19,7 +19,8 @@ from pathlib import Path
 
 from statekeeper.store.files.disk import NOT_OFFERED, Access, Disk
 from statekeeper.store.files.links import is_private
-from statekeeper.store.layout import PART_NAME, UNPUBLISHED, ExtractionLayout
+from statekeeper.store.layout import PART_NAME, ExtractionLayout
+from statekeeper.store.staging import UNPUBLISHED
 
 _NOT_THERE = NOT_OFFERED | {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ELOOP}
 """How the system says that base_path has no place beside it for this user."""

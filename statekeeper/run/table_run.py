@@ -43,8 +43,9 @@ from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerpr
 from statekeeper.schemas.model.load import load_model
 from statekeeper.store.documents import load_plan, save_plan
 from statekeeper.store.files.temps import sweep_all_temps
-from statekeeper.store.layout import ExtractionLayout, Staging
+from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks.holder import ExtractionLock
+from statekeeper.store.staging import Staging
 from statekeeper.store.state import LocalStateStore
 from statekeeper.validate.keys.run import announce_published, announce_skipped
 from statekeeper.validate.validate_staged import DamagedPart, check_staged

@@ -26,15 +26,10 @@ from statekeeper.store.files.durable import NO_FENCE, Fence, create_once, replac
 from statekeeper.store.files.links import refuse_links
 from statekeeper.store.files.slots import damage_where_no_file_is, read_document, settle
 from statekeeper.store.files.temps import is_abandoned, process_token, sweep_temps, temps_in
-from statekeeper.store.layout import (
-    LAST_RUN,
-    ExtractionLayout,
-    Staging,
-    run_snapshots_folder,
-    subfolders_for,
-)
+from statekeeper.store.layout import LAST_RUN, ExtractionLayout, run_snapshots_folder
 from statekeeper.store.locks.lock import acquire_lock
 from statekeeper.store.process import this_process
+from statekeeper.store.staging import Staging, subfolders_for
 
 _RUN_SNAPSHOT = re.compile(r"(\d{4,})\.json")
 

@@ -16,8 +16,8 @@ and which layout an extraction has, is in `statekeeper.store.layouts`.
                                   quarantined rows, with what they break; the metadata says which
     _<run_id>.violations/<plan8>.unpublished
                                   the rows of the findings, where they were asked for
-    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/; where nothing
-                                  can be renamed, parts/ and receipts/ of many chunks have subfolders: 00/, 01/, ...
+    .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
+                                  (`statekeeper.store.staging`)
     .<run_id>.replaced-<plan8>, .<run_id>.strangers/
                                   output moved aside; files of other programs that were found in a replaced dataset
 <base_path>/_runs/<run_id>.json   the run manifest
@@ -47,19 +47,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePath
 from typing import ClassVar, Self
 
 from statekeeper.errors import UsageError
 from statekeeper.model.table import TableRef, safe_name
+from statekeeper.store.staging import UNPUBLISHED, Staging
 
 LAST_RUN = Path(".statekeeper") / "last-run.json"
 PART_NAME = re.compile(r"^part-\d{5,}-(?P<plan8>[0-9a-f]{8})\.parquet$")
-UNPUBLISHED = ".unpublished"
-"""How the name of every Parquet file ends whose rows are not published."""
 _LONGEST_RUN_ID = 200
 _MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 _RESERVED_ENDS = re.compile(r"(_quarantine(\.[0-9a-f]{8})?|_violations|\.generation-[0-9a-f]{8})$")
@@ -68,8 +67,6 @@ or as version 0.1 did."""
 _DATASET_END = re.compile(r"(\.(generation-)?[0-9a-f]{8})?\.parquet")
 _QUARANTINE_END = re.compile(rf"/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}")
 _QUARANTINE_END_OF_0_1 = re.compile(r"_quarantine(\.[0-9a-f]{8})?\.parquet")
-_CHUNKS_OF_A_SUBFOLDER, _MOST_SUBFOLDERS = 48, 16
-_SUBFOLDER = re.compile(r"\d\d")
 
 
 def check_run_id(run_id: str) -> None:
@@ -132,59 +129,6 @@ NamesIn = Callable[[Path], list[str]]
 def table_folder(base_path: Path, table: TableRef) -> Path:
     """The folder of a table, above its dates."""
     return base_path / safe_name(table.source_name) / safe_name(table.path_name)
-
-
-@dataclass(frozen=True)
-class Staging:
-    """The staging folder of one plan."""
-
-    folder: Path
-
-    @property
-    def plan(self) -> Path:
-        return self.folder / "plan.json"
-
-    @property
-    def parts(self) -> Path:
-        return self.folder / "parts"
-
-    @property
-    def receipts(self) -> Path:
-        return self.folder / "receipts"
-
-    @property
-    def count_receipt(self) -> Path:
-        return self.receipts / "count.json"
-
-    def receipt(self, chunk_id: int) -> Path:
-        return self.receipts / f"chunk-{chunk_id:05d}.json"
-
-    def receipt_of_attempt(self, chunk_id: int, attempt: str, *, part: str = "") -> Path:
-        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name.
-
-        It lies in the folder of the name that its `part` lies in.
-        """
-        return self.receipts / PurePosixPath(part).parent / f"chunk-{chunk_id:05d}.{attempt}.json"
-
-    @property
-    def recorded_receipts(self) -> Path:
-        """Where the parent process records which of the attempts' receipts count."""
-        return self.receipts / "recorded.json"
-
-    def split_receipt(self, chunk_id: int) -> Path:
-        return self.receipts / f"sifted-{chunk_id:05d}.json"
-
-    @property
-    def rejects_receipt(self) -> Path:
-        return self.receipts / "rejects.json"
-
-    def beside(self, epoch: int) -> Path:
-        """What is to lie beside the dataset, as one owner makes it ready."""
-        return self.folder / f"beside.{epoch}"
-
-    def publish(self, epoch: int) -> Path:
-        """The dataset as one owner makes it ready; the lock's epoch keeps owners apart."""
-        return self.folder / f"publish.{epoch}"
 
 
 @dataclass(frozen=True)
@@ -360,51 +304,3 @@ def date_of(text: str) -> date | None:
 def part_name(chunk_id: int, plan_id: str) -> str:
     """The published name of a chunk's part."""
     return f"part-{chunk_id:05d}-{plan_id[:8]}.parquet"
-
-
-def subfolders_for(chunks: int) -> tuple[str, ...]:
-    """The folders in `parts/` and in `receipts/` that share the files of so many chunks; none for a few.
-
-    A system makes and removes one name of a folder at a time. They are for disks on which each takes long.
-    """
-    number = min(_MOST_SUBFOLDERS, chunks // _CHUNKS_OF_A_SUBFOLDER)
-    return tuple(f"{each:02d}" for each in range(number)) if number > 1 else ()
-
-
-def subfolder_of(chunk_id: int, chunks: int, subfolders: Sequence[str]) -> str:
-    """Where the files of one of so many chunks lie: in one of these subfolders, or, without any, in none ("").
-
-    Neighbours lie together. They are worked on at about the same time, and the system, which remembers a name for a
-    moment, is asked for their folder once.
-    """
-    return subfolders[min(chunk_id, chunks - 1) * len(subfolders) // chunks] if subfolders else ""
-
-
-def is_subfolder(name: str) -> bool:
-    """Whether a name in `parts/` or `receipts/` is that of such a folder."""
-    return _SUBFOLDER.fullmatch(name) is not None
-
-
-def staged_part_name(chunk_id: int, attempt: str, *, subfolder: str = "") -> str:
-    """The staged name of one attempt at a chunk, in `parts/` or a subfolder of it."""
-    return str(PurePosixPath(subfolder, f"chunk-{chunk_id:05d}-{attempt}{UNPUBLISHED}"))
-
-
-def beside_part(part: str, name: str) -> str:
-    """The staged name of what is made of a part, in the folder in which that lies."""
-    return str(PurePosixPath(part).with_name(name))
-
-
-def kept_part_name(chunk_id: int, attempt: str) -> str:
-    """The staged name of a part without its quarantined rows."""
-    return f"kept-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
-
-
-def rejected_part_name(chunk_id: int, attempt: str) -> str:
-    """The staged name of the rows of a part that break the schema."""
-    return f"rejected-{chunk_id:05d}-{attempt}{UNPUBLISHED}"
-
-
-def rejects_name(attempt: str) -> str:
-    """The staged name of the rejected rows of all parts."""
-    return f"rejects-{attempt}{UNPUBLISHED}"

@@ -21,7 +21,7 @@ from statekeeper.model.receipt import Receipt, RecordedReceipts
 from statekeeper.store.documents import load_once, remove_document
 from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import create_once, storage_errors
-from statekeeper.store.layout import Staging, is_subfolder
+from statekeeper.store.staging import Staging, is_subfolder
 
 _RECEIPT = re.compile(r"chunk-(\d{5,})\.json")
 _OF_ATTEMPT = re.compile(r"chunk-(\d{5,})\.[0-9a-z]+\.json")

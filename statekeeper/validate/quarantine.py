@@ -18,7 +18,7 @@ from statekeeper.model.receipt import Receipt, SplitOutput, SplitReceipt, Staged
 from statekeeper.runtime.context import Run
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import SCAN_DISAGREES, Findings
-from statekeeper.store.layout import Staging
+from statekeeper.store.staging import Staging
 from statekeeper.validate.split_part import RejectsSpec, SplitSpec, gather_rejects, split_part
 
 

@@ -27,7 +27,7 @@ from statekeeper.store.documents import (
     save_split,
 )
 from statekeeper.store.files.disk import Disk
-from statekeeper.store.layout import Staging
+from statekeeper.store.staging import Staging
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from statekeeper.model.receipt import Receipt, SplitOutput, StagedFile
 from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
 from statekeeper.store.files.durable import storage_errors, streamed_once
-from statekeeper.store.layout import Staging, beside_part, kept_part_name, rejected_part_name, rejects_name
+from statekeeper.store.staging import Staging, beside_part, kept_part_name, rejected_part_name, rejects_name
 
 if TYPE_CHECKING:
     from statekeeper.config.resolved import OutputConfig

@@ -36,8 +36,9 @@ from statekeeper.schemas.rules.findings import Findings, Violations
 from statekeeper.store.documents import load_count
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import replace, storage_errors
-from statekeeper.store.layout import Staging, part_name
+from statekeeper.store.layout import part_name
 from statekeeper.store.receipts import discard_receipt, load_receipts
+from statekeeper.store.staging import Staging
 from statekeeper.validate.check_part import PartCheck, PartCheckSpec, check_part
 from statekeeper.validate.keys.run import keys_checked
 from statekeeper.validate.quarantine import CheckedPart, CheckedParts, Separated, ViolationAction, separate, too_many

@@ -30,7 +30,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
-from statekeeper.store import layout
+from statekeeper.store import staging
 from statekeeper.store.documents import load_run_snapshot
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
@@ -322,7 +322,7 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
         if killing.stop_at == (step, role, when) and run.points.count(killing.stop_at) == 2:
             os.kill(os.getpid(), signal.SIGSTOP)
 
-    layout._CHUNKS_OF_A_SUBFOLDER = 1  # so that the parts of two chunks lie in subfolders, where there are any
+    staging._CHUNKS_OF_A_SUBFOLDER = 1  # so that the parts of two chunks lie in subfolders, where there are any
     failpoints.install(hook)
     pipeline = pipeline_of(
         {

@@ -26,7 +26,8 @@ from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import KeyFindings
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.durable import NO_FENCE
-from statekeeper.store.layout import ExtractionLayout, Staging
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.staging import Staging
 from statekeeper.store.state import LocalStateStore
 from statekeeper.validate.keys.check import check_keys
 from statekeeper.verify.published import VerifySpec

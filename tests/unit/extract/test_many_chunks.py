@@ -26,8 +26,8 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
-from statekeeper.store.layout import Staging
 from statekeeper.store.receipts import load_receipt, load_receipts, save_receipt
+from statekeeper.store.staging import Staging
 from tests.unit.small_shop import Shop
 
 SIZES = (1_000, 4_000, 16_000)

@@ -15,7 +15,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.reset import reset_tables
 from statekeeper.run.status import read_status
 from statekeeper.run.verify import verify_tables
-from statekeeper.store import layout, receipts
+from statekeeper.store import receipts, staging
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import second_slot
 from tests.crash.nameless_disk import NamelessDisk
@@ -203,7 +203,7 @@ class TestManyChunks:
 
     @pytest.fixture(autouse=True)
     def few_are_many(self, monkeypatch):
-        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1)
+        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1)
 
     def _folders(self, shop):
         (plan,) = shop.layout().staging_root.iterdir()
@@ -249,10 +249,10 @@ class TestManyChunks:
         assert not shop.layout().staging_root.exists()
 
     def test_a_plan_of_a_version_that_knew_no_subfolders_goes_on(self, shop, disk, monkeypatch):
-        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1000)
+        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1000)
         with pytest.raises(Died):
             shop.run(FOLDER, disk=_Dying("receipt"))
-        monkeypatch.setattr(layout, "_CHUNKS_OF_A_SUBFOLDER", 1)
+        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1)
         assert self._folders(shop) == {"parts": [], "receipts": []}
         assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
         assert shop.rows() == ROWS

@@ -19,21 +19,23 @@ from statekeeper.store.files.temps import temp_file
 from statekeeper.store.layout import (
     ExtractionLayout,
     activity_folder,
-    beside_part,
     check_run_id,
-    is_subfolder,
-    kept_part_name,
     manifest_file,
     manifest_lock,
-    rejected_part_name,
-    rejects_name,
     run_snapshots_folder,
     spark_exchange,
+)
+from statekeeper.store.layouts import HiveLayout, layout_of
+from statekeeper.store.staging import (
+    beside_part,
+    is_subfolder,
+    kept_part_name,
+    rejected_part_name,
+    rejects_name,
     staged_part_name,
     subfolder_of,
     subfolders_for,
 )
-from statekeeper.store.layouts import HiveLayout, layout_of
 
 BASE = Path("/lake")
 PLANS = ("0123abcd" + "0" * 24, "quarantine", "ffffffff" * 4)

@@ -25,9 +25,9 @@ from statekeeper.model.table import ExtractionMode, Relation, Scope, TableRef
 from statekeeper.sources.duckdb.session import DuckdbSession
 from statekeeper.store.documents import save_plan
 from statekeeper.store.files.disk import LocalDisk
-from statekeeper.store.layout import Staging
 from statekeeper.store.process import this_process
 from statekeeper.store.receipts import load_receipts
+from statekeeper.store.staging import Staging
 
 
 @pytest.fixture
