@@ -19,7 +19,7 @@ from statekeeper.run.report import RunReport
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.events import EventReporter, ProgressEvent
-from statekeeper.store.files.probe import disk_under
+from statekeeper.store.registry import writing_disk
 
 
 def _as_it_is(report: RunReport) -> RunReport:
@@ -76,7 +76,7 @@ def asked_for(force_reprocess: bool) -> Reprocess:  # noqa: FBT001 - the word th
 def on_its_disk(runner: Runner) -> Runner:
     """The runner, able to write: with the disk that the output folder proves to be."""
     pipeline = runner.pipeline
-    return dataclasses.replace(runner, disk=disk_under(pipeline.base_path, pipeline.output.writes))
+    return dataclasses.replace(runner, disk=writing_disk(pipeline.base_path, pipeline.output.writes))
 
 
 @contextmanager

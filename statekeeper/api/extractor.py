@@ -18,6 +18,7 @@ from statekeeper.run.choices import GivenEngine, RunIdentity, checked_engine
 from statekeeper.run.report import RunReport
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.progress import LogReporter, Reporter
+from statekeeper.store.registry import reading_disk
 
 
 class DataExtractor:
@@ -173,7 +174,12 @@ class DataExtractor:
         pipeline = pipeline_of(sections, root=self._root)
         identity = RunIdentity.of(pipeline, day=str(day), run_id=run_id)
         return Runner(
-            pipeline=pipeline, identity=identity, reporter=self._reporter, engine=self._engine, spark=self._spark
+            pipeline=pipeline,
+            identity=identity,
+            reporter=self._reporter,
+            disk=reading_disk(pipeline.base_path),
+            engine=self._engine,
+            spark=self._spark,
         )
 
 

@@ -32,8 +32,8 @@ from statekeeper.run.status import read_status, unfinished_tables
 from statekeeper.run.verify import verify_tables
 from statekeeper.runtime.progress import LogReporter, Reporter
 from statekeeper.schemas.columns.differences import DiffReport
-from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.manifest import load_manifest
+from statekeeper.store.registry import reading_disk
 
 
 class StatefulDataExtractor(DataExtractor):
@@ -265,6 +265,7 @@ class StatefulDataExtractor(DataExtractor):
             pipeline=self.pipeline,
             identity=self.identity,
             reporter=self._reporter,
+            disk=reading_disk(self.base_path),
             engine=self._engine,
             spark=self._spark,
         )
@@ -297,7 +298,7 @@ class StatefulDataExtractor(DataExtractor):
 
     @property
     def _manifest(self) -> RunManifest | None:
-        return load_manifest(LocalDisk(), self.base_path, self.identity.run_id)
+        return load_manifest(reading_disk(self.base_path), self.base_path, self.identity.run_id)
 
     def _warn_of_lost_tables(self, manifest: RunManifest | None) -> None:
         configured = {config.table for config in self.pipeline.tables}

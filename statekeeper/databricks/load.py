@@ -33,10 +33,10 @@ from statekeeper.model.metadata import Metadata
 from statekeeper.model.table import TableRef
 from statekeeper.run.choices import RunChoices
 from statekeeper.store.documents import load_metadata
-from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.place import require_layout_of_run
+from statekeeper.store.registry import reading_disk
 from statekeeper.text.amounts import count
 from statekeeper.text.html_table import html_table
 
@@ -120,7 +120,7 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
     pipeline = fitted_output(pipeline, place, unity_catalog_volume)
     choices = RunChoices(tables_path=tables_path, date=date, today=today, run_id=run_id)
     run = StatefulDataExtractor.of_pipeline(pipeline, config, choices)
-    require_layout_of_run(LocalDisk(), run.pipeline.output, run.identity.run_id)
+    require_layout_of_run(reading_disk(run.base_path), run.pipeline.output, run.identity.run_id)
     named = _named(select_tables(run.pipeline, tables, exclude=exclude), into)
     session = hold_session(run.pipeline.execution.spark, given=spark)
     try:
@@ -179,7 +179,7 @@ class _Load:
 
     def _published(self, config: ExtractionConfig) -> Metadata:
         path = self._layout(config).metadata
-        metadata = load_metadata(LocalDisk(), path)
+        metadata = load_metadata(reading_disk(path), path)
         if metadata is None:
             raise DataError(
                 f"{config.table.key}: the run {self.run.identity.run_id} has published nothing: {path} does not exist",

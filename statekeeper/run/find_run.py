@@ -21,16 +21,13 @@ from statekeeper.model.manifest import (
     run_id_of,
 )
 from statekeeper.store import layout
-from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.files.slots import read_document
+from statekeeper.store.registry import reading_disk
 
 if TYPE_CHECKING:
     from statekeeper.config.resolved import Pipeline
 
 _RUNS_NAMED = 5
-
-
-_DISK: Disk = LocalDisk()
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ def find_run(
     if wanted is None:
         of = f"run of {day}" if day else "run"
         raise UsageError(f"{path or cwd} has no {of} under {base_path}", hint=_run_first(path, day))
-    if not layout.manifest_file(base_path, wanted).exists():
+    if not reading_disk(base_path).exists(layout.manifest_file(base_path, wanted)):
         others = [path.stem for path in _manifests(base_path)[:_RUNS_NAMED]]
         named = (str(path),) if path else ()
         shown = quoted(command("status", *named, "--run-id", *others[:1]))
@@ -117,7 +114,7 @@ def require_output_of_earlier_runs(pipeline: Pipeline, config: Path, cwd: Path) 
 def _has_run_of(config: Path, base_path: Path) -> bool:
     for path in _manifests(base_path):
         try:
-            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
+            manifest = RunManifest.from_bytes(read_document(reading_disk(path), path), where=str(path))
         except (OSError, UnreadableDocument):
             continue
         if manifest.config_path is not None and Path(manifest.config_path).resolve() == config.resolve():
@@ -134,7 +131,7 @@ def last_run(cwd: Path) -> LastRun | None:
     for folder in folders_above(cwd):
         path = folder / layout.LAST_RUN
         try:
-            return LastRun.model_validate_json(read_document(_DISK, path))
+            return LastRun.model_validate_json(read_document(reading_disk(path), path))
         except FileNotFoundError:
             continue
         except (OSError, ValidationError) as error:
@@ -146,7 +143,7 @@ def read_manifest(base_path: Path, run_id: str) -> RunManifest:
     """The manifest of a run. Raises UsageError where there is none, StateDamaged where it is damaged."""
     path = layout.manifest_file(base_path, run_id)
     try:
-        return RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
+        return RunManifest.from_bytes(read_document(reading_disk(path), path), where=str(path))
     except OSError as error:
         raise UsageError(f"the run {run_id!r} cannot be read: {error}") from error
 
@@ -156,7 +153,7 @@ def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None
     newest: str | None = None
     for path in _manifests(base_path):
         try:
-            manifest = RunManifest.from_bytes(read_document(_DISK, path), where=str(path))
+            manifest = RunManifest.from_bytes(read_document(reading_disk(path), path), where=str(path))
         except (OSError, UnreadableDocument):
             continue  # it can be named by --run-id, which then says what is wrong with it
         is_meant = manifest.config_path is None if config is None else config.owns(manifest)

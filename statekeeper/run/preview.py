@@ -31,7 +31,7 @@ from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.locks.lock import peek
 from statekeeper.store.manifest import load_manifest
 from statekeeper.store.place import require_layout, require_layout_of_table
-from statekeeper.store.state import LocalStateStore
+from statekeeper.store.registry import state_store
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     holder = await do(peek, run.disk, layout)
     if holder is not None:
         return TablePlan(table=config.table, verdict=PreviewAction.HELD, reason=f"held by {holder}")
-    found = await do(find_record, LocalStateStore(run.disk, layout.state, NO_FENCE), config, run)
+    found = await do(find_record, state_store(run.disk, layout.state, NO_FENCE), config, run)
     fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
     record = found or first_record(config, run, fingerprint=fingerprint)
     first = await resume_decision(config, run, record, fingerprint=fingerprint, reprocess=wish.reprocess)

@@ -21,7 +21,7 @@ from statekeeper.store.locks.lock import acquire
 from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.process import this_process
-from statekeeper.store.state import LocalStateStore
+from statekeeper.store.registry import state_store
 
 
 def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: State | None) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         return False
     owner = this_process()
     with acquire(disk, layout, kind=output.lock, owner=owner, ttl=output.lease_lifetime) as lock:
-        store = LocalStateStore(disk, layout.state, lock)
+        store = state_store(disk, layout.state, lock)
         try:
             record = store.load()
             is_damaged = record is not None and not record.is_of(run_id, config.table)

@@ -18,7 +18,7 @@ from statekeeper.model.record import State, StateRecord, Trigger
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import changed_aspects, kept_fingerprint
 from statekeeper.store.place import require_own_date
-from statekeeper.store.state import LocalStateStore
+from statekeeper.store.state import StateStore
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
 
@@ -101,7 +101,7 @@ async def _damage(config: ExtractionConfig, run: Run, record: StateRecord) -> st
     return await damage_of_published(config, run, VerifySpec(run.layout_of(config), published, verify))
 
 
-def find_record(store: LocalStateStore, config: ExtractionConfig, run: Run) -> StateRecord | None:
+def find_record(store: StateStore, config: ExtractionConfig, run: Run) -> StateRecord | None:
     """The record of a table in this run; None where it was never begun.
 
     Raises:

@@ -23,8 +23,8 @@ from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
-from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.place import require_layout
+from statekeeper.store.registry import reading_disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class RunStart:
         Raises:
             UsageError: the run is that of another config, or has another layout.
         """
-        require_layout(LocalDisk(), self.pipeline.output, earlier)
+        require_layout(reading_disk(self.pipeline.base_path), self.pipeline.output, earlier)
         claim = self._claim(earlier)
         lists = self._lists(earlier)
         tables = self._tables(earlier, lists)

@@ -50,6 +50,7 @@ from statekeeper.store.layout import ExtractionLayout, activity_folder, runs_fol
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.process import Liveness, liveness, this_process
+from statekeeper.store.registry import reading_disk, store_of
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
@@ -267,7 +268,9 @@ class Runner:
             run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
         )
         try:
-            save_last_run(self.disk, self.pipeline.root, last_run)
+            root = self.pipeline.root
+            # The root is a folder of this machine, wherever output lies.
+            save_last_run(self.disk if store_of(root) is store_of(base_path) else reading_disk(root), root, last_run)
         except (
             LockHeld,
             StorageError,

@@ -33,7 +33,7 @@ from statekeeper.model.manifest import (
 )
 from statekeeper.model.record import Failure, Owner, State, StateRecord
 from statekeeper.model.table import TableRef
-from statekeeper.run.find_run import _DISK, read_manifest
+from statekeeper.run.find_run import read_manifest
 from statekeeper.store import layout
 from statekeeper.store.activity import load_activities
 from statekeeper.store.files.slots import read_document
@@ -41,6 +41,7 @@ from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.process import Liveness, liveness
 from statekeeper.store.receipts import count_receipts
+from statekeeper.store.registry import reading_disk
 
 _FINISHED = frozenset({State.COMPLETE, State.FAILED})
 
@@ -109,7 +110,7 @@ def unfinished_tables(base_path: Path, run_id: str) -> tuple[TableRef, ...]:
 
 def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness]) -> dict[str, WaitStatus]:
     """What tables wait for, by their keys, as the processes that work on the run have written it down."""
-    activities = load_activities(_DISK, base_path, run_id)
+    activities = load_activities(reading_disk(base_path), base_path, run_id)
     return {
         wait.table: WaitStatus(kind=wait.kind, what=wait.what, since=wait.since)
         for activity in activities
@@ -143,7 +144,8 @@ def _next_steps(
     for table, status in tables:
         path = lists.get(table, manifest.tables_path)
         if path == manifest.tables_path:
-            of_run = layout.run_snapshots_folder(base_path, manifest.run_id, table.source_name).exists()
+            snapshots = layout.run_snapshots_folder(base_path, manifest.run_id, table.source_name)
+            of_run = reading_disk(base_path).exists(snapshots)
             own.append(_standing(status, has_run_snapshot=of_run))
         elif status.state != "complete":
             others[path] = NextStep(command=commands_of(manifest, path, working_folder).run())
@@ -208,7 +210,7 @@ def _read_record(
     """The record of a table, or why it cannot be read; neither where the table was not begun."""
     where = str(files.state)
     try:
-        record = StateRecord.from_bytes(read_document(_DISK, files.state), where=where)
+        record = StateRecord.from_bytes(read_document(reading_disk(files.state), files.state), where=where)
     except FileNotFoundError:
         return None, None
     except UnreadableDocument as error:
@@ -275,5 +277,5 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
     # Receipts appear whole under their names, so their names are enough.
     done = 0
     with suppress(OSError):
-        done = count_receipts(_DISK, files.staging(record.plan_id))
+        done = count_receipts(reading_disk(files.folder), files.staging(record.plan_id))
     return ChunkProgress(done=done, total=total)

@@ -45,8 +45,9 @@ from statekeeper.store.documents import load_plan, save_plan
 from statekeeper.store.files.temps import sweep_all_temps
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks.holder import ExtractionLock
+from statekeeper.store.registry import state_store
 from statekeeper.store.staging import Staging
-from statekeeper.store.state import LocalStateStore
+from statekeeper.store.state import StateStore
 from statekeeper.validate.keys.run import announce_published, announce_skipped
 from statekeeper.validate.validate_staged import DamagedPart, check_staged
 from statekeeper.verify.published import VerifySpec
@@ -109,7 +110,7 @@ class TableRun:
 
     def _open(self) -> None:
         """Load the state, or make and persist the first one; only then look at the model, whose failure it can tell."""
-        store = LocalStateStore(self.run.disk, self.layout.state, self.lock)
+        store = state_store(self.run.disk, self.layout.state, self.lock)
         found = find_record(store, self.config, self.run)
         try:
             model = load_model(self.config.model, base=self.run.model_folder)
@@ -119,7 +120,7 @@ class TableRun:
             raise
         self._begin(store, found, self.fingerprint)
 
-    def _begin(self, store: LocalStateStore, found: StateRecord | None, fingerprint: str) -> None:
+    def _begin(self, store: StateStore, found: StateRecord | None, fingerprint: str) -> None:
         record = found or first_record(self.config, self.run, fingerprint=fingerprint)
         self.lifecycle = Lifecycle(record, save=store.save, owner=self.run.owner, clock=self.run.clock)
         if found is None:

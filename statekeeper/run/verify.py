@@ -21,10 +21,9 @@ from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 from statekeeper.store.files.durable import NO_FENCE
-from statekeeper.store.files.probe import disk_under
 from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.place import require_layout_of_run
-from statekeeper.store.state import LocalStateStore
+from statekeeper.store.registry import state_store, writing_disk
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
 
@@ -82,7 +81,7 @@ def _record_found(runner: Runner, verified: tuple[_Verified, ...]) -> None:
     try:
         manifest = load_manifest(runner.disk, base_path, run_id)
         if change(manifest) != manifest:  # else there is nothing to write, perhaps where nothing may be written
-            update_manifest(disk_under(base_path, output.writes), output, run_id, change)
+            update_manifest(writing_disk(base_path, output.writes), output, run_id, change)
     except StatekeeperError as error:
         _LOG.warning("what was found could not be recorded, so `status` does not show it: %s", error.message)
 
@@ -93,7 +92,7 @@ async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
     plan_id = None
     try:
         do = run.threads.disk.do
-        record = await do(LocalStateStore(run.disk, layout.state, NO_FENCE).load)
+        record = await do(state_store(run.disk, layout.state, NO_FENCE).load)
         if record is None or record.published is None:
             resume = quoted(run.commands.resume())
             raise DataError(f"{config.table.key} is not complete: nothing is published", hint=f"extract it: {resume}")

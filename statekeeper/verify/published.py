@@ -15,10 +15,10 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
 from statekeeper.parquet.integrity import find_part_damage
-from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.registry import reading_disk
 
 _SHARE_BYTES = 256 << 20
 """What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
@@ -92,7 +92,7 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
     """
     refuse_links_to(spec.layout)
     try:
-        data = read_document(LocalDisk(), spec.layout.metadata)
+        data = read_document(reading_disk(spec.layout.folder), spec.layout.metadata)
     except FileNotFoundError:
         return Verified(f"{spec.layout.metadata.name} is missing")
     if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
@@ -149,23 +149,20 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
 
 
 def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | None:
-    output = _dataset(layout, metadata)
-    if not output.exists():
+    disk, output = reading_disk(layout.folder), _dataset(layout, metadata)
+    if not disk.exists(output):
         return f"{output.name} is missing"
-    if output.is_dir() != metadata.is_folder:
+    if disk.is_folder(output) != metadata.is_folder:
         was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
         return f"{output.name} is a {is_now}, and a {was} was published"
     folders = {folder: {output.name} for folder in layout.folders_around(output)}
     if metadata.is_folder:
         folders[output] = {file.name for file in metadata.files}
     for folder, names in folders.items():
-        found = {entry.name for entry in folder.iterdir() if entry.name[0] not in "._"}
+        found = {name for name in disk.names(folder) if name[0] not in "._"}
         if foreign_files := found - names:
             return f"{folder.name} has a file that is not of this extraction: {min(foreign_files)}"
-    try:
-        apart = {f"{layout.quarantine_folder.name}/{entry.name}" for entry in layout.quarantine_folder.iterdir()}
-    except FileNotFoundError:
-        apart = set()
+    apart = {f"{layout.quarantine_folder.name}/{name}" for name in disk.names(layout.quarantine_folder)}
     expected = metadata.validation.quarantine
     if extra := {name for name in apart if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
         return f"{min(extra)} is not what this extraction has quarantined"

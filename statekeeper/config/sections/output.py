@@ -14,6 +14,7 @@ from statekeeper.config.sections.engines import EngineKind, EngineName
 from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal
 from statekeeper.config.sections.spark import SparkConfig
+from statekeeper.config.sections.stores import STORES, place_of
 from statekeeper.errors import UsageError
 from statekeeper.model.table import Layout
 
@@ -57,17 +58,20 @@ class Reader(StrEnum):
     PYARROW = "pyarrow"
 
 
-def _file_path(path: str) -> str:
+def _place(path: str) -> str:
+    if (place := place_of(path)) is not None:
+        return str(place)
     try:
         return file_path(path)
     except UsageError as error:
-        raise refusal(f"a folder of the file system: {error.message}", hint=error.hint or "") from error
+        hint = "; ".join(filter(None, (error.hint, STORES.hint_of_more)))
+        raise refusal(f"a folder of the file system: {error.message}", hint=hint) from error
 
 
 class OutputConfig(Section):
     """Where and how Parquet is written."""
 
-    base_path: Annotated[FilePath, AfterValidator(_file_path)] = Field(
+    base_path: Annotated[FilePath, AfterValidator(_place)] = Field(
         default="data",
         description="the folder under which all output lies; a relative path starts at the root of the configuration",
     )

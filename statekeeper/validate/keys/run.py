@@ -27,8 +27,8 @@ from statekeeper.schemas.rules.findings import KeyFindings
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.registry import state_store
 from statekeeper.store.staging import Staging
-from statekeeper.store.state import LocalStateStore
 from statekeeper.validate.keys.check import check_keys
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
@@ -140,7 +140,7 @@ class _KeyWork:
         parent = self._parent(reference)
         layout, do = self.run.layout_of(parent), self.run.threads.disk.do
         try:
-            record = await do(LocalStateStore(self.run.disk, layout.state, NO_FENCE).load)
+            record = await do(state_store(self.run.disk, layout.state, NO_FENCE).load)
             if record is None or record.state is not State.COMPLETE:
                 raise self._missing(reference, _state_of(record))
             spec = VerifySpec(layout, record.published, parent.verify)
