@@ -98,9 +98,9 @@ def check_values_fit(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...], 
             )
 
 
-def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget) -> int:
-    """How many rows of a Parquet file fit into a batch, judged by its heaviest row group."""
-    return min(_MOST_SCANNED_ROWS, max(1, budget.batch // max(1, heaviest_row_of(metadata))))
+def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget, *, most: int = _MOST_SCANNED_ROWS) -> int:
+    """How many rows of a Parquet file fit into a batch, by its heaviest row group; not more than `most`."""
+    return min(most, max(1, budget.batch // max(1, heaviest_row_of(metadata))))
 
 
 def heaviest_row_of(metadata: pq.FileMetaData) -> int:

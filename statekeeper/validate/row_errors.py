@@ -1,35 +1,34 @@
 """Every row of a staged part that breaks the schema, one by one, and which constraints it breaks.
 
 Decides nothing of its own: the same SQL and the same validators as `statekeeper.validate.scan`, which counts the rows
-and shows a few. Rows come in the part's order and are never all in memory.
+and shows a few. It is handed the rows batch by batch, by whoever reads the part, and reads no file itself.
 """
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import Path
+from functools import cached_property
+from itertools import chain, compress
 from typing import TYPE_CHECKING
 
 import duckdb
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from statekeeper.parquet.batch_size import MemoryBudget, rows_within
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import pair_fields
 from statekeeper.schemas.rules.checks import CompiledSchema
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows, any_of
-from statekeeper.validate.scan import numbered, part_source, scanner
+from statekeeper.validate.part_source import batch_source, numbered, scanner
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-_FLAGS_ROWS = 10_000
-"""Rows a batch of what has a number and flags, and no value of the table."""
+_BATCH = "statekeeper batch"
+_ASKED_ROWS = 10_000
+"""Rows that are Python's own objects at once."""
 
 
 @dataclass(frozen=True)
@@ -51,69 +50,79 @@ class RowVerdict:
     broken: tuple[BrokenConstraint, ...]
 
 
-def broken_rows(
-    path: Path, compiled: CompiledSchema, model: type[BaseModel] | None, *, memory_limit: str, threads: int = 1
-) -> Iterator[RowVerdict]:
-    """The rows that `validation.scan_part` counts as violating, in the part's order.
+@dataclass(frozen=True)
+class RowErrors:
+    """Finds what rows of a part break: those that `statekeeper.validate.scan` counts as violating.
 
-    Raises:
-        DataError: the file cannot be scanned, or the schema's own code fails on a row.
-        StorageError, OutOfMemory: the system does not give the file, or the memory.
+    `compiled` was made from `model`; `memory_limit` is as DuckDB writes sizes.
     """
-    source = numbered(part_source(path, compiled.columns))
-    try:
-        with ExitStack() as open_cursors:
-            instance = scanner(memory_limit, threads)
-            # A cursor each: on one, the second result would end the first.
-            flagged, asked = (open_cursors.enter_context(closing(instance.cursor())) for _ in range(2))
-            batch_rows = rows_within(pq.read_metadata(path), MemoryBudget.of(memory_limit))
-            streams = [_by_scan(flagged, source, compiled), _by_pydantic(asked, source, compiled, model, batch_rows)]
-            merged = heapq.merge(*streams, key=lambda verdict: verdict.number)
-            for number, verdicts in groupby(merged, key=lambda verdict: verdict.number):
-                broken = [part for verdict in verdicts for part in verdict.broken]
-                # A constraint that SQL and pydantic both found is one.
-                once = {(part.column, part.constraint): part for part in reversed(broken)}
-                yield RowVerdict(number, tuple(reversed(once.values())))
-    except SCAN_ERRORS as error:
-        scanner.cache_clear()
-        raise scan_error(f"{path} cannot be scanned", error) from error
 
+    compiled: CompiledSchema
+    model: type[BaseModel] | None
+    memory_limit: str
 
-def _by_scan(connection: duckdb.DuckDBPyConnection, source: str, compiled: CompiledSchema) -> Iterator[RowVerdict]:
-    checks = compiled.checks
-    if not checks:
-        return
-    constraints = [BrokenConstraint(check.column, check.constraint, check.expected) for check in checks]
-    known: dict[tuple[bool, ...], tuple[BrokenConstraint, ...]] = {}
-    flags = ", ".join(f"coalesce({check.violated}, FALSE) AS f{index}" for index, check in enumerate(checks))
-    where = any_of([check.violated for check in checks])
-    query = f"SELECT {ROW_NUMBER} AS number, {flags} FROM {source} WHERE {where}"
-    for batch in connection.sql(query).to_arrow_reader(_FLAGS_ROWS):
-        numbers, *columns = (column.to_pylist() for column in batch.columns)
-        for number, *row in zip(numbers, *columns, strict=True):
-            key = tuple(row)
+    def of(self, batch: pa.RecordBatch, *, start: int) -> list[RowVerdict]:
+        """The rows of a batch that break the schema, in their order; `start` is the number of its first.
+
+        Raises:
+            DataError: DuckDB refuses the batch, or the schema's own code fails on a row.
+            OutOfMemory: there is not enough memory.
+        """
+        try:
+            with closing(scanner(self.memory_limit, 1).cursor()) as connection:
+                connection.register(_BATCH, pa.Table.from_batches([batch]))
+                found = self._by_sql(connection)
+                for number, broken in self._by_pydantic(connection):
+                    found[number] = _joined(found.get(number, ()), broken)
+                connection.unregister(_BATCH)
+        except SCAN_ERRORS as error:
+            scanner.cache_clear()
+            raise scan_error("a batch of rows cannot be scanned", error) from error
+        return [RowVerdict(start + number, found[number]) for number in sorted(found)]
+
+    @cached_property
+    def _source(self) -> str:
+        return numbered(batch_source(_BATCH, self.compiled.columns))
+
+    @cached_property
+    def _violated(self) -> str:
+        return any_of([check.violated for check in self.compiled.checks])
+
+    @cached_property
+    def _undecided_rows(self) -> UndecidedRows | None:
+        if self.model is None or not self.compiled.is_left_open:
+            return None
+        shape = read_model(self.model)
+        fields = pair_fields(tuple(column.name for column in self.compiled.columns), shape.fields)
+        return UndecidedRows.of(self.compiled, fields, self.model, shape)
+
+    def _by_sql(self, connection: duckdb.DuckDBPyConnection) -> dict[int, tuple[BrokenConstraint, ...]]:
+        checks = self.compiled.checks
+        if not checks:
+            return {}
+        constraints = [BrokenConstraint(check.column, check.constraint, check.expected) for check in checks]
+        known: dict[tuple[bool, ...], tuple[BrokenConstraint, ...]] = {}
+        flags = ", ".join(f"coalesce({check.violated}, FALSE)" for check in checks)
+        query = f"SELECT {ROW_NUMBER}, {flags} FROM {self._source} WHERE {self._violated}"
+        found = {}
+        for number, *broken in connection.execute(query).fetchall():
+            key = tuple(broken)
             if key not in known:
-                known[key] = tuple(part for part, is_broken in zip(constraints, key, strict=True) if is_broken)
-            yield RowVerdict(number, known[key])
+                known[key] = _joined(tuple(compress(constraints, key)))
+            found[number] = known[key]
+        return found
+
+    def _by_pydantic(self, connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[int, tuple[BrokenConstraint, ...]]]:
+        rows = self._undecided_rows
+        if rows is None:
+            return
+        for batch in connection.sql(rows.query(self._source, self._violated)).to_arrow_reader(_ASKED_ROWS):
+            for row in rows.broken(batch):
+                messages = row.messages.items()
+                yield row.number, tuple(BrokenConstraint(key.column, key.constraint, text) for key, text in messages)
 
 
-def _by_pydantic(
-    connection: duckdb.DuckDBPyConnection,
-    source: str,
-    compiled: CompiledSchema,
-    model: type[BaseModel] | None,
-    batch_rows: int,
-) -> Iterator[RowVerdict]:
-    is_open = compiled.row_by_row or any(check.undecided is not None for check in compiled.checks)
-    if model is None or not is_open:
-        return
-    shape = read_model(model)
-    fields = pair_fields(tuple(column.name for column in compiled.columns), shape.fields)
-    rows = UndecidedRows.of(compiled, fields, model, shape)
-    violated = any_of([check.violated for check in compiled.checks])
-    for batch in connection.sql(rows.query(source, violated)).to_arrow_reader(batch_rows):
-        for row in rows.broken(batch):
-            yield RowVerdict(
-                row.number,
-                tuple(BrokenConstraint(key.column, key.constraint, text) for key, text in row.messages.items()),
-            )
+def _joined(*found: tuple[BrokenConstraint, ...]) -> tuple[BrokenConstraint, ...]:
+    """What was found in one row: a constraint that was found twice, by SQL and by pydantic too, is one."""
+    once = {(part.column, part.constraint): part for part in reversed([*chain.from_iterable(found)])}
+    return tuple(reversed(once.values()))

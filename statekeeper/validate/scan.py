@@ -1,7 +1,10 @@
-"""Runs a compiled schema over one staged Parquet part, in one DuckDB scan.
+"""Runs a compiled schema over one staged Parquet part.
 
 Decides nothing about meaning: `schemas.rules.checks` says what is checked, and pydantic says what is wrong with the
 sample rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
+
+A quick filter reads what is checked, and valid data needs no more. Only where it leaves a doubt is the part read again,
+whole: the counts of every constraint, the rows that pydantic is asked about and the samples come from that one pass.
 """
 
 from __future__ import annotations
@@ -9,32 +12,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from statekeeper.parquet.batch_size import MemoryBudget, rows_within
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
-from statekeeper.parquet.types import parse_type
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import ModelField, ModelShape, pair_fields
 from statekeeper.schemas.rules.checks import REPRESENTABLE, Check, CompiledSchema
-from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.findings import SAMPLES, SCAN_DISAGREES, Findings, RowSample, Violation
 from statekeeper.schemas.rules.prefilter import certainly_good
-from statekeeper.schemas.rules.rows import deliver, whole_row_validator
-from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, Key, UndecidedRows, any_of, unrepresentable
+from statekeeper.schemas.rules.rows import whole_row_validator
+from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, BrokenRow, Key, UndecidedRows, any_of
+from statekeeper.validate.part_source import numbered, part_source, scanner
+from statekeeper.validate.whole_rows import ShownRow, WholeRows
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
-
-    from statekeeper.model.plan import PlannedColumn
-
-_TEXT_LENGTH = 200
 
 
 def scan_part(
@@ -71,61 +71,6 @@ def scan_part(
         raise scan_error(f"{path} cannot be scanned", error) from error
 
 
-@lru_cache(maxsize=1)
-def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """The DuckDB of this process for scans: to make one takes longer than to scan a small part."""
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": memory_limit,
-            "threads": threads,
-            "enable_external_file_cache": False,  # a part is scanned once: what was read must not pile up
-            "temp_directory": "",
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        },
-    )
-    # Parquet's statistics leave NaN out, and DuckDB 2.0.1 skips row groups by them even for `isnan(x)`. Nothing may be
-    # decided by statistics here: every value is looked at.
-    connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")
-    return connection
-
-
-def part_source(path: Path, columns: Iterable[PlannedColumn]) -> str:
-    """A part as a table in SQL; `columns` are what it was written as."""
-    # hive_partitioning would add columns that a folder named key=value seems to have.
-    source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
-    # pyarrow before 22 marks a time of day as one in UTC, and DuckDB reads that as TIME WITH TIME ZONE.
-    times = [quoted(column.name) for column in columns if pa.types.is_time(parse_type(column.arrow_type))]
-    replaced = ", ".join(f"CAST({name} AS TIME) AS {name}" for name in times)
-    return f"(SELECT * REPLACE ({replaced}) FROM {source})" if times else source
-
-
-def numbered(source: str) -> str:
-    """The same with its rows numbered from 0, in the part's order."""
-    return f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
-
-
-def _file_literal(path: Path) -> str:
-    """The path in SQL; `*`, `?` and `[` are themselves, not a glob."""
-    literal = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
-    return "'" + literal.replace("'", "''") + "'"
-
-
-def sql_list(files: tuple[Path, ...]) -> str:
-    """Files as a list in SQL, for `read_parquet`."""
-    return f"[{', '.join(_file_literal(file) for file in files)}]"
-
-
-def shown_text(column: PlannedColumn) -> str:
-    """SQL for a column's value as bounded text for a person."""
-    name = quoted(column.name)
-    is_binary = column.arrow_type == "binary"
-    return (
-        f"'0x' || hex({name}[1:{_TEXT_LENGTH // 2}])" if is_binary else f"left(CAST({name} AS VARCHAR), {_TEXT_LENGTH})"
-    )
-
-
 @dataclass
 class _Found:
     """What is known so far of one broken constraint."""
@@ -134,30 +79,20 @@ class _Found:
     count: int = 0
     samples: list[RowSample] = field(default_factory=list)
     pending: list[tuple[int, str]] = field(default_factory=list)
-    """Row numbers whose values are still to be fetched, and pydantic's message."""
+    """Numbers of rows that are to be shown, and pydantic's message."""
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A row as texts for a person, and as values for pydantic; None where Python cannot hold one of them."""
+@dataclass
+class _Refused:
+    """What SQL says of one check: how many rows break it, and the numbers of the first."""
 
-    number: int
-    texts: dict[str, str | None]
-    values: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """`checks` holds one count per compiled check, in their order."""
-
-    rows: int
-    violating: int
-    undecided: int
-    checks: tuple[int, ...]
+    check: Check
+    count: int = 0
+    first: list[int] = field(default_factory=list)
 
 
 class _Scan:
-    """One part's scan: count by SQL, ask pydantic about what SQL does not decide, then fetch samples."""
+    """One part's scan: a quick filter; where that leaves a doubt, one pass for SQL and pydantic; then samples."""
 
     def __init__(
         self,
@@ -180,7 +115,6 @@ class _Scan:
         self._columns = tuple(column.name for column in compiled.columns)
         self._found: dict[Key, _Found] = {}
         self._violated = any_of([check.violated for check in compiled.checks])
-        self._undecided = any_of([check.undecided for check in compiled.checks if check.undecided is not None])
 
     @cached_property
     def _shape(self) -> ModelShape | None:
@@ -191,75 +125,102 @@ class _Scan:
     def _fields(self) -> dict[str, ModelField]:
         return pair_fields(self._columns, self._shape.fields) if self._shape else {}
 
+    @cached_property
+    def _undecided_rows(self) -> UndecidedRows | None:
+        """What pydantic is asked about; None where SQL decides everything."""
+        if self._model is None or self._shape is None or not self._compiled.is_left_open:
+            return None
+        return UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
+
     def findings(self) -> Findings:
-        counts = self._counted()
-        violating = counts.violating
-        if counts.undecided or self._compiled.row_by_row:
-            violating += self._ask_pydantic()
-        for check, count in zip(self._compiled.checks, counts.checks, strict=True):
-            if count:
-                self._sample(check, count)
+        rows, good = self._count("TRUE"), self._count(certainly_good(self._compiled.checks))  # the first: of the footer
+        violating = 0
+        if good < rows:
+            violating = self._look_at_doubtful_rows()
+        elif self._compiled.row_by_row:
+            violating = self._ask_of_good_rows()
         return Findings(
-            rows=counts.rows,
-            violating_rows=violating,
-            violations=self._violations(),
-            checks=self._compiled.constraints,
+            rows=rows, violating_rows=violating, violations=self._violations(), checks=self._compiled.constraints
         )
 
-    def _counted(self) -> _Counts:
-        """One scan with a quick filter, which valid data needs alone: counts by check would cost five times as much."""
-        checks = self._compiled.checks
-        (rows,) = self._one_row("count(*)")  # from the footer
-        (good,) = self._one_row("count(*)", where=certainly_good(checks))
-        if good == rows:
-            return _Counts(rows, 0, 0, (0,) * len(checks))
-        (suspect,) = self._one_row("count(*)", where=f"({self._violated}) OR ({self._undecided})")
-        if not suspect:
-            return _Counts(rows, 0, 0, (0,) * len(checks))
-        conditions = (self._violated, self._undecided, *(check.violated for check in checks))
-        violating, undecided, *by_check = self._one_row(*(f"count(*) FILTER (WHERE {text})" for text in conditions))
-        return _Counts(rows, violating, undecided, tuple(by_check))
+    def _count(self, where: str) -> int:
+        ((number,),) = self._connection.execute(f"SELECT count(*) FROM {self._source} WHERE {where}").fetchall()
+        return int(number)
 
-    def _one_row(self, *expressions: str, where: str = "TRUE") -> tuple[int, ...]:
-        query = f"SELECT {', '.join(expressions)} FROM {self._source} WHERE {where}"
-        rows: list[tuple[int, ...]] = self._connection.execute(query).fetchall()
-        return rows[0]
+    def _look_at_doubtful_rows(self) -> int:
+        """Read the whole rows that SQL refuses or leaves open, once; the number of rows that break the schema."""
+        undecided_rows = self._undecided_rows
+        layout = WholeRows(self._compiled, undecided_rows)
+        refused = [_Refused(check) for check in self._compiled.checks]
+        violating, kept = 0, []
+        for batch in self._batches(layout.query(self._numbered, layout.are_doubtful)):
+            numbers, wanted = batch.column(batch.num_columns - 1), set()
+            violating += _number_of(layout.refused_by_any(batch))
+            for one, flags in zip(refused, layout.refused(batch), strict=True):
+                one.count += _number_of(flags)
+                first = numbers.filter(flags)[: self._looked_at - len(one.first)].to_pylist()
+                one.first += first
+                wanted.update(first)
+            if undecided_rows is not None:
+                broken = undecided_rows.broken(layout.opened(batch, undecided_rows))
+                violating += self._note(broken, shown=wanted)
+            if wanted:
+                kept.append(batch.filter(pc.is_in(numbers, pa.array(sorted(wanted), numbers.type))))
+        rows = self._shown(layout, kept)
+        self._show_pending(rows)
+        for one in refused:
+            if one.count:
+                self._sample(one, rows)
+        return violating
 
-    def _ask_pydantic(self) -> int:
-        """Validate what SQL leaves open; the number of rows found that SQL did not flag already."""
-        assert self._model is not None
-        assert self._shape is not None
-        rows = UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
+    def _ask_of_good_rows(self) -> int:
+        """Have pydantic look at what SQL does not check, in a part of which SQL refuses no row.
+
+        Only the columns that it needs are read; whole rows are once more, if it refuses any.
+        """
+        undecided_rows = self._undecided_rows
+        assert undecided_rows is not None, "what is checked row by row is open"
+        wanted: set[int] = set()
+        violating = 0
+        for batch in self._batches(undecided_rows.query(self._numbered, self._violated)):
+            violating += self._note(undecided_rows.broken(batch), shown=wanted)
+        if wanted:
+            layout = WholeRows(self._compiled, None)
+            chosen = f"{ROW_NUMBER} IN ({', '.join(map(str, sorted(wanted)))})"
+            self._show_pending(self._shown(layout, self._batches(layout.query(self._numbered, chosen))))
+        return violating
+
+    def _note(self, broken: Iterable[BrokenRow], *, shown: set[int]) -> int:
+        """Count what pydantic refuses, and add the rows to show to `shown`; how many SQL did not refuse already."""
         reasons = {part.column: part.reason for part in self._compiled.row_by_row}
-        found_here = 0
-        for batch in self._batches(rows.query(self._numbered, self._violated)):
-            for broken in rows.broken(batch):
-                found_here += not broken.is_flagged
-                for key, message in broken.messages.items():
-                    told = message if self._samples else key.constraint  # a message may quote the value
-                    expected = reasons.get(key.column) or reasons.get(None) or told
-                    found = self._found.setdefault(key, _Found(expected))
-                    found.count += 1
-                    if len(found.pending) < self._looked_at:
-                        found.pending.append((broken.number, message))
-        self._fetch_pending()
-        return found_here
+        number = 0
+        for row in broken:
+            number += not row.is_flagged
+            for key, message in row.messages.items():
+                told = message if self._samples else key.constraint  # a message may quote the value
+                expected = reasons.get(key.column) or reasons.get(None) or told
+                found = self._found.setdefault(key, _Found(expected))
+                found.count += 1
+                if len(found.pending) < self._looked_at:
+                    found.pending.append((row.number, message))
+                    shown.add(row.number)
+        return number
 
-    def _fetch_pending(self) -> None:
-        numbers = sorted({number for found in self._found.values() for number, _ in found.pending})
-        if not numbers:
-            return
-        rows = {
-            row.number: row for row in self._rows(f"{ROW_NUMBER} IN ({', '.join(map(str, numbers))})", len(numbers))
-        }
+    def _shown(self, layout: WholeRows, batches: Iterable[pa.RecordBatch]) -> dict[int, ShownRow]:
+        kept = list(batches)
+        return layout.shown(pa.Table.from_batches(kept), self._fields, self._connection) if kept else {}
+
+    def _show_pending(self, rows: dict[int, ShownRow]) -> None:
         for found in self._found.values():
             found.samples = [RowSample(values=rows[number].texts, message=text) for number, text in found.pending]
 
-    def _sample(self, check: Check, count: int) -> None:
-        """Fetch a few of the rows that violate a check, with pydantic's message for each."""
+    def _sample(self, refused: _Refused, rows: dict[int, ShownRow]) -> None:
+        """Show a few of the rows that break a check, with pydantic's message for each."""
+        check = refused.check
         found = self._found.setdefault(Key(check.column, check.constraint), _Found(expected=check.expected))
-        found.count += count
-        for row in self._rows(check.violated, self._looked_at - len(found.samples)):
+        found.count += refused.count
+        for number in refused.first[: self._looked_at - len(found.samples)]:
+            row = rows[number]
             message = self._message(check, row)
             if message is not None:
                 found.samples.append(RowSample(values=row.texts, message=message))
@@ -272,36 +233,13 @@ class _Scan:
                 text = f"the scan says that the row violates {check.constraint} ({check.expected}); pydantic accepts it"
                 defect.samples.append(RowSample(values=row.texts, message=text))
 
-    def _message(self, check: Check, row: _Row) -> str | None:
+    def _message(self, check: Check, row: ShownRow) -> str | None:
         """What is wrong with the row; None if pydantic finds nothing wrong with this column."""
         if check.constraint == REPRESENTABLE or row.values is None or self._model is None or self._shape is None:
             return f"{row.texts[check.column]} is not {check.expected}"
         key = self._fields[check.column].key
         errors = whole_row_validator(self._model, self._shape, tuple(self._fields.values()))(row.values)
         return next((error.message for error in errors if error.key == key), None)
-
-    def _rows(self, where: str, limit: int) -> list[_Row]:
-        """The first rows for which `where` is true."""
-        beyond = {name: unrepresentable((name,), self._compiled) for name in self._columns}
-        selected = [f"CASE WHEN {beyond[name]} THEN NULL ELSE {quoted(name)} END" for name in self._columns]
-        selected += [shown_text(column) for column in self._compiled.columns]
-        selected += [f"coalesce({any_of(list(beyond.values()))}, FALSE)", ROW_NUMBER]
-        named = ", ".join(f"{text} AS c{index}" for index, text in enumerate(selected))
-        rows: list[_Row] = []
-        width = len(self._columns)
-        for batch in self._batches(f"SELECT {named} FROM {self._numbered} WHERE {where} LIMIT {limit}"):
-            values = {
-                part.key: deliver(batch.column(index), part)
-                for index, name in enumerate(self._columns)
-                if (part := self._fields.get(name)) is not None
-            }
-            texts = [batch.column(width + index).to_pylist() for index in range(width)]
-            is_beyond, numbers = batch.column(2 * width).to_pylist(), batch.column(2 * width + 1).to_pylist()
-            for index in range(batch.num_rows):
-                row = {key: column[index] for key, column in values.items()}
-                shown = dict(zip(self._columns, (column[index] for column in texts), strict=True))
-                rows.append(_Row(numbers[index], shown, None if is_beyond[index] else row))
-        return rows
 
     def _batches(self, query: str) -> Iterator[pa.RecordBatch]:
         yield from self._connection.sql(query).to_arrow_reader(self._batch_rows)
@@ -320,3 +258,7 @@ class _Scan:
             )
             for key in keys
         )
+
+
+def _number_of(flags: pa.BooleanArray) -> int:
+    return int(flags.true_count)

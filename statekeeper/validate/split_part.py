@@ -1,7 +1,7 @@
 """Puts the rows of a staged part that break the schema apart, in a worker; and gathers those of all parts in one file.
 
 The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
-what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are split,
+what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted,
 and what becomes of the files, is decided in `statekeeper.validate.quarantine`.
 """
 
@@ -66,19 +66,18 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
         discard_split(spec.disk, spec.staging, chunk_id)
     from statekeeper.parquet.batch_size import MemoryBudget
     from statekeeper.schemas.rules.checks import compile_checks
-    from statekeeper.validate.row_errors import broken_rows
+    from statekeeper.validate.row_errors import RowErrors
     from statekeeper.validate.split_writer import (  # only here: the parent process just sends the work away
         Outlet,
         split,
     )
 
     attempt = uuid4().hex[:12]
-    part = spec.staging.parts / spec.receipt.part
     model = spec.model.load()
-    verdicts = broken_rows(part, compile_checks(model, spec.columns), model, memory_limit=context.memory_limit)
+    errors = RowErrors(compile_checks(model, spec.columns), model, context.memory_limit)
     budget = MemoryBudget.of(context.memory_limit)
     outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
-    kept, rejected = split(spec.receipt, verdicts, outlet, published_name=spec.published_name, wanted=spec.wanted)
+    kept, rejected = split(spec.receipt, errors, outlet, published_name=spec.published_name, wanted=spec.wanted)
     _check_sum(spec, kept, rejected)
     save_split(
         spec.disk,
@@ -94,7 +93,7 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
     )
     winner = load_split(spec.disk, spec.staging, plan_id, chunk_id)
     if winner is None:
-        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at splitting is damaged")
+        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at sifting is damaged")
     return winner
 
 

@@ -6,7 +6,7 @@ them is `statekeeper.validate.split_part`'s matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,17 @@ from statekeeper.store.staging import Staging, beside_part, kept_part_name, reje
 if TYPE_CHECKING:
     from statekeeper.config.resolved import OutputConfig
     from statekeeper.store.files.disk import Disk
-    from statekeeper.validate.row_errors import RowVerdict
+    from statekeeper.validate.row_errors import RowErrors, RowVerdict
 
 _BROKEN = pa.list_(pa.struct([("column", pa.string()), ("constraint", pa.string()), ("expected", pa.string())]))
 _ADDED = (("statekeeper_violations", _BROKEN), ("statekeeper_part", pa.string()), ("statekeeper_row", pa.int64()))
 """What a rejected row has beside its own columns: the constraints it breaks, the part that it was read for, by the name
 that readers know, and its place among the rows that were read for that part, from 0."""
 _READ_BYTES = 1 << 20
+_MOST_ROWS, _PIECE = 100_000, 10_000
+"""Rows that are looked at together, which costs some milliseconds however few they are; and of which row groups are
+gathered.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,28 +50,30 @@ class Outlet:
 
 
 def split(
-    receipt: Receipt, verdicts: Iterator[RowVerdict], outlet: Outlet, *, published_name: str, wanted: SplitOutput
+    receipt: Receipt, errors: RowErrors, outlet: Outlet, *, published_name: str, wanted: SplitOutput
 ) -> tuple[StagedFile | None, StagedFile]:
-    """Write the rows that the verdicts name to one file and, where both are wanted, the others to another.
+    """Write the rows that break the schema to one file and, where both are wanted, the others to another.
+
+    The part is read once: each batch of it is looked at while it is in memory.
 
     Args:
         receipt: the part's.
-        verdicts: the rows that break the schema, in the part's order.
+        errors: finds the rows that break the schema.
         outlet: where the files go.
         published_name: the part's name in the dataset.
         wanted: whether the other rows are written too.
 
     Raises:
         StorageError: a file could not be read or written.
+        DataError: the rows cannot be scanned.
         Interrupted: it was asked to stop; no file is left under its name without being whole.
     """
-    ahead = _Verdicts(verdicts)
     part = outlet.staging.parts / receipt.part
     rejected_name = rejected_part_name(receipt.chunk_id, outlet.attempt)
     with ExitStack() as stack:
         stack.enter_context(storage_errors(part, "read"))  # what writes says so itself
         file = stack.enter_context(_opened(part))
-        rows_at_once = rows_within(file.metadata, outlet.budget)
+        rows_at_once = rows_within(file.metadata, outlet.budget, most=_MOST_ROWS)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
             _StagedWriter(outlet, beside_part(receipt.part, rejected_name), schema, like=file)
@@ -81,7 +87,7 @@ def split(
         start = 0
         for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
             outlet.check_stop()
-            found = ahead.before(start + batch.num_rows)
+            found = errors.of(batch, start=start)
             broken = pa.array([verdict.number - start for verdict in found], pa.int64())
             if found:
                 rejected.add(_rejected(batch.take(broken), found, schema, published_name))
@@ -94,7 +100,7 @@ def split(
 
 
 def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
-    """One file of the rejected rows of several, in this order. Raises as `split`."""
+    """One file of the rejected rows of several, in this order. Raises as `sift`."""
     with ExitStack() as stack:
         first = outlet.staging.parts / files[0].part
         with storage_errors(first, "read"):
@@ -114,25 +120,6 @@ def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
 def _opened(part: Path) -> pq.ParquetFile:
     """A part to be read in a stream: no column of a row group is in memory as a whole."""
     return pq.ParquetFile(part, buffer_size=_READ_BYTES, pre_buffer=False)
-
-
-@dataclass
-class _Verdicts:
-    """Verdicts in the order of rows, taken as far as a batch goes."""
-
-    rest: Iterator[RowVerdict]
-    ahead: RowVerdict | None = None
-
-    def before(self, number: int) -> list[RowVerdict]:
-        """Those of rows below `number` that were not taken yet."""
-        taken = []
-        while (verdict := self.ahead or next(self.rest, None)) is not None:
-            self.ahead = None
-            if verdict.number >= number:
-                self.ahead = verdict
-                break
-            taken.append(verdict)
-        return taken
 
 
 def _others(indices: pa.Array, length: int) -> pa.Array:
@@ -211,8 +198,9 @@ class _StagedWriter:
     def add(self, batch: pa.RecordBatch) -> None:
         """Write rows, a row group at a time."""
         self.rows += batch.num_rows
-        for group in self._groups.add(batch):
-            self._write(group)
+        for start in range(0, batch.num_rows, _PIECE):
+            for group in self._groups.add(batch.slice(start, _PIECE)):
+                self._write(group)
 
     def note(self, key: str, value: str) -> None:
         """Say something in the footer."""

@@ -75,6 +75,11 @@ class CompiledSchema:
         return any(part.column is None for part in self.row_by_row)
 
     @property
+    def is_left_open(self) -> bool:
+        """Pydantic may have to look at some row, since SQL does not decide everything."""
+        return bool(self.row_by_row) or any(check.undecided is not None for check in self.checks)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before a run: what will be slow, and why; and what changes no value."""
         slow = (

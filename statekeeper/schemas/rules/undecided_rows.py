@@ -84,16 +84,26 @@ class UndecidedRows:
             validate = fields_validator(shape, parts, absent=unmatched_fields(shape, fields.values()))
         return cls(chosen, frozenset(asked), undecided, unrepresentable(tuple(chosen), compiled), validate)
 
+    @property
+    def flags(self) -> list[str]:
+        """SQL that tells of a row which columns are open on it, in the order of `undecided`."""
+        return [f"coalesce({text}, FALSE)" for text in self.undecided.values()]
+
+    @property
+    def are_open(self) -> str:
+        """SQL that is true of the open rows, and never NULL."""
+        representable = f"coalesce(NOT ({self.unrepresentable}), TRUE)"
+        if self.undecided.keys() != self.asked:
+            return representable
+        return f"{representable} AND coalesce({any_of(list(self.undecided.values()))}, FALSE)"
+
     def query(self, numbered_source: str, violated: str) -> str:
         """The open rows: the columns of `fields`, a flag per column in `undecided`, whether flagged, and the number."""
         selected = [quoted(name) for name in self.fields]
-        selected += [f"coalesce({text}, FALSE)" for text in self.undecided.values()]
+        selected += self.flags
         selected += [f"coalesce({violated}, FALSE)", ROW_NUMBER]
-        where = f"coalesce(NOT ({self.unrepresentable}), TRUE)"
-        if self.undecided.keys() == self.asked:
-            where += f" AND ({any_of(list(self.undecided.values()))})"
         named = ", ".join(f"{text} AS c{index}" for index, text in enumerate(selected))
-        return f"SELECT {named} FROM {numbered_source} WHERE {where}"
+        return f"SELECT {named} FROM {numbered_source} WHERE {self.are_open}"
 
     def broken(self, batch: pa.RecordBatch) -> Iterator[BrokenRow]:
         """The rows of a batch of that query which pydantic refuses."""

@@ -27,13 +27,13 @@ from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb.spill import SpillFolder
-from statekeeper.validate.scan import shown_text, sql_list
+from statekeeper.validate.part_source import shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
 """The number of a row's file, its own number in the file, and of how many rows it is one that share their values."""
 _VIRTUAL = frozenset({"file_index", "file_row_number"})
 _SETTINGS = "SET disabled_optimizers = 'statistics_propagation,join_filter_pushdown'"
-"""Parquet's statistics leave NaN out: as in `statekeeper.validate.scan`, nothing may be decided by them."""
+"""Parquet's statistics leave NaN out: as in `statekeeper.validate.part_source`, nothing may be decided by them."""
 
 
 def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[], None]) -> KeyFindings:

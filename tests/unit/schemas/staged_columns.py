@@ -19,7 +19,8 @@ from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.schemas.rules.undecided_rows import any_of
-from statekeeper.validate.scan import part_source, scan_part
+from statekeeper.validate.part_source import part_source
+from statekeeper.validate.scan import scan_part
 
 PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 """Its release: some constraints and configs begin with one."""

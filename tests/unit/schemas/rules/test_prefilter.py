@@ -12,7 +12,7 @@ import pytest
 from pydantic import ConfigDict, Field, create_model
 
 from statekeeper.schemas.rules.prefilter import certainly_good
-from statekeeper.validate.scan import part_source
+from statekeeper.validate.part_source import part_source
 from tests.unit.schemas.staged_columns import Staged
 
 D = Decimal

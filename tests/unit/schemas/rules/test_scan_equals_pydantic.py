@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -27,6 +28,8 @@ from statekeeper.schemas.rules.checks import CompiledSchema
 from statekeeper.schemas.rules.prefilter import certainly_good
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows, any_of
 from statekeeper.validate import scan as validation
+from statekeeper.validate.part_source import part_source, scanner
+from statekeeper.validate.row_errors import RowErrors
 from tests.unit.schemas import random_models
 from tests.unit.schemas.random_columns import KINDS, ROWS
 from tests.unit.schemas.random_models import Table
@@ -36,11 +39,11 @@ MODELS = 2_400
 """In `make test`, over all kinds."""
 EACH = MODELS // len(KINDS)
 
-PreviewAction = frozenset[str | None]
+WrongColumns = frozenset[str | None]
 """The columns that are wrong with a row; None is the row as a whole. Empty: the row is valid."""
 
 
-def of_pydantic(table: Table) -> list[PreviewAction]:
+def of_pydantic(table: Table) -> list[WrongColumns]:
     columns = {key: column for column, key in table.keys.items()}
     verdicts = []
     for row in table.rows:
@@ -54,11 +57,11 @@ def of_pydantic(table: Table) -> list[PreviewAction]:
     return verdicts
 
 
-def of_scan(staged: Staged, compiled: CompiledSchema) -> list[PreviewAction]:
+def of_scan(staged: Staged, compiled: CompiledSchema) -> list[WrongColumns]:
     """Row by row what `scan_part` counts: the SQL of every check, and pydantic's word where SQL leaves a row open."""
     wrong: dict[int, set[str | None]] = defaultdict(set)
-    with closing(validation.scanner("128MB", 1).cursor()) as connection:
-        source = validation.part_source(staged.path, compiled.columns)
+    with closing(scanner("128MB", 1).cursor()) as connection:
+        source = part_source(staged.path, compiled.columns)
         scan = validation._Scan(connection, source, compiled, staged.model, validation.SAMPLES, ROWS)
         if compiled.checks:
             broken = [f"coalesce({check.violated}, FALSE)" for check in compiled.checks]
@@ -77,6 +80,17 @@ def of_scan(staged: Staged, compiled: CompiledSchema) -> list[PreviewAction]:
     return [frozenset(wrong[index]) for index in range(ROWS)]
 
 
+def of_split(staged: Staged, compiled: CompiledSchema) -> list[WrongColumns]:
+    """Row by row what a split of the part finds, in batches."""
+    errors, wrong, start = RowErrors(compiled, staged.model, "128MB"), defaultdict(set), 0
+    with pq.ParquetFile(staged.path) as file:
+        for batch in file.iter_batches(batch_size=ROWS // 2 + 1):
+            for found in errors.of(batch, start=start):
+                wrong[found.number] |= {part.column for part in found.broken}
+            start += batch.num_rows
+    return [frozenset(wrong[index]) for index in range(ROWS)]
+
+
 @dataclass(frozen=True)
 class Compared:
     """A table as a part, and what pydantic says of its rows."""
@@ -84,7 +98,7 @@ class Compared:
     table: Table
     staged: Staged
     compiled: CompiledSchema
-    expected: list[PreviewAction]
+    expected: list[WrongColumns]
 
     @classmethod
     def of(cls, table: Table, folder: Path) -> Compared:
@@ -113,7 +127,8 @@ class Compared:
             )
 
     def assert_findings_say_so(self) -> None:
-        """What a run reports: the rows that are refused, and their columns."""
+        """What a run reports: the rows that are refused, and their columns; and which rows it puts apart."""
+        assert of_split(self.staged, self.compiled) == self.expected
         findings = self.staged.scan()
         refused = [verdict for verdict in self.expected if verdict]
         assert (findings.rows, findings.violating_rows) == (ROWS, len(refused)), findings.violations
