@@ -9,21 +9,20 @@ from itertools import chain
 from typing import Self
 from uuid import uuid4
 
-from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.protocol import Job, Result, Urgency
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
 from statekeeper.extract.count import CountSpec, count_rows, needs_count
-from statekeeper.model.plan import Chunk, Plan
+from statekeeper.model.plan import Chunk
 from statekeeper.model.receipt import Receipt
-from statekeeper.runtime.context import Run
+from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.store.documents import load_count, save_count
 from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
-from statekeeper.store.staging import Staging, subfolder_of
+from statekeeper.store.staging import subfolder_of
 
 
-async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> None:
+async def run_chunks(active: ActivePlan) -> None:
     """Return when every chunk of the plan has a receipt.
 
     After the first failure no further chunk is begun; those under way are let finish, since their receipts will count.
@@ -31,15 +30,16 @@ async def run_chunks(config: ExtractionConfig, run: Run, plan: Plan, staging: St
     Raises:
         StatekeeperError: the first failure that retries did not cure.
     """
-    left = await run.threads.disk.do(_Left.of, config, run, plan, staging)
+    run, plan = active.run, active.plan
+    left = await run.threads.disk.do(_Left.of, active)
     chunks = len(plan.chunks)
     done = chunks - len(left.places)
-    work = _ChunkWork(config, run, plan, staging, left.subfolders, chunks_done=done, receipts=left.receipts)
-    run.reporter.plan_ready(config.table.key, chunks, left.estimated_rows)
+    work = _ChunkWork(active, left.subfolders, chunks_done=done, receipts=left.receipts)
+    run.reporter.plan_ready(active.key, chunks, left.estimated_rows)
     count = [] if left.is_counted else [_Attempt(work.count, None)]
     attempts = chain(count, (_Attempt(work.chunk, plan.chunks[place]) for place in left.places))
     await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(left.places)))
-    await run.threads.disk.do(record_receipts, run.disk, staging, plan.plan_id, work.receipts)
+    await run.threads.disk.do(record_receipts, run.disk, active.staging, plan.plan_id, work.receipts)
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,13 @@ class _Left:
     """The folders that the plan was given for its parts: none, too, by a version before this one."""
 
     @classmethod
-    def of(cls, config: ExtractionConfig, run: Run, plan: Plan, staging: Staging) -> Self:
+    def of(cls, active: ActivePlan) -> Self:
+        run, plan, staging = active.run, active.plan, active.staging
         done = load_receipts(run.disk, staging, plan.plan_id)
         rows = [chunk.estimated_rows for chunk in plan.chunks]
         places = [place for place, chunk in enumerate(plan.chunks) if chunk.chunk_id not in done]
         places.sort(key=lambda place: -rows[place])  # the queue, which does the same, does not see all of them
-        is_counted = not needs_count(config) or load_count(run.disk, staging, plan.plan_id) is not None
+        is_counted = not needs_count(active.config) or load_count(run.disk, staging, plan.plan_id) is not None
         receipts = list(done.values()) if are_recorded(run.disk) else []
         return cls(tuple(places), is_counted, sum(rows), receipts, subfolders_of(run.disk, staging))
 
@@ -114,10 +115,7 @@ async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> No
 
 @dataclass
 class _ChunkWork:
-    config: ExtractionConfig
-    run: Run
-    plan: Plan
-    staging: Staging
+    active: ActivePlan
     subfolders: tuple[str, ...]
     chunks_done: int
     receipts: list[Receipt]
@@ -125,50 +123,50 @@ class _ChunkWork:
 
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
-        spec = CountSpec(self.config, self.plan.plan_id, self.plan.reading)
-        receipt = await self._retried(Job(self._key, count_rows, spec, source=JobSource.of(self.config)), attempt)
-        attempt_id = uuid4().hex[:12]
-        await self.run.threads.disk.do(save_count, self.run.disk, self.staging, receipt, attempt=attempt_id)
-        self.run.reporter.plan_ready(self._key, len(self.plan.chunks), receipt.rows)
+        active = self.active
+        run, plan = active.run, active.plan
+        spec = CountSpec(active.config, plan.plan_id, plan.reading)
+        job = Job(active.key, count_rows, spec, source=JobSource.of(active.config))
+        receipt = await self._retried(job, attempt)
+        await run.threads.disk.do(save_count, run.disk, active.staging, receipt, attempt=uuid4().hex[:12])
+        run.reporter.plan_ready(active.key, len(plan.chunks), receipt.rows)
         if receipt.null_incremental_rows:
-            self.run.reporter.warning(
-                self._key,
+            run.reporter.warning(
+                active.key,
                 f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: no window takes them",
             )
 
     async def chunk(self, attempt: _Attempt) -> None:
         assert attempt.chunk is not None
+        active = self.active
+        run, plan = active.run, active.plan
         spec = ChunkSpec(
-            table=self._key,
-            run_id=self.run.run_id,
-            plan_id=self.plan.plan_id,
-            reading=self.plan.reading,
+            table=active.key,
+            run_id=run.run_id,
+            plan_id=plan.plan_id,
+            reading=plan.reading,
             chunk=attempt.chunk,
-            staging=Staging(self.staging.folder.absolute()),
-            output=self.run.pipeline.output,
-            disk=self.run.disk,
-            subfolder=subfolder_of(attempt.chunk.chunk_id, len(self.plan.chunks), self.subfolders),
+            staging=active.staging_for_workers,
+            output=run.pipeline.output,
+            disk=run.disk,
+            subfolder=subfolder_of(attempt.chunk.chunk_id, len(plan.chunks), self.subfolders),
         )
         job = Job(
-            self._key,
+            active.key,
             extract_chunk,
             spec,
             urgency=Urgency.CHUNK,
-            source=JobSource.of(self.config),
+            source=JobSource.of(active.config),
             size=attempt.chunk.estimated_rows,
             remote_result_type=Receipt,
             on_start=lambda: setattr(attempt, "has_begun", True),
-            on_rows=lambda rows: self.run.reporter.rows_read(self._key, rows),
+            on_rows=lambda rows: run.reporter.rows_read(active.key, rows),
         )
         receipt: Receipt = await self._retried(job, attempt)
-        if are_recorded(self.run.disk):
+        if are_recorded(run.disk):
             self.receipts.append(receipt)
         self.chunks_done += 1
-        self.run.reporter.chunk_done(self._key, self.chunks_done, len(self.plan.chunks), receipt.rows, receipt.bytes)
-
-    @property
-    def _key(self) -> str:
-        return self.config.table.key
+        run.reporter.chunk_done(active.key, self.chunks_done, len(plan.chunks), receipt.rows, receipt.bytes)
 
     async def _retried(self, job: Job[Result], attempt: _Attempt) -> Result:
         def before_retry(error: StatekeeperError) -> None:
@@ -176,6 +174,9 @@ class _ChunkWork:
                 raise error
             attempt.has_begun = False  # while it waits to be tried again it may be given up
 
+        active = self.active
         what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"
-        retryable = RETRYABLE | {FailureKind.UNREACHABLE} if self.config.source.MAY_COME_BACK else RETRYABLE
-        return await self.run.jobs.run(self.config, job, f"of {what}", retryable=retryable, before_retry=before_retry)
+        retryable = RETRYABLE | {FailureKind.UNREACHABLE} if active.config.source.MAY_COME_BACK else RETRYABLE
+        return await active.run.jobs.run(
+            active.config, job, f"of {what}", retryable=retryable, before_retry=before_retry
+        )

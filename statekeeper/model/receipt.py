@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
+from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.packed import Packed
 
 
@@ -58,6 +59,17 @@ class StagedFile(StoredValue):
     rows: int = Field(ge=0)
     bytes: int = Field(ge=0)
     md5: str
+
+
+class PublishablePart(StagedFile):
+    """A staged file that may be published, and its name in the dataset."""
+
+    name: str
+
+    @property
+    def published(self) -> PublishedFile:
+        """The file as readers see it."""
+        return PublishedFile(name=self.name, rows=self.rows, bytes=self.bytes, md5=self.md5)
 
 
 class SplitOutput(StrEnum):

@@ -166,6 +166,10 @@ class StateRecord(Document):
         """With what was published; nothing is left to do."""
         return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
 
+    def intent_of_plan(self, plan_id: str) -> PublishIntent | None:
+        """The intent to publish what a plan has staged, if it is persisted."""
+        return self.intent if self.intent and self.intent.plan_id == plan_id else None
+
     def is_of(self, run_id: str, table: TableRef) -> bool:
         """Whether the record is for this table and run, and not for another one with the same file."""
         return (self.run_id, self.table) == (run_id, table)

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from statekeeper.errors import StorageError
-from statekeeper.model.metadata import Metadata, PublishedFile
-from statekeeper.model.receipt import Receipt, StagedFile
+from statekeeper.model.metadata import Metadata
+from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
@@ -55,12 +55,9 @@ class CopiedPublication(Publication):
         is_free = intended is None and not self.disk.exists(self.layout.output)
         return self.layout.place_of_copy(plan_id, intended=intended, is_free=is_free)
 
-    def stage(
-        self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
-    ) -> None:
+    def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
         """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
-        del files
-        self._staged.update({receipt.md5: receipt.part for receipt in receipts})
+        self._staged.update({part.md5: part.part for part in parts})
         if rejects is not None:
             self._staged[rejects.md5] = rejects.part
 

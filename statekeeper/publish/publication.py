@@ -31,7 +31,7 @@ from pathlib import Path
 
 from statekeeper.errors import LockLost
 from statekeeper.model.metadata import Metadata, PublishedFile
-from statekeeper.model.receipt import Receipt, StagedFile
+from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
@@ -82,21 +82,16 @@ class Publication:
         del plan_id, intent
         return self.layout.output
 
-    def stage(
-        self, receipts: Iterable[Receipt], files: Iterable[PublishedFile], *, rejects: StagedFile | None = None
-    ) -> None:
+    def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
         """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
-
-        `receipts` and `files` agree in order.
 
         Raises:
             StorageError, LockLost: nothing was published.
         """
-        parts = {file.name: receipt.part for receipt, file in zip(receipts, files, strict=True)}
         with storage_errors(self.staging.folder, "make ready"):
             for folder in places_of(self.layout, self.staging.folder):
                 _sweep_ready(self.disk, self.layout, folder)
-            self._link_ready(parts)
+            self._link_ready({part.name: part.part for part in parts})
             if rejects is not None:
                 self._link_beside(rejects, _QUARANTINE, role="quarantine")
 

@@ -26,9 +26,10 @@ from statekeeper.errors import (
 )
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
-from statekeeper.model.record import State, StateRecord, Trigger
+from statekeeper.model.record import PublishIntent, State, StateRecord, Trigger
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_plan
+from statekeeper.publish.commit_record import intent_of, published_by
 from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publication import sweep
@@ -38,6 +39,7 @@ from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess, find_record, first_record, resume_decision
+from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
 from statekeeper.schemas.model.load import load_model
@@ -48,6 +50,7 @@ from statekeeper.store.locks.holder import ExtractionLock
 from statekeeper.store.registry import state_store
 from statekeeper.store.staging import Staging
 from statekeeper.store.state import StateStore
+from statekeeper.validate.judgement import judge
 from statekeeper.validate.keys.run import announce_published, announce_skipped
 from statekeeper.validate.validate_staged import DamagedPart, check_staged
 from statekeeper.verify.published import VerifySpec
@@ -193,20 +196,20 @@ class TableRun:
         save_plan(self.run.disk, self.layout.staging(plan.plan_id), plan)
 
     async def _extract(self) -> None:
-        plan = await self._load_plan()
-        if plan is None:
+        active = await self._active_plan()
+        if active is None:
             return
         await self.run.login_gate.ensure(self.config)
         try:
-            await self._run_chunks(plan)
+            await self._run_chunks(active)
         except SnapshotLost as error:
             await self._after_lost_snapshot(error)
             return
         await self._fire(Trigger.EXTRACTED)
 
-    async def _run_chunks(self, plan: Plan) -> None:
+    async def _run_chunks(self, active: ActivePlan) -> None:
         try:
-            await run_chunks(self.config, self.run, plan, self.staging)
+            await run_chunks(active)
         except asyncio.CancelledError:
             # A worker that had to be killed leaves the part that it was writing.
             with suppress(LockLost, OSError):
@@ -218,24 +221,54 @@ class TableRun:
         sweep_all_temps(self.run.disk, self.staging.parts)
 
     async def _validate(self) -> None:
-        plan = await self._load_plan()
-        if plan is None:
+        active = await self._active_plan()
+        if active is None:
             return
         publication = publication_on(self.run.disk, self.layout, self.staging, self.lock, self._ownership)
         publisher = Publisher(self.config, self.run, publication)
-        checked = await check_staged(self.config, self.run, plan, self.staging, publisher, self.record)
-        if isinstance(checked, DamagedPart):
-            await self._redo(checked, plan.plan_id)
-            return
-        intent, was_intended = checked.intent, self.record.intent == checked.intent
+        intent = await self._intent(active, publisher)
+        if isinstance(intent, DamagedPart):
+            await self._redo(intent, active)
+        else:
+            await self._publish(intent, publisher)
+
+    async def _intent(self, active: ActivePlan, publisher: Publisher) -> PublishIntent | DamagedPart:
+        """What is to be published, all of it checked and ready.
+
+        An earlier owner may have put it in place before it died; then it was checked before.
+
+        Raises:
+            DataError: the counts do not agree.
+            ValidationFailed: rows break the schema or a key, and the table's policy does not let them pass.
+            ParentMissing: a table that is referred to is not extracted in this run.
+        """
+        publication, plan_id = publisher.publication, active.plan.plan_id
+        earlier = self.record.intent_of_plan(plan_id)
+        if earlier is not None and await publisher.is_in_place(earlier):
+            return earlier
+        output = await self._blocking(publication.output_for, plan_id, earlier)
+        found = await check_staged(active, output_name=output.name)
+        if isinstance(found, DamagedPart):
+            return found
+        await self._blocking(publication.ownership.check_findings)
+        await publisher.write_violating_rows(found.copied)
+        if warning := await self._blocking(judge, active, found, fence=self.lock):
+            self.run.reporter.warning(self.key, warning)
+        intent = await self._blocking(intent_of, active, found, self.record, output=output)
+        await self._blocking(publication.stage, found.parts, rejects=found.quarantined)
+        return intent
+
+    async def _publish(self, intent: PublishIntent, publisher: Publisher) -> None:
+        """Publish what was found good, and say that the table is complete."""
+        was_intended = self.record.intent == intent
         if not was_intended:
             await self._blocking(self.lifecycle.amend, lambda record: record.with_intent(intent))
         await publisher.swap_in(intent)
-        metadata_md5 = await self._blocking(publication.commit, intent.metadata)
+        metadata_md5 = await self._blocking(publisher.publication.commit, intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
             await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
             return
-        published = checked.published(metadata_md5=metadata_md5)
+        published = published_by(intent.metadata, md5=metadata_md5)
         at = self.run.clock()
         await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         await announce_published(self.config, self.run, self.layout, intent.metadata)
@@ -244,17 +277,17 @@ class TableRun:
         if outdated := await self._why_outdated(published.snapshot):
             await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
-    async def _redo(self, part: DamagedPart, plan_id: str) -> None:
+    async def _redo(self, part: DamagedPart, active: ActivePlan) -> None:
         self.redone += 1
         if self.redone > self.config.retry.attempts:
             raise StateDamaged(
                 f"{self.key}: staged parts are damaged again and again, last {part.damage}",
                 hint="look at the disk under base_path, then run again",
             )
-        await self._blocking(part.discard, self.run.disk, self.staging, plan_id)
+        await self._blocking(part.discard, active)
         await self._fire(Trigger.REDO, reason=part.damage)
 
-    async def _load_plan(self) -> Plan | None:
+    async def _active_plan(self) -> ActivePlan | None:
         """The live plan; without one on disk that is good, and of the run's snapshot, the extraction restarts."""
         reason: str | None = "its plan is missing"
         try:
@@ -266,7 +299,8 @@ class TableRun:
             plan = None if reason else plan
         if plan is None:
             await self._fire(Trigger.RESTART, change=_given_up, reason=reason)
-        return plan
+            return None
+        return ActivePlan(self.config, self.run, plan, self.staging)
 
     async def _after_lost_snapshot(self, error: SnapshotLost) -> None:
         if self.config.has_run_snapshot:

@@ -17,9 +17,9 @@ from statekeeper.hints.next_command import quoted
 from statekeeper.model.keys import Reference
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.packed import Packed
-from statekeeper.model.plan import Plan
-from statekeeper.model.receipt import Receipt
+from statekeeper.model.receipt import PublishablePart
 from statekeeper.model.record import State, StateRecord
+from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTable
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
@@ -28,30 +28,27 @@ from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.registry import state_store
-from statekeeper.store.staging import Staging
 from statekeeper.validate.keys.check import check_keys
 from statekeeper.verify.published import VerifySpec
 from statekeeper.verify.run import damage_of_published
 
 
-async def keys_checked(
-    config: ExtractionConfig, run: Run, plan: Plan, staging: Staging, receipts: Packed[Receipt]
-) -> KeyFindings:
-    """What breaks the table's keys. All its parts are known to be whole; it is announced before any wait.
+async def keys_checked(active: ActivePlan, parts: Packed[PublishablePart]) -> KeyFindings:
+    """What breaks the table's keys in these parts, which are known to be whole; they are announced before any wait.
 
     Raises:
         ParentMissing: a table that is referred to is not extracted in this run; another run may find that it is.
         PlanError: the columns of a reference are not there, or cannot be compared.
     """
-    nothing = KeyFindings(keys=0, violating_rows=0, violations=())
-    if not config.keys and not run.extracted.is_wanted(config.table):
-        return nothing
-    own, size = await run.threads.disk.do(_staged, plan, staging, receipts)
-    if run.extracted.is_wanted(config.table):
-        run.extracted.announce(config.table, own)
+    config, extracted = active.config, active.run.extracted
+    if not config.keys and not extracted.is_wanted(config.table):
+        return KeyFindings(keys=0, violating_rows=0, violations=())
+    own, size = await active.run.threads.disk.do(_staged, active, parts)
+    if extracted.is_wanted(config.table):
+        extracted.announce(config.table, own)
     if not config.keys:
-        return nothing
-    return await _KeyWork(config, run, plan, own, size).findings()
+        return KeyFindings(keys=0, violating_rows=0, violations=())
+    return await _KeyWork(active, own, size).findings()
 
 
 async def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
@@ -73,11 +70,12 @@ async def announce_published(config: ExtractionConfig, run: Run, layout: Extract
         run.extracted.announce(config.table, await run.threads.disk.do(_published, layout, metadata))
 
 
-def _staged(plan: Plan, staging: Staging, receipts: Packed[Receipt]) -> tuple[ExtractedTable, int]:
+def _staged(active: ActivePlan, parts: Packed[PublishablePart]) -> tuple[ExtractedTable, int]:
     """The staged rows, and how many they are."""
-    files = tuple(staging.parts / receipt.part for receipt in receipts)
-    columns = tuple(FileColumn(column.name, column.arrow_type) for column in plan.reading.columns)
-    return ExtractedTable(Rows(files, columns), plan.reading.snapshot), sum(receipt.rows for receipt in receipts)
+    reading, folder = active.plan.reading, active.staging.parts
+    files = tuple(folder / part.part for part in parts)
+    columns = tuple(FileColumn(column.name, column.arrow_type) for column in reading.columns)
+    return ExtractedTable(Rows(files, columns), reading.snapshot), sum(part.rows for part in parts)
 
 
 def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
@@ -90,46 +88,44 @@ def _published(layout: ExtractionLayout, metadata: Metadata) -> ExtractedTable:
 
 @dataclass(frozen=True)
 class _KeyWork:
-    config: ExtractionConfig
-    run: Run
-    plan: Plan
+    active: ActivePlan
     own: ExtractedTable
     size: int
 
     async def findings(self) -> KeyFindings:
         while True:
-            parents = [await self._rows_of(reference) for reference in self.config.keys.references]
+            parents = [await self._rows_of(reference) for reference in self.active.config.keys.references]
             try:
                 return await self._checked(tuple(parent.rows for parent in parents))
             except (DataError, StorageError):
                 # Staged parts are swept once they are published: then they are read there.
-                references = self.config.keys.references
+                references = self.active.config.keys.references
                 if not any(self._has_moved(*pair) for pair in zip(references, parents, strict=True)):
                     raise
 
     async def _checked(self, parents: tuple[Rows, ...]) -> KeyFindings:
         spec = KeyCheckSpec(
-            table=self.config.table.key,
-            keys=self.config.keys,
+            table=self.active.key,
+            keys=self.active.config.keys,
             rows=self.own.rows,
-            planned=self.plan.reading.columns,
+            planned=self.active.plan.reading.columns,
             parents=parents,
-            samples=self.config.samples,
+            samples=self.active.config.samples,
         )
-        job = Job(self.config.table.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
-        return await self.run.jobs.run(self.config, job, "at the check of keys")
+        job = Job(self.active.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
+        return await self.active.retried(job, "at the check of keys")
 
     async def _rows_of(self, reference: Reference) -> ExtractedTable:
         table = reference.parent
-        if table == self.config.table:
+        if table == self.active.config.table:
             return self.own
-        if self.run.extracted.is_awaited(table):
-            with self.run.waits.on(self.config.table.key, WaitKind.TABLE, f"the rows of {table.key}"):
-                async with self.run.stepped_aside():
-                    await self.run.extracted.wait_for(table)
-        found = self.run.extracted.now(table) or await self._on_disk(reference)
-        outdated = await self.run.threads.disk.do(
-            self.run.snapshots.why_outdated, self._parent(reference), found.snapshot
+        if self.active.run.extracted.is_awaited(table):
+            with self.active.run.waits.on(self.active.key, WaitKind.TABLE, f"the rows of {table.key}"):
+                async with self.active.run.stepped_aside():
+                    await self.active.run.extracted.wait_for(table)
+        found = self.active.run.extracted.now(table) or await self._on_disk(reference)
+        outdated = await self.active.run.threads.disk.do(
+            self.active.run.snapshots.why_outdated, self._parent(reference), found.snapshot
         )
         if outdated:
             raise self._missing(reference, outdated)
@@ -138,15 +134,15 @@ class _KeyWork:
     async def _on_disk(self, reference: Reference) -> ExtractedTable:
         """The rows of a table that this process has not extracted, if they are published."""
         parent = self._parent(reference)
-        layout, do = self.run.layout_of(parent), self.run.threads.disk.do
+        layout, do = self.active.run.layout_of(parent), self.active.run.threads.disk.do
         try:
-            record = await do(state_store(self.run.disk, layout.state, NO_FENCE).load)
+            record = await do(state_store(self.active.run.disk, layout.state, NO_FENCE).load)
             if record is None or record.state is not State.COMPLETE:
                 raise self._missing(reference, _state_of(record))
             spec = VerifySpec(layout, record.published, parent.verify)
-            if damage := await damage_of_published(parent, self.run, spec):
+            if damage := await damage_of_published(parent, self.active.run, spec):
                 raise self._missing(reference, f"what it has published is damaged: {damage}")
-            metadata = await do(load_metadata, self.run.disk, layout.metadata)
+            metadata = await do(load_metadata, self.active.run.disk, layout.metadata)
         except ParentMissing:
             raise
         except StatekeeperError as error:
@@ -156,20 +152,20 @@ class _KeyWork:
         return await do(_published, layout, metadata)
 
     def _missing(self, reference: Reference, why: str) -> ParentMissing:
-        both = self.run.commands.run_chosen((reference.parent.key, self.config.table.key), exclude=())
+        both = self.active.run.commands.run_chosen((reference.parent.key, self.active.key), exclude=())
         return ParentMissing(
-            f"{self.config.table.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
+            f"{self.active.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
             hint=f"extract {reference.parent.key} as well, from which this one goes on: {quoted(both)}; or leave the "
             "reference out",
         )
 
     def _parent(self, reference: Reference) -> ExtractionConfig:
-        return next(config for config in self.run.pipeline.tables if config.table == reference.parent)
+        return next(config for config in self.active.run.pipeline.tables if config.table == reference.parent)
 
     def _has_moved(self, reference: Reference, read: ExtractedTable) -> bool:
         """Whether the rows that were read lie elsewhere now, or soon will."""
-        now = self.run.extracted.now(reference.parent)
-        return now is not read and (now is not None or self.run.extracted.is_awaited(reference.parent))
+        now = self.active.run.extracted.now(reference.parent)
+        return now is not read and (now is not None or self.active.run.extracted.is_awaited(reference.parent))
 
 
 def _state_of(record: StateRecord | None) -> str:

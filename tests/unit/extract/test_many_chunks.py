@@ -23,6 +23,7 @@ from statekeeper.engines.threads import Threads
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Chunk
 from statekeeper.model.receipt import Receipt
+from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
@@ -221,7 +222,8 @@ def test_no_turn_of_the_event_loop_grows_with_the_number_of_chunks(runner, tmp_p
     disk, engine, staging = CountedLocalDisk(), InstantEngine(), Staging(tmp_path / "staging")
     run = _run_over(runner, staging, disk, engine)
     with asyncio.Runner(loop_factory=CountingLoop) as loop:
-        busiest = loop.run(_busiest_turn(run_chunks(runner.pipeline.tables[0], run, _plan(number), staging)))
+        active = ActivePlan(runner.pipeline.tables[0], run, _plan(number), staging)
+        busiest = loop.run(_busiest_turn(run_chunks(active)))
     run.threads.close()
     assert disk.listed == 0
     assert engine.most == engine.in_flight
@@ -231,11 +233,11 @@ def test_no_turn_of_the_event_loop_grows_with_the_number_of_chunks(runner, tmp_p
 def test_without_rename_no_chunk_lists_the_receipts_of_others(runner, tmp_path):
     disk, number, staging = CountedWholeFileDisk(), 200, Staging(tmp_path / "staging")
     run = _run_over(runner, staging, disk, InstantEngine())
-    asyncio.run(run_chunks(runner.pipeline.tables[0], run, _plan(number), staging))
+    asyncio.run(run_chunks(ActivePlan(runner.pipeline.tables[0], run, _plan(number), staging)))
     assert disk.listed == 0
     assert len(load_receipts(disk, staging, PLAN_ID)) == number
     assert disk.listed == 1, "all that was done is in one document"
-    asyncio.run(run_chunks(runner.pipeline.tables[0], run, _plan(number), staging))
+    asyncio.run(run_chunks(ActivePlan(runner.pipeline.tables[0], run, _plan(number), staging)))
     assert disk.listed == 2
     run.threads.close()
 

@@ -13,13 +13,12 @@ from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import LockLost, StorageError
 from statekeeper.model.metadata import (
     Metadata,
-    PublishedFile,
     TableConfigRecord,
     ValidationSummary,
     dataset_checksum,
 )
 from statekeeper.model.plan import Snapshot
-from statekeeper.model.receipt import Receipt
+from statekeeper.model.receipt import PublishablePart
 from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
 from statekeeper.publish.ownership import Ownership
@@ -61,14 +60,14 @@ class Dataset:
         self.staging = layout.staging(plan_id)
         self.staging.parts.mkdir(parents=True)
         self.contents = [f"{plan_id} part {number}".encode() for number in range(parts)]
-        files, receipts = [], []
+        staged = []
         for number, content in enumerate(self.contents):
             md5 = hashlib.md5(content).hexdigest()
             (self.staging.parts / f"chunk-{number}").write_bytes(content)
             name = layout.output.name if parts == 1 else part_name(number, plan_id)
-            files.append(PublishedFile(name=name, rows=1, bytes=len(content), md5=md5))
-            receipts.append(_receipt(plan_id, number, md5, len(content)))
-        self.files, self.receipts = tuple(files), tuple(receipts)
+            staged.append(PublishablePart(name=name, part=f"chunk-{number}", rows=1, bytes=len(content), md5=md5))
+        self.parts = tuple(staged)
+        self.files = tuple(part.published for part in staged)
         self.intent = PublishIntent(
             plan_id=plan_id, aside_name=layout.aside(plan_id).name, metadata=_metadata(layout, plan_id, self.files)
         )
@@ -82,7 +81,7 @@ class Dataset:
         one = self.publication(disk, fence)
         proofs = _proofs(one, self.intent)
         if not one.is_in_place(self.intent, proofs):
-            one.stage(self.receipts, self.files)
+            one.stage(self.parts)
         one.swap_in(self.intent, proofs)
         one.commit(self.intent.metadata)
         sweep(disk, self.layout, live_plan=None, fence=fence)
@@ -99,22 +98,6 @@ def _proofs(one, intent):
     """What workers say of the files that only their bytes can tell."""
     specs = [ProofSpec(placed.path.absolute()) for placed in one.unproven(intent)]
     return {spec.path: prove_file(spec, CONTEXT) for spec in specs}
-
-
-def _receipt(plan_id, number, md5, size):
-    return Receipt(
-        plan_id=plan_id,
-        chunk_id=number,
-        attempt="a",
-        part=f"chunk-{number}",
-        rows=1,
-        bytes=size,
-        md5=md5,
-        arrow_schema="",
-        snapshot="",
-        started_at=NOON,
-        ended_at=NOON,
-    )
 
 
 def _record(layout):
@@ -202,7 +185,7 @@ def _assert_done(new):
 
 
 def _until_ready(new, disk, fence):
-    new.publication(disk, fence).stage(new.receipts, new.files)
+    new.publication(disk, fence).stage(new.parts)
 
 
 def _until_in_place(new, disk, fence):
@@ -244,7 +227,7 @@ def test_half_made_ready_is_made_ready_anew(new, disk):
 def test_it_is_in_place_only_when_all_of_it_is(new, disk):
     one = new.publication(disk, Epoch())
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
-    one.stage(new.receipts, new.files)
+    one.stage(new.parts)
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
     one.swap_in(new.intent, {})
     proofs = _proofs(one, new.intent)
@@ -258,7 +241,7 @@ def test_a_large_file_is_not_read_while_it_still_lies_ready(layout):
     Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
     new = Dataset(layout, NEW, parts=1)
     one = new.publication(disk, Epoch())
-    one.stage(new.receipts, new.files)
+    one.stage(new.parts)
     assert one.unproven(new.intent) == ()
     one.swap_in(new.intent, {})
     new.assert_is_what_readers_see()
