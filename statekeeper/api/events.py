@@ -53,9 +53,9 @@ class RunEvents:
                     yield event
                 yield RunEnded(report=ended.result())
             finally:
-                if not ended.done():
+                if not (ended.done() or interruption.is_asked):  # a second request would kill the run
                     interruption.ask()
-                    wait([ended])
+                wait([ended])
         if not self._report_interrupt:
             interruption.hand_on()
 
@@ -76,7 +76,7 @@ class RunEvents:
         finally:
             if not ended.done():
                 interruption.ask()
-                await until_over(ended, interruption)
+            await until_over(ended, interruption)
 
     def _begun(self, tell: _Tell, interruption: Interruption) -> Future[RunReport]:
         return in_thread_of_its_own(lambda: self._run(tell, interruption))

@@ -57,7 +57,7 @@ class Interruption:
             self._wake = lambda: None
             for number in heard:
                 loop.remove_signal_handler(number)
-                signal.signal(number, before[number])  # the program around us may have handlers of its own
+                _put_back(number, before[number])
 
     def ask(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop the run as a signal would, from any thread and at any time, also before the run has begun.
@@ -79,7 +79,12 @@ class Interruption:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                _put_back(number, handler)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether the run was asked to stop by `ask`, be it that it had ended already."""
+        return bool(self._asked)
 
     def hand_on(self) -> None:
         """Let the signal that came do, now that the run has ended, what it does without us.
@@ -116,6 +121,12 @@ class Interruption:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def _put_back(number: signal.Signals, handler: Any) -> None:
+    """Give a signal to the handler of the program around us again; one that is not Python's own cannot be named."""
+    if handler is not None:
+        signal.signal(number, handler)
 
 
 def hand_on(number: int) -> None:

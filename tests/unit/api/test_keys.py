@@ -78,7 +78,7 @@ class TestUnknownArguments:
     def test_far_from_every_known_one_are_refused_with_all_of_those(self):
         with pytest.raises(UsageError) as caught:
             DataExtractor(sources=SHOP, qqqqqq=1)
-        assert caught.value.hint.startswith("it takes defaults, execution, oracle_host, ")
+        assert caught.value.hint.startswith("it takes defaults, engine, execution, oracle_host, ")
 
     def test_of_a_subclass_are_measured_by_its_own_parameters_too(self):
         with pytest.raises(UsageError, match="DatabricksDataExtractor takes no 'unity_catalog_volum'") as caught:

@@ -34,6 +34,8 @@ from statekeeper.runtime.events import EventReporter
 from statekeeper.runtime.progress import NullReporter, TableEnd
 from tests.unit.small_shop import CONFIG, Heard, Shop, configured, manifest
 
+SOURCES = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
+
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
@@ -71,10 +73,8 @@ class Engine(InlineEngine):
 
 
 @pytest.fixture
-def engine(monkeypatch):
-    engine = Engine()
-    monkeypatch.setattr("statekeeper.run.runner.engine_of", lambda *_args, **_options: engine)
-    return engine
+def engine():
+    return Engine()
 
 
 class TestAwaited:
@@ -89,7 +89,7 @@ class TestAwaited:
                     await asyncio.sleep(0.001)
 
             ticking = asyncio.create_task(tick())
-            report = await configured().run_async()
+            report = await configured(engine=engine).run_async()
             ticking.cancel()
             return report, ticks
 
@@ -99,30 +99,30 @@ class TestAwaited:
         assert shop.rows() == 1
 
     def test_resume_names_the_tables_that_are_left(self, shop, engine):
-        configured().run(tables=["orders"])
-        report = asyncio.run(configured().resume_async())
+        configured(engine=engine).run(tables=["orders"])
+        report = asyncio.run(configured(engine=engine).resume_async())
         assert {table.table.table_name: table.outcome for table in report.tables} == {
             "orders": Outcome.SKIPPED,
             "customers": Outcome.COMPLETED,
         }
 
     def test_extract_run_is_of_the_tables_that_are_given(self, shop, engine):
-        extractor = DataExtractor(sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}}, reporter=NullReporter())
+        extractor = DataExtractor(sources=SOURCES, reporter=NullReporter(), engine=engine)
         report = asyncio.run(extractor.extract_run_async([{"source_name": "shop", "table_name": "orders"}]))
         assert [table.outcome for table in report.tables] == [Outcome.COMPLETED]
 
     def test_what_cannot_begin_raises_where_it_is_awaited(self, shop, engine):
         with pytest.raises(UsageError):
-            asyncio.run(configured().run_async(tables=["ordes"]))
+            asyncio.run(configured(engine=engine).run_async(tables=["ordes"]))
         Path("data").write_text("a file is in the way")
         with pytest.raises(StorageError):
-            asyncio.run(configured().run_async())
+            asyncio.run(configured(engine=engine).run_async())
 
     def test_cancelled_ends_cleanly_and_can_be_resumed(self, shop, engine):
         engine.is_slow = True
 
         async def program():
-            task = asyncio.create_task(configured().run_async(tables=["orders"]))
+            task = asyncio.create_task(configured(engine=engine).run_async(tables=["orders"]))
             await asyncio.to_thread(engine.has_begun.wait, 20)
             task.cancel()
             await task
@@ -134,14 +134,14 @@ class TestAwaited:
         assert (manifest().exit_code, manifest().processes) == (130, ())
         assert shop.state().state is State.EXTRACTING
         engine.is_slow = False
-        assert configured().resume().exit_code == 0
+        assert configured(engine=engine).resume().exit_code == 0
 
     def test_a_timeout_is_a_cancellation(self, shop, engine):
         engine.is_slow = True
 
         async def program():
             async with asyncio.timeout(0.5):
-                await configured().run_async(tables=["orders"])
+                await configured(engine=engine).run_async(tables=["orders"])
 
         with pytest.raises(TimeoutError):
             asyncio.run(program())
@@ -151,7 +151,7 @@ class TestAwaited:
         engine.is_slow, engine.lingers = True, 2.0
 
         async def program():
-            task = asyncio.create_task(configured().run_async(tables=["orders"]))
+            task = asyncio.create_task(configured(engine=engine).run_async(tables=["orders"]))
             await asyncio.to_thread(engine.has_begun.wait, 20)
             for _ in range(2):
                 task.cancel()
@@ -171,7 +171,7 @@ class TestAwaited:
 
         threading.Thread(target=interrupt).start()
         with pytest.raises(KeyboardInterrupt):
-            asyncio.run(configured().run_async(tables=["orders"]))
+            asyncio.run(configured(engine=engine).run_async(tables=["orders"]))
         assert (manifest().exit_code, shop.state().state) == (130, State.EXTRACTING)
 
 
@@ -186,7 +186,7 @@ def test_a_request_that_comes_before_the_loop_runs_is_not_lost(shop):
 class TestEvents:
     def test_tell_what_happens_to_a_table_in_order_and_end_with_the_report(self, shop, engine):
         heard = Heard()
-        events = [*configured(reporter=heard).events(tables=["orders"])]
+        events = [*configured(reporter=heard, engine=engine).events(tables=["orders"])]
         assert events[0] == RunStarted(tables=1)
         states = [event.state for event in events if isinstance(event, TableStateChanged)]
         assert states == ["extracting", "validating", "complete"]
@@ -206,14 +206,14 @@ class TestEvents:
             done.rows = 2
 
     def test_of_several_tables_given_in_the_call(self, shop, engine):
-        extractor = DataExtractor(sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}}, reporter=NullReporter())
+        extractor = DataExtractor(sources=SOURCES, reporter=NullReporter(), engine=engine)
         entries = [{"source_name": "shop", "table_name": name} for name in ("orders", "customers")]
         events = [*extractor.extract_events(entries)]
         assert {event.table for event in events if isinstance(event, TableEnded)} == {"shop.orders", "shop.customers"}
 
     def test_a_loop_that_is_left_early_ends_the_run_cleanly(self, shop, engine):
         engine.is_slow = True
-        for event in configured().events(tables=["orders"]):
+        for event in configured(engine=engine).events(tables=["orders"]):
             if isinstance(event, TablePlanned):
                 assert engine.has_begun.wait(20)
                 break
@@ -222,7 +222,7 @@ class TestEvents:
     def test_an_error_in_the_loop_ends_the_run_and_is_raised(self, shop, engine):
         engine.is_slow = True
         with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the loop is what raises
-            for event in configured().events(tables=["orders"]):
+            for event in configured(engine=engine).events(tables=["orders"]):
                 if isinstance(event, TablePlanned):
                     1 / 0  # noqa: B018
         assert manifest().exit_code == 130
@@ -233,7 +233,7 @@ class TestEvents:
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         last = None
         with pytest.raises(error):  # noqa: PT012 - the loop is what raises
-            for event in configured().events(tables=["orders"]):
+            for event in configured(engine=engine).events(tables=["orders"]):
                 if isinstance(event, TablePlanned):
                     os.kill(os.getpid(), number)
                 last = event
@@ -243,19 +243,28 @@ class TestEvents:
 
     def test_a_signal_is_in_the_report_where_the_caller_asks_for_it(self, shop, engine):
         engine.is_slow = True
-        for event in configured().events(tables=["orders"], report_interrupt=True):
+        for event in configured(engine=engine).events(tables=["orders"], report_interrupt=True):
             if isinstance(event, TablePlanned):
                 os.kill(os.getpid(), signal.SIGINT)
         assert event.report.interrupted_by == signal.SIGINT
 
+    def test_a_loop_that_is_left_after_a_signal_ends_the_run_cleanly_all_the_same(self, shop, engine):
+        engine.is_slow, engine.lingers = True, 1.0
+        for event in configured(engine=engine).events(tables=["orders"]):
+            if isinstance(event, TablePlanned):
+                assert engine.has_begun.wait(20)
+                os.kill(os.getpid(), signal.SIGINT)
+                break
+        assert (manifest().exit_code, engine.was_killed) == (130, False)
+
     def test_what_cannot_begin_raises_in_the_loop(self, shop, engine):
         Path("data").write_text("a file is in the way")
         with pytest.raises(StorageError):
-            next(iter(configured().events()))
+            next(iter(configured(engine=engine).events()))
 
     def test_within_an_event_loop_too(self, shop, engine):
         async def program():
-            return [type(event) async for event in configured().events(tables=["orders"])]
+            return [type(event) async for event in configured(engine=engine).events(tables=["orders"])]
 
         kinds = asyncio.run(program())
         assert (kinds[0], kinds[-1]) == (RunStarted, RunEnded)
@@ -265,7 +274,7 @@ class TestEvents:
         engine.is_slow = True
 
         async def program():
-            async with aclosing(aiter(configured().events(tables=["orders"]))) as events:
+            async with aclosing(aiter(configured(engine=engine).events(tables=["orders"]))) as events:
                 async for event in events:
                     if isinstance(event, TablePlanned):
                         break
@@ -277,7 +286,7 @@ class TestEvents:
         engine.is_slow = True
 
         async def listen():
-            async for _ in configured().events(tables=["orders"]):
+            async for _ in configured(engine=engine).events(tables=["orders"]):
                 pass
 
         async def program():
