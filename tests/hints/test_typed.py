@@ -23,7 +23,7 @@ RUN = "statekeeper run shop.yml --date 2026-01-06"
 @pytest.fixture
 def typist(tmp_path, monkeypatch, capsys) -> Typist:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "engine_of", inline_engine)
+    monkeypatch.setattr(runner.Runner, "_engine", inline_engine)
     made = Typist(tmp_path, capsys)
     made.sql("create table orders as select i as id from range(3) as r(i)")
     return made

@@ -18,7 +18,7 @@ _QUERY = "<each table of the query>"
 @pytest.fixture
 def typist(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runner, "engine_of", inline_engine)
+    monkeypatch.setattr(runner.Runner, "_engine", inline_engine)
     return Typist(tmp_path, capsys)
 
 

@@ -19,7 +19,7 @@ MIB = 2**20
 COLUMNS = [("ID", "NUMBER(9)"), ("DOC", "BLOB")]
 MEASURED = """
 import json, sys
-from statekeeper import runner
+from statekeeper.run.runner import Runner
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.runtime.progress import NullReporter
@@ -30,7 +30,7 @@ def peak():
     (line,) = (line for line in open("/proc/self/status") if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
-runner.engine_of = lambda pipeline, **_: InlineEngine(memory_limit=f"{pipeline.execution.memory_limit}B")
+Runner._engine = lambda self: InlineEngine(memory_limit=f"{self.pipeline.execution.memory_limit}B")
 extractor = StatefulDataExtractor.from_config(sys.argv[1], date="2026-01-06", reporter=NullReporter())
 with open("/proc/self/clear_refs", "w") as file:
     file.write("5")

@@ -26,7 +26,7 @@ from tests.unit.small_shop import CONFIG, RUN_ID, Shop, configured, manifest
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("statekeeper.run.runner.engine_of", lambda *_, **__: InlineEngine(memory_limit="100MB"))
+    monkeypatch.setattr("statekeeper.run.runner.engine_type", lambda _: InlineEngine(memory_limit="100MB"))
     shop = Shop(tmp_path)
     names = ("orders", "customers", "parcels")
     shop.execute(*(f"create table {name} as select {number} as id" for number, name in enumerate(names)))

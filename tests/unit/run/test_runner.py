@@ -349,7 +349,7 @@ class TestSignalsFromPython:
         """A run of a table that is signalled at its first chunk, given the number of the signal."""
 
         def extract(number, **options):
-            monkeypatch.setattr("statekeeper.run.runner.engine_of", lambda *_args, **_options: Slow(_signal(number)))
+            monkeypatch.setattr("statekeeper.run.runner.Runner._engine", lambda _: Slow(_signal(number)))
             extractor = configured()
             return extractor.run(tables=["orders"], **options)
 
@@ -383,7 +383,7 @@ class TestSignalsFromPython:
                 await asyncio.sleep(0.05)
                 await super().close()
 
-        monkeypatch.setattr("statekeeper.run.runner.engine_of", lambda *_args, **_options: Late(memory_limit="100MB"))
+        monkeypatch.setattr("statekeeper.run.runner.Runner._engine", lambda _: Late(memory_limit="100MB"))
         with pytest.raises(KeyboardInterrupt):
             configured().run()
         assert manifest().exit_code == 0
@@ -397,7 +397,7 @@ class TestSignalsFromPython:
             "verification": lambda extractor: extractor.verify(),
         }
         shop.run("orders")
-        monkeypatch.setattr("statekeeper.run.runner.engine_of", lambda *_args, **_options: Slow(_signal(signal.SIGINT)))
+        monkeypatch.setattr("statekeeper.run.runner.Runner._engine", lambda _: Slow(_signal(signal.SIGINT)))
         for call in calls.values():
             with pytest.raises(KeyboardInterrupt):
                 call(configured())
