@@ -90,11 +90,6 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     show_next(report.next_steps, screen)
 
 
-def run_json(report: RunReport) -> str:
-    """The JSON twin of `show_run`."""
-    return report.model_dump_json(indent=2)
-
-
 def show_status(status: RunStatus, screen: Screen) -> None:
     """How a run stands: failures first, then what is at work, then the rest; why, the whole, and what to type next.
 
@@ -172,11 +167,6 @@ def _show_waits(status: RunStatus, screen: Screen, *, now: datetime) -> None:
             screen.line(f"{table.key} has waited {waited} for {table.waiting.what}")
 
 
-def status_json(status: RunStatus) -> str:
-    """The JSON twin of `show_status`."""
-    return status.model_dump_json(indent=2)
-
-
 def show_plan(report: PlanReport, screen: Screen) -> None:
     """What a run would do: per table the verdict and why, then each column's database type and the file's type."""
     for table in report.tables:
@@ -194,11 +184,6 @@ def show_connections(report: PlanReport, screen: Screen) -> None:
                 screen.line(f"  note: {note}")
         else:
             _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
-
-
-def plan_json(report: PlanReport) -> str:
-    """The JSON twin of `show_plan`."""
-    return report.model_dump_json(indent=2)
 
 
 def _show_table_plan(table: TablePlan, screen: Screen) -> None:

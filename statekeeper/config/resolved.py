@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, SecretStr
+from pydantic import SecretStr
 
 from statekeeper.config.reading.problems import Finding, error_of, quoted
 from statekeeper.config.root import from_here
@@ -33,6 +33,7 @@ from statekeeper.config.sections.tables import (
     WindowKind,
 )
 from statekeeper.errors import ConfigError
+from statekeeper.logs import secret_values
 from statekeeper.model.base import Frozen
 from statekeeper.model.keys import Keys
 from statekeeper.model.manifest import run_id_of
@@ -158,19 +159,7 @@ class Pipeline:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, so that it can be removed from whatever is about to be said."""
-        return tuple(_secrets_in([*self.sources.values(), self.states, *self.further_secrets]))
-
-
-def _secrets_in(value: object) -> Iterator[str]:
-    if isinstance(value, SecretStr):
-        yield value.get_secret_value()
-    elif isinstance(value, BaseModel):
-        yield from _secrets_in([part for _, part in value])
-    elif isinstance(value, Mapping):
-        yield from _secrets_in([*value.values()])
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _secrets_in(part)
+        return tuple(secret_values([*self.sources.values(), self.states, *self.further_secrets]))
 
 
 def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:

@@ -119,8 +119,3 @@ class Plan(Document):
     chunks: Packed[Chunk]
     drift: tuple[ColumnChange, ...] = Field(default=(), description="columns that are not as expected, decided once")
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
-
-    @property
-    def short_id(self) -> str:
-        """The eight digits that part files carry in their names."""
-        return self.plan_id[:8]

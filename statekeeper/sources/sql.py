@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from statekeeper.text.sql_text import quoted
+
+__all__ = ["Bind", "Sql", "all_of", "quoted"]
+
 
 @dataclass(frozen=True)
 class Bind:
@@ -26,11 +30,6 @@ class Sql:
 
     def __add__(self, other: Sql) -> Sql:
         return Sql(self.text + other.text, self.binds + other.binds)
-
-
-def quoted(name: str) -> str:
-    """A name as a quoted identifier, whatever characters it has."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def all_of(conditions: Iterable[Sql]) -> Sql:

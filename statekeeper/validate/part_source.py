@@ -14,8 +14,8 @@ import duckdb
 import pyarrow as pa
 
 from statekeeper.parquet.types import parse_type
-from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER
+from statekeeper.text.sql_text import literal, quoted
 
 if TYPE_CHECKING:
     from statekeeper.model.plan import PlannedColumn
@@ -71,8 +71,7 @@ def numbered(source: str) -> str:
 
 def _file_literal(path: Path) -> str:
     """The path in SQL; `*`, `?` and `[` are themselves, not a glob."""
-    literal = "".join(f"[{char}]" if char in "*?[" else char for char in str(path))
-    return "'" + literal.replace("'", "''") + "'"
+    return literal("".join(f"[{char}]" if char in "*?[" else char for char in str(path)))
 
 
 def sql_list(files: tuple[Path, ...]) -> str:

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from statekeeper.schemas.rules.checks import REPRESENTABLE, CompiledSchema
-from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.rows import deliver
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows
+from statekeeper.text.sql_text import quoted
 from statekeeper.validate.part_source import batch_source, shown_text
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import pyarrow as pa
 
 from statekeeper.schemas.model.fields import Kind
+from statekeeper.text.sql_text import literal, quoted
 
 _WHITE_SPACE = "".join(
     map(
@@ -112,13 +113,8 @@ class Column:
         return Expression(f"{self.sql} IS NOT NULL")
 
 
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 def text_literal(text: str) -> str:
     """A string in SQL. Raises NotCompiled for what a statement cannot carry."""
     if "\x00" in text:
         raise NotCompiled("a NUL character")
-    return "'" + text.replace("'", "''") + "'"
+    return literal(text)

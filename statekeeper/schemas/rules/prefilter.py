@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from statekeeper.schemas.rules.expressions import NOT_NULL, Bounds, quoted
+from statekeeper.schemas.rules.expressions import NOT_NULL, Bounds
+from statekeeper.text.sql_text import quoted
 
 if TYPE_CHECKING:
     from statekeeper.schemas.rules.checks import Check

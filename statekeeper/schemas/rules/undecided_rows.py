@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from statekeeper.schemas.model.fields import ModelField, ModelShape
 from statekeeper.schemas.rules.checks import REPRESENTABLE, CompiledSchema
-from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.rows import (
     Validate,
     deliver,
@@ -21,6 +20,7 @@ from statekeeper.schemas.rules.rows import (
     unmatched_fields,
     whole_row_validator,
 )
+from statekeeper.text.sql_text import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa

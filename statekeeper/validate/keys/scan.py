@@ -23,10 +23,10 @@ from statekeeper.model.plan import PlannedColumn
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.parquet.types import parse_type
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
-from statekeeper.schemas.rules.expressions import quoted
 from statekeeper.schemas.rules.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.duckdb.spill import SpillFolder
+from statekeeper.text.sql_text import literal, quoted
 from statekeeper.validate.part_source import shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
@@ -151,14 +151,13 @@ class _KeyScan:
         count = self._number(f"SELECT count(*) FROM {_offenders(number)}")
         if not count:
             return None
-        target = reference.target.replace("'", "''")
         return _Broken(
             number=number,
             columns=columns,
             constraint=REFERENCES,
             expected=f"a row of {reference.target}",
             count=count,
-            message=f"{self._values_text(columns)} || ' is in no row of {target}'",
+            message=f"{self._values_text(columns)} || {literal(f' is in no row of {reference.target}')}",
         )
 
     def _pairs(self, reference: Reference, parent: Rows) -> tuple[tuple[FileColumn, FileColumn], ...]:
@@ -207,7 +206,7 @@ class _KeyScan:
     def _values_text(self, columns: tuple[str, ...]) -> str:
         """SQL for `ORDER_ID=5, LINE_NO=1`, of the offending row."""
         planned = {column.name: column for column in self._spec.planned}
-        return " || ', ' || ".join(f"{_literal(f'{name}=')} || {_shown(planned[name])}" for name in columns)
+        return " || ', ' || ".join(f"{literal(f'{name}=')} || {_shown(planned[name])}" for name in columns)
 
     def _number(self, query: str) -> int:
         ((number,),) = self._connection.sql(query).fetchall()
@@ -251,7 +250,3 @@ def _files(files: tuple[Path, ...]) -> str:
 
 def _offenders(number: int) -> str:
     return f"_offenders_{number}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
