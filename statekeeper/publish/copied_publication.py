@@ -27,7 +27,8 @@ from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
-from statekeeper.publish.publication import PlacedFile, Proofs, Publication, sweep_others
+from statekeeper.publish.publication import PlacedFile, Proofs, Publication
+from statekeeper.publish.sweep import sweep_others
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint

@@ -1,4 +1,4 @@
-"""Puts validated parts where readers look, all at once, and cleans up behind itself.
+"""Puts validated parts where readers look, all at once.
 
 The order, each step safe to do again after a crash:
 
@@ -8,7 +8,7 @@ The order, each step safe to do again after a crash:
    lacks is there before the old one goes; then the dataset;
 4. `commit`: write the metadata, which is the commit record; then remove quarantined rows that it does not name;
 5. the caller persists `complete`;
-6. `sweep`: remove what is no longer named by anything.
+6. `statekeeper.publish.sweep`: remove what is no longer named by anything.
 
 `publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
 (`statekeeper.publish.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier
@@ -23,7 +23,6 @@ here reads or writes the bytes of a part: that is work for workers (`statekeeper
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,21 +34,14 @@ from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
-from statekeeper.publish.swap import conceal, concealed, is_concealed, moved_beside, places_of, remove_empty, reveal
+from statekeeper.publish.swap import conceal, concealed, moved_beside, places_of, reveal
+from statekeeper.publish.sweep import DATASET, QUARANTINE, VIOLATING, sweep_ready, sweep_replaced
 from statekeeper.store.documents import save_metadata
 from statekeeper.store.files.disk import Access, Disk
-from statekeeper.store.files.durable import Fence, move, storage_errors
+from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.files.temps import older_than
-from statekeeper.store.layout import PART_NAME, ExtractionLayout
-from statekeeper.store.locks.fencing import sweep_documents
-from statekeeper.store.staging import UNPUBLISHED, Staging
-
-_READY = ("publish.", "beside.", "fenced-")
-"""How folders are named that this owner, or one that `store.locks.fencing` fenced off, has ready to publish."""
-_DATASET, _QUARANTINE, _VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
-"""The names of single files while they are ready."""
-
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.staging import Staging
 
 Proofs = Mapping[Path, FileProof]
 """What files were when this owner had them read back, by their absolute paths."""
@@ -90,10 +82,10 @@ class Publication:
         """
         with storage_errors(self.staging.folder, "make ready"):
             for folder in places_of(self.layout, self.staging.folder):
-                _sweep_ready(self.disk, self.layout, folder)
+                sweep_ready(self.disk, self.layout, folder)
             self._link_ready({part.name: part.part for part in parts})
             if rejects is not None:
-                self._link_beside(rejects, _QUARANTINE, role="quarantine")
+                self._link_beside(rejects, QUARANTINE, role="quarantine")
 
     def _link_ready(self, parts: dict[str, str]) -> None:
         """Link parts of these names, by those that readers will see."""
@@ -104,7 +96,7 @@ class Publication:
         is_under_base_path = ready.parent == self.staging.folder
         for name, part in parts.items():
             visible = concealed(name) if is_under_base_path else name
-            place = ready / (visible if is_folder else _DATASET)
+            place = ready / (visible if is_folder else DATASET)
             self.disk.link_or_copy(self.staging.parts / part, place, role="publish")
         self.disk.sync_folder(ready, role="publish")
 
@@ -132,7 +124,7 @@ class Publication:
             self._remove_rows(final.parent, [self.layout.violating_rows_of_0_1], kept=kept, role="violating_rows")
 
     def _put_rows(self, rows: StagedFile, final: Path) -> None:
-        ready = self._link_beside(rows, _VIOLATING, role="violating_rows")
+        ready = self._link_beside(rows, VIOLATING, role="violating_rows")
         self.fence.check()
         self.disk.rename(ready, final, role="violating_rows")
         self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
@@ -178,7 +170,7 @@ class Publication:
             if quarantine is not None:
                 files.append((PlacedFile(self.layout.folder / quarantine.name, quarantine), self._ready_rejects))
             if self._has_the_datasets_name(intent) and not intent.metadata.is_folder:
-                files.append((PlacedFile(self.layout.output, intent.metadata.files[0]), self._ready / _DATASET))
+                files.append((PlacedFile(self.layout.output, intent.metadata.files[0]), self._ready / DATASET))
             return tuple(placed for placed, ready in files if self._may_be_in_place(placed, ready))
 
     def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
@@ -201,7 +193,7 @@ class Publication:
             names = {name for name in self.disk.names(final) if name[0] not in "._"}
             return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
         placed = PlacedFile(final, files[0])
-        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / _DATASET)
+        return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / DATASET)
 
     def _has_the_datasets_name(self, intent: PublishIntent) -> bool:
         """Whether what is at the dataset's place may be what is to be published, a file or a folder as that is."""
@@ -248,7 +240,7 @@ class Publication:
 
     @property
     def _ready_rejects(self) -> Path:
-        return self.staging.beside(self.fence.epoch) / _QUARANTINE
+        return self.staging.beside(self.fence.epoch) / QUARANTINE
 
     def _put_quarantine(self, intent: PublishIntent) -> None:
         file = intent.metadata.validation.quarantine
@@ -269,7 +261,7 @@ class Publication:
         with self._lost_if_missing(final):
             if is_folder and is_under_base_path:
                 reveal(self.disk, ready)
-            dataset = ready if is_folder else ready / _DATASET
+            dataset = ready if is_folder else ready / DATASET
             replaced = self._swapped_in(dataset, final, aside=aside / self.layout.aside(intent.plan_id).name)
         if replaced is not None and is_under_base_path and self.disk.is_folder(replaced):
             conceal(self.disk, replaced)
@@ -297,7 +289,7 @@ class Publication:
 
     def _move_aside_and_rename(self, final: Path, ready: Path, *, aside: Path) -> None:
         """Replace in two steps, where the system cannot swap two names; readers find nothing in between."""
-        _sweep_replaced(self.disk, self.layout, aside)
+        sweep_replaced(self.disk, self.layout, aside)
         self.disk.rename(final, aside, role="publish")
         try:
             self.fence.check()
@@ -307,88 +299,3 @@ class Publication:
             if not self.disk.exists(final):
                 self.disk.rename(aside, final, role="publish")
             raise
-
-
-def sweep(
-    disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, ownership: Ownership | None = None
-) -> None:
-    """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
-    temps; and, where `ownership` is given, which says what is published, every other generation of the dataset.
-
-    Raises:
-        LockLost: what lies there is another runner's.
-        StorageError: the file system refused.
-    """
-    fence.check()
-    with storage_errors(layout.folder, "tidy"):
-        for name in disk.names(layout.folder):
-            if name.startswith(f".{layout.run_id}.replaced-"):
-                _sweep_replaced(disk, layout, layout.folder / name)
-        if ownership is not None and (published := ownership.record.published):
-            sweep_others(disk, layout, ownership, dataset=layout.dataset_named(published.output_path))
-        for name in disk.names(layout.staging_root):
-            if name != live_plan:
-                _sweep_plan(disk, layout, layout.staging_root / name)
-        if live_plan is None:
-            disk.remove_folder(layout.staging_root, role="sweep")
-        for folder in places_of(layout, layout.staging_root)[1:]:
-            for name in disk.names(folder):
-                _sweep_replaced(disk, layout, folder / name)
-            remove_empty(disk, layout)
-        # The lock's own epoch too: between two documents its owner has no temporary file.
-        sweep_documents(disk, layout, older_than(fence.epoch + 1))
-
-
-def sweep_others(disk: Disk, layout: ExtractionLayout, ownership: Ownership, *, dataset: Path | None) -> None:
-    """Remove every other generation of a published dataset.
-
-    What is not this extraction's own is kept; where it is in a folder that is, out of readers' sight.
-
-    Raises OSError.
-    """
-    if dataset is None:
-        return
-    for path in layout.others_than(dataset, disk.names):
-        if ownership.owns(path):
-            _sweep_replaced(disk, layout, path)
-        elif path.parent in layout.folders_around(dataset):
-            _keep_foreign(disk, layout, path)
-
-
-def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
-    _sweep_ready(disk, layout, folder)
-    disk.remove_folder(folder, role="sweep")
-
-
-def _sweep_ready(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
-    """Remove what was ready to be published; after an exchange it is the replaced dataset that lies there."""
-    for name in disk.names(folder):
-        if name.startswith(_READY):
-            _sweep_replaced(disk, layout, folder / name)
-
-
-def _sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
-    """Remove a replaced dataset, but keep files in it that are not ours: whoever put them there may want them."""
-    if not disk.is_folder(path):
-        disk.unlink(path, role="sweep")
-        return
-    for name in disk.names(path):
-        # A single file made ready, or the folder that was exchanged for it; or rows beside the dataset.
-        is_ready = name in {_DATASET, _QUARANTINE, _VIOLATING, layout.output.name} or layout.is_quarantine_name(name)
-        if is_ready or layout.is_inner_generation(name):
-            _sweep_replaced(disk, layout, path / name)
-        elif not PART_NAME.match(name) and not is_concealed(name):
-            _keep_foreign(disk, layout, path / name)
-    disk.remove_folder(path, role="sweep")
-
-
-def _keep_foreign(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
-    disk.make_folder(layout.foreign_files, role="sweep")
-    kept = f"{path.name}{UNPUBLISHED}" if path.name.endswith(".parquet") else path.name
-    move(disk, path, _free_name(disk, layout.foreign_files / kept), role="sweep")
-
-
-def _free_name(disk: Disk, path: Path) -> Path:
-    """`path`, or the first of `path.2`, `path.3` and so on that nothing has."""
-    numbered = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
-    return next(each for each in numbered if not disk.exists(each))

@@ -12,7 +12,7 @@ from statekeeper.errors import (
 from statekeeper.hints.next_command import quoted
 from statekeeper.model.manifest import RunManifest
 from statekeeper.model.record import State, Trigger
-from statekeeper.publish.publication import sweep
+from statekeeper.publish.sweep import sweep
 from statekeeper.run.lifecycle import Lifecycle
 from statekeeper.run.runner import Runner
 from statekeeper.run.status import read_status

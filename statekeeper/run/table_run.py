@@ -32,8 +32,8 @@ from statekeeper.plan.plan_spec import spec_of_plan
 from statekeeper.publish.commit_record import intent_of, published_by
 from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
-from statekeeper.publish.publication import sweep
 from statekeeper.publish.publisher import Publisher
+from statekeeper.publish.sweep import sweep
 from statekeeper.run.ending import Ending
 from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit

@@ -23,7 +23,8 @@ from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import ProofSpec, prove_file
-from statekeeper.publish.publication import Publication, sweep
+from statekeeper.publish.publication import Publication
+from statekeeper.publish.sweep import sweep
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout, part_name
