@@ -12,11 +12,14 @@ from statekeeper import NullReporter, StatefulDataExtractor
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs/reading.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-(CONFIG,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[:1]
+(CONFIG,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+_HIVE = PAGE[PAGE.index("## By the table's folder") : PAGE.index("## What is atomic where")]
+PARTS = {"dated": PAGE.replace(_HIVE, ""), "hive": _HIVE}
+"""The text for each layout."""
+EXAMPLES = {layout: re.findall(r"```python\n(.*?)```", text, re.DOTALL) for layout, text in PARTS.items()}
 
 
-def make_lake(folder: Path) -> None:
+def make_lake(folder: Path, *, layout: str) -> None:
     """The lake of the page, below `folder`, in which this process is."""
     database = folder / "erp.duckdb"
     with duckdb.connect(database) as connection:
@@ -26,7 +29,7 @@ def make_lake(folder: Path) -> None:
             "from range(1000) r(i)"
         )
     config = folder / "nightly.yml"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG.replace("base_path: lake", f"base_path: lake, layout: {layout}"))
     assert StatefulDataExtractor.from_config(config, date="2026-01-06", reporter=NullReporter()).run().exit_code == 0
     with duckdb.connect(database) as connection:
         connection.execute("insert into employees values (107)")
@@ -44,31 +47,34 @@ def printed_and_expected(example: str, names: dict[str, object], capsys: pytest.
     return capsys.readouterr().out.splitlines(), expected
 
 
-@pytest.fixture
-def lake(tmp_path, monkeypatch):
+@pytest.fixture(params=PARTS)
+def layout(request, tmp_path, monkeypatch):
+    """The layout of a lake in the working directory."""
     monkeypatch.chdir(tmp_path)
-    make_lake(tmp_path)
-    return tmp_path
+    make_lake(tmp_path, layout=request.param)
+    return request.param
 
 
-def test_the_examples_print_what_the_page_says(lake, capsys):
+def test_the_examples_print_what_the_page_says(layout, capsys):
     names: dict[str, object] = {}
-    for example in EXAMPLES:
+    for example in EXAMPLES[layout]:
         if "# spark is" not in example:
             printed, expected = printed_and_expected(example, names, capsys)
             assert printed == expected, example
 
 
-def test_the_page_has_examples_for_each_reader():
+@pytest.mark.parametrize("layout_of_page", PARTS)
+def test_the_page_has_examples_for_each_reader(layout_of_page):
     for reader in ("duckdb.sql", "pd.read_parquet", "pl.scan_parquet", "ds.dataset", "spark.read"):
-        assert sum(reader in example for example in EXAMPLES) >= 1
-    assert all("print(" in example for example in EXAMPLES if "import json" not in example)
+        assert [example for example in EXAMPLES[layout_of_page] if reader in example], reader
+    assert all("print(" in example for example in EXAMPLES[layout_of_page])
 
 
-def test_the_tree_of_the_page_is_that_of_the_lake(lake):
-    tree = re.findall(r"^(lake/\S+)", PAGE, re.MULTILINE)
-    found = {str(path.relative_to(lake)) for path in (lake / "lake").rglob("*.parquet") if path.is_file()}
-    patterns = {re.compile(re.escape(path).replace(r"\*", r"[^/]*")) for path in tree if "=" not in path}
+def test_the_tree_of_the_page_is_that_of_the_lake(layout):
+    tree = re.findall(r"^(lake/\S+)", PARTS[layout], re.MULTILINE)
+    found = {str(path) for path in Path("lake").rglob("*.parquet") if path.is_file()}
+    patterns = {re.compile(re.escape(path).replace(r"\*", r"[^/]*")) for path in tree}
+    assert len(patterns) == 4
     assert all(any(pattern.fullmatch(path) for path in found) for pattern in patterns)
     assert [path for path in sorted(found) if not any(pattern.fullmatch(path) for pattern in patterns)] == []
 
