@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from statekeeper.errors import PlanError
 from statekeeper.model.column import SourceColumn
+from statekeeper.model.plan import PlannedColumn
 from statekeeper.sources.sql import quoted
 
 
@@ -15,6 +17,13 @@ class Named(Protocol):
 
     @property
     def name(self) -> str: ...
+
+
+class Typed(Named, Protocol):
+    """Anything with a column's name and its type in the database."""
+
+    @property
+    def database_type(self) -> str: ...
 
 
 Column = TypeVar("Column", bound=Named)
@@ -44,20 +53,36 @@ class Offer(Protocol):
     def arrow(self) -> str: ...
 
 
-class TypeOffers(Protocol):
-    """What can be had from a declared type; in `refusal`, `{0}` stands for the column."""
+AnyOffer = TypeVar("AnyOffer", bound=Offer)
+
+
+@dataclass(frozen=True)
+class TypeRule(Generic[AnyOffer]):
+    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead.
+
+    In `refusal`, `{0}` stands for the column.
+    """
+
+    read: AnyOffer | None
+    alternatives: tuple[AnyOffer, ...] = ()
+    refusal: str | None = None
 
     @property
-    def read(self) -> Offer | None: ...
+    def offered(self) -> tuple[AnyOffer, ...]:
+        """Every type that can be had."""
+        return ((self.read,) if self.read else ()) + self.alternatives
 
-    @property
-    def alternatives(self) -> Sequence[Offer]: ...
+    def delivery(self, column: PlannedColumn) -> AnyOffer:
+        """How a column of such a type is delivered as planned. Raises PlanError where it cannot be had as that."""
+        for one in self.offered:
+            if one.arrow == column.read_type:
+                return one
+        types = ", ".join(one.arrow for one in self.offered) or "no type"
+        what = f"column {column.name} ({column.database_type}) cannot be read as {column.read_type}"
+        raise PlanError(f"{what}, only as {types}")
 
-    @property
-    def refusal(self) -> str | None: ...
 
-
-def described_column(name: str, database_type: str, rule: TypeOffers, *, is_nullable: bool) -> SourceColumn:
+def described_column(name: str, database_type: str, rule: TypeRule[Any], *, is_nullable: bool) -> SourceColumn:
     """The column as a source describes it, by what its declared type offers."""
     refusal = None
     if rule.refusal is not None:

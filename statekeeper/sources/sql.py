@@ -32,6 +32,11 @@ class Sql:
         return Sql(self.text + other.text, self.binds + other.binds)
 
 
+def column_of(name: str) -> Sql:
+    """A column of what is read: it is always called `q`, so that no alias of ours hides one of theirs."""
+    return Sql(f"q.{quoted(name)}")
+
+
 def all_of(conditions: Iterable[Sql]) -> Sql:
     """` WHERE` and the conditions, each of which must hold; nothing where there are none."""
     where = Sql("")

@@ -6,19 +6,19 @@ here reads data: a chunk becomes a condition in `chunk_condition`, which reading
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.errors import PlanError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Bound, Chunk, ChunkKind
-from statekeeper.sources.columns import named_column
+from statekeeper.model.plan import Chunk, ChunkKind
 from statekeeper.sources.duckdb.connection import Connection
-from statekeeper.sources.duckdb.relation import RelationKind, Source, column
-from statekeeper.sources.duckdb.types import key_type
+from statekeeper.sources.duckdb.relation import RelationKind, Source
+from statekeeper.sources.duckdb.types import bound_of, key_type
 from statekeeper.sources.protocol import ChunkPlan
-from statekeeper.sources.sql import Bind, Sql, all_of
+from statekeeper.sources.ranges import chunking_key, no_key, not_cut_by, range_condition, ranges, whole
+from statekeeper.sources.sql import Sql, all_of, column_of
 
 _BUCKETS_PER_CHUNK = 10
 _SAMPLE_ROWS = 20_000
@@ -53,50 +53,36 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
         case ChunkingStrategy.NONE:
             return _whole(cut)
         case ChunkingStrategy.KEY:
-            return _by_key(cut, _key(cut, policy), policy.target_rows)
+            key = chunking_key(cut.columns, policy, cut.source.label)
+            return _by_key(cut, key, policy.target_rows)
         case ChunkingStrategy.ROWID:
             if not cut.has_rowids:
-                raise _without_rowids(cut)
+                raise not_cut_by(policy.strategy, cut.source.label, _why_no_rowids(cut))
             return _by_rowid(cut, policy.target_rows)
         case ChunkingStrategy.PARTITION:
-            raise PlanError(
-                f"{cut.source.label}: chunking by partition is asked for, and DuckDB tables have no partitions",
-                hint="chunking: {strategy: auto}, or {strategy: key, column: ...}",
-            )
+            raise not_cut_by(policy.strategy, cut.source.label, "DuckDB tables have no partitions")
         case ChunkingStrategy.AUTO:
             if cut.has_rowids:
                 return _by_rowid(cut, policy.target_rows)
             note = (
                 f"read as one chunk, since {_why_no_rowids(cut)}; chunking: {{strategy: key, column: ...}} would cut it"
             )
-            return _whole(cut, (note,))
+            return _whole(cut, note)
 
 
-def chunk_condition(chunk: Chunk, database_type: str) -> Sql | None:
-    """The rows of a chunk as a condition, or None for all rows; `database_type` is that of its column."""
-    if chunk.column is None or (chunk.lower is None and chunk.upper is None):
+def chunk_condition(chunk: Chunk, columns: Sequence[SourceColumn]) -> Sql | None:
+    """The rows of a chunk as a condition, or None for all rows; `columns` are those of its relation."""
+    if chunk.column is None:
         return None
-    key = Sql("q.rowid") if chunk.kind is ChunkKind.ROWID else column(chunk.column)
-    cast = f"CAST(? AS {database_type})"
-    if chunk.lower is None:
-        assert chunk.upper is not None
-        return key + Sql(f" < {cast} OR ", (Bind(database_type, chunk.upper.text),)) + key + Sql(" IS NULL")
-    lower = key + Sql(f" >= {cast}", (Bind(database_type, chunk.lower.text),))
-    if chunk.upper is None:
-        return lower
-    return lower + Sql(" AND ") + key + Sql(f" < {cast}", (Bind(database_type, chunk.upper.text),))
+    if chunk.kind is ChunkKind.ROWID:
+        return range_condition(chunk, Sql("q.rowid"), lambda _, text: bound_of(_ROWID_TYPE, text))
+    kind = next(one.database_type for one in columns if one.name == chunk.column)
+    return range_condition(chunk, column_of(chunk.column), lambda _, text: bound_of(kind, text))
 
 
-def chunk_type(chunk: Chunk, columns: tuple[SourceColumn, ...]) -> str:
-    """The database type of a chunk's column."""
-    if chunk.kind is not ChunkKind.KEY:
-        return _ROWID_TYPE
-    return next(one.database_type for one in columns if one.name == chunk.column)
-
-
-def _whole(cut: Cut, notes: tuple[str, ...] = ()) -> ChunkPlan:
+def _whole(cut: Cut, *notes: str) -> ChunkPlan:
     ((rows,),) = cut.rows(cut.select("count(*)"))
-    return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
+    return whole(rows, *notes)
 
 
 def _by_rowid(cut: Cut, target_rows: int) -> ChunkPlan:
@@ -117,37 +103,29 @@ def _by_rowid(cut: Cut, target_rows: int) -> ChunkPlan:
             gathered = 0
         gathered += rows
     sizes.append(gathered)
-    if not splits:
-        return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=total),))
-    bounds = [Bound(type="int", text=str(split)) for split in splits]
-    return ChunkPlan(chunks=_ranges(ChunkKind.ROWID, "rowid", bounds, sizes))
+    return ranges(ChunkKind.ROWID, "rowid", "int", [str(split) for split in splits], sizes)
 
 
 def _by_key(cut: Cut, key: SourceColumn, target_rows: int) -> ChunkPlan:
     """Ranges between quantiles of a sample of the key, so that skew makes fewer chunks and never overlapping ones."""
     kind = key_type(key.database_type)
     if kind is None:
-        raise PlanError(
-            f"{cut.source.label}: column {key.name} ({key.database_type}) cannot be a chunking key",
-            hint="a key is an integer, decimal, date, timestamp, text or UUID column",
-        )
+        raise no_key(cut.source.label, key, "an integer, decimal, date, timestamp, text or UUID")
     ((total,),) = cut.rows(cut.select("count(*)"))
     wanted = -(-total // target_rows)
-    name = column(key.name)
+    name = column_of(key.name)
     splits: list[tuple[str, int]] = []
     if wanted > 1:
         statement = _quantiles(cut, name, wanted)
         found = cut.connection.rows(statement, f"{cut.source.label} cannot be cut by {key.name}")
         splits = [(text, below) for text, below in found if below > 0]
     if not splits:
-        notes = (f"one chunk, since {key.name} has too few different values",) if wanted > 1 else ()
-        return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=total),), notes=notes)
+        return whole(total, *([f"one chunk, since {key.name} has too few different values"] if wanted > 1 else []))
     shares = [below for _, below in splits]
     sample = min(total, _SAMPLE_ROWS)
     edges = [0, *shares, max(sample, shares[-1])]
     sizes = [max(0, high - low) * total // edges[-1] for low, high in pairwise(edges)]
-    bounds = [Bound(type=kind, text=text) for text, _ in splits]
-    return ChunkPlan(chunks=_ranges(ChunkKind.KEY, key.name, bounds, sizes))
+    return ranges(ChunkKind.KEY, key.name, kind, [text for text, _ in splits], sizes)
 
 
 def _quantiles(cut: Cut, name: Sql, wanted: int) -> Sql:
@@ -162,30 +140,6 @@ def _quantiles(cut: Cut, name: Sql, wanted: int) -> Sql:
         + Sql("count(*) OVER () AS c FROM sample) ")
         + Sql("SELECT CAST(k AS VARCHAR), min(below) FROM placed ")
         + Sql(f"WHERE n > 0 AND n * {wanted} // c <> (n - 1) * {wanted} // c GROUP BY k ORDER BY k")
-    )
-
-
-def _ranges(kind: ChunkKind, name: str, bounds: list[Bound], sizes: list[int]) -> tuple[Chunk, ...]:
-    lowers: list[Bound | None] = [None, *bounds]
-    uppers: list[Bound | None] = [*bounds, None]
-    return tuple(
-        Chunk(chunk_id=number, kind=kind, column=name, lower=lower, upper=upper, estimated_rows=size)
-        for number, (lower, upper, size) in enumerate(zip(lowers, uppers, sizes, strict=True))
-    )
-
-
-def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
-    if policy.column is None:
-        raise PlanError(
-            f"{cut.source.label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}"
-        )
-    return named_column(cut.columns, policy.column, f"{cut.source.label}: chunking key")
-
-
-def _without_rowids(cut: Cut) -> PlanError:
-    return PlanError(
-        f"{cut.source.label}: chunking by rowid is asked for, and {_why_no_rowids(cut)}",
-        hint="chunking: {strategy: key, column: ...}, or {strategy: none}",
     )
 
 

@@ -45,11 +45,6 @@ class Source:
         return Sql(f" FROM {self.text} AS q")
 
 
-def column(name: str) -> Sql:
-    """A column of a `Source`."""
-    return Sql(f"q.{quoted(name)}")
-
-
 def find_source(connection: Connection, relation: Relation) -> Source:
     """The relation in the database.
 

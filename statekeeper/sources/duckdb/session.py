@@ -19,15 +19,15 @@ from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
-from statekeeper.sources.duckdb.chunks import Cut, chunk_condition, chunk_type, plan_chunks
+from statekeeper.sources.duckdb.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.duckdb.connection import Connection
 from statekeeper.sources.duckdb.errors import VALUE_CLASSES
-from statekeeper.sources.duckdb.relation import Source, column, find_source
-from statekeeper.sources.duckdb.types import delivery, hint_on_value, type_rule
+from statekeeper.sources.duckdb.relation import Source, find_source
+from statekeeper.sources.duckdb.types import hint_on_value, type_rule, window_bound
 from statekeeper.sources.duckdb.values import check_values
-from statekeeper.sources.duckdb.window import window_condition
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
-from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+from statekeeper.sources.scope import scope_conditions
+from statekeeper.sources.sql import Bind, Sql, all_of, column_of, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,7 +94,7 @@ class DuckdbSession:
         self._require(snapshot)
         source = find_source(self._connection, relation)
         columns = self._describe(source)
-        cut = Cut(self._connection, source, _scope_conditions(scope, columns, source), columns)
+        cut = Cut(self._connection, source, scope_conditions(scope, columns, source.label, window_bound), columns)
         plan = plan_chunks(cut, policy)
         self._require(snapshot)
         return plan
@@ -107,8 +107,8 @@ class DuckdbSession:
             statement = Sql("SELECT count(*), NULL") + source.from_clause
         else:
             columns = self._describe(source)
-            (inside,) = _scope_conditions(reading.scope, columns, source)
-            name = column(named_column(columns, window.column, source.label).name)
+            (inside,) = scope_conditions(reading.scope, columns, source.label, window_bound)
+            name = column_of(named_column(columns, window.column, source.label).name)
             counts = Sql("SELECT count(") + name + Sql("), count(*) - count(") + name + Sql(")")
             outside = name + Sql(" IS NULL")
             statement = counts + source.from_clause + Sql(" WHERE (") + inside + Sql(") OR ") + outside
@@ -168,8 +168,8 @@ class DuckdbSession:
 
     def _chunk_statement(self, source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
         columns = self._describe(source) if reading.scope.window or chunk.column else ()
-        conditions = list(_scope_conditions(reading.scope, columns, source))
-        if (piece := chunk_condition(chunk, chunk_type(chunk, columns))) is not None:
+        conditions = list(scope_conditions(reading.scope, columns, source.label, window_bound))
+        if (piece := chunk_condition(chunk, columns)) is not None:
             conditions.append(piece)
         projection = ", ".join(_delivered(one) for one in reading.columns) or "1"
         return Sql(f"SELECT {projection}") + source.from_clause + all_of(conditions)
@@ -222,19 +222,9 @@ def _column(name: str, database_type: str, *, is_nullable: bool) -> SourceColumn
     return described_column(name, database_type, type_rule(database_type), is_nullable=is_nullable)
 
 
-def _scope_conditions(scope: Scope, columns: tuple[SourceColumn, ...], source: Source) -> tuple[Sql, ...]:
-    if scope.window is None:
-        return ()
-    found = named_column(columns, scope.window.column, f"{source.label}: incremental column")
-    try:
-        return (window_condition(scope.window, column=column(found.name), database_type=found.database_type),)
-    except PlanError as error:
-        raise PlanError(f"{source.label}: {error.message}", hint=error.hint) from error
-
-
 def _delivered(planned: PlannedColumn) -> str:
-    how = delivery(database_type=planned.database_type, read_type=planned.read_type, column=planned.name)
-    return f"{how.sql.replace('{0}', column(planned.name).text)} AS {quoted(planned.name)}"
+    how = type_rule(planned.database_type).delivery(planned)
+    return f"{how.sql.replace('{0}', column_of(planned.name).text)} AS {quoted(planned.name)}"
 
 
 def _rows_at_once(columns: tuple[PlannedColumn, ...], *, most_rows: int, most_bytes: int) -> int:

@@ -2,18 +2,22 @@
 
 Decides, from a column's declared type, which Arrow types the source can deliver and by which SQL expression. DuckDB's
 own mapping to Arrow is never relied on (it hands out UHUGEINT as a wrapped number without an error): every column is
-cast in SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Which of the types a
-file will hold is decided elsewhere (`statekeeper.schemas.columns.reconcile`).
+cast in SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Bounds of keys and
+windows are cast to the column's own type. Which of the types a file will hold is decided elsewhere
+(`statekeeper.schemas.columns.reconcile`).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from statekeeper.errors import PlanError
-from statekeeper.sources.sql import quoted
+from statekeeper.model.table import Window
+from statekeeper.sources.columns import TypeRule
+from statekeeper.sources.scope import no_points_in_time, wall_time
+from statekeeper.sources.sql import Bind, Sql, quoted
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,6 @@ class Delivery:
 
     arrow: str
     sql: str
-
-
-@dataclass(frozen=True)
-class TypeRule:
-    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead."""
-
-    read: Delivery | None
-    alternatives: tuple[Delivery, ...] = ()
-    refusal: str | None = None
 
 
 KeyType = Literal["int", "Decimal", "date", "datetime", "str", "UUID"]
@@ -52,7 +47,7 @@ _HUGE = (
 )
 _BY_QUERY = "has no exact Arrow type that Parquet readers share: select it in a custom_query as {0}"
 
-_FIXED: dict[str, TypeRule] = {
+_FIXED: dict[str, TypeRule[Delivery]] = {
     "TINYINT": TypeRule(Delivery("int8", "CAST({0} AS TINYINT)")),
     "SMALLINT": TypeRule(Delivery("int16", "CAST({0} AS SMALLINT)")),
     "INTEGER": TypeRule(Delivery("int32", "CAST({0} AS INTEGER)")),
@@ -115,8 +110,18 @@ _KEYS: dict[str, KeyType] = {
     "UUID": "UUID",
 }
 
+_UNITS = {
+    "DATE": timedelta(days=1),
+    "TIMESTAMP_S": timedelta(seconds=1),
+    "TIMESTAMP_MS": timedelta(milliseconds=1),
+    "TIMESTAMP": timedelta(microseconds=1),
+    "TIMESTAMP_NS": timedelta(microseconds=1),
+    "TIMESTAMP WITH TIME ZONE": timedelta(microseconds=1),
+}
+"""The types that keep points in time, and the least unit of a bound on each."""
 
-def type_rule(database_type: str) -> TypeRule:
+
+def type_rule(database_type: str) -> TypeRule[Delivery]:
     """What can be had from a type, as DESCRIBE prints it. In a refusal, `{0}` stands for the column."""
     if database_type.endswith("]"):  # before everything else: DECIMAL(4,1)[] and ENUM('a')[] are lists
         return TypeRule(None, (), _BY_QUERY.format("to_json({0})"))
@@ -135,17 +140,6 @@ def type_rule(database_type: str) -> TypeRule:
     )
 
 
-def delivery(*, database_type: str, read_type: str, column: str) -> Delivery:
-    """How a column is delivered as `read_type`. Raises PlanError where it cannot be had as that type."""
-    rule = type_rule(database_type)
-    offered = ((rule.read,) if rule.read else ()) + rule.alternatives
-    for one in offered:
-        if one.arrow == read_type:
-            return one
-    types = ", ".join(one.arrow for one in offered) or "no type"
-    raise PlanError(f"column {column} ({database_type}) cannot be read as {read_type}, only as {types}")
-
-
 def hint_on_value(column: str, database_type: str) -> str:
     """What to do about a value of a column that could not be delivered as planned."""
     name = quoted(column)
@@ -160,3 +154,19 @@ def key_type(database_type: str) -> KeyType | None:
     if _DECIMAL.fullmatch(database_type):
         return "Decimal"
     return _KEYS.get(database_type)
+
+
+def bound_of(database_type: str, text: str) -> Sql:
+    """A value to compare a column with, in the column's own type."""
+    return Sql(f"CAST(? AS {database_type})", (Bind(database_type, text),))
+
+
+def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
+    """A `WindowBound`: a DATE is a midnight."""
+    del name  # parameters go by their order
+    if database_type == "TIMESTAMP WITH TIME ZONE":
+        return bound_of(database_type, instant.astimezone(UTC).isoformat(sep=" "))
+    if database_type not in _UNITS:
+        raise no_points_in_time(window, database_type)
+    wall = wall_time(instant, window, _UNITS[database_type])
+    return bound_of(database_type, wall.date().isoformat() if database_type == "DATE" else wall.isoformat(sep=" "))

@@ -18,7 +18,7 @@ from statekeeper.errors import DataError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.parquet.types import parse_type
 from statekeeper.sources.oracle.errors import NO_TEXT
-from statekeeper.sources.oracle.types import OFFSET_OF, Delivery, TypeChoices, delivery, expression
+from statekeeper.sources.oracle.types import OFFSET_OF, Delivery, TypeChoices, expression, type_rule
 from statekeeper.sources.sql import quoted
 
 _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
@@ -43,13 +43,7 @@ class Projection:
     @classmethod
     def of(cls, columns: tuple[PlannedColumn, ...], choices: TypeChoices) -> Projection:
         """The projection of planned columns. Raises PlanError for a column that cannot be read as planned."""
-        return cls(
-            columns,
-            tuple(
-                delivery(database_type=one.database_type, read_type=one.read_type, column=one.name, choices=choices)
-                for one in columns
-            ),
-        )
+        return cls(columns, tuple(type_rule(one.database_type, choices).delivery(one) for one in columns))
 
     @property
     def guarded(self) -> tuple[tuple[PlannedColumn, str], ...]:

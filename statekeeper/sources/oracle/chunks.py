@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
-from statekeeper.errors import DataError, PlanError, SourceError, TransientSourceError
+from statekeeper.errors import DataError, SourceError, TransientSourceError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
-from statekeeper.sources.columns import named_column
+from statekeeper.model.plan import Chunk, ChunkKind, Snapshot
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.count import count_rows
 from statekeeper.sources.oracle.errors import UnreadableValue
@@ -22,7 +21,8 @@ from statekeeper.sources.oracle.keys import first_of_primary_key, serves_ranges
 from statekeeper.sources.oracle.relation import RelationKind, Source
 from statekeeper.sources.oracle.types import key_type
 from statekeeper.sources.protocol import ChunkPlan
-from statekeeper.sources.sql import Bind, Sql, all_of, quoted
+from statekeeper.sources.ranges import chunking_key, no_key, not_cut_by, range_condition, ranges, whole
+from statekeeper.sources.sql import Bind, Sql, all_of, column_of, quoted
 
 _SAMPLED_PER_CHUNK = 1_000
 _MOST_CHUNKS = 100_000
@@ -83,25 +83,19 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
     """Chunks by the policy. Raises PlanError where the relation does not allow its strategy."""
     match policy.strategy:
         case ChunkingStrategy.NONE:
-            return _one(cut.source.rows or 0)
+            return whole(cut.source.rows or 0)
         case ChunkingStrategy.KEY:
-            key = _key(cut, policy)
+            key = chunking_key(cut.columns, policy, cut.source.label)
             plan = _by_key(cut, key, cut.counted())
             return plan.model_copy(update={"notes": (*plan.notes, *_without_index(cut, key, len(plan.chunks)))})
         case ChunkingStrategy.ROWID:
             if not cut.has_rowids:
-                raise PlanError(
-                    f"{cut.source.label}: chunking by rowid is asked for, and a {cut.source.kind.value} has no ROWIDs "
-                    "that are places in a segment",
-                    hint="chunking: {strategy: key, column: ...}, or {strategy: none}",
-                )
+                why = f"a {cut.source.kind.value} has no ROWIDs that are places in a segment"
+                raise not_cut_by(policy.strategy, cut.source.label, why)
             return _by_rowid(cut, _size(cut))
         case ChunkingStrategy.PARTITION:
             if not cut.source.is_partitioned:
-                raise PlanError(
-                    f"{cut.source.label}: chunking by partition is asked for, and it has no partitions",
-                    hint="chunking: {strategy: auto}, or {strategy: key, column: ...}",
-                )
+                raise not_cut_by(policy.strategy, cut.source.label, "it has no partitions")
             return _by_partition(cut)
         case ChunkingStrategy.AUTO:
             return _by_the_best(cut)
@@ -109,28 +103,18 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
 
 def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
     """The rows of a chunk as a condition, or None for all rows; `database_type` is that of its column."""
-    if chunk.lower is None and chunk.upper is None:
-        return None
-    assert chunk.column is not None, "bounds are of a column"
-    if chunk.kind is ChunkKind.KEY:
-        key, mark, kind = Sql(f"q.{quoted(chunk.column)}"), ":{}", _bind_type(database_type or "")
-    else:
-        key, mark, kind = Sql("q.ROWID"), "CHARTOROWID(:{})", "VARCHAR2"
-    parts: list[Sql] = []
-    if chunk.lower is not None:
-        parts.append(key + Sql(f" >= {mark.format('lower')}", (Bind(kind, chunk.lower.text),)))
-    if chunk.upper is not None:
-        parts.append(key + Sql(f" < {mark.format('upper')}", (Bind(kind, chunk.upper.text),)))
-    condition = parts[0] if len(parts) == 1 else parts[0] + Sql(" AND ") + parts[1]
-    if chunk.lower is None and chunk.kind is ChunkKind.KEY:
-        condition = condition + Sql(" OR ") + key + Sql(" IS NULL")
-    return condition
+    if chunk.column is not None and chunk.kind is ChunkKind.KEY:
+        kind = _bind_type(database_type or "")
+        return range_condition(chunk, column_of(chunk.column), lambda name, text: Sql(f":{name}", (Bind(kind, text),)))
+    return range_condition(
+        chunk, Sql("q.ROWID"), lambda name, text: Sql(f"CHARTOROWID(:{name})", (Bind("VARCHAR2", text),))
+    )
 
 
 def _by_the_best(cut: Cut) -> ChunkPlan:
     counted = _size(cut) if cut.conditions else None
     if counted is not None and counted.rows <= cut.target_rows:
-        return _one(counted.rows)
+        return whole(counted.rows)
     if cut.source.is_partitioned:
         plan = _by_partition(cut)
         if len(plan.chunks) > 1:
@@ -144,11 +128,7 @@ def _by_the_best(cut: Cut) -> ChunkPlan:
         f"read as one chunk, since a {cut.source.kind.value} has neither partitions nor ROWIDs to be cut by; "
         "chunking: {strategy: key, column: ...} would cut it"
     )
-    return _one(cut.source.rows or 0, note)
-
-
-def _one(rows: int, *notes: str) -> ChunkPlan:
-    return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
+    return whole(cut.source.rows or 0, note)
 
 
 @dataclass(frozen=True)
@@ -175,7 +155,7 @@ def _by_partition(cut: Cut) -> ChunkPlan:
     )
     found = cut.rows(statement)
     if not found:
-        return _one(cut.source.rows or 0, "read as one chunk, since no partition of it can be seen")
+        return whole(cut.source.rows or 0, "read as one chunk, since no partition of it can be seen")
     chunks = tuple(
         Chunk(chunk_id=number, kind=ChunkKind.PARTITION, partition=str(name), estimated_rows=_whole_number(rows))
         for number, (name, rows) in enumerate(found)
@@ -261,9 +241,9 @@ def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
     rows = size.rows
     wanted = _wanted(rows, cut.target_rows)
     if wanted == 1:
-        return _one(rows)
+        return whole(rows)
     splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
-    plan = _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
+    plan = ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, [1] * (len(splits) + 1)))
     if extents is not None:
         return plan
     note = (
@@ -284,7 +264,7 @@ def _ranges_of_all(cut: Cut, size: _Size, extents: Sequence[Extent] | None) -> C
     splits = rowids_of(cut.connection, cut.source, starts)
     if splits is None:
         return None
-    return _ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
+    return ranges(ChunkKind.ROWID, "ROWID", "ROWID", splits, _shares(rows, gathered))
 
 
 def _shares(rows: int, weights: Sequence[int]) -> list[int]:
@@ -309,13 +289,10 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
     """Ranges between quantiles of the key, so that skew makes fewer chunks and never overlapping ones."""
     kind = key_type(key.database_type)
     if kind is None:
-        raise PlanError(
-            f"{cut.source.label}: column {key.name} ({key.database_type}) cannot be a chunking key",
-            hint="a key is a NUMBER, DATE, TIMESTAMP or character column",
-        )
+        raise no_key(cut.source.label, key, "a NUMBER, DATE, TIMESTAMP or character")
     wanted = _wanted(rows, cut.target_rows)
     if wanted == 1:
-        return _one(rows)
+        return whole(rows)
     name = f"q.{quoted(key.name)}"
     try:
         splits = _sampled_splits(cut, name, "{0}", rows=rows, wanted=wanted, sample="")
@@ -328,8 +305,8 @@ def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
             discreet=f"{where}: {error.discreet}",
         ) from error
     if not splits:
-        return _one(rows, f"one chunk, since {key.name} has too few different values")
-    return _ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
+        return whole(rows, f"one chunk, since {key.name} has too few different values")
+    return ranges(ChunkKind.KEY, key.name, kind, splits, _shares(rows, [1] * (len(splits) + 1)))
 
 
 def _without_index(cut: Cut, key: SourceColumn, chunks: int) -> tuple[str, ...]:
@@ -367,29 +344,8 @@ def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, s
     return distinct[1:]
 
 
-def _ranges(kind: ChunkKind, column: str, bound_type: str, splits: Sequence[str], sizes: Sequence[int]) -> ChunkPlan:
-    if not splits:
-        return _one(sum(sizes))
-    bounds = [Bound(type=bound_type, text=text) for text in splits]
-    lowers: list[Bound | None] = [None, *bounds]
-    uppers: list[Bound | None] = [*bounds, None]
-    chunks = tuple(
-        Chunk(chunk_id=number, kind=kind, column=column, lower=lower, upper=upper, estimated_rows=size)
-        for number, (lower, upper, size) in enumerate(zip(lowers, uppers, sizes, strict=True))
-    )
-    return ChunkPlan(chunks=chunks)
-
-
 def _wanted(rows: int, target_rows: int) -> int:
     return min(max(1, -(-rows // target_rows)), _MOST_CHUNKS)
-
-
-def _key(cut: Cut, policy: ChunkingPolicy) -> SourceColumn:
-    if policy.column is None:
-        raise PlanError(
-            f"{cut.source.label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}"
-        )
-    return named_column(cut.columns, policy.column, f"{cut.source.label}: chunking key")
 
 
 def _primary_key(cut: Cut) -> SourceColumn | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot, UnreadColumn
+from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
@@ -36,10 +36,11 @@ from statekeeper.sources.oracle.types import (
     expression,
     has_zone_offset,
     type_rule,
+    window_bound,
 )
 from statekeeper.sources.oracle.unseen import unseen_parts
-from statekeeper.sources.oracle.window import window_condition
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
+from statekeeper.sources.scope import scope_conditions
 from statekeeper.sources.sql import Sql, all_of, quoted
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class OracleSession:
         cut = Cut(
             self._connection,
             source,
-            _scope_conditions(scope, columns, source),
+            scope_conditions(scope, columns, source.label, window_bound),
             columns,
             snapshot,
             policy.target_rows,
@@ -118,7 +119,7 @@ class OracleSession:
         source = self._source_of(reading)
         window = reading.scope.window
         with self._looking_at(reading.snapshot):
-            inside = _scope_conditions(reading.scope, reading.all_columns, source)
+            inside = scope_conditions(reading.scope, reading.all_columns, source.label, window_bound)
             rows = count_rows(self._connection, source, reading.snapshot, inside)
             if window is None or not self._config.count_nulls:
                 return SourceCount(rows=rows)
@@ -269,22 +270,9 @@ def _refuse_doubles(names: list[str], source: Source) -> None:
         )
 
 
-def _scope_conditions(
-    scope: Scope, columns: Sequence[SourceColumn | PlannedColumn | UnreadColumn], source: Source
-) -> tuple[Sql, ...]:
-    if scope.window is None:
-        return ()
-    found = named_column(columns, scope.window.column, f"{source.label}: incremental column")
-    try:
-        column = Sql(f"q.{quoted(found.name)}")
-        return (window_condition(scope.window, column=column, database_type=found.database_type),)
-    except PlanError as error:
-        raise PlanError(f"{source.label}: {error.message}", hint=error.hint) from error
-
-
 def _piece(source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
     """` FROM` and ` WHERE` of a chunk."""
-    conditions = list(_scope_conditions(reading.scope, reading.all_columns, source))
+    conditions = list(scope_conditions(reading.scope, reading.all_columns, source.label, window_bound))
     types = {one.name: one.database_type for one in reading.all_columns}
     if (condition := chunk_condition(chunk, types.get(chunk.column or ""))) is not None:
         conditions.append(condition)

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from statekeeper.config.sections.oracle import FractionUnit, OracleSource
-from statekeeper.errors import PlanError
-from statekeeper.sources.sql import quoted
+from statekeeper.model.table import Window
+from statekeeper.sources.columns import TypeRule
+from statekeeper.sources.scope import no_points_in_time, wall_time
+from statekeeper.sources.sql import Bind, Sql, quoted
 
 OFFSET_OF = "OFFSET OF "
 """What the database type of an offset column begins with; the zoned column's own type follows."""
@@ -41,19 +44,6 @@ class Delivery:
     sql: str = "{0}"
     guard: str | None = None
     is_trimmed: bool = False
-
-
-@dataclass(frozen=True)
-class TypeRule:
-    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead."""
-
-    read: Delivery | None
-    alternatives: tuple[Delivery, ...] = ()
-    refusal: str | None = None
-
-    @property
-    def offered(self) -> tuple[Delivery, ...]:
-        return ((self.read,) if self.read else ()) + self.alternatives
 
 
 @dataclass(frozen=True)
@@ -97,7 +87,7 @@ _NUMBER = TypeRule(
 _AS_TEXT = "has no exact Arrow type that Parquet readers share: declare a str, which makes it {0}"
 _BY_QUERY = "has no exact Arrow type that Parquet readers share: {0}"
 
-_FIXED: dict[str, TypeRule] = {
+_FIXED: dict[str, TypeRule[Delivery]] = {
     "NUMBER": _NUMBER,
     "BINARY_DOUBLE": TypeRule(Delivery("double", "double")),
     "BINARY_FLOAT": TypeRule(Delivery("float", "float")),
@@ -139,7 +129,7 @@ _CHARACTERS = re.compile(r"N?(?:VARCHAR2|CHAR)\(\d+\)")
 _POINT_IN_TIME = re.compile(r"TIMESTAMP\((\d)\)( WITH (?:LOCAL )?TIME ZONE)?")
 
 
-def type_rule(database_type: str, choices: TypeChoices) -> TypeRule:
+def type_rule(database_type: str, choices: TypeChoices) -> TypeRule[Delivery]:
     """What can be had from a type, as `database_type_of` spells it. In a refusal, `{0}` stands for the column."""
     if database_type.startswith(OFFSET_OF):
         return TypeRule(Delivery("string", "string", "TO_CHAR({0}, 'TZH:TZM')"))
@@ -162,7 +152,7 @@ def type_rule(database_type: str, choices: TypeChoices) -> TypeRule:
     return TypeRule(None, (), what)
 
 
-def _decimal(precision: int, scale: int) -> TypeRule:
+def _decimal(precision: int, scale: int) -> TypeRule[Delivery]:
     if scale == 0 and precision <= _INT64_DIGITS:
         return TypeRule(Delivery("int64", "int64"), (_NUMBER_TEXT,))
     digits = max(precision, scale) if scale >= 0 else precision - scale
@@ -173,7 +163,7 @@ def _decimal(precision: int, scale: int) -> TypeRule:
     return TypeRule(Delivery(arrow, arrow), (_NUMBER_TEXT,))
 
 
-def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule:
+def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule[Delivery]:
     if digits <= 6:
         return TypeRule(_UTC) if has_zone else TypeRule(_TIMESTAMP, (_DATE,))
     zone = ", tz=UTC" if has_zone else ""
@@ -196,16 +186,6 @@ def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule
             return TypeRule(None, (microseconds,) if has_zone else (microseconds, nanoseconds), why)
 
 
-def delivery(*, database_type: str, read_type: str, column: str, choices: TypeChoices) -> Delivery:
-    """How a column is delivered as `read_type`. Raises PlanError where it cannot be had as that type."""
-    offered = type_rule(database_type, choices).offered
-    for one in offered:
-        if one.arrow == read_type:
-            return one
-    types = ", ".join(one.arrow for one in offered) or "no type"
-    raise PlanError(f"column {column} ({database_type}) cannot be read as {read_type}, only as {types}")
-
-
 def expression(sql: str, column: str, database_type: str) -> str:
     """`sql` with the quoted column in its place; an offset column stands for the zoned one that it is the offset of."""
     base = column.removesuffix(OFFSET_SUFFIX) if database_type.startswith(OFFSET_OF) else column
@@ -220,6 +200,20 @@ def key_type(database_type: str) -> KeyType | None:
         return "str"
     moment = _POINT_IN_TIME.fullmatch(database_type)
     return "datetime" if database_type == "DATE" or (moment and moment.group(2) is None) else None
+
+
+def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
+    """A `WindowBound`, in the column's own type so that an index on it serves. A DATE has whole seconds."""
+    moment = _POINT_IN_TIME.fullmatch(database_type)
+    if moment is None and database_type != "DATE":
+        raise no_points_in_time(window, database_type)
+    zone = moment.group(2) if moment else None
+    if zone is not None:
+        text = instant.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+        utc = Sql(f"FROM_TZ(:{name}, 'UTC')", (Bind("TIMESTAMP", text),))
+        return utc if zone == " WITH TIME ZONE" else Sql(f"CAST({utc.text} AS {database_type})", utc.binds)
+    kind, unit = ("TIMESTAMP", timedelta(microseconds=1)) if moment else ("DATE", timedelta(seconds=1))
+    return Sql(f":{name}", (Bind(kind, wall_time(instant, window, unit).isoformat(sep=" ")),))
 
 
 def has_zone_offset(database_type: str) -> bool:

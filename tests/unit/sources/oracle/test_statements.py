@@ -14,7 +14,8 @@ from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle.chunks import chunk_condition
 from statekeeper.sources.oracle.names import spellings
 from statekeeper.sources.oracle.relation import RelationKind, Source
-from statekeeper.sources.oracle.window import window_condition
+from statekeeper.sources.oracle.types import window_bound
+from statekeeper.sources.scope import window_condition
 from statekeeper.sources.sql import Sql
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -76,7 +77,7 @@ def test_a_token_that_is_no_number_never_becomes_sql():
 def window(database_type: str, *, zone: str = "UTC", microsecond: int = 0) -> Sql:
     end = AT.replace(day=6, microsecond=microsecond)
     chosen = Window(column="AT", start=AT, end=end, timezone=zone)
-    return window_condition(chosen, column=Sql('q."AT"'), database_type=database_type)
+    return window_condition(chosen, "AT", database_type, window_bound)
 
 
 def test_a_date_is_compared_with_dates_and_a_timestamp_with_timestamps():

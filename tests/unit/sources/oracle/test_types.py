@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from statekeeper.config.sections.oracle import FractionUnit
 from statekeeper.errors import PlanError
+from statekeeper.model.plan import PlannedColumn
 from statekeeper.parquet.types import parse_type
 from statekeeper.sources.oracle.batches import wire_type
 from statekeeper.sources.oracle.types import (
     TypeChoices,
     database_type_of,
-    delivery,
     expression,
     has_zone_offset,
     key_type,
@@ -21,6 +21,11 @@ from statekeeper.sources.oracle.types import (
 )
 
 PLAIN = TypeChoices()
+
+
+def delivery(*, database_type, read_type, column, choices):
+    planned = PlannedColumn(name=column, database_type=database_type, read_type=read_type, arrow_type=read_type)
+    return type_rule(database_type, choices).delivery(planned)
 
 
 @pytest.mark.parametrize(
