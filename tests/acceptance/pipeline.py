@@ -12,12 +12,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import psutil
+
+from statekeeper.model.table import Layout, TableRef
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 
 STATEKEEPER = str(Path(sys.executable).parent / "statekeeper")
 RUN_ID = "nightly-20260106"
@@ -49,9 +54,12 @@ class Workplace:
 
     folder: Path
     run_id: str = RUN_ID
+    layout: Layout = Layout.DATED
 
     @classmethod
-    def make(cls, folder: Path, *, rows: int = LARGE_ROWS, config: str = CONFIG) -> Workplace:
+    def make(
+        cls, folder: Path, *, rows: int = LARGE_ROWS, config: str = CONFIG, layout: Layout = Layout.DATED
+    ) -> Workplace:
         folder.mkdir(parents=True, exist_ok=True)
         with duckdb.connect(folder / "shop.duckdb") as connection:
             connection.execute(
@@ -61,13 +69,15 @@ class Workplace:
             )
             connection.execute("create table small as select i as id, 'name ' || i as name from range(100) as r(i)")
             connection.execute("create table empty (id integer, note varchar)")
+        if layout is not Layout.DATED:
+            config = config.replace("base_path: data", f"base_path: data, layout: {layout}")
         (folder / "nightly.yml").write_text(config)
-        return cls(folder)
+        return cls(folder, layout=layout)
 
     def copy_to(self, folder: Path) -> Workplace:
         """A copy, for commands that name their config: word of the last run would lead back to the original."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".statekeeper", "queries.jsonl"))
-        return Workplace(folder, self.run_id)
+        return replace(self, folder=folder)
 
     def configure(self, config: str) -> None:
         (self.folder / "nightly.yml").write_text(config)
@@ -106,11 +116,17 @@ class Workplace:
     def tables(self) -> dict[str, dict[str, Any]]:
         return {table["table_name"]: table for table in self.status()["tables"]}
 
+    def files(self, table: str = "large") -> ExtractionLayout:
+        ref = TableRef(source_name="shop", table_name=table, path_name=table)
+        day, base_path = date(2026, 1, 6), self.folder / "data"
+        return layout_of(self.layout, base_path=base_path, table=ref, extraction_date=day, run_id=self.run_id)
+
     def day(self, table: str = "large") -> Path:
-        return self.folder / "data/shop" / table / "202601/06"
+        """Where the table's documents lie."""
+        return self.files(table).folder
 
     def dataset(self, table: str = "large") -> Path:
-        return self.day(table) / f"{self.run_id}.parquet"
+        return self.files(table).output
 
     def state(self, table: str = "large") -> dict[str, Any]:
         return json.loads((self.day(table) / f"{self.run_id}_state.json").read_text())
@@ -121,7 +137,8 @@ class Workplace:
     def fingerprint(self, *tables: str) -> dict[str, tuple[int, int, str]]:
         """Time, inode and content of every file of some tables but their locks, by its path: equal if untouched."""
         found = {}
-        for path in (path for table in tables for path in (self.folder / "data/shop" / table).rglob("*")):
+        folders = {folder for table in tables for folder in (self.files(table).table_folder, self.day(table))}
+        for path in {path for folder in folders for path in folder.rglob("*")}:
             if path.is_file() and ".lock" not in path.name:
                 stat = path.stat()
                 content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -154,8 +171,8 @@ class Workplace:
             connection.execute(f"attach '{self.folder / 'shop.duckdb'}' as source (read_only)")
             for table in tables or ("large", "small", "empty"):
                 dataset = self.dataset(table)
-                files = f"{dataset}/*.parquet" if dataset.is_dir() else str(dataset)
-                published = f"read_parquet('{files}')"
+                files = f"{dataset}/**/*.parquet" if dataset.is_dir() else str(dataset)
+                published = f"read_parquet('{files}', hive_partitioning = false)"
                 for one, other in ((published, f"source.{table}"), (f"source.{table}", published)):
                     query = f"select count(*) from (select * from {one} except all select * from {other})"
                     assert connection.execute(query).fetchone() == (0,), (table, one)

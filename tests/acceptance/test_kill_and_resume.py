@@ -9,6 +9,8 @@ import signal
 import psutil
 import pytest
 
+from statekeeper.model.table import Layout
+
 from .pipeline import CHUNKS, Workplace, go_on, group_of, no_process_left, stopped_in_mid_run
 
 
@@ -39,7 +41,9 @@ def _assert_resumed_without_reading_again(work, done):
     assert {table["state"] for table in work.tables().values()} == {"complete"}
 
 
-def test_kill_9_of_the_whole_group_loses_only_the_chunks_under_way(work):
+@pytest.mark.parametrize("layout", Layout)
+def test_kill_9_of_the_whole_group_loses_only_the_chunks_under_way(tmp_path, layout):
+    work = Workplace.make(tmp_path / "work", layout=layout)
     process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):
         os.killpg(process.pid, signal.SIGKILL)

@@ -10,14 +10,15 @@ import os
 import signal
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
-from pathlib import PurePath
 
 import duckdb
+import pandas as pd
 import pytest
 
 from statekeeper.config.sections.output import LockKind, WritesKind
 from statekeeper.errors import LockHeld, StateDamaged
 from statekeeper.model.receipt import Receipt
+from statekeeper.model.table import Layout
 from statekeeper.store.files.disk import Writes
 from statekeeper.store.files.probe import disk_under
 from statekeeper.store.layout import ExtractionLayout
@@ -31,11 +32,11 @@ _ROWS = 200_000
 pytestmark = pytest.mark.skipif(not IS_POSSIBLE, reason="needs FUSE: /dev/fuse and libfuse")
 
 
-@pytest.fixture
-def work(tmp_path):
+@pytest.fixture(params=list(Layout))
+def work(tmp_path, request):
     """A working directory whose `data` is mounted."""
     config = CONFIG.replace("target_rows: 100000", "target_rows: 20480").replace("data}", "data, lease_ttl: 2s}")
-    work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
+    work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config, layout=request.param)
     with _volume(work.folder / "data", tmp_path / "files"):
         yield work
 
@@ -53,7 +54,7 @@ def _volume(mountpoint, files, *options):
 
 def _read(work, table):
     """What readers that go by the metadata see: rows, and ids that differ."""
-    output = work.day(table) / PurePath(work.metadata(table)["output_path"]).name
+    output = work.files(table).dataset_named(work.metadata(table)["output_path"])
     files = f"{output}/*.parquet" if output.is_dir() else str(output)
     with duckdb.connect() as connection:
         return connection.execute("select count(*), count(distinct id) from read_parquet(?)", [files]).fetchone()
@@ -98,6 +99,7 @@ def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
     work.assert_no_staging()
     assert {receipt.md5 for receipt in done} <= {file["md5"] for file in work.metadata()["files"]}
     assert {table["state"] for table in work.tables().values()} == {"complete"}
+    first = work.files().dataset_named(work.metadata()["output_path"])
     before = work.fingerprint("large", "small", "empty")
     assert "3 skipped" in work.run("run", "nightly.yml").stdout
     assert work.run("verify").returncode == 0
@@ -105,8 +107,10 @@ def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
     work.sql("insert into large select * replace (id + 1000000 as id) from large limit 10")
     assert work.run("run", "nightly.yml", "--force-reprocess").returncode == 0
     assert _read(work, "large") == (_ROWS + 10, _ROWS + 10)
-    assert not work.dataset().exists()  # its successor has another name, and it was swept
+    assert not first.exists()  # its successor has another name, and it was swept
     work.assert_no_staging()
+    if work.layout is Layout.HIVE:
+        assert len(pd.read_parquet(work.files().table_folder)) == _ROWS + 10
 
 
 def test_a_lease_lives_where_new_times_are_answered_and_not_kept_and_the_folder_above_cannot_be_opened(tmp_path):
