@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from statekeeper.model.table import Layout
+from statekeeper.store.files import failpoints
 from tests.spark.modes import COLLECTS
-from tests.unit.small_shop import Shop
+from tests.unit.small_shop import DAY, Shop
 from tests.unit.store.files.dying_disk import Died, DyingDisk
 
 pytestmark = [pytest.mark.spark, *COLLECTS]
+
+NEXT = date(2026, 1, 7)
 
 REFUSED = {
     "time": (
@@ -86,3 +91,37 @@ def test_spark_meets_published_rows_alone_and_reads_quarantined_rows_by_their_fo
     quarantine = shop.metadata().validation.quarantine.name
     assert spark.read.parquet(str(shop.layout().folder / quarantine)).count() == 5
     assert spark.read.parquet(str(shop.layout().quarantine_folder)).select("statekeeper_row").count() >= 5
+
+
+def test_spark_meets_one_version_of_a_tables_folder_at_every_kind_of_step_of_a_run(spark, tmp_path):
+    shop, table = Shop(tmp_path, Layout.HIVE), {"table_name": "orders", "chunking": {"strategy": "rowid"}}
+
+    def fill(version):
+        shop.execute(f"create or replace table orders as select i as id, {version} as version from range(100) r(i)")
+
+    def read():
+        rows = spark.read.parquet(str(shop.layout().table_folder)).groupBy("extraction_date", "version").count()
+        return sorted(map(tuple, rows.collect()))
+
+    fill(1)
+    shop.run(table)
+    fill(2)
+    shop.run(table, day=NEXT)
+    first = (DAY, 1, 100)
+    assert read() == [first, (NEXT, 2, 100)]
+    fill(3)
+    kinds, met = set(), []
+
+    def look(step, role, _when):
+        if (step, role) not in kinds:
+            kinds.add((step, role))
+            met.append(read())
+
+    failpoints.install(look)
+    try:
+        shop.run(table, day=NEXT, is_forced=True)
+    finally:
+        failpoints.install(None)
+    assert read() == [first, (NEXT, 3, 100)]
+    assert len(met) > 10
+    assert [rows for rows in met if rows not in ([first, (NEXT, 2, 100)], [first, (NEXT, 3, 100)])] == []
