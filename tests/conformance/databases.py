@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
+from statekeeper.model.table import Layout, TableRef
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
-from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 from tests.oracle_server import OracleServer, ServerError
 
 _MEMORY = Path("/dev/shm")
@@ -33,6 +34,8 @@ class Database(ABC):
     """A database under test; a table has its name in capitals, its columns as pairs of a name and one of the types."""
 
     types: ClassVar[dict[str, str]]
+    kind = Layout.DATED
+    """How its output lies."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -51,7 +54,7 @@ class Database(ABC):
             {
                 "pipeline": "p",
                 "sources": {"db": self.source},
-                "output": {"base_path": str(self.folder / "data")},
+                "output": {"base_path": str(self.folder / "data"), "layout": self.kind.value},
                 "tables": tables,
                 **sections,
             },
@@ -80,8 +83,9 @@ class Database(ABC):
         return {each.table.table_name: each for each in preview_tables(runner, runner.pipeline.tables).tables}
 
     def layout(self, table, *, day=FIRST):
-        folder = self.folder / "data" / "db" / table / f"{day:%Y%m}" / f"{day:%d}"
-        return ExtractionLayout(folder=folder, run_id=f"p-{day:%Y%m%d}")
+        ref, run_id = TableRef(source_name="db", table_name=table, path_name=table), f"p-{day:%Y%m%d}"
+        base_path = self.folder / "data"
+        return layout_of(self.kind, base_path=base_path, table=ref, extraction_date=day, run_id=run_id)
 
     def metadata(self, table, *, day=FIRST):
         return parse_metadata(self.layout(table, day=day).metadata.read_bytes())
@@ -144,14 +148,18 @@ class OracleDatabase(Database):
 
 @contextmanager
 def opened(kind):
-    """A database of a kind, `duckdb` or `oracle`, in a folder of its own with its output; both are gone at the end.
+    """A database of a kind, in a folder of its own with its output; both are gone at the end.
+
+    It is `duckdb` or `oracle`, or `duckdb, hive`: with its output in that layout.
 
     In memory where the system has such a place: what fsync costs is of no interest here.
     """
     is_in_memory = os.access(_MEMORY, os.W_OK)
     with tempfile.TemporaryDirectory(prefix="statekeeper-conformance-", dir=_MEMORY if is_in_memory else None) as name:
-        if kind == "duckdb":
-            yield DuckdbDatabase(Path(name))
+        if kind != "oracle":
+            database = DuckdbDatabase(Path(name))
+            database.kind = Layout.HIVE if kind == "duckdb, hive" else Layout.DATED
+            yield database
         else:
             with OracleServer.start() as server:
                 yield OracleDatabase(Path(name), server)

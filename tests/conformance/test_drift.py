@@ -76,7 +76,7 @@ CASES = [
 ]
 
 
-@pytest.fixture(scope="module", params=["duckdb", "oracle"])
+@pytest.fixture(scope="module", params=["duckdb", "duckdb, hive", "oracle"])
 def extracted(request):
     """The database, what a plan said of the second run, and what became of each table in it."""
     with opened(request.param) as database:

@@ -101,7 +101,7 @@ def _table(name, policy):
     return f"{name}_{policy}".upper()
 
 
-@pytest.fixture(scope="module", params=["duckdb", "oracle"])
+@pytest.fixture(scope="module", params=["duckdb", "duckdb, hive", "oracle"])
 def extracted(request):
     """The database, and what became of each table."""
     with opened(request.param) as database:

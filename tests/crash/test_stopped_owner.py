@@ -10,21 +10,25 @@ from dataclasses import replace
 
 import pytest
 
+from statekeeper.model.table import Layout
 from statekeeper.run.report import Outcome
 
-from .world import ROWS, RUN_ID, Killing, World
+from .world import ROWS, Killing, World
 
 PARTS = 2
 COPYING = Killing(chunk_rows=ROWS // PARTS, disk="nameless", lock="lease")
 
 
+@pytest.mark.parametrize("layout", Layout)
 @pytest.mark.parametrize(
     ("step", "writes_after"),
     [(("copy", "publish", "before"), False), (("create", "publish", "after"), True)],
     ids=["before-it-looks-at-its-lease", "in-the-middle-of-a-file"],
 )
-def test_owner_stopped_while_it_copies_loses_and_what_its_successor_published_stays(fast_disk, step, writes_after):
-    world = World.make(fast_disk / "world")
+def test_owner_stopped_while_it_copies_loses_and_what_its_successor_published_stays(
+    fast_disk, step, writes_after, layout
+):
+    world = World.make(fast_disk / "world", layout)
     stopped = world.start(replace(COPYING, stop_at=step))
     try:
         stopped.wait_until_stopped()
@@ -35,7 +39,7 @@ def test_owner_stopped_while_it_copies_loses_and_what_its_successor_published_st
     finally:
         late = stopped.wake_up()
     assert late.outcome is not Outcome.COMPLETED
-    assert f"{RUN_ID}.lock.1 was taken over" in late.reason
+    assert f"{world.files.lock.name}.1 was taken over" in late.reason
     assert world.state == record
     after = {path: path.stat().st_mtime_ns for path in world.dataset.iterdir()}
     assert after.keys() == written.keys()

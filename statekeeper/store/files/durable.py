@@ -190,9 +190,15 @@ def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool
 
 
 def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
-    """Give a file another name that nothing has; without rename, by a copy, so that a crash may leave both."""
+    """Give a file or folder another name that nothing has; without rename, by copies: a crash may leave both."""
     if disk.writes is Writes.RENAME:
         disk.rename(source, dest, role=role)
+        return
+    if disk.is_folder(source):
+        disk.make_folder(dest, role=role)
+        for name in disk.names(source):
+            move(disk, source / name, dest / name, role=role)
+        disk.remove_folder(source, role=role)
         return
     with source.open("rb") as content:
         disk.write_over(dest, content, role=role)

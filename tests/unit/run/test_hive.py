@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import shutil
 from datetime import date
+from functools import partial
 
 import pytest
 
@@ -117,6 +118,16 @@ def test_a_file_of_others_in_a_partition_is_damage_and_is_kept_out_of_readers_si
     assert shop.run(PARTS, disk=disk)["orders"].outcome is Outcome.SKIPPED
 
 
+def test_a_folder_of_others_in_a_partition_is_kept_out_of_readers_sight(shop, disk):
+    shop.run(PARTS, disk=disk)
+    folder = shop.layout().output / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("keep me")
+    assert shop.run(PARTS, disk=disk)["orders"].outcome is Outcome.COMPLETED
+    assert _files(shop) == _published(shop)
+    assert (shop.layout().foreign_files / "mine/notes.txt").read_text() == "keep me"
+
+
 def test_a_damaged_part_is_found_and_replaced(shop, disk):
     shop.run(PARTS, disk=disk)
     damaged = shop.layout().table_folder / min(_published(shop))
@@ -180,6 +191,19 @@ def test_what_was_left_in_the_middle_of_a_copy_is_gone_when_another_plan_is_publ
     shop.run(PARTS, disk=NamelessDisk(), is_forced=True)
     assert _files(shop) == _published(shop)
     assert not half & _files(shop)
+
+
+def test_a_table_that_is_referred_to_is_found_where_it_lies(shop, disk):
+    shop.execute("create table lines as select i as id, i % 100 as orders_id from range(300) as r(i)")
+    source = {"type": "duckdb", "path": str(shop.folder / "shop.duckdb"), "snapshot_scope": "run"}
+    lines = {"table_name": "lines", "references": [{"columns": "orders_id", "table": "orders", "to": "id"}]}
+    run = partial(shop.run, {**PARTS, "unique": ["id"]}, lines, disk=disk, sources={"shop": source})
+    assert {each.outcome for each in run().values()} == {Outcome.COMPLETED}
+    shop.layout("lines").state.unlink()
+    assert {name: each.outcome for name, each in run().items()} == {
+        "orders": Outcome.SKIPPED,
+        "lines": Outcome.COMPLETED,
+    }
 
 
 def test_windows_go_on_from_the_dates_before(shop):
