@@ -1,8 +1,8 @@
 """The `statekeeper` command: each command parses, makes one call and renders.
 
 Decides the commands, their options and what is printed where: results on standard output, log lines and errors on
-standard error. How errors become exit codes is decided in `statekeeper.cli.invocation`. Whatever needs a database
-driver or Arrow is imported by the commands that need it, so that `status` and `--help` answer at once.
+standard error. `statekeeper.cli.invocation` turns errors into exit codes. Commands import database drivers and Arrow
+only when they need them, so that `status` and `--help` start fast.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.request import RunRequest, locate
 from statekeeper.cli.schemas import schemas
-from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.cli.terminal import Terminal, Verbosity
 from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat
 from statekeeper.model.manifest import NextStep, RunStatus
@@ -40,7 +40,7 @@ in_terminal = click.make_pass_decorator(Terminal)
 
 
 def main() -> None:
-    """Run the command line of this process, and end it."""
+    """Run the command line of this process, and exit."""
     end(run_command(sys.argv[1:]))
 
 
@@ -52,7 +52,7 @@ def run_command(arguments: Sequence[str]) -> int:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=_EXIT_CODES)
 @click.version_option(__version__, prog_name="statekeeper")
 def app() -> None:
-    """Extract database tables to validated Parquet; after any interruption, running again goes on from there."""
+    """Extract database tables to validated Parquet; after any interruption, a second run continues the first."""
 
 
 @app.command()
@@ -99,7 +99,7 @@ def run(
 @options.known_run
 @options.placement
 @options.output
-@click.option("--stale", is_flag=True, help="Also extract what is complete and configured otherwise by now.")
+@click.option("--stale", is_flag=True, help="Also extract complete tables whose configuration has changed since.")
 @options.progress
 @in_terminal
 def resume(
@@ -118,7 +118,7 @@ def resume(
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
-    """Go on with a run of CONFIG: every table that is not complete, or each --table. Without CONFIG: the tables of the
+    """Continue a run of CONFIG: every table that is not complete, or each --table. Without CONFIG: the tables of the
     last run here.
     """
     request = RunRequest.again(config, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
@@ -138,10 +138,10 @@ def resume(
     "--exit-code",
     "has_exit_code",
     is_flag=True,
-    help="End with 0 if the chosen tables are complete, 3 while the run is running, 1 or 4 if not: a table failed, or "
-    "is not begun or finished.",
+    help="Exit with 0 if the chosen tables are complete, 3 while the run is running, else 1 or 4: a table failed, or "
+    "is not finished.",
 )
-@click.option("--watch", is_flag=True, help="Show it again every second for as long as the run is running.")
+@click.option("--watch", is_flag=True, help="Show it again every second while the run is running.")
 @in_terminal
 def status(
     terminal: Terminal,
@@ -156,14 +156,14 @@ def status(
     has_exit_code: bool,
     watch: bool,
 ) -> int:
-    """Show how a run stands, from its files alone. Without CONFIG: the last run of this directory."""
+    """Show a run's status, read from its files only. Without CONFIG: the last run of this directory."""
     found = locate(config, day, run_id)
     while True:
         current = _chosen(read_status(found.base_path, found.run_id), tables, exclude)
         if watch and not is_json:
             terminal.screen.clear()
-        shown = current.only_failed() if is_failed_only or terminal.voice is Voice.QUIET else current
-        if is_json or terminal.voice is Voice.NORMAL or shown.tables:
+        shown = current.only_failed() if is_failed_only or terminal.verbosity is Verbosity.QUIET else current
+        if is_json or terminal.verbosity is Verbosity.NORMAL or shown.tables:
             terminal.show(shown, render.show_status, is_json=is_json)
         if not watch or current.state != "running":
             return current.exit_code if has_exit_code else 0
@@ -172,7 +172,7 @@ def status(
 
 
 def _chosen(status: RunStatus, names: tuple[str, ...], exclude: tuple[str, ...]) -> RunStatus:
-    """The status of the tables that --table and --exclude choose; `state` stays that of the whole run."""
+    """The status of the tables that --table and --exclude select; `state` stays the whole run's."""
     if not (names or exclude):
         return status
     from statekeeper.config.selection import select
@@ -197,7 +197,7 @@ def plan(
     has_types: bool,
     is_json: bool,
 ) -> int:
-    """Show what a run of CONFIG would do, per table, and each column's exact type; writes nothing."""
+    """Show what a run of CONFIG would do with each table, and each column's exact type; writes nothing."""
     request = RunRequest(config, RunChoices(tables_path=tables_path, date=day, run_id=run_id))
     with terminal.extractor(request) as extractor:
         report = extractor.preview(tables=tables, exclude=exclude, all_types=has_types)
@@ -229,7 +229,7 @@ def verify(
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
-    """Check again everything that a run has published. Without CONFIG: the last run of this directory."""
+    """Check everything that a run has published. Without CONFIG: the last run of this directory."""
     request = RunRequest.again(config, day, run_id)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress, unset=Unset.LEAVE) as extractor:
         report = extractor.verify(tables=tables, exclude=exclude)
@@ -252,7 +252,7 @@ def reset(
     failed: bool,
     is_json: bool,
 ) -> int:
-    """Let the next run begin tables anew: --failed, or each --table. What is published stays until then."""
+    """Make the next run start tables over: --failed, or each --table. Published data stays until then."""
     if failed == bool(tables):
         raise click.UsageError("say which tables: either --failed, or --table PATTERN (several times)")
     with terminal.extractor(RunRequest.again(config, day, run_id), has_workers=False, unset=Unset.LEAVE) as extractor:

@@ -1,4 +1,4 @@
-"""Text in the cells of a terminal: wide characters, as of East Asian scripts, take two, combining ones take none."""
+"""The width of text in terminal cells: East Asian wide characters take two cells, combining ones none."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ Align = Literal["left", "right"]
 
 
 def width_of(text: str) -> int:
-    """How many cells a text takes."""
+    """The number of cells that a text takes."""
     return len(text) if text.isascii() else sum(map(_cells_of, text))
 
 
 def padded(text: str, width: int, align: Align = "left") -> str:
-    """The text with blanks, on the side that it is not aligned to."""
+    """The text, filled with blanks up to `width` cells."""
     blanks = " " * (width - width_of(text))
     return text + blanks if align == "left" else blanks + text
 
 
 def shortened(text: str, most: int) -> str:
-    """The end of a text that is too long: the beginning is what tables of one source and schema have in common."""
+    """The end of a text that is too long: tables of one source and schema share the beginning."""
     if width_of(text) <= most:
         return text
     kept = text[-most:]

@@ -1,4 +1,4 @@
-"""The `check` command: everything that can be known of a config before it is run."""
+"""The `check` command: validates a config before it is run."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from statekeeper.text.amounts import plural
 @options.config_argument
 @options.tables_file
 @options.table_selection
-@click.option("--connect", "is_connecting", is_flag=True, help="Also log in to each source and look at each table.")
+@click.option("--connect", "is_connecting", is_flag=True, help="Also log in to each source and describe each table.")
 @click.option(
     "--offline",
     "is_offline",
     is_flag=True,
-    help="Go on where variables or secrets of sources are not set.",
+    help="Continue if variables or secrets of sources are not set.",
 )
 @options.output
 @click.make_pass_decorator(Terminal)
@@ -41,9 +41,9 @@ def check(
     is_offline: bool,
     is_json: bool,
 ) -> int:
-    """Check CONFIG and the models that it names: every mistake with its place. Connects to nothing, unless --connect.
+    """Check CONFIG and its models; show every error with its place. Connects to nothing without --connect.
 
-    The files of models are imported.
+    Imports the model files.
     """
     from statekeeper.config.reading.references import Unset
     from statekeeper.config.selection import select_tables
@@ -67,7 +67,7 @@ def check(
         terminal.screen.line(json.dumps(found, indent=2))
         return 0
     for text in pipeline.unset:
-        terminal.say(f"not looked at: {text}")
+        terminal.say(f"not checked: {text}")
     terminal.say(f"{config} is valid: pipeline {pipeline.name}, {plural(len(keys), 'table')}")
     terminal.say_next(NextStep(command=command("check", "--connect", *named)))
     return 0

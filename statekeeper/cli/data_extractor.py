@@ -1,7 +1,7 @@
 """The `data-extractor` command: the older command line, kept for the programs that call it.
 
-It has two forms, a configuration file or one table of one Oracle database, and does with either what `statekeeper run`
-does; exit codes are the same.
+It takes a configuration file or one table of one Oracle database, and does the same as `statekeeper run`, with the same
+exit codes.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def app(
 
 @dataclass(frozen=True, kw_only=True)
 class _Given:
-    """What the command line and the environment say, each option by its name."""
+    """The options from the command line and the environment."""
 
     config: Path | None
     tables_path: Path | None
@@ -117,26 +117,30 @@ class _Given:
     is_databricks: bool
 
     def checked(self, typed: frozenset[str]) -> Self:
-        """The same, if it is one of the two forms, in full. What only the environment says belongs to no form."""
+        """The same, if it is one complete form. Only `typed` options count, not those from the environment.
+
+        Raises:
+            UsageError: the options mix the two forms, or one is missing.
+        """
         if self.config is not None:
-            strangers = [option for name, option in _OF_TABLE.items() if name in typed]
-            if strangers:
+            table_options = [option for name, option in _OF_TABLE.items() if name in typed]
+            if table_options:
                 raise UsageError(
-                    f"--config says all about sources and tables; found {', '.join(strangers)} beside it",
+                    f"--config defines all sources and tables; found {', '.join(table_options)} with it",
                     hint="either --config (with --tables), or the options of one table",
                 )
             return self
         if not typed:
             raise UsageError("nothing to extract was named", hint="`data-extractor --help` shows the two forms")
         if self.tables_path is not None:
-            raise UsageError("--tables needs --config, which says the sources", hint="add --config FILE")
+            raise UsageError("--tables needs --config, which defines the sources", hint="add --config FILE")
         missing = [option for name, option in _REQUIRED.items() if not getattr(self, name)]
         if missing:
-            raise UsageError(f"one table needs also {', '.join(missing)}", hint="or give --config FILE")
+            raise UsageError(f"one table also needs {', '.join(missing)}", hint="or give --config FILE")
         return self
 
     def run(self, terminal: Terminal, *, is_forced: bool) -> RunReport:
-        """Extract what was asked for."""
+        """Extract the requested tables."""
         if self.config is None:
             return self._run_table(terminal, is_forced=is_forced)
         choices = RunChoices(tables_path=self.tables_path)

@@ -1,7 +1,7 @@
-"""The options that name a live database, and the source that they make.
+"""The options that name a live database, and the source built from them.
 
-Decides how the database is named and what of that may be written down: a password only ever as `${ORACLE_PASSWORD}`, or
-as the reference that was typed. Oracle and DuckDB have options of their own; a source of any type is named by its keys.
+Decides how a database is named and what may be written to a file: a password only as `${ORACLE_PASSWORD}`, or as the
+reference that was typed. Oracle and DuckDB have their own options; `--set KEY=VALUE` works for every type of source.
 """
 
 from __future__ import annotations
@@ -32,15 +32,14 @@ _OPTIONS = (
         "--source",
         "kind",
         type=KindOf(SECTIONS),
-        help="The type of source. [default: what the other options say]",
+        help="The type of source. [default: derived from the other options]",
     ),
     click.option(
         "--set",
         "settings",
         multiple=True,
         metavar="KEY=VALUE",
-        help="A key of the source as the config has it, such as path=data or 'token=${TOKEN}'. May be given several "
-        "times.",
+        help="A key of the source as in the config, such as path=data or 'token=${TOKEN}'. May be given several times.",
     ),
     click.option("--duckdb", metavar="PATH", help="A DuckDB database file."),
     click.option("--host", envvar="ORACLE_HOST", help="Where the Oracle listener is. [env: ORACLE_HOST]"),
@@ -59,7 +58,7 @@ _OPTIONS = (
 
 
 def database_options(command: Command) -> Command:
-    """The options of `named_database`, in its words."""
+    """Add the options that name a database."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -67,7 +66,7 @@ def database_options(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class LoginOptions:
-    """What the options and the environment say of an Oracle database; `typed` are those of the command line."""
+    """An Oracle database's options, from command line and environment; `typed` are those of the command line."""
 
     given: Mapping[str, str | int | None]
     typed: frozenset[str] = field(default_factory=frozenset)
@@ -78,7 +77,7 @@ class LoginOptions:
         return cls(given, frozenset(typed))
 
     def written(self) -> dict[str, str | int]:
-        """The keys of the source: what was typed, and references to the environment for the rest."""
+        """The source's keys: typed values, and references to the environment for the rest."""
         has_dsn = self.given["dsn"] and not {"host", "service"} & self.typed
         keys: dict[str, str | int] = {"type": "oracle"}
         for key in ("dsn", "user") if has_dsn else ("host", "port", "service", "user"):
@@ -92,16 +91,16 @@ class LoginOptions:
 
 @dataclass(frozen=True)
 class Database:
-    """A source by its suggested name; `written` are its keys as a configuration has them."""
+    """A source with its suggested name; `written` are its keys as written in a configuration."""
 
     name: str
     written: Mapping[str, str | int]
 
     def config(self, redactor: Redactor) -> SourceSection:
-        """The source as a configuration will have it, references filled in from the environment.
+        """The source's section, with references resolved from the environment.
 
         Raises:
-            ConfigError: a reference is not set, or a value cannot be used.
+            ConfigError: a reference is not set, or a value is invalid.
         """
         from statekeeper.config.loader import source_of
         from statekeeper.logs import secret_values
@@ -113,7 +112,7 @@ class Database:
 
 @dataclass(frozen=True)
 class DatabaseOptions:
-    """All that a command line says of a database."""
+    """A command line's options for a database."""
 
     kind: str | None
     duckdb: str | None
@@ -122,7 +121,7 @@ class DatabaseOptions:
 
     @classmethod
     def of(cls, ctx: click.Context, given: Mapping[str, Any]) -> DatabaseOptions:
-        """From the values of `database_options`, but for `schemas`.
+        """From the values of `database_options`, except `schemas`.
 
         Raises:
             UsageError: a `--set` is not KEY=VALUE.
@@ -133,18 +132,18 @@ class DatabaseOptions:
 
     @property
     def is_given(self) -> bool:
-        """Whether the command line names a database; what only the environment says does not."""
+        """Whether the command line names a database; the environment alone does not count."""
         return self.kind is not None or self.duckdb is not None or bool(self.settings) or bool(self.login.typed)
 
     def database(self) -> Database:
         """The one database that the options name.
 
         Raises:
-            UsageError: they name none, or two, or hold a secret.
+            UsageError: they name none or two, or contain a secret.
         """
         if self.duckdb is not None:
             if self.kind not in {None, "duckdb"} or self.login.typed:
-                raise UsageError("--duckdb names a DuckDB file; found options of another database beside it")
+                raise UsageError("--duckdb names a DuckDB file; found options of another database, too")
             written = {"type": "duckdb", "path": self.duckdb, **self.settings}
             return Database(module_name(Path(self.duckdb).stem), written)
         if self.kind == "duckdb" and "path" not in self.settings:
@@ -157,14 +156,14 @@ class DatabaseOptions:
         if kind != "oracle" and self.login.typed:
             options = ", ".join(f"--{name}" for name in sorted(self.login.typed))
             raise UsageError(
-                f"{options} belongs to Oracle; the source is of type {kind}", hint="--set KEY=VALUE says a key of it"
+                f"{options} belongs to Oracle; the source is of type {kind}", hint="--set KEY=VALUE sets a key of it"
             )
         _refuse_secrets(kind, self.settings)
         return Database(kind, {**(self.login.written() if kind == "oracle" else {"type": kind}), **self.settings})
 
 
 def _setting(text: str) -> tuple[str, str | int]:
-    """The key and the value of a `--set`, the value read as YAML reads it."""
+    """The key and the value of a `--set`; the value is parsed as YAML."""
     import yaml
 
     key, equals, written = text.partition("=")
@@ -178,7 +177,7 @@ def _setting(text: str) -> tuple[str, str | int]:
 
 
 def _refuse_secrets(kind: str, settings: Mapping[str, str | int]) -> None:
-    """Raise UsageError where a secret was typed: the process list shows it, and it would be written into the config."""
+    """Raise UsageError if a secret was typed: the process list shows it, and the config would contain it."""
     from statekeeper.config.sections.sources import section_of
 
     for key, value in settings.items():
@@ -193,24 +192,24 @@ def _refuse_secrets(kind: str, settings: Mapping[str, str | int]) -> None:
 def describe(
     config: SourceSection, schemas: tuple[str, ...], tables: tuple[str, ...], exclude: tuple[str, ...]
 ) -> tuple[TableDraft, ...]:
-    """What the database says of the named tables, or of those of the schemas that no pattern rules out.
+    """Describe the named tables, or all tables of the schemas that `exclude` does not match.
 
     Raises:
-        UsageError: it is open whose table a name is, or no table is named by a pattern.
+        UsageError: a name's schema is ambiguous, or no table matches.
         SourceError: and its subclasses; the database cannot be reached, or has no such table.
     """
-    from statekeeper.config.selection import is_meant, is_pattern
+    from statekeeper.config.selection import is_pattern, matches
     from statekeeper.scaffold.dictionary import describe_all, describe_named
 
     def is_chosen(relation: Relation) -> bool:
         names = (str(relation.table_name), relation.label)
-        is_wanted = not tables or any(is_meant(names, name) for name in tables)
-        return is_wanted and not any(is_meant(names, name) for name in exclude)
+        is_wanted = not tables or any(matches(names, name) for name in tables)
+        return is_wanted and not any(matches(names, name) for name in exclude)
 
     if not tables or exclude or any(map(is_pattern, tables)):
         found = describe_all(config, schemas, is_chosen)
         if not found:
-            raise UsageError("no table is named by --table and --exclude", hint="--schema NAME says in which schema")
+            raise UsageError("no table matches --table and --exclude", hint="--schema NAME says in which schema")
         return found
     if len(schemas) > 1:
         raise UsageError("--table with several --schema leaves open whose table it is", hint="--table SCHEMA.NAME")

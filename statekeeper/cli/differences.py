@@ -1,4 +1,4 @@
-"""How `schemas diff` looks: a line per table, then each difference with both sides and what to do."""
+"""The output of `schemas diff`: a line per table, then each difference with both sides and what to do."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _NOTHING = "-"
 
 
 def show_differences(report: DiffReport, screen: Screen, *, infer: Callable[[str], str]) -> None:
-    """The differences of every table; its JSON twin is the report.
+    """Show the differences of every table; the JSON output is the report itself.
 
-    `infer` is the command that drafts the model of a table, by its key.
+    `infer` gives the command that drafts a table's model, by the table's key.
     """
     for table in report.tables:
         _show_table(table, screen, infer)

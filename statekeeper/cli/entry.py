@@ -1,6 +1,6 @@
-"""The `statekeeper` program: it starts the server that workers are forked from, and only then imports its own commands.
+"""The `statekeeper` program: starts the server that workers are forked from, and only then imports its own commands.
 
-That server imports Arrow and the drivers, which takes longer than all else that comes before the first row.
+That server imports Arrow and the drivers, which takes longer than everything else before the first row.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def main() -> None:
 
 
 def start_early(words: Sequence[str]) -> None:
-    """Start the fork server for a command that will need it, with the drivers that the files it names seem to ask for.
+    """Start the fork server for a command that needs it, with the drivers that its files seem to use.
 
-    A file is not understood here, so this is a guess. Where it is wrong, workers import what they lack, or nobody
-    asks the server for any; either way it ends with this process.
+    The files are not parsed here, so this is a guess. If it is wrong, workers import missing drivers themselves, or the
+    server stays unused; in any case it ends with this process.
     """
     if not words or words[0] not in _WITH_WORKERS or {"-h", "--help"} & {*words}:
         return
@@ -43,7 +43,7 @@ def start_early(words: Sequence[str]) -> None:
 
 
 def _text_of(path: Path) -> str | None:
-    """What a config says; None where there is none. What is wrong with it is told by the command that reads it."""
+    """The text of a config; None if it cannot be read. The command itself reports the error."""
     with suppress(ConfigError, ValueError):
         return read_text_file(path).decode()
     return None

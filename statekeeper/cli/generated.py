@@ -1,4 +1,4 @@
-"""Files that are made from models and kept in a repository: written, or held equal to what would be written."""
+"""Files that are generated from models and kept in a repository: writes them, or checks that they are up to date."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statekeeper.errors import StorageError
 
 @dataclass(frozen=True)
 class GeneratedFiles:
-    """All `.json` files that a folder should hold, by name. `is_all` False: others may lie there too."""
+    """The `.json` files that a folder should hold, by name. `is_all` False: it may hold others, too."""
 
     folder: Path
     texts: Mapping[str, str]
@@ -22,7 +22,7 @@ class GeneratedFiles:
         return tuple(self.folder / name for name in self.texts)
 
     def write(self) -> tuple[Path, ...]:
-        """Write every file; returns them. Raises StorageError where one cannot be written."""
+        """Write every file; returns their paths. Raises StorageError if one cannot be written."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for name, text in self.texts.items():
@@ -32,7 +32,7 @@ class GeneratedFiles:
         return self.paths
 
     def stale(self) -> tuple[Path, ...]:
-        """The files that are absent, differ from what `write` would write, or have no model any more."""
+        """The files that are missing, outdated, or have no model any more."""
         differing = [path for path, text in zip(self.paths, self.texts.values(), strict=True) if _text(path) != text]
         foreign_files = [path for path in sorted(self.folder.glob("*.json")) if path.name not in self.texts]
         return (*differing, *foreign_files) if self.is_all else tuple(differing)

@@ -1,4 +1,4 @@
-"""The `init` command: a first configuration, and its models, from a live database."""
+"""The `init` command: writes a first configuration and its models from a live database."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from statekeeper.cli import options
 from statekeeper.cli.database import DatabaseOptions, database_options, describe, module_name
 from statekeeper.cli.render import show_next
-from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.cli.terminal import Terminal, Verbosity
 from statekeeper.hints.next_command import command
 from statekeeper.model.manifest import NextStep
 
@@ -64,7 +64,7 @@ def init(
         database=named.name,
         destination=destination,
     )
-    if is_json or terminal.voice is Voice.NORMAL or report.left_out:
+    if is_json or terminal.verbosity is Verbosity.NORMAL or report.left_out:
         terminal.show(report, _show, is_json=is_json)
     return 0
 

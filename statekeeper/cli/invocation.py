@@ -1,6 +1,6 @@
-"""One command line from its arguments to an exit code: the one place where every error becomes a line.
+"""Runs one command line and turns every error into a message and an exit code.
 
-Both programs, `statekeeper` and `data-extractor`, end here. The only broad `except` of the program is in `invoke`.
+Both programs, `statekeeper` and `data-extractor`, use it. `invoke` has the only broad `except` of the program.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def invoke(command: click.Command, arguments: Sequence[str], *, program: str) ->
         _require_text(arguments)
         code = command.main(list(arguments), prog_name=program, standalone_mode=False, obj=terminal)
         sys.stdout.flush()
-    except BaseException as error:  # noqa: BLE001 - the one place where every error becomes a line and an exit code
+    except BaseException as error:  # noqa: BLE001 - every error becomes a message and an exit code here
         return explain(error, stream=sys.stderr, redactor=terminal.redactor, environ=os.environ)
     return code if isinstance(code, int) else 0
 
 
 def _require_text(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an argument that is not UTF-8: no document, log line or message could name it."""
+    """Raise UsageError for an argument that is not UTF-8: no document, log line or message could contain it."""
     for argument in arguments:
         try:
             argument.encode()
@@ -42,6 +42,6 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 
 def end(code: int) -> NoReturn:
-    """End the program."""
-    gc.freeze()  # else Python looks once more through everything that was loaded, for garbage that ends with it anyway
+    """Exit the program."""
+    gc.freeze()  # saves a last garbage collection of everything that was loaded
     sys.exit(code)

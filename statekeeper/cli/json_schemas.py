@@ -1,6 +1,6 @@
-"""The JSON Schemas of statekeeper's files: of the config for editors, of the documents for whoever reads them.
+"""The JSON Schemas of statekeeper's files: of the config for editors, of the documents for their readers.
 
-Decides which there are and their exact text: the same models give the same bytes, with sorted keys.
+Decides which schemas there are and their exact text: the same models give the same bytes, with sorted keys.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("status", RunStatus),
     ("violations", Violations),
 )
-"""What statekeeper writes, by the name of its schema's file."""
+"""What statekeeper writes, by the file name of its schema."""
 
 
 def files(folder: Path) -> GeneratedFiles:
-    """Every schema, as a file of `folder`."""
+    """Every schema, as a file in `folder`."""
     schemas = {
         "config": config_json_schema(),
         **{name: model.model_json_schema(mode="serialization") for name, model in _WRITTEN},

@@ -1,4 +1,4 @@
-"""The models of a configuration's tables as JSON Schema: which there are, their files' names and their exact text."""
+"""The models of a configuration's tables as JSON Schema: which there are, their file names and exact text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Schemas = Mapping[str, dict[str, Any]]
 
 
 def schemas_of(tables: Sequence[ExtractionConfig], *, infer: str) -> Schemas:
-    """The schemas of the tables that have a model; `infer` is the command that drafts models.
+    """The schemas of all tables with a model; `infer` is the command that drafts models.
 
     Raises:
         ConfigError: a model cannot be imported, or has no JSON Schema.
@@ -33,12 +33,12 @@ def schemas_of(tables: Sequence[ExtractionConfig], *, infer: str) -> Schemas:
 
 
 def as_object(schemas: Schemas) -> str:
-    """All of them as one JSON object, by the tables' keys."""
+    """All schemas as one JSON object, by the tables' keys."""
     return json.dumps(schemas, indent=2, ensure_ascii=False)
 
 
 def as_files(schemas: Schemas, folder: Path, *, is_all: bool) -> GeneratedFiles:
-    """A file for each; `is_all` says that the folder is for these alone."""
+    """A file for each schema; `is_all`: the folder may hold no others."""
     texts = {
         f"{safe_name(key)}.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
         for key, schema in schemas.items()

@@ -1,4 +1,4 @@
-"""The options that several commands share, each explained once."""
+"""The options that several commands share, each defined once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from statekeeper.cli.terminal import Terminal, Voice
+from statekeeper.cli.terminal import Terminal, Verbosity
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.dates import resolve_date
 from statekeeper.config.sections.engines import ENGINES
@@ -21,14 +21,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class _UserPath(click.Path):
-    """A path that starts at the working directory; `~` is the home folder, also where no shell has seen to that."""
+    """A path relative to the working directory; `~` is the home folder, even if no shell expanded it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return super().convert(expanded(str(value)), param, ctx)
 
 
 class KindOf(click.Choice):  # type: ignore[type-arg] # no generic before click 8.2
-    """One of the kinds of a registry, those of installed packages too; they are looked for when they are asked for."""
+    """One of a registry's kinds, including those of installed packages; they are listed only when needed."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
@@ -40,7 +40,7 @@ class KindOf(click.Choice):  # type: ignore[type-arg] # no generic before click 
 
     @choices.setter
     def choices(self, names: tuple[str, ...]) -> None:
-        """Click's own, which are none."""
+        """Ignore click's own, empty choices."""
 
 
 FILE = _UserPath(path_type=Path, dir_okay=False)
@@ -48,7 +48,7 @@ FOLDER = _UserPath(path_type=Path, file_okay=False)
 
 
 class _Day(click.ParamType):  # type: ignore[type-arg] # no generic before click 8.4
-    """A date as `YYYY-MM-DD`, or the word for the present one or the one before, in UTC as in a config."""
+    """A date as `YYYY-MM-DD`, `today` or `yesterday`, in UTC as in a config."""
 
     name = "YYYY-MM-DD"
 
@@ -71,7 +71,7 @@ def _run_id_option(explained: str) -> Callable[[Command], Command]:
 
 
 def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Several options as one decorator, in the order in which --help shows them."""
+    """Several options as one decorator, in the order of --help."""
 
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -82,12 +82,12 @@ def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 def config_argument(command: Command) -> Command:
-    """CONFIG, which must be given."""
+    """CONFIG, required."""
     return click.argument("config", type=FILE)(command)
 
 
 def config_argument_or_last_run(command: Command) -> Command:
-    """CONFIG, which may be left out where a run was started in this directory."""
+    """CONFIG, optional in a directory where a run was started."""
     return click.argument("config", type=FILE, required=False)(command)
 
 
@@ -99,14 +99,14 @@ table_names = click.option(
     "tables",
     multiple=True,
     metavar="PATTERN",
-    help="Only this table: NAME, SCHEMA.NAME or SOURCE.SCHEMA.NAME, or all that a pattern such as 'fin.*' names. May "
-    "be given several times.",
+    help="Only this table: NAME, SCHEMA.NAME or SOURCE.SCHEMA.NAME, or a pattern such as 'fin.*'. May be given several "
+    "times.",
 )
 excluded_names = click.option(
     "--exclude",
     metavar="PATTERN",
     multiple=True,
-    help="Not this table, or those of a pattern, as in --table. May be given several times.",
+    help="Not this table, or those that a pattern matches, as in --table. May be given several times.",
 )
 extraction_date = _date_option(
     "The extraction date, also `today` or `yesterday`. [default: the config's extraction_date, which is today]"
@@ -133,12 +133,12 @@ workers = click.option(
 )
 
 table_selection = _group(table_names, excluded_names)
-"""--table and --exclude, which say the same wherever tables can be chosen."""
+"""--table and --exclude, the same for every command that selects tables."""
 
 
-def _hush(ctx: click.Context, _param: click.Parameter, is_quiet: bool) -> None:  # noqa: FBT001 - click's signature
+def _set_quiet(ctx: click.Context, _param: click.Parameter, is_quiet: bool) -> None:  # noqa: FBT001 - click's signature
     if is_quiet:
-        ctx.obj = replace(ctx.ensure_object(Terminal), voice=Voice.QUIET)
+        ctx.obj = replace(ctx.ensure_object(Terminal), verbosity=Verbosity.QUIET)
 
 
 quiet = click.option(
@@ -146,8 +146,8 @@ quiet = click.option(
     "-q",
     is_flag=True,
     expose_value=False,
-    callback=_hush,
-    help="Say only what went wrong; nothing where all is well.",
+    callback=_set_quiet,
+    help="Print only what went wrong; nothing on success.",
 )
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON instead of a table.")
 log_format = click.option(
@@ -155,17 +155,17 @@ log_format = click.option(
     type=click.Choice(LogFormat, case_sensitive=False),
     default=LogFormat.HUMAN,
     show_default="human",
-    help="How log lines on standard error are written; json is one object a line, without the live display.",
+    help="The format of log lines on standard error; json is one object per line, without the live display.",
 )
 no_progress = click.option("--no-progress", is_flag=True, help="Log lines instead of the live display on a terminal.")
 
 new_run = _group(config_argument, tables_file, table_selection, extraction_date, new_run_id)
-"""CONFIG, and which of its tables, for which date, under which name: a run that may not be on disk yet."""
+"""CONFIG, tables, date and run id of a run that may not be on disk yet."""
 known_run = _group(config_argument_or_last_run, table_selection, known_date, known_run_id)
-"""A run that is on disk, and which of its tables."""
+"""A run that is on disk, and its selected tables."""
 placement = _group(engine, databricks, workers)
 """Where chunks are read."""
 output = _group(as_json, quiet)
-"""What is printed of the result."""
+"""What is printed about the result."""
 progress = _group(log_format, no_progress)
-"""What is told on standard error while work is done."""
+"""What is printed on standard error during the work."""

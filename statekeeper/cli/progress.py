@@ -1,8 +1,8 @@
-"""A live display of a run on a terminal: a line per table at work, with rows, rows/s, chunks and time left.
+"""A live display of a run on a terminal: a line per active table, with rows, rows/s, chunks and time left.
 
-Decides the look only. Tables that end are told in one line above the display, which never has more lines than the
-terminal: what does not fit is counted in its last line. Elsewhere than on a terminal, and where log lines are asked
-for, `statekeeper.runtime.progress.LogReporter` is used instead.
+Decides the look only. A finished table is printed in one line above the display. The display never has more lines than
+the terminal; its last line counts the tables that do not fit. Without a terminal, or if log lines are requested,
+`statekeeper.runtime.progress.LogReporter` is used instead.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 _STYLES = {"complete": "green", "skipped": "dim", "failed": "bold red", "held": "yellow", "interrupted": "yellow"}
 _WIDTHS = {"state": 10, "rows": 13, "rate": 11, "chunks": 11, "left": 7}
-"""Of the columns beside the name, which gets what is left; two blanks stand between two columns."""
+"""Of the columns after the name, which gets the rest; two blanks separate columns."""
 _NARROW = ("state", "rows", "rate", "left")
-"""The columns where the terminal is narrow, and names would be cut too short."""
+"""The columns on a narrow terminal, where names would be cut too short."""
 _SHORTEST_NAME = 24
 _AT_WORK = frozenset({"extracting", "validating"})
 
 
 @dataclass
 class _Line:
-    """One table in the display. `total` is how many rows it has, where that is known."""
+    """One table in the display. `total` is its number of rows, if known."""
 
     key: str
     began: float
@@ -48,7 +48,7 @@ class _Line:
     waiting: str = ""
 
     def is_idle(self) -> bool:
-        """Whether nothing of it is read or checked just now."""
+        """Whether it is neither being read nor checked."""
         return bool(self.waiting) or self.state not in _AT_WORK
 
     def cells(self, now: float) -> dict[str, str]:
@@ -63,7 +63,7 @@ class _Line:
         }
 
     def _left(self, seconds: float) -> str:
-        """How long it takes still, by what is done; how long it has taken where that cannot be told."""
+        """The estimated time left; the elapsed time if there is no estimate."""
         share = self.rows / self.total if self.total else self.done / self.chunks if self.chunks else 0.0
         if not 0 < share < 1:
             return duration(seconds)
@@ -72,7 +72,7 @@ class _Line:
 
 @dataclass
 class LiveReporter:
-    """Keeps what is drawn: `lines` is the display as it is now, and `say` prints a line above it."""
+    """Collects what the display shows: `lines` is the current display, `say` prints a line above it."""
 
     say: Callable[[Text], object]
     clock: Callable[[], float] = time.monotonic
@@ -111,10 +111,10 @@ class LiveReporter:
         line = self._line(key)
         line.done, line.chunks = done, total
         line.rows_in_chunks += rows
-        # Rows are told as they are read only every now and then: a short chunk may be done before any were.
-        untold = max(0, line.rows_in_chunks - line.rows)
-        line.rows += untold
-        self._rows += untold
+        # `rows_read` is reported only now and then: a short chunk may end before its first report.
+        unreported = max(0, line.rows_in_chunks - line.rows)
+        line.rows += unreported
+        self._rows += unreported
 
     def table_ended(self, key: str, end: TableEnd) -> None:
         self._lines.pop(key, None)
@@ -132,10 +132,10 @@ class LiveReporter:
         self._say(key, "warning", without_name(key, message), style="yellow")
 
     def lines(self, *, width: int, height: int) -> list[str]:
-        """The display for a terminal of such a size: tables at work, first begun first, those that wait, the whole."""
+        """The display for a terminal of this size: active tables, oldest first, then waiting ones, then a summary."""
         now, lines = self.clock(), sorted(self._lines.values(), key=_Line.is_idle)
         if not (self._tables or lines):
-            return []  # a verification tells of no table before its end
+            return []  # a verification reports a table only when it ends
         shown = lines[: max(1, height - 2)]
         columns = tuple(_WIDTHS) if _name_width(width, tuple(_WIDTHS)) >= _SHORTEST_NAME else _NARROW
         drawn = [_drawn(line, now, columns, width) for line in shown]
@@ -166,7 +166,7 @@ def _drawn(line: _Line, now: float, columns: tuple[str, ...], width: int) -> str
     name, cells = line.key, line.cells(now)
     most = max(1, _name_width(width, columns))
     named = padded(shortened(name, most), most)
-    if line.waiting:  # in the place of numbers that do not move
+    if line.waiting:  # instead of numbers that do not change
         state = (line.state or "pending").ljust(_WIDTHS["state"])
         return cut_off(f"{named}  {state}  {line.waiting}", width).rstrip()
     texts = [
@@ -177,7 +177,7 @@ def _drawn(line: _Line, now: float, columns: tuple[str, ...], width: int) -> str
 
 
 class StandardError:
-    """The stream that `sys.stderr` is at the time of writing, so that log lines appear above a live display."""
+    """Writes to the current `sys.stderr`, so that log lines appear above a live display."""
 
     def write(self, text: str) -> int:
         return sys.stderr.write(text)
@@ -201,7 +201,7 @@ def live_or_log(stream: TextIO, *, is_live: bool) -> Iterator[Reporter]:
 
 
 def display(console: Console, reporter: LiveReporter) -> Live:
-    """The display of what a reporter keeps; it vanishes when it is stopped."""
+    """The live display of a reporter; it disappears when it is stopped."""
     from rich.live import Live
     from rich.text import Text
 

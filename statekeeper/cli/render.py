@@ -1,6 +1,6 @@
-"""What the reports look like: which columns, which words, what stands under them; and their JSON twins.
+"""How reports are printed: columns, words and the lines below a table; and their JSON.
 
-Decides the wording only: the values come as reports, and `statekeeper.cli.screen` draws.
+Decides the wording only: the values come from reports, and `statekeeper.cli.screen` draws.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from statekeeper.text.amounts import count, duration, plural, size
 _AT_WORK = ("extracting", "validating")
 _ORDER = ("failed", "damaged", *_AT_WORK, "pending", "complete")
 _AROUND_TABLES = 8
-"""Lines of a terminal for what stands above and below the rows of tables."""
+"""Terminal lines reserved for what is above and below the rows of tables."""
 _TABLES_NAMED = 5
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    """A failure as it is shown under a table of results."""
+class _Problem:
+    """A failure or a note to show below a table of results."""
 
     table: str
     message: str
@@ -34,12 +34,12 @@ class _Trouble:
 
 
 def show_run(report: RunReport, screen: Screen) -> None:
-    """A run's result: a row per table, failures with hints, and where the files are."""
+    """Show a run's result: a row per table, failures with hints, and where the files are."""
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome})
 
 
 def show_verification(report: RunReport, screen: Screen) -> None:
-    """The same of a verification, which extracts nothing: what a run would skip is verified."""
+    """Show a verification's result: a table that a run would skip is called verified."""
     _show_outcomes(report, screen, {outcome: outcome.value for outcome in Outcome} | {Outcome.SKIPPED: "verified"})
 
 
@@ -65,23 +65,22 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     )
     screen.grid(Grid(columns, rows))
     failed = [
-        _Trouble(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
+        _Problem(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
     ]
     _show_remarks(
         ((table.table.key, table.remarks) for table in report.tables if table.outcome is Outcome.COMPLETED), screen
     )
     stale = [
-        _Trouble(table.table.key, f"stale: its {' and '.join(table.stale)} changed since it was extracted", None)
+        _Problem(table.table.key, f"stale: its {' and '.join(table.stale)} changed since it was extracted", None)
         for table in report.tables
         if table.stale
     ]
-    told = {table.table for table in report.tables if table.failure}
-    others = [
-        _Trouble(table.table.key, f"{table.outcome}: {table.reason}", None)
+    reasons = [
+        _Problem(table.table.key, f"{table.outcome}: {table.reason}", None)
         for table in report.tables
-        if table.reason and table.table not in told and table.outcome is not Outcome.SKIPPED
+        if table.reason and not table.failure and table.outcome is not Outcome.SKIPPED
     ]
-    _show_troubles([*failed, *others, *stale], screen)
+    _show_problems([*failed, *reasons, *stale], screen)
     screen.line()
     counted = _counted(Counter(words[table.outcome] for table in report.tables))
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
@@ -91,9 +90,9 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
 
 
 def show_status(status: RunStatus, screen: Screen) -> None:
-    """How a run stands: failures first, then what is at work, then the rest; why, the whole, and what to type next.
+    """Show a run's status: failed tables, then active ones, then the rest; reasons, counts, and what to type next.
 
-    On a terminal the rest is left to the count of the whole where there are more tables than lines.
+    A terminal with fewer lines than tables shows the rest only as a count.
     """
     tables = sorted(status.tables, key=lambda table: _ORDER.index(table.state))
     if screen.is_terminal and len(tables) > screen.height - _AROUND_TABLES:
@@ -123,8 +122,8 @@ def show_status(status: RunStatus, screen: Screen) -> None:
     )
     screen.grid(Grid(columns, rows))
     _show_remarks(((table.key, table.remarks) for table in tables), screen)
-    _show_troubles(
-        [_Trouble(table.key, table.failure.message, table.failure.hint) for table in tables if table.failure],
+    _show_problems(
+        [_Problem(table.key, table.failure.message, table.failure.hint) for table in tables if table.failure],
         screen,
     )
     _show_waits(status, screen, now=datetime.now(UTC))
@@ -138,7 +137,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
 
 
 def show_next(steps: Iterable[NextStep], screen: Screen) -> None:
-    """What to type next, a line each."""
+    """Show what to type next, one line per step."""
     for step in steps:
         screen.line(f"next: {step.command}" if step.when is None else f"next, {step.when}: {step.command}")
 
@@ -168,7 +167,7 @@ def _show_waits(status: RunStatus, screen: Screen, *, now: datetime) -> None:
 
 
 def show_plan(report: PlanReport, screen: Screen) -> None:
-    """What a run would do: per table the verdict and why, then each column's database type and the file's type."""
+    """Show what a run would do with each table and why, then each column's types in the database and in the file."""
     for table in report.tables:
         _show_table_plan(table, screen)
     screen.line(f"{report.run_id} would: {_counted(Counter(table.verdict.value for table in report.tables))}")
@@ -176,14 +175,14 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
 
 
 def show_connections(report: PlanReport, screen: Screen) -> None:
-    """What `check --connect` found: per table whether it can be read, and why not."""
+    """Show the result of `check --connect`: for each table whether it can be read, and why not."""
     for table in report.tables:
         if table.failure is None:
             screen.line(f"{table.table.key}: readable, {plural(len(table.columns), 'column')}, each of an exact type")
             for note in table.notes:
                 screen.line(f"  note: {note}")
         else:
-            _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
+            _show_problem(_Problem(table.table.key, table.failure.message, table.failure.hint), screen)
 
 
 def _show_table_plan(table: TablePlan, screen: Screen) -> None:
@@ -213,7 +212,7 @@ def _show_table_plan(table: TablePlan, screen: Screen) -> None:
     for note in table.notes:
         screen.line(f"  note: {note}")
     if table.failure is not None:
-        _show_trouble(_Trouble(table.table.key, table.failure.message, table.failure.hint), screen)
+        _show_problem(_Problem(table.table.key, table.failure.message, table.failure.hint), screen)
     screen.line()
 
 
@@ -223,25 +222,25 @@ def _show_remarks(remarks: Iterable[tuple[str, tuple[str, ...]]], screen: Screen
             screen.line(f"{table}: {sentence}")
 
 
-def _show_troubles(troubles: list[_Trouble], screen: Screen) -> None:
-    """Each failure once, with the tables that it is equal for."""
-    equal: dict[tuple[str, str | None], list[_Trouble]] = {}
-    for trouble in troubles:
-        equal.setdefault((trouble.message.replace(trouble.table, ""), trouble.hint), []).append(trouble)
+def _show_problems(problems: list[_Problem], screen: Screen) -> None:
+    """Show each failure once, with all tables that have it."""
+    equal: dict[tuple[str, str | None], list[_Problem]] = {}
+    for problem in problems:
+        equal.setdefault((problem.message.replace(problem.table, ""), problem.hint), []).append(problem)
     for first, *others in equal.values():
         screen.line()
-        _show_trouble(first, screen)
+        _show_problem(first, screen)
         if others:
-            named = ", ".join(trouble.table for trouble in others[:_TABLES_NAMED])
+            named = ", ".join(problem.table for problem in others[:_TABLES_NAMED])
             more = f" and {plural(len(others) - _TABLES_NAMED, 'further table')}" if len(others) > _TABLES_NAMED else ""
             screen.line(f"  the same for {named}{more}")
 
 
-def _show_trouble(trouble: _Trouble, screen: Screen) -> None:
-    is_named = trouble.table in trouble.message
-    screen.line(trouble.message if is_named else f"{trouble.table}: {trouble.message}")
-    if trouble.hint:
-        screen.line(f"  hint: {trouble.hint}")
+def _show_problem(problem: _Problem, screen: Screen) -> None:
+    is_named = problem.table in problem.message
+    screen.line(problem.message if is_named else f"{problem.table}: {problem.message}")
+    if problem.hint:
+        screen.line(f"  hint: {problem.hint}")
 
 
 def _counted(words: Mapping[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""Which run a command line means: a new one of a config, or one that is on disk already."""
+"""Which run a command line names: a new one of a config, or one on disk."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from statekeeper.run.find_run import RunLocation, find_run, read_manifest
 
 @dataclass(frozen=True)
 class RunRequest:
-    """A configuration, and what a command line chooses for its run."""
+    """A configuration, and a command line's choices for its run."""
 
     config: Path
     choices: RunChoices = field(default_factory=RunChoices)
@@ -34,18 +34,18 @@ class RunRequest:
         workers: int | None = None,
         is_databricks: bool = False,
     ) -> RunRequest:
-        """The request that a run on disk was started with: its config, its date, its file of tables.
+        """The request that started a run on disk: its config, its date, its file of tables.
 
         Raises:
-            UsageError: there is no such run, or it was made in Python and has no config to read again.
+            UsageError: there is no such run, or it was started in Python without a config.
         """
         found = locate(config, day, run_id)
         manifest = read_manifest(found.base_path, found.run_id)
         known = config or (Path(manifest.config_path) if manifest.config_path else None)
         if known is None:
             raise UsageError(
-                f"the run {found.run_id} was made in Python, without a config",
-                hint="go on with it in Python: run() again, or resume()",
+                f"the run {found.run_id} was started in Python, without a config",
+                hint="continue it in Python: run() again, or resume()",
             )
         choices = RunChoices(
             tables_path=manifest.tables_path,
@@ -58,7 +58,7 @@ class RunRequest:
 
 
 def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:
-    """Where the run is that CONFIG, --date and --run-id name; without them, the last run of this directory."""
+    """The run that CONFIG, --date and --run-id name; without them, the last run of this directory."""
     if config is None:
         return find_run(Path.cwd(), config=None, base_path=None, day=day, run_id=run_id)
     base_path = base_path_of(config, environ=os.environ)

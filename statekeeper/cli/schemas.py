@@ -1,4 +1,4 @@
-"""The `schemas` commands: models drafted from a live database, held beside it, and written as JSON Schema.
+"""The `schemas` commands: draft models from a live database, compare them with it, export them as JSON Schema.
 
 Decides their options and what is printed; `statekeeper.scaffold`, `statekeeper.schemas` and `statekeeper.cli.generated`
 do the work.
@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from statekeeper.scaffold.inference import Inference
     from statekeeper.scaffold.tables import TableDraft
 
-_check = click.option(
-    "--check", "is_check", is_flag=True, help="Write nothing; exit 1 where a file is not what would be written."
-)
+_check = click.option("--check", "is_check", is_flag=True, help="Write nothing; exit 1 if a file is not up to date.")
 in_terminal = click.make_pass_decorator(Terminal)
 
 
@@ -51,8 +49,8 @@ def schemas() -> None:
     "tables",
     multiple=True,
     metavar="NAME",
-    help="Only this table: by a name of CONFIG, or NAME or SCHEMA.NAME of the database, or a pattern of such "
-    "names. May be given several times.",
+    help="Only this table: a name in CONFIG, or NAME or SCHEMA.NAME in the database, or a pattern. May be given "
+    "several times.",
 )
 @options.excluded_names
 @click.option("--inline", is_flag=True, help="YAML entries with inline `columns:` instead of pydantic models.")
@@ -74,10 +72,9 @@ def infer(
     is_json: bool,
     **database: Any,
 ) -> int:
-    """Write a strict schema for each table of CONFIG, or of a database, from what the database says of it.
+    """Write a strict schema for each table of CONFIG, or of a database, from its declaration there.
 
-    Reads the dictionary and no row: the types, lengths, digits and NOT NULL that are declared, and nothing that only
-    happens to hold.
+    Reads the dictionary and no row: declared types, lengths, digits and NOT NULL only.
     """
     from statekeeper.scaffold.inference import SchemaForm
     from statekeeper.scaffold.inference import infer as infer_schemas
@@ -90,11 +87,11 @@ def infer(
         named = wanted.database()
         name, described = named.name, describe(named.config(terminal.redactor), schemas, tables, exclude)
     elif wanted.is_given or schemas:
-        raise UsageError("CONFIG names the sources already; found options of a database beside it")
+        raise UsageError("CONFIG already names the sources; found options of a database, too")
     else:
         name, described = _configured(terminal, config, tables, exclude)
     inference = infer_schemas(described, database=name, form=SchemaForm.COLUMNS if inline else SchemaForm.MODELS)
-    code = _hand_over(terminal, inference, out, is_forced=force, is_json=is_json)
+    code = _write_inference(terminal, inference, out, is_forced=force, is_json=is_json)
     if config is not None and out is not None and not is_json:
         terminal.say_next(_after_inference(config, out, tables, exclude, inference))
     return code
@@ -113,7 +110,7 @@ def _after_inference(
 def _configured(
     terminal: Terminal, config: Path, names: tuple[str, ...], exclude: tuple[str, ...]
 ) -> tuple[str, tuple[TableDraft, ...]]:
-    """A pipeline's name, and what its sources say of its tables."""
+    """A pipeline's name, and its tables as its sources describe them."""
     from statekeeper.scaffold.dictionary import describe_configured
 
     name, selected = _tables_of(terminal, config, names, exclude)
@@ -132,7 +129,9 @@ def _tables_of(
     return pipeline.name, select_tables(pipeline, names, exclude=exclude)
 
 
-def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is_forced: bool, is_json: bool) -> int:
+def _write_inference(
+    terminal: Terminal, inference: Inference, out: Path | None, *, is_forced: bool, is_json: bool
+) -> int:
     from statekeeper.scaffold.files import replace_file, write_new
 
     if out is not None:
@@ -150,8 +149,8 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
         terminal.say(f"{out}: {plural(len(inference.tables), 'table')}")
     for left in inference.left_out:
         reasons = "".join(f"  {reason}\n" for reason in left.reasons)
-        told = terminal.redactor(f"{left.table} cannot be extracted as it is:\n{reasons}")
-        sys.stderr.write(in_lines(told))
+        message = terminal.redactor(f"{left.table} cannot be extracted as it is:\n{reasons}")
+        sys.stderr.write(in_lines(message))
     return inference.exit_code
 
 
@@ -161,7 +160,7 @@ def _hand_over(terminal: Terminal, inference: Inference, out: Path | None, *, is
 @click.option(
     "--refused-only",
     is_flag=True,
-    help="Only what a run would refuse: leave out columns that only one side lets be NULL.",
+    help="Only what a run would refuse: leave out differences in NULL.",
 )
 @options.output
 @in_terminal
@@ -174,9 +173,9 @@ def diff(
     refused_only: bool,
     is_json: bool,
 ) -> int:
-    """Compare each table's model with the live table: new, lost and retyped columns, and who allows NULL.
+    """Compare each table's model with the live table: new, lost and retyped columns, and which side allows NULL.
 
-    Exits with 0 where they say the same and with 1 where they differ; reads no row.
+    Exits with 0 if they agree and with 1 if they differ; reads no row.
     """
     from statekeeper.cli.differences import show_differences
 
@@ -223,9 +222,9 @@ def export(
     is_check: bool,
     is_json: bool,
 ) -> int:
-    """Write the models of CONFIG's tables as JSON Schema (draft 2020-12), each column by its name.
+    """Write the models of CONFIG's tables as JSON Schema (draft 2020-12), with the columns' names.
 
-    On standard output it is one JSON object, with a schema for each table.
+    Standard output gets one JSON object with a schema for each table.
     """
     from statekeeper.cli.model_schemas import as_files, as_object, schemas_of
 
@@ -264,7 +263,7 @@ def schemas_json(terminal: Terminal, *, out: Path, is_check: bool, is_json: bool
 def _write_or_check(
     terminal: Terminal, files: GeneratedFiles, *, is_check: bool, is_json: bool, again: tuple[str, ...]
 ) -> int:
-    """Write the files, or say which of them are not as they would be written; `again` are the words that write them."""
+    """Write the files, or list those that are not up to date; `again` is the command that writes them."""
     paths = files.stale() if is_check else files.write()
     if is_json:
         terminal.screen.line(json.dumps({"stale" if is_check else "written": [str(path) for path in paths]}, indent=2))

@@ -1,6 +1,6 @@
-"""Where and how output appears: a grid is aligned text, on a terminal coloured and no wider than the screen.
+"""How output appears: a grid is aligned text, on a terminal coloured and no wider than the screen.
 
-Decides nothing about content. Elsewhere than on a terminal a grid is whole, however wide: it is for pipes and files.
+Decides nothing about content. In pipes and files, a grid is complete, however wide.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from statekeeper.cli.cells import Align, padded, shortened, width_of
 from statekeeper.text.printable import in_lines, one_line
 
 _NARROWEST = 10
-"""How far a column that may be shortened is shortened at most."""
+"""The least width to which a column is shortened."""
 _CODES = {"bold": "1", "bold red": "1;31", "green": "32", "yellow": "33", "cyan": "36", "dim": "2"}
 _STYLES = {
     "complete": "green",
@@ -37,13 +37,13 @@ _STYLES = {
 
 
 class Fit(Enum):
-    """What becomes of a column where its grid is wider than the terminal."""
+    """How a column reacts to a grid wider than the terminal."""
 
     KEEP = auto()
     SHORTEN = auto()
-    """Its longest texts lose their beginning, which tables of one source and schema have in common."""
+    """Its longest texts lose their beginning, which tables of one source and schema share."""
     DROP = auto()
-    """It is left out, first of all."""
+    """It is left out, before any column is shortened."""
 
 
 @dataclass(frozen=True)
@@ -57,25 +57,25 @@ class Column:
 
 @dataclass(frozen=True)
 class Grid:
-    """Rows of text under columns; the words of states are coloured on a terminal."""
+    """Rows of text under columns; names of states are coloured on a terminal."""
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[str, ...], ...]
     indent: int = field(default=0)
 
     def without(self, index: int) -> Grid:
-        """The grid without one of its columns."""
+        """The grid without the column at `index`."""
         columns = (*self.columns[:index], *self.columns[index + 1 :])
         return replace(self, columns=columns, rows=tuple((*row[:index], *row[index + 1 :]) for row in self.rows))
 
     def with_texts(self, index: int, texts: list[str]) -> Grid:
-        """The grid with other texts in one of its columns."""
+        """The grid with new texts in the column at `index`."""
         rows = zip(self.rows, texts, strict=True)
         return replace(self, rows=tuple((*row[:index], text, *row[index + 1 :]) for row, text in rows))
 
 
 class Screen:
-    """A text stream that knows whether a person looks at it, and how wide it is then."""
+    """A text stream that knows whether it is a terminal, and its size."""
 
     def __init__(self, stream: TextIO, *, is_terminal: bool | None = None, width: int | None = None) -> None:
         self._stream = stream
@@ -84,15 +84,15 @@ class Screen:
 
     @property
     def width(self) -> int:
-        """How many columns the terminal has."""
+        """The number of columns of the terminal."""
         return self._width or shutil.get_terminal_size().columns
 
     def line(self, text: str = "") -> None:
-        """Text that is a line, or several."""
+        """Write one or more lines of text."""
         self._write(in_lines(text))
 
     def grid(self, grid: Grid) -> None:
-        """A grid; nothing where it has no rows."""
+        """Write a grid, if it has rows."""
         if not grid.rows:
             return
         grid = replace(grid, rows=tuple(tuple(map(one_line, row)) for row in grid.rows))
@@ -108,11 +108,11 @@ class Screen:
 
     @property
     def height(self) -> int:
-        """How many lines a person sees at once."""
+        """The number of lines of the terminal."""
         return shutil.get_terminal_size().lines
 
     def clear(self) -> None:
-        """An empty screen, on a terminal."""
+        """Clear the screen, on a terminal."""
         if self.is_terminal:
             self._stream.write("\x1b[H\x1b[2J")
 
@@ -128,7 +128,7 @@ def _styled(text: str, style: str) -> str:
 
 
 def _fitted(grid: Grid, width: int) -> Grid:
-    """The grid without what is wider than the terminal, as its columns say."""
+    """The grid, with columns dropped and shortened until it fits the terminal."""
     for index in reversed(range(len(grid.columns))):
         if _width(grid) > width and grid.columns[index].fit is Fit.DROP:
             grid = grid.without(index)
@@ -149,7 +149,7 @@ def _width(grid: Grid) -> int:
 
 
 def _aligned(grid: Grid) -> list[list[str]]:
-    """The names of the columns, then every row; the texts of a column are equally wide."""
+    """The column names, then every row; the texts of a column have the same width."""
     cells = [tuple(column.name for column in grid.columns), *grid.rows]
     widths = [max(width_of(row[index]) for row in cells) for index in range(len(grid.columns))]
     lines = []

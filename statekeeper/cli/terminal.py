@@ -1,4 +1,4 @@
-"""What the commands of one invocation share: the screen, the log, the secrets that neither may show."""
+"""What the commands of one invocation share: the screen, the log, and the secrets to redact."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Report(Protocol):
 
 
 class Result(Report, Protocol):
-    """What a command shows, and ends with."""
+    """What a command shows, with its exit code."""
 
     @property
     def exit_code(self) -> int: ...
@@ -45,12 +45,12 @@ AnyReport = TypeVar("AnyReport", bound=Report)
 AnyResult = TypeVar("AnyResult", bound=Result)
 
 
-class Voice(Enum):
-    """How much is said."""
+class Verbosity(Enum):
+    """How much is printed."""
 
     NORMAL = auto()
     QUIET = auto()
-    """Only what went wrong. JSON that is asked for is printed all the same: it is the result, and no talk."""
+    """Only what went wrong. Requested JSON is printed all the same: it is the result."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Terminal:
     """One invocation of the program."""
 
     redactor: Redactor = field(default_factory=Redactor)
-    voice: Voice = Voice.NORMAL
+    verbosity: Verbosity = Verbosity.NORMAL
 
     @property
     def screen(self) -> Screen:
@@ -73,29 +73,29 @@ class Terminal:
             render(report, self.screen)
 
     def show_result(self, result: AnyResult, render: Callable[[AnyResult, Screen], None], *, is_json: bool) -> int:
-        """Print a result; returns its exit code. A quiet program prints only what is not as it should be."""
-        if is_json or self.voice is Voice.NORMAL:
+        """Print a result; returns its exit code. In quiet mode, print only the bad part of it."""
+        if is_json or self.verbosity is Verbosity.NORMAL:
             self.show(result, render, is_json=is_json)
         elif result.exit_code:
             render(result.only_bad(), self.screen)
         return result.exit_code
 
     def say(self, text: str) -> None:
-        """Print a line of a command that has no report, unless nothing but trouble is to be said."""
-        if self.voice is Voice.NORMAL:
+        """Print a line of a command without a report, unless quiet."""
+        if self.verbosity is Verbosity.NORMAL:
             self.screen.line(text)
 
     def say_next(self, *steps: NextStep) -> None:
-        """Print what to type next."""
-        if self.voice is Voice.NORMAL:
+        """Print what to type next, unless quiet."""
+        if self.verbosity is Verbosity.NORMAL:
             show_next(steps, self.screen)
 
     @contextmanager
     def reporter(
         self, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
     ) -> Iterator[tuple[RedactingFilter, Reporter]]:
-        """What is told while work is done, on standard error: a live display on a terminal, else log lines."""
-        is_quiet = self.voice is Voice.QUIET
+        """The log and the reporter on standard error: a live display on a terminal, else log lines."""
+        is_quiet = self.verbosity is Verbosity.QUIET
         level = logging.ERROR if is_quiet else logging.INFO
         log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor, level=level)
         is_display = is_live and not is_quiet and log_format is LogFormat.HUMAN and sys.stderr.isatty()
@@ -114,9 +114,9 @@ class Terminal:
     ) -> Iterator[StatefulDataExtractor]:
         """The extractor of a run, with its log and its display on standard error.
 
-        With `Unset.LEAVE` it can do whatever needs no source, also where the login of one is not set.
+        With `Unset.LEAVE` it works without the sources' logins, for whatever needs no source.
 
-        What is imported here, and by the server that workers are forked from, is imported side by side.
+        This process and the server that workers are forked from import their modules in parallel.
         """
         from statekeeper.config.loader import load_pipeline
         from statekeeper.engines.spawning import start_fork_server

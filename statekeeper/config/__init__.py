@@ -1,1 +1,1 @@
-"""A pipeline as its YAML file describes it: read, checked, and resolved to frozen values."""
+"""A pipeline's configuration: read from YAML, checked, and resolved to frozen values."""

@@ -1,6 +1,6 @@
-"""Where a configuration's output lies, without asking for the rest of it.
+"""The base path of a configuration's output, read without the rest of it.
 
-`status` needs no more than this, and must not fail for want of a password that only an extraction uses.
+`status` needs only this, and must not fail because a password that only extractions use is missing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
     """The `output.base_path` of the configuration file `path`, as this process opens it.
 
     Raises:
-        ConfigError: the file cannot be read, or the base path is wrong; then every other mistake is told too.
+        ConfigError: the file cannot be read, or the base path is wrong; it lists all other problems, too.
     """
     path = Path(expanded(str(path)))
     try:
@@ -41,6 +41,6 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
         return from_here(root, OutputConfig().base_path)
     value = filled.at(_KEY)
     try:
-        return from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # if it is none, that is told
+        return from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # the model checks it
     except ValidationError:
         return load_pipeline(path, environ=environ).base_path

@@ -1,7 +1,6 @@
-"""Which databases a call in Python means: named sections as a configuration has them, or one Oracle database.
+"""The databases of a call in Python: named sections as in a configuration, or one Oracle database.
 
-Decides that exactly one of the two ways was used. What stands in a section is checked with the rest of the
-configuration (`statekeeper.config.loader`).
+Checks that exactly one of the two was given. `statekeeper.config.loader` checks the sections' content.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from statekeeper.config.sections.source import SourceSection
 from statekeeper.errors import UsageError
 
 _UNNAMED = "oracle"
-"""The source's name where no entry says one, so that what is wrong with the entry is reported and nothing else."""
+"""The source's name if no entry has one, so that only the entry's own problem is reported."""
 
 
 @dataclass(frozen=True)
 class OracleLogin:
-    """One Oracle database, as the parameters of `DataExtractor` say it."""
+    """One Oracle database, from the parameters of `DataExtractor`."""
 
     host: str | None
     port: int
@@ -31,7 +30,7 @@ class OracleLogin:
 
     @property
     def given(self) -> list[str]:
-        """The parameters that were given, but for the port, which has a default."""
+        """The parameters that were given, except the port, which has a default."""
         return [f"oracle_{name}" for name in ("host", "service", "user", "password") if getattr(self, name)]
 
     @property
@@ -40,7 +39,7 @@ class OracleLogin:
         return [f"oracle_{name}" for name in ("host", "service", "user", "password") if not getattr(self, name)]
 
     def section(self) -> dict[str, object]:
-        """The same as a section of `sources:`."""
+        """The login as a section of `sources:`."""
         password = self.password if isinstance(self.password, SecretStr) else SecretStr(str(self.password))
         found = {"host": self.host, "port": self.port, "service": self.service, "user": self.user}
         return {"type": "oracle", **found, "password": password}
@@ -48,17 +47,17 @@ class OracleLogin:
 
 @dataclass(frozen=True)
 class GivenSources:
-    """Databases by the names that entries must use, or one that goes by whatever name an entry uses."""
+    """Databases by the names that entries must use, or one database under any name."""
 
     named: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
     only: Mapping[str, Any] | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, named: Mapping[str, Mapping[str, Any]] | None, login: OracleLogin) -> Self:
-        """The one way that was used.
+        """The sources or the login, whichever was given.
 
         Raises:
-            UsageError: both were, or none, or the Oracle database is not said in full.
+            UsageError: both or neither were given, or the login is incomplete.
         """
         given, missing = login.given, login.missing
         if named is not None:
@@ -76,13 +75,13 @@ class GivenSources:
         if missing:
             raise UsageError(
                 f"expected oracle_host, oracle_service, oracle_user and oracle_password; missing {', '.join(missing)}",
-                hint="a SID, a dsn or a wallet can be said in a section of sources: {'type': 'oracle', 'dsn': ...}",
+                hint="for a SID, a dsn or a wallet, use a section of sources: {'type': 'oracle', 'dsn': ...}",
             )
         return cls(only=login.section())
 
     @classmethod
     def of_sections(cls, sections: Mapping[str, SourceSection]) -> Self:
-        """The sources of a configuration that was read already."""
+        """The sources of a configuration that was already read."""
         return cls(
             named={name: section.model_dump(by_alias=True, exclude_unset=True) for name, section in sections.items()}
         )

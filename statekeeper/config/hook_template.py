@@ -1,4 +1,4 @@
-"""Whether a hook's command can be run: checked when the configuration is read. Pure."""
+"""Checks that a hook's command can be run, when the configuration is read. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statekeeper.model.hook_event import HookEvent
 
 
 def check_template(text: str) -> None:
-    """Raise ValueError for a command that could not be run: unbalanced quotes, no word, a name that no event has."""
+    """Raise ValueError for an invalid command: unbalanced quotes, no word, or an unknown field of the event."""
     words = shlex.split(text)
     if not words:
         raise ValueError("the command is empty")

@@ -1,9 +1,8 @@
-"""Whether a run on disk is a config's own, or that of another config with the same pipeline name.
+"""Whether a run on disk belongs to a config, or to another config with the same pipeline name.
 
-A config is one file, by whichever path it is named. It is still the same after it was moved or renamed, which is seen
-by the old file being gone, and wherever its text is the same, as in another container or another release of a job.
-Two files with different texts, one pipeline name and one base path are two configs, whose tables must not meet in one
-run.
+A config is one file, whatever path names it. It stays the same config when it is moved or renamed (the old file is
+gone), and in a copy with the same text, as in another container or another release of a job. Two files with different
+texts but one pipeline name and one base path are two configs, whose tables must not share a run.
 """
 
 from __future__ import annotations
@@ -22,18 +21,18 @@ from statekeeper.model.manifest import RunManifest
 
 
 class Claim(StrEnum):
-    """What a run on disk is to a config."""
+    """How a run on disk relates to a config."""
 
     OWN = "own"
-    """It was started from this file, under this path or one that is gone."""
+    """It was started from this file, under this path or one that no longer exists."""
     COPY = "copy"
-    """It was started from another file that is still there, with the same text."""
+    """It was started from another file, which still exists, with the same text."""
     NONE = "none"
 
 
 @dataclass(frozen=True)
 class ConfigIdentity:
-    """A config file as it is now. `fingerprint` is that of its text, and of its tables file's."""
+    """A config file in its current form. `fingerprint` covers its text and that of its tables file."""
 
     path: Path
     pipeline: str | None
@@ -41,16 +40,16 @@ class ConfigIdentity:
 
     @classmethod
     def of(cls, path: Path, *, environ: Mapping[str, str]) -> Self:
-        """The config at `path`; of one that cannot be read only the path is known."""
+        """The config at `path`; only the path is known if it cannot be read."""
         outline = outline_of(path, environ=environ)
         return cls(path, outline.pipeline if outline else None, outline.fingerprint if outline else None)
 
     def claim(self, manifest: RunManifest) -> Claim:
-        """What the run of a manifest is to this config."""
+        """How the run of a manifest relates to this config."""
         if manifest.config_path is None:
             return Claim.NONE
         earlier = Path(manifest.config_path)
-        # Both paths are followed now: where a link has been pointed elsewhere since, what it leads to is the config.
+        # Links are resolved now: if one was changed since, its new target is the config.
         if earlier.resolve() == self.path.resolve():
             return Claim.OWN
         if self.pipeline is None or manifest.pipeline != self.pipeline:
@@ -60,12 +59,12 @@ class ConfigIdentity:
         return Claim.COPY if manifest.config_fingerprint == self.fingerprint else Claim.NONE
 
     def owns(self, manifest: RunManifest) -> bool:
-        """Whether the run of a manifest is this config's."""
+        """Whether the run of a manifest belongs to this config."""
         return self.claim(manifest) is not Claim.NONE
 
 
 def is_abandoned(manifest: RunManifest, base_path: Path, *, environ: Mapping[str, str]) -> bool:
-    """Whether the config that a run under `base_path` was started from has another pipeline name or base path now."""
+    """Whether the config of a run under `base_path` now has another pipeline name or base path."""
     if manifest.config_path is None:
         return True
     config = Path(manifest.config_path)

@@ -1,4 +1,4 @@
-"""`unique:` and `references:` of entries, resolved against all tables of the configuration."""
+"""Resolves `unique:` and `references:` of entries against all tables of the configuration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Table(Protocol):
 
 
 def reference_problems(table: Table, tables: Sequence[Table]) -> Iterator[Problem]:
-    """What is wrong with an entry's references, in the light of the other entries."""
+    """The problems of an entry's references, given the other entries."""
     for index, entry in enumerate(table.entry.references or ()):
         parents = _called(entry.table, tables)
         if len(parents) == 1:
@@ -49,7 +49,7 @@ def reference_problems(table: Table, tables: Sequence[Table]) -> Iterator[Proble
         if parents:
             keys = ", ".join(parent.ref.key for parent in parents)
             text, hint = (
-                f"expected one table of the run; found {shown}, which several are called",
+                f"expected one table of the run; found {shown}, the name of several",
                 f"write one of {keys}",
             )
         else:
@@ -61,7 +61,7 @@ def reference_problems(table: Table, tables: Sequence[Table]) -> Iterator[Proble
 
 
 def keys_of(table: Table, tables: Sequence[Table]) -> Keys:
-    """The keys of an entry in which there is no problem."""
+    """The keys of an entry without problems."""
     return Keys(
         unique=tuple(as_columns(columns) for columns in table.entry.unique or ()),
         references=tuple(_reference(entry, tables) for entry in table.entry.references or ()),
@@ -83,20 +83,20 @@ def _reference(entry: ReferenceEntry, tables: Sequence[Table]) -> Reference:
 
 
 def _called(name: str, tables: Sequence[Table]) -> list[Table]:
-    """The tables that go by a name: spelt so, else but for case."""
+    """The tables with this name; if none has it exactly, those that differ only in case."""
     exact = [table for table in tables if name in table.ref.names]
     return exact or [table for table in tables if name.casefold() in {one.casefold() for one in table.ref.names}]
 
 
 def _unfit_pair(table: Table, parent: Table, index: int) -> Iterator[Problem]:
-    """Why the rows of one table say nothing about those of the other."""
+    """Why rows of `table` cannot be checked against those of `parent`."""
     for name, source in {table.ref.source_name: table.source, parent.ref.source_name: parent.source}.items():
         if source is not None and source.snapshot_scope is SnapshotScope.TABLE:
             yield table.problem(
                 "references",
                 index,
-                text=f"a reference needs snapshot_scope: run, since rows that were read at different moments refer to "
-                f"nothing; found 'table' for the source '{name}'",
+                text=f"a reference needs snapshot_scope: run, since rows read at different times may not match; "
+                f"found 'table' for the source '{name}'",
                 hint=f"set sources.{name}.snapshot_scope: run, or leave the reference out",
             )
     if not parent.is_full_extract:

@@ -1,6 +1,6 @@
-"""A pipeline from its files, or from a mapping; every mistake in it is reported at once.
+"""Loads a pipeline from its files or from a mapping, and reports all problems at once.
 
-Reads files and nothing else: schema models are not imported, sources not connected to.
+Only reads files: it imports no schema models and connects to no source.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def load_pipeline(
 ) -> Pipeline:
     """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
 
-    Relative paths in it start where its key `root` says, else at `root`, else at the root that is found. `secrets`
-    reads those of Databricks; without it, `SecretScopes` does. With `Unset.LEAVE` no secret is asked for, and the
-    pipeline is not to be run: its sources may lack what is not set.
+    Relative paths start at the file's key `root`, else at `root`, else at the root that is found. `secrets` reads
+    Databricks secrets; the default is `SecretScopes`. With `Unset.LEAVE` no secret is read, and the pipeline must not
+    be run: its sources may lack values.
 
     Raises:
-        ConfigError: every problem is a line of its message, `file:line:column: key: what is wrong`.
+        ConfigError: its message has a line per problem, `file:line:column: key: what is wrong`.
     """
     secrets = (secrets or SecretScopes()) if unset is Unset.REFUSE else None
     path = Path(expanded(str(path)))
@@ -80,12 +80,12 @@ def load_pipeline(
 
 
 def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract", root: Path | None = None) -> Pipeline:
-    """The pipeline that a mapping with the keys of a configuration file describes; `name` serves where it has none.
+    """The pipeline that a mapping with the keys of a configuration file describes; `name` is its default name.
 
     Relative paths start at `root`, by default the working directory.
 
     Raises:
-        ConfigError: every problem is a line of its message, `key: what is wrong`.
+        ConfigError: its message has a line per problem, `key: what is wrong`.
     """
     document, problems = read_mapping({"pipeline": name, **mapping})
     file = _File(document, tuple(problems), b"")
@@ -93,10 +93,10 @@ def pipeline_of(mapping: Mapping[str, object], *, name: str = "extract", root: P
 
 
 def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str, str]) -> SourceSection:
-    """One section of `sources:`, with its references.
+    """One section of `sources:`, with its references resolved.
 
     Raises:
-        ConfigError: every problem is a line of its message, `sources.<name>.key: what is wrong`.
+        ConfigError: its message has a line per problem, `sources.<name>.key: what is wrong`.
     """
     document, problems = read_mapping({"pipeline": "source", "sources": {name: section}, "tables": [_ANY_TABLE]})
     filled = fill_references(document, environ)
@@ -105,20 +105,20 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
 
 
 def check_sections(mapping: Mapping[str, object], *, name: str = "extract") -> None:
-    """See whether a mapping with keys of a configuration file, but without `tables`, can be part of one.
+    """Check a mapping with keys of a configuration file other than `tables`.
 
     Raises:
-        ConfigError: every problem is a line of its message, `key: what is wrong`.
+        ConfigError: its message has a line per problem, `key: what is wrong`.
     """
     document, unreadable = read_mapping({"pipeline": name, **mapping})
     _refuse(unreadable, _checked(document).problems)
 
 
 def check_entry(mapping: Mapping[str, object]) -> None:
-    """See whether a mapping can be an entry of `tables:`; whether its source is there is not looked at.
+    """Check that a mapping is an entry of `tables:`, without checking that its source exists.
 
     Raises:
-        ConfigError: every problem is a line of its message, `key: what is wrong`.
+        ConfigError: its message has a line per problem, `key: what is wrong`.
     """
     document, unreadable = read_mapping(mapping)
     _refuse(unreadable, check(TableEntry, document).problems)
@@ -131,24 +131,24 @@ def _refuse(unreadable: Sequence[Problem], wrong: Iterable[Problem]) -> None:
 
 @dataclass(frozen=True)
 class _File:
-    """A file as it was read."""
+    """A file that was read."""
 
     document: ConfigDocument
     problems: tuple[Problem, ...]
     content: bytes
     unset: tuple[Problem, ...] = ()
-    """References to what is not set: problems, too."""
+    """References to variables or secrets that are not set; also problems."""
     left: tuple[Problem, ...] = ()
-    """Those that were left as they are written."""
+    """Unset references that were left unresolved."""
 
     @property
     def wrong(self) -> tuple[Problem, ...]:
         return (*self.problems, *self.unset)
 
     def leaving_unset(self) -> _File:
-        """The same with references to what is not set left as they are written, where only a run needs them.
+        """The same, with unset references that only a run needs left unresolved.
 
-        Where no text can stand, such as a port's, the key is left out.
+        A key that cannot have text as its value, such as a port, is removed.
         """
         left = tuple(problem for problem in self.unset if may_hold_secrets(problem.path))
         paths = {problem.path for problem in left}
@@ -161,7 +161,7 @@ class _File:
         return replace(self, document=document, unset=still, left=left)
 
     def with_list_below(self, key: str) -> _File:
-        """The file as if its list were the value of `key`."""
+        """The file with its list as the value of `key`."""
         if not isinstance(self.document.data, list):
             return self
 
@@ -235,10 +235,10 @@ def _pipeline(
 
 
 def _checked(document: ConfigDocument) -> Checked[ConfigFile]:
-    """The configuration against the sections of the types that it names; where it is wrong, against those of all.
+    """Validate the configuration with the source types that it names, or with all types if it is wrong.
 
     Raises:
-        ConfigError: the package that brings a type is at fault.
+        ConfigError: the package of a type cannot be loaded.
     """
     types = dict.fromkeys(kind for kind in _source_types(document).values() if kind is not None)
     if types and all(map(SECTIONS.has, types)):
@@ -250,7 +250,7 @@ def _checked(document: ConfigDocument) -> Checked[ConfigFile]:
 
 
 def _source_types(document: ConfigDocument) -> dict[str, str | None]:
-    """The type that each section of `sources:` names, by the section's name; None where that is no text."""
+    """The type of each section of `sources:`, by the section's name; None if it is not text."""
     sources = document.data.get("sources") if isinstance(document.data, dict) else None
     found: dict[str, str | None] = {}
     for name, section in sources.items() if isinstance(sources, dict) else ():
@@ -260,14 +260,14 @@ def _source_types(document: ConfigDocument) -> dict[str, str | None]:
 
 
 def _with_further_types(problem: Problem) -> Problem:
-    """The problem; that of an unknown type of source says where further types come from."""
+    """The problem; for an unknown type of source, its hint also says where further types come from."""
     if problem.path[0::2] != ("sources", "type") or not problem.text.startswith("expected one of"):
         return problem
     return replace(problem, hint="; ".join(filter(None, (problem.hint, SECTIONS.hint_of_more))))
 
 
 def _further_secrets(config: ConfigDocument, tables: _File | None, spark: SparkConfig) -> Iterator[str]:
-    """What is secret by where it comes from or goes to: from a secret scope, or into a setting of Spark."""
+    """Values that are secret by origin or use: from a secret scope, or for a setting of Spark."""
     yield from config.secrets
     yield from tables.document.secrets if tables else ()
     yield from spark.secrets
@@ -282,7 +282,7 @@ def _in_commands(document: ConfigDocument) -> tuple[str, ...]:
 
 
 def _no_tables(document: ConfigDocument, problems: Sequence[Problem]) -> list[Problem]:
-    """The problem of a document without `tables`, unless one was told already."""
+    """The problem of a document without `tables`, unless it was already reported."""
     assert isinstance(document.data, dict)
     if document.data.get("tables") is not None or any(p.path == ("tables",) or "'tables'" in p.hint for p in problems):
         return []
@@ -292,7 +292,7 @@ def _no_tables(document: ConfigDocument, problems: Sequence[Problem]) -> list[Pr
 
 
 def _first_causes(problems: Iterable[Problem], *, known: Sequence[Problem]) -> list[Problem]:
-    """The problems that no other one brings about: a reference that is unset, a source whose type is wrong."""
+    """The problems without those that follow from another one: an unset reference, a wrong type of source."""
     problems = list(problems)
     wrong_sources = {(p.document.name, p.path[:2]) for p in problems if p.path[0::2] == ("sources", "type")}
     causes = {(p.document.name, p.path) for p in known}
@@ -305,7 +305,7 @@ def _first_causes(problems: Iterable[Problem], *, known: Sequence[Problem]) -> l
 
 
 def _written_tables(listed: _Listed, problems: Sequence[Problem]) -> list[WrittenTable]:
-    """The entries that can be read, if need be without the keys that are wrong."""
+    """The entries that can be read, without their wrong keys."""
     document = listed.document
     paths: list[KeyPath] = []
     if isinstance(document.data, dict) and isinstance(entries := document.data.get("tables"), list):

@@ -1,7 +1,7 @@
-"""The outline of a configuration: its pipeline's name and its tables, without asking for the rest of it.
+"""The outline of a configuration: its pipeline's name and tables, read without the rest of it.
 
-`status` compares it with what a run has. It must be quick, must not fail for want of a password, and connects to
-nothing, so it takes what is plainly written and leaves every check to the loader.
+`status` compares it with a run. It must be quick, must not fail because a password is missing, and must not connect to
+anything, so it uses literal values only and leaves all checks to the loader.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from statekeeper.model.table import TableRef
 
 @dataclass(frozen=True)
 class Outline:
-    """What a config plainly says.
+    """The literal values of a config.
 
-    `tables` is None where an entry is not plain; `fingerprint` is that of `Pipeline`.
+    `tables` is None if an entry contains references or is invalid; `fingerprint` is that of `Pipeline`.
     """
 
     pipeline: str | None

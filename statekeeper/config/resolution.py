@@ -1,4 +1,4 @@
-"""Entries of `tables:` over `defaults:`, resolved to extractions; and mistakes that only several keys show together."""
+"""Resolves entries of `tables:` with `defaults:` to extractions, and finds problems that involve several keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _DEPENDS = {
     "chunking": frozenset({"custom_query"}),
     "columns": frozenset({"schema"}),
 }
-"""Which other keys a problem at a key depends on."""
+"""The other keys on which a problem at a key depends."""
 _POLICIES = (
     "chunking",
     "verify",
@@ -47,15 +47,15 @@ _POLICIES = (
     "sample_rows",
     "on_drift",
 )
-"""Keys that an extraction has under the same name."""
+"""Keys with the same name in an extraction."""
 _ATTRIBUTES = {"schema": "schema_model"}
 _SEEN_WITH_MODEL = ("schema", "columns", "incremental_column", "unique", "references", "chunking")
-"""The keys of which a model tells whether they are right."""
+"""The keys that are checked against the model."""
 
 
 @dataclass(frozen=True)
 class WrittenTable:
-    """An entry, and where it stands. `wrong_keys` are those of its keys that could not be read and were left out."""
+    """An entry and its place. `wrong_keys` could not be read and were left out."""
 
     entry: TableEntry
     document: ConfigDocument
@@ -65,7 +65,7 @@ class WrittenTable:
 
 @dataclass(frozen=True)
 class Defaults:
-    """The `defaults:` section, and the document it stands in."""
+    """The `defaults:` section and its document."""
 
     section: TableDefaults
     document: ConfigDocument
@@ -73,7 +73,7 @@ class Defaults:
 
 @dataclass(frozen=True)
 class Resolved:
-    """The extractions, or the problems; neither where sources alone are wrong."""
+    """The extractions, or the problems; neither if only sources are wrong."""
 
     tables: tuple[ExtractionConfig, ...]
     problems: tuple[Problem, ...]
@@ -82,7 +82,7 @@ class Resolved:
 def resolve(
     written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
 ) -> Resolved:
-    """Resolve every entry. `sources` has None for a source whose own section could not be read.
+    """Resolve every entry. `sources` has None for a source whose section could not be read.
 
     Relative paths start at `root`.
     """
@@ -96,7 +96,7 @@ def resolve(
 
 
 def overlaid(top: Part, base: Part) -> Part:
-    """`base` with every key that `top` sets itself; sections within sections are overlaid in turn."""
+    """`base`, overridden by every key that `top` sets; nested sections are merged recursively."""
     values: dict[str, object] = {name: getattr(base, name) for name in base.model_fields_set}
     for name in top.model_fields_set:
         value, under = getattr(top, name), values.get(name)
@@ -106,7 +106,7 @@ def overlaid(top: Part, base: Part) -> Part:
 
 
 class _Table:
-    """One entry over the defaults."""
+    """One entry merged with the defaults."""
 
     def __init__(
         self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
@@ -119,7 +119,7 @@ class _Table:
 
     @property
     def source_name(self) -> str:
-        """The source's name, which may be that of no source."""
+        """The source's name; the source may not exist."""
         only = next(iter(self.sources)) if len(self.sources) == 1 else ""
         return self.entry.source_name or only
 
@@ -129,7 +129,7 @@ class _Table:
 
     @property
     def folder(self) -> tuple[str, str]:
-        """What of its folder's path is its own, as a file system that ignores case sees it."""
+        """The table-specific part of its folder's path, in lower case for case-insensitive file systems."""
         return self.folder_of(self.entry.path_name or self.entry.table_name)
 
     def folder_of(self, path_name: str) -> tuple[str, str]:
@@ -159,14 +159,14 @@ class _Table:
         return self.entry.incremental_column is None
 
     def problem(self, *key: str | int, text: str, hint: str = "") -> Problem:
-        """A problem at a key of the entry, or of the defaults where only they have it."""
+        """A problem at a key of the entry, or of the defaults if only they have it."""
         own, shared = (*self.written.path, *key), ("defaults", *key)
         if not self.written.document.has(own) and self.defaults.document.has(shared):
             return Problem(self.defaults.document, shared, text, hint=hint, table=self.written.path)
         return Problem(self.written.document, own, text, hint=hint)
 
     def proposal(self, taken: Container[tuple[str, str]]) -> str | None:
-        """A `path_name` that tells the entry apart from all that are `taken`; None where it may not be shown."""
+        """A `path_name` that is not `taken`; None if it may not be shown."""
         if self.is_hidden("schema_name") or self.is_hidden("table_name"):
             return None
         schema, table = self.entry.schema_name, self.entry.table_name
@@ -175,26 +175,26 @@ class _Table:
         return next(each for each in chain((name,), numbered) if self.folder_of(each) not in taken)
 
     def is_hidden(self, key: str) -> bool:
-        """Whether the value of a key came in through a reference."""
+        """Whether the value of a key came from a reference."""
         problem = self.problem(key, text="")
         return problem.path in problem.document.hidden
 
     def shown(self, key: str, value: str) -> str:
-        """A value as messages show it: one that came in through a reference is only spoken of."""
+        """A value for messages; a value from a reference is only described."""
         problem = self.problem(key, text="")
         return problem.document.hidden.get(problem.path, quoted(value))
 
     def sets(self, key: str) -> bool:
-        """Whether the entry itself gives a value to a key."""
+        """Whether the entry itself sets a key."""
         return key in self.written.entry.model_fields_set and getattr(self.written.entry, key) is not None
 
     def sets_at_all(self, key: str) -> bool:
-        """Whether the entry or the defaults give a value to a key."""
+        """Whether the entry or the defaults set a key."""
         return getattr(self.entry, _ATTRIBUTES.get(key, key)) is not None
 
     def problems(self) -> list[Problem]:
         found = [*self._source(), *self._schema(), *self._incremental(), *self._chunking(), *self._flashback()]
-        # A key that was left out because it could not be read must not be missed a second time.
+        # Do not report a key as missing that was left out because it could not be read.
         return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
 
     def _follows(self, problem: Problem) -> bool:
@@ -262,7 +262,7 @@ class _Table:
         keys = [key for key in ("flashback_enabled", "flashback_timestamp") if getattr(self.entry, key)]
         text = f"a {source.type_name()} source cannot read at an earlier time"
         if source.CAN_READ_THE_PAST:
-            text = "with snapshot_scope: run all tables of the source read at one snapshot, none at another time"
+            text = "with snapshot_scope: run, all tables of the source are read at one snapshot, none at another time"
         return [self.problem(key, text=text, hint="leave this key out") for key in keys]
 
     def resolved(self, keys: Keys) -> ExtractionConfig:
@@ -291,7 +291,7 @@ class _Table:
 
 
 def _over_defaults(entry: TableEntry, defaults: TableDefaults) -> TableEntry:
-    # `schema` and `columns` are two ways to say one thing: an entry's own is not joined by the defaults' other one.
+    # `schema` and `columns` are alternatives: if the entry sets one, the other one in the defaults is ignored.
     other = {"schema_model": "columns", "columns": "schema_model"}
     hidden = {other[name] for name in other if name in entry.model_fields_set} - entry.model_fields_set
     base = {name: getattr(defaults, name) for name in defaults.model_fields_set - hidden}
@@ -311,12 +311,12 @@ def _incremental_config(entry: TableEntry) -> IncrementalConfig | None:
 
 
 def _set(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are set: of the others the built-in default holds."""
+    """The values that are set; the rest keep their built-in defaults."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def _shared_folders(tables: list[_Table]) -> list[Problem]:
-    """A problem for each entry whose folder an earlier one has already."""
+    """A problem for each entry whose folder an earlier entry already has."""
     first: dict[tuple[str, str], _Table] = {}
     taken = {table.folder for table in tables}
     found = []
@@ -335,7 +335,7 @@ def _shared_folders(tables: list[_Table]) -> list[Problem]:
 
 
 def _references(tables: list[_Table]) -> list[Problem]:
-    """What is wrong with references, unless a table's name could not be read: it may be the one that is meant."""
+    """The problems of references; none if a table's name could not be read, since it may be the referenced one."""
     if any(_NAMING & table.written.wrong_keys for table in tables):
         return []
     return [

@@ -1,6 +1,6 @@
-"""The configuration as the rest of the program uses it: every default filled in, every name resolved, frozen.
+"""The configuration as the rest of the program uses it: frozen, with all defaults and names resolved.
 
-`statekeeper.config.loader` makes these from a file, `statekeeper.config.resolution` from its entries.
+`statekeeper.config.loader` builds a `Pipeline` from files, `statekeeper.config.resolution` its extractions.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from statekeeper.model.table import Relation, TableRef
 
 
 class IncrementalConfig(Frozen):
-    """By which column, and over which window, the rows of an incremental extraction are chosen."""
+    """The column and the window that select the rows of an incremental extraction."""
 
     column: str
     kind: WindowKind = BUILT_IN.window
@@ -53,13 +53,13 @@ class IncrementalConfig(Frozen):
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionConfig:
-    """All that is configured for one table.
+    """The configuration of one table.
 
-    `incremental` is set wherever an incremental column is; `is_full_extract` says that the whole relation is taken all
-    the same. `login` is the name by which sessions, their budget and the login are counted: the first of the sources
-    with the very same settings, so that one database under several names is one. `extraction_date` and `run_id` are the
-    entry's own, to be compared with the run's by `check_run`. `root` is the folder that relative paths start at.
-    `declared_at` is where the entry stands, for messages; `places` is where those of its keys do that name columns.
+    `incremental` is set if there is an incremental column; with `is_full_extract` the whole relation is still read.
+    `login` is the name under which sessions, their budget and logins are counted: the first source with the same
+    settings, so that one database under several names counts once. `extraction_date` and `run_id` are the entry's own;
+    `check_run` compares them with the run's. Relative paths start at `root`. `declared_at` is the entry's place in the
+    file, for messages; `places` has those of its keys that name columns.
     """
 
     table: TableRef
@@ -92,22 +92,22 @@ class ExtractionConfig:
 
     @property
     def samples(self) -> int:
-        """How many rows of each broken constraint are shown."""
+        """The number of rows to show for each broken constraint."""
         return self.sample_rows if self.show_values else 0
 
     @property
     def has_run_snapshot(self) -> bool:
-        """Whether the table is read at the one snapshot that all tables of the run from its source have."""
+        """Whether the table is read at the snapshot that all tables of the run from its source share."""
         return self.source.snapshot_scope is SnapshotScope.RUN
 
     @property
     def source_here(self) -> SourceSection:
-        """The source, its paths as this process opens them."""
+        """The source, with paths as this process opens them."""
         return self.source.anchored(from_here(self.root))
 
     @property
     def custom_query(self) -> str | None:
-        """The query that is read instead of the table."""
+        """The query that is read instead of the table, if any."""
         return self.relation.query
 
 
@@ -115,12 +115,11 @@ class ExtractionConfig:
 class Pipeline:
     """A whole configuration.
 
-    `path` and `tables_path` are the files it came from, as they were named (None without one); `root` is the folder
-    that relative paths start at, also that of `written_output`. `fingerprint` is the SHA-256 of the files' text, before
-    references are filled in. `in_commands` is what came from the environment into hooks: it may be secret, and what a
-    hook says of itself is shown without it. `further_secrets` came from secret scopes, or are settings of Spark.
-    `unset` says of each reference that was left as it is written what is not set; `is_root_named` that the
-    configuration itself, or the caller, says what its root is.
+    `path` and `tables_path` are its files as they were named (None without one). Relative paths start at `root`, also
+    in `written_output`. `fingerprint` is the SHA-256 of the files' text, before references are resolved. `in_commands`
+    has the environment's values in hooks: they may be secret, and are removed from a hook's output.
+    `further_secrets` came from secret scopes, or are settings of Spark. `unset` describes each reference that was left
+    unresolved; `is_root_named`: the configuration or the caller sets the root.
     """
 
     name: str
@@ -142,31 +141,31 @@ class Pipeline:
 
     @property
     def private_tables(self) -> frozenset[str]:
-        """The tables, by their keys, of which no value of a row may be told."""
+        """The keys of the tables whose row values may not be shown."""
         return frozenset(config.table.key for config in self.tables if not config.show_values)
 
     @property
     def output(self) -> OutputConfig:
-        """Where and how Parquet is written, its folder as this process opens it."""
+        """Where and how Parquet is written, with the folder as this process opens it."""
         written = self.written_output
         return written.model_copy(update={"base_path": str(from_here(self.root, written.base_path))})
 
     @property
     def base_path(self) -> Path:
-        """The folder under which all output lies, as this process opens it."""
+        """The folder of all output, as this process opens it."""
         return Path(self.output.base_path)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value, so that it can be removed from whatever is about to be said."""
+        """Every secret value, to be redacted in messages."""
         return tuple(secret_values([*self.sources.values(), self.states, *self.further_secrets]))
 
 
 def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:
-    """Compare the `extraction_date` and `run_id` that entries carry with the run's.
+    """Check that entries' own `extraction_date` and `run_id` match the run's.
 
     Raises:
-        ConfigError: an entry was written for another run.
+        ConfigError: an entry is for another run.
     """
     findings = []
     for table in pipeline.tables:

@@ -1,7 +1,7 @@
-"""Where the relative paths of a configuration start, and what `~` is.
+"""Where a configuration's relative paths start, and what `~` means.
 
-The root of a configuration is the nearest folder, from the file's own upward, that is marked as a project's; without
-one, the file's own folder; or what its key `root` says. So one file is one pipeline, from wherever it is run.
+The root is set by the key `root`; else it is the nearest folder, from the file's own upward, that is marked as a
+project's; else the file's own folder. So a file is the same pipeline from any working directory.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def expanded(path: str) -> str:
     Raises:
         UsageError: there is no such home folder.
     """
-    with_home = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises where this can be asked
+    with_home = os.path.expanduser(path)  # noqa: PTH111 - Path.expanduser raises instead
     if path.startswith("~") and with_home == path:
         home = path.partition("/")[0]
         raise UsageError(f"{path}: the home folder {home} is not known", hint=f"a folder of that name is ./{home}")
@@ -35,12 +35,12 @@ def expanded(path: str) -> str:
 def find_root(config: Path) -> Path:
     """The root of a configuration file that does not name one."""
     folder = config.resolve().parent
-    marked = (each for each in folders_above(folder) if any(os.path.exists(each / mark) for mark in _MARKS))  # noqa: PTH110 - Path.exists raises where a folder may not be searched
+    marked = (each for each in folders_above(folder) if any(os.path.exists(each / mark) for mark in _MARKS))  # noqa: PTH110 - Path.exists raises without permission
     return next(marked, folder)
 
 
 def folders_above(folder: Path) -> Iterator[Path]:
-    """A folder and those above it, without the ones that are everybody's, such as /tmp: others could mark them."""
+    """A folder and its parents, except world-writable ones such as /tmp, which others could mark."""
     yield folder
     for each in folder.parents:
         try:
@@ -52,9 +52,9 @@ def folders_above(folder: Path) -> Iterator[Path]:
 
 
 def root_of(document: ConfigDocument, config: Path, *, otherwise: Path | None = None) -> tuple[Path, list[Problem]]:
-    """The root of a configuration file with this content, and what is wrong with its key `root`.
+    """The root of a configuration file with this content, and the problems of its key `root`.
 
-    Without that key it is `otherwise`, or is looked for.
+    Without that key it is `otherwise`, else `find_root` decides.
     """
     written = document.at(_KEY) if document.has(_KEY) else None
     if not isinstance(written, str) or not written.strip():
@@ -62,7 +62,7 @@ def root_of(document: ConfigDocument, config: Path, *, otherwise: Path | None = 
     try:
         folder = config.resolve().parent / expanded(written)
     except UsageError:
-        return find_root(config), []  # what is wrong with a path is told with every other key
+        return find_root(config), []  # validation reports what is wrong with the path
     if folder.is_dir():
         return folder.resolve(), []
     text = f"expected a folder that exists; found {found(document, _KEY)}"

@@ -1,4 +1,4 @@
-"""The known name that a mistyped one is nearest to. Pure."""
+"""Suggests the known name that is nearest to a mistyped one. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _LONGEST_GUESSED = 200
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint for a word that is not among `known`: the nearest of them, else none."""
+    """The hint for a word that is not in `known`: the nearest of them; empty if none is near."""
     if len(word) > _LONGEST_GUESSED:
         return ""
     by_folded = {name.casefold(): name for name in known}

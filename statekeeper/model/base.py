@@ -21,7 +21,7 @@ from statekeeper.errors import NewerVersion, StateDamaged
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 _AT_ONCE = 100
-"""So many items of a list are encoded in one call."""
+"""The most items of a list that are encoded in one call."""
 _LONGEST_FORMAT = 80
 """The most characters of a foreign document's format that a message quotes."""
 
@@ -117,7 +117,7 @@ def _checksum(body: dict[str, Any]) -> str:
 
 
 def _canonical(value: object) -> Iterator[str]:
-    """Canonical JSON, piece by piece: one call for a document of 16,000 chunks would hold up every other thread."""
+    """Canonical JSON, in pieces: one call for a document of 16,000 chunks would block every other thread."""
     if isinstance(value, dict) and any(isinstance(each, dict | list) for each in value.values()):
         for number, key in enumerate(sorted(value)):
             yield f"{',' if number else '{'}{_CANONICAL.encode(key)}:"

@@ -71,7 +71,7 @@ class RunManifest(Document):
     tables_path: str | None = Field(default=None, description="the --tables file, absolute")
     config_fingerprint: str = Field(description="sha256 of the YAML text, before references are filled in")
     base_path: str
-    layout: Layout = Field(default=Layout.DATED, description="how its files lie under base_path")
+    layout: Layout = Field(default=Layout.DATED, description="the layout of its files under base_path")
     engine: str
     statekeeper_version: str
     tables: tuple[TableRef, ...]

@@ -26,12 +26,12 @@ def safe_name(name: str) -> str:
 
 
 class Layout(StrEnum):
-    """How the files of a pipeline lie under its base_path."""
+    """The layout of a pipeline's files under its base_path."""
 
     DATED = "dated"
-    """Datasets and documents lie in a folder of their date."""
+    """Datasets and documents are in a folder per date."""
     HIVE = "hive"
-    """A table's folder has nothing but datasets, each in a folder that names its date as Hive names partitions."""
+    """A table's folder has only datasets, each in a Hive partition folder of its date."""
 
 
 class TableRef(StoredValue):

@@ -90,7 +90,7 @@ class RowErrors:
 
     @cached_property
     def _undecided_rows(self) -> UndecidedRows | None:
-        if self.model is None or not self.compiled.is_left_open:
+        if self.model is None or not self.compiled.needs_pydantic:
             return None
         shape = read_model(self.model)
         fields = pair_fields(tuple(column.name for column in self.compiled.columns), shape.fields)

@@ -128,7 +128,7 @@ class _Scan:
     @cached_property
     def _undecided_rows(self) -> UndecidedRows | None:
         """What pydantic is asked about; None where SQL decides everything."""
-        if self._model is None or self._shape is None or not self._compiled.is_left_open:
+        if self._model is None or self._shape is None or not self._compiled.needs_pydantic:
             return None
         return UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
 

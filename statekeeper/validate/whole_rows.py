@@ -62,7 +62,9 @@ class WholeRows:
     @property
     def _flags(self) -> list[str]:
         violated = [f"coalesce({check.violated}, FALSE)" for check in self.compiled.checks]
-        return violated + ([*self.undecided_rows.flags, self.undecided_rows.are_open] if self.undecided_rows else [])
+        return violated + (
+            [*self.undecided_rows.flags, self.undecided_rows.is_undecided_sql] if self.undecided_rows else []
+        )
 
     def refused(self, batch: pa.RecordBatch) -> list[pa.BooleanArray]:
         """For each check, in which rows it is broken."""

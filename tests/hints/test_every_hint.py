@@ -23,7 +23,7 @@ TYPED = {
     "tests/unit/cli/test_database.py::test_any_source_is_named_by_its_type_and_its_keys": [
         "found --set {}",
         "such as --set path=data",
-        "--set KEY=VALUE says a key of it",
+        "--set KEY=VALUE sets a key of it",
     ],
     "tests/unit/cli/test_database.py::test_a_secret_is_only_taken_by_reference": ["and give --set"],
     f"{_HERE}TestNextSteps::test_commands_lead_from_one_to_the_next": [
@@ -129,7 +129,7 @@ TYPED = {
     f"{_HERE}test_forms_of_the_older_command_line_are_as_refusals_say": [
         "`data-extractor --help` shows the two forms",
         "either --config (with --tables), or the options of one table",
-        "--tables needs --config, which says the sources",
+        "--tables needs --config, which defines the sources",
         "add --config FILE",
         "or give --config FILE",
     ],
@@ -220,7 +220,7 @@ TYPED = {
         "write `root: {}` into it to go on with them, or `root: {}` to extract anew",
     ],
     "tests/unit/config/sections/test_oracle.py::test_a_dsn_as_oracle_takes_it_is_taken": [
-        "write what stands behind the @: dsn: //HOST:PORT/SERVICE",
+        "write only what follows the @: dsn: //HOST:PORT/SERVICE",
         "write dsn: HOST:PORT/SERVICE",
     ],
     "tests/unit/databricks/test_job.py::test_arguments_name_the_parameters": [
@@ -270,11 +270,11 @@ SETTINGS = {
     "set sources.{}.snapshot_scope: run": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
     "a reference needs snapshot_scope: run": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
     "leave snapshot out, or set snapshot_scope: table": _oracle("snapshot: transaction, snapshot_scope: table"),
-    "'scn' beside snapshot_scope: run": _oracle("snapshot: scn, snapshot_scope: run"),
+    "'scn' with snapshot_scope: run": _oracle("snapshot: scn, snapshot_scope: run"),
     "write host: HOST, port: PORT and sid: SID": _config(
         "ora: {type: oracle, host: h, port: 1521, sid: s, user: u, password: p}"
     ),
-    "thick_mode: true beside client_lib_dir": _oracle("thick_mode: true, client_lib_dir: /opt/client"),
+    "thick_mode: true with client_lib_dir": _oracle("thick_mode: true, client_lib_dir: /opt/client"),
     "thick_mode: true, which external_auth needs": _config(
         "ora: {type: oracle, dsn: h/s, external_auth: true, thick_mode: true}"
     ),
@@ -331,10 +331,10 @@ ELSEWHERE = {
 FOUND = (
     "the pipeline's name or the table's path_name",
     "give one of them a path_name, or load them",
-    "no table is named by --table and --exclude",
-    "no table is left of those that --table names",
+    "no table matches --table and --exclude",
+    "--exclude leaves no table of those that --table names",
     "where host:port:SID stands",
-    "with snapshot_scope: run all tables of the source read at one snapshot",
+    "with snapshot_scope: run, all tables of the source are read at one snapshot",
     "a name for files, of at most {} bytes: no /",
     "rows have no value in the incremental column: no window",
     "does not match its own checksum: it was torn",

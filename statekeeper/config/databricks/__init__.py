@@ -1,1 +1,1 @@
-"""What the configuration knows of Databricks: the names of its folders, and the kinds of its compute."""
+"""What the configuration knows about Databricks: the names of its folders, and its kinds of compute."""

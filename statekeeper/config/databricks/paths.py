@@ -1,4 +1,4 @@
-"""The names that Databricks has for a folder, as one path of the file system; and which of them cannot work. Pure.
+"""Converts Databricks' names of a folder to one path of the file system, and refuses those that cannot work. Pure.
 
 Sources: the Databricks documentation on volumes ("Path rules and access in Unity Catalog volumes"), on workspace files
 and on DBFS.
@@ -36,10 +36,10 @@ def volume_folder(volume: str) -> str:
 
 
 def file_path(path: str) -> str:
-    """A path as the file system knows it: `dbfs:/Volumes/...` is `/Volumes/...`, other `dbfs:/...` are `/dbfs/...`.
+    """A path of the file system: `dbfs:/Volumes/...` is `/Volumes/...`, other `dbfs:/...` are `/dbfs/...`.
 
     Raises:
-        UsageError: it is the address of an object store, which is no folder of the file system.
+        UsageError: it is the address of an object store, not a folder.
     """
     scheme = _SCHEME.match(path)
     if scheme is None:
@@ -58,12 +58,12 @@ def file_path(path: str) -> str:
 
 
 def is_mounted_object_store(path: str) -> bool:
-    """Whether an absolute path lies where Databricks mounts object stores: what looks like a rename there is a copy."""
+    """Whether an absolute path is where Databricks mounts object stores: a rename there is really a copy."""
     return any(PurePosixPath(path).is_relative_to(mount) for mount in _MOUNTS)
 
 
 def refusal_on_databricks(path: str) -> tuple[str, str] | None:
-    """Why output cannot lie at a normalised path on Databricks, and what to use; None where it can."""
+    """Why a normalised path cannot hold output on Databricks, and what to use instead; None if it can."""
     place = PurePosixPath(path)
     if not place.is_absolute():
         return f"{path} is relative: driver and executors do not share the folder that it would start at", _USE_A_VOLUME
@@ -75,5 +75,5 @@ def refusal_on_databricks(path: str) -> tuple[str, str] | None:
 
 
 def _without_dbfs(path: str) -> str:
-    """`/dbfs/Volumes/...` is an older detour to `/Volumes/...`."""
+    """`/dbfs/Volumes/...` is an older name of `/Volumes/...`."""
     return path.removeprefix("/dbfs") if path.startswith(f"/dbfs{VOLUMES}/") else path

@@ -1,4 +1,4 @@
-"""Whether this process runs on Databricks, and on which kind of compute: told by its environment. Pure."""
+"""Whether this process runs on Databricks, and on which compute, by its environment. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Self
 _OLDEST = (17, 3)
 """The first long-term runtime whose Python packages are new enough."""
 _OLDEST_SERVERLESS = 4
-"""The environment version that has the packages of that runtime."""
+"""The environment version with the packages of that runtime."""
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 _CLIENT = re.compile(r"^client\.(\d+)")
 _TOO_OLD = "its Python packages are too old (NumPy 1, pydantic before 2.10)"
@@ -34,7 +34,7 @@ class Runtime:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
-        """As `DATABRICKS_RUNTIME_VERSION` and `IS_SERVERLESS` say."""
+        """From `DATABRICKS_RUNTIME_VERSION` and `IS_SERVERLESS`."""
         version = environ.get("DATABRICKS_RUNTIME_VERSION", "")
         if version.startswith("client.") or environ.get("IS_SERVERLESS", "").lower() in {"true", "1"}:
             return cls(Compute.SERVERLESS, version)
@@ -42,7 +42,7 @@ class Runtime:
 
     @property
     def refusal(self) -> tuple[str, str] | None:
-        """Why this runtime is too old, and what to use; a version that cannot be read is taken for a newer one."""
+        """Why this runtime is too old, and what to use; an unknown version counts as a newer one."""
         if (client := _CLIENT.match(self.version)) is not None:
             if int(client[1]) >= _OLDEST_SERVERLESS:
                 return None

@@ -1,1 +1,1 @@
-"""From text to checked data: YAML, references to the environment and to secrets, and problems with their places."""
+"""Turns text into checked data: YAML, references to the environment and to secrets, problems with their places."""

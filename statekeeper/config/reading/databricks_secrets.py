@@ -1,7 +1,7 @@
-"""Values from Databricks secret scopes, for `${databricks:scope/key}` in a configuration.
+"""Reads Databricks secret scopes, for `${databricks:scope/key}` in a configuration.
 
-They are read where the configuration is read, which is the driver: by the `dbutils` of the notebook or job, where there
-is one; else by databricks-sdk, which finds its own credentials (DATABRICKS_HOST and so on).
+The driver reads them with the configuration: with the `dbutils` of the notebook or job if there is one, else with
+databricks-sdk, which finds its own credentials (DATABRICKS_HOST and so on).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from statekeeper.errors import UsageError, brief
 
 _INSTALL = "install it beside statekeeper: pip install 'statekeeper[databricks]'"
 _NO_CONTEXT = "CONTEXT_UNAVAILABLE_FOR_REMOTE_CLIENT"
-"""What databricks-sdk before 0.117 raises on standard access mode: it asks Spark Connect for a SparkContext."""
+"""The error of databricks-sdk before 0.117 on standard access mode: it needs a SparkContext from Spark Connect."""
 
 
 class SecretScopes:
-    """Reads each secret once, by the `dbutils` that is given, or the one that is found at the first secret."""
+    """Reads each secret once, with the given `dbutils`, or with one that the first read finds."""
 
     def __init__(self, dbutils: Any = None) -> None:
         self._dbutils = dbutils
@@ -28,7 +28,7 @@ class SecretScopes:
         """The value of a secret.
 
         Raises:
-            UsageError: the package is missing, or Databricks does not give it; the value is in no message.
+            UsageError: the package is missing, or Databricks refuses the secret; no message contains the value.
         """
         if (scope, key) not in self._known:
             self._known[scope, key] = self._read(scope, key)
@@ -41,13 +41,13 @@ class SecretScopes:
             return str(self._dbutils.secrets.get(scope, key))
         except UsageError:
             raise
-        except Exception as error:  # py4j's and pyspark's; the SDK's own, of requests, ValueError without credentials
+        except Exception as error:  # of py4j, pyspark, the SDK, requests; ValueError without credentials
             text = f"Databricks did not give the secret: {brief(error) or type(error).__name__}"
             raise UsageError(text, hint=_hint(error, scope)) from error
 
 
 def _notebook_dbutils() -> Any:
-    """The `dbutils` that Databricks puts into a notebook's namespace; None where there is none."""
+    """The `dbutils` in a notebook's namespace on Databricks; None if there is none."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     namespaces = ([shell.user_ns] if shell else []) + [vars(sys.modules["__main__"])]

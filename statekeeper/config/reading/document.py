@@ -1,6 +1,6 @@
-"""A configuration as plain data, with where each of its keys and values stands and which values may not be shown.
+"""A configuration as plain data, with the position of each key and value, and the values that may not be shown.
 
-A document is made from YAML or JSON text (`statekeeper.config.reading.yaml_text`) or from a mapping made in Python
+It is read from YAML or JSON text (`statekeeper.config.reading.yaml_text`) or from a Python mapping
 (`statekeeper.config.reading.mapping`); nothing here knows what the keys mean.
 """
 
@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
-"""What JSON can say. A decimal number is a float where a float is exactly it, and text otherwise."""
+"""JSON data. A decimal number is a float if a float represents it exactly, else text."""
 
 _LONGEST_KEY = 130
 _BARE_KEY = re.compile(r"[A-Za-z0-9_$-]+")
@@ -21,7 +21,7 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_$-]+")
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a text, both from 1."""
+    """A position in a text, counted from 1."""
 
     line: int
     column: int
@@ -32,23 +32,23 @@ class Position:
 
 @dataclass(frozen=True)
 class ConfigDocument:
-    """A configuration as plain data. `name` is that of its file, None without one."""
+    """A configuration as plain data. `name` is its file's, None without a file."""
 
     name: str | None
     data: Plain
     keys: Mapping[KeyPath, Position] = field(default_factory=dict)
     values: Mapping[KeyPath, Position] = field(default_factory=dict)
     written: Mapping[KeyPath, str] = field(default_factory=dict)
-    """Bare words and numbers that are not text to YAML, as they are written."""
+    """The text of unquoted words and numbers that YAML does not read as text."""
     hidden: Mapping[KeyPath, str] = field(default_factory=dict)
-    """Values that may be secret, and how to speak of them: `the value of ${NAME}`."""
+    """Values that may be secret, with a description: `the value of ${NAME}`."""
     filled: Mapping[KeyPath, tuple[str, ...]] = field(default_factory=dict, repr=False)
-    """What came from the environment into each of them."""
+    """The values from the environment in each of them."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    """What came from secret scopes."""
+    """The values from secret scopes."""
 
     def at(self, path: KeyPath) -> Plain:
-        """The value at `path`. Raises KeyError, IndexError or TypeError where there is none."""
+        """The value at `path`. Raises KeyError, IndexError or TypeError if there is none."""
         value = self.data
         for step in path:
             value = value[step]  # type: ignore[index]
@@ -63,17 +63,17 @@ class ConfigDocument:
         return True
 
     def with_value(self, path: KeyPath, value: Plain) -> ConfigDocument:
-        """The document with another value at `path`; what holds it exists."""
+        """The document with another value at `path`, whose parent must exist."""
         return replace(self, data=_with_value(self.data, path, value))
 
     def without(self, path: KeyPath) -> ConfigDocument:
-        """The document without the key at `path`, which a mapping of it has."""
+        """The document without the key at `path`, which must exist."""
         around = self.at(path[:-1])
         assert isinstance(around, dict)
         return self.with_value(path[:-1], {key: value for key, value in around.items() if key != path[-1]})
 
     def below(self, key: str) -> ConfigDocument:
-        """The document as the value of `key` in a mapping that has nothing else."""
+        """A document whose only key is `key`, with this document as the value."""
 
         def moved(places: Mapping[KeyPath, Position]) -> dict[KeyPath, Position]:
             return {(key, *path): place for path, place in places.items()}
@@ -90,7 +90,7 @@ class ConfigDocument:
         )
 
     def position(self, path: KeyPath, *, of_key: bool = False) -> Position | None:
-        """Where the value at `path` stands (or its key), or the nearest thing around it that stands anywhere."""
+        """The position of the value at `path` (or of its key), or of the nearest parent with a position."""
         if of_key and path in self.keys:
             return self.keys[path]
         if path in self.values:
@@ -110,7 +110,7 @@ def _with_value(data: Plain, path: KeyPath, value: Plain) -> Plain:
 
 
 def path_text(path: KeyPath) -> str:
-    """A path as messages show it: `tables[1].chunking.strategy`."""
+    """A path for messages: `tables[1].chunking.strategy`."""
     text = ""
     for step in path:
         if isinstance(step, int):

@@ -1,4 +1,4 @@
-"""A mapping made in Python to the same plain data that YAML text is read to."""
+"""Converts a Python mapping to the same plain data as YAML text."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_BITS = 3000
 
 
 def read_mapping(mapping: Mapping[str, object]) -> tuple[ConfigDocument, list[Problem]]:
-    """The document of a mapping, and what in it no configuration can hold; text is literal, `${` included.
+    """The document of a mapping, and its values that no configuration can hold; text is literal, `${` included.
 
-    Beside JSON's own values it may hold dates, timedeltas, decimals, paths, tuples and secrets; those are never shown.
+    Besides JSON values it may contain dates, timedeltas, decimals, paths, tuples and secrets, which are never shown.
     """
     reading = _Reading()
     data = reading.value(mapping, ())
@@ -63,7 +63,7 @@ class _Reading:
 
 
 def _plain(value: object) -> Plain:
-    """The plain value of a scalar; None for one that has none."""
+    """The plain value of a scalar; None if there is none."""
     plain: Plain = None
     match value:
         case bool():

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, for a person: where it stands, what was expected, what was found, what to do."""
+"""Problems of a configuration for a person: the place, what was expected, what was found, what to do."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_EQUAL = 3
 
 
 class Spot(Enum):
-    """What of a key path a problem points at."""
+    """Whether a problem points at a key or at its value."""
 
     KEY = auto()
     VALUE = auto()
@@ -22,7 +22,7 @@ class Spot(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One mistake as it is told: the place in the file, what is wrong, and what to do."""
+    """One problem as text: the place in the file, what is wrong, and what to do."""
 
     place: str
     text: str
@@ -30,10 +30,10 @@ class Finding:
     table: str = ""
 
     def __str__(self) -> str:
-        return self.told()
+        return self.line()
 
-    def told(self, others: str = "") -> str:
-        """The line that says it, of several equal ones with a word on the `others`."""
+    def line(self, others: str = "") -> str:
+        """The problem in one line; `others` mentions equal problems elsewhere."""
         where = f"{self.place}: " if self.place else ""
         table = f" (for {self.table})" if self.table and not others else ""
         hint = f". hint: {self.hint}" if self.hint else ""
@@ -42,7 +42,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake. `text` says what was expected and what was found; it never holds a value that may be secret."""
+    """One problem. `text` says what was expected and found; it never contains a value that may be secret."""
 
     document: ConfigDocument = field(repr=False)
     path: KeyPath
@@ -50,33 +50,33 @@ class Problem:
     hint: str = ""
     spot: Spot = Spot.VALUE
     table: KeyPath = ()
-    """The entry that a problem of the defaults was found in."""
+    """For a problem of the defaults: the entry in which it was found."""
 
     def __str__(self) -> str:
         return str(self.finding)
 
     @property
     def finding(self) -> Finding:
-        """What of it a message shows."""
+        """The problem as text."""
         where = location(self.document, self.path, spot=self.spot)
         return Finding(where, self.text, self.hint, table=path_text(self.table))
 
     @property
     def order(self) -> tuple[int, int]:
-        """Its place in the file."""
+        """Its position in the file."""
         place = self.document.position(self.path, of_key=self.spot is Spot.KEY)
         return (place.line, place.column) if place else (0, 0)
 
 
 def location(document: ConfigDocument, path: KeyPath, *, spot: Spot = Spot.VALUE) -> str:
-    """`configs/prod.yml:12:5: tables[1].path_name`, as far as the parts are known."""
+    """`configs/prod.yml:12:5: tables[1].path_name`; unknown parts are left out."""
     place = document.position(path, of_key=spot is Spot.KEY)
     file = f"{document.name}:{place}" if place else document.name
     return ": ".join(part for part in (file, path_text(path)) if part)
 
 
 def config_error(problems: Iterable[Problem]) -> ConfigError:
-    """The error that lists every problem: those of one file together, in the order of their places."""
+    """The error that lists every problem, by file and position."""
     problems = list(problems)
     names = list(dict.fromkeys(problem.document.name for problem in problems))
     problems.sort(key=lambda problem: (names.index(problem.document.name), problem.order))
@@ -84,7 +84,7 @@ def config_error(problems: Iterable[Problem]) -> ConfigError:
 
 
 def error_of(findings: Iterable[Finding]) -> ConfigError:
-    """The error that lists findings in their order; what is wrong in many places in the same way is told once."""
+    """The error that lists findings in their order; a problem that many places share is listed once."""
     equal: dict[tuple[str, str], list[Finding]] = {}
     for finding in dict.fromkeys(findings):
         equal.setdefault((finding.text, finding.hint), []).append(finding)
@@ -95,11 +95,11 @@ def _lines(group: list[Finding]) -> list[str]:
     if len(group) <= _MOST_EQUAL:
         return [str(finding) for finding in group]
     last = group[-1].table or group[-1].place
-    return [group[0].told(f" (and the same {len(group) - 1:,} times more, at last for {last})")]
+    return [group[0].line(f" (and {len(group) - 1:,} more of the same, the last for {last})")]
 
 
 def found(document: ConfigDocument, path: KeyPath) -> str:
-    """The value at `path` as a message may show it."""
+    """The value at `path` for a message."""
     if path in document.hidden:
         return document.hidden[path]
     value = document.at(path)
@@ -122,10 +122,10 @@ def found(document: ConfigDocument, path: KeyPath) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text as a message quotes it: what no terminal can show is escaped, and what is long is cut off."""
+    """Text in quotes for a message: unprintable characters are escaped, and long text is cut off."""
     return repr(text) if len(text) <= _LONGEST_SHOWN else repr(text[:_LONGEST_SHOWN]) + "..."
 
 
 def clipped(text: str) -> str:
-    """Text of no more than a line."""
+    """Text, cut off if it is too long for a line."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."

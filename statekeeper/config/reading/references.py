@@ -1,9 +1,8 @@
-"""`${NAME}` and `${NAME:-default}` in a document's text values, filled in from the environment, and
-`${databricks:scope/key}`, filled in from a secret scope.
+"""Resolves `${NAME}` and `${NAME:-default}` in a document's text values from the environment, and
+`${databricks:scope/key}` from a secret scope.
 
-`$${` is a literal `${`. A secret may only stand where nothing is ever written: in sources and hooks. What came in
-through a reference may be a secret, so from here on messages speak of `the value of ${NAME}`; that the value fits where
-it stands is decided later, with the types.
+`$${` is a literal `${`. Secrets are allowed only where values are never written: in sources and hooks. A value from a
+reference may be secret, so messages call it `the value of ${NAME}`. Whether it has the right type is checked later.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ _REFERENCE = re.compile(
 _MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark"))
 
 Secrets: TypeAlias = Callable[[str, str], str]
-"""The value of a secret by its scope and key. Raises StatekeeperError where there is none to be had."""
+"""The value of a secret by its scope and key. Raises StatekeeperError if it cannot be read."""
 
 
 class Unset(Enum):
-    """What becomes of a reference to nothing, in sources and hooks: an error, or it is left as it is written."""
+    """How an unset reference in sources and hooks is handled: as an error, or left unresolved."""
 
     REFUSE = auto()
     LEAVE = auto()
@@ -36,7 +35,7 @@ class Unset(Enum):
 
 @dataclass(frozen=True)
 class Filled:
-    """A document with its references filled in; `problems` are those that cannot be, `unset` those to nothing."""
+    """A document with resolved references; `problems` has the invalid ones, `unset` those to unset variables."""
 
     document: ConfigDocument
     problems: tuple[Problem, ...]
@@ -44,20 +43,20 @@ class Filled:
 
     @property
     def wrong(self) -> tuple[Problem, ...]:
-        """All of them."""
+        """All problems."""
         return (*self.problems, *self.unset)
 
 
 def may_hold_secrets(path: KeyPath) -> bool:
-    """Whether a value at `path` may be a secret: it is then never written, and never quoted."""
+    """Whether a value at `path` may be a secret, which is never written or quoted."""
     return any(path[: len(area)] == area for area in _MAY_HOLD_SECRETS)
 
 
 def fill_references(document: ConfigDocument, environ: Mapping[str, str], *, secrets: Secrets | None = None) -> Filled:
-    """The document with its references filled in.
+    """The document with its references resolved.
 
-    Without `secrets` none is asked for, and a reference to one is to nothing. A value with a problem is left as it is
-    written. `${NAME:-default}` is the default where NAME is unset or empty.
+    Without `secrets`, references to secrets count as unset. A value with a problem stays unresolved.
+    `${NAME:-default}` is the default if NAME is unset or empty.
     """
     filling = _Filling(document, environ, secrets)
     data = filling.value(document.data, ())

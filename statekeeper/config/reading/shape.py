@@ -1,4 +1,4 @@
-"""What the models say about a place in a configuration: known keys, their purpose, what may be a secret."""
+"""What the models define at a place in a configuration: known keys, their purpose, what may be a secret."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from statekeeper.config.reading.document import KeyPath, Plain
 
 
 def known_keys(model: type[BaseModel], path: KeyPath, data: Plain) -> list[str]:
-    """The keys that the mapping `data` at `path` may have, each spelling."""
+    """The keys that the mapping `data` at `path` may have, in every spelling."""
     shapes = _models_at(model, path)
     own = [shape for shape in shapes if _type_of(shape) in {None, _written_type(data)}]
     return [key for shape in own or shapes for key in _keys_of(shape)]
 
 
 def types_with_key(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The kinds of mapping, by their key `type`, that may have the key at `path`."""
+    """The values of `type` for which a mapping may have the key at `path`."""
     return [kind for shape in _models_at(model, path[:-1]) if path[-1] in _keys_of(shape) and (kind := _type_of(shape))]
 
 
 def purpose(model: type[BaseModel], path: KeyPath) -> str:
-    """What the key at `path` is for; empty where the models say nothing."""
+    """The description of the key at `path`; empty if it has none."""
     fields = (_field(shape, path[-1]) for shape in _shapes_at(model, path[:-1]))
     return next((field.description for field in fields if field is not None and field.description), "")
 
@@ -38,7 +38,7 @@ def is_secret(model: type[BaseModel], path: KeyPath) -> bool:
 
 
 def is_free_text(model: type[BaseModel], path: KeyPath) -> bool:
-    """Whether text at `path` may be anything: where neither a number nor one of some words is wanted."""
+    """Whether `path` accepts any text, not only numbers or fixed words."""
     shapes = _shapes_at(model, path)
     return not shapes or not all(_is_closed(shape) for shape in shapes)
 
@@ -57,7 +57,7 @@ def _keys_of(shape: type[BaseModel]) -> list[str]:
 
 
 def _type_of(shape: type[BaseModel]) -> str | None:
-    """The word that a mapping of this shape has as its `type`."""
+    """The value of `type` in a mapping of this shape."""
     kind = shape.model_fields.get("type")
     return str(get_args(kind.annotation)[0]) if kind is not None and get_origin(kind.annotation) is Literal else None
 
@@ -85,7 +85,7 @@ def _below(shape: Any, step: str | int) -> Iterator[Any]:
 
 
 def _alternatives(annotation: Any) -> Iterator[Any]:
-    """The types that an annotation allows, without unions and metadata around them."""
+    """The types that an annotation allows, without unions and metadata."""
     origin = get_origin(annotation)
     if origin is Annotated:
         yield from _alternatives(get_args(annotation)[0])

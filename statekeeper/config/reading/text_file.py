@@ -1,6 +1,6 @@
-"""The bytes of a file that a person names: a regular file, of a size that a person could have written.
+"""Reads a file that a user names: only a regular file of a plausible size.
 
-A device or a pipe may never end, and a wrong argument may name a file of gigabytes. Nothing heavy is imported here: the
+A device or a pipe may never end, and a wrong argument may name a file of gigabytes. This imports nothing heavy: the
 program reads its config before it imports anything else.
 """
 
@@ -14,7 +14,7 @@ from statekeeper.errors import ConfigError
 
 MOST_MEBIBYTES = 8
 WRITE_ONE = "`statekeeper init --help` says how to write one from a database"
-"""What to do about a config that is not there, or is empty."""
+"""What to do about a config that is missing or empty."""
 _MOST_BYTES = MOST_MEBIBYTES * 1024 * 1024
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -43,7 +43,7 @@ def read_text_file(path: Path) -> bytes:
 
 
 def require_text_file(path: Path) -> None:
-    """Raise ConfigError for what is not a regular file of at most 8 MiB."""
+    """Raise ConfigError if it is not a regular file of at most 8 MiB."""
     try:
         found = path.stat()
     except FileNotFoundError:

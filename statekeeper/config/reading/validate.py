@@ -1,6 +1,6 @@
-"""A document against a model: the value, or every problem where it stands, in our words.
+"""Validates a document with a model: returns the value, or all problems with their places.
 
-Pydantic decides; its errors are translated here, without the values that may be secret.
+Pydantic decides; this translates its errors, without values that may be secret.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ _MOST_KEYS_LISTED = 8
 
 @dataclass(frozen=True)
 class Checked(Generic[Model]):
-    """The model's value of a document; None where there are problems. In `document`, references have their types."""
+    """A document's value, None if there are problems. In `document`, references are converted to their types."""
 
     value: Model | None
     problems: tuple[Problem, ...]
@@ -77,7 +77,7 @@ def check(model: type[Model], document: ConfigDocument) -> Checked[Model]:
 def salvage(
     model: type[Model], document: ConfigDocument, *, below: KeyPath, without: Iterable[KeyPath]
 ) -> Model | None:
-    """The value of the mapping at `below` without those of its keys in which a path of `without` lies, if it is one."""
+    """The value of the mapping at `below`, without its keys that contain a path of `without`; None if invalid."""
     data = document.at(below) if document.has(below) else None
     if not isinstance(data, dict):
         return None
@@ -94,7 +94,7 @@ def _validate(model: type[Model], data: Plain) -> Model | ValidationError:
 
 
 def _with_typed_references(document: ConfigDocument, errors: list[ErrorDetails]) -> ConfigDocument:
-    """The document with the text of references as numbers and truth values, where those are wanted and it is one."""
+    """The document with the text of references converted to numbers and booleans where these are expected."""
     for error in errors:
         path = _data_path(error, document)
         text = document.at(path) if path in document.hidden and document.has(path) else None
@@ -106,7 +106,7 @@ def _with_typed_references(document: ConfigDocument, errors: list[ErrorDetails])
 
 
 def _data_path(error: ErrorDetails, document: ConfigDocument) -> KeyPath:
-    """The path in the document that pydantic's `loc` means: without the tags and names of a union's members."""
+    """The document's path for pydantic's `loc`, without the tags and names of a union's members."""
     path: KeyPath = ()
     value = document.data
     for number, step in enumerate(error["loc"], start=1):
@@ -124,11 +124,11 @@ def _data_path(error: ErrorDetails, document: ConfigDocument) -> KeyPath:
 def _problems(
     model: type[BaseModel], document: ConfigDocument, located: list[tuple[KeyPath, ErrorDetails]]
 ) -> Iterable[Problem]:
-    """A problem for each mistake: a union's members speak with one voice, and a misspelt key is not also missing."""
+    """The problems of a document: one per union, and a misspelt key is not also reported as missing."""
     by_place: dict[KeyPath, list[ErrorDetails]] = {}
     for path, error in located:
         if error["type"] == "too_short" and document.at(path):
-            continue  # pydantic does not count entries that have mistakes of their own
+            continue  # pydantic does not count invalid entries
         by_place.setdefault(path, []).append(error)
     misspelt: set[KeyPath] = set()
     unknown: list[Problem] = []
@@ -182,13 +182,13 @@ def _wrong_value(
 
 
 def _may_be_secret(model: type[BaseModel], path: KeyPath, value: Plain) -> bool:
-    """Whether a value may be a secret, by its type, or as text of any kind in a place where secrets are."""
+    """Whether a value may be a secret: by its type, or as free text where secrets are allowed."""
     is_private = may_hold_secrets(path) and isinstance(value, str) and is_free_text(model, path)
     return is_private or is_secret(model, path)
 
 
 def _fits(error: ErrorDetails, text: str) -> bool:
-    """Whether a value is wrong only in that it is text."""
+    """Whether a value would be right without quotes."""
     kind = error["type"]
     return (kind == "int_type" and bool(_WHOLE.fullmatch(text))) or (kind == "bool_type" and text.lower() in _TRUTH)
 

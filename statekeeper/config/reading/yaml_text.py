@@ -1,7 +1,7 @@
-"""YAML and JSON text to plain data, with the line and column of every key and value.
+"""Parses YAML and JSON text to plain data, with the line and column of every key and value.
 
-PyYAML composes the nodes; what a bare scalar means is decided here, and differs from YAML 1.1 where that loses what was
-written: dates, octal and sexagesimal numbers stay text, numbers keep every digit, and a mapping's keys are always text.
+PyYAML builds the nodes; this module interprets unquoted scalars. It differs from YAML 1.1 where that loses information:
+dates, octal and sexagesimal numbers stay text, numbers keep every digit, and a mapping's keys are always text.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _TOO_REPETITIVE = "this has too many values: aliases repeat one another"
 
 
 def read_yaml(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
-    """The document in `text`, and what is wrong with it short of making it unreadable: duplicate keys.
+    """The document in `text`, and its duplicate keys as problems.
 
     Raises:
-        ConfigError: the text is not one YAML document that could be a configuration.
+        ConfigError: the text is not a single YAML document, or too large, deep or repetitive.
     """
     blank = ConfigDocument(name=name, data=None, values={(): Position(1, 1)})
     _require_few_values(text, blank)
@@ -62,7 +62,7 @@ def read_yaml(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
 
 
 def read_json(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
-    """The same of JSON text."""
+    """The same for JSON text."""
     blank = ConfigDocument(name=name, data=None, values={(): Position(1, 1)})
     _require_few_values(text, blank)
     try:
@@ -73,7 +73,7 @@ def read_json(text: str, *, name: str) -> tuple[ConfigDocument, list[Problem]]:
         raise config_error([Problem(place, (), what)]) from None
     except RecursionError:
         raise config_error([Problem(blank, (), _TOO_DEEP)]) from None
-    # What YAML lacks of JSON: tabs between tokens (in strings JSON has none), and pairs of surrogates.
+    # JSON allows what YAML does not: tabs between tokens (never in strings), and surrogate pairs.
     return read_yaml(_ESCAPE.sub(_one_escape, text.replace("\t", " ")), name=name)
 
 
@@ -85,11 +85,11 @@ def _one_escape(escape: re.Match[str]) -> str:
 
 
 def _require_few_values(text: str, blank: ConfigDocument) -> None:
-    """Refuse a text before it becomes a tree of nodes, each of which takes half a kilobyte."""
-    if len(text) <= _MOST_VALUES:  # a value takes a character
+    """Refuse a large text before it becomes a tree of nodes of half a kilobyte each."""
+    if len(text) <= _MOST_VALUES:  # a value takes at least one character
         return
     count = 0
-    with suppress(yaml.YAMLError):  # which is told when the text is read
+    with suppress(yaml.YAMLError):  # reported when the text is parsed
         for event in yaml.parse(text, Loader=_LOADER):
             count += isinstance(event, yaml.NodeEvent)
             if count > _MOST_VALUES:
@@ -106,7 +106,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 class _Unreadable(Exception):
-    """The document cannot be read on from here."""
+    """The document cannot be read beyond this node."""
 
     def __init__(self, path: KeyPath, node: yaml.Node, text: str, *, hint: str = "") -> None:
         super().__init__(text)
@@ -121,7 +121,7 @@ _Entries = dict[str, tuple[yaml.ScalarNode, yaml.Node]]
 
 @dataclass
 class _Reading:
-    """The walk over a document's nodes, and what it gathers."""
+    """Walks over a document's nodes and collects positions and duplicates."""
 
     name: str
     keys: dict[KeyPath, Position] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class _Reading:
         return data
 
     def _entries(self, node: yaml.MappingNode, path: KeyPath, *, depth: int) -> _Entries:
-        """A mapping's own keys, then those it takes over by `<<: *anchor` and does not have itself."""
+        """A mapping's own keys, then those that it merges by `<<: *anchor` and does not have itself."""
         self._count_step(node, path, depth=depth)
         entries: _Entries = {}
         merged: list[yaml.Node] = []
@@ -173,7 +173,7 @@ class _Reading:
         there = ConfigDocument(name=self.name, data=None, keys={path: _place(node.start_mark)})
         line = _place(first.start_mark).line
         self.duplicates.append(
-            Problem(there, path, f"duplicate key; it already stands on line {line}", spot=Spot.KEY, hint="remove one")
+            Problem(there, path, f"duplicate key; the first is on line {line}", spot=Spot.KEY, hint="remove one")
         )
 
     def _scalar(self, node: yaml.ScalarNode, path: KeyPath) -> Plain:
@@ -202,7 +202,7 @@ class _Reading:
 
 
 def _number(text: str) -> int | float | str:
-    """An int, a float where one is exactly the number that was written, else its text."""
+    """An int, a float if it is exactly the written number, else the text."""
     if _INT.fullmatch(text):
         return int(text)
     exact = Decimal(text)
@@ -228,7 +228,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, blank: ConfigDocument) -> 
 
 
 def _words_for(error: yaml.MarkedYAMLError) -> str:
-    """PyYAML's words, without the names that some of them quote: text that begins with * or ! may be a secret."""
+    """PyYAML's message without quoted names: text that begins with * or ! may be a secret."""
     problem = error.problem or "the syntax is wrong"
     if "alias" in problem or "tag" in problem:
         problem = problem.partition(" '")[0]

@@ -1,1 +1,1 @@
-"""The keys of the configuration, one module a section."""
+"""The keys of the configuration, one module per section."""

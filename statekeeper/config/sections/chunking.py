@@ -1,4 +1,4 @@
-"""How a table is cut into chunks, as the configuration says and as every source reads it."""
+"""The `chunking:` of a table: how it is cut into chunks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _also_key(schema: JsonDict) -> None:
 
 
 class ChunkingPolicy(Section):
-    """How a table is cut: along what, and about how many rows a chunk. `column` may also be written `key`."""
+    """How a table is cut: the strategy, and about how many rows per chunk. `column` may also be written `key`."""
 
     model_config = ConfigDict(json_schema_extra=_also_key)
 

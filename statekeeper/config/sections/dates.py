@@ -1,4 +1,4 @@
-"""The extraction date as the configuration writes it: a day, or a word that stands for one."""
+"""Extraction dates in the configuration: a day, `today` or `yesterday`; and timestamps."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from statekeeper.config.sections.section import refusal
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _AGO = {"today": 0, "yesterday": 1}
 RELATIVE_DAYS = frozenset(_AGO)
-"""The words that stand for another day tomorrow."""
+"""The words whose day depends on the current date."""
 
 
 def resolve_date(text: str, *, today: date) -> date:
-    """The day that `today`, `yesterday` or `YYYY-MM-DD` stands for.
+    """The day of `today`, `yesterday` or `YYYY-MM-DD`.
 
     Raises:
-        ValueError: the text is none of them, or names a day that does not exist.
+        ValueError: the text is none of them, or the day does not exist.
     """
     if text in _AGO:
         return today - timedelta(days=_AGO[text])
@@ -30,7 +30,7 @@ def resolve_date(text: str, *, today: date) -> date:
 
 
 def day_of(text: str) -> date:
-    """The day that a scheduler's text names: a day, or a timestamp of ISO 8601, whose day in UTC it is.
+    """The day in a scheduler's text: a date, or an ISO 8601 timestamp, whose UTC date it is.
 
     Raises:
         ValueError: the text is neither.
@@ -39,7 +39,7 @@ def day_of(text: str) -> date:
 
 
 def read_moment(text: str) -> datetime:
-    """The moment that ISO 8601 text stands for; without an offset it is UTC. Raises ValueError for other text."""
+    """An ISO 8601 timestamp; without an offset it is UTC. Raises ValueError for other text."""
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 

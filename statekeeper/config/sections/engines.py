@@ -1,4 +1,4 @@
-"""Which engines a configuration may name. What each is stands in `statekeeper.engines.choice`."""
+"""The engines that a configuration may name; `statekeeper.engines.choice` defines them."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ ENGINES = Registry(
     what="engine",
     shipped={kind.value: f"choice:{kind.name}" for kind in EngineKind},
 )
-"""The engines by name; a shipped one is found from the package of engines on."""
+"""The engines by name; a shipped one's path is relative to `statekeeper.engines`."""
 
 
 def known_name(name: str) -> str | None:
-    """The name of an engine, a member of `EngineKind` where it is shipped; None where there is none of it."""
+    """The name of an engine, as an `EngineKind` if it is shipped; None if there is no such engine."""
     if name in ENGINES.shipped:
         return EngineKind(name)
     return name if ENGINES.has(name) else None
@@ -44,7 +44,7 @@ def _known(name: str) -> str:
 
 
 class _Names:
-    """Says in the JSON Schema which engines there are."""
+    """Lists the engines in the JSON Schema."""
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         found: dict[str, Any] = {**handler(schema), "enum": list(ENGINES.names)}

@@ -1,6 +1,6 @@
-"""The configuration as it is written: the whole file, and the file of tables that may stand in for its `tables:`.
+"""The models of the configuration file, and of the tables file that may replace its `tables:`.
 
-The JSON Schema of these models is what editors complete configurations from.
+Editors use their JSON Schema to complete configurations.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ PipelineName = Annotated[Name, AfterValidator(_names_files)]
 class ConfigFile(Section):
     """A pipeline's configuration."""
 
-    model_config = ConfigDict(defer_build=True)  # what validates is a subclass, `config_file`
+    model_config = ConfigDict(defer_build=True)  # only subclasses validate: `config_file`
 
     pipeline: PipelineName = Field(description="the pipeline's name; runs are named after it")
     root: FilePath | None = Field(
         default=None,
-        description="the folder that relative paths start at, seen from this file; by default the nearest folder, from "
-        "this file's upward, that has .statekeeper/, pyproject.toml or .git, else this file's own",
+        description="the folder that relative paths start at, relative to this file; by default the nearest folder, "
+        "from this file's upward, that has .statekeeper/, pyproject.toml or .git, else this file's own",
     )
     sources: dict[Name, SourceSection] = Field(min_length=1, description="databases, by the name that tables use")
     output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
-    extraction_date: ExtractionDate = Field(default="today", description="the day of a run that is given no --date")
+    extraction_date: ExtractionDate = Field(default="today", description="the day of a run without --date")
     show_values: bool = Field(
         default=True, description="false: no value of a row in state, log, hooks, terminal or violations file"
     )
     defaults: TableDefaults = Field(default=TableDefaults(), description="table keys for tables that do not set them")
     states: StatePolicies = Field(default=StatePolicies(), description="policies of the state machine")
     tables: tuple[TableEntry, ...] | None = Field(
-        default=None, min_length=1, description="the tables; may be left out where they come from --tables"
+        default=None, min_length=1, description="the tables; may be left out if they come from --tables"
     )
 
 
 @cache
 def config_file(sections: tuple[type[SourceSection], ...]) -> type[ConfigFile]:
-    """The configuration whose sources are each of one of these types."""
+    """The model of a configuration with sources of these types."""
     source: Any = sections[0]
     if len(sections) > 1:
         source = Annotated[Union[sections], Field(discriminator="type")]  # noqa: UP007 - of a tuple
@@ -74,13 +74,13 @@ def config_file(sections: tuple[type[SourceSection], ...]) -> type[ConfigFile]:
 
 
 class TablesFile(Section):
-    """The file of `--tables`: `tables`, or in the file the list alone."""
+    """The file of `--tables`: a mapping with `tables`, or only the list."""
 
     tables: tuple[TableEntry, ...] = Field(min_length=1)
 
 
 class _WithReferences(GenerateJsonSchema):
-    """A JSON Schema that also takes `${NAME}` where a number, a truth value or one of several words is wanted."""
+    """A JSON Schema that also accepts `${NAME}` for numbers, booleans and enums."""
 
     def int_schema(self, schema: core_schema.IntSchema) -> JsonSchemaValue:
         return _or_reference(super().int_schema(schema))
@@ -97,5 +97,5 @@ def _or_reference(schema: JsonSchemaValue) -> JsonSchemaValue:
 
 
 def config_json_schema() -> dict[str, Any]:
-    """The JSON Schema of a configuration file, with every type of source that is shipped or installed."""
+    """The JSON Schema of a configuration file, with every shipped or installed type of source."""
     return config_file(loadable_sections()).model_json_schema(schema_generator=_WithReferences)

@@ -1,4 +1,4 @@
-"""`unique:` and `references:` of a table, as they are written."""
+"""`unique:` and `references:` of a table, as written in the file."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ ColumnNames: TypeAlias = Name | Annotated[tuple[Name, ...], Field(min_length=1),
 
 
 def as_columns(written: str | tuple[str, ...]) -> tuple[str, ...]:
-    """The columns that are meant, in order."""
+    """The columns as a tuple, in order."""
     return (written,) if isinstance(written, str) else written
 
 
 class ReferenceEntry(Section):
-    """Columns whose values must be in a row of another table of the run."""
+    """Columns whose values must occur in a row of another table of the run."""
 
-    columns: ColumnNames = Field(description="the columns that refer")
+    columns: ColumnNames = Field(description="the referencing columns")
     table: Name = Field(
-        description="the table that is referred to: a table_name, schema.table, source.schema.table or path_name"
+        description="the referenced table: a table_name, schema.table, source.schema.table or path_name"
     )
     to: ColumnNames | None = Field(
         default=None, description="its columns, in the same order; by default, of the same names"
@@ -37,7 +37,7 @@ class ReferenceEntry(Section):
 
     @property
     def pair(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The columns that refer, and those that are referred to."""
+        """The referencing and the referenced columns."""
         own = as_columns(self.columns)
         return own, own if self.to is None else as_columns(self.to)
 

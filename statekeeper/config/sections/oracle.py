@@ -1,6 +1,6 @@
-"""The `type: oracle` of `sources:`: how a database is reached, and which choices its data is read by.
+"""The `type: oracle` of `sources:`: how a database is reached, and how its data is read.
 
-What cannot be decided by one key alone is checked here; nothing is connected to.
+Checks what depends on several keys; connects to nothing.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _EASY = re.compile(r"^(?:[a-z]+://)?[^/]+/([^/:?]+)", re.IGNORECASE)
 
 
 class SnapshotMode(StrEnum):
-    """How all chunks of a table are made to see one moment.
+    """How the chunks of a table are read consistently.
 
-    `scn` reads every chunk AS OF one SCN; `transaction` reads everything in one read-only session, which cannot be
-    taken up by another; `none` reads what is there, chunk by chunk, and is consistent only where nobody writes.
+    `scn` reads every chunk AS OF one SCN; `transaction` reads everything in one read-only session, which no other
+    session can continue; `none` reads the current data, chunk by chunk, and is consistent only if nobody writes.
     """
 
     SCN = "scn"
@@ -40,7 +40,7 @@ class SnapshotMode(StrEnum):
 
 
 class FractionUnit(StrEnum):
-    """What TIMESTAMP(7) to TIMESTAMP(9) become: microseconds, exactly or not at all; or nanoseconds."""
+    """The unit of TIMESTAMP(7) to TIMESTAMP(9) in the file: microseconds (exact, or the value fails) or nanoseconds."""
 
     MICROSECONDS = "us"
     NANOSECONDS = "ns"
@@ -54,14 +54,14 @@ class RowArchival(StrEnum):
 
 
 class ListenerProtocol(StrEnum):
-    """How the listener is spoken to."""
+    """The protocol of the listener."""
 
     TCP = "tcp"
     TCPS = "tcps"
 
 
 class OracleSource(SourceSection):
-    """An Oracle database. One of `service`, `sid` (both with `host`) and `dsn` says which."""
+    """An Oracle database, named by one of `service`, `sid` (both with `host`) and `dsn`."""
 
     CAN_READ_THE_PAST: ClassVar[bool] = True
     MAY_COME_BACK: ClassVar[bool] = True
@@ -87,7 +87,7 @@ class OracleSource(SourceSection):
     wallet_location: FilePath | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
     wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")
     ssl_server_dn_match: bool = Field(
-        default=True, description="with TLS, whether the server's certificate must be of the host that was asked for"
+        default=True, description="with TLS, whether the server's certificate must match the host"
     )
     ssl_server_cert_dn: Name | None = Field(
         default=None,
@@ -146,7 +146,7 @@ class OracleSource(SourceSection):
     @model_validator(mode="before")
     @classmethod
     def _without_brackets(cls, given: Any) -> Any:
-        """`user: app[hr]`, as Oracle's own tools take it, is `user: app` with `proxy_user: hr`."""
+        """`user: app[hr]`, the notation of Oracle's tools, is `user: app` with `proxy_user: hr`."""
         if not isinstance(given, dict) or given.get("proxy_user") is not None:
             return given
         found = _PROXY.fullmatch(user) if isinstance(user := given.get("user"), str) else None
@@ -157,7 +157,7 @@ class OracleSource(SourceSection):
     def _one_for_the_run(cls, snapshot: SnapshotMode, info: ValidationInfo) -> SnapshotMode:
         if info.data.get("snapshot_scope") is SnapshotScope.RUN and snapshot is not SnapshotMode.SCN:
             raise refusal(
-                "'scn' beside snapshot_scope: run, which no single session can serve",
+                "'scn' with snapshot_scope: run, which no single session can serve",
                 hint="leave snapshot out, or set snapshot_scope: table",
             )
         return snapshot
@@ -170,19 +170,19 @@ class OracleSource(SourceSection):
         jdbc = _JDBC.match(dsn)
         place = dsn[jdbc.end() :] if jdbc else dsn
         if "@" in place or (jdbc and jdbc.group("login")):
-            raise refusal("a dsn without user and password, which have keys of their own")
+            raise refusal("a dsn without user and password, which have their own keys")
         if _OF_SID.fullmatch(place):
             raise refusal(
-                "a service behind a slash, where host:port:SID stands, which only JDBC understands",
+                "a service after a slash instead of host:port:SID, which only JDBC understands",
                 hint="write host: HOST, port: PORT and sid: SID in place of the dsn",
             )
         if jdbc or dsn.casefold().startswith("jdbc:"):
             raise refusal(
-                "a dsn as Oracle's own tools take it, without the prefix of a JDBC URL",
-                hint="write what stands behind the @: dsn: //HOST:PORT/SERVICE, or a descriptor, or an alias",
+                "a dsn for Oracle's own tools, without the prefix of a JDBC URL",
+                hint="write only what follows the @: dsn: //HOST:PORT/SERVICE, or a descriptor, or an alias",
             )
         if _WITHOUT_SERVICE.fullmatch(dsn):
-            raise refusal("a service behind host and port", hint="write dsn: HOST:PORT/SERVICE")
+            raise refusal("a service after host and port", hint="write dsn: HOST:PORT/SERVICE")
         return dsn
 
     @model_validator(mode="after")
@@ -191,7 +191,7 @@ class OracleSource(SourceSection):
         if len(ways) != 1:
             raise refusal("exactly one of service, sid and dsn, to say which database")
         if self.dsn is None and self.host is None:
-            raise refusal(f"a host beside the {ways[0]}")
+            raise refusal(f"a host with the {ways[0]}")
         if self.dsn is not None and self.host is not None:
             raise refusal("the host inside the dsn only, or host with service instead of dsn")
         return self
@@ -204,7 +204,7 @@ class OracleSource(SourceSection):
         elif self.user is None or self.password is None:
             raise refusal("a user and a password, or external_auth: true")
         if self.client_lib_dir is not None and not self.thick_mode:
-            raise refusal("thick_mode: true beside client_lib_dir")
+            raise refusal("thick_mode: true with client_lib_dir")
         return self
 
     @model_validator(mode="after")
@@ -220,7 +220,7 @@ class OracleSource(SourceSection):
             "zone_offsets": str(self.zone_offsets),
             "fractional_seconds": str(self.fractional_seconds),
         }
-        if self.row_archival is not RowArchival.ACTIVE:  # what is the default changes no fingerprint of 0.1
+        if self.row_archival is not RowArchival.ACTIVE:  # the default must not change the fingerprints of 0.1
             chosen["row_archival"] = self.row_archival
         return chosen | ({"proxy_user": self.proxy_user} if self.proxy_user else {})
 
@@ -236,7 +236,7 @@ class OracleSource(SourceSection):
 
     @property
     def _database(self) -> str:
-        """Which database is meant, without its hosts."""
+        """The database's name, without hosts."""
         if self.dsn is None:
             return (self.service or self.sid or "").casefold()
         found = _SERVICE.search(self.dsn)

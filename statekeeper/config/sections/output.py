@@ -1,4 +1,4 @@
-"""The `output:` and `execution:` of the configuration: where Parquet goes, in which form, and how work is run."""
+"""The `output:` and `execution:` of the configuration: where and how Parquet is written, and how work is run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MIB = 1024 * 1024
 
 
 class Compression(StrEnum):
-    """Parquet's codecs, by the names that pyarrow gives them."""
+    """Parquet's codecs, by pyarrow's names."""
 
     ZSTD = "zstd"
     SNAPPY = "snappy"
@@ -33,7 +33,7 @@ class Compression(StrEnum):
 
 
 class LockKind(StrEnum):
-    """How an extraction is held by one runner."""
+    """How a runner locks an extraction."""
 
     AUTO = "auto"
     FLOCK = "flock"
@@ -41,7 +41,7 @@ class LockKind(StrEnum):
 
 
 class WritesKind(StrEnum):
-    """How what is new gets its name."""
+    """How new files get their names."""
 
     AUTO = "auto"
     RENAME = "rename"
@@ -49,7 +49,7 @@ class WritesKind(StrEnum):
 
 
 class Reader(StrEnum):
-    """What reads a dataset, of which it is known what it does not read."""
+    """A reader of datasets whose limits are known."""
 
     SPARK = "spark"
     DUCKDB = "duckdb"
@@ -78,7 +78,7 @@ class OutputConfig(Section):
     layout: Layout = Field(
         default=Layout.DATED,
         description="dated: <source>/<table>/<yyyymm>/<dd>/, data and documents together; hive: "
-        "<source>/<table>/extraction_date=<yyyy-mm-dd>/, data alone, for readers that take a table's whole folder",
+        "<source>/<table>/extraction_date=<yyyy-mm-dd>/, data only, for readers that read a table's whole folder",
     )
     compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")
@@ -87,13 +87,13 @@ class OutputConfig(Section):
     )
     readers: tuple[Reader, ...] | None = Field(
         default=None,
-        description="what has to be able to read the datasets: a plan fails where one of these would not. By default a "
-        "plan warns of every known reader; with an empty list of none",
+        description="what must be able to read the datasets: a plan fails if one of these could not. By default a plan "
+        "warns about every known reader; with an empty list about none",
     )
     writes: WritesKind = Field(
         default=WritesKind.AUTO,
-        description="rename: written beside, then renamed or linked into place; whole: for file systems that cannot, "
-        "such as Unity Catalog volumes; auto: as the folder shows when it is tried",
+        description="rename: written under a temporary name, then renamed or linked into place; whole: for file systems "
+        "that cannot, such as Unity Catalog volumes; auto: as a test in the folder shows",
     )
     lock: LockKind = Field(
         default=LockKind.AUTO,
@@ -101,13 +101,13 @@ class OutputConfig(Section):
     )
     lease_ttl: PositiveDuration | None = Field(
         default=None,
-        description="how long the lease of a silent runner still holds; by default 5m on a volume of Databricks, where "
-        "each sign of life is a request to an object store, and 1m elsewhere",
+        description="how long the lease of a silent runner stays valid; by default 5m on a volume of Databricks, where "
+        "each renewal is a request to an object store, and 1m elsewhere",
     )
 
     @property
     def lease_lifetime(self) -> timedelta:
-        """How long the lease of a silent runner still holds."""
+        """How long the lease of a silent runner stays valid."""
         on_volumes = is_mounted_object_store(self.base_path)
         return self.lease_ttl or timedelta(minutes=5 if on_volumes else 1)
 
@@ -132,9 +132,9 @@ class ExecutionConfig(Section):
     active_tables: int | None = Field(
         default=None,
         ge=1,
-        description="how many tables are between plan and publication at once; by default 8, and 100 on Spark",
+        description="the most tables between plan and publication at once; by default 8, and 100 on Spark",
     )
     memory_limit: Size = Field(
-        default=512 * _MIB, description="what DuckDB, and the rows that a process holds, may take, such as 1GiB"
+        default=512 * _MIB, description="the memory for DuckDB, and for the rows that a process holds, such as 1GiB"
     )
     spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")

@@ -17,9 +17,9 @@ from statekeeper.model.record import State
 
 
 class RetryPolicy(Section):
-    """How often work is tried whose failure another attempt may cure, and how long is waited in between."""
+    """How often transient failures are retried, and the wait between attempts."""
 
-    attempts: int = Field(default=5, ge=1, description="how often a chunk is tried in all")
+    attempts: int = Field(default=5, ge=1, description="how often a chunk is tried in total")
     initial_delay: Duration = Field(
         default=timedelta(seconds=2), description="the longest wait before the second attempt"
     )
@@ -28,8 +28,8 @@ class RetryPolicy(Section):
     def delay(self, attempt: int, jitter: float) -> timedelta:
         """How long to wait after failed attempt number `attempt` (from 1).
 
-        Exponential backoff with full jitter: `jitter` is a random number from 0 to 1, and the wait that share of
-        `initial_delay * 2 ** (attempt - 1)`, which is bounded by `max_delay`.
+        Exponential backoff with full jitter: `jitter`, a random number from 0 to 1, times
+        `initial_delay * 2 ** (attempt - 1)`, which `max_delay` bounds.
         """
         doubled = self.initial_delay.total_seconds() * 2.0 ** min(attempt - 1, 64)
         return timedelta(seconds=min(doubled, self.max_delay.total_seconds()) * jitter)
@@ -59,19 +59,19 @@ def _web_address(address: SecretStr) -> SecretStr:
 def _command(text: str) -> str:
     try:
         check_template(text)
-    except ValueError as error:  # whose words may quote the command, which may hold a secret
+    except ValueError as error:  # its message may quote the command, which may contain a secret
         names = ", ".join(f"{{{name}}}" for name in HookEvent.model_fields)
         raise refusal(
-            f"a command with balanced quotes, in which only {names} stand in braces (a literal brace is written twice)"
+            f"a command with balanced quotes and only {names} in braces (a literal brace is written twice)"
         ) from error
     return text
 
 
 class Hook(Section):
-    """What is done when an extraction enters a state: a request or a command. Exactly one of the two is set."""
+    """An action when an extraction enters a state: a request or a command, exactly one of them."""
 
     webhook: Annotated[SecretStr, AfterValidator(_web_address)] | None = Field(
-        default=None, description="the address that is sent a POST request with the extraction as JSON"
+        default=None, description="the address that gets a POST request with the extraction as JSON"
     )
     command: Annotated[Name, AfterValidator(_command)] | None = Field(
         default=None, repr=False, description="a command; {table}, {records} and the like are filled in"
@@ -88,7 +88,7 @@ class Hook(Section):
         if (self.webhook is None) == (self.command is None):
             raise refusal("either `webhook` or `command`")
         if self.pass_env and self.command is None:
-            raise refusal("`pass_env` beside a `command`: a webhook gets no environment")
+            raise refusal("`pass_env` only with a `command`: a webhook gets no environment")
         return self
 
     @property
@@ -107,10 +107,10 @@ class StatePolicies(Section):
     )
 
     def timeout(self, state: State) -> timedelta | None:
-        """How long an extraction may work in `state`; None is forever."""
+        """How long an extraction may work in `state`; None: without limit."""
         policies = {State.PENDING: self.pending, State.EXTRACTING: self.extracting, State.VALIDATING: self.validating}
         return policies[state].timeout if state in policies else None
 
     def hooks(self, state: State) -> tuple[Hook, ...]:
-        """What is done when an extraction enters `state`."""
+        """The hooks to run when an extraction enters `state`."""
         return self.on_enter.get(state, ())

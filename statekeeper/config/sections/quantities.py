@@ -1,4 +1,4 @@
-"""Durations (`90s`, `1h30m`) and sizes (`128MiB`) as the configuration writes them."""
+"""Durations (`90s`, `1h30m`) and sizes (`128MiB`) in the configuration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def parse_duration(text: str) -> timedelta:
     """The duration in `text`: numbers with a unit (`d`, `h`, `m`, `s`, `ms`, `us`), one or several in a row: `1.5h`.
 
     Raises:
-        ValueError: the text is not a duration of whole microseconds, or is one longer than a timedelta holds.
+        ValueError: the text is not a duration of whole microseconds, or is longer than a timedelta holds.
     """
     if not _DURATION.fullmatch(text):
         raise ValueError("not a duration")
@@ -52,7 +52,7 @@ def parse_duration(text: str) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The text that `parse_duration` reads back as the same duration; `duration` is not negative."""
+    """The text that `parse_duration` reads back; `duration` is not negative."""
     rest = duration
     pieces: list[str] = []
     for unit, length in _UNITS.items():
@@ -76,7 +76,7 @@ def parse_size(text: str) -> int:
 
 
 def format_size(number: int) -> str:
-    """The bytes as `parse_size` reads them, rounded up to whole MiB, or to KiB below one."""
+    """The bytes as text for `parse_size`, rounded up to whole MiB, or to KiB below one MiB."""
     kib = -(-number // 1024)
     return f"{kib}KiB" if kib < 1024 else f"{-(-kib // 1024)}MiB"
 
@@ -93,9 +93,9 @@ def _duration(value: object) -> timedelta:
     raise refusal("a duration such as 500ms, 30s, 1.5h or 1d", hint=hint)
 
 
-def _longer_than_nothing(duration: timedelta) -> timedelta:
+def _positive(duration: timedelta) -> timedelta:
     if duration <= timedelta():
-        raise refusal("a duration longer than nothing")
+        raise refusal("a duration above zero")
     return duration
 
 
@@ -116,7 +116,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["30s", "5m", "6h", "1d"]}),
 ]
-PositiveDuration = Annotated[Duration, AfterValidator(_longer_than_nothing)]
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[
     int,
     Field(gt=0),

@@ -1,4 +1,4 @@
-"""The most rows that may be put apart: `1000`, or a share of what was extracted such as `0.5%`."""
+"""The most rows that may be quarantined: `1000`, or a share of the extracted rows such as `0.5%`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RowBound:
     percent: Decimal | None = None
 
     def allows(self, rows: int, *, of: int) -> bool:
-        """Whether so many rows of all are within the bound."""
+        """Whether `rows` of `of` rows in total are within the bound."""
         if self.percent is not None:
             return rows * _ALL <= self.percent * of
         return self.rows is None or rows <= self.rows

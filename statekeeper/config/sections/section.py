@@ -1,7 +1,7 @@
-"""What every section of the configuration has in common: strictness, and how it says what was expected.
+"""The base of every section of the configuration: strictness, and how it says what was expected.
 
-A refusal names what was expected and never what was found: `statekeeper.config.reading.problems` adds the found value,
-unless it may be a secret.
+A refusal names only what was expected: `statekeeper.config.reading.problems` adds the found value, unless it may be a
+secret.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Section(BaseModel):
 
 
 def refusal(expected: str, *, hint: str = "") -> PydanticCustomError:
-    """The error of a validator: what was expected, as it reads after the word `expected`, and a hint (empty: none)."""
+    """The error of a validator: the text after the word `expected`, and a hint (empty: none)."""
     return PydanticCustomError("refusal", "expected {expected}", {"expected": expected, "hint": hint})
 
 
@@ -42,7 +42,7 @@ def _with_known_home(path: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_not_blank)]
-"""Text with something in it."""
+"""Text that is not blank."""
 
 FilePath = Annotated[Name, AfterValidator(_with_known_home)]
-"""A path as it is written: a relative one starts at the root of the configuration, `~` is the home folder."""
+"""A path as written in the file: a relative one starts at the configuration's root, `~` is the home folder."""

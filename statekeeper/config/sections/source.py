@@ -1,4 +1,4 @@
-"""What every source of the configuration has in common."""
+"""The base of every source's section."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statekeeper.config.sections.section import Section
 
 
 class SnapshotScope(StrEnum):
-    """What reads at one snapshot of a source: each table by itself, or all tables of the run."""
+    """What shares one snapshot of a source: each table has its own, or all tables of the run share one."""
 
     TABLE = "table"
     RUN = "run"
@@ -26,9 +26,9 @@ class SourceSection(Section):
     CAN_READ_THE_PAST: ClassVar[bool] = False
     """Whether the source can read at an earlier time that a user names (`flashback_enabled`)."""
     CAN_CUT_BY: ClassVar[frozenset[ChunkingStrategy]] = frozenset()
-    """The chunking strategies that some table of such a source allows."""
+    """The chunking strategies that tables of such a source may use."""
     MAY_COME_BACK: ClassVar[bool] = False
-    """Whether a source that was reached in this run and is not any more may be restarting: worth another attempt."""
+    """Whether to retry a source that became unreachable during a run, since it may be restarting."""
 
     max_sessions: int | None = Field(
         default=None,
@@ -42,29 +42,29 @@ class SourceSection(Section):
     )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Of what says how a source is reached nothing: it may have come from the environment, and hold a password."""
+        """Only the type: other settings may come from the environment and contain a password."""
         yield "type", self.type_name()
 
     @classmethod
     def type_name(cls) -> str:
-        """The word of such a source's key `type`: that of the class's own field `type`, which is a Literal."""
+        """The value of the key `type`: that of the class's field `type`, which is a Literal."""
         field = cls.model_fields.get("type")
         words = get_args(field.annotation) if field is not None else ()
         return str(words[0]) if words else ""
 
     def identity_settings(self) -> dict[str, str]:
-        """The settings that say which data is meant, for fingerprints: never hosts, users, secrets or budgets."""
+        """The settings that identify the data, for fingerprints: never hosts, users, secrets or budgets."""
         raise NotImplementedError
 
     def anchored(self, folder: Path) -> Self:
-        """The same source, its paths as a process opens them: relative ones from `folder`, `~` the home folder."""
-        del folder  # of paths there are none
+        """The same source with paths as a process opens them: relative ones from `folder`, `~` the home folder."""
+        del folder  # there are no paths
         return self
 
     def shares_login(self, other: SourceSection) -> bool:
-        """Whether the two are one database under two names: then they share sessions, their budget and the login."""
+        """Whether both are one database under two names: then they share sessions, their budget and the login."""
         return self == other
 
     def session_budget(self, *, workers: int) -> int:
-        """How many sessions there may be at once, over all processes."""
+        """The most concurrent sessions over all processes."""
         return self.max_sessions or workers

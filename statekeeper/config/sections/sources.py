@@ -1,7 +1,7 @@
-"""Which types of sources a configuration may name, and the section of each.
+"""The types of sources that a configuration may name, and the section of each.
 
-Decides nothing else about sources: how a session is opened is `statekeeper.sources.registry`'s matter, to which this
-table is known. It is read before anything of a pipeline, and imports no section that is not asked for.
+Decides nothing else about sources: `statekeeper.sources.registry` opens their sessions. This module is loaded before
+anything else of a pipeline, and imports a section only when it is needed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,16 @@ SECTIONS = Registry(
         "oracle": "statekeeper.config.sections.oracle:OracleSource",
     },
 )
-"""The types of sources. A shipped one is registered here by its section alone: the rest is `SOURCE` in the module
-`source` of the package of its name below `statekeeper.sources`. What an entry point names is a
-`statekeeper.sources.protocol.SourceType`, which has both.
+"""The types of sources. A shipped one is registered here by its section; the rest is `SOURCE` in
+`statekeeper.sources.<type>.source`. An entry point names a `statekeeper.sources.protocol.SourceType`, which has both.
 """
 
 
 def section_of(name: str) -> type[SourceSection]:
-    """The class that a section of `sources:` with this `type` is.
+    """The class of a section of `sources:` with this `type`.
 
     Raises:
-        ConfigError: there is no such type, or its package is at fault.
+        ConfigError: there is no such type, or its package cannot be loaded.
     """
     from statekeeper.config.sections.source import SourceSection
 
@@ -49,7 +48,7 @@ def section_of(name: str) -> type[SourceSection]:
 
 
 def loadable_sections() -> tuple[type[SourceSection], ...]:
-    """The section of every type, for messages; without those whose packages cannot be imported."""
+    """The sections of all types, for messages, without those whose packages cannot be imported."""
     found = []
     for name in SECTIONS.names:
         try:

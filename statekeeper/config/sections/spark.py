@@ -1,4 +1,4 @@
-"""The `execution.spark:` of the configuration: which Spark the chunks are extracted on."""
+"""The `execution.spark:` of the configuration: the Spark that extracts chunks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SECRET = re.compile("secret|password|token|access[.]?key", re.IGNORECASE)
 
 
 class SparkConfig(Section):
-    """Where Spark is, for a program that has no session yet; one that is active already is used as it is."""
+    """Where Spark is, for a program without a session; an active session is used as it is."""
 
     master: Name | None = Field(
-        default=None, description="the master of a session that is made, such as local[2,4] or spark://host:7077"
+        default=None, description="the master of a new session, such as local[2,4] or spark://host:7077"
     )
     remote: Name | None = Field(
         default=None, repr=False, description="the address of a Spark Connect server: sc://host:15002"
@@ -26,7 +26,7 @@ class SparkConfig(Section):
     conf: Mapping[Name, str | int | bool] = Field(
         default_factory=dict,
         repr=False,
-        description="settings of a session that is made, such as spark.executor.memory: 4g",
+        description="settings of a new session, such as spark.executor.memory: 4g",
     )
     parallelism: int | None = Field(
         default=None, ge=1, description="how many chunks are read at once; without it, as many as Spark has cores"
@@ -34,7 +34,7 @@ class SparkConfig(Section):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The settings that are secrets by their names, as Spark itself tells them (spark.redaction.regex)."""
+        """The settings that are secret by their names, by Spark's own rule (spark.redaction.regex)."""
         found = tuple(str(value) for name, value in self.conf.items() if _SECRET.search(name))
         return (*found, *_TOKEN.findall(self.remote or ""))
 

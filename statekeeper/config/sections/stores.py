@@ -1,7 +1,7 @@
-"""Which stores a base path may lie in, by its scheme. What each is stands in `statekeeper.store.registry`.
+"""The stores that a base path may use, by its scheme; `statekeeper.store.registry` defines them.
 
-A place in a store that is no file system is kept as an absolute path whose first name is the scheme: `mem://team/lake`
-is `/mem:/team/lake`. So names of files are made in one way, and each process finds the same under them.
+A place in a store that is not a file system is an absolute path that begins with the scheme: `mem://team/lake` is
+`/mem:/team/lake`. So all stores build file names the same way, in every process.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from statekeeper.registry import Registry
 
 FILE = "file"
 STORES = Registry(group="statekeeper.stores", what="store", shipped={FILE: "files.store:STORE"})
-"""The stores by the scheme of base paths; a shipped one is found from the package of stores on."""
+"""The stores by the scheme of base paths; a shipped one's path is relative to `statekeeper.store`."""
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 
 
 def place_of(base_path: str) -> Path | None:
-    """A base path in the store of a package, as a path; None for every other text."""
+    """A base path in an installed package's store, as a path; None for other text."""
     found = _URL.match(base_path)
     scheme = found[1].lower() if found else FILE
     if found is None or scheme in STORES.shipped or not STORES.has(scheme):
@@ -28,7 +28,7 @@ def place_of(base_path: str) -> Path | None:
 
 
 def scheme_of(place: Path) -> str:
-    """The scheme of the store in which a place lies."""
+    """The scheme of a place's store."""
     first = place.parts[1] if len(place.parts) > 1 and place.is_absolute() else ""
     scheme = first.removesuffix(":")
     return scheme if scheme != first and STORES.has(scheme) else FILE

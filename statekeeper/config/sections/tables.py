@@ -1,7 +1,7 @@
-"""The entries of `tables:`, and `defaults:`, as they are written.
+"""The entries of `tables:`, and `defaults:`, as written in the file.
 
-`statekeeper.config.resolution` puts the two together and makes extractions of them. Every key
-may be left out or null: null is the built-in default, also where `defaults:` says otherwise.
+`statekeeper.config.resolution` merges the two into extractions. Every key may be left out or null: null is the built-in
+default, even if `defaults:` has another value.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class Reconcile(StrEnum):
 
 
 class OnSnapshotLost(StrEnum):
-    """What follows when the source can no longer read at the plan's snapshot."""
+    """What to do when the source can no longer read at the plan's snapshot."""
 
     RESTART = "restart"
     FAIL = "fail"
 
 
 class OnViolation(StrEnum):
-    """What follows when rows break the schema."""
+    """What to do when rows break the schema."""
 
     FAIL = "fail"
     WARN = "warn"
@@ -62,7 +62,7 @@ class OnViolation(StrEnum):
 
 
 class OnDrift(StrEnum):
-    """What follows when the table has columns that are new, lost or retyped."""
+    """What to do when columns of the table are new, lost or retyped."""
 
     FAIL = "fail"
     IGNORE_NEW = "ignore-new"
@@ -72,7 +72,7 @@ class OnDrift(StrEnum):
 def _time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # OSError: a region alone, such as "America", is a folder
+    except (KeyError, ValueError, OSError) as error:  # OSError: a region such as "America" is a folder
         hint = nearest(name, available_timezones())
         raise refusal("an IANA time zone such as UTC or Europe/Madrid", hint=hint) from error
     return name
@@ -87,7 +87,7 @@ def _model_path(path: str) -> str:
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What holds where neither a table's entry nor `defaults:` says anything; these values stand nowhere else."""
+    """The built-in defaults of table keys; no other place repeats them."""
 
     window: WindowKind = WindowKind.DAY
     lookback: timedelta = timedelta()
@@ -113,7 +113,7 @@ ModelPath = Annotated[FilePath, AfterValidator(_model_path)]
 
 
 class TableDefaults(Section):
-    """Every key that a table may have and that tables may share."""
+    """The keys of a table that may also be in `defaults:`."""
 
     source_name: Name | None = Field(default=None, description="of `sources`; may be left out where there is one")
     schema_name: Name | None = Field(default=None, description="the database schema (owner)")
@@ -123,7 +123,9 @@ class TableDefaults(Section):
     columns: dict[Name, ColumnRule] | None = Field(
         default=None, min_length=1, description="the same, inline: a rule for every column"
     )
-    incremental_column: Name | None = Field(default=None, description="a DATE or TIMESTAMP column that tells when")
+    incremental_column: Name | None = Field(
+        default=None, description="a DATE or TIMESTAMP column with the time of a row's last change"
+    )
     is_full_extract: bool | None = Field(
         default=None, description="take the whole table; by default so without an incremental_column"
     )
@@ -161,12 +163,13 @@ class TableDefaults(Section):
     )
     on_violation: OnViolation | None = Field(
         default=None,
-        description=f"{BUILT_IN.on_violation} by default; warn publishes all the same; quarantine publishes the good "
-        "rows and keeps the others apart",
+        description=f"{BUILT_IN.on_violation} by default; warn publishes all rows; quarantine publishes the good rows "
+        "and writes the bad ones to a file of their own",
     )
     max_quarantined: MaxRows | None = Field(
         default=None,
-        description="the most rows that may be kept apart, such as 1000 or 0.5%; more fail. By default any but all",
+        description="the most rows that may be quarantined, such as 1000 or 0.5%; with more, the table fails. By "
+        "default there is no limit, unless every row fails",
     )
     keep_violating_rows: bool | None = Field(
         default=None,
@@ -184,8 +187,8 @@ class TableDefaults(Section):
     )
     on_drift: OnDrift | None = Field(
         default=None,
-        description="of columns that are new, lost or retyped against the schema, else against the last extraction: "
-        f"{BUILT_IN.on_drift} by default; ignore-new leaves new ones out; evolve takes the table as it is now",
+        description="for columns that are new, lost or retyped against the schema, else against the last extraction: "
+        f"{BUILT_IN.on_drift} by default; ignore-new leaves new ones out; evolve accepts the table as it is now",
     )
 
 
@@ -195,8 +198,8 @@ class TableEntry(TableDefaults):
     table_name: Name = Field(description="the table, or the name of a custom_query's result")
     path_name: Name | None = Field(default=None, description="the name of its folder; the table's name by default")
     unique: tuple[ColumnNames, ...] | None = Field(
-        default=None, description="columns, or lists of columns, whose values no two rows share"
+        default=None, description="columns, or lists of columns, whose values are unique"
     )
     references: tuple[ReferenceEntry, ...] | None = Field(
-        default=None, description="columns whose values are in a row of another table of the run"
+        default=None, description="columns whose values must occur in a row of another table of the run"
     )

@@ -1,1 +1,1 @@
-"""Columns as model and database agree on them, and how they drift apart."""
+"""Reconciles a model's fields with the database's columns, and handles drift."""

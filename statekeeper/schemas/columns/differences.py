@@ -1,6 +1,6 @@
-"""What differs between a model and the live table, as values: what a run would say of it, and what to do.
+"""Differences between a model and the live table, as values, with a message and a remedy.
 
-`schemas.columns.reconcile.compare` finds the differences. This module decides only how they are kept and shown.
+`schemas.columns.reconcile.compare` finds them. This module only decides how they are represented.
 """
 
 from __future__ import annotations
@@ -25,29 +25,29 @@ class DifferenceKind(StrEnum):
     LOST = "lost"
     """The model has a field that the table does not have."""
     RETYPED = "retyped"
-    """Both have it, and no type in the file serves both exactly."""
+    """Both have it, but no type in the file is exact for both."""
     NULLABILITY = "nullability"
-    """Both have it, and only one of them allows NULL."""
+    """Both have it, but only one of them allows NULL."""
 
 
 class Difference(Frozen):
-    """One column or field of which table and model say different things."""
+    """One column or field in which table and model differ."""
 
     kind: DifferenceKind
-    name: str = Field(description="the column's name; of a lost one, the name that the model gives it")
+    name: str = Field(description="the column's name; for a lost one, its name in the model")
     table: str | None = Field(description="the table's side: the database's type, and whether NULL is allowed")
-    model: str | None = Field(description="the model's side: the type that its field takes")
-    message: str = Field(description="what a run says of it")
+    model: str | None = Field(description="the model's side: the type that its field accepts")
+    message: str = Field(description="a run's message about it")
     remedy: str = Field(description="what to do about it")
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def is_refused(self) -> bool:
-        """Whether a run stops at it with `on_drift: fail`, before it reads a row; else it looks at the values."""
+        """Whether a run with `on_drift: fail` refuses it before it reads a row; else the run checks the values."""
         return self.kind is not DifferenceKind.NULLABILITY
 
     def declared_as(self, declarations: Mapping[str, str]) -> Difference:
-        """The same; of a new column, with what to write for it, by its name."""
+        """The same; a new column gets its declaration, from those by name, as the remedy."""
         if self.kind is not DifferenceKind.NEW:
             return self
         remedy = f"declare {declarations[self.name]}, or select without it in a custom_query"
@@ -55,7 +55,7 @@ class Difference(Frozen):
 
 
 class DiffVerdict(StrEnum):
-    """What a comparison came to."""
+    """The result of a comparison."""
 
     SAME = "same"
     DIFFERENT = "different"
@@ -64,14 +64,14 @@ class DiffVerdict(StrEnum):
 
 
 class Compared(Frozen):
-    """What differs, and whether a run stops at it: that is for the table's `on_drift` to say."""
+    """The differences, and whether a run stops at them according to the table's `on_drift`."""
 
     differences: tuple[Difference, ...]
     is_refused: bool
 
 
 class TableDiff(Frozen):
-    """One table and its model; `model` is None where none is declared."""
+    """One table and its model; `model` is None if none is declared."""
 
     table: TableRef
     model: str | None
@@ -82,7 +82,7 @@ class TableDiff(Frozen):
 
     @classmethod
     def of(cls, table: TableRef, schema: SchemaRef, compared: Compared) -> TableDiff:
-        """The verdict on a table that was looked at."""
+        """The result for a table that was compared."""
         same = DiffVerdict.SAME if schema.is_declared else DiffVerdict.NO_MODEL
         return cls(
             table=table,
@@ -94,13 +94,13 @@ class TableDiff(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """What a comparison of this table alone ends with."""
+        """The exit code for this table alone."""
         if self.failure is not None:
             return ExitCode.of_failure(self.failure.kind)
         return ExitCode.COMPLETE if self.verdict in {DiffVerdict.SAME, DiffVerdict.NO_MODEL} else ExitCode.FAILED
 
     def only_refused(self) -> TableDiff:
-        """The same without what a run would go on with."""
+        """The same without differences that a run accepts."""
         if not self.differences:
             return self
         refused = tuple(one for one in self.differences if one.is_refused) if self.is_refused else ()
@@ -109,20 +109,20 @@ class TableDiff(Frozen):
 
 
 class DiffReport(Frozen):
-    """What `statekeeper schemas diff` found."""
+    """The result of `statekeeper schemas diff`."""
 
     tables: tuple[TableDiff, ...]
 
     def only_bad(self) -> DiffReport:
-        """The same without the tables that are as their models have them."""
+        """The same without the tables that match their models."""
         return self.model_copy(update={"tables": tuple(table for table in self.tables if table.exit_code)})
 
     def only_refused(self) -> DiffReport:
-        """The same without what a run would go on with."""
+        """The same without differences that a run accepts."""
         return self.model_copy(update={"tables": tuple(table.only_refused() for table in self.tables)})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
-        """4 for a source out of reach, 1 for a difference or a table that cannot be compared, else 0."""
+        """4 if a source is unreachable, 1 for a difference or a table that cannot be compared, else 0."""
         return int(worst_exit_code(table.exit_code for table in self.tables))

@@ -1,8 +1,8 @@
-"""What becomes of columns that are new, lost or retyped, when a plan is made: the policy `on_drift`. Pure.
+"""Applies the policy `on_drift` to new, lost and retyped columns when a plan is made. Pure.
 
-What is expected is the model, where there is one, else the columns of the last complete extraction. A difference either
-stops the plan, together with all others, or is kept as a `ColumnChange`. What differs between table and model is found
-in `schemas.columns.reconcile`.
+The table is compared with the model if there is one, else with the columns of the last complete extraction. A
+difference either stops the plan (one error lists them all) or becomes a `ColumnChange`. `schemas.columns.reconcile`
+finds the differences between table and model.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a table is expected to look like, and the policy where it does not.
+    """The expected columns of a table, and the policy for differences.
 
-    `model` is `ref`'s, None where none is declared. `baseline` is what the last complete extraction of the same
-    relation under the same model left, None where there is none.
+    `model` is `ref`'s, None if none is declared. `baseline` has the columns of the last complete extraction of the same
+    relation with the same model, None if there is none.
     """
 
     ref: SchemaRef
@@ -42,7 +42,7 @@ class Expectation:
 
     @property
     def label(self) -> str:
-        """How messages name where the expectation comes from."""
+        """The origin of the expectation, for messages."""
         if self.model is not None:
             return f"{self.ref.label} describes it" if self.ref.path else "its `columns` describe it"
         return f"run {self.baseline.run_id} extracted it" if self.baseline else "a file can hold it"
@@ -50,7 +50,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Agreement:
-    """The columns of the file, those of the table that are left out of it, and all that is not as expected."""
+    """The columns of the file, the table's columns that are left out of it, and the accepted differences."""
 
     columns: tuple[PlannedColumn, ...]
     left_out: tuple[UnreadColumn, ...] = ()
@@ -58,11 +58,10 @@ class Agreement:
 
 
 def agree(source_columns: tuple[SourceColumn, ...], expected: Expectation) -> Agreement:
-    """The columns of the file: the table's own names and order.
+    """The columns of the file, with the table's names and order.
 
     Raises:
-        PlanError: one error that lists every column that the policy stops at, with what was expected, what was found
-            and what to do.
+        PlanError: lists every column that the policy refuses, with what was expected, what was found and what to do.
     """
     decision = _Decision(source_columns, expected)
     if expected.model is not None:
@@ -74,7 +73,7 @@ def agree(source_columns: tuple[SourceColumn, ...], expected: Expectation) -> Ag
 
 @dataclass
 class _Decision:
-    """A decision under way, column by column."""
+    """Builds an agreement, column by column."""
 
     table: tuple[SourceColumn, ...]
     expected: Expectation
@@ -95,7 +94,7 @@ class _Decision:
                 case DifferenceKind.NEW:
                     self._new(by_name[difference.name])
                 case DifferenceKind.LOST if self._is_evolving and self._is_gone(difference.name):
-                    if takes_absence(absent[difference.name], shape):
+                    if accepts_missing_column(absent[difference.name], shape):
                         self._accept(difference)
                     else:
                         self.stops.append(difference)
@@ -132,7 +131,7 @@ class _Decision:
         return self.expected.on_drift is OnDrift.EVOLVE
 
     def _is_gone(self, name: str) -> bool:
-        """False where columns are spelt alike, so that it is only not known which of them is meant."""
+        """False if columns differ from it only by case, so that it is ambiguous rather than missing."""
         return all(column.name.casefold() != name.casefold() for column in self.table)
 
     def _new(self, column: SourceColumn) -> None:
@@ -160,16 +159,16 @@ class _Decision:
         self._change(kind, difference.name, difference.model, difference.table, ChangeOutcome.ACCEPTED)
 
     def _note_against_baseline(self) -> None:
-        """What the policy is not asked about, and was otherwise in the last extraction."""
+        """Record changes since the last extraction that need no policy."""
         before = self.expected.baseline
         if before is None:
             return
-        told = {change.column.casefold() for change in self.changes}
+        recorded = {change.column.casefold() for change in self.changes}
         for name, planned in self.planned.items():
-            if name in before.columns and name.casefold() not in told and _is_other(planned, before):
+            if name in before.columns and name.casefold() not in recorded and _has_changed(planned, before):
                 self._change(ChangeKind.RETYPED, name, before.type_of(name), _type_of(planned), ChangeOutcome.ADMITTED)
         for name in before.columns.keys() - self.planned.keys():
-            if self.expected.model and self._is_evolving and self._is_gone(name) and name.casefold() not in told:
+            if self.expected.model and self._is_evolving and self._is_gone(name) and name.casefold() not in recorded:
                 self._accept(_lost(name, before))
 
     def _change(
@@ -178,14 +177,14 @@ class _Decision:
         self.changes.append(ColumnChange(column=column, kind=kind, expected=expected, found=found, outcome=outcome))
 
 
-def takes_absence(part: ModelField, shape: ModelShape) -> bool:
-    """Whether the model takes a row that has no such column: by the field's default, or as None."""
+def accepts_missing_column(part: ModelField, shape: ModelShape) -> bool:
+    """Whether the model accepts rows without this column: by the field's default, or as None."""
     if part.reads_others:
         return part.is_nullable
     validate = fields_validator(shape, (part,))
     try:
         return not validate({}) or not validate({part.key: None})
-    except DataError:  # its own validator cannot cope with None
+    except DataError:  # its own validator fails on None
         return False
 
 
@@ -230,7 +229,7 @@ def _type_of(planned: PlannedColumn) -> str:
     return f"{planned.database_type} ({planned.arrow_type} in the file)"
 
 
-def _is_other(planned: PlannedColumn, before: Baseline) -> bool:
+def _has_changed(planned: PlannedColumn, before: Baseline) -> bool:
     was = before.columns[planned.name], before.database_types.get(planned.name, planned.database_type)
     return was != (planned.arrow_type, planned.database_type)
 

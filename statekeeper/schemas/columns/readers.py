@@ -1,7 +1,7 @@
-"""What known readers do not read, or not as it was written: the rules by which a plan warns or fails.
+"""What known readers cannot read, or read differently: the rules by which a plan warns or fails.
 
-Each rule was tried with the reader itself, on a file that breaks it (`tests/unit/schemas/columns/test_readers.py`, and
-`tests/spark/test_readers.py` with a real Spark). Which readers matter to a pipeline, `output.readers` says.
+Tests try each rule with the reader itself, on a file that breaks it (`tests/unit/schemas/columns/test_readers.py`, and
+`tests/spark/test_readers.py` with a real Spark). `output.readers` names the readers that matter to a pipeline.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ Columns = tuple["PlannedColumn", ...]
 
 @dataclass(frozen=True)
 class Rule:
-    """Something that a reader does not read: `found` names the offending columns, each a text, in a table's columns.
+    """Something that a reader cannot read: `found` returns the offending columns of a table, as texts.
 
-    `consequence` is what the reader does then; `remedy` is what to do about it.
+    `consequence` is what the reader does; `remedy` is what to do about it.
     """
 
     reader: Reader
@@ -116,17 +116,16 @@ RULES: tuple[Rule, ...] = (
         _NARROWER,
     ),
 )
-"""Of pyarrow, which writes the files, and of pandas, which reads by it, none is known."""
+"""There are no rules for pyarrow, which writes the files, and pandas, which reads with pyarrow."""
 
 
 def check_readers(
     columns: Columns, readers: tuple[Reader, ...] | None, layout: Layout = Layout.DATED
 ) -> tuple[str, ...]:
-    """What a person should know of known readers, a sentence a rule; where readers are named there is nothing to tell.
+    """Warnings about known readers, one sentence per broken rule; none if `readers` are named.
 
     Raises:
-        PlanError: a reader that is named, or in the layout `hive` any reader of folders, would not read what would be
-            written.
+        PlanError: a named reader, or with the layout `hive` any reader of folders, could not read the dataset.
     """
     if layout is Layout.HIVE:
         _refuse_partition_column(columns)
@@ -144,7 +143,7 @@ def check_readers(
 
 
 def _refuse_partition_column(columns: Columns) -> None:
-    """Of a column that a folder's name gives too, readers take one or the other, or refuse the dataset."""
+    """Refuse a column named like the partition column: readers use one or the other, or refuse the dataset."""
     for column in columns:
         if column.name.lower() == PARTITION_COLUMN:
             raise PlanError(

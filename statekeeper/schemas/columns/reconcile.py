@@ -1,8 +1,7 @@
-"""Where a table's columns and a model's fields meet: the type that the source delivers and the one that the file holds.
+"""Reconciles a table's columns with a model's fields: the type that the source delivers and the type in the file.
 
-Decides every column's `read_type` and `arrow_type`, and reports all that cannot meet at once. It reads no data: whether
-each value fits is found by the checked cast (`parquet.types`), whether it satisfies the model by the scan
-(`schemas.rules.checks`).
+Decides every column's `read_type` and `arrow_type`, and reports all mismatches at once. Reads no data: the checked cast
+(`parquet.types`) tests whether each value fits, the scan (`schemas.rules.checks`) whether it satisfies the model.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ if TYPE_CHECKING:
 _INT64_DIGITS = 18
 _MAX_DIGITS = 38
 _UNDECLARED_SCALE = 10
-"""Decimals of a database type that declares no scale, where the model does not say (Oracle's NUMBER)."""
+"""The scale for a database type that declares none, unless the model does (Oracle's NUMBER)."""
 _EXACT_IN_DOUBLE = 32
-"""Integers of at most so many bits are exact as double."""
+"""Integers of up to this many bits are exact as double."""
 _DIGITS_OF = {8: 3, 16: 5, 32: 10, 64: 19}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A table beside a model: `columns` are those that can be held, `differences` in the order of the table."""
+    """A table compared with a model: the `columns` that a file can hold, and `differences` in the table's order."""
 
     columns: tuple[PlannedColumn, ...]
     differences: tuple[Difference, ...]
 
     @property
     def refused(self) -> tuple[Difference, ...]:
-        """The differences that a run stops at."""
+        """The differences that a run refuses."""
         return tuple(found for found in self.differences if found.is_refused)
 
 
 def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | None) -> Comparison:
-    """Every difference between a table and a model: the one comparison that plans and `schemas diff` are made of.
+    """All differences between a table and a model; plans and `schemas diff` both use it.
 
     Args:
         source_columns: the table's columns as the source describes them.
-        model: the declared model, or None: then only columns that cannot be held differ.
+        model: the declared model, or None: then only columns that a file cannot hold differ.
 
     Raises:
         PlanError: the model cannot describe any table.
@@ -79,7 +78,7 @@ def compare(source_columns: tuple[SourceColumn, ...], model: type[BaseModel] | N
             differences.append(_retyped(column, part, found))
             continue
         planned.append(found)
-        if part is not None and _says_of_null(part) and part.is_nullable is not column.is_nullable:
+        if part is not None and _knows_nullability(part) and part.is_nullable is not column.is_nullable:
             differences.append(_nullability(column, part))
     return Comparison(tuple(planned), (*differences, *lost))
 
@@ -98,9 +97,9 @@ def _new(column: SourceColumn) -> Difference:
 def _lost(
     columns: tuple[SourceColumn, ...], fields: tuple[ModelField, ...], pairs: dict[str, ModelField]
 ) -> Iterator[Difference]:
-    met = {part.name for part in pairs.values()}
+    matched = {part.name for part in pairs.values()}
     for part in fields:
-        if part.name in met:
+        if part.name in matched:
             continue
         folded = {key.casefold() for key in part.keys}
         alike = [column.name for column in columns if column.name.casefold() in folded]
@@ -124,18 +123,18 @@ def _retyped(column: SourceColumn, part: ModelField | None, why: str) -> Differe
     )
 
 
-def _says_of_null(part: ModelField) -> bool:
-    """False where only the field's own validator, or nobody, knows whether it takes None."""
+def _knows_nullability(part: ModelField) -> bool:
+    """False if only the field's own validator could tell whether it accepts None."""
     return not part.takes_raw and (part.kind is not Kind.ANY or bool(part.choices) or part.members is not None)
 
 
 def _nullability(column: SourceColumn, part: ModelField) -> Difference:
     if column.is_nullable:
-        message = "the column may be NULL, and the field takes none: a row with one breaks the schema"
+        message = "the column may be NULL, but the field does not accept None: a row with NULL breaks the schema"
         how = "add `| None` to the field's type (inline: `nullable: true`)"
-        remedy = f"where NULL is right, {how}; else leave it, and NULLs are found"
+        remedy = f"if NULL is valid, {how}; else leave it: rows with NULL are reported"
     else:
-        message = "the field takes None, and the column is never NULL"
+        message = "the field accepts None, but the column is never NULL"
         remedy = "declare the field without None (inline: without nullable)"
     return Difference(
         kind=DifferenceKind.NULLABILITY,
@@ -153,7 +152,7 @@ def side(column: SourceColumn) -> str:
 
 
 def declaration(column: SourceColumn, ref: SchemaRef) -> str:
-    """What to write for a column where the schema is declared: a field, or a rule of inline `columns`."""
+    """The declaration to write for a column: a field, or a rule of inline `columns`."""
     offers = (column.read_type, *column.alternatives)
     natural = next((natural_kind(parse_type(offer)) for offer in offers if offer is not None), Kind.STR)
     if ref.columns is None:
@@ -194,7 +193,7 @@ def _planned(column: SourceColumn, read_type: str, target: pa.DataType) -> Plann
 
 
 def _own_type(read: pa.DataType) -> pa.DataType:
-    """The file's type without a model: the database's own, where Parquet has it."""
+    """The file's type without a model: the database's own, if Parquet has it."""
     if pa.types.is_decimal256(read):  # no declared precision; readers know at most 38 digits
         return pa.decimal128(_MAX_DIGITS, min(read.scale, _UNDECLARED_SCALE))
     if pa.types.is_timestamp(read) and read.unit == "s":  # Parquet has no seconds
@@ -203,7 +202,7 @@ def _own_type(read: pa.DataType) -> pa.DataType:
 
 
 def _python_type(read: pa.DataType) -> pa.DataType:
-    """The file's type where rows must become Python values: a datetime has no nanoseconds."""
+    """The file's type if rows become Python values: a datetime has no nanoseconds."""
     if pa.types.is_timestamp(read) and read.unit == "ns":
         return pa.timestamp("us", tz=read.tz)
     return _own_type(read)
@@ -217,23 +216,23 @@ def _natural(read: pa.DataType) -> str:
 
 
 Rule = Callable[["pa.DataType", ModelField], "pa.DataType | None"]
-"""The file's type for a column that is delivered as an Arrow type; None where not every value could be kept."""
+"""The file's type for a column delivered as an Arrow type; None if it cannot hold every value."""
 
 
 def _target(read: pa.DataType, part: ModelField, column: SourceColumn) -> pa.DataType | None:
-    """The file's type for a field whose column is delivered as `read`; None where the two do not meet exactly."""
+    """The file's type for a field whose column is delivered as `read`; None if no type is exact for both."""
     natural = natural_kind(read)
     if part.kind is Kind.ANY:
         takes_any = not part.choices or any(_takes(choice, natural) for choice in part.choices)
         return _python_type(read) if takes_any else None
     if part.kind is Kind.UUID and "uuid" not in column.database_type.casefold():
-        return None  # other text may be spelt in ways that are not a UUID's own
+        return None  # other text may spell a UUID in another form
     rule = TYPE_RULES.get((natural, part.kind))
     return rule(read, part) if rule is not None else None
 
 
 def _takes(choice: ModelField, natural: Kind) -> bool:
-    """Whether a member of a union could accept what the column delivers by itself: never an Enum or a UUID."""
+    """Whether a member of a union could accept the column's natural type: never an Enum or a UUID."""
     if choice.choices:
         return any(_takes(inner, natural) for inner in choice.choices)
     return choice.kind is Kind.ANY or choice.takes_raw or (choice.kind is natural and choice.enum is None)
@@ -257,18 +256,18 @@ def _has_other_zone(read: pa.DataType, part: ModelField) -> bool:
 
 
 def _int_target(read: pa.DataType, part: ModelField) -> pa.DataType | None:
-    """Integers keep their width; whole decimals become int64, unless the field's own bounds ask for more digits."""
+    """Integers keep their width; whole decimals become int64, unless the field's bounds need more digits."""
     if pa.types.is_integer(read):
         return read
     has_no_declared_scale = pa.types.is_decimal256(read)
     if read.scale != 0 and not has_no_declared_scale:
         return None
-    if read.precision > _INT64_DIGITS and _wants_more_than_int64(part):
+    if read.precision > _INT64_DIGITS and _exceeds_int64(part):
         return pa.decimal128(min(read.precision, _MAX_DIGITS), 0)
     return pa.int64()
 
 
-def _wants_more_than_int64(part: ModelField) -> bool:
+def _exceeds_int64(part: ModelField) -> bool:
     bounds = [part.constraints[name] for name in ("ge", "gt", "le", "lt") if name in part.constraints]
     return any(not -(2**63) <= bound < 2**63 for bound in (*bounds, *(part.members or ())))
 
@@ -300,7 +299,7 @@ TYPE_RULES: Mapping[tuple[Kind, Kind], Rule] = {
     (Kind.DATETIME, Kind.DATETIME): _moment,
     (Kind.TIME, Kind.TIME): _same,
 }
-"""What a column delivers by itself, and what a field takes: the pairs that can meet, and how. All others are refused.
+"""The file's type by the column's natural type and the field's type. All other pairs are refused.
 
-A source may offer a column in several forms (`SourceColumn.alternatives`), each of which is tried.
+A source may offer a column in several types (`SourceColumn.alternatives`); each is tried.
 """

@@ -1,1 +1,1 @@
-"""A pydantic model, or columns written inline, as data: fields, types, fingerprint."""
+"""Pydantic models and inline columns as data: fields, types, fingerprint."""

@@ -1,8 +1,8 @@
-"""What a pydantic model asks of each column, read from its core schema: the description that pydantic validates by.
+"""Reads what a pydantic model requires of each column from its core schema, by which pydantic validates.
 
-Decides the Python type that a field takes, its constraints, and whether all of its meaning is understood; whatever is
-not is given a `reason` and left to pydantic, row by row; what no column can satisfy is `unsupported`. It does not
-decide Arrow types (`schemas.columns.reconcile`) or SQL (`schemas.rules.checks`).
+Decides a field's Python type, its constraints, and whether all of its meaning is understood. A field that is not fully
+understood gets a `reason` and is validated by pydantic row by row; one that no column can satisfy is `unsupported`.
+Does not decide Arrow types (`schemas.columns.reconcile`) or SQL (`schemas.rules.checks`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _KIND_OF_CLASS: dict[type, Kind] = {
     object: Kind.ANY,
 }
 _READ_AS_TEXT = frozenset({"url", "multi-host-url", "json"})
-"""Types that pydantic makes from a str, in strict mode too."""
+"""Types that pydantic builds from a str, even in strict mode."""
 _ORDER = frozenset({"ge", "gt", "le", "lt"})
 _UNDERSTOOD: dict[Kind, frozenset[str]] = {
     Kind.INT: _ORDER | {"multiple_of"},
@@ -72,9 +72,9 @@ _CONFIG_OF_STR = {
     "str_to_upper": "to_upper",
 }
 _CONFIG_ROW_BY_ROW = ("regex_engine", "ascii_only")
-"""What the config asks of strings that is left to pydantic."""
+"""Config keys for strings that are left to pydantic."""
 _BY_NAME = ("validate_by_name", "populate_by_name")
-"""The config that lets a field's name stand for its alias: in pydantic from 2.11, and before."""
+"""The config keys that allow a field's name instead of its alias: from pydantic 2.11 on, and before."""
 _CONFIG_UNDERSTOOD = frozenset(
     {
         *("title", "strict", "extra_fields_behavior", "extra_behavior", "validate_by_alias", *_BY_NAME),
@@ -87,14 +87,14 @@ _CONFIG_UNDERSTOOD = frozenset(
         "allow_inf_nan",
     }
 )
-"""Keys that decide nothing about a strict validation of Python values, and those that `_with_config` acts on."""
+"""Keys that do not affect strict validation of Python values, and those that `_with_config` handles."""
 _FUNCTIONS = frozenset({"function-before", "function-after", "function-wrap"})
 _OPAQUE = frozenset({"callable", "is-subclass", "call"})
 _CHOICES = {"lax-or-strict": "strict_schema", "json-or-python": "python_schema"}
 
 
 def read_model(model: type[BaseModel]) -> ModelShape:
-    """What the model asks of a row, field by field in the model's order."""
+    """What the model requires of a row, field by field in the model's order."""
     node: Node = model.__pydantic_core_schema__
     shape = ModelShape(())
     definitions: dict[str, Node] = {}
@@ -132,7 +132,7 @@ def function_of(node: Node) -> Any:
 
 def _hooks(model: type[BaseModel], node: Node) -> tuple[str, ...]:
     """The model's own methods that run for each row."""
-    # Private attributes alone also set post_init; that hook is pydantic's and refuses nothing.
+    # Private attributes also set post_init; that hook is pydantic's and refuses nothing.
     has_post_init = node.get("post_init") and not _is_of_pydantic(model.model_post_init)
     return (*(("__init__",) if node.get("custom_init") else ()), *(("model_post_init",) if has_post_init else ()))
 
@@ -157,7 +157,7 @@ def _read_field(name: str, part: Node, config: Mapping[str, Any], definitions: M
 
 
 def _keys(name: str, alias: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names that a field's value may go by, in pydantic's order: plain ones, as columns have them."""
+    """The keys of a field's value in a row, in pydantic's order; only plain names, as columns have."""
     if alias is None or config.get("validate_by_alias") is False:
         return (name,)
     paths = [[alias]] if isinstance(alias, str) else alias if isinstance(alias[0], list) else [alias]
@@ -166,7 +166,7 @@ def _keys(name: str, alias: Any, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _unwrap(found: ModelField, node: Node, config: Mapping[str, Any], definitions: Mapping[str, Node]) -> ModelField:
-    """Walk from the field's outermost schema inwards to its type."""
+    """Walk from the field's outermost schema inward to its type."""
     while (inner := _layer(found, node, definitions)) is not None:
         found, node = inner
     if node["type"] == "function-plain":
@@ -175,7 +175,7 @@ def _unwrap(found: ModelField, node: Node, config: Mapping[str, Any], definition
 
 
 def _layer(found: ModelField, node: Node, definitions: Mapping[str, Node]) -> tuple[ModelField, Node] | None:
-    """What a node that stands around another says of the field, and that other; None for a type."""
+    """The field with what a wrapping node adds to it, and the wrapped node; None if the node is a type."""
     kind = node["type"]
     if kind == "nullable":
         return replace(found, is_nullable=True, steps=(*found.steps, None)), node["schema"]
@@ -190,7 +190,7 @@ def _layer(found: ModelField, node: Node, definitions: Mapping[str, Node]) -> tu
     if kind in _CHOICES:
         return found.not_understood(node, kind), node[_CHOICES[kind]]
     if kind == "custom-error":
-        return found, node["schema"]  # other words, the same verdict
+        return found, node["schema"]  # another message, the same result
     if kind == "chain":
         return found.not_understood(node, "a chain of validators"), node["steps"][0]
     return None
@@ -199,7 +199,7 @@ def _layer(found: ModelField, node: Node, definitions: Mapping[str, Node]) -> tu
 def _with_function(found: ModelField, node: Node) -> ModelField:
     has_info = node["function"].get("type") == "with-info" and not _is_of_pydantic(function_of(node))
     return replace(
-        found.because(f"validator {function_name(node)}"),
+        found.with_reason(f"validator {function_name(node)}"),
         takes_raw=found.takes_raw or node["type"] != "function-after",
         reads_others=found.reads_others or has_info,
         steps=(*found.steps, node),
@@ -247,7 +247,7 @@ _INSTEAD = {
 def _read_union(
     found: ModelField, node: Node, config: Mapping[str, Any], definitions: Mapping[str, Node]
 ) -> ModelField:
-    """A union: each member by itself. What is said of NULL by any member counts for the whole."""
+    """A union, read member by member. It accepts NULL if any member does."""
     choices = node["choices"].values() if isinstance(node["choices"], Mapping) else node["choices"]
     bare = ModelField(found.name, found.keys)
     members = tuple(
@@ -269,9 +269,7 @@ def _read_union(
 
 
 def _with_literal(found: ModelField, values: list[Any]) -> ModelField:
-    """A Literal; None among its values means nullable, members of one Enum come as that, values of several types are a
-    union.
-    """
+    """A Literal. None makes it nullable; members of one Enum become that Enum, values of several types a union."""
     if None in values:
         found, values = replace(found, is_nullable=True), [value for value in values if value is not None]
     classes = {type(value) for value in values}
@@ -289,12 +287,12 @@ def _with_literal(found: ModelField, values: list[Any]) -> ModelField:
 
 
 def _by_name(classes: set[type]) -> list[type]:
-    """Classes in an order that is the same in every process."""
+    """Classes in an order that is stable across processes."""
     return sorted(classes, key=lambda one: one.__name__)
 
 
 def _with_members(found: ModelField, values: Sequence[Any], node: Node) -> ModelField:
-    """The values of a Literal or Enum: all str or all int are understood; others leave to pydantic what they mean."""
+    """The values of a Literal or Enum: all str or all int are understood; others are left to pydantic."""
     classes = {type(value) for value in values}
     kind = _KIND_OF_CLASS.get(next(iter(classes))) if len(classes) == 1 else None
     found = replace(found, kind=kind or Kind.ANY, members=tuple(values))
@@ -304,7 +302,7 @@ def _with_members(found: ModelField, values: Sequence[Any], node: Node) -> Model
 
 
 def _with_config(found: ModelField, config: Mapping[str, Any]) -> ModelField:
-    """The model's config acts on each field that does not say otherwise."""
+    """The field with the model's config, which applies unless the field overrides it."""
     if found.members is not None or found.choices:
         return found
     constraints = dict(found.constraints)

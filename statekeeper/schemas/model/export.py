@@ -1,4 +1,4 @@
-"""A table's model as JSON Schema (draft 2020-12), as pydantic writes it for validation, by the columns' names. Pure."""
+"""A table's model as JSON Schema (draft 2020-12), from pydantic's validation schema, with the columns' names. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def json_schema(model: type[BaseModel], *, table: str) -> dict[str, Any]:
 
     Args:
         model: the table's model.
-        table: how the table is called: the schema's title.
+        table: the table's name, used as the schema's title.
 
     Raises:
-        ConfigError: a field has a type that JSON Schema has no word for.
+        ConfigError: JSON Schema cannot express a field's type.
     """
     is_by_alias = model.model_config.get("validate_by_alias", True)  # as rows are validated
     try:

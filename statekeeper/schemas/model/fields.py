@@ -1,8 +1,7 @@
-"""A model's fields as values: the Python type that each takes, its constraints, and the column that it goes with.
+"""A model's fields as values: Python type, constraints, and matching column.
 
-What they are is read from the model in `schemas.model.core_schema`. Decides which column of a table is which field: a
-field goes by its alias, else by its name; a column of exactly that spelling is the field's, else the only column that
-differs from it by case alone.
+`schemas.model.core_schema` reads them from the model. This module decides which column belongs to which field: the one
+with exactly the field's alias (or name, without an alias), else the only one that differs from it just by case.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _LONGEST_LABEL = 80
 
 
 class Kind(StrEnum):
-    """The Python type that a field takes; ANY takes what the column delivers by itself."""
+    """The Python type that a field accepts; ANY accepts the column's natural type."""
 
     INT = "int"
     DECIMAL = "Decimal"
@@ -38,13 +37,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class ModelField:
-    """One field. `keys` are the names its value may go by in a row, the first that a column has counts.
+    """One field. `keys` are the possible names of its value in a row; the first that is a column counts.
 
-    `members` are the only values allowed (Literal or Enum), `enum` the class they come as. `choices` are the members of
-    a union. `steps` are the validators around the type, outermost first, None where NULL passes by those that follow.
-    `reason` says why the field is validated row by row, `opaque` is what of its core schema is not understood;
-    `reads_others` says that a validator is handed the fields before this one. `takes_raw` says that a validator stands
-    before the type, so that the column's own value will do where the type does not fit.
+    `members` are the only values allowed (Literal or Enum), `enum` is their class. `choices` are the members of a
+    union. `steps` are the validators around the type, outermost first; a None marks where NULL skips the rest.
+    `reason` says why the field is validated row by row, `opaque` is the part of its core schema that is not understood.
+    `reads_others`: a validator gets the fields before this one. `takes_raw`: a validator runs before the type, so the
+    column's own value is enough if the type does not fit.
     """
 
     name: str
@@ -65,12 +64,12 @@ class ModelField:
 
     @property
     def key(self) -> str:
-        """The name its value goes by in a row: of several, the one that a column has (`pair_fields`)."""
+        """The name of its value in a row; after `pair_fields`, the one that is a column."""
         return self.keys[0]
 
     @property
     def label(self) -> str:
-        """How messages name its type."""
+        """Its type in messages."""
         if self.choices:
             return " | ".join(dict.fromkeys(choice.label for choice in self.choices))
         if self.enum is not None:
@@ -82,25 +81,25 @@ class ModelField:
 
     @property
     def annotation(self) -> str:
-        """How a person reads it in a model: the type, and whether None is one of its values."""
+        """Its annotation in a model: the type, and `| None` if it accepts None."""
         return (
             f"{self.label} | None" if self.is_nullable and (self.kind is not Kind.ANY or self.choices) else self.label
         )
 
-    def because(self, reason: str) -> ModelField:
-        """The same field, validated row by row for `reason` (the first reason stays)."""
+    def with_reason(self, reason: str) -> ModelField:
+        """The same field, validated row by row for `reason` (the first reason is kept)."""
         return replace(self, reason=self.reason or reason)
 
     def not_understood(self, node: Node, reason: str) -> ModelField:
-        """The same field, of which `node` is left to pydantic."""
-        return replace(self.because(reason), opaque=self.opaque or node)
+        """The same field, with `node` left to pydantic."""
+        return replace(self.with_reason(reason), opaque=self.opaque or node)
 
 
 @dataclass(frozen=True)
 class ModelShape:
-    """A model's fields in its own order; `whole_row_reason` says why rows must go through the model as a whole.
+    """A model's fields in its order; `whole_row_reason` says why the model must validate whole rows.
 
-    `validators` are those of the model, outermost first, `hooks` names of its own methods that run for each row.
+    `validators` are the model's, outermost first; `hooks` are names of its own methods that run for each row.
     """
 
     fields: tuple[ModelField, ...]
@@ -113,9 +112,9 @@ class ModelShape:
 
 
 def pair_fields(names: tuple[str, ...], fields: tuple[ModelField, ...]) -> dict[str, ModelField]:
-    """The field of each column name: by the same spelling, else without regard to case where that is unambiguous.
+    """The field of each column name: by exact name, else case-insensitively if that is unambiguous.
 
-    A field of several keys goes by the first that a column has; the field that is returned has that key alone.
+    If a field has several keys, the first that is a column counts; the returned field has only that key.
     """
     pairs: dict[str, ModelField] = {}
     loose: list[ModelField] = []

@@ -1,10 +1,10 @@
 """The fingerprint of a model: equal for equal meaning, in every process and run, and under every version of pydantic.
 
-It is a SHA-256 over what `schemas.model.core_schema` understood of the model: of each field its names, type and
-constraints, and every validator, by its syntax tree, with what it uses of its own folder (`schemas.model.source_text`).
-Only what was not understood, and is left to pydantic row by row, counts as pydantic's own core schema describes it.
-Spelling, defaults, documentation, addresses, and keys of the core schema that decide nothing do not count. JSON Schema
-would not do: it leaves out the bounds of dates and the demand for a time zone, among others.
+It is a SHA-256 over what `schemas.model.core_schema` reads from the model: each field's names, type and constraints,
+and the syntax tree of every validator, with what it uses from its own folder (`schemas.model.source_text`). The parts
+that are left to pydantic row by row count as described in pydantic's core schema. Spelling, defaults, documentation,
+addresses and keys of the core schema without effect do not count. JSON Schema is not enough: it lacks the bounds of
+dates and the requirement of a time zone, among others.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from statekeeper.schemas.model.core_schema import function_of, read_model
 from statekeeper.schemas.model.fields import Kind, ModelField, ModelShape, Node
-from statekeeper.schemas.model.source_text import Telling, by_text, by_tree, class_text, source_text
+from statekeeper.schemas.model.source_text import Describe, by_text, by_tree, class_text, source_text
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -33,34 +33,34 @@ _WITHOUT_MEANING = frozenset(
         *("field_name", "generic_origin", "cls_repr", "strict"),
     }
 )
-"""Keys of a core schema that decide nothing about a row that is validated strictly."""
+"""Keys of a core schema that do not affect strict validation."""
 _NUMBERS = frozenset({Kind.INT, Kind.DECIMAL, Kind.FLOAT})
 
 
 def model_fingerprint(model: type[BaseModel]) -> str:
-    """SHA-256 (hexadecimal) of what the model accepts; a change of a bound, a type or a validator changes it."""
+    """SHA-256 (hexadecimal) of what the model accepts; changing a bound, a type or a validator changes it."""
     return _fingerprint(model, by_tree)
 
 
 def text_fingerprint(model: type[BaseModel]) -> str | None:
-    """The same as version 0.1 made it, for a model with code of its own; None for others, which it made alike."""
+    """The fingerprint of version 0.1 for a model with code of its own; None for others, whose fingerprint is equal."""
     shape = read_model(model)
     return _fingerprint(model, by_text) if _has_any_code(shape) else None
 
 
-def _fingerprint(model: type[BaseModel], tell: Telling) -> str:
-    described = _Description(read_model(model), tell).of_model(model)
+def _fingerprint(model: type[BaseModel], describe: Describe) -> str:
+    described = _Description(read_model(model), describe).of_model(model)
     text = json.dumps(described, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 class _Description:
-    """A model as a JSON value; `tell` says how its functions are told."""
+    """A model as a JSON value; `describe` turns its functions into text."""
 
-    def __init__(self, shape: ModelShape, tell: Telling) -> None:
+    def __init__(self, shape: ModelShape, describe: Describe) -> None:
         self._shape = shape
-        self._tell = tell
-        self._core = _CoreSchema(shape.definitions, tell)
+        self._describe = describe
+        self._core = _CoreSchema(shape.definitions, describe)
 
     def of_model(self, model: type[BaseModel]) -> Any:
         shape = self._shape
@@ -69,12 +69,12 @@ class _Description:
             return {"fields": parts}
         return {
             "fields": parts,
-            # What a validator is handed depends on the order of the fields, and on the config.
+            # A validator's arguments depend on the order of the fields and on the config.
             "order": [part.keys for part in shape.fields],
             "config": self._core.of(shape.config),
             "validators": [self._function(node) for node in shape.validators],
             "hooks": shape.hooks,
-            "methods": class_text(model, self._tell) if shape.whole_row_reason else None,
+            "methods": class_text(model, self._describe) if shape.whole_row_reason else None,
         }
 
     def _field(self, part: ModelField) -> dict[str, Any]:
@@ -102,16 +102,16 @@ class _Description:
         return described
 
     def _limit(self, kind: Kind, value: Any) -> Any:
-        """A constraint's value: numbers as numbers, whether they were written 1, 1.0 or Decimal("1.00")."""
+        """A constraint's value; numbers are equal whether written 1, 1.0 or Decimal("1.00")."""
         if kind in _NUMBERS and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-            # pydantic reads a float bound of an int or Decimal by its shortest text, that of a float as it is.
+            # pydantic reads a float bound of an int or Decimal from its shortest text; a float field uses it as it is.
             number = Decimal(repr(value)) if isinstance(value, float) and kind is not Kind.FLOAT else value
             number = float(number) if kind is Kind.FLOAT else number
             return str(Fraction(number)) if Decimal(number).is_finite() else str(number)
         return self._core.of(value)
 
     def _function(self, node: Node) -> list[Any]:
-        return [node["type"], node["function"].get("type"), source_text(function_of(node), self._tell)]
+        return [node["type"], node["function"].get("type"), source_text(function_of(node), self._describe)]
 
 
 def _has_any_code(shape: ModelShape) -> bool:
@@ -123,22 +123,22 @@ def _has_code(part: ModelField) -> bool:
 
 
 def _decides(kind: Kind, name: str, value: Any) -> bool:
-    """Whether a constraint refuses anything, or is only its default, written out."""
+    """Whether a constraint can refuse anything, or is only the default."""
     if name == "allow_inf_nan":
         return kind is Kind.FLOAT and not value  # no column holds a Decimal that is not finite
     return value is not None and value is not False
 
 
 class _CoreSchema:
-    """A core schema as a JSON value; a reference, which holds an address, is what it refers to."""
+    """A core schema as a JSON value; references, which contain addresses, are replaced by their targets."""
 
-    def __init__(self, definitions: Mapping[str, Node], tell: Telling) -> None:
+    def __init__(self, definitions: Mapping[str, Node], describe: Describe) -> None:
         self._definitions = definitions
-        self._tell = tell
+        self._describe = describe
         self._open: list[str] = []
 
     def of(self, value: Any) -> Any:
-        """A JSON value that is equal exactly when `value` means the same."""
+        """A JSON value that is equal exactly when the meaning of `value` is."""
         if value is None or type(value) in {bool, int, str}:
             return value
         if isinstance(value, Mapping):
@@ -166,7 +166,7 @@ class _CoreSchema:
         if isinstance(value, re.Pattern):
             return ["pattern", value.pattern, value.flags]
         if isinstance(value, type):
-            return ["class", value.__qualname__, class_text(value, self._tell)]
+            return ["class", value.__qualname__, class_text(value, self._describe)]
         if callable(value):
-            return ["code", source_text(value, self._tell)]
+            return ["code", source_text(value, self._describe)]
         return [type(value).__qualname__, repr(value)]

@@ -1,6 +1,6 @@
-"""Inline `columns:` rules as a pydantic model, strict and without further columns.
+"""Builds a pydantic model from inline `columns:` rules; it is strict and allows no further columns.
 
-Decides which keys go with which type, and reports every contradiction at once. The keys' meaning is pydantic's.
+Decides which keys each type allows, and reports all contradictions at once. The keys' meaning is pydantic's.
 """
 
 from __future__ import annotations
@@ -58,22 +58,22 @@ _KEYS_OF: dict[str, tuple[str, ...]] = {
 _ALL_KEYS = tuple(dict.fromkeys(key for keys in _KEYS_OF.values() for key in keys))
 _OF_STRINGS = ("strip_whitespace", "ascii_only")
 KNOWS_ASCII_ONLY = "ascii_only" in signature(StringConstraints).parameters
-"""Whether this pydantic has the constraint; where it has not, a validator stands for it, row by row."""
+"""Whether this pydantic has the constraint; if not, a validator replaces it, row by row."""
 _ZONED: dict[str, Any] = {"aware": AwareDatetime, "naive": NaiveDatetime}
 
 
 def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
-    """The model of inline rules, named `Columns`; a field goes by its column's name.
+    """The model of inline rules, named `Columns`; a field's alias is its column's name.
 
     Raises:
-        ConfigError: lists every key that does not go with its type, and every value that pydantic refuses.
+        ConfigError: lists every key that its type does not allow, and every value that pydantic refuses.
     """
     problems = [f"  {name}: {text}" for name, text in rule_problems(columns).items()]
     if not columns:
         problems.append("  no columns are declared")
     if problems:
         raise ConfigError("columns cannot be made into a schema:\n" + "\n".join(problems))
-    # The alias carries the column's name, which need not be an identifier.
+    # The alias has the column's name, which may not be an identifier.
     fields: dict[str, Any] = {
         f"column_{index}": (_annotation(rule), Field(alias=name)) for index, (name, rule) in enumerate(columns.items())
     }
@@ -81,7 +81,7 @@ def inline_model(columns: Mapping[str, ColumnRule]) -> type[BaseModel]:
 
 
 def rule_problems(columns: Mapping[str, ColumnRule]) -> dict[str, str]:
-    """What is wrong with inline rules, by column: keys that do not go with a type, values that pydantic refuses."""
+    """The problems of inline rules, by column: keys that a type does not allow, values that pydantic refuses."""
     problems: dict[str, str] = {}
     for name, rule in columns.items():
         try:
@@ -133,7 +133,7 @@ def _ascii_only(value: str) -> str:
 
 
 def _value(rule: ColumnRule, key: str, value: Any) -> Any:
-    """A bound as a value of the column's own type."""
+    """A bound as a value of the column's type."""
     if key not in (*_BOUNDS, "multiple_of"):
         return value
     if rule.type in {"date", "datetime", "time"}:

@@ -1,4 +1,4 @@
-"""The Python types that Arrow types deliver by themselves."""
+"""The natural Python types of Arrow types."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from statekeeper.schemas.model.fields import Kind
 
 
 def natural_kind(kind: pa.DataType) -> Kind:
-    """The Python type that a column of an Arrow type delivers by itself."""
+    """The Python type of an Arrow column's values without conversion."""
     types = pa.types
     for test, found in (
         (types.is_integer, Kind.INT),

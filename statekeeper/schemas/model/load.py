@@ -1,7 +1,7 @@
-"""From how a schema is declared to a pydantic model: a class in a file of the user's, or rules written inline.
+"""Loads the declared pydantic model: a class in a user's file, or inline rules.
 
-Decides how such a file is imported and says what is wrong with it. What the model means is read in
-`schemas.model.fields`.
+Decides how such a file is imported, and reports what is wrong with it. `schemas.model.core_schema` interprets the
+model.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["load_model", "model_fingerprint"]
 
 
 class ModelFileError(ConfigError):
-    """A file of models cannot be imported, whichever of its classes is wanted."""
+    """A file of models cannot be imported, so that none of its classes can be used."""
 
 
 _importing = threading.Lock()
@@ -42,14 +42,14 @@ _imported: dict[Path, _Imported] = {}
 
 
 def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
-    """The declared model, or None where none is declared.
+    """The declared model, or None if none is declared.
 
     Args:
-        ref: the declaration; `path` is `file.py:Class`, the file relative to `base`.
-        base: the folder that relative paths start from, that of the configuration.
+        ref: the declaration; `path` is `file.py:Class`, with the file relative to `base`.
+        base: the folder that relative paths start from: the configuration's root.
 
     Raises:
-        ConfigError: the file cannot be imported, has no such class, or the class is no usable model; or the inline
+        ConfigError: the file cannot be imported, has no such class, or the class is not a usable model; or the inline
             rules contradict each other.
     """
     if ref.columns is not None:
@@ -64,7 +64,7 @@ def load_model(ref: SchemaRef, *, base: Path) -> type[BaseModel] | None:
 
 
 def files_of_model(ref: SchemaRef, *, base: Path) -> tuple[Path, ...]:
-    """The files that a model by path is made of: its own, then those beside it that it imports; none for other models.
+    """The files of a model by path: its own, then those of the same folder that it imports; empty for other models.
 
     Raises:
         ConfigError: as `load_model` does.
@@ -93,7 +93,7 @@ def _file_and_name(path: str, base: Path) -> tuple[Path, str]:
 
 @dataclass(frozen=True)
 class _Imported:
-    """A module, and the files that it was made from as they were then: its own and those beside it."""
+    """A module, with its own file and the imported files of its folder, and their state at import."""
 
     module: ModuleType
     files: tuple[tuple[Path, tuple[int, int, int]], ...]
@@ -112,7 +112,7 @@ def _state(file: Path) -> tuple[int, int, int] | None:
 
 
 def _module(file: Path, path: str) -> ModuleType:
-    """The module of a file, imported again only where it or a file beside it that it imports has changed."""
+    """The module of a file, imported again only if it or an imported file of its folder has changed."""
     known = _imported.get(file)
     if known is not None and known.is_current:
         return known.module
@@ -125,7 +125,7 @@ def _module(file: Path, path: str) -> ModuleType:
 
 
 def _import(file: Path, path: str) -> ModuleType:
-    # The name is unique, so that a user's schemas/json.py never stands in for a module of someone else's.
+    # The name is unique, so that a user's schemas/json.py never replaces another module.
     name = "statekeeper_schema_" + hashlib.sha256(str(file).encode()).hexdigest()[:16]
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None or spec.loader is None:
@@ -176,7 +176,7 @@ def _is_model(value: object) -> bool:
 
 @contextmanager
 def _registered(module: ModuleType) -> Iterator[None]:
-    """Have pydantic find the module by its name, through which it resolves postponed annotations; then forget it."""
+    """Register the module temporarily, so that pydantic can resolve its postponed annotations."""
     sys.modules[module.__name__] = module
     try:
         yield
@@ -186,9 +186,9 @@ def _registered(module: ModuleType) -> Iterator[None]:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[list[Path]]:
-    """Let files of `folder` import each other by name, and forget those names after; the list then has those files.
+    """Let files of `folder` import each other by name, and unregister them after; the list then has those files.
 
-    Two folders may both have a `common.py`; left in `sys.modules`, the first would answer for the second.
+    Two folders may both have a `common.py`; left in `sys.modules`, the first would be used for both.
     """
     before = set(sys.modules)
     siblings: list[Path] = []

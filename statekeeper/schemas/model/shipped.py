@@ -1,4 +1,4 @@
-"""A declared model on its way to a process that may be on another machine: with the text of its files."""
+"""A declared model with the content of its files, to send to a process that may be on another machine."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _unpacked: dict[tuple[str, Files], type[BaseModel]] = {}
 
 @dataclass(frozen=True)
 class ShippedModel:
-    """A declaration, whose relative path starts from `base`.
+    """A declaration whose relative path starts from `base`.
 
-    For a model by path, `files` has the content of its file, and after it of the files beside it that it imports, by
-    their paths from the folder of the first.
+    For a model by path, `files` has its file, then the files of the same folder that it imports: paths relative to the
+    first one's folder, and contents.
     """
 
     ref: SchemaRef
@@ -33,12 +33,12 @@ class ShippedModel:
 
     @classmethod
     def of(cls, ref: SchemaRef, *, base: Path) -> Self:
-        """The declaration with its files as they are now. Raises ConfigError as `load_model` does."""
+        """The declaration with the current content of its files. Raises ConfigError as `load_model` does."""
         files = files_of_model(ref, base=base)
         return cls(ref, base, tuple((str(file.relative_to(files[0].parent)), file.read_bytes()) for file in files))
 
     def load(self) -> type[BaseModel] | None:
-        """The model: from its own files where they are the same here, else from those that came along."""
+        """The model: from the local files if they are the same, else from the shipped ones."""
         if self.ref.path is None or self._is_here(self.ref.path):
             return load_model(self.ref, base=self.base)
         key = (self.ref.path, self.files)

@@ -1,10 +1,10 @@
-"""What a user's function does, with all that it uses of its own folder: what can change its verdict.
+"""A user's function as text, with everything that it uses from its own folder and that can change its result.
 
-A function is told by its syntax tree (`schemas.model.syntax`), so that quotes, comments, documentation and layout do
-not count; or by its text, as version 0.1 did.
+A function is described by its syntax tree (`schemas.model.syntax`), so that quotes, comments, documentation and layout
+do not count; or by its source text, as version 0.1 did.
 
-Decides how far to look: at functions, classes and plain values that a function names, in files of its own folder. Of
-Python's and pydantic's own functions only the names count, and what they were made with.
+Decides how far to follow: to functions, classes and plain values that a function names, in files of its own folder. For
+Python's and pydantic's own functions only names and closures count.
 """
 
 from __future__ import annotations
@@ -34,29 +34,29 @@ _NAMED_ONLY = sys.stdlib_module_names | {
 }
 
 
-Telling: TypeAlias = Callable[[FunctionType], str]
-"""How one function is told."""
+Describe: TypeAlias = Callable[[FunctionType], str]
+"""Turns one function into text."""
 
 
-def source_text(function: Any, tell: Telling) -> str:
-    """A function or a callable object, then what it uses."""
-    return "\n".join(_Reader(tell).of(function))
+def source_text(function: Any, describe: Describe) -> str:
+    """A function or a callable object as text, then what it uses."""
+    return "\n".join(_Reader(describe).of(function))
 
 
-def class_text(kind: type, tell: Telling) -> str:
+def class_text(kind: type, describe: Describe) -> str:
     """The methods of a class and of its bases outside pydantic, with what they use."""
-    return "\n".join(_Reader(tell).methods(kind))
+    return "\n".join(_Reader(describe).methods(kind))
 
 
 class _Reader:
-    """One walk; nothing is told twice."""
+    """One walk over functions and values; it visits each only once."""
 
-    def __init__(self, tell: Telling) -> None:
-        self._tell = tell
+    def __init__(self, describe: Describe) -> None:
+        self._describe = describe
         self._seen: set[int] = set()
 
     def of(self, value: Any) -> Iterator[str]:
-        """A value as lines that are the same in every process, and differ where it does something else."""
+        """A value as lines that are stable across processes and differ if its behaviour differs."""
         if (text := _plain(value)) is not None:
             yield text
             return
@@ -91,7 +91,7 @@ class _Reader:
 
     def _function(self, function: FunctionType) -> Iterator[str]:
         is_named_only = _is_named_only(function)
-        yield f"{function.__qualname__}\n{'' if is_named_only else self._tell(function)}"
+        yield f"{function.__qualname__}\n{'' if is_named_only else self._describe(function)}"
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
             if name != "__class__":
@@ -133,13 +133,13 @@ def _has_code(value: Any) -> bool:
 
 
 def _folder(thing: Any) -> Path | None:
-    """The folder of the file that a function or class was written in; None where there is no such file."""
+    """The folder of a function's or class's source file; None if there is none."""
     if isinstance(thing, FunctionType):
         name = thing.__code__.co_filename
         return None if name.startswith("<") else Path(name).parent
     if not inspect.isclass(thing):
         return None
-    # A module beside the model's is not kept in sys.modules, so that inspect does not find the files of its classes.
+    # Modules of the model's folder are not in sys.modules, so inspect cannot find the files of their classes.
     functions = (getattr(value, "__func__", value) for value in vars(thing).values())
     folders = (_folder(function) for function in functions if isinstance(function, FunctionType))
     return next((folder for folder in folders if folder is not None), None)
@@ -153,13 +153,13 @@ def _content(cell: Any) -> Any:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The names that a function, and the functions inside it, use from around it."""
+    """The names that a function and its inner functions use from outside."""
     inner = (constant for constant in code.co_consts if isinstance(constant, CodeType))
     return set(code.co_names).union(*(_names(part) for part in inner))
 
 
 def _plain(value: Any) -> str | None:
-    """A value as text that is the same in every process; None for one that has no such text."""
+    """A value as text that is stable across processes; None if it has no such text."""
     if isinstance(value, _PLAIN):
         return repr(value)
     if isinstance(value, re.Pattern):
@@ -182,7 +182,7 @@ def by_tree(function: FunctionType) -> str:
 
 
 def by_text(function: FunctionType) -> str:
-    """A function as it is written; where that is not known, as it is compiled."""
+    """A function's source text; if it is not available, its bytecode."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):

@@ -1,6 +1,6 @@
-"""A function as its syntax tree, as text: equal for functions that differ in quotes, comments, documentation or layout.
+"""A function's syntax tree as text, which does not depend on quotes, comments, documentation or layout.
 
-The text is the same under every version of Python: fields of a node that are empty, or that only one version has, are
+The text is the same under every version of Python: a node's empty fields, and those that only some versions have, are
 left out.
 """
 
@@ -14,13 +14,13 @@ from types import FunctionType
 from typing import TypeAlias
 
 _Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
-_SAYS_NOTHING = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
+_IGNORED_FIELDS = frozenset({"ctx", "kind", "type_comment", "type_ignores"})
 
 
 def syntax_of(function: FunctionType) -> str | None:
-    """The syntax of a function, decorators and defaults included; None where its source cannot be had or found.
+    """The syntax of a function, with decorators and defaults; None if its source is not available.
 
-    Of several lambdas that begin on one line nobody knows which is meant: all of them are told.
+    If several lambdas begin on its line, the text has all of them, since it is unknown which one it is.
     """
     code = function.__code__
     try:
@@ -34,7 +34,7 @@ def syntax_of(function: FunctionType) -> str | None:
 
 @lru_cache(maxsize=16)
 def _functions(source: str) -> dict[tuple[str, int], list[_Function]]:
-    """The functions of a file by their names and first lines, as compiled code has them."""
+    """The functions of a file by name and first line, as in compiled code."""
     found: dict[tuple[str, int], list[_Function]] = {}
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Lambda):
@@ -60,7 +60,7 @@ def _fields(node: ast.AST) -> Iterator[tuple[str, object]]:
     for name, value in sorted(ast.iter_fields(node)):
         if name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield name, _without_documentation(node.body)
-        elif name not in _SAYS_NOTHING and value is not None and value != []:
+        elif name not in _IGNORED_FIELDS and value is not None and value != []:
             yield name, value
 
 

@@ -1,7 +1,7 @@
-"""A model, compiled against the columns of a file: what one SQL scan decides, and what is left to pydantic, row by row.
+"""Compiles a model for the columns of a file: what one SQL scan decides, and what pydantic validates row by row.
 
-Decides nothing by guess: a field of which any part is not certain to mean the same in SQL goes to pydantic whole. It
-runs nothing (`statekeeper.validate.scan` does) and is plain values, to be printed, counted and sent to workers.
+Never guesses: a field with any part that may mean something else in SQL is left to pydantic as a whole. It runs nothing
+(`statekeeper.validate.scan` does); its plain values can be printed, counted and sent to workers.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ REPRESENTABLE = "representable"
 class Check:
     """One constraint on one column.
 
-    `violated` is SQL, true where a value violates it. Where `undecided` (SQL) is true, `violated` is not, and pydantic
-    decides. Where a value is `within`, neither is.
+    `violated` is SQL, true if a value violates it. If `undecided` (SQL) is true, `violated` is not, and pydantic
+    decides. If a value is `within`, neither is true.
     """
 
     column: str
@@ -48,9 +48,9 @@ class Check:
 
 @dataclass(frozen=True)
 class RowByRow:
-    """A column that pydantic validates on every row, and why; `column` None is the model as a whole.
+    """A column that pydantic validates on every row, and why; `column` None is the whole model.
 
-    `reads` are further columns that its validators are handed.
+    `reads` are further columns that its validators get.
     """
 
     column: str | None
@@ -60,39 +60,39 @@ class RowByRow:
 
 @dataclass(frozen=True)
 class CompiledSchema:
-    """All checks of a file. `constraints` counts what is checked, decided by type or by scan or row by row."""
+    """All checks of a file. `constraints` counts what is checked: by type, by scan or row by row."""
 
     columns: tuple[PlannedColumn, ...]
     checks: tuple[Check, ...]
     row_by_row: tuple[RowByRow, ...]
     constraints: int
-    judged_otherwise: tuple[str, ...] = ()
-    """Columns whose values pydantic would change before or after it judges them; the file keeps them as they are."""
+    transformed_columns: tuple[str, ...] = ()
+    """Columns whose values pydantic changes before or after validation; the file keeps the original values."""
 
     @property
     def is_whole_row(self) -> bool:
-        """Every row goes through the model as a whole."""
+        """Whether the whole model validates every row."""
         return any(part.column is None for part in self.row_by_row)
 
     @property
-    def is_left_open(self) -> bool:
-        """Pydantic may have to look at some row, since SQL does not decide everything."""
+    def needs_pydantic(self) -> bool:
+        """Whether pydantic may have to validate rows, since SQL does not decide everything."""
         return bool(self.row_by_row) or any(check.undecided is not None for check in self.checks)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before a run: what will be slow, and why; and what changes no value."""
+        """What a user should know before a run: what is slow and why, and which transformations are not applied."""
         slow = (
             f"{'the model' if part.column is None else f'column {part.column}'} is validated row by row by pydantic, "
-            f"which is slow: {part.reason}" + (f" (it is handed {', '.join(part.reads)} too)" if part.reads else "")
+            f"which is slow: {part.reason}" + (f" (it also gets {', '.join(part.reads)})" if part.reads else "")
             for part in self.row_by_row
         )
-        if not self.judged_otherwise:
+        if not self.transformed_columns:
             return tuple(slow)
-        names = ", ".join(self.judged_otherwise)
+        names = ", ".join(self.transformed_columns)
         return (
             *slow,
-            f"{names}: strip_whitespace, to_lower and to_upper only judge; values are kept as they were read",
+            f"{names}: strip_whitespace, to_lower and to_upper apply to validation only; values are stored as read",
         )
 
 
@@ -100,8 +100,8 @@ def compile_checks(model: type[BaseModel] | None, columns: tuple[PlannedColumn, 
     """The checks of a file with these columns.
 
     Args:
-        model: the declared model; None leaves only the check that dates and times are ones that readers can represent.
-        columns: the planned columns, which `schemas.columns.reconcile` made against the same model.
+        model: the declared model; with None, only dates and times that readers cannot represent are checked.
+        columns: the planned columns, from `schemas.columns.reconcile` with the same model.
     """
     shape = read_model(model) if model is not None else None
     names = tuple(column.name for column in columns)
@@ -135,7 +135,7 @@ _CHANGES = ("strip_whitespace", "to_lower", "to_upper")
 
 
 def _columns_before(part: ModelField, shape: ModelShape, fields: dict[str, ModelField]) -> tuple[str, ...]:
-    """The columns of the fields that stand before a field in its model, which its validators are handed."""
+    """The columns of the fields before a field in its model, which its validators get."""
     columns = {other.name: column for column, other in fields.items()}
     names = [other.name for other in shape.fields]
     return tuple(columns[name] for name in names[: names.index(part.name)])
@@ -152,7 +152,7 @@ def _representable(planned: PlannedColumn) -> list[Check]:
 
 
 def _named(part: ModelField) -> list[str]:
-    """The names of a field's constraints, as findings and counts know them."""
+    """The names of a field's constraints, as used in findings and counts."""
     if part.choices:
         return ["union"]
     names = [name for name in part.constraints if name not in {"tz_constraint", *_CHANGES}]
@@ -160,7 +160,7 @@ def _named(part: ModelField) -> list[str]:
 
 
 def _field_checks(planned: PlannedColumn, part: ModelField) -> list[Check]:
-    """Every check of a field. Raises NotCompiled, and then no check of it may be used."""
+    """Every check of a field. Raises NotCompiled if one of them cannot be compiled."""
     if part.reason is not None:
         raise NotCompiled(part.reason)
     arrow = parse_type(planned.arrow_type)
@@ -182,7 +182,7 @@ def _field_checks(planned: PlannedColumn, part: ModelField) -> list[Check]:
 
 
 def _constraints(column: Column, part: ModelField) -> dict[str, tuple[str, Expression]]:
-    """By the constraint's name, what is expected and its expression; NULL violates none of them. Raises NotCompiled."""
+    """What is expected and the expression, by constraint; NULL violates none of them. Raises NotCompiled."""
     found: dict[str, tuple[str, Expression]] = {}
     if part.members is not None:
         found["enum"] = (f"one of {', '.join(map(repr, part.members))}", compile_members(column, part.members))
@@ -192,16 +192,16 @@ def _constraints(column: Column, part: ModelField) -> dict[str, tuple[str, Expre
     if any(value is not None for value in digits.values()):
         for name, expression in compile_digits(column, digits["max_digits"], digits["decimal_places"]).items():
             found[name] = (_expected(name, digits[name]), expression)
-    judged = column.stripped if part.constraints.get("strip_whitespace") else column
+    checked = column.stripped if part.constraints.get("strip_whitespace") else column
     for name, value in part.constraints.items():
         if name not in digits and value is not None:
             public = "finite" if name == "allow_inf_nan" else name
-            found[public] = (_expected(public, value), compile_constraint(judged, name, value))
+            found[public] = (_expected(public, value), compile_constraint(checked, name, value))
     return found
 
 
 def _union(column: Column, part: ModelField) -> Expression:
-    """True where every member that could accept such a value refuses it. Raises NotCompiled."""
+    """True if every member that could accept such a value refuses it. Raises NotCompiled."""
     natural = natural_kind(column.arrow)
     refused: list[str] = []
     for choice in _flat(part):
@@ -224,7 +224,7 @@ def _union(column: Column, part: ModelField) -> Expression:
 
 
 def _flat(part: ModelField) -> list[ModelField]:
-    """The members of a union, and of unions among them."""
+    """The members of a union, including those of nested unions."""
     return [one for choice in part.choices for one in (_flat(choice) if choice.choices else [choice])]
 
 

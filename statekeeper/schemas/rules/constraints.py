@@ -1,8 +1,8 @@
-"""Constraints as SQL over one column of a Parquet file, in DuckDB's dialect, true where a value violates them.
+"""Constraints as DuckDB SQL over one column of a Parquet file, true if a value violates them.
 
-Decides, per constraint, an expression whose verdict equals pydantic's on every value that the column's type can hold,
-or raises `NotCompiled` with the reason. NULL makes every expression false or NULL, never true. Sources: pydantic-core's
-validators of `int`, `float`, `decimal`, `string`, `date`, `datetime` and `time`, held equal by a property test.
+For each constraint it returns an expression that equals pydantic's decision for every value of the column's type, or
+raises `NotCompiled` with the reason. For NULL every expression is false or NULL, never true. Sources: pydantic-core's
+validators of `int`, `float`, `decimal`, `string`, `date`, `datetime` and `time`; a property test compares both.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from statekeeper.schemas.rules.patterns import Untranslatable, finite_members, t
 
 _PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 _CONTEXT_DIGITS = 28
-"""The precision of Python's default decimal context, which pydantic's digit and multiple checks round to."""
+"""The precision of Python's default decimal context, to which pydantic's digit and multiple checks round."""
 _MOST_BYTES = 4
-"""Bytes of a character in UTF-8."""
+"""The most bytes of a character in UTF-8."""
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _CANONICAL_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 
@@ -46,15 +46,17 @@ def compile_constraint(column: Column, name: str, value: Any) -> Expression:
         case "pattern":
             return _pattern(column, value)
         case "tz_constraint" if value in {"aware", "naive"}:
-            return NEVER  # planned so: see schemas.meet
+            return NEVER  # the plan guarantees it: see schemas.columns.reconcile
         case "strip_whitespace" | "to_lower" | "to_upper":
-            return NEVER  # they refuse nothing: the first is in `column.stripped`, the others come after every check
+            return (
+                NEVER  # they refuse nothing: `column.stripped` has the first, pydantic runs the others after all checks
+            )
         case _:
             raise NotCompiled(f"constraint {name}")
 
 
 def _length(column: Column, name: str, limit: int) -> Expression:
-    """Counting bytes is quick, counting characters is not: they are counted only where the bytes leave it open."""
+    """Counting bytes is fast, counting characters is slow: it is done only if the bytes do not decide."""
     if column.kind is Kind.BYTES:
         size = f"octet_length({column.sql})"
         if name == "min_length":
@@ -64,15 +66,15 @@ def _length(column: Column, name: str, limit: int) -> Expression:
     if name == "max_length":
         violated = f"({size} > {limit} AND {characters} > {limit})"
         return Expression(violated, within=Bounds(size, high=str(limit)))
-    if limit <= 1:  # a text has a character where it has a byte
+    if limit <= 1:  # a text with a byte has a character
         return Expression(f"{size} < {limit}", within=Bounds(size, low=str(limit)))
     return Expression(f"({size} < {_MOST_BYTES * (limit - 1) + 1} AND {characters} < {limit})")
 
 
 def compile_digits(column: Column, max_digits: int | None, decimal_places: int | None) -> dict[str, Expression]:
-    """`max_digits` and `decimal_places`, which pydantic judges together, on the shorter of a value's two spellings.
+    """`max_digits` and `decimal_places`, which pydantic checks together, with or without trailing zeros.
 
-    A value passes with its trailing zeros or without them: 1.50 has two decimal places or one.
+    A value passes if either form passes: 1.50 has two decimal places or one.
     """
     precision, scale = column.unscaled_limits[1], column.scale
     digits = len(str(precision))
@@ -99,7 +101,7 @@ def compile_digits(column: Column, max_digits: int | None, decimal_places: int |
 
 
 def _has_places(column: Column, places: int) -> str:
-    """True where the value has at most so many decimal places that are not zero."""
+    """SQL that is true if the value has at most `places` decimal places without trailing zeros."""
     if places >= column.scale:
         return "TRUE"
     kind = f"DECIMAL({column.arrow.precision + 1},{column.scale})"  # one digit more, so that 1 fits DECIMAL(p, p)
@@ -127,21 +129,21 @@ def compile_members(column: Column, members: tuple[str | int, ...]) -> Expressio
         return column.always
     listed = ", ".join(dict.fromkeys(literals))
     within = None
-    if column.kind is Kind.STR:  # DuckDB casts a dictionary's entries once, and compares every row
+    if column.kind is Kind.STR:  # DuckDB casts each dictionary entry once, but compares every row
         within = Among(f"TRY_CAST({column.sql} AS ENUM ({listed})) IS NOT NULL")
     return Expression(f"{column.sql} NOT IN ({listed})", within=within)
 
 
 def compile_uuid(column: Column) -> Expression:
-    """Text that is no UUID in its canonical form."""
+    """Text that is not a UUID in canonical form."""
     return Expression(f"NOT regexp_full_match({column.sql}, '{_CANONICAL_UUID}')")
 
 
 def compile_representable(column: Column) -> Expression:
-    """Moments beyond Python's calendar (infinity, years below 1 or above 9999), and the time 24:00:00."""
+    """Timestamps and dates outside Python's range (infinity, years below 1 or above 9999), and the time 24:00:00."""
     if pa.types.is_timestamp(column.arrow):
         if column.arrow.unit == "ns":
-            return NEVER  # 64 bits of nanoseconds end in the year 2262, and DuckDB cannot compare them with later ones
+            return NEVER  # 64 bits of nanoseconds end in 2262, and DuckDB cannot compare them with later timestamps
         first, last = _moment(column, datetime(1, 1, 1, tzinfo=UTC)), _moment(column, _LAST_MOMENT)
         return _outside(column, first, last)
     if pa.types.is_date(column.arrow):
@@ -158,7 +160,7 @@ def _outside(column: Column, first: str, last: str) -> Expression:
 
 
 def _is_encodable(text: str) -> bool:
-    """False for lone surrogates, which no column holds."""
+    """False for lone surrogates, which no column can hold."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -184,13 +186,13 @@ def _bound(column: Column, name: str, value: Any) -> Expression:
 
 
 def _closed(violates: str, name: str, column: Column, limit: str) -> Expression:
-    """A comparison with a limit, and the values within it where the limit is one of them."""
+    """A comparison with a limit; `within` is set if the limit itself is valid."""
     within = {"ge": Bounds(column.sql, low=limit), "le": Bounds(column.sql, high=limit)}.get(name)
     return Expression(f"{column.sql} {violates} {limit}", within=within)
 
 
 def _exact_bound(column: Column, name: str, value: Any) -> Expression:
-    """A bound on integers and decimals, moved to the column's own grid so that both sides have one type."""
+    """A bound on integers and decimals, rounded to the column's scale so that both sides have one type."""
     exact = exact_number(value) * 10**column.scale
     low, high = column.unscaled_limits
     limit = math.ceil(exact) if name in {"ge", "lt"} else math.floor(exact)
@@ -207,7 +209,7 @@ def _exact_bound(column: Column, name: str, value: Any) -> Expression:
 
 
 def exact_number(value: Any) -> Fraction:
-    """The number that pydantic makes of a bound on int or Decimal. Raises NotCompiled."""
+    """The number that pydantic uses for a bound on int or Decimal. Raises NotCompiled."""
     number = Decimal(str(value)) if isinstance(value, float) else value
     if isinstance(number, str):
         number = Decimal(number)
@@ -219,7 +221,7 @@ def exact_number(value: Any) -> Fraction:
 
 
 def _number(column: Column, unscaled: int) -> str:
-    """A number of the column's own type, given in units of its last decimal place."""
+    """A number of the column's type, given in units of its last decimal place."""
     return f"CAST('{plain_decimal(unscaled, column.scale)}' AS {column.sql_type})"
 
 
@@ -243,7 +245,7 @@ def _multiple_of(column: Column, value: Any) -> Expression:
         if _PYDANTIC < (2, 13):
             raise NotCompiled("multiple_of a float, which pydantic before 2.13 judges by another formula")
         x, m = _double(column), f"CAST('{step!r}' AS DOUBLE)"
-        # pydantic-core's own algorithm; infinities and NaN come out as NaN there, which violates nothing.
+        # pydantic-core's algorithm; infinities and NaN give NaN there, which violates nothing.
         return Expression(f"(isfinite({column.sql}) AND abs({x} - round({x} / {m}) * {m}) > CAST('1e-9' AS DOUBLE))")
     exact = exact_number(value)
     if exact <= 0:
@@ -253,14 +255,14 @@ def _multiple_of(column: Column, value: Any) -> Expression:
     if exact == 1:
         return NEVER
     step, (low, high) = exact.numerator, column.unscaled_limits
-    if step > high:  # not a value of the column's type: the multiples in reach are 0 and at most one negative
+    if step > high:  # outside the column's type: its only multiples there are 0 and perhaps -step
         multiples = [_number(column, value) for value in (0, -step) if value >= low]
         return Expression(f"{column.sql} NOT IN ({', '.join(multiples)})")
     return Expression(f"{column.sql} % {_number(column, step)} <> {_number(column, 0)}")
 
 
 def _decimal_multiple_of(column: Column, step: Fraction) -> Expression:
-    """As pydantic's `(value / step) % 1` at 28 digits, where that is exact: no quotient rounds to a whole number."""
+    """Pydantic's `(value / step) % 1` at 28 digits, if that is exact: no quotient may round to a whole number."""
     places = _decimal_places(step)
     scale = max(places, column.scale)
     whole_digits = max(column.arrow.precision - column.scale, len(str(math.floor(step))))
@@ -310,7 +312,7 @@ def _temporal(column: Column, value: Any) -> str:
 
 
 def _moment(column: Column, value: datetime) -> str:
-    """A moment in SQL, in UTC; a column without a zone takes the same wall clock."""
+    """A timestamp in SQL, in UTC; for a column without a zone, its wall-clock time."""
     try:
         wall = (value if value.tzinfo is None else value.astimezone(UTC)).replace(tzinfo=None).isoformat(sep=" ")
     except OverflowError:

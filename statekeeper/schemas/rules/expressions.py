@@ -1,6 +1,6 @@
-"""What constraints are compiled to, in DuckDB's SQL: a column, and conditions on its values. Plain values.
+"""The DuckDB SQL to which constraints are compiled: a column, and conditions on its values. Plain values.
 
-`schemas.rules.constraints` decides which condition a constraint is.
+`schemas.rules.constraints` decides the condition of each constraint.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WHITE_SPACE = "".join(
 
 
 class NotCompiled(Exception):
-    """The constraint has no expression that is certain to mean the same; the message is the reason."""
+    """The constraint has no SQL that certainly means the same; the message is the reason."""
 
 
 NOT_NULL = "not_null"
@@ -30,9 +30,9 @@ NOT_NULL = "not_null"
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where `subject` (SQL, NULL where the value is) is within these limits, inclusive, a value violates nothing.
+    """If `subject` (SQL, NULL for NULL values) is within these limits, inclusive, the value violates nothing.
 
-    The outer limits hold as well, and stand behind any other: limits of a check of the same subject are within them.
+    The outer limits apply only where other checks of the same subject set none; those are always within them.
     """
 
     subject: str
@@ -44,16 +44,16 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Among:
-    """Where `condition` (SQL, never true of NULL) is true, a value violates nothing."""
+    """If `condition` (SQL, never true for NULL) is true, the value violates nothing."""
 
     condition: str
 
 
 @dataclass(frozen=True)
 class Expression:
-    """`violated` is true where a value certainly violates, None if none can; `undecided` where pydantic must say.
+    """`violated` is true if a value certainly violates, None if none can; `undecided` if pydantic must decide.
 
-    `within` says of values that they certainly do not; it may leave out some that do not either.
+    Values `within` certainly violate nothing; there may be other valid values.
     """
 
     violated: str | None
@@ -66,7 +66,7 @@ NEVER = Expression(None)
 
 @dataclass(frozen=True)
 class Column:
-    """A column in SQL: its quoted name, and the type that its values have in the file."""
+    """A column in SQL: its quoted name, and the type of its values in the file."""
 
     sql: str
     arrow: pa.DataType
@@ -78,7 +78,7 @@ class Column:
 
     @property
     def stripped(self) -> Column:
-        """The same without white space at both ends, as pydantic's `strip_whitespace` judges a value."""
+        """The same without white space at both ends, as with pydantic's `strip_whitespace`."""
         return replace(self, sql=f"trim({self.sql}, '{_WHITE_SPACE}')")
 
     @property
@@ -114,7 +114,7 @@ class Column:
 
 
 def text_literal(text: str) -> str:
-    """A string in SQL. Raises NotCompiled for what a statement cannot carry."""
+    """A string in SQL. Raises NotCompiled for a NUL character, which a statement cannot contain."""
     if "\x00" in text:
         raise NotCompiled("a NUL character")
     return literal(text)

@@ -1,6 +1,6 @@
-"""What a validation found: how many rows break which constraint, with a few of them as samples.
+"""The findings of a validation: how many rows break each constraint, with a few sample rows.
 
-Values and their document; nothing is decided here, and nothing heavy is imported.
+Only values and their document; decides nothing and imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from statekeeper.model.table import TableRef
 
 SCAN_DISAGREES = "scan_disagrees"
-"""The constraint that stands for a row that SQL refuses and pydantic takes: a defect of ours."""
+"""The constraint of a row that SQL refuses but pydantic accepts: a bug in statekeeper."""
 SAMPLES = 5
-"""Sample rows of each constraint that are looked at, and shown unless `sample_rows` says otherwise."""
+"""The default number of sample rows per constraint."""
 
 
 class RowSample(Frozen):
-    """A row that breaks a constraint: its values as text, and what pydantic says of it."""
+    """A row that breaks a constraint: its values as text, and pydantic's message."""
 
     values: dict[str, str | None]
     message: str
@@ -33,8 +33,8 @@ class RowSample(Frozen):
 class Violation(Frozen):
     """A constraint that `count` rows break.
 
-    `column` is None for a constraint on the row as a whole, or on several columns, as a key may be; a key has all of
-    its own in `columns`.
+    `column` is None for a constraint on the whole row or on several columns, such as a key, which has them in
+    `columns`.
     """
 
     column: str | None
@@ -51,7 +51,7 @@ class Violation(Frozen):
 
 
 class KeyFindings(Frozen):
-    """`violating_rows` break at least one of so many `keys`; one that breaks several counts in each of `violations`."""
+    """`violating_rows` break at least one of the `keys` keys; a row counts in `violations` for every key it breaks."""
 
     keys: int
     violating_rows: int
@@ -60,10 +60,10 @@ class KeyFindings(Frozen):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """`violating_rows` break at least one constraint; a row that breaks several counts in each of `violations`.
+    """`violating_rows` break at least one constraint; a row counts in `violations` for every constraint it breaks.
 
-    Rows that break a key are counted apart, in `key_violating_rows`; they may be the same. There is one of each part of
-    a table, so it is no value of pydantic's.
+    `key_violating_rows` counts rows that break a key separately; they may be the same rows. A dataclass, since there is
+    one for every part of a table.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = Frozen.model_config
@@ -76,7 +76,7 @@ class Findings:
     """Constraints that were checked."""
 
     def merged(self, other: Findings, *, samples: int = SAMPLES) -> Findings:
-        """The findings over both parts; the order of parts decides which `samples` of a constraint are kept."""
+        """The findings of both parts; a constraint keeps the first `samples` samples, in the order of parts."""
         found = {(part.column, part.constraint): part for part in self.violations}
         for part in other.violations:
             key = (part.column, part.constraint)
@@ -89,7 +89,7 @@ class Findings:
         )
 
     def with_keys(self, found: KeyFindings) -> Findings:
-        """The findings with those of the keys, over the same rows."""
+        """The findings with those of the keys of the same rows."""
         return replace(
             self,
             key_violating_rows=found.violating_rows,
@@ -98,7 +98,7 @@ class Findings:
         )
 
     def summary(self) -> str:
-        """One line: how many rows, and the constraints they break, the most frequent first."""
+        """One line: the number of rows, and the constraints they break, most frequent first."""
         most = sorted(self.violations, key=lambda part: -part.count)
         named = [f"{_about(part)} {part.constraint} ({part.count:,})" for part in most[:3]]
         more = f" and {len(most) - 3} more" if len(most) > 3 else ""

@@ -1,9 +1,8 @@
-r"""pydantic's regular expressions (Rust's `regex`) in the words of DuckDB's (RE2).
+r"""Translates pydantic's regular expressions (Rust's `regex`) to DuckDB's (RE2).
 
 Decides which patterns mean the same in both, and rewrites those whose classes are Unicode in Rust and ASCII in RE2. A
-pattern with anything outside a small known grammar is not translated: pydantic then looks at every row. Rewritten
-classes hold for ASCII strings only, and `Translation.is_ascii_only` says so; pydantic then looks at the rows with other
-strings.
+pattern with anything outside a small known grammar is not translated: pydantic then validates every row. Rewritten
+classes are right for ASCII strings only (`Translation.is_ascii_only`): pydantic then validates rows with other strings.
 Known differences: Rust's \d \w \s \b and (?i) know Unicode; RE2's \s lacks \x0b; RE2 repeats at most 1000 times.
 """
 
@@ -21,7 +20,7 @@ _MOST_MEMBERS = 32
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
 _PROPERTY = re.compile(r"p\{(L|Lu|Ll|N|Nd)\}")
 _PROPERTIES = {"L": "A-Za-z", "Lu": "A-Z", "Ll": "a-z", "N": "0-9", "Nd": "0-9"}
-"""What Unicode's letters and numbers are among ASCII."""
+"""The ASCII part of Unicode's letters and numbers."""
 _POSIX = re.compile(r"\[:(alnum|alpha|digit|lower|upper|xdigit):\]")
 _POSIX_CLASSES = {
     "alnum": "0-9A-Za-z",
@@ -40,14 +39,14 @@ _MAX_REPEAT = 1000
 
 @dataclass(frozen=True)
 class Translation:
-    """A pattern for RE2; `is_ascii_only` where it agrees with the original on ASCII strings alone."""
+    """A pattern for RE2; `is_ascii_only`: it equals the original for ASCII strings only."""
 
     pattern: str
     is_ascii_only: bool
 
 
 class Untranslatable(Exception):
-    """The pattern has something that may mean different things; the message names it."""
+    """Part of the pattern may mean something else in RE2; the message names it."""
 
 
 def translate(pattern: str) -> Translation:
@@ -56,7 +55,7 @@ def translate(pattern: str) -> Translation:
 
 
 def finite_members(pattern: str) -> tuple[str, ...] | None:
-    """All strings that the pattern matches, where it plainly lists them: `^[FO]$`, `^(new|paid)$`; else None."""
+    """All strings that the pattern matches if it simply lists them: `^[FO]$`, `^(new|paid)$`; else None."""
     if (found := _ALTERNATIVES.fullmatch(pattern)) is not None:
         members = tuple(found.group(1).split("|"))
     elif (found := _SEQUENCE.fullmatch(pattern)) is not None:
@@ -70,7 +69,7 @@ def finite_members(pattern: str) -> tuple[str, ...] | None:
 
 
 class _Translator:
-    """One pass over the pattern, a construct at a time."""
+    """One pass over the pattern, construct by construct."""
 
     def __init__(self, pattern: str) -> None:
         self._text = pattern
@@ -80,9 +79,9 @@ class _Translator:
         self._ignores_case = False
         self._can_repeat = False
         self._atom = 1
-        """How often the last atom repeats something inside it, in all: RE2 refuses more than a thousand."""
+        """How often the last atom repeats something inside it in total: RE2 refuses more than 1000."""
         self._groups = [1]
-        """The most that each open group repeats something inside it."""
+        """The most repeats inside each open group."""
 
     def run(self) -> Translation:
         if self._text.startswith("(?i)"):
@@ -181,7 +180,7 @@ class _Translator:
             self._out.append(self._literal(self._escaped_char(char)))
 
     def _property(self, start: int) -> str | None:
-        """The members of `p{...}`, which begins at `start`; None for one that is not known, and nothing is taken."""
+        """The members of `p{...}`, which begins at `start`; None, without advancing, if it is unknown."""
         if (found := _PROPERTY.match(self._text, start)) is None:
             return None
         self._at, self._is_ascii_only = found.end(), True
@@ -224,7 +223,7 @@ class _Translator:
             return members
         if start == "[" and (posix := _POSIX.match(self._text, self._at - 1)) is not None:
             self._at = posix.end()
-            return _POSIX_CLASSES[posix.group(1)]  # of ASCII alone, in Rust as well
+            return _POSIX_CLASSES[posix.group(1)]  # ASCII only, in Rust as well
         if start == "-" and not is_first and not self._ahead("]"):
             raise Untranslatable("a dash in the middle of a class")
         text = self._class_char(start)

@@ -1,8 +1,8 @@
-"""A quick condition that all rows of a valid file satisfy: most scans need to look no further.
+"""A fast condition that all rows of a valid file satisfy, so that most scans need nothing else.
 
-Decides only what is certain: a row for which it is true breaks no check and leaves none undecided. For any other row,
-NULL and false alike, the checks themselves have the word. It is quick where it compares and counts bytes: of a column
-of which nothing but lengths is asked, DuckDB reads nothing but lengths.
+If it is true for a row, the row breaks no check and leaves none undecided. For any other row (NULL or false) the checks
+themselves decide. It is fast because it compares and counts bytes: if it needs only a column's lengths, DuckDB reads
+only lengths.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def certainly_good(checks: Iterable[Check]) -> str:
-    """The condition in SQL; `TRUE` where there is nothing to check."""
+    """The condition in SQL; `TRUE` if there is nothing to check."""
     by_column: dict[str, list[Check]] = {}
     for check in checks:
         by_column.setdefault(check.column, []).append(check)
@@ -41,17 +41,17 @@ def _column_is_good(column: str, checks: Sequence[Check]) -> str:
             others += [f"NOT ({check.undecided})"] if check.undecided is not None else []
     refusing_null += [term for interval in intervals.values() for term in interval.terms]
     terms = refusing_null + others
-    # To ask a text whether it is NULL reads it; to ask its length does not.
+    # Testing a text for NULL reads it; its length does not.
     is_one_subject = len(intervals) == 1 and len(terms) == len(next(iter(intervals.values())).terms)
-    asked = next(iter(intervals)) if is_one_subject else quoted(column)
+    subject = next(iter(intervals)) if is_one_subject else quoted(column)
     if any(check.constraint == NOT_NULL for check in checks):
-        return " AND ".join(terms if refusing_null else [*terms, f"{asked} IS NOT NULL"])
-    return f"{asked} IS NULL OR ({' AND '.join(terms)})" if terms else ""
+        return " AND ".join(terms if refusing_null else [*terms, f"{subject} IS NOT NULL"])
+    return f"{subject} IS NULL OR ({' AND '.join(terms)})" if terms else ""
 
 
 @dataclass
 class _Interval:
-    """The bounds of one value, gathered: outer ones count only on a side that has no inner one."""
+    """The combined bounds of one value; an outer one counts only on a side without an inner one."""
 
     subject: str
     lows: list[str] = field(default_factory=list)

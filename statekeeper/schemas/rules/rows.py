@@ -1,4 +1,4 @@
-"""Rows as pydantic sees them: Arrow values as the Python values that a field takes, and the validators they go through.
+"""Rows for pydantic: converts Arrow values to a field's Python values, and builds the validators.
 
 | field                | value in the row                                                                     |
 |----------------------|--------------------------------------------------------------------------------------|
@@ -9,13 +9,13 @@
 | date                 | date                                                                                  |
 | datetime             | datetime, naive from a column without a zone, else aware in UTC                       |
 | time                 | naive time                                                                            |
-| UUID                 | UUID, from the canonical text in the file; other text stays str (and is refused)      |
+| UUID                 | UUID, from canonical text in the file; other text stays str (and is refused)          |
 | Literal of str, int  | str, int                                                                              |
-| Enum                 | the member of that value; a value without one stays as it is (and is refused)         |
-| union, Any           | what the column delivers by itself: one of the above                                  |
+| Enum                 | the member of that value; a value without a member is unchanged (and refused)         |
+| union, Any           | the column's natural type: one of the above                                           |
 | NULL                 | None                                                                                  |
 
-Moments that Python cannot hold never come here: the scan flags them as `representable` and leaves them out.
+Timestamps that Python cannot hold never reach this: the scan reports them as `representable` and skips them.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ _CONSTRAINT_OF = {
     "decimal_max_places": "decimal_places",
     "decimal_whole_digits": "max_digits",
 }
-"""pydantic's error types as the names of the constraints they belong to; others keep pydantic's name."""
+"""The constraint for each of pydantic's error types; others keep pydantic's name."""
 
 
 @dataclass(frozen=True)
 class RowError:
-    """What pydantic says of a row; `key` is the field's, None for the row as a whole."""
+    """One of pydantic's errors for a row; `key` is the field's, None for the whole row."""
 
     key: str | None
     constraint: str
@@ -73,9 +73,9 @@ class RowError:
 
 
 def deliver(array: pa.Array, part: ModelField) -> list[Any]:
-    """The column's values as the field takes them."""
+    """The column's values, converted to what the field accepts."""
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
-        # Arrow makes a zone of its own of it, by the name that the scan's session gives to UTC.
+        # Arrow would use a zone object of its own, by the session's name for UTC.
         moments = array.cast(pa.timestamp(array.type.unit)).to_pylist()
         return [None if value is None else value.replace(tzinfo=UTC) for value in moments]
     values: list[Any] = array.to_pylist()
@@ -94,7 +94,7 @@ _SCALARS = frozenset({str, int, Decimal, float, bytes, bool, date, datetime, tim
 
 @lru_cache(maxsize=256)
 def members_of(kind: type[enum.Enum]) -> Mapping[tuple[type, Any], Any]:
-    """An Enum's members by type and value: 1 is not the member of True, nor of 1.0, though the three are equal."""
+    """An Enum's members by type and value, since 1, True and 1.0 are equal but different members."""
     return {(type(member.value), member.value): member for member in kind if type(member.value) in _SCALARS}
 
 
@@ -106,7 +106,7 @@ def rows_of(columns: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
 
 
 def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[ModelField, ...]) -> Validate:
-    """Validates rows by the model itself, strictly; `parts` are its fields as columns have them."""
+    """Validates rows with the model itself, strictly; `parts` are its fields, paired with columns."""
     keys = _keys_of_errors(shape, parts)
     absent = _absent_values(unmatched_fields(shape, parts))
 
@@ -117,14 +117,14 @@ def whole_row_validator(model: type[BaseModel], shape: ModelShape, parts: tuple[
 
 
 def unmatched_fields(shape: ModelShape, paired: Iterable[ModelField]) -> tuple[ModelField, ...]:
-    """The fields that no column has. `schemas.columns.drift` lets only those through that the model does not need."""
+    """The fields without a column. `schemas.columns.drift` refuses those that the model needs."""
     names = {part.name for part in paired}
     return tuple(part for part in shape.fields if part.name not in names)
 
 
-def _absent_values(lonely: tuple[ModelField, ...]) -> dict[str, Any]:
-    """What a row has for them: None, or nothing where the field has a default."""
-    return {part.key: None for part in lonely if part.node["schema"]["type"] != "default"}
+def _absent_values(unmatched: tuple[ModelField, ...]) -> dict[str, Any]:
+    """The values of unmatched fields in a row: None, or no value if the field has a default."""
+    return {part.key: None for part in unmatched if part.node["schema"]["type"] != "default"}
 
 
 def fields_validator(
@@ -132,8 +132,8 @@ def fields_validator(
 ) -> Validate:
     """Validates rows of only these fields, each exactly as the model would.
 
-    Where a validator is handed the fields before its own, those are among `parts`, in the model's order, or among
-    `absent`, which no column has.
+    If a validator gets the fields before its own, they are in `parts`, in the model's order, or in `absent`, which has
+    fields without a column.
     """
     names = {part.name for part in (*parts, *absent)}
     values = _absent_values(absent)
@@ -155,7 +155,7 @@ def fields_validator(
 
 
 def _keys_of_errors(shape: ModelShape, parts: tuple[ModelField, ...]) -> Mapping[str, str]:
-    """The field's key by the name that pydantic's errors give it."""
+    """The field's key by its name in pydantic's errors."""
     if shape.config.get("loc_by_alias") is False:
         return {part.name: part.key for part in parts}
     return {part.key: part.key for part in parts}

@@ -203,7 +203,7 @@ def test_run_that_was_made_in_python_cannot_be_resumed_from_the_command_line(
 ) -> None:
     run.write_manifest("A", config_path=None)
     assert app.run_command(["resume"]) == 2
-    assert "was made in Python" in capsys.readouterr().err
+    assert "was started in Python" in capsys.readouterr().err
 
 
 def test_graph_is_the_transition_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,10 +37,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("words", "error"),
     [
         ([], "nothing to extract was named"),
-        (["--config", "shop.yml", "--host", "h", "--table-name", "t"], "found --host, --table-name beside it"),
+        (["--config", "shop.yml", "--host", "h", "--table-name", "t"], "found --host, --table-name with it"),
         (["--tables", "t.json"], "--tables needs --config"),
-        (["--table-name", "t", "--host", "h"], "one table needs also --source-name, --service (or ORACLE_SERVICE)"),
-        (TABLE, "one table needs also ORACLE_PASSWORD (or --password)"),
+        (["--table-name", "t", "--host", "h"], "one table also needs --source-name, --service (or ORACLE_SERVICE)"),
+        (TABLE, "one table also needs ORACLE_PASSWORD (or --password)"),
         (["--config", "none.yml"], "none.yml: there is no such file"),
     ],
 )

@@ -60,8 +60,8 @@ def test_a_secret_is_only_taken_by_reference(named):
     [
         ((), "no database was named"),
         (("--source", "duckdb"), "needs --duckdb PATH"),
-        (("--duckdb", "x", "--host", "h"), "found options of another database beside it"),
-        (("--duckdb", "x", "--source", "oracle"), "found options of another database beside it"),
+        (("--duckdb", "x", "--host", "h"), "found options of another database, too"),
+        (("--duckdb", "x", "--source", "oracle"), "found options of another database, too"),
         (("--source", "duckdb", "--set", "path=x", "--host", "h"), "--host belongs to Oracle; the source is of type d"),
         (("--duckdb", "x", "--set", "path"), "expected --set KEY=VALUE; found --set path"),
     ],

@@ -160,7 +160,7 @@ def test_a_file_is_replaced_only_by_force_and_not_by_a_failure(here, capsys):
 def test_a_config_and_a_database_beside_it_is_one_too_many(here, capsys, words):
     Path("p.yml").write_text(CONFIG + "  - {table_name: every_type}\n")
     code, _, err = run_of("schemas", "infer", "p.yml", *words, capsys=capsys)
-    assert (code, err) == (2, "error: CONFIG names the sources already; found options of a database beside it\n")
+    assert (code, err) == (2, "error: CONFIG already names the sources; found options of a database, too\n")
 
 
 @pytest.mark.parametrize("form", [[], ["--inline"]])

@@ -421,7 +421,7 @@ def test_mistakes_in_both_files_are_located_in_theirs():
         "t.json:2:18: tables[0].table_name: expected text; found the number 1",
         "t.json:3:23: tables[1].sourcename: unknown key",
         "t.json:4:18: tables[2].table_name: the environment variable T is not set",
-        "t.json:4:26: tables[2].table_name: duplicate key; it already stands on line 4",
+        "t.json:4:26: tables[2].table_name: duplicate key; the first is on line 4",
     ]
 
 

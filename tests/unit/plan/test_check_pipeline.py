@@ -75,7 +75,7 @@ class TestModels:
     def test_a_broken_file_of_many_tables_is_imported_and_reported_once(self, here: Path) -> None:
         (here / "broken.py").write_text("import os\nos.mkdir('once')\nimport nowhere\n")
         (found,) = problems(*(f"table_name: T{n}, schema: 'broken.py:T{n}'" for n in range(2000)))
-        assert "and the same 1,999 times more, at last for c.yml:2003:" in found
+        assert "and 1,999 more of the same, the last for c.yml:2003:" in found
         assert (here / "once").is_dir()
 
     def test_a_missing_file_of_many_tables_is_reported_once(self) -> None:
@@ -121,7 +121,7 @@ class TestWhatIsNotSet:
         assert problems("table_name: A, schema: 'm.py:Order'", head=ORACLE, unset=Unset.LEAVE) == []
         assert app.run_command(["check", "--offline", "c.yml"]) == 0
         out = capsys.readouterr().out.splitlines()
-        assert out[0].startswith("not looked at: c.yml:2:37: sources.ora.host: the environment variable OH is not set")
+        assert out[0].startswith("not checked: c.yml:2:37: sources.ora.host: the environment variable OH is not set")
         assert out[3] == "c.yml is valid: pipeline p, 1 table"
         assert app.run_command(["check", "--offline", "--json", "c.yml"]) == 0
         assert len(json.loads(capsys.readouterr().out)["unset"]) == 3

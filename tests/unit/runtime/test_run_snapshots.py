@@ -267,7 +267,7 @@ def test_a_snapshot_of_one_session_cannot_be_the_runs(mode):
     source = {"type": "oracle", **login, "snapshot": mode, "snapshot_scope": "run"}
     with pytest.raises(ConfigError) as caught:
         pipeline_of({"sources": {"ora": source}, "tables": [{"table_name": "T"}]})
-    assert "sources.ora.snapshot: expected 'scn' beside snapshot_scope: run" in caught.value.message
+    assert "sources.ora.snapshot: expected 'scn' with snapshot_scope: run" in caught.value.message
     assert f"found '{mode}'" in caught.value.message
 
 

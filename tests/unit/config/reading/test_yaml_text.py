@@ -81,8 +81,8 @@ def test_a_duplicate_key_is_a_problem_where_it_stands(loader):
     document, problems = read_yaml("a: 1\nb: {c: 1, c: 2}\n\na: 3", name="c.yml")
     assert document.data == {"a": 1, "b": {"c": 1}}
     assert [str(problem) for problem in problems] == [
-        "c.yml:4:1: a: duplicate key; it already stands on line 1. hint: remove one",
-        "c.yml:2:11: b.c: duplicate key; it already stands on line 2. hint: remove one",
+        "c.yml:4:1: a: duplicate key; the first is on line 1. hint: remove one",
+        "c.yml:2:11: b.c: duplicate key; the first is on line 2. hint: remove one",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The bound of rows that may be put apart, as it is written."""
+"""The bound of rows that may be quarantined, in the configuration."""
 
 from __future__ import annotations
 

@@ -318,7 +318,7 @@ REFUSED_BY_VALUE = {
 def test_what_a_literal_is_told_to_be_can_be_typed():
     null = compare((source("c", "string", is_nullable=True),), model_of(c=Literal["a", "b"])).differences
     assert [(one.model, one.remedy.partition(";")[0]) for one in null] == [
-        ("Literal['a', 'b']", "where NULL is right, add `| None` to the field's type (inline: `nullable: true`)")
+        ("Literal['a', 'b']", "if NULL is valid, add `| None` to the field's type (inline: `nullable: true`)")
     ]
     (retyped,) = compare((source("c", "date32[day]"),), model_of(c=Literal["a"])).differences
     assert retyped.message.endswith("or select it as str")

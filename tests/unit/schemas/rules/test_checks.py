@@ -246,7 +246,7 @@ def test_validator_that_looks_at_other_fields_is_handed_those_before_it_and_no_m
     staged = Staged(tmp_path, Related, columns)
     (left,) = staged.compiled.row_by_row
     assert (left.column, left.reason, left.reads) == ("B", "validator above_a", ("A",))
-    assert staged.compiled.notes[0].endswith("validator above_a (it is handed A too)")
+    assert staged.compiled.notes[0].endswith("validator above_a (it also gets A)")
     assert staged.broken() == {"A.ge": 1, "B.value_error": 1}
     assert staged.scan().violating_rows == 2
 

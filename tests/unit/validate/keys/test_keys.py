@@ -343,7 +343,7 @@ SOURCES = {"run": {"type": "duckdb", "path": "a", "snapshot_scope": "run"}, "own
         ({"table": "customers", "to": ["a", "b"]}, {}, "as many columns in to as in columns, 1"),
         ({"table": "customers", "columns": ["a", "a"]}, {}, "columns that differ from each other"),
         ({"table": "customers"}, {"incremental_column": "at", "is_full_extract": False}, "extracted by windows"),
-        ({"table": "TWICE"}, {}, "which several are called. hint: write one of run.a.twice, run.b.twice"),
+        ({"table": "TWICE"}, {}, "the name of several. hint: write one of run.a.twice, run.b.twice"),
     ],
 )
 def test_a_reference_that_cannot_be_is_refused_with_its_place(reference, parent, words):
