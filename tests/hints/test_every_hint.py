@@ -32,17 +32,17 @@ TYPED = {
         "cli/check.py: command('plan', *named)",
         "cli/init.py: command('check', '--connect', report.config)",
         "cli/init.py: command('run', report.config)",
-        "drafting/config_text.py: # Written by `statekeeper init`",
+        "scaffold/config_text.py: # Written by `statekeeper init`",
         "next_command.py: command('run', self.config, *options)",
         "next_command.py: command('run', self.config, *options, '--force-reprocess')",
     ],
     f"{_HERE}TestRowsThatBreakTheSchema::test_corrected_data_are_read_again_by_the_command_of_the_hint": [
-        "staged_checks.py: commands.force",
+        "validate/judgement.py: commands.force",
         "next_steps.py: commands.force",
     ],
     f"{_HERE}TestRowsThatBreakTheSchema::test_corrected_schemas_and_policies_are_used_by_the_command_of_the_hint": [
-        "staged_checks.py: commands.resume",
-        "staged_checks.py: set on_violation: warn",
+        "validate/judgement.py: commands.resume",
+        "validate/judgement.py: set on_violation: warn",
     ],
     f"{_HERE}TestRowsThatBreakTheSchema::test_many_tables_are_reset_and_resumed_as_is_said_next": [
         "cli/app.py: commands.resume",
@@ -54,8 +54,8 @@ TYPED = {
     ],
     f"{_HERE}TestNextSteps::test_damaged_state_is_reset_then_resumed": ["next_steps.py: commands.reset"],
     f"{_HERE}TestNextSteps::test_what_verify_finds_is_mended_by_its_hint": [
-        "maintenance.py: commands.resume",
-        "maintenance.py: commands.run",
+        "run/verify.py: commands.resume",
+        "run/verify.py: commands.run",
         "next_command.py: command('run', self.config, *self._tables_option,",
     ],
     f"{_HERE}TestNextSteps::test_stale_tables_are_extracted_by_the_command_that_names_them": [
@@ -66,11 +66,11 @@ TYPED = {
         "next_steps.py: commands.resume_stale",
     ],
     f"{_HERE}TestWhichRun::test_where_there_is_none_the_way_to_a_first_one_is_said": [
-        "config/text_file.py: `statekeeper init --help` says how",
+        "config/reading/text_file.py: `statekeeper init --help` says how",
     ],
     f"{_HERE}TestWhichRun::test_missing_run_is_made_by_the_command_of_the_hint": [
-        "status.py: command('run', str(config), ",
-        "status.py: command('status', *named, '--run-id', *others[:1])",
+        "run/find_run.py: command('run', str(config), ",
+        "run/find_run.py: command('status', *named, '--run-id', *others[:1])",
     ],
     f"{_HERE}TestWhichRun::test_date_or_id_is_left_out_as_is_said": ["leave out --date, or --run-id"],
     f"{_HERE}TestWhichRun::test_second_config_of_one_name_is_run_by_the_command_of_the_refusal": [
@@ -85,7 +85,7 @@ TYPED = {
     ],
     f"{_HERE}TestLayouts::test_date_is_gone_on_with_by_the_run_that_has_it": ["go on with that run: --run-id {}"],
     f"{_HERE}TestWhichRun::test_held_table_is_followed_by_the_command_of_the_hint": [
-        "maintenance.py: commands.watch",
+        "run/reset.py: commands.watch",
         "next_command.py: {} --watch",
     ],
     "tests/acceptance/test_two_runs.py::test_the_second_run_says_who_holds_the_table_and_ends_with_3": [
@@ -95,7 +95,7 @@ TYPED = {
         "runner.py: commands.force"
     ],
     f"{_HERE}TestSnapshotOfTheRun::test_table_that_is_referred_to_is_extracted_by_the_command_of_the_hint": [
-        "key_work.py: commands.run_chosen",
+        "validate/keys/run.py: commands.run_chosen",
     ],
     f"{_HERE}test_tables_are_chosen_as_refusals_say": [
         "say which tables: either --failed, or --table PATTERN",
@@ -142,7 +142,7 @@ TYPED = {
     f"{_OLDER}test_help_and_usage_load_no_driver_and_no_arrow": ["Two forms: --config"],
     f"{_HERE}test_what_is_in_the_way_is_moved_away_or_avoided_as_is_said": [
         "ownership.py: move {} away, or choose another --run-id; then run again",
-        "store/flock.py: move {} away, or choose another --run-id; then run again",
+        "store/locks/flock.py: move {} away, or choose another --run-id; then run again",
         "look at it (ls -l {}), and move it away; then run again",
         "remove the link, or put in its place what it leads to",
         "is a symbolic link, and statekeeper follows none under base_path",
@@ -160,28 +160,28 @@ TYPED = {
     f"{_HERE}test_state_of_another_table_is_avoided_by_another_path_name_or_moved_away": [
         "give the table another path_name, or move the file away",
     ],
-    f"{_HERE}TestDidYouMean::test_of_keys_and_values_of_a_config": ["config/problems.py: did you mean '{}'?"],
+    f"{_HERE}TestDidYouMean::test_of_keys_and_values_of_a_config": ["config/suggest.py: did you mean '{}'?"],
     f"{_HERE}TestDidYouMean::test_of_tables_and_models": [
         "config/selection.py: did you mean {}?",
-        "schemas/models.py: did you mean {}?",
-        "sources/duckdb_relation.py: did you mean {}?",
+        "schemas/model/load.py: did you mean {}?",
+        "duckdb/relation.py: did you mean {}?",
     ],
     "tests/unit/databricks/test_job.py::test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named": [
-        "databricks_job.py: did you mean {}?",
+        "databricks/job.py: did you mean {}?",
     ],
     f"{_HERE}TestColumns::test_declaration_of_a_new_one_is_taken_as_it_is_said": [
-        "meet.py: `{}: {}{}`",
-        "meet.py: `{}: {type: {}{}}`",
+        "columns/reconcile.py: `{}: {}{}`",
+        "columns/reconcile.py: `{}: {type: {}{}}`",
     ],
     f"{_HERE}TestColumns::test_one_that_cannot_be_read_is_selected_as_it_is_said": [
-        "sources/duckdb_types.py: ",
-        "sources/duckdb_values.py: ",
+        "duckdb/types.py: ",
+        "duckdb/values.py: ",
     ],
     f"{_HERE}TestColumns::test_one_that_a_reader_refuses_is_selected_as_it_is_said": [
         "select it as text, CAST(... AS VARCHAR), {}",
     ],
     f"{_ORACLE}test_hints.py::test_name_that_is_nearly_a_tables_is_answered_with_the_tables": [
-        "sources/oracle_relation.py: did you mean {}?",
+        "oracle/relation.py: did you mean {}?",
     ],
     f"{_ORACLE}test_values.py::test_nanoseconds_are_refused_until_the_configuration_says_how": [
         "round it in a custom_query by CAST(... AS TIMESTAMP(6))"
@@ -190,7 +190,7 @@ TYPED = {
         "GRANT SELECT ON {} TO {}, if it exists",
         "GRANT FLASHBACK ON {} TO {}{}",
         "or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}; or give the query a source of its own",
-        "oracle_scn.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
+        "oracle/scn.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
     ],
     f"{_ORACLE}test_hints.py::test_privilege_that_the_database_misses_in_mid_read_is_granted": [
         "where the table exists, GRANT SELECT ON {table} TO {user}",
@@ -201,9 +201,9 @@ TYPED = {
         "the password has expired: ALTER USER {user} IDENTIFIED BY",
     ],
     f"{_ORACLE}test_hints.py::test_what_check_advises_is_granted_and_advised_no_more": [
-        "oracle_advice.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}: {}",
-        "oracle_advice.py: GRANT SELECT ON SYS.V_$DATABASE TO {}: {}",
-        "oracle_advice.py: GRANT SELECT ON SYS.DBA_EXTENTS TO {}: {}",
+        "oracle/advice.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}: {}",
+        "oracle/advice.py: GRANT SELECT ON SYS.V_$DATABASE TO {}: {}",
+        "oracle/advice.py: GRANT SELECT ON SYS.DBA_EXTENTS TO {}: {}",
         "GRANT EXEMPT ACCESS POLICY TO {} shows all of them",
         "GRANT EXEMPT REDACTION POLICY TO {} shows the true ones",
         "ask the DBA, or GRANT SELECT ON SYS.REDACTION_COLUMNS TO {}",
@@ -213,8 +213,8 @@ TYPED = {
         "name another with --schema, or GRANT SELECT ON <each table of it> TO {}",
     ],
     f"{_ORACLE}test_privileges.py::test_the_highest_rung_that_is_granted_is_taken": [
-        "oracle_scn.py: GRANT SELECT ON SYS.V_$DATABASE TO {user}",
-        "oracle_scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
+        "oracle/scn.py: GRANT SELECT ON SYS.V_$DATABASE TO {user}",
+        "oracle/scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
     ],
     "tests/unit/config/test_root.py::test_a_config_that_version_0_1_ran_from_elsewhere_is_not_extracted_anew_unsaid": [
         "write `root: {}` into it to go on with them, or `root: {}` to extract anew",
@@ -300,8 +300,8 @@ SETTINGS = {
     ),
     "chunking: {strategy: auto}": _config(tables="[{table_name: t, chunking: {strategy: auto}}]"),
     "set snapshot: transaction": _oracle("snapshot: transaction"),
-    "oracle_snapshot.py: snapshot: transaction": _oracle("snapshot: transaction"),
-    "oracle_snapshot.py: snapshot: none": _oracle("snapshot: none"),
+    "oracle/snapshot.py: snapshot: transaction": _oracle("snapshot: transaction"),
+    "oracle/snapshot.py: snapshot: none": _oracle("snapshot: none"),
     "snapshot: transaction of the source lets them": _oracle("snapshot: transaction"),
     "give it a source of its own with snapshot: none": _oracle("snapshot: none"),
     "flashback_timestamp needs snapshot: scn": _oracle("snapshot: scn"),
@@ -316,7 +316,7 @@ SETTINGS = {
 """A config that holds what a text says to write; `check` takes it."""
 
 ELSEWHERE = {
-    "databricks_paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
+    "config/databricks/paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
     "managed_table.py: `SHOW SCHEMAS IN": "the same",
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
@@ -333,7 +333,7 @@ FOUND = (
     "give one of them a path_name, or load them",
     "no table matches --table and --exclude",
     "--exclude leaves no table of those that --table names",
-    "where host:port:SID stands",
+    "instead of host:port:SID, which only JDBC understands",
     "with snapshot_scope: run, all tables of the source are read at one snapshot",
     "a name for files, of at most {} bytes: no /",
     "rows have no value in the incremental column: no window",
