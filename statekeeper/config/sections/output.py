@@ -92,7 +92,7 @@ class OutputConfig(Section):
     )
     writes: WritesKind = Field(
         default=WritesKind.AUTO,
-        description="rename: written under a temporary name, then renamed or linked into place; whole: for file systems "
+        description="rename: write under another name, then rename or link it; whole: for file systems "
         "that cannot, such as Unity Catalog volumes; auto: as a test in the folder shows",
     )
     lock: LockKind = Field(
