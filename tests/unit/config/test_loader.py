@@ -279,7 +279,7 @@ def test_a_mistake_in_an_entry_is_located(entry, place, words):
         (ONE + "execution: {workers: 0}", "c.yml:4:22: execution.workers: ", "at least 1"),
         (ONE + "states: {on_enter: {faild: []}}", "c.yml:4:21: states.on_enter.faild: ", "'failed'?"),
         (ONE + "output: {row_group_bytes: 0}", "c.yml:4:27: output.row_group_bytes: ", "above 0"),
-        (ONE + "states: {pending: {timeout: 0s}}", "c.yml:4:29: states.pending.timeout: ", "longer"),
+        (ONE + "states: {pending: {timeout: 0s}}", "c.yml:4:29: states.pending.timeout: ", "above zero"),
         (ONE + "defaults:", "c.yml:4:10: defaults: ", "leave the key out"),
         (
             "pipeline: p\nsources: {s: {type: orcale, host: x, port: 1521}}\ntables: [{table_name: A}]",

@@ -80,7 +80,7 @@ class TestModels:
 
     def test_a_missing_file_of_many_tables_is_reported_once(self) -> None:
         (found,) = problems(*(f"table_name: T{n}, schema: 'none.py:T{n}'" for n in range(2000)))
-        assert "expected the path of a Python file that exists; found 'none.py' (and the same 1,999 times more" in found
+        assert "expected the path of a Python file that exists; found 'none.py' (and 1,999 more of the same" in found
 
 
 @pytest.mark.usefixtures("here")
