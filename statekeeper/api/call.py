@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from statekeeper.api.events import RunEvents, until_over
+from statekeeper.api.events import RunEvents, wait_until_ended
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import Interrupted
-from statekeeper.run.interruption import Interruption, hand_on, in_thread_of_its_own
+from statekeeper.run.interruption import Interruption, hand_on, start_in_thread
 from statekeeper.run.report import RunReport
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Runner
@@ -22,18 +22,18 @@ from statekeeper.runtime.events import EventReporter, ProgressEvent
 from statekeeper.store.registry import writing_disk
 
 
-def _as_it_is(report: RunReport) -> RunReport:
+def _unchanged(report: RunReport) -> RunReport:
     return report
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunCall:
-    """A run that is asked for. `completed` adds to its report what the run itself cannot know."""
+    """A run that is asked for. `finish` adds to its report what the run itself cannot know."""
 
     runner: Runner
     tables: tuple[ExtractionConfig, ...]
     reprocess: Reprocess
-    completed: Callable[[RunReport], RunReport] = _as_it_is
+    finish: Callable[[RunReport], RunReport] = _unchanged
 
     def report(self, *, report_interrupt: bool = False) -> RunReport:
         """The report, once the run has ended; if a signal ended it, only where the caller asks for that."""
@@ -41,7 +41,7 @@ class RunCall:
         report = self._run(self.runner, interruption)
         if not report_interrupt:
             interruption.hand_on()
-        return self.completed(report)
+        return self.finish(report)
 
     async def awaited(self) -> RunReport:
         """The report, once the run has ended in a thread of its own.
@@ -50,17 +50,17 @@ class RunCall:
             CancelledError: the task that waits was cancelled; the run has ended cleanly, its state is saved.
         """
         interruption = Interruption()
-        begun = in_thread_of_its_own(lambda: self.completed(self._run(self.runner, interruption)))
+        begun = start_in_thread(lambda: self.finish(self._run(self.runner, interruption)))
         ended = asyncio.wrap_future(begun)
-        await until_over(ended, interruption)
+        await wait_until_ended(ended, interruption)
         return ended.result()
 
     def events(self, *, report_interrupt: bool = False) -> RunEvents:
         """The events of the run, which begins when they are iterated over."""
 
         def run(tell: Callable[[ProgressEvent], None], interruption: Interruption) -> RunReport:
-            reporter = EventReporter(tell, besides=self.runner.reporter)
-            return self.completed(self._run(dataclasses.replace(self.runner, reporter=reporter), interruption))
+            reporter = EventReporter(tell, also=self.runner.reporter)
+            return self.finish(self._run(dataclasses.replace(self.runner, reporter=reporter), interruption))
 
         return RunEvents(run, report_interrupt=report_interrupt)
 
@@ -68,7 +68,7 @@ class RunCall:
         return on_its_disk(runner).run(self.tables, reprocess=self.reprocess, interruption=interruption)
 
 
-def asked_for(force_reprocess: bool) -> Reprocess:  # noqa: FBT001 - the word that users know
+def reprocess_of(force_reprocess: bool) -> Reprocess:  # noqa: FBT001 - the word that users know
     """What `force_reprocess` means."""
     return Reprocess.ALL if force_reprocess else Reprocess.STALE
 
@@ -80,7 +80,7 @@ def on_its_disk(runner: Runner) -> Runner:
 
 
 @contextmanager
-def handing_on() -> Iterator[None]:
+def signals_handed_on() -> Iterator[None]:
     """Let a signal that interrupts the block do what it does otherwise."""
     try:
         yield

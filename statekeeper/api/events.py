@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TypeAlias
 
-from statekeeper.run.interruption import Interruption, in_thread_of_its_own
+from statekeeper.run.interruption import Interruption, start_in_thread
 from statekeeper.run.report import RunReport
 from statekeeper.runtime.events import ProgressEvent
 
@@ -45,7 +45,7 @@ class RunEvents:
     def __iter__(self) -> Iterator[RunEvent]:
         interruption = Interruption()
         waiting: SimpleQueue[ProgressEvent | None] = SimpleQueue()
-        with interruption.asked_by_signals():
+        with interruption.signals_as_requests():
             ended = self._begun(waiting.put, interruption)
             ended.add_done_callback(lambda _: waiting.put(None))
             try:
@@ -53,7 +53,7 @@ class RunEvents:
                     yield event
                 yield RunEnded(report=ended.result())
             finally:
-                if not (ended.done() or interruption.is_asked):  # a second request would kill the run
+                if not (ended.done() or interruption.was_requested):  # a second request would kill the run
                     interruption.ask()
                 wait([ended])
         if not self._report_interrupt:
@@ -76,13 +76,13 @@ class RunEvents:
         finally:
             if not ended.done():
                 interruption.ask()
-            await until_over(ended, interruption)
+            await wait_until_ended(ended, interruption)
 
     def _begun(self, tell: _Tell, interruption: Interruption) -> Future[RunReport]:
-        return in_thread_of_its_own(lambda: self._run(tell, interruption))
+        return start_in_thread(lambda: self._run(tell, interruption))
 
 
-async def until_over(ended: asyncio.Future[RunReport], interruption: Interruption) -> None:
+async def wait_until_ended(ended: asyncio.Future[RunReport], interruption: Interruption) -> None:
     """Wait until a run is over. Each time that this task is cancelled, the run is asked to stop.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from pydantic import SecretStr
 
-from statekeeper.api.call import RunCall, asked_for
+from statekeeper.api.call import RunCall, reprocess_of
 from statekeeper.api.events import RunEvents
 from statekeeper.api.keys import SectionKeys, TableKeys, refuse_unknown
 from statekeeper.config.given_sources import GivenSources, OracleLogin
@@ -166,7 +166,7 @@ class DataExtractor:
         force_reprocess: bool,  # noqa: FBT001 - the word that users know
     ) -> RunCall:
         runner = self._runner_of(table_configs, day, run_id)
-        return RunCall(runner=runner, tables=runner.pipeline.tables, reprocess=asked_for(force_reprocess))
+        return RunCall(runner=runner, tables=runner.pipeline.tables, reprocess=reprocess_of(force_reprocess))
 
     def _runner_of(self, table_configs: Sequence[Mapping[str, Any]], day: date | str, run_id: str | None) -> Runner:
         entries = [dict(entry) for entry in table_configs]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self, Unpack
 
-from statekeeper.api.call import RunCall, asked_for, handing_on, on_its_disk
+from statekeeper.api.call import RunCall, on_its_disk, reprocess_of, signals_handed_on
 from statekeeper.api.events import RunEvents
 from statekeeper.api.extractor import DataExtractor
 from statekeeper.config.given_sources import GivenSources
@@ -222,12 +222,12 @@ class StatefulDataExtractor(DataExtractor):
         Types of complete tables are looked up with `all_types` only.
         """
         wish = PreviewWish(is_forced=force_reprocess, has_all_types=all_types)
-        with handing_on():
+        with signals_handed_on():
             return preview_tables(self._runner, self._selected(tables, exclude), wish)
 
     def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
         """Log in to each source and look at each table's columns; nothing is read or written."""
-        with handing_on():
+        with signals_handed_on():
             return look_at_tables(self._runner, self._selected(tables, exclude))
 
     def diff_schemas(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> DiffReport:
@@ -236,7 +236,7 @@ class StatefulDataExtractor(DataExtractor):
         Raises:
             UsageError: a name is not a table of the pipeline.
         """
-        with handing_on():
+        with signals_handed_on():
             return compare_tables(self._runner, self._selected(tables, exclude))
 
     def verify(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> RunReport:
@@ -244,7 +244,7 @@ class StatefulDataExtractor(DataExtractor):
         names, selected = tuple(tables), self._selected(tables, exclude)
         if not names:
             selected = tuple(config for config in self._of_this_run() if config in selected)
-        with handing_on():
+        with signals_handed_on():
             return verify_tables(self._runner, selected)
 
     def reset(self, *, tables: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
@@ -272,7 +272,7 @@ class StatefulDataExtractor(DataExtractor):
 
     def _run(self, tables: Iterable[str], exclude: Iterable[str], force_reprocess: bool) -> RunCall:  # noqa: FBT001
         selected = self._selected(tables, exclude)
-        return RunCall(runner=self._runner, tables=selected, reprocess=asked_for(force_reprocess))
+        return RunCall(runner=self._runner, tables=selected, reprocess=reprocess_of(force_reprocess))
 
     def _resume(self, tables: Iterable[str], exclude: Iterable[str], stale: bool) -> RunCall:  # noqa: FBT001
         names, unwanted = tuple(tables), tuple(exclude)
@@ -281,7 +281,7 @@ class StatefulDataExtractor(DataExtractor):
 
     def _resumed(self, tables: tuple[ExtractionConfig, ...], stale: bool, *, is_whole: bool) -> RunCall:  # noqa: FBT001
         call = RunCall(runner=self._runner, tables=tables, reprocess=Reprocess.STALE if stale else Reprocess.NONE)
-        return replace(call, completed=self._with_left) if is_whole else call
+        return replace(call, finish=self._with_left) if is_whole else call
 
     def _with_left(self, report: RunReport) -> RunReport:
         """The report of a resumed run, which is not complete where other tables of it are not."""

@@ -10,17 +10,19 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Self, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Self, TypeAlias, TypedDict
 
 from statekeeper.config.resolved import Pipeline, check_run, resolve_date, run_id_of
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.engines import ENGINES, known_name
 from statekeeper.config.suggest import nearest
-from statekeeper.engines.protocol import Engine, EngineType
 from statekeeper.errors import UsageError
 from statekeeper.model.job_run import JobRun
 from statekeeper.runtime.progress import Reporter
 from statekeeper.store.layout import check_run_id
+
+if TYPE_CHECKING:  # commands that run nothing, such as `status`, are quicker without it
+    from statekeeper.engines.protocol import Engine, EngineType
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ Day: TypeAlias = date
 """The type by another name, where a field is called `date`."""
 
 
-GivenEngine: TypeAlias = str | EngineType | Engine
+GivenEngine: TypeAlias = "str | EngineType | Engine"
 """An engine by its name, what starts one for each run, or one that is started already."""
 
 
@@ -153,6 +155,8 @@ def engine_name(name: str) -> str:
 
 def checked_engine(engine: EngineType | Engine | None) -> EngineType | Engine | None:
     """The same. Raises UsageError if it is no engine."""
+    from statekeeper.engines.protocol import EngineType
+
     asked = ("run", "in_flight", "why_waiting", "close", "kill")
     if engine is None or isinstance(engine, EngineType) or all(hasattr(engine, name) for name in asked):
         return engine

@@ -69,7 +69,7 @@ class Interruption:
             self._wake()
 
     @contextmanager
-    def asked_by_signals(self) -> Iterator[None]:
+    def signals_as_requests(self) -> Iterator[None]:
         """Take SIGINT and SIGTERM as requests to a run in another thread, while the block runs in the main thread."""
         before: dict[signal.Signals, Any] = {}
         try:
@@ -82,7 +82,7 @@ class Interruption:
                 _put_back(number, handler)
 
     @property
-    def is_asked(self) -> bool:
+    def was_requested(self) -> bool:
         """Whether the run was asked to stop by `ask`, be it that it had ended already."""
         return bool(self._asked)
 
@@ -147,7 +147,7 @@ def run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Int
     except RuntimeError:
         return asyncio.run(main())
     # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
-    future = in_thread_of_its_own(lambda: asyncio.run(main()))
+    future = start_in_thread(lambda: asyncio.run(main()))
     while True:
         try:
             return future.result()
@@ -155,7 +155,7 @@ def run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Int
             interruption.ask()
 
 
-def in_thread_of_its_own(work: Callable[[], Value]) -> Future[Value]:
+def start_in_thread(work: Callable[[], Value]) -> Future[Value]:
     """Begin `work` in a new thread, which has in Spark what this one has; the future of what it returns or raises."""
     from statekeeper.engines.spark.session import heir_of_this_thread
 

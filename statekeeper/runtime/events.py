@@ -1,4 +1,4 @@
-"""What happens in a run, as values: what a reporter hears, for those who would rather loop over it.
+"""What happens in a run, as values: everything that a reporter hears, for programs that loop over events.
 
 `table` is the key of a table: `source.schema.table`, or `source.table` without a schema.
 """
@@ -90,30 +90,30 @@ ProgressEvent: TypeAlias = (
 
 
 class EventReporter:
-    """A reporter that makes events of what it hears, and tells it to a second reporter besides."""
+    """Turns what it hears into events, and passes it on to a second reporter as well."""
 
     def __init__(
-        self, tell: Callable[[ProgressEvent], None], *, besides: Reporter, clock: Callable[[], float] = time.monotonic
+        self, tell: Callable[[ProgressEvent], None], *, also: Reporter, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._tell = tell
-        self._besides = besides
+        self._also = also
         self._clock = clock
         self._rows: dict[str, int] = {}
         self._told_at: dict[str, float] = {}
 
     def run_began(self, tables: int) -> None:
         self._tell(RunStarted(tables=tables))
-        self._besides.run_began(tables)
+        self._also.run_began(tables)
 
     def table_state(self, key: str, state: str, reason: str | None) -> None:
         if state == "extracting":
             self._rows[key] = 0
         self._tell(TableStateChanged(table=key, state=str(state), reason=reason))
-        self._besides.table_state(key, state, reason)
+        self._also.table_state(key, state, reason)
 
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
         self._tell(TablePlanned(table=key, chunks=chunks, rows=rows))
-        self._besides.plan_ready(key, chunks, rows)
+        self._also.plan_ready(key, chunks, rows)
 
     def rows_read(self, key: str, rows: int) -> None:
         self._rows[key] = self._rows.get(key, 0) + rows
@@ -121,20 +121,20 @@ class EventReporter:
         if now - self._told_at.get(key, float("-inf")) >= _ROWS_TOLD_EVERY_SECONDS:
             self._told_at[key] = now
             self._tell(RowsRead(table=key, rows=self._rows[key]))
-        self._besides.rows_read(key, rows)
+        self._also.rows_read(key, rows)
 
     def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
         self._tell(ChunkDone(table=key, done=done, total=total, rows=rows, bytes=size))
-        self._besides.chunk_done(key, done, total, rows, size)
+        self._also.chunk_done(key, done, total, rows, size)
 
     def table_ended(self, key: str, end: TableEnd) -> None:
         self._tell(TableEnded(table=key, end=end))
-        self._besides.table_ended(key, end)
+        self._also.table_ended(key, end)
 
     def waiting(self, key: str, what: str | None, seconds: float) -> None:
         self._tell(TableWaiting(table=key, what=what, seconds=seconds))
-        self._besides.waiting(key, what, seconds)
+        self._also.waiting(key, what, seconds)
 
     def warning(self, key: str, message: str) -> None:
         self._tell(TableWarning(table=key, message=message))
-        self._besides.warning(key, message)
+        self._also.warning(key, message)

@@ -302,7 +302,7 @@ class TestEvents:
 
 def test_rows_that_are_read_are_told_in_all_and_not_too_often():
     now, told = [0.0], []
-    reporter = EventReporter(told.append, besides=NullReporter(), clock=lambda: now[0])
+    reporter = EventReporter(told.append, also=NullReporter(), clock=lambda: now[0])
     reporter.table_state("t", "extracting", None)
     for seconds in (0.0, 0.1, 0.2, 0.6):
         now[0] = seconds
@@ -320,7 +320,7 @@ def test_every_event_is_told_to_the_second_reporter_too():
         def __getattribute__(self, name):
             return lambda *given: calls.append((name, *given))
 
-    reporter = EventReporter(lambda _: None, besides=Second())
+    reporter = EventReporter(lambda _: None, also=Second())
     end = TableEnd(state="complete")
     reporter.run_began(1)
     reporter.table_state("t", "pending", None)
@@ -344,5 +344,5 @@ def test_every_event_is_told_to_the_second_reporter_too():
 
 def test_warnings_are_events():
     told = []
-    EventReporter(told.append, besides=NullReporter()).warning("t", "the count differs")
+    EventReporter(told.append, also=NullReporter()).warning("t", "the count differs")
     assert told == [TableWarning(table="t", message="the count differs")]
