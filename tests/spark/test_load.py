@@ -366,3 +366,14 @@ def test_what_the_documentation_tells_readers_to_type_reads_what_is_published(sp
     (query,) = re.findall(r"```sql\n(.*?)```", document, re.DOTALL)
     first.load(spark)
     assert spark.sql(query.replace("main.erp.employees", "main.raw.orders")).count() == 100
+
+
+def test_a_partition_of_the_layout_hive_is_loaded_without_the_column_of_its_name(tmp_path, spark):
+    published = Published(tmp_path)
+    (tmp_path / "shop.yml").write_text(CONFIG.replace("base_path: data", "base_path: data, layout: hive"))
+    published.run()
+    assert list((tmp_path / "data/shop/orders").iterdir()) == [tmp_path / "data/shop/orders/extraction_date=2026-01-06"]
+    loaded = published.load(spark, into="main.raw", tables=["orders"])["orders"]
+    assert (loaded.outcome, loaded.rows) == (LoadOutcome.LOADED, 100), loaded.reason
+    assert [name for name in spark.table("main.raw.orders").columns if not name.startswith("_")] == ["id", "amount"]
+    assert published.load(spark, tables=["orders"])["orders"].outcome is LoadOutcome.PRESENT
