@@ -45,7 +45,6 @@ async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> 
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
-            await run.threads.disk.do(require_layout_of_table, run.disk, layout)
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
             async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
                 await TableRun(config, run, layout, lock, ending).execute(reprocess)
@@ -85,6 +84,7 @@ async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionL
                     await _until_free(watch, run)
 
             def take() -> None:
+                require_layout_of_table(run.disk, layout)  # before the lock makes the first folder
                 held = acquire(run.disk, layout, kind=kind, owner=run.owner, ttl=ttl, watch=watch)
                 taken.append(held)
 

@@ -8,10 +8,12 @@ written there.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import assert_never
+from urllib.parse import unquote
 
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import UsageError
@@ -100,9 +102,9 @@ def require_own_date(disk: Disk, layout: ExtractionLayout) -> None:
         names = disk.names(layout.folder)
     states = [name for name in names if name.endswith(_STATE) and not name.startswith(".")]
     if states and layout.state.name not in states:
-        run_id = states[0].removesuffix(_STATE)
+        run_id = unquote(states[0].removesuffix(_STATE))  # as `safe_name` has escaped it
         raise UsageError(
             f"{layout.output} belongs to the run {run_id}: in the layout hive a date of a table has one run",
-            hint=f"go on with that run: --run-id {run_id}; or choose another --date; or move {layout.output} "
-            f"and {layout.folder} away",
+            hint=f"go on with that run: --run-id {shlex.quote(run_id)}; or choose another --date; "
+            f"or move {layout.output} and {layout.folder} away",
         )

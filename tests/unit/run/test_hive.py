@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import shlex
 import shutil
 from datetime import date
 from functools import partial
@@ -235,6 +236,12 @@ class TestADateOfOneRun:
         assert planned.verdict is PreviewAction.REFUSE
         assert _files(shop) == before
         assert shop.run(PARTS)["orders"].outcome is Outcome.SKIPPED
+
+    def test_the_run_that_has_it_is_named_as_it_is_typed(self, shop):
+        assert self._run(shop, "it's/mine").outcome is Outcome.COMPLETED
+        refused = self._run(shop, "other")
+        assert "belongs to the run it's/mine" in refused.reason
+        assert shlex.split(refused.failure.hint.partition(";")[0])[-1] == "it's/mine"
 
     def test_it_is_refused_while_the_first_is_at_work(self, shop):
         owner, layout = this_process(), shop.layout()
