@@ -26,7 +26,7 @@ from statekeeper.model.metadata import Metadata
 from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
-from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
+from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.publication import PlacedFile, Proofs, Publication
 from statekeeper.publish.sweep import sweep_others
 from statekeeper.store.files.disk import Access, Disk, Writes
@@ -109,10 +109,11 @@ class CopiedPublication(Publication):
         failpoint("publish", "publish", "after")
 
     def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
-        """Every file, where all are there with their sizes; else copies are made, which look at what is there."""
+        """Every file, where all are there by their names; else copies are made, which look at what is there."""
         places = self._places(intent)
         with storage_errors(self.layout.folder, "look at"):
-            are_there = all(has_size(self.disk, placed.path, placed.file.bytes) for placed in places)
+            names = {folder: set(self.disk.names(folder)) for folder in {placed.path.parent for placed in places}}
+        are_there = all(placed.path.name in names[placed.path.parent] for placed in places)
         return places if are_there else ()
 
     def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:

@@ -33,7 +33,7 @@ from statekeeper.model.metadata import Metadata, PublishedFile
 from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
-from statekeeper.publish.part_copy import CopySpec, FileProof, has_size
+from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.swap import conceal, concealed, moved_beside, places_of, reveal
 from statekeeper.publish.sweep import DATASET, QUARANTINE, VIOLATING, sweep_ready, sweep_replaced
 from statekeeper.store.documents import save_metadata
@@ -206,7 +206,7 @@ class Publication:
         """Whether a file of the right size is there; not while one still lies ready: then it is not read at all."""
         if self.disk.exists(ready) and not self.disk.is_folder(ready):
             return False
-        return has_size(self.disk, placed.path, placed.file.bytes)
+        return self.disk.file_size(placed.path) == placed.file.bytes
 
     def commit(self, metadata: Metadata) -> str:
         """Write the commit record, then remove quarantined rows that it does not name; returns its md5."""

@@ -12,10 +12,19 @@ from pathlib import Path
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.in_flight import all_done
-from statekeeper.engines.protocol import FILE_ROWS, Job, Urgency
+from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
 from statekeeper.model.receipt import StagedFile
 from statekeeper.model.record import PublishIntent
-from statekeeper.publish.part_copy import CopySpec, FileProof, ProofSpec, copy_part, prove_file
+from statekeeper.publish.part_copy import (
+    CopiesProof,
+    CopiesSpec,
+    CopySpec,
+    FileProof,
+    ProofSpec,
+    copy_parts,
+    prove_file,
+    side_by_side,
+)
 from statekeeper.publish.publication import PlacedFile, Publication
 from statekeeper.runtime.context import Run
 
@@ -54,18 +63,19 @@ class Publisher:
         await do(self.publication.write_violating_rows, rows)
 
     async def _copy_all(self, copies: tuple[CopySpec, ...]) -> None:
-        await all_done(copies, self._copy, at_once=self.run.engine.in_flight)
+        await all_done(side_by_side(copies), self._copy, at_once=self.run.engine.in_flight)
 
-    async def _copy(self, spec: CopySpec) -> None:
+    async def _copy(self, spec: CopiesSpec) -> None:
         job = Job(
             self.config.table.key,
-            copy_part,
+            copy_parts,
             spec,
             urgency=Urgency.CHUNK,
             size=spec.rows // FILE_ROWS,
-            remote_result_type=FileProof,
+            remote_result_type=CopiesProof,
         )
-        self._proofs[spec.dest] = await self._retried(job, f"the copy to {spec.dest.name}")
+        proof = await self._retried(job, str(spec))
+        self._proofs.update(zip((copy.dest for copy in spec.copies), proof.files, strict=True))
 
     async def _prove(self, placed: PlacedFile) -> None:
         path, rows = placed.path.absolute(), placed.file.rows
@@ -75,5 +85,5 @@ class Publisher:
         )
         self._proofs[path] = await self._retried(job, f"reading {path.name} back")
 
-    async def _retried(self, job: Job[FileProof], what: str) -> FileProof:
+    async def _retried(self, job: Job[Result], what: str) -> Result:
         return await self.run.jobs.run(self.config, job, f"at {what}")

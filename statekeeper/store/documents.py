@@ -48,9 +48,9 @@ def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
     with storage_errors(staging.folder, "make"):
         disk.make_folder(staging.parts, role="plan", access=Access.PRIVATE)
         disk.make_folder(staging.receipts, role="plan", access=Access.PRIVATE)
-        for name in subfolders_for(len(plan.chunks)) if disk.writes is Writes.WHOLE else ():
-            disk.make_folder(staging.parts / name, role="plan", access=Access.PRIVATE)
-            disk.make_folder(staging.receipts / name, role="plan", access=Access.PRIVATE)
+        if disk.writes is Writes.WHOLE and (names := subfolders_for(len(plan.chunks))):
+            for folder in (staging.parts, staging.receipts):
+                disk.make_folders(folder, names, role="plan", access=Access.PRIVATE)
     if not create_once(disk, staging.plan, plan.to_bytes(), role="plan", unique=process_token()):
         found = load_plan(disk, staging)
         if found != plan.model_copy(update={"checksum": found.checksum if found else ""}):

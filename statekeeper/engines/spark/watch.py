@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from enum import StrEnum
 
@@ -19,7 +20,8 @@ class WatchResult(StrEnum):
 
 
 class Watch:
-    """The eye of a slot's worker on the exchange; it looks every so many seconds, however often it is asked.
+    """The eye of a slot's worker on the exchange; it looks every so many seconds, however often, and from whichever
+    thread, it is asked.
 
     `heartbeat_timeout` (seconds, by this machine's own clock) is how long the pulse may stand still.
     """
@@ -34,6 +36,7 @@ class Watch:
         self._heard_at = self._looked_at = float("-inf")
         self._verdict = WatchResult.GO_ON
         self._item: int | None = None
+        self._looking = threading.Lock()
 
     def begin(self, item: int) -> WatchResult:
         """Whether an item is to be begun, and from now on whether it is to go on."""
@@ -42,8 +45,9 @@ class Watch:
 
     def verdict(self) -> WatchResult:
         """Whether the present item goes on."""
-        now = time.monotonic()
-        return self._current if now - self._looked_at < self._every else self._look(now)
+        with self._looking:
+            now = time.monotonic()
+            return self._current if now - self._looked_at < self._every else self._look(now)
 
     @property
     def is_over(self) -> bool:

@@ -15,6 +15,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -113,6 +114,9 @@ class Disk(Protocol):
     def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
         """Make a folder and its parents, each durable in its own parent; an existing one is fine."""
 
+    def make_folders(self, path: Path, names: Iterable[str], *, role: str, access: Access = Access.PUBLISHED) -> None:
+        """Make folders in one that is there, all of them durable; an existing one is fine."""
+
     def sync_folder(self, path: Path, *, role: str) -> None:
         """Make the names in a folder durable."""
 
@@ -133,6 +137,9 @@ class Disk(Protocol):
 
     def size(self, path: Path) -> int:
         """The size of a file in bytes. Raises FileNotFoundError."""
+
+    def file_size(self, path: Path) -> int | None:
+        """The size in bytes of the file itself that has this name; None where there is none."""
 
 
 class LocalDisk:
@@ -258,6 +265,13 @@ class LocalDisk:
             failpoint("mkdir", role, "after")
             self._sync_name(folder, role=role)
 
+    def make_folders(self, path: Path, names: Iterable[str], *, role: str, access: Access = Access.PUBLISHED) -> None:
+        for name in names:
+            failpoint("mkdir", role, "before")
+            (path / name).mkdir(mode=access.folder_mode, exist_ok=True)
+            failpoint("mkdir", role, "after")
+        self.sync_folder(path, role=role)
+
     def _may_be_new(self, found: Path) -> bool:
         """Whether a folder may be the work of a process that died, or is about to, before it synced the parent.
 
@@ -318,6 +332,13 @@ class LocalDisk:
 
     def size(self, path: Path) -> int:
         return path.lstat().st_size
+
+    def file_size(self, path: Path) -> int | None:
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def _fsync(self, descriptor: int) -> None:
         """Everything that becomes durable does so through this call, be it a file or a folder."""

@@ -35,9 +35,16 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
     above = len(base_path.parts)
     below = (path for path in paths if path.is_relative_to(base_path))
     on_the_way = {each for path in below for each in (path, *path.parents)[: len(path.parts) - above]}
-    for path in sorted(on_the_way):
+    missing: Path | None = None
+    for path in sorted(on_the_way):  # so what is in a folder follows it
+        if missing is not None and path.is_relative_to(missing):
+            continue
         with storage_errors(path, "look at"):
-            is_link = path.is_symlink()
+            try:
+                is_link = stat.S_ISLNK(path.lstat().st_mode)
+            except (FileNotFoundError, NotADirectoryError):
+                missing = path
+                continue
         if is_link:
             raise StorageError(
                 f"{path} is a symbolic link, and statekeeper follows none under base_path: its target was not touched",

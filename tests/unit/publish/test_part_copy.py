@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
 import signal
+import threading
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -20,7 +23,7 @@ from statekeeper.engines.protocol import EngineSetup, Job, Urgency
 from statekeeper.engines.queue import JobQueue
 from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
 from statekeeper.model.record import State
-from statekeeper.publish.part_copy import CopySpec, FileProof, copy_part
+from statekeeper.publish.part_copy import CopiesSpec, CopySpec, FileProof, copy_part, copy_parts, side_by_side
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import Access, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
@@ -130,6 +133,50 @@ class TestOneCopy:
         assert one.dest.read_bytes() == CONTENT
 
 
+class TestSomeTogether:
+    """On a volume the requests of a small file take longer than its bytes."""
+
+    def _spec(self, spec, disk, names="abcd"):
+        return CopiesSpec(tuple(replace(spec(disk), dest=spec().dest.with_name(name)) for name in names))
+
+    def test_are_copied_side_by_side(self, spec):
+        together = threading.Barrier(4, timeout=20)
+
+        class Waiting(Counted):
+            def create(self, path, **options):
+                together.wait()
+                return super().create(path, **options)
+
+        copies = self._spec(spec, Waiting())
+        assert copy_parts(copies, _context()).files == (PROOF,) * 4
+        assert all(copy.dest.read_bytes() == CONTENT for copy in copies.copies)
+
+    def test_fail_as_the_first_that_fails_and_the_others_come_to_their_end(self, spec):
+        class Refusing(Counted):
+            def create(self, path, **options):
+                if path.name == "b":
+                    raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+                return super().create(path, **options)
+
+        copies = self._spec(spec, Refusing())
+        with pytest.raises(StorageError, match="Input/output error"):
+            copy_parts(copies, _context())
+        assert sorted(path.name for path in spec().dest.parent.iterdir()) == ["a", "c", "d"]
+        again = self._spec(spec, Counted())
+        assert copy_parts(again, _context()).files == (PROOF,) * 4
+        assert again.copies[0].disk.written == ["b"]
+
+    @pytest.mark.parametrize(
+        ("megabytes", "together"),
+        [([1] * 6, [4, 2]), ([40, 40, 1], [1, 1, 1]), ([20, 20, 1], [2, 1]), ([1, 100, 1, 1], [2, 2]), ([], [])],
+    )
+    def test_are_few_and_small(self, spec, megabytes, together):
+        copies = tuple(replace(spec(), expected=FileProof(size << 20, "")) for size in megabytes)
+        parted = side_by_side(copies)
+        assert [len(each.copies) for each in parted] == together
+        assert tuple(copy for each in parted for copy in each.copies) == copies
+
+
 def test_of_two_tables_chunks_go_before_copies_but_for_one_start_in_so_many_workers():
     queue, workers = JobQueue(4), 4
     copies = [Job("wide", copy_part, number, urgency=Urgency.CHUNK, size=100_000) for number in range(PARTS)]
@@ -170,7 +217,7 @@ class Order:
 
     async def run(self, job):
         name, table = job.work.__name__, job.table.removeprefix("shop.")
-        if (name, table) == ("copy_part", "wide"):
+        if (name, table) == ("copy_parts", "wide"):
             self._is_copying.set()
         if (name, table) == ("extract_chunk", "other"):
             await self._is_copying.wait()
@@ -223,7 +270,7 @@ class TestManyCopies:
         assert pulse.of_work < 0.1
         begun = engines[0].begun
         chunks = [place for place, what in enumerate(begun) if what == ("extract_chunk", "other")]
-        copies = [place for place, what in enumerate(begun) if what == ("copy_part", "wide")]
+        copies = [place for place, what in enumerate(begun) if what == ("copy_parts", "wide")]
         meanwhile = [place for place in copies if place < chunks[-1]]
         assert len(chunks) >= 40
         assert len(meanwhile) < len(chunks) / 2, "copies took the places of another table's chunks"
@@ -235,7 +282,7 @@ class TestManyCopies:
         table = {**_wide(shop, rows=2048, parts=6)[0], "retry": {"initial_delay": "10ms"}}
         assert shop.run(table, **choices)["wide"].outcome is Outcome.COMPLETED
         assert marker.exists()
-        assert [text for text in heard.warnings if re.match(r"attempt 1 at the copy to part-.* by signal 9", text)]
+        assert [text for text in heard.warnings if re.match(r"attempt 1 at the \d copies to part-.* by signal 9", text)]
         assert shop.rows("wide") == 6 * 2048
 
     def test_of_an_owner_that_is_overtaken_end_its_publication_before_the_commit_record(self, shop):
@@ -243,7 +290,7 @@ class TestManyCopies:
 
         class Overtaken(InlineEngine):
             async def run(self, job):
-                if job.work is copy_part and job.spec.dest.name.startswith("part-00003"):
+                if job.work is copy_parts and any(each.dest.name.startswith("part-00003") for each in job.spec.copies):
                     lock = shop.layout("wide").lock
                     lock.with_name(f"{lock.name}.2").write_bytes(lock.with_name(f"{lock.name}.1").read_bytes())
                 return await super().run(job)

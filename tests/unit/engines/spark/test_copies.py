@@ -45,7 +45,7 @@ def test_no_part_is_copied_split_or_hashed_on_the_drivers_machine(tmp_path, monk
     assert shop.run(table, **choices)["orders"].outcome is Outcome.COMPLETED
     first = shop.metadata()
     assert len(first.files) > 2
-    assert not {"copy_part", "split_part", "gather_rejects"} & on_driver
+    assert not {"copy_parts", "split_part", "gather_rejects"} & on_driver
     monkeypatch.setattr(verification, "_SHARE_BYTES", 0)  # as if it were large
     on_driver.clear()
     (shop.layout().output / first.files[1].name).write_bytes(b"damaged")

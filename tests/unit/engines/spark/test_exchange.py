@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -129,6 +132,27 @@ def test_a_seat_that_is_abandoned_ends_and_no_other(exchange, clock):
     assert watch.is_over
     assert other.begin(2) is WatchResult.GO_ON
     assert not other.is_over
+
+
+def test_threads_of_a_worker_look_once_and_none_misses_what_was_heard(exchange, clock, monkeypatch):
+    """A look that began before the driver's word must not take back what a later one has heard."""
+    looks, is_asked = [], threading.Barrier(4, timeout=20)
+
+    def pulse():
+        looks.append(1)
+        time.sleep(0.05)
+        return DriverSign(beat=len(looks), is_stopped=True).to_bytes()
+
+    watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
+    monkeypatch.setattr(Exchange, "pulse", lambda _exchange: pulse())
+
+    def ask(_number):
+        is_asked.wait()
+        return watch.verdict()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(ask, range(4))) == {WatchResult.STOPPED}
+    assert len(looks) == 1
 
 
 def test_a_sign_that_is_torn_is_no_sign(exchange, clock):

@@ -10,7 +10,7 @@ import pytest
 
 from statekeeper.store.files import disk as disk_module
 from statekeeper.store.files import failpoints
-from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.disk import Access, LocalDisk
 
 
 @pytest.fixture
@@ -190,6 +190,16 @@ def test_exchange_says_no_where_the_system_has_none(disk, tmp_path, monkeypatch)
     assert (tmp_path / "a").read_text() == "a"
 
 
+def test_folders_in_one_that_is_there_are_made_and_synced_together(tmp_path, points):
+    disk = Recording()
+    (tmp_path / "00").mkdir()
+    disk.make_folders(tmp_path, ("00", "01"), role="plan", access=Access.PRIVATE)
+    assert disk.names(tmp_path) == ["00", "01"]
+    assert (tmp_path / "01").stat().st_mode & 0o777 == 0o700
+    assert disk.synced == [str(tmp_path)]
+    assert [point[0] for point in points if point[2] == "before"] == ["mkdir", "mkdir", "fsync_folder"]
+
+
 def test_missing_things_are_fine_to_remove(disk, tmp_path):
     disk.unlink(tmp_path / "absent", role="sweep")
     disk.remove_folder(tmp_path / "absent", role="sweep")
@@ -218,6 +228,8 @@ def test_looking(disk, tmp_path):
     assert disk.is_folder(tmp_path / "a")
     assert not disk.is_folder(tmp_path / "b")
     assert disk.size(tmp_path / "b") == 3
+    (tmp_path / "link").symlink_to(tmp_path / "b")
+    assert [disk.file_size(tmp_path / name) for name in ("b", "a", "link", "absent", "b/c")] == [3, *[None] * 4]
     with pytest.raises(FileNotFoundError):
         disk.read(tmp_path / "absent")
 

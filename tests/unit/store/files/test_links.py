@@ -15,6 +15,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.status import read_status
 from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.links import refuse_links
 from statekeeper.store.files.probe import disk_under
 from statekeeper.store.files.slots import second_slot
 from statekeeper.store.layout import manifest_file, manifest_lock, runs_folder
@@ -196,6 +197,21 @@ def test_what_somebody_has_planted_beside_base_path_is_not_used(shop, precious, 
     assert (_snapshot(precious), _snapshot(place)) == before
     assert shop.rows() == ROWS - BAD
     assert not shop.layout().staging_root.exists()
+
+
+def test_below_a_folder_that_is_missing_nothing_is_looked_for(tmp_path, monkeypatch):
+    """On a volume each look is a request that takes long."""
+    looked = []
+    lstat = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: (looked.append(path.relative_to(tmp_path)), lstat(path))[1])
+    (tmp_path / "there").mkdir()
+    names = ("there/one", "missing/source/table", "missing/source/other", "missing-too/x")
+    refuse_links(tmp_path, *(tmp_path / name for name in names))
+    assert sorted(map(str, looked)) == ["missing", "missing-too", "there", "there/one"]
+    (tmp_path / "missing").mkdir()
+    (tmp_path / "missing" / "source").symlink_to(tmp_path)
+    with pytest.raises(StorageError, match="symbolic link"):
+        refuse_links(tmp_path, *(tmp_path / name for name in names))
 
 
 def test_a_removed_folder_takes_nothing_with_it_through_a_link_of_its_name(tmp_path, precious):
