@@ -82,10 +82,13 @@ def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, acces
 
 def settle(disk: Disk, path: Path, *, role: str, access: Access = Access.PRIVATE) -> None:
     """Finish, or undo, a replacement that was left in its middle; does nothing where there was none."""
-    following = _following(disk, path)
+    found = _read(disk, second_slot(path))
+    if found is None:
+        return
+    following = _unframed(found)
     if following is not None:
         _finish(disk, path, following, role=role, access=access)
-    elif disk.exists(second_slot(path)):
+    else:
         disk.unlink(second_slot(path), role=role)
 
 
@@ -97,8 +100,7 @@ def _finish(disk: Disk, path: Path, data: bytes, *, role: str, access: Access) -
 
 def _following(disk: Disk, path: Path) -> bytes | None:
     """The content of the second slot; None if there is none, or if it was not written to its end."""
-    header, _, data = (_read(disk, second_slot(path)) or b"").partition(b"\n")
-    return data if header == _header(data) else None
+    return _unframed(_read(disk, second_slot(path)) or b"")
 
 
 def _read(disk: Disk, path: Path) -> bytes | None:
@@ -110,6 +112,11 @@ def _read(disk: Disk, path: Path) -> bytes | None:
 
 def _framed(data: bytes) -> bytes:
     return _header(data) + b"\n" + data
+
+
+def _unframed(content: bytes) -> bytes | None:
+    header, _, data = content.partition(b"\n")
+    return data if header == _header(data) else None
 
 
 def _header(data: bytes) -> bytes:
