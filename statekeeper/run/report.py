@@ -94,13 +94,19 @@ class RunIncomplete(StatekeeperError):
 
     def __init__(self, report: RunReport) -> None:
         wrong = [table for table in report.tables if not table.is_good]
-        lines = [f"{table.table.key}: {table.outcome}: {table.end.reason}" for table in wrong]
-        super().__init__(
-            "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete", *lines]),
-            hint="run it again: it goes on from here",
-        )
+        count = f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete"
+        super().__init__("\n".join([count, *map(_line, wrong)]), hint="run it again: it goes on from here")
         self.report = report
         self.exit_code = report.exit_code
+
+    def __reduce__(self) -> tuple[type[RunIncomplete], tuple[RunReport]]:
+        """Schedulers carry errors from process to process."""
+        return RunIncomplete, (self.report,)
+
+
+def _line(table: TableReport) -> str:
+    hint = f". hint: {table.failure.hint}" if table.failure and table.failure.hint else ""
+    return f"{table.table.key}: {table.outcome}: {table.end.reason}{hint}"
 
 
 class RunReport(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from itertools import permutations
 
 import pytest
@@ -89,3 +90,11 @@ class TestRaiseForFailure:
             report.raise_for_failure()
         assert (caught.value.exit_code, caught.value.report) == (code, report)
         assert str(caught.value).startswith("r: 1 of 2 tables are not complete\nshop.orders: ")
+
+    def test_says_what_to_do_about_each_table_and_can_be_carried_to_another_process(self):
+        failure = Failure(kind=FailureKind.DATA, message="no", hint="count again", failed_in=State.EXTRACTING)
+        table = TableReport(table=TABLE, outcome=Outcome.FAILED, failure=failure)
+        error = RunIncomplete(_report().model_copy(update={"tables": (table,)}))
+        assert str(error).splitlines()[1] == "shop.orders: failed: no. hint: count again"
+        carried = pickle.loads(pickle.dumps(error))
+        assert (str(carried), carried.report, carried.exit_code) == (str(error), error.report, 1)
