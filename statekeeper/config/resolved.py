@@ -16,7 +16,6 @@ from statekeeper.config.reading.problems import Finding, error_of, quoted
 from statekeeper.config.root import from_here
 from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrategy
 from statekeeper.config.sections.dates import resolve_date
-from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.engines import EngineKind
 from statekeeper.config.sections.output import Compression, ExecutionConfig, LockKind, OutputConfig, Reader
 from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
@@ -183,7 +182,6 @@ __all__ = [
     "ChunkingPolicy",
     "ChunkingStrategy",
     "Compression",
-    "DuckDBSource",
     "EngineKind",
     "ExecutionConfig",
     "ExtractionConfig",
@@ -199,7 +197,6 @@ __all__ = [
     "Reconcile",
     "RetryPolicy",
     "SnapshotScope",
-    "SourceSection",
     "StatePolicies",
     "StatePolicy",
     "Verify",

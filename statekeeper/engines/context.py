@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from statekeeper.config.resolved import ExtractionConfig, SourceSection
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.config.sections.source import SourceSection
 from statekeeper.errors import Interrupted, LoginRefused
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session

@@ -172,3 +172,13 @@ print([name for name in ("statekeeper.config.sections.oracle", "oracledb", "duck
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_reading_the_status_imports_no_type_of_source():
+    program = """
+import sys, statekeeper.run.status
+named = ("statekeeper.config.sections.duckdb", "statekeeper.config.sections.oracle", "statekeeper.sources")
+print(sorted(name for name in sys.modules if name.startswith(named)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
