@@ -82,7 +82,8 @@ class LocalEngine:
 
     `budgets` is the largest number of sessions per source, over all workers. `secrets` are removed from whatever a
     worker says, and values of rows from what is said of `private` tables. Processes are started as jobs come, up to
-    `workers`; the `modules` that work needs, by name, are imported before.
+    `workers`; the `modules` that work needs, by name, are imported before. One that is closed starts anew with the
+    first job of another event loop.
     """
 
     def __init__(
@@ -95,23 +96,33 @@ class LocalEngine:
         private: frozenset[str] = frozenset(),
         modules: Iterable[str] = (),
     ) -> None:
-        self._workers_most = workers
+        self._workers_wanted = workers
+        self._modules = tuple(modules)
         self._budgets = budgets
         self._memory_limit = memory_limit
         self._secrets = secrets
         self._private = private
-        self._queue = JobQueue(workers)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self._workers_most = self._workers_wanted
+        self._queue = JobQueue(self._workers_wanted)
         self._queued: dict[Waiting, _Running] = {}
         self._workers: list[_Worker] = []
         self._all_gone = asyncio.Event()
         self._all_gone.set()
         self._is_closed = False
-        start_fork_server(modules)
+        start_fork_server(self._modules)
 
     async def run(self, job: Job[Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        if self._is_closed and loop is not self._loop:
+            self._open()
         if self._is_closed:
             raise Interrupted("the engine is closed")
-        running = _Running(self._queue.add(job), asyncio.get_running_loop().create_future())
+        self._loop = loop
+        running = _Running(self._queue.add(job), loop.create_future())
         self._queued[running.waiting] = running
         self._dispatch()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from contextlib import closing
@@ -15,8 +16,9 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sections.engines import ENGINES as NAMES
 from statekeeper.engines.choice import ENGINES, engine_type
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.engines.protocol import EngineSetup, EngineType
-from statekeeper.errors import ConfigError, UsageError
+from statekeeper.engines.local import LocalEngine
+from statekeeper.engines.protocol import EngineSetup, EngineType, Job
+from statekeeper.errors import ConfigError, Interrupted, UsageError
 from tests.distributions import install
 from tests.test_extending import block
 
@@ -81,6 +83,35 @@ def test_an_engine_that_is_passed_does_the_work_of_each_run_and_is_closed(tmp_pa
     assert manifest(tmp_path)["engine"] == "Noted"
     assert extractor.run(force_reprocess=True).exit_code == 0
     assert engine.closed == 2
+
+
+@pytest.mark.usefixtures("shop")
+def test_the_local_engine_serves_one_run_after_another():
+    engine = LocalEngine(workers=1, budgets={"shop": 1}, memory_limit="200MB")
+    extractor = StatefulDataExtractor.from_config("shop.yml", engine=engine)
+    assert extractor.run().exit_code == 0
+    assert engine.pids == ()
+    assert extractor.run(force_reprocess=True).exit_code == 0
+    assert engine.pids == ()
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_closed_local_engine_takes_no_job_of_the_loop_that_closed_it():
+    engine = LocalEngine(workers=1, budgets={}, memory_limit="200MB")
+    job = Job("shop.t", _work, None)
+
+    async def run_after_close():
+        assert await engine.run(job) == "done"
+        await engine.close()
+        with pytest.raises(Interrupted, match="the engine is closed"):
+            await engine.run(job)
+
+    asyncio.run(run_after_close())
+
+
+def _work(spec, context):
+    del spec, context
+    return "done"
 
 
 @pytest.mark.usefixtures("shop")
