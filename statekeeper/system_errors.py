@@ -51,7 +51,7 @@ def hint_for(number: int, folder: str) -> str:
     return _HINTS.get(number, "look at the file system, then run again").format(folder=folder)
 
 
-def recognised(error: Exception) -> StatekeeperError | None:
+def as_system_error(error: Exception) -> StatekeeperError | None:
     """The error as a system error of ours; None if the system did not cause it."""
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return OutOfMemory("a process of statekeeper ran out of memory", hint=MEMORY_HINT)

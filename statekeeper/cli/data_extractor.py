@@ -94,13 +94,13 @@ def app(
     typed = frozenset(name for name in named if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE)
     if "password" in typed:
         click.echo(_WARNING, err=True)
-    given = _Given(**named, is_databricks=is_databricks)  # type: ignore[arg-type]  # click has made each value of its option's type
+    given = _Options(**named, is_databricks=is_databricks)  # type: ignore[arg-type]  # click has made each value of its option's type
     report = given.checked(typed).run(terminal, is_forced=force_reprocess)
     return terminal.show_result(report, render.show_run, is_json=is_json)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Given:
+class _Options:
     """The options from the command line and the environment."""
 
     config: Path | None

@@ -19,7 +19,7 @@ import click
 from statekeeper.config.root import folders_above
 from statekeeper.errors import StatekeeperError
 from statekeeper.logs import Redactor
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 from statekeeper.text.printable import PrintableStream
 
 _INTERRUPTED = 130
@@ -50,7 +50,7 @@ def explain(error: BaseException, *, stream: TextIO, redactor: Redactor, environ
         case BrokenPipeError():
             _discard_output()
             return 1
-        case Exception() if (known := recognised(error)) is not None:
+        case Exception() if (known := as_system_error(error)) is not None:
             return explain(known, stream=stream, redactor=redactor, environ={})
         case _:
             where = _save_traceback(error, redactor)

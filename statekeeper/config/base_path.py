@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from statekeeper.config.loader import load_pipeline
-from statekeeper.config.reading.references import fill_references
+from statekeeper.config.reading.references import resolve_references
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.yaml_text import read_yaml
 from statekeeper.config.root import expanded, from_here, root_of
@@ -32,7 +32,7 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
         document, _ = read_yaml(read_text_file(path).decode("utf-8-sig"), name=str(path))
     except ValueError:
         return load_pipeline(path, environ=environ).base_path
-    references = fill_references(document, environ)
+    references = resolve_references(document, environ)
     filled = references.document
     root, wrong = root_of(filled, path)
     if wrong or any(problem.path in _KEYS for problem in references.wrong):

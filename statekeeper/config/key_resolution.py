@@ -40,9 +40,9 @@ class Table(Protocol):
 def reference_problems(table: Table, tables: Sequence[Table]) -> Iterator[Problem]:
     """The problems of an entry's references, given the other entries."""
     for index, entry in enumerate(table.entry.references or ()):
-        parents = _called(entry.table, tables)
+        parents = _tables_named(entry.table, tables)
         if len(parents) == 1:
-            yield from _unfit_pair(table, parents[0], index)
+            yield from _incompatible_pair(table, parents[0], index)
             continue
         problem = table.problem("references", index, "table", text="")
         shown = found(problem.document, problem.path)
@@ -69,7 +69,7 @@ def keys_of(table: Table, tables: Sequence[Table]) -> Keys:
 
 
 def _reference(entry: ReferenceEntry, tables: Sequence[Table]) -> Reference:
-    (parent,) = _called(entry.table, tables)
+    (parent,) = _tables_named(entry.table, tables)
     assert parent.source is not None
     identity = json.dumps([parent.source.type_name(), parent.source.identity_settings()], sort_keys=True)
     own, theirs = entry.pair
@@ -82,13 +82,13 @@ def _reference(entry: ReferenceEntry, tables: Sequence[Table]) -> Reference:
     )
 
 
-def _called(name: str, tables: Sequence[Table]) -> list[Table]:
+def _tables_named(name: str, tables: Sequence[Table]) -> list[Table]:
     """The tables with this name; if none has it exactly, those that differ only in case."""
     exact = [table for table in tables if name in table.ref.names]
     return exact or [table for table in tables if name.casefold() in {one.casefold() for one in table.ref.names}]
 
 
-def _unfit_pair(table: Table, parent: Table, index: int) -> Iterator[Problem]:
+def _incompatible_pair(table: Table, parent: Table, index: int) -> Iterator[Problem]:
     """Why rows of `table` cannot be checked against those of `parent`."""
     for name, source in {table.ref.source_name: table.source, parent.ref.source_name: parent.source}.items():
         if source is not None and source.snapshot_scope is SnapshotScope.TABLE:

@@ -17,7 +17,7 @@ from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import ConfigDocument, KeyPath
 from statekeeper.config.reading.mapping import read_mapping
 from statekeeper.config.reading.problems import Problem, config_error, found
-from statekeeper.config.reading.references import Secrets, Unset, fill_references, may_hold_secrets
+from statekeeper.config.reading.references import Secrets, Unset, may_hold_secrets, resolve_references
 from statekeeper.config.reading.shape import purpose
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.validate import Checked, check, salvage
@@ -99,7 +99,7 @@ def source_of(name: str, section: Mapping[str, object], *, environ: Mapping[str,
         ConfigError: its message has a line per problem, `sources.<name>.key: what is wrong`.
     """
     document, problems = read_mapping({"pipeline": "source", "sources": {name: section}, "tables": [_ANY_TABLE]})
-    filled = fill_references(document, environ)
+    filled = resolve_references(document, environ)
     file = _File(filled.document, (*problems, *filled.problems), b"", unset=filled.unset)
     return _pipeline(file, None, root=Path.cwd(), path=None, tables_path=None, fingerprint=None).sources[name]
 
@@ -186,7 +186,7 @@ def _read(path: Path, environ: Mapping[str, str], secrets: Secrets | None) -> _F
             f"{name}:{place}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
         ) from None
     document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
-    filled = fill_references(document, environ, secrets=secrets)
+    filled = resolve_references(document, environ, secrets=secrets)
     return _File(filled.document, (*duplicates, *filled.problems), content, unset=filled.unset)
 
 

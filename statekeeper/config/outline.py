@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from statekeeper.config.reading.document import Plain
-from statekeeper.config.reading.references import fill_references
+from statekeeper.config.reading.references import resolve_references
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.errors import ConfigError
@@ -52,7 +52,7 @@ def outline_of(path: Path, *, environ: Mapping[str, str], tables_path: Path | No
 def _data(path: Path, content: bytes, environ: Mapping[str, str]) -> Plain:
     read = read_json if path.suffix == ".json" else read_yaml
     document, _ = read(content.decode("utf-8-sig"), name=str(path))
-    return fill_references(document, environ).document.data
+    return resolve_references(document, environ).document.data
 
 
 def _tables(entries: Any, config: Mapping[str, Any]) -> tuple[TableRef, ...] | None:

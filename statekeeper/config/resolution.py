@@ -95,13 +95,13 @@ def resolve(
     return Resolved(resolved, tuple(problems))
 
 
-def overlaid(top: Part, base: Part) -> Part:
+def merge_sections(top: Part, base: Part) -> Part:
     """`base`, overridden by every key that `top` sets; nested sections are merged recursively."""
     values: dict[str, object] = {name: getattr(base, name) for name in base.model_fields_set}
     for name in top.model_fields_set:
         value, under = getattr(top, name), values.get(name)
         is_pair = isinstance(value, Section) and isinstance(under, Section)
-        values[name] = overlaid(value, under) if is_pair else value
+        values[name] = merge_sections(value, under) if is_pair else value
     return top.model_copy(update=values)
 
 
@@ -230,11 +230,11 @@ class _Table:
     def _incremental(self) -> list[Problem]:
         if self.entry.incremental_column is not None:
             return []
-        needy = [key for key in _NEEDS_COLUMN if self.sets(key)]
+        dependent = [key for key in _NEEDS_COLUMN if self.sets(key)]
         if self.entry.is_full_extract is False:
-            needy.append("is_full_extract")
+            dependent.append("is_full_extract")
         hint = "name the column that tells when a row was written, or leave this key out"
-        return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in needy]
+        return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in dependent]
 
     def _chunking(self) -> list[Problem]:
         chunking = self.entry.chunking
@@ -295,7 +295,7 @@ def _over_defaults(entry: TableEntry, defaults: TableDefaults) -> TableEntry:
     other = {"schema_model": "columns", "columns": "schema_model"}
     hidden = {other[name] for name in other if name in entry.model_fields_set} - entry.model_fields_set
     base = {name: getattr(defaults, name) for name in defaults.model_fields_set - hidden}
-    return overlaid(entry, entry.model_construct(_fields_set=set(base), **base))
+    return merge_sections(entry, entry.model_construct(_fields_set=set(base), **base))
 
 
 def _incremental_config(entry: TableEntry) -> IncrementalConfig | None:

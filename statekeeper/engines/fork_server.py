@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 
 IDLE_SECONDS = 60.0
 NUMBER = struct.Struct("=i")
@@ -193,7 +193,7 @@ class _Server:
             main(Connection(pipe), reins, request.memory_limit)
             code = 0
         except Exception as error:  # noqa: BLE001 - whatever it is, the host only sees that the worker ended
-            known = recognised(error)
+            known = as_system_error(error)
             sys.stderr.write(f"a worker process ended: {known.message}\n" if known else traceback.format_exc())
         finally:
             with suppress(Exception):

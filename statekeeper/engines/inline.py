@@ -10,7 +10,7 @@ from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.protocol import Job, Result
 from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import StatekeeperError, error_of
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 from statekeeper.text.privacy import RowValues, text_of
 
 
@@ -36,7 +36,7 @@ class InlineEngine:
         try:
             return job.work(job.spec, context)
         except Exception as error:
-            known = error if isinstance(error, StatekeeperError) else recognised(error)
+            known = error if isinstance(error, StatekeeperError) else as_system_error(error)
             if known is None:
                 raise
             if job.source:

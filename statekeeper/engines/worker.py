@@ -19,7 +19,7 @@ from statekeeper.engines.context import JobSource, ProcessContext, Sessions, Wor
 from statekeeper.engines.fork_server import NUMBER
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 from statekeeper.text.privacy import RowValues, name_of, text_of, trace_of
 
 PROGRESS_EVERY_SECONDS = 0.2
@@ -170,7 +170,7 @@ def execute(order: WorkRequest, context: WorkContext, sessions: Sessions) -> Don
 
 def _raised(error: Exception, order: WorkRequest) -> WireError:
     without_secrets = Redactor(order.secrets)
-    known = error if isinstance(error, StatekeeperError) else recognised(error)
+    known = error if isinstance(error, StatekeeperError) else as_system_error(error)
     if known is None:
         what = f"unforeseen error in a worker: {name_of(error, order.values)}"
         return WireError(

@@ -13,7 +13,7 @@ from statekeeper.errors import FailureKind
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.manifest import NextStep
 
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 _READ_AGAIN = {
     FailureKind.VALIDATION: "after the rows or the model are fixed",
     FailureKind.SNAPSHOT_LOST: "to read it at a new snapshot",
@@ -42,7 +42,7 @@ def next_steps(
     """What to type next, in order."""
     tables = tuple(standings)
     left = [standing for standing in tables if not standing.is_complete]
-    stale = _of_stale([standing.key for standing in tables if standing.is_stale], commands)
+    stale = _steps_for_stale([standing.key for standing in tables if standing.is_stale], commands)
     if not left:
         return (*stale, NextStep(command=commands.verify(), when="to verify what is published"))
     if is_running:
@@ -52,13 +52,13 @@ def next_steps(
     steps = [NextStep(command=commands.reset(table=key), when="to reset its damaged state file") for key in damaged]
     if len(again) < len(left):
         steps.append(NextStep(command=commands.resume()))
-    return (*steps, *_of_again(again, commands), *stale)
+    return (*steps, *_steps_to_reread(again, commands), *stale)
 
 
-def _of_again(tables: list[Standing], commands: RunCommands) -> tuple[NextStep, ...]:
+def _steps_to_reread(tables: list[Standing], commands: RunCommands) -> tuple[NextStep, ...]:
     if any(table.has_run_snapshot for table in tables):
         return (NextStep(command=commands.force(), when="to read all tables at a new snapshot of the run"),)
-    if len(tables) > _MOST_NAMED:
+    if len(tables) > _MAX_NAMED:
         reset = NextStep(command=commands.reset(), when="to read again what failed, after the cause is fixed")
         return (reset, NextStep(command=commands.resume(), when="after that"))
     return tuple(
@@ -68,7 +68,7 @@ def _of_again(tables: list[Standing], commands: RunCommands) -> tuple[NextStep, 
     )
 
 
-def _of_stale(keys: list[str], commands: RunCommands) -> tuple[NextStep, ...]:
+def _steps_for_stale(keys: list[str], commands: RunCommands) -> tuple[NextStep, ...]:
     if len(keys) == 1 and commands.config is not None:
         return (NextStep(command=commands.run(table=keys[0]), when="to extract it again as it is configured now"),)
     when = "to extract what is stale again, as it is configured now"

@@ -170,11 +170,11 @@ class StateRecord(Document):
         """The intent to publish what a plan has staged, if it is persisted."""
         return self.intent if self.intent and self.intent.plan_id == plan_id else None
 
-    def is_of(self, run_id: str, table: TableRef) -> bool:
+    def belongs_to(self, run_id: str, table: TableRef) -> bool:
         """Whether the record is for this table and run, and not for another one with the same file."""
         return (self.run_id, self.table) == (run_id, table)
 
-    def saved_as(self, revision: int) -> Self:
+    def with_revision(self, revision: int) -> Self:
         """With its number in the order of saves."""
         return self._with(revision=revision)
 

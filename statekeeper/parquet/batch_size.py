@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 UNSEEN = 256 * 1024
 """Assumed bytes of an unseen value in a column whose type has no bound."""
-_MOST_SCANNED_ROWS = 10_000
+_MAX_SCANNED_ROWS = 10_000
 _BATCH_SHARE, _GROUP_SHARE = 16, 8
 _HAS_LENGTHS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
 
@@ -50,10 +50,10 @@ class BatchSize:
     `widest_row` is the most bytes that the declared types allow in a row, None if one of them has no bound.
     """
 
-    def __init__(self, *, widest_row: int | None, most_rows: int, most_bytes: int) -> None:
-        self._most_rows, self._most_bytes = most_rows, most_bytes
+    def __init__(self, *, widest_row: int | None, max_rows: int, max_bytes: int) -> None:
+        self._max_rows, self._max_bytes = max_rows, max_bytes
         if widest_row is None:
-            self._most_rows = self._fitting(UNSEEN)
+            self._max_rows = self._fitting(UNSEEN)
         self._heaviest = widest_row or 0
         self.steady = self._fitting(self._heaviest)
         """The rows of every batch, for streams that cannot change it."""
@@ -65,7 +65,7 @@ class BatchSize:
         self.rows = min(2 * self.rows, self._fitting(self._heaviest))
 
     def _fitting(self, row_bytes: int) -> int:
-        return min(self._most_rows, max(1, self._most_bytes // max(1, row_bytes)))
+        return min(self._max_rows, max(1, self._max_bytes // max(1, row_bytes)))
 
 
 def _heaviest_row(arrays: Sequence[pa.Array]) -> int:
@@ -98,7 +98,7 @@ def check_values_fit(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...], 
             )
 
 
-def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget, *, most: int = _MOST_SCANNED_ROWS) -> int:
+def rows_within(metadata: pq.FileMetaData, budget: MemoryBudget, *, most: int = _MAX_SCANNED_ROWS) -> int:
     """How many rows of a Parquet file fit into a batch, by its heaviest row group; not more than `most`."""
     return min(most, max(1, budget.batch // max(1, heaviest_row_of(metadata))))
 
@@ -109,11 +109,11 @@ def heaviest_row_of(metadata: pq.FileMetaData) -> int:
     return max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
 
 
-def pieces(batch: pa.RecordBatch, most_bytes: int) -> Iterator[pa.RecordBatch]:
-    """The batch in slices of at most `most_bytes` bytes, or of one row; no bytes are copied."""
-    if batch.num_rows <= 1 or batch.nbytes <= most_bytes:
+def pieces(batch: pa.RecordBatch, max_bytes: int) -> Iterator[pa.RecordBatch]:
+    """The batch in slices of at most `max_bytes` bytes, or of one row; no bytes are copied."""
+    if batch.num_rows <= 1 or batch.nbytes <= max_bytes:
         yield batch
         return
     half = batch.num_rows // 2
-    yield from pieces(batch.slice(0, half), most_bytes)
-    yield from pieces(batch.slice(half), most_bytes)
+    yield from pieces(batch.slice(0, half), max_bytes)
+    yield from pieces(batch.slice(half), max_bytes)

@@ -115,16 +115,16 @@ class RowGroups:
 
     def __init__(self, schema: pa.Schema, output: OutputConfig, budget: MemoryBudget) -> None:
         self._schema = schema
-        self._most_rows = output.row_group_rows
-        self._most_bytes = min(output.row_group_bytes, budget.row_group)
+        self._max_rows = output.row_group_rows
+        self._max_bytes = min(output.row_group_bytes, budget.row_group)
         self._gathered: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
 
     def add(self, batch: pa.RecordBatch) -> Iterator[pa.Table]:
         """Add rows, and yield the row groups that are now full."""
-        for piece in pieces(batch, self._most_bytes):
+        for piece in pieces(batch, self._max_bytes):
             rows, size = self._rows + piece.num_rows, self._bytes + piece.nbytes
-            if self._gathered and (rows > self._most_rows or size > self._most_bytes):
+            if self._gathered and (rows > self._max_rows or size > self._max_bytes):
                 yield self._taken()
             if piece.num_rows:
                 self._gathered.append(piece)

@@ -22,7 +22,7 @@ from statekeeper.run.lifecycle import Lifecycle, follow
 from statekeeper.run.report import Outcome, TableReport
 from statekeeper.runtime.context import Run
 from statekeeper.store.manifest import ManifestChange
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 from statekeeper.text.privacy import RowValues, name_of, trace_of
 
 _LOG = logging.getLogger("statekeeper.run")
@@ -185,7 +185,7 @@ class Ending:
 
     def _as_ours(self, error: Exception) -> StatekeeperError:
         """The error as one of ours; one that nobody has foreseen is logged with its trace, secrets removed."""
-        known = error if isinstance(error, StatekeeperError) else recognised(error)
+        known = error if isinstance(error, StatekeeperError) else as_system_error(error)
         if known is not None:
             return known
         without_secrets = Redactor(self.run.pipeline.secrets)

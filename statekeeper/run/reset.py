@@ -73,7 +73,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
         store = state_store(disk, layout.state, lock)
         try:
             record = store.load()
-            is_damaged = record is not None and not record.is_of(run_id, config.table)
+            is_damaged = record is not None and not record.belongs_to(run_id, config.table)
         except StateDamaged:
             record, is_damaged = None, True
         if is_damaged:

@@ -112,7 +112,7 @@ def find_record(store: StateStore, config: ExtractionConfig, run: Run) -> StateR
     record = store.load()
     if record is None:
         require_own_date(run.disk, run.layout_of(config))
-    if record is not None and not record.is_of(run.run_id, config.table):
+    if record is not None and not record.belongs_to(run.run_id, config.table):
         raise StateDamaged(
             f"{run.layout_of(config).state} is the state of {record.table.key} in run {record.run_id}, "
             f"and not of {config.table.key} in run {run.run_id}",

@@ -217,7 +217,7 @@ def _read_record(
         return None, TableStateFailure(kind=error.kind.value, code=error.code, message=error.message, hint=error.hint)
     except OSError as error:
         return None, TableStateFailure(kind=FailureKind.STORAGE.value, code=None, message=str(error), hint=None)
-    if not record.is_of(run_id, table):
+    if not record.belongs_to(run_id, table):
         message = (
             f"{where} is the state of {record.table.key} in the run {record.run_id}, not of {table.key} in {run_id}"
         )

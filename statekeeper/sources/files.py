@@ -160,8 +160,8 @@ def _as_planned(batch: pa.RecordBatch, file: Path, reading: ReadSpec) -> pa.Reco
     return chosen
 
 
-def _pieces(batch: pa.RecordBatch, most_rows: int, most_bytes: int) -> Iterator[pa.RecordBatch]:
+def _pieces(batch: pa.RecordBatch, max_rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
     """A batch in pieces of no more than so many rows, and of about so many bytes at most."""
-    rows = max(1, min(most_rows, batch.num_rows * most_bytes // max(1, batch.nbytes)))
+    rows = max(1, min(max_rows, batch.num_rows * max_bytes // max(1, batch.nbytes)))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)

@@ -52,7 +52,7 @@ class LocalStateStore:
         return StateRecord.from_bytes(data, where=str(self._path))
 
     def save(self, record: StateRecord) -> StateRecord:
-        kept = record.saved_as(record.revision + 1)
+        kept = record.with_revision(record.revision + 1)
         role = "state" if kept.intent is None else "intent"
         replace(self._disk, self._path, kept.to_bytes(), role=role, fence=self._fence)
         return kept
@@ -70,6 +70,6 @@ class MemoryStateStore:
         return StateRecord.from_bytes(self.content, where="the state in memory")
 
     def save(self, record: StateRecord) -> StateRecord:
-        kept = record.saved_as(record.revision + 1)
+        kept = record.with_revision(record.revision + 1)
         self.content = kept.to_bytes()
         return kept

@@ -27,7 +27,7 @@ from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import ModelField, ModelShape, pair_fields
 from statekeeper.schemas.rules.checks import REPRESENTABLE, Check, CompiledSchema
 from statekeeper.schemas.rules.findings import SAMPLES, SCAN_DISAGREES, Findings, RowSample, Violation
-from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.prefilter import valid_row_condition
 from statekeeper.schemas.rules.rows import whole_row_validator
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, BrokenRow, Key, UndecidedRows, any_of
 from statekeeper.validate.part_source import numbered, part_source, scanner
@@ -133,7 +133,10 @@ class _Scan:
         return UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
 
     def findings(self) -> Findings:
-        rows, good = self._count("TRUE"), self._count(certainly_good(self._compiled.checks))  # the first: of the footer
+        rows, good = (
+            self._count("TRUE"),
+            self._count(valid_row_condition(self._compiled.checks)),
+        )  # rows: from the footer
         violating = 0
         if good < rows:
             violating = self._look_at_doubtful_rows()

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from statekeeper.schemas.rules.checks import REPRESENTABLE, CompiledSchema
-from statekeeper.schemas.rules.rows import deliver
+from statekeeper.schemas.rules.rows import python_values
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows
 from statekeeper.text.sql_text import quoted
 from statekeeper.validate.part_source import batch_source, shown_text
@@ -98,7 +98,7 @@ class WholeRows:
         for name, column in zip(names, rows.columns, strict=False):
             if (part := fields.get(name)) is not None:
                 held = pc.if_else(beyond[name], pa.scalar(None, column.type), column) if name in beyond else column
-                values[part.key] = deliver(held, part)
+                values[part.key] = python_values(held, part)
         is_beyond = reduce(pc.or_, beyond.values(), pa.repeat(pa.scalar(False), rows.num_rows)).to_pylist()
         shown = {}
         for index, (number, texts) in enumerate(self._texts(rows, connection)):

@@ -74,7 +74,7 @@ def test_nothing_saved_is_none(kept):
 
 def test_saved_record_is_loaded_by_another_store(kept):
     saved = kept.store.save(a_record())
-    assert saved == a_record().saved_as(1)
+    assert saved == a_record().with_revision(1)
     loaded = kept.reopened().load()
     assert loaded.model_copy(update={"checksum": ""}) == saved
 

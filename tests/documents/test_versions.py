@@ -131,7 +131,7 @@ def test_a_state_keeps_the_keys_of_a_later_version_through_its_transitions():
     moved = record.without_plan(is_snapshot_lost=False).entered(
         State.PENDING, trigger="restart", at=record.history[0].at, owner=record.owner, reason=None
     )
-    assert json.loads(moved.saved_as(9).to_bytes())["a_later_key"] == _ADDED["a_later_key"]
+    assert json.loads(moved.with_revision(9).to_bytes())["a_later_key"] == _ADDED["a_later_key"]
 
 
 def test_keys_of_a_later_version_make_no_table_another_one():

@@ -12,7 +12,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.worker import WorkRequest, execute
 from statekeeper.errors import FailureKind, StatekeeperError
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 
 
 def _refused(spec, _context):
@@ -48,7 +48,7 @@ def test_refusal_without_a_path_is_a_storage_failure_too():
 
 
 def test_every_other_error_stays_unforeseen():
-    assert recognised(ValueError("no")) is None
+    assert as_system_error(ValueError("no")) is None
     raised = _carried(ValueError("no"))
     assert raised.kind is FailureKind.INTERNAL
     assert "Traceback" in raised.message or "ValueError" in raised.message

@@ -16,7 +16,7 @@ from statekeeper.config.reading.problems import Problem
 from statekeeper.config.sections.quantities import format_duration
 
 _DEEPEST = 50
-_MOST_BITS = 3000
+_MAX_BITS = 3000
 
 
 def read_mapping(mapping: Mapping[str, object]) -> tuple[ConfigDocument, list[Problem]]:
@@ -70,7 +70,7 @@ def _plain(value: object) -> Plain:
             plain = value
         case str() if value.encode(errors="replace").decode() == value:
             plain = str(value)
-        case int() if value.bit_length() <= _MOST_BITS:
+        case int() if value.bit_length() <= _MAX_BITS:
             plain = int(value)
         case float() if math.isfinite(value):
             plain = value

@@ -10,7 +10,7 @@ from statekeeper.config.reading.document import ConfigDocument, KeyPath, path_te
 from statekeeper.errors import ConfigError
 
 _LONGEST_SHOWN = 60
-_MOST_EQUAL = 3
+_MAX_EQUAL = 3
 
 
 class Spot(Enum):
@@ -92,7 +92,7 @@ def error_of(findings: Iterable[Finding]) -> ConfigError:
 
 
 def _lines(group: list[Finding]) -> list[str]:
-    if len(group) <= _MOST_EQUAL:
+    if len(group) <= _MAX_EQUAL:
         return [str(finding) for finding in group]
     last = group[-1].table or group[-1].place
     return [group[0].line(f" (and {len(group) - 1:,} more of the same, the last for {last})")]

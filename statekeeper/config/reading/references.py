@@ -34,7 +34,7 @@ class Unset(Enum):
 
 
 @dataclass(frozen=True)
-class Filled:
+class ResolvedDocument:
     """A document with resolved references; `problems` has the invalid ones, `unset` those to unset variables."""
 
     document: ConfigDocument
@@ -52,26 +52,28 @@ def may_hold_secrets(path: KeyPath) -> bool:
     return any(path[: len(area)] == area for area in _MAY_HOLD_SECRETS)
 
 
-def fill_references(document: ConfigDocument, environ: Mapping[str, str], *, secrets: Secrets | None = None) -> Filled:
+def resolve_references(
+    document: ConfigDocument, environ: Mapping[str, str], *, secrets: Secrets | None = None
+) -> ResolvedDocument:
     """The document with its references resolved.
 
     Without `secrets`, references to secrets count as unset. A value with a problem stays unresolved.
     `${NAME:-default}` is the default if NAME is unset or empty.
     """
-    filling = _Filling(document, environ, secrets)
-    data = filling.value(document.data, ())
+    resolver = _Resolver(document, environ, secrets)
+    data = resolver.value(document.data, ())
     filled = replace(
         document,
         data=data,
-        hidden={**document.hidden, **filling.hidden},
-        filled={**document.filled, **filling.filled},
-        secrets=(*document.secrets, *filling.found),
+        hidden={**document.hidden, **resolver.hidden},
+        filled={**document.filled, **resolver.filled},
+        secrets=(*document.secrets, *resolver.found),
     )
-    return Filled(filled, tuple(filling.problems), tuple(filling.unset))
+    return ResolvedDocument(filled, tuple(resolver.problems), tuple(resolver.unset))
 
 
 @dataclass
-class _Filling:
+class _Resolver:
     document: ConfigDocument
     environ: Mapping[str, str]
     secrets: Secrets | None

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from statekeeper.errors import ConfigError
 
-MOST_MEBIBYTES = 8
+MAX_MEBIBYTES = 8
 WRITE_ONE = "`statekeeper init --help` says how to write one from a database"
 """What to do about a config that is missing or empty."""
-_MOST_BYTES = MOST_MEBIBYTES * 1024 * 1024
+_MAX_BYTES = MAX_MEBIBYTES * 1024 * 1024
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",
@@ -34,10 +34,10 @@ def read_text_file(path: Path) -> bytes:
     require_text_file(path)
     try:
         with open(path, "rb", opener=_without_waiting) as file:
-            content = file.read(_MOST_BYTES + 1)
+            content = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > _MOST_BYTES:
+    if len(content) > _MAX_BYTES:
         raise _too_large(path)
     return content
 
@@ -53,12 +53,12 @@ def require_text_file(path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
         raise ConfigError(f"{path}: expected a file; found {kind}")
-    if found.st_size > _MOST_BYTES:
+    if found.st_size > _MAX_BYTES:
         raise _too_large(path)
 
 
 def _too_large(path: Path) -> ConfigError:
-    return ConfigError(f"{path}: the file is too large: expected at most {MOST_MEBIBYTES} MiB")
+    return ConfigError(f"{path}: the file is too large: expected at most {MAX_MEBIBYTES} MiB")
 
 
 def _without_waiting(path: str, flags: int) -> int:

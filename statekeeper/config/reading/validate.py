@@ -49,7 +49,7 @@ _EXPECTED = {
 _QUOTED = re.compile(r"'([^']*)'")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,1000}")
 _TRUTH = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-_MOST_KEYS_LISTED = 8
+_MAX_KEYS_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def _unknown_key(model: type[BaseModel], document: ConfigDocument, path: KeyPath
     meant = _QUOTED.findall(hint)
     if kinds := types_with_key(model, path):
         hint, meant = f"it is a key of type: {' and '.join(kinds)}", []
-    elif not hint and len(known) <= _MOST_KEYS_LISTED:
+    elif not hint and len(known) <= _MAX_KEYS_LISTED:
         hint = f"known keys are {', '.join(known)}"
     return Problem(document, path, "unknown key", hint=hint, spot=Spot.KEY), meant[0] if meant else key
 

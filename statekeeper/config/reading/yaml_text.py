@@ -24,12 +24,12 @@ _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 _DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)")
-_MOST_DIGITS = 1000
+_MAX_DIGITS = 1000
 _DEEPEST = 50
-_MOST_VALUES = 500_000
-_MOST_STEPS = 2 * _MOST_VALUES
+_MAX_VALUES = 500_000
+_MAX_STEPS = 2 * _MAX_VALUES
 _TOO_DEEP = f"this is nested deeper than {_DEEPEST} levels"
-_TOO_LARGE = f"the file is too large: it has more than {_MOST_VALUES:,} values"
+_TOO_LARGE = f"the file is too large: it has more than {_MAX_VALUES:,} values"
 _TOO_REPETITIVE = "this has too many values: aliases repeat one another"
 
 
@@ -86,13 +86,13 @@ def _one_escape(escape: re.Match[str]) -> str:
 
 def _require_few_values(text: str, blank: ConfigDocument) -> None:
     """Refuse a large text before it becomes a tree of nodes of half a kilobyte each."""
-    if len(text) <= _MOST_VALUES:  # a value takes at least one character
+    if len(text) <= _MAX_VALUES:  # a value takes at least one character
         return
     count = 0
     with suppress(yaml.YAMLError):  # reported when the text is parsed
         for event in yaml.parse(text, Loader=_LOADER):
             count += isinstance(event, yaml.NodeEvent)
-            if count > _MOST_VALUES:
+            if count > _MAX_VALUES:
                 place = replace(blank, values={(): _place(event.start_mark)})
                 raise config_error([Problem(place, (), _TOO_LARGE)])
 
@@ -185,7 +185,7 @@ class _Reading:
             case "bool":
                 self.written[path] = text
                 return text.lower() in {"true", "yes", "on"}
-            case "int" | "float" if len(text) <= _MOST_DIGITS and (_INT.fullmatch(text) or _DECIMAL.fullmatch(text)):
+            case "int" | "float" if len(text) <= _MAX_DIGITS and (_INT.fullmatch(text) or _DECIMAL.fullmatch(text)):
                 self.written[path] = text
                 return _number(text.replace("_", ""))
             case "int" | "float" | "str" | "timestamp" | "value":
@@ -197,7 +197,7 @@ class _Reading:
         self.steps += 1
         if depth > _DEEPEST:
             raise _Unreadable(path[:1], node, _TOO_DEEP)
-        if self.steps > _MOST_STEPS:
+        if self.steps > _MAX_STEPS:
             raise _Unreadable(path[:1], node, _TOO_REPETITIVE)
 
 

@@ -22,7 +22,7 @@ from statekeeper.store.layouts import PARTITION_COLUMN
 if TYPE_CHECKING:
     from statekeeper.model.plan import PlannedColumn
 
-_MOST_DIGITS = 38
+_MAX_DIGITS = 38
 _NAMES = {Reader.SPARK: "Spark", Reader.DUCKDB: "DuckDB", Reader.POLARS: "Polars"}
 Columns = tuple["PlannedColumn", ...]
 
@@ -61,7 +61,7 @@ def _is_nanoseconds(kind: pa.DataType) -> bool:
 
 
 def _is_wide_decimal(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_decimal(kind)) and kind.precision > _MOST_DIGITS
+    return bool(pa.types.is_decimal(kind)) and kind.precision > _MAX_DIGITS
 
 
 def _ascii_lower(name: str) -> str:
@@ -69,7 +69,7 @@ def _ascii_lower(name: str) -> str:
 
 
 _BY_QUERY = "in a custom_query"
-_NARROWER = f"declare a decimal of at most {_MOST_DIGITS} digits, or a str"
+_NARROWER = f"declare a decimal of at most {_MAX_DIGITS} digits, or a str"
 _OTHER_NAMES = f"give one of them an alias {_BY_QUERY}"
 
 RULES: tuple[Rule, ...] = (
@@ -87,7 +87,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reader.SPARK,
-        f"has decimals of at most {_MOST_DIGITS} digits, and reads nothing of the dataset",
+        f"has decimals of at most {_MAX_DIGITS} digits, and reads nothing of the dataset",
         _of_type(_is_wide_decimal),
         _NARROWER,
     ),
@@ -99,7 +99,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reader.DUCKDB,
-        f"reads decimals of more than {_MOST_DIGITS} digits as DOUBLE, which is not exact",
+        f"reads decimals of more than {_MAX_DIGITS} digits as DOUBLE, which is not exact",
         _of_type(_is_wide_decimal),
         _NARROWER,
     ),
@@ -111,7 +111,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reader.POLARS,
-        f"has decimals of at most {_MOST_DIGITS} digits, and reads nothing of the dataset",
+        f"has decimals of at most {_MAX_DIGITS} digits, and reads nothing of the dataset",
         _of_type(_is_wide_decimal),
         _NARROWER,
     ),

@@ -102,10 +102,10 @@ def _lost(
         if part.name in matched:
             continue
         folded = {key.casefold() for key in part.keys}
-        alike = [column.name for column in columns if column.name.casefold() in folded]
+        similar = [column.name for column in columns if column.name.casefold() in folded]
         why, remedy = "the table has no such column", f"remove the field {part.key}, or give it the column's new name"
-        if alike:
-            why = f"several columns differ from it only by case: {', '.join(alike)}"
+        if similar:
+            why = f"several columns differ from it only by case: {', '.join(similar)}"
             remedy = "give the field an alias that is spelt as one of them"
         yield Difference(
             kind=DifferenceKind.LOST, name=part.key, table=None, model=part.annotation, message=why, remedy=remedy

@@ -117,25 +117,25 @@ def pair_fields(names: tuple[str, ...], fields: tuple[ModelField, ...]) -> dict[
     If a field has several keys, the first that is a column counts; the returned field has only that key.
     """
     pairs: dict[str, ModelField] = {}
-    loose: list[ModelField] = []
+    unmatched: list[ModelField] = []
     for part in fields:
         key = next((key for key in part.keys if key in names and key not in pairs), None)
         if key is None:
-            loose.append(part)
+            unmatched.append(part)
         else:
             pairs[key] = replace(part, keys=(key,))
     folded: dict[str, list[str]] = {}
     for name in names:
         if name not in pairs:
             folded.setdefault(name.casefold(), []).append(name)
-    rivals: dict[str, int] = {}
-    for part in loose:
+    candidates: dict[str, int] = {}
+    for part in unmatched:
         for key in {key.casefold() for key in part.keys}:
-            rivals[key] = rivals.get(key, 0) + 1
-    for part in loose:
+            candidates[key] = candidates.get(key, 0) + 1
+    for part in unmatched:
         for key in part.keys:
             found = folded.get(key.casefold(), [])
-            if len(found) == 1 and found[0] not in pairs and rivals[key.casefold()] == 1:
+            if len(found) == 1 and found[0] not in pairs and candidates[key.casefold()] == 1:
                 pairs[found[0]] = replace(part, keys=(key,))
                 break
     return pairs

@@ -146,8 +146,8 @@ def _class_of(module: ModuleType, name: str, path: str) -> type[BaseModel]:
     found = getattr(module, name, None)
     if found is None:
         models = [key for key, value in vars(module).items() if _is_model(value)]
-        alike = difflib.get_close_matches(name, models, n=1, cutoff=0.0)
-        hint = f"did you mean {alike[0]}?" if alike else "the file defines no pydantic model"
+        similar = difflib.get_close_matches(name, models, n=1, cutoff=0.0)
+        hint = f"did you mean {similar[0]}?" if similar else "the file defines no pydantic model"
         raise ConfigError(f"schema {path!r}: {module.__file__} has no class {name}", hint=hint)
     if not _is_model(found):
         what = f"a class of {type(found).__name__}" if isinstance(found, type) else f"a {type(found).__name__}"

@@ -23,7 +23,7 @@ from statekeeper.schemas.rules.patterns import Untranslatable, finite_members, t
 _PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 _CONTEXT_DIGITS = 28
 """The precision of Python's default decimal context, to which pydantic's digit and multiple checks round."""
-_MOST_BYTES = 4
+_MAX_BYTES = 4
 """The most bytes of a character in UTF-8."""
 _LAST_MOMENT = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 _CANONICAL_UUID = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
@@ -68,7 +68,7 @@ def _length(column: Column, name: str, limit: int) -> Expression:
         return Expression(violated, within=Bounds(size, high=str(limit)))
     if limit <= 1:  # a text with a byte has a character
         return Expression(f"{size} < {limit}", within=Bounds(size, low=str(limit)))
-    return Expression(f"({size} < {_MOST_BYTES * (limit - 1) + 1} AND {characters} < {limit})")
+    return Expression(f"({size} < {_MAX_BYTES * (limit - 1) + 1} AND {characters} < {limit})")
 
 
 def compile_digits(column: Column, max_digits: int | None, decimal_places: int | None) -> dict[str, Expression]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 _PLAIN = "A-Za-z0-9_ "
 _ALTERNATIVES = re.compile(rf"\^\((?:\?:)?([{_PLAIN}-]*(?:\|[{_PLAIN}-]*)*)\)\$")
 _SEQUENCE = re.compile(rf"\^((?:[{_PLAIN}]|\[[{_PLAIN}]+\])+)\$")
-_MOST_MEMBERS = 32
+_MAX_MEMBERS = 32
 _PERL = {"d": "0-9", "w": "0-9A-Za-z_", "s": r"\t\n\x0b\f\r "}
 _PROPERTY = re.compile(r"p\{(L|Lu|Ll|N|Nd)\}")
 _PROPERTIES = {"L": "A-Za-z", "Lu": "A-Z", "Ll": "a-z", "N": "0-9", "Nd": "0-9"}
@@ -60,12 +60,12 @@ def finite_members(pattern: str) -> tuple[str, ...] | None:
         members = tuple(found.group(1).split("|"))
     elif (found := _SEQUENCE.fullmatch(pattern)) is not None:
         choices = [part.strip("[]") for part in re.findall(r"\[[^]]+\]|.", found.group(1))]
-        if len(choices) > _MOST_MEMBERS or math.prod(map(len, choices)) > _MOST_MEMBERS:
+        if len(choices) > _MAX_MEMBERS or math.prod(map(len, choices)) > _MAX_MEMBERS:
             return None
         members = tuple("".join(chosen) for chosen in itertools.product(*choices))
     else:
         return None
-    return members if len(members) <= _MOST_MEMBERS else None
+    return members if len(members) <= _MAX_MEMBERS else None
 
 
 class _Translator:

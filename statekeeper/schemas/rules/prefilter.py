@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from statekeeper.schemas.rules.checks import Check
 
 
-def certainly_good(checks: Iterable[Check]) -> str:
+def valid_row_condition(checks: Iterable[Check]) -> str:
     """The condition in SQL; `TRUE` if there is nothing to check."""
     by_column: dict[str, list[Check]] = {}
     for check in checks:

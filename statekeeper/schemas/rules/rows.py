@@ -72,7 +72,7 @@ class RowError:
     message: str
 
 
-def deliver(array: pa.Array, part: ModelField) -> list[Any]:
+def python_values(array: pa.Array, part: ModelField) -> list[Any]:
     """The column's values, converted to what the field accepts."""
     if pa.types.is_timestamp(array.type) and array.type.tz is not None:
         # Arrow would use a zone object of its own, by the session's name for UTC.

@@ -14,8 +14,8 @@ from statekeeper.schemas.model.fields import ModelField, ModelShape
 from statekeeper.schemas.rules.checks import REPRESENTABLE, CompiledSchema
 from statekeeper.schemas.rules.rows import (
     Validate,
-    deliver,
     fields_validator,
+    python_values,
     rows_of,
     unmatched_fields,
     whole_row_validator,
@@ -108,7 +108,7 @@ class UndecidedRows:
     def broken(self, batch: pa.RecordBatch) -> Iterator[BrokenRow]:
         """The rows that pydantic refuses, in a batch of that query's result."""
         parts = list(self.fields.items())
-        columns = {part.key: deliver(batch.column(index), part) for index, (_, part) in enumerate(parts)}
+        columns = {part.key: python_values(batch.column(index), part) for index, (_, part) in enumerate(parts)}
         names = {part.key: name for name, part in parts}
         at = len(parts)
         is_undecided = {name: batch.column(at + index) for index, name in enumerate(self.undecided)}

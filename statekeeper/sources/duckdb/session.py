@@ -123,7 +123,7 @@ class DuckdbSession:
         source = find_source(self._connection, reading.relation)
         statement = self._chunk_statement(source, reading, chunk)
         what = f"{source.label} cannot be read"
-        rows = _rows_at_once(reading.columns, most_rows=batch_rows, most_bytes=batch_bytes)
+        rows = _rows_at_once(reading.columns, max_rows=batch_rows, max_bytes=batch_bytes)
         try:
             with self._connection.reader(statement, what, batch_rows=rows) as reader:
                 _require_schema(reader.schema, reading.columns)
@@ -227,15 +227,15 @@ def _delivered(planned: PlannedColumn) -> str:
     return f"{how.sql.replace('{0}', column_of(planned.name).text)} AS {quoted(planned.name)}"
 
 
-def _rows_at_once(columns: tuple[PlannedColumn, ...], *, most_rows: int, most_bytes: int) -> int:
+def _rows_at_once(columns: tuple[PlannedColumn, ...], *, max_rows: int, max_bytes: int) -> int:
     """The rows of every batch, which cannot change in mid-stream.
 
     What they weigh is bounded all the same: DuckDB itself holds a vector of rows at a time, within its memory limit.
     """
     kinds = {one.read_type for one in columns}
     if "binary" in kinds:
-        return BatchSize(widest_row=None, most_rows=min(most_rows, _VECTOR_ROWS), most_bytes=most_bytes).steady
-    return min(most_rows, _VECTOR_ROWS) if "string" in kinds else most_rows
+        return BatchSize(widest_row=None, max_rows=min(max_rows, _VECTOR_ROWS), max_bytes=max_bytes).steady
+    return min(max_rows, _VECTOR_ROWS) if "string" in kinds else max_rows
 
 
 def _too_much_at_once(error: OutOfMemory, columns: tuple[PlannedColumn, ...]) -> OutOfMemory:

@@ -214,7 +214,7 @@ class OracleSession:
             Sql(f"SELECT {projection.sql}") + piece,
             projection.schema,
             f"{source.label} cannot be read",
-            size=BatchSize(widest_row=projection.widest_row, most_rows=batch_rows, most_bytes=batch_bytes),
+            size=BatchSize(widest_row=projection.widest_row, max_rows=batch_rows, max_bytes=batch_bytes),
             table=source.grant_object,
         )
         for arrays in frames:

@@ -29,7 +29,7 @@ def _batch(*sizes):
 
 
 def test_type_without_bound_starts_with_one_row_and_grows_only_as_far_as_unseen_values_would_fit():
-    size = BatchSize(widest_row=None, most_rows=16_384, most_bytes=32 * MIB)
+    size = BatchSize(widest_row=None, max_rows=16_384, max_bytes=32 * MIB)
     seen = []
     for _ in range(12):
         seen.append(size.rows)
@@ -39,7 +39,7 @@ def test_type_without_bound_starts_with_one_row_and_grows_only_as_far_as_unseen_
 
 
 def test_next_batch_has_as_many_rows_as_fit_by_the_heaviest_row_of_the_last():
-    size = BatchSize(widest_row=None, most_rows=16_384, most_bytes=32 * MIB)
+    size = BatchSize(widest_row=None, max_rows=16_384, max_bytes=32 * MIB)
     for _ in range(5):
         size.weigh(_blobs(10))
     assert size.rows == 32
@@ -50,7 +50,7 @@ def test_next_batch_has_as_many_rows_as_fit_by_the_heaviest_row_of_the_last():
 
 
 def test_one_heavy_row_does_not_slow_the_rest_of_a_table_down():
-    size = BatchSize(widest_row=None, most_rows=16_384, most_bytes=32 * MIB)
+    size = BatchSize(widest_row=None, max_rows=16_384, max_bytes=32 * MIB)
     size.weigh(_blobs(40 * MIB))
     for _ in range(12):
         size.weigh(_blobs(*[10] * size.rows))
@@ -58,7 +58,7 @@ def test_one_heavy_row_does_not_slow_the_rest_of_a_table_down():
 
 
 def test_bounded_types_start_with_what_fits_at_their_widest_and_grow_by_what_rows_really_weigh():
-    size = BatchSize(widest_row=50 * 4000, most_rows=16_384, most_bytes=32 * MIB)
+    size = BatchSize(widest_row=50 * 4000, max_rows=16_384, max_bytes=32 * MIB)
     assert size.rows == size.steady == 167
     for _ in range(10):
         size.weigh(_blobs(*[100] * size.rows))

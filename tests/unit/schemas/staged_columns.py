@@ -17,7 +17,7 @@ from statekeeper.parquet.types import arrow_schema, cast_batch, parse_type
 from statekeeper.schemas.columns.drift import Expectation, agree
 from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
 from statekeeper.schemas.rules.findings import Findings
-from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.prefilter import valid_row_condition
 from statekeeper.schemas.rules.undecided_rows import any_of
 from statekeeper.validate.part_source import part_source
 from statekeeper.validate.scan import scan_part
@@ -68,7 +68,7 @@ class Staged:
         """That no row is certainly good by the quick filter and suspect by the checks."""
         checks = self.compiled.checks
         suspect = any_of([text for one in checks for text in (one.violated, one.undecided) if text is not None])
-        where = f"({certainly_good(checks)}) AND coalesce({suspect}, FALSE)"
+        where = f"({valid_row_condition(checks)}) AND coalesce({suspect}, FALSE)"
         query = f"SELECT count(*) FROM {part_source(self.path, self.planned)} WHERE {where}"
         with duckdb.connect() as connection:
             connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")  # as the scan's

@@ -11,7 +11,7 @@ from statekeeper.engines.worker import WorkRequest, execute
 from statekeeper.errors import DataError, SourceError
 from statekeeper.sources.duckdb import errors as duckdb_errors
 from statekeeper.sources.oracle import errors as oracle_errors
-from statekeeper.system_errors import recognised
+from statekeeper.system_errors import as_system_error
 from statekeeper.text.privacy import RowValues, text_of, trace_of
 
 MARKER = "zq7marker"
@@ -119,6 +119,6 @@ def test_what_the_system_refuses_is_told_without_a_text_that_may_quote_a_value()
         (OSError(f"Conversion Error: {MARKER}"), "the system refused (OSError)"),
         (OSError(28, "No space left on device"), "the system refused: No space left on device (ENOSPC)"),
     ):
-        known = recognised(error)
+        known = as_system_error(error)
         assert known is not None
         assert text_of(known, RowValues.HIDDEN) == told

@@ -3,13 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.config.reading.document import ConfigDocument
-from statekeeper.config.reading.references import fill_references
+from statekeeper.config.reading.references import resolve_references
 
 ENVIRON = {"HOST": "db1", "EMPTY": "", "TRICKY": "${HOST} $${ a: [b"}
 
 
 def filled(text):
-    found = fill_references(ConfigDocument(name="c.yml", data={"k": [text]}), ENVIRON)
+    found = resolve_references(ConfigDocument(name="c.yml", data={"k": [text]}), ENVIRON)
     assert found.wrong == ()
     return found.document.data["k"][0]
 
@@ -46,7 +46,7 @@ def test_any_text_can_be_written_literally(text):
 @pytest.mark.parametrize("text", ["${", "${}", "${1A}", "${A", "${A:?x}", "a${ HOST }"])
 def test_what_is_no_reference_is_refused_without_being_shown(text):
     document = ConfigDocument(name="c.yml", data={"k": f"hunter2{text}"})
-    found = fill_references(document, ENVIRON)
+    found = resolve_references(document, ENVIRON)
     unchanged, (problem,) = found.document, found.problems
     assert "c.yml: k: expected ${NAME}" in str(problem)
     assert "hunter2" not in str(problem)
@@ -54,6 +54,6 @@ def test_what_is_no_reference_is_refused_without_being_shown(text):
 
 
 def test_an_unset_variable_is_named():
-    (problem,) = fill_references(ConfigDocument(name="c.yml", data={"k": "hunter2 ${PORT}"}), ENVIRON).unset
+    (problem,) = resolve_references(ConfigDocument(name="c.yml", data={"k": "hunter2 ${PORT}"}), ENVIRON).unset
     assert str(problem).startswith("c.yml: k: the environment variable PORT is not set")
     assert "hunter2" not in str(problem)

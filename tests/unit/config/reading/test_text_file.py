@@ -10,7 +10,7 @@ import pytest
 from statekeeper.cli import app
 from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import load_pipeline
-from statekeeper.config.reading.text_file import MOST_MEBIBYTES, read_text_file
+from statekeeper.config.reading.text_file import MAX_MEBIBYTES, read_text_file
 from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.errors import ConfigError
 from statekeeper.model.schema import SchemaRef
@@ -53,8 +53,8 @@ class TestWhatIsNoFile:
 class TestWhatIsTooLarge:
     def test_is_not_read(self, tmp_path: Path) -> None:
         with (tmp_path / "large.yml").open("wb") as file:
-            file.truncate(MOST_MEBIBYTES * 1024 * 1024)
-            assert len(read_text_file(tmp_path / "large.yml")) == MOST_MEBIBYTES * 1024 * 1024
+            file.truncate(MAX_MEBIBYTES * 1024 * 1024)
+            assert len(read_text_file(tmp_path / "large.yml")) == MAX_MEBIBYTES * 1024 * 1024
             file.truncate(100 << 30)
         for read in (read_text_file, lambda path: load_pipeline(path, environ={})):
             with pytest.raises(ConfigError, match=r"large\.yml: the file is too large: expected at most 8 MiB"):

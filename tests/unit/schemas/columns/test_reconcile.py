@@ -18,7 +18,7 @@ from statekeeper.schemas.columns.reconcile import TYPE_RULES, compare
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, pair_fields
 from statekeeper.schemas.model.kinds import natural_kind
-from statekeeper.schemas.rules.rows import deliver
+from statekeeper.schemas.rules.rows import python_values
 from tests.unit.schemas.staged_columns import Staged, plan_columns, source
 
 
@@ -303,7 +303,7 @@ def test_every_pair_either_meets_exactly_or_is_refused_by_name(tmp_path, read, k
     staged = Staged(tmp_path, model, {name: (read, list(values))})
     assert staged.scan().violations == ()
     (part,) = pair_fields((name,), read_model(model).fields).values()
-    delivered = deliver(pq.read_table(staged.path).column(name).combine_chunks(), part)
+    delivered = python_values(pq.read_table(staged.path).column(name).combine_chunks(), part)
     wanted = TYPES[kind] if kind is not Kind.ANY else type(values[0])
     assert [type(value) for value in delivered] == [wanted] * len(values)
     assert delivered == [UUID(value) if kind is Kind.UUID else value for value in values]

@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from pydantic import ConfigDict, Field, create_model
 
-from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.prefilter import valid_row_condition
 from statekeeper.validate.part_source import part_source
 from tests.unit.schemas.staged_columns import Staged
 
@@ -23,7 +23,7 @@ def _good(staged: Staged) -> list[bool]:
     with duckdb.connect() as connection:
         connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")
         source = part_source(staged.path, staged.planned)
-        query = f"SELECT coalesce({certainly_good(staged.compiled.checks)}, FALSE) FROM {source}"
+        query = f"SELECT coalesce({valid_row_condition(staged.compiled.checks)}, FALSE) FROM {source}"
         return [found for (found,) in connection.execute(query).fetchall()]
 
 
@@ -60,10 +60,10 @@ def test_what_is_certain_of_each_value(tmp_path, kind, read, values, good):
 def test_a_text_of_which_only_the_length_is_asked_is_not_read(tmp_path):
     model = create_model("Row", c=(Annotated[str, Field(min_length=1, max_length=9)], ...))
     staged = Staged(tmp_path, model, {"c": ("string", ["a"])})
-    assert certainly_good(staged.compiled.checks) == '(strlen("c") BETWEEN 1 AND 9)'
+    assert valid_row_condition(staged.compiled.checks) == '(strlen("c") BETWEEN 1 AND 9)'
 
 
 def test_without_checks_every_row_is_good(tmp_path):
     staged = Staged(tmp_path, create_model("Row", c=(Any, ...)), {"c": ("int64", [1, None])})
-    assert certainly_good(staged.compiled.checks) == "TRUE"
+    assert valid_row_condition(staged.compiled.checks) == "TRUE"
     assert staged.scan().violating_rows == 0

@@ -25,7 +25,7 @@ from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fingerprint import model_fingerprint
 from statekeeper.schemas.model.inline import inline_model
 from statekeeper.schemas.rules.checks import CompiledSchema
-from statekeeper.schemas.rules.prefilter import certainly_good
+from statekeeper.schemas.rules.prefilter import valid_row_condition
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, UndecidedRows, any_of
 from statekeeper.validate import scan as validation
 from statekeeper.validate.part_source import part_source, scanner
@@ -66,7 +66,7 @@ def of_scan(staged: Staged, compiled: CompiledSchema) -> list[WrongColumns]:
         if compiled.checks:
             broken = [f"coalesce({check.violated}, FALSE)" for check in compiled.checks]
             left = any_of([check.undecided for check in compiled.checks if check.undecided is not None])
-            query = f"SELECT {ROW_NUMBER}, {certainly_good(compiled.checks)}, {left}, {', '.join(broken)}"
+            query = f"SELECT {ROW_NUMBER}, {valid_row_condition(compiled.checks)}, {left}, {', '.join(broken)}"
             for number, is_good, is_open, *violated in connection.sql(f"{query} FROM {scan._numbered}").fetchall():
                 columns = zip(compiled.checks, violated, strict=True)
                 wrong[number] |= {check.column for check, is_wrong in columns if is_wrong}
