@@ -266,7 +266,7 @@ def reset(
     if keys:
         terminal.say_next(step)
     else:
-        terminal.say("no table failed: nothing to reset" if failed else "nothing to reset: not begun yet")
+        terminal.say("no table failed: nothing to reset" if failed else "nothing to reset: not started yet")
     return 0
 
 

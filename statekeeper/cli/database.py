@@ -184,7 +184,7 @@ def _refuse_secrets(kind: str, settings: Mapping[str, str | int]) -> None:
         field = section_of(kind).model_fields.get(key)
         if field is not None and "SecretStr" in str(field.annotation) and not str(value).startswith("${"):
             raise UsageError(
-                f"--set {key} is a secret of a source of type {kind}, which is not written down",
+                f"--set {key} is a secret of a source of type {kind} and must not be written into a file",
                 hint=f"set an environment variable, and give --set '{key}=${{NAME}}'",
             )
 
@@ -212,7 +212,7 @@ def describe(
             raise UsageError("no table matches --table and --exclude", hint="--schema NAME says in which schema")
         return found
     if len(schemas) > 1:
-        raise UsageError("--table with several --schema leaves open whose table it is", hint="--table SCHEMA.NAME")
+        raise UsageError("--table with several --schema is ambiguous", hint="--table SCHEMA.NAME")
     schema = schemas[0] if schemas else None
     return describe_named(config, [_relation(name, schema) for name in dict.fromkeys(tables)])
 

@@ -35,7 +35,7 @@ def _show_table(table: TableDiff, screen: Screen, infer: Callable[[str], str]) -
     elif table.is_refused:
         verdict += ": a run would refuse it"
     elif table.differences:
-        verdict += ", and a run would go on"
+        verdict += ", but a run would accept it"
     screen.line(f"{table.table.key}{against}: {verdict}")
     for difference in table.differences:
         _show_difference(difference, screen)

@@ -233,7 +233,7 @@ class _Table:
         dependent = [key for key in _NEEDS_COLUMN if self.sets(key)]
         if self.entry.is_full_extract is False:
             dependent.append("is_full_extract")
-        hint = "name the column that tells when a row was written, or leave this key out"
+        hint = "name the column with the time when a row was written, or leave this key out"
         return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in dependent]
 
     def _chunking(self) -> list[Problem]:

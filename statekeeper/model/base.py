@@ -132,5 +132,5 @@ def _canonical(value: object) -> Iterator[str]:
 
 
 def _damaged(where: str, what: str, *, hint: str | None = None) -> StateDamaged:
-    keep = "look at the file; move it away to give it up, then run again: the table is extracted anew"
+    keep = "inspect the file; to discard it, move it away and run again: the table is extracted again"
     return StateDamaged(f"{where} {what}", hint=hint or keep)

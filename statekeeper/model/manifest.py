@@ -69,7 +69,7 @@ class RunManifest(Document):
     extraction_date: str
     config_path: str | None = Field(description="as given on the command line, absolute; null for runs made in Python")
     tables_path: str | None = Field(default=None, description="the --tables file, absolute")
-    config_fingerprint: str = Field(description="sha256 of the YAML text, before references are filled in")
+    config_fingerprint: str = Field(description="sha256 of the YAML text, before references are resolved")
     base_path: str
     layout: Layout = Field(default=Layout.DATED, description="the layout of its files under base_path")
     engine: str
@@ -78,12 +78,12 @@ class RunManifest(Document):
     started_at: AwareDatetime
     ended_at: AwareDatetime | None = None
     exit_code: int | None = None
-    failures: tuple[TableFailure, ...] = Field(default=(), description="what the tables' states cannot say")
+    failures: tuple[TableFailure, ...] = Field(default=(), description="what the tables' states do not record")
     lists: tuple[TableList, ...] = Field(
         default=(), description="every table that the config, and each --tables file, had when the run was last started"
     )
-    processes: tuple[RunProcess, ...] = Field(default=(), description="that have begun and not said that they ended")
-    job_run: JobRun | None = Field(default=None, description="the job run that last began it, where a job did")
+    processes: tuple[RunProcess, ...] = Field(default=(), description="that started and have not recorded their end")
+    job_run: JobRun | None = Field(default=None, description="the job run that last started it, if a job did")
 
     @property
     def listed(self) -> tuple[TableRef, ...]:
@@ -168,7 +168,7 @@ class TableStatus(Frozen):
     duration_seconds: float | None
     output_path: str | None
     failure: TableStateFailure | None
-    remarks: tuple[str, ...] = Field(default=(), description="what a person should know of what is published")
+    remarks: tuple[str, ...] = Field(default=(), description="what a user should know about the published data")
     waiting: WaitStatus | None = Field(default=None, description="what a table of a running run waits for")
 
     @property

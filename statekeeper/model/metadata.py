@@ -33,12 +33,12 @@ class ValidationSummary(StoredValue):
 
     reconcile: Literal["count", "none"]
     counted_rows: int | None
-    model: str | None = Field(description="the pydantic model that the rows satisfy, or null where none was declared")
+    model: str | None = Field(description="the pydantic model that the rows satisfy, or null if none was declared")
     checks: int = Field(description="constraints that were checked")
     violations: int = Field(
         default=0, description="rows that broke the schema and were let through by on_violation: warn"
     )
-    key_violations: int = Field(default=0, description="the same of rows that broke a key; they may be the same rows")
+    key_violations: int = Field(default=0, description="the same for rows that broke a key; they may be the same rows")
     null_incremental_rows: int | None = None
     extracted_rows: int | None = Field(
         default=None, description="record_count and quarantined_rows together; null in files of older versions"
@@ -48,7 +48,7 @@ class ValidationSummary(StoredValue):
         default=None, description="the Parquet file that has them, relative to this one"
     )
     drift: tuple[ColumnChange, ...] = Field(
-        default=(), description="columns that were not as the schema, or else the last extraction, had them"
+        default=(), description="columns that differ from the schema, or else from the last extraction"
     )
 
     @property
@@ -98,7 +98,7 @@ class Metadata(StoredValue):
     duration_seconds: float
     file_size_bytes: int
     checksum: str = Field(
-        description="md5 of the single file; of several parts, of what `md5sum part-*.parquet` prints in their folder"
+        description="md5 of the single file, or of the output of `md5sum part-*.parquet` in the folder of parts"
     )
     table_config: TableConfigRecord
     extraction_complete: bool
@@ -114,7 +114,7 @@ class Metadata(StoredValue):
     )
     config_fingerprint: str
     validation: ValidationSummary
-    job_run: JobRun | None = Field(default=None, description="the job run that extracted it, where a job did")
+    job_run: JobRun | None = Field(default=None, description="the job run that extracted it, if a job did")
 
     @property
     def output_name(self) -> str:

@@ -63,7 +63,7 @@ class ReadSpec(StoredValue):
     left_out: tuple[UnreadColumn, ...] = Field(default=(), description="columns of the table that are not read")
     relation_state: dict[str, str] = Field(
         default_factory=dict,
-        description="what the source knows the relation's present form by, compared before reading",
+        description="identifies the relation's current form in the source, compared before reading",
     )
 
     @property
@@ -117,5 +117,7 @@ class Plan(Document):
     created_at: AwareDatetime
     reading: ReadSpec
     chunks: Packed[Chunk]
-    drift: tuple[ColumnChange, ...] = Field(default=(), description="columns that are not as expected, decided once")
+    drift: tuple[ColumnChange, ...] = Field(
+        default=(), description="columns that differ from the expected ones, decided once"
+    )
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")

@@ -90,7 +90,7 @@ class SplitReceipt(Document):
     plan_id: str
     chunk_id: int = Field(ge=0)
     attempt: str
-    source_md5: str = Field(description="of the part: a part that is made again is split again")
+    source_md5: str = Field(description="of the part: a part that is written again is split again")
     kept: StagedFile | None
     rejected: StagedFile
 

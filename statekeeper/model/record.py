@@ -89,8 +89,10 @@ class Published(StoredValue):
     output_path: str
     metadata_md5: str
     fingerprint: str
-    snapshot: Snapshot | None = Field(default=None, description="at which it was read; null in files of older versions")
-    remarks: tuple[str, ...] = Field(default=(), description="what a person should know of it, a sentence each")
+    snapshot: Snapshot | None = Field(
+        default=None, description="the one it was read at; null in files of older versions"
+    )
+    remarks: tuple[str, ...] = Field(default=(), description="what a user should know about it, one sentence each")
 
 
 class StateRecord(Document):
@@ -104,11 +106,11 @@ class StateRecord(Document):
     table: TableRef
     state: State = State.PENDING
     revision: int = Field(default=0, ge=0, description="grows by one with every save")
-    fingerprint: str = Field(description="of the configuration that the live plan was made for")
+    fingerprint: str = Field(description="of the configuration of the current plan")
     scope: Scope | None = Field(default=None, description="mode and window, decided once at the first plan")
     plan_id: str | None = None
     chunks_total: int = 0
-    attempts: int = Field(default=0, description="how often extraction was begun or taken up again")
+    attempts: int = Field(default=0, description="how often extraction was started or resumed")
     snapshot_restarts: int = Field(
         default=0, description="restarts since the last completion because a snapshot was lost"
     )

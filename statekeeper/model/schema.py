@@ -60,12 +60,12 @@ class ColumnRule(Frozen):
     max_length: int | None = Field(default=None, ge=0)
     pattern: str | None = Field(default=None, description="pydantic's (Rust's) regular expression dialect")
     strip_whitespace: bool | None = Field(
-        default=None, description="judge the text without white space at its ends; the file keeps it"
+        default=None, description="validate the text without white space at its ends; the file keeps it"
     )
     ascii_only: bool | None = Field(default=None, description="no character beyond ASCII")
     allow_inf_nan: bool | None = Field(default=None, description="false: infinities and NaN break the schema")
     timezone: Literal["aware", "naive"] | None = Field(
-        default=None, description="what the column must be; without it, either is taken"
+        default=None, description="what the column must be; without it, both are accepted"
     )
     enum: tuple[str | int, ...] | None = Field(default=None, description="the only values allowed")
 

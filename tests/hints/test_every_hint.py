@@ -122,7 +122,7 @@ TYPED = {
         "--source duckdb needs --duckdb PATH",
         "--duckdb PATH, or --source oracle with ORACLE_HOST",
         "--table SCHEMA.NAME",
-        "--table with several --schema leaves open",
+        "--table with several --schema is ambiguous",
         "--schema NAME says in which schema",
         "--out and --schemas-out are one file",
     ],
@@ -287,8 +287,8 @@ SETTINGS = {
     "on_drift: ignore-new": _config(
         tables="[{table_name: t, on_drift: ignore-new}, {table_name: u, on_drift: evolve}]"
     ),
-    "on_drift: evolve takes the table as it is now": _config(tables="[{table_name: t, on_drift: evolve}]"),
-    "on_drift: evolve takes new columns": _config(tables="[{table_name: t, on_drift: evolve}]"),
+    "on_drift: evolve accepts the table as it is now": _config(tables="[{table_name: t, on_drift: evolve}]"),
+    "on_drift: evolve adds new columns": _config(tables="[{table_name: t, on_drift: evolve}]"),
     "(inline: `nullable: true`)": _config(tables="[{table_name: t, columns: {id: {type: int, nullable: true}}}]"),
     "show_values: false leaves its text out": _config(tables="[{table_name: t, show_values: false}]"),
     "or set fractional_seconds: us for an Oracle source": _oracle("fractional_seconds: us"),

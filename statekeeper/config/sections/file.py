@@ -52,7 +52,7 @@ class ConfigFile(Section):
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
     extraction_date: ExtractionDate = Field(default="today", description="the day of a run without --date")
     show_values: bool = Field(
-        default=True, description="false: no value of a row in state, log, hooks, terminal or violations file"
+        default=True, description="false: no row values in state, log, hooks, terminal or violations file"
     )
     defaults: TableDefaults = Field(default=TableDefaults(), description="table keys for tables that do not set them")
     states: StatePolicies = Field(default=StatePolicies(), description="policies of the state machine")

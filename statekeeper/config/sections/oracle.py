@@ -78,11 +78,11 @@ class OracleSource(SourceSection):
     user: Name | None = Field(default=None, description="who logs in")
     password: SecretStr | None = Field(default=None, description="the user's password")
     proxy_user: Name | None = Field(
-        default=None, description="the user on whose behalf `user` logs in; `user[proxy_user]` says the same"
+        default=None, description="the user on whose behalf `user` logs in; `user[proxy_user]` is the same"
     )
     external_auth: bool = Field(default=False, description="log in by the operating system or wallet (thick mode)")
     protocol: Annotated[ListenerProtocol, Field(strict=False)] = Field(
-        default=ListenerProtocol.TCP, description="tcp, or tcps for TLS; a dsn says it itself"
+        default=ListenerProtocol.TCP, description="tcp, or tcps for TLS; a dsn has its own"
     )
     wallet_location: FilePath | None = Field(default=None, description="the folder of the wallet (ewallet.pem)")
     wallet_password: SecretStr | None = Field(default=None, description="the wallet's password")
@@ -110,7 +110,7 @@ class OracleSource(SourceSection):
         description="how long a count, or the sort of a chunking key, may take: one round trip, whatever the size",
     )
     count_parallel: int | None = Field(
-        default=None, ge=2, description="count by so many parallel query servers, where the DBA allows it"
+        default=None, ge=2, description="the number of parallel query servers for counts, if the DBA allows it"
     )
     count_nulls: bool = Field(
         default=False,
@@ -120,12 +120,12 @@ class OracleSource(SourceSection):
     expire_time: int = Field(
         default=2,
         ge=0,
-        description="minutes without traffic after which the network is asked whether the database is still there "
-        "(TCP keepalive, EXPIRE_TIME); 0: never. What a dsn says comes first",
+        description="minutes without traffic after which TCP keepalive checks that the database is still there "
+        "(EXPIRE_TIME); 0: never. The value in a dsn takes precedence",
     )
     snapshot: Annotated[SnapshotMode, Field(strict=False)] = Field(
         default=SnapshotMode.SCN,
-        description="scn: every chunk AS OF one SCN; transaction: one read-only session; none: whatever is there",
+        description="scn: every chunk AS OF one SCN; transaction: one read-only session; none: the current data",
     )
     fractional_seconds: Annotated[FractionUnit, Field(strict=False)] | None = Field(
         default=None,
@@ -134,7 +134,7 @@ class OracleSource(SourceSection):
     )
     zone_offsets: bool = Field(
         default=False,
-        description="a column <name>_OFFSET beside each TIMESTAMP WITH TIME ZONE, which is kept as UTC",
+        description="add a column <name>_OFFSET for each TIMESTAMP WITH TIME ZONE, which is stored as UTC",
     )
     trim_char: bool = Field(default=False, description="cut the padding off CHAR and NCHAR")
 

@@ -122,7 +122,7 @@ class ExecutionConfig(Section):
 
     engine: EngineName = Field(
         default=EngineKind.LOCAL,
-        description="local: a pool of worker processes; spark: the executors of a Spark session; or one of a package",
+        description="local: a pool of worker processes; spark: the executors of a Spark session; or a package's engine",
     )
     workers: int = Field(
         default_factory=_default_workers,
@@ -137,4 +137,4 @@ class ExecutionConfig(Section):
     memory_limit: Size = Field(
         default=512 * _MIB, description="the memory for DuckDB, and for the rows that a process holds, such as 1GiB"
     )
-    spark: SparkConfig = Field(default=SparkConfig(), description="of engine: spark, which Spark")
+    spark: SparkConfig = Field(default=SparkConfig(), description="the Spark of engine: spark")

@@ -74,7 +74,7 @@ class Hook(Section):
         default=None, description="the address that gets a POST request with the extraction as JSON"
     )
     command: Annotated[Name, AfterValidator(_command)] | None = Field(
-        default=None, repr=False, description="a command; {table}, {records} and the like are filled in"
+        default=None, repr=False, description="a command; {table}, {records} and so on are replaced by their values"
     )
     timeout: PositiveDuration = Field(default=timedelta(seconds=30), description="how long the hook may take")
     pass_env: tuple[Name, ...] = Field(
@@ -103,7 +103,7 @@ class StatePolicies(Section):
     extracting: StatePolicy = StatePolicy()
     validating: StatePolicy = StatePolicy()
     on_enter: Mapping[State, tuple[Hook, ...]] = Field(
-        default_factory=dict, description="per state, what is done when an extraction enters it"
+        default_factory=dict, description="per state, the hooks to run when an extraction enters it"
     )
 
     def timeout(self, state: State) -> timedelta | None:

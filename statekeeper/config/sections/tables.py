@@ -115,7 +115,7 @@ ModelPath = Annotated[FilePath, AfterValidator(_model_path)]
 class TableDefaults(Section):
     """The keys of a table that may also be in `defaults:`."""
 
-    source_name: Name | None = Field(default=None, description="of `sources`; may be left out where there is one")
+    source_name: Name | None = Field(default=None, description="one of `sources`; may be left out if there is only one")
     schema_name: Name | None = Field(default=None, description="the database schema (owner)")
     schema_model: ModelPath | None = Field(
         default=None, alias="schema", description="the pydantic model that the rows satisfy: file.py:Class"
@@ -127,7 +127,7 @@ class TableDefaults(Section):
         default=None, description="a DATE or TIMESTAMP column with the time of a row's last change"
     )
     is_full_extract: bool | None = Field(
-        default=None, description="take the whole table; by default so without an incremental_column"
+        default=None, description="read the whole table; the default without an incremental_column"
     )
     window: WindowKind | None = Field(
         default=None,
@@ -135,7 +135,7 @@ class TableDefaults(Section):
     )
     lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
     incremental_timezone: TimeZone | None = Field(
-        default=None, description=f"whose midnights bound a day; {BUILT_IN.incremental_timezone} by default"
+        default=None, description=f"the zone whose midnights bound a day; {BUILT_IN.incremental_timezone} by default"
     )
     allow_open_window: bool | None = Field(
         default=None, description="extract a window that is not over yet, up to the snapshot"
@@ -144,7 +144,7 @@ class TableDefaults(Section):
         default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"
     )
     flashback_enabled: bool | None = Field(default=None, description="read as of flashback_timestamp")
-    flashback_timestamp: Moment | None = Field(default=None, description="the time to read at, where the source can")
+    flashback_timestamp: Moment | None = Field(default=None, description="the time to read at, if the source can")
     extraction_date: ExtractionDate | None = Field(default=None, description="must agree with the run's")
     run_id: Name | None = Field(default=None, description="must agree with the run's")
     chunking: ChunkingPolicy | None = Field(default=None, description="how the table is cut")
@@ -177,13 +177,13 @@ class TableDefaults(Section):
     )
     show_values: bool | None = Field(
         default=None,
-        description="false: no value of a row in state, log, hooks, terminal or violations file; true by default",
+        description="false: no row values in state, log, hooks, terminal or violations file; true by default",
     )
     sample_rows: int | None = Field(
         default=None,
         ge=0,
         le=100,
-        description=f"rows that the violations file shows of each constraint; {BUILT_IN.sample_rows} by default",
+        description=f"sample rows per constraint in the violations file; {BUILT_IN.sample_rows} by default",
     )
     on_drift: OnDrift | None = Field(
         default=None,

@@ -267,12 +267,12 @@ def _hint(stops: list[Difference], expected: Expectation) -> str:
     kinds = {stop.kind for stop in stops}
     ways = ["correct what is named, then run again"]
     if kinds == {DifferenceKind.NEW} and expected.on_drift is OnDrift.FAIL:
-        ways.append("on_drift: ignore-new leaves new columns out, on_drift: evolve takes them")
+        ways.append("on_drift: ignore-new leaves new columns out, on_drift: evolve adds them")
     elif expected.on_drift is not OnDrift.EVOLVE and (expected.model is None and expected.baseline):
-        ways.append("on_drift: evolve takes the table as it is now, and says so in the metadata")
+        ways.append("on_drift: evolve accepts the table as it is now, and records that in the metadata")
     elif expected.on_drift is not OnDrift.EVOLVE and kinds & {DifferenceKind.NEW, DifferenceKind.LOST}:
         ways.append(
-            "on_drift: evolve takes new columns, and goes on without lost ones that the model takes as None or has a "
+            "on_drift: evolve adds new columns, and does without lost ones that the model accepts as None or has a "
             "default for"
         )
     return "; or ".join(ways)

@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reader.SPARK,
-        "does not tell names apart that differ in case alone, and reads nothing of the dataset",
+        "does not distinguish names that differ only by case, and reads nothing of the dataset",
         _equal_names(str.lower),
         _OTHER_NAMES,
     ),
@@ -105,7 +105,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         Reader.DUCKDB,
-        "does not tell names apart that differ in case alone, and calls the second one otherwise",
+        "does not distinguish names that differ only by case, and renames the second one",
         _equal_names(_ascii_lower),
         _OTHER_NAMES,
     ),

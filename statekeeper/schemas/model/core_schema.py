@@ -181,7 +181,7 @@ def _layer(found: ModelField, node: Node, definitions: Mapping[str, Node]) -> tu
         return replace(found, is_nullable=True, steps=(*found.steps, None)), node["schema"]
     if kind == "default":
         if node.get("on_error", "raise") != "raise":
-            found = found.not_understood(node, "a default that stands in for an error")
+            found = found.not_understood(node, "a default that replaces an error")
         return found, node["schema"]
     if kind == "definition-ref":
         return found, definitions[node["schema_ref"]]

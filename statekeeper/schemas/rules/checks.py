@@ -215,7 +215,7 @@ def _union(column: Column, part: ModelField) -> Expression:
             continue  # strict mode refuses every value of another type
         found = _constraints(replace(column, kind=choice.kind), choice)
         if any(expression.undecided is not None for _, expression in found.values()):
-            raise NotCompiled("a union with a pattern that strings beyond ASCII leave open")
+            raise NotCompiled("a union with a pattern that SQL cannot decide for strings beyond ASCII")
         violated = [expression.violated for _, expression in found.values() if expression.violated is not None]
         if not violated:
             return NEVER

@@ -243,7 +243,7 @@ def _multiple_of(column: Column, value: Any) -> Expression:
         if not (math.isfinite(step) and step > 0):
             raise NotCompiled("multiple_of that is not a positive number")
         if _PYDANTIC < (2, 13):
-            raise NotCompiled("multiple_of a float, which pydantic before 2.13 judges by another formula")
+            raise NotCompiled("multiple_of a float, which pydantic before 2.13 checks by another formula")
         x, m = _double(column), f"CAST('{step!r}' AS DOUBLE)"
         # pydantic-core's algorithm; infinities and NaN give NaN there, which violates nothing.
         return Expression(f"(isfinite({column.sql}) AND abs({x} - round({x} / {m}) * {m}) > CAST('1e-9' AS DOUBLE))")
