@@ -27,7 +27,6 @@ from statekeeper.store.files.links import refuse_links
 from statekeeper.store.files.slots import damage_where_no_file_is, read_document, settle
 from statekeeper.store.files.temps import is_abandoned, process_token, sweep_temps, temps_in
 from statekeeper.store.layout import LAST_RUN, ExtractionLayout, run_snapshots_folder
-from statekeeper.store.locks.lock import acquire_lock
 from statekeeper.store.process import this_process
 from statekeeper.store.staging import Staging, subfolders_for
 
@@ -204,6 +203,8 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
         replace(disk, path, data, role="last_run", fence=NO_FENCE)
         return
     # Without rename, two that write at once could leave a mixture.
+    from statekeeper.store.locks.lock import acquire_lock  # not for `status`, which only reads
+
     ttl = timedelta(seconds=10)
     lock = path.with_suffix(".lock")
     with acquire_lock(disk, lock, kind=LockKind.LEASE, owner=this_process(), ttl=ttl, take_over=lambda _: None) as held:
