@@ -54,7 +54,7 @@ def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: P
     require_layout(runner.disk, runner.pipeline.output, manifest)
 
     async def first(run: Run) -> None:
-        await recall(manifest, run, tables, wish.reprocess)
+        await recall(run, manifest, tables=tables, reprocess=wish.reprocess)
 
     look = _or_refuse(partial(_preview, wish=wish))
     return _plan_report(runner, on_each_table(runner, tables, look, first=first))

@@ -133,7 +133,7 @@ def first_record(config: ExtractionConfig, run: Run, *, fingerprint: str) -> Sta
 
 
 async def recall(
-    manifest: RunManifest | None, run: Run, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess
+    run: Run, manifest: RunManifest | None, *, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess
 ) -> None:
     """Tell the run what its manifest knows: failures that no state tells, and which snapshots are taken anew."""
     run.recorded.update((found.table, found) for found in (manifest.failures if manifest else ()))

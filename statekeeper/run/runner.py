@@ -90,7 +90,7 @@ class Runner:
         manifest = self._begin(start)
 
         async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
-            await recall(manifest, run, tables, reprocess)
+            await recall(run, manifest, tables=tables, reprocess=reprocess)
             run.extracted.begin(config.table for config in tables)
             run.reporter.run_began(len(tables))
             tasks = {asyncio.create_task(run_table_task(config, run, reprocess)): config for config in tables}
