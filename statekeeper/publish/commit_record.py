@@ -103,7 +103,7 @@ def _quarantine(active: ActivePlan, found: StagedFindings) -> PublishedFile | No
     apart = file.rows if file else 0
     if kept + apart != found.extracted_rows:
         raise DataError(
-            f"{active.key}: {kept:,} rows are good and {apart:,} put apart, of {found.extracted_rows:,} that were read"
+            f"{active.key}: of {found.extracted_rows:,} rows that were read {kept:,} are good, {apart:,} quarantined"
         )
     if file is None:
         return None

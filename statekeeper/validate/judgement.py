@@ -1,4 +1,4 @@
-"""What the policy of a table makes of rows that break its schema or a key: let them pass, keep them apart, or fail.
+"""What the policy of a table makes of rows that break its schema or a key: let them pass, quarantine them, or fail.
 
 Decides it, and leaves what was found where a person looks for it. Which rows there are is decided in
 `statekeeper.validate.validate_staged`.
@@ -42,7 +42,7 @@ class ViolationAction(Enum):
 
 
 def too_many(config: ExtractionConfig, findings: Findings) -> str | None:
-    """Why so many rows cannot be put apart, in words; None where they can.
+    """Why so many rows cannot be quarantined, in words; None where they can.
 
     Without a bound of its own a table may lose rows, but not all: that is a wrong schema, and not wrong rows.
     """
@@ -83,9 +83,9 @@ def _validation_failed(
     otherwise = "set on_violation: warn"
     if config.on_violation is OnViolation.QUARANTINE and (reason := too_many(config, findings)):
         message = f"{message}; {reason}"
-        otherwise = f"raise max_quarantined, if {findings.violating_rows:,} rows may be put apart"
+        otherwise = f"raise max_quarantined, if {findings.violating_rows:,} rows may be quarantined"
     elif config.on_violation is OnViolation.QUARANTINE:
-        message = f"{message}; of rows that break a key together, none can be put apart"
+        message = f"{message}; of rows that break a key together, none can be quarantined"
     elif not findings.key_violating_rows:
         otherwise += " or quarantine"
     force = quoted(commands.force(table=config.table.key))

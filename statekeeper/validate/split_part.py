@@ -1,7 +1,7 @@
-"""Puts the rows of a staged part that break the schema apart, in a worker; and gathers those of all parts in one file.
+"""Splits a staged part, in a worker, into rows that break the schema and others; and gathers the former of all parts.
 
 The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
-what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are sifted,
+what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are split,
 and what becomes of the files, is decided in `statekeeper.validate.quarantine`.
 """
 
@@ -93,7 +93,7 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
     )
     winner = load_split(spec.disk, spec.staging, plan_id, chunk_id)
     if winner is None:
-        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at sifting is damaged")
+        raise WorkerDied(f"{spec.table}, chunk {chunk_id}: the receipt of another attempt at the split is damaged")
     return winner
 
 
@@ -101,9 +101,9 @@ def _check_sum(spec: SplitSpec, kept: StagedFile | None, rejected: StagedFile) -
     """No row is lost or doubled. Raises InternalError: both would be a defect of ours."""
     where = f"{spec.table}, chunk {spec.receipt.chunk_id}"
     if rejected.rows != spec.rejected_rows:
-        raise InternalError(f"{where}: the scan counted {spec.rejected_rows:,} rows; {rejected.rows:,} were put apart")
+        raise InternalError(f"{where}: the scan counted {spec.rejected_rows:,} rows; {rejected.rows:,} were rejected")
     if kept is not None and kept.rows + rejected.rows != spec.receipt.rows:
-        made = f"{kept.rows:,} were kept and {rejected.rows:,} put apart"
+        made = f"{kept.rows:,} were kept and {rejected.rows:,} rejected"
         raise InternalError(f"{where}: of {spec.receipt.rows:,} rows {made}")
 
 

@@ -100,7 +100,7 @@ def split(
 
 
 def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
-    """One file of the rejected rows of several, in this order. Raises as `sift`."""
+    """One file of the rejected rows of several, in this order. Raises as `split`."""
     with ExitStack() as stack:
         first = outlet.staging.parts / files[0].part
         with storage_errors(first, "read"):

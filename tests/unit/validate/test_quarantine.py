@@ -321,7 +321,7 @@ def test_an_empty_table_has_nothing_to_put_apart(shop):
 
 
 def test_a_key_is_held_by_the_rows_that_are_published(shop):
-    """A row that is put apart breaks no key; of those that break one together none can be put apart."""
+    """A row that is quarantined breaks no key; of those that break one together none can be quarantined."""
     unique = {"unique": ["note"]}
     shop.execute("update orders set note = 'note 8' where id = 7")  # which is bad anyway
     assert shop.run(_entry(**unique))["orders"].outcome is Outcome.COMPLETED
@@ -330,7 +330,7 @@ def test_a_key_is_held_by_the_rows_that_are_published(shop):
     report = shop.run(_entry(**unique), is_forced=True)["orders"]
     assert report.failure.kind is FailureKind.VALIDATION
     assert "3 of 400 rows break the schema and 2 of 400 rows break a key" in report.failure.message
-    assert "none can be put apart" in report.failure.message
+    assert "none can be quarantined" in report.failure.message
     _assert_adds_up(shop, BAD)  # what was published stays
 
 
