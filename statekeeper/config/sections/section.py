@@ -18,7 +18,8 @@ from statekeeper.errors import UsageError
 class Section(BaseModel):
     """A mapping of the configuration: strict, frozen, without unknown keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
+    # Without `cache_strings` pydantic would keep texts that it has read, passwords among them, for later ones.
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True, cache_strings="keys")
 
 
 def refusal(expected: str, *, hint: str = "") -> PydanticCustomError:
