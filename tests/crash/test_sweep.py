@@ -31,6 +31,8 @@ class Scenario:
 
     def is_of_interest(self, point: Point) -> bool:
         """Whether a kill there tells anything that another scenario does not."""
+        if self.layout is Layout.HIVE and point[1] not in _OF_PLACE:
+            return False
         if self.scope == "run":
             return point[1] in {"run_snapshot", "start", "restart"}
         if self.disk == "mount-point":
@@ -75,6 +77,8 @@ class Scenario:
 _OF_SIFTING = frozenset({"sifted", "split_receipt", "rejects_receipt", "violations"})
 _OF_QUARANTINE = _OF_SIFTING | {"quarantine", "publish", "metadata", "passed"}
 """The kinds of files and steps that have to do with rows that are put apart; what is before publication is alike."""
+_OF_PLACE = frozenset({"intent", "ready", "quarantine", "publish", "metadata", "passed", "sweep"})
+"""The kinds that have to do with where a dataset lies; the others are alike in every layout."""
 SCENARIOS = {
     "first publication of a file": Scenario(None, ROWS),
     "first publication of a folder": Scenario(None, FOLDER),
