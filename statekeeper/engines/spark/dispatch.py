@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from statekeeper.engines.spark.batches import Batch, Item, seal
 from statekeeper.engines.spark.exchange import Exchange
-from statekeeper.engines.spark.jobs import submit
+from statekeeper.engines.spark.jobs import cancel, submit
 from statekeeper.engines.spark.ledger import Ledger, PendingJob, Slot
 from statekeeper.engines.spark.network_check import NO_ROUTE_HINT
 from statekeeper.engines.spark.pace import Backoff, Pace
@@ -63,6 +63,7 @@ class Dispatcher:
         self._without_secrets = Redactor(settings.secrets)
         self._files = ThreadPoolExecutor(_FILE_THREADS, "statekeeper-exchange")
         self._endings: set[asyncio.Task[None]] = set()
+        self._ended_by_force: set[str] = set()
         self._lost: StatekeeperError | None = None
         self.ends: dict[str, asyncio.Future[None]] = {}
         """The Spark jobs under way, by their tags."""
@@ -76,6 +77,7 @@ class Dispatcher:
         while True:
             if self.ends and looks.is_due():
                 await self._look()
+            await self._end_hung(cluster)
             if self._lost is not None:
                 self._ledger.settle_all(self._ledger.waiting.values(), self._lost)
             elif not self.is_closed:
@@ -86,6 +88,12 @@ class Dispatcher:
                     looks.restart()
                 await self._shut_down([slot for slot in idle if slot.number not in given])
             await asyncio.sleep(TICK_SECONDS)
+
+    async def _end_hung(self, cluster: Cluster) -> None:
+        """Have Spark end the jobs of which only such slots are left as do not stop."""
+        for tag in self._ledger.hung_tags & self.ends.keys() - self._ended_by_force:
+            self._ended_by_force.add(tag)
+            await asyncio.to_thread(cancel, cluster.held, tag)
 
     def _refuse_unreachable(self, cluster: Cluster) -> None:
         """Settle what waits to read a source that executors cannot connect to."""

@@ -225,26 +225,24 @@ class SparkEngine:
             await asyncio.wait(ends, timeout=_LAST_SECONDS)
 
     async def _give_up(self, posted: PendingJob) -> None:
-        """Drop a waiting job and have one that runs stop. One that does not hear loses its slot: what waited behind it
-        goes to others, and its Spark job is ended if nobody waits for the rest of that.
+        """Drop a waiting job and have one that runs stop. If it does not, its slot is abandoned: what waited behind it
+        goes to others.
         """
         ledger = self._ledger
-        if posted.slot is None or posted.number not in ledger.posted:
+        if posted.slot is None or posted.number not in ledger.posted or self._opening is None:
             ledger.settle(posted, Interrupted("given up"))
             return
         self._heartbeat.call_off(posted.number)
         if not posted.has_begun:  # the worker sees that before it begins with it, or soon after
             return
+        _, pace = self._opening.result()
         with suppress(TimeoutError):
-            await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS)
+            await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS + pace.answer)
             self._heartbeat.forget(posted.number)
         slot = ledger.slots.get(posted.slot)
-        if posted.number not in ledger.posted or slot is None:
-            return
-        ledger.abandon(slot)
-        self._heartbeat.abandon(slot.number)
-        if ledger.is_given_up(slot.tag):
-            await self._cancel(slot.tag)
+        if posted.number in ledger.posted and slot is not None:
+            ledger.abandon(slot)
+            self._heartbeat.abandon(slot.number)
 
     async def _cancel(self, tag: str) -> None:
         if self._held is not None and tag in self._dispatcher.ends:

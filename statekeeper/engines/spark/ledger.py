@@ -61,7 +61,8 @@ class Slot:
     """A partition under way, of the Spark job `tag`, and what it was given last.
 
     `sources` are those that it may have a session with; times are the loop's. One that `is_dismissed` is given nothing
-    more; one that `is_over` has closed its sessions.
+    more; one that `is_abandoned` neither, since its work does not stop when told to; one that `is_over` has closed its
+    sessions.
     """
 
     number: int
@@ -73,6 +74,7 @@ class Slot:
     idle_since: float | None = None
     has_begun: bool = False
     is_dismissed: bool = False
+    is_abandoned: bool = False
     is_over: bool = False
 
 
@@ -107,7 +109,14 @@ class Ledger:
     @property
     def idle_slots(self) -> list[Slot]:
         """The slots that have done all they were given, and can be given more."""
-        return [slot for slot in self.live_slots if not slot.is_dismissed and not self._has_work(slot)]
+        able = (slot for slot in self.live_slots if not slot.is_dismissed and not slot.is_abandoned)
+        return [slot for slot in able if not self._has_work(slot)]
+
+    @property
+    def hung_tags(self) -> set[str]:
+        """The Spark jobs of which no slot is left but abandoned ones."""
+        live = self.live_slots
+        return {slot.tag for slot in live if slot.is_abandoned} - {slot.tag for slot in live if not slot.is_abandoned}
 
     def _has_work(self, slot: Slot) -> bool:
         return any(item in self.seated for item in slot.items)
@@ -133,14 +142,6 @@ class Ledger:
         slot.idle_since = None
         slot.items = frozenset(posted.number for posted in jobs)
         slot.sources |= {posted.source for posted in jobs if posted.source}
-
-    def items_of(self, tag: str) -> frozenset[int]:
-        """The jobs of a Spark job."""
-        return frozenset(item for slot in self.slots.values() if slot.tag == tag for item in slot.items)
-
-    def is_given_up(self, tag: str) -> bool:
-        """Whether nobody waits for anything of a Spark job any more."""
-        return all(self.posted[item].future.done() for item in self.items_of(tag) if item in self.posted)
 
     def settle(self, posted: PendingJob, result: object) -> None:
         """End a job with its result, or with its error."""
@@ -216,13 +217,12 @@ class Ledger:
             self.settle(posted, WorkerDied(message, hint=hint))
 
     def abandon(self, slot: Slot) -> None:
-        """A slot hears nothing: what it has not begun is for other slots, and it is given nothing more."""
-        slot.is_dismissed = True
+        """A slot's work does not stop: what it has not begun is for other slots."""
+        slot.is_abandoned = True
         for item in slot.items & self.seated.keys():
             posted = self.seated[item]
             if posted.slot == slot.number and not posted.has_begun:
                 self._put_back(posted)
-        slot.items &= self.seated.keys()
 
     def _put_back(self, posted: PendingJob) -> None:
         if posted.future.done():  # given up meanwhile

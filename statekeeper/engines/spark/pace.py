@@ -39,6 +39,11 @@ class Pace:
                    beat=max(1.0, 4 * look))  # fmt: skip
 
     @property
+    def answer(self) -> float:
+        """How long it may take until a worker sees that its work is to stop, and the driver that it has."""
+        return self.watch + self.look_most
+
+    @property
     def is_quick(self) -> bool:
         return self.look < _SLOWEST / 2
 

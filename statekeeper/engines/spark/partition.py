@@ -106,9 +106,8 @@ class _Slot:
             if not looks.is_due():
                 time.sleep(_TICK_SECONDS)
                 continue
-            with suppress(
-                OSError
-            ):  # a moment's weakness of the file system; if it lasts, so does the heartbeat_timeout
+            # A moment's weakness of the file system; if it lasts, so does the driver's silence.
+            with suppress(OSError):
                 sealed = self.exchange.handed(self.number)
                 batch = unseal(sealed, self.context.key) if sealed else None
                 if batch is not None and batch.slot == self.number and batch.serial > self.serial:
@@ -148,10 +147,15 @@ class _Slot:
         return frozenset(found), next((item for item in left if item.number in died_over), left[0])
 
     def _leave(self, outcome: Outcome) -> None:
-        """Note what came of an item, and leave word of it: at once, or with what is said next."""
+        """Note what came of an item, and leave word of it: at once, or with what is said next.
+
+        That work has stopped is said at once: the driver waits for it only so long.
+        """
+        was_begun = self.report.item == outcome.item
+        has_stopped = was_begun and outcome.failure is not None and outcome.failure.kind is FailureKind.INTERRUPTED
         outcomes = (*self.report.outcomes, outcome)
         self.report = self.report.model_copy(update={"outcomes": outcomes, "item": None, "rows": 0})
-        if self.context.pace.is_quick:
+        if self.context.pace.is_quick or has_stopped:
             self._say_outcomes()
 
     def _say_outcomes(self) -> None:

@@ -424,7 +424,7 @@ def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
         await until(lambda: engine._ledger.posted[1].has_begun)
         deaf.cancel()
         await asyncio.wait([deaf])
-        assert len(room.spark.cancelled) == 1
+        await until(lambda: room.spark.cancelled)
 
     try:
         room.run(main)
@@ -432,29 +432,39 @@ def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
         Hall.gate.set()
 
 
-def test_what_waits_behind_work_that_hears_nothing_and_was_given_up_goes_to_another_slot(room, monkeypatch):
+def test_what_waits_behind_work_that_was_given_up_and_hangs_goes_to_another_slot(room, monkeypatch):
     """Else one table's chunk that hangs would hold up those of other tables for as long as it hangs."""
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
 
     async def main(engine):
-        marker = room.folder / "go"
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
-        beside = asyncio.create_task(engine.run(chunk(_until_there, str(marker), size=8, result_type=type(None))))
-        behind = [asyncio.create_task(engine.run(chunk(square, number, size=1))) for number in range(8)]
-        await until(Hall.begun.is_set)
-        await until(lambda: engine._ledger.posted[1].has_begun)
+        others = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(8)]
+        await until(lambda: len(engine._ledger.slots) == 2)
+        await until(lambda: sum(each.done() for each in others) == len(engine._ledger.slots[2].items))
         deaf.cancel()
-        await asyncio.wait([deaf])
-        assert not all(each.done() for each in behind)
-        marker.touch()
-        assert await asyncio.gather(*behind) == [number * number for number in range(8)]
-        assert await beside is None
+        assert await asyncio.gather(*others) == [number * number for number in range(8)]
         assert not Hall.gate.is_set(), "it hangs still"
-        assert not room.spark.cancelled, "nobody else's work was lost"
+        assert not room.spark.cancelled, "the other slot is kept"
         Hall.gate.set()
 
     room.run(main)
     assert room.sizes == [2]
+
+
+def test_a_slot_that_hangs_is_ended_through_spark_when_the_others_of_its_spark_job_have_ended(room, monkeypatch):
+    monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
+
+    async def main(engine):
+        deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
+        others = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(8)]
+        await until(lambda: Hall.begun.is_set() and engine._ledger.posted[1].has_begun)
+        deaf.cancel()
+        assert await asyncio.gather(*others) == [number * number for number in range(8)]
+        await until(lambda: room.spark.cancelled)
+        Hall.gate.set()
+
+    room.run(main)
 
 
 def test_where_every_slot_hangs_what_waits_is_done_in_another_spark_job(room, monkeypatch):
@@ -464,8 +474,7 @@ def test_where_every_slot_hangs_what_waits_is_done_in_another_spark_job(room, mo
     async def main(engine):
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
         behind = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(3)]
-        await until(Hall.begun.is_set)
-        await until(lambda: engine._ledger.posted[1].has_begun)
+        await until(lambda: Hall.begun.is_set() and engine._ledger.posted[1].has_begun)
         deaf.cancel()
         assert await asyncio.gather(*behind) == [0, 1, 4]
         assert len(room.spark.cancelled) == 1

@@ -241,6 +241,20 @@ def test_where_a_file_is_dear_what_is_done_quickly_is_told_together(exchange, mo
     assert len(told) <= 5, "the beginning, the end, and hardly anything between them"
 
 
+def outcomes_told(spec, _context):
+    """How many outcomes the driver can read now."""
+    return len([outcome for report in _reports(Exchange(spec), 1) for outcome in report.outcomes])
+
+
+def test_that_work_has_stopped_is_told_before_other_work_begins_however_dear_a_file_is(exchange):
+    """The driver waits for it only so long, and then has the slot end."""
+    pace = Pace(look=SLOW.look, look_most=60, watch=0.05, report=60, beat=60)
+    items = [_item(1, read_until_stopped, exchange.folder), _item(2, outcomes_told, exchange.folder)]
+    stopped, told = _work(exchange, *items, pace=pace)
+    assert stopped.failure.kind is FailureKind.INTERRUPTED
+    assert told.answer == "1"
+
+
 def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(exchange):
     exchange.report(SlotReport(slot=1, item=2, rows=7), attempt="other")
     outcomes = _work(exchange, _item(2, square, 2), may_be_doubled=True)
