@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -320,7 +321,8 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
             os._exit(KILLED)
         run.points.append((step, role, when))
         if killing.stop_at == (step, role, when) and run.points.count(killing.stop_at) == 2:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # A signal to the process may stop another thread first, and this one would run on for a moment.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     staging._CHUNKS_OF_A_SUBFOLDER = 1  # so that the parts of two chunks lie in subfolders, where there are any
     failpoints.install(hook)

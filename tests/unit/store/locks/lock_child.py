@@ -9,9 +9,9 @@ stop STEP WHEN  ready                       from now on it stops itself (SIGSTOP
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def _under(lock: ExtractionLock | None, layout: ExtractionLayout, command: str, 
 def _stop_at(step: str, when: str) -> None:
     def hook(*point: str) -> None:
         if point == (step, "state", when):
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     failpoints.install(hook)
 
