@@ -59,7 +59,7 @@ def hold(spec, _context):
 
 
 def _job(work, spec, table):
-    return Job(table, work, spec, urgency=Urgency.CHUNK, answer=int, size=10_000_000)
+    return Job(table, work, spec, urgency=Urgency.CHUNK, remote_result_type=int, size=10_000_000)
 
 
 def test_a_chunk_that_kills_its_worker_again_and_again_does_not_take_another_tables_with_it(spark, tmp_path):
