@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -30,36 +31,40 @@ ROW_BYTES = 2_000
 RUN_ID = "volume-20260106"
 
 
-def noise(chunks: int, megabytes: int) -> Path:
-    """A database with the table `noise`, of so many chunks of random bytes."""
-    path = FOLDER / f"noise-{chunks}x{megabytes}.duckdb"
+def noise(tables: Mapping[str, int], megabytes: int, *, row_bytes: int = ROW_BYTES) -> Path:
+    """A database with tables of random bytes, each of so many chunks."""
+    names = "-".join(f"{name}-{chunks}x{megabytes}-{row_bytes}" for name, chunks in tables.items())
+    path = FOLDER / f"{names}.duckdb"
     if path.exists():
         return path
     print(f"making {path.relative_to(REPOSITORY)}", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = path.with_suffix(".making")
     temp.unlink(missing_ok=True)
-    rows = rows_of(megabytes)
-    values = pa.array([os.urandom(ROW_BYTES) for _ in range(rows)], pa.binary())
+    rows = rows_of(megabytes, row_bytes)
+    values = pa.array([os.urandom(row_bytes) for _ in range(rows)], pa.binary())
     with duckdb.connect(temp) as connection:
-        connection.execute("create table noise (id bigint, value blob)")
         connection.execute("begin")
-        for number in range(chunks):
-            ids = pa.array(range(number * rows, (number + 1) * rows), pa.int64())
-            batch = pa.table({"id": ids, "value": values})
-            connection.register("batch", batch)
-            connection.execute("insert into noise select id, value from batch")
+        for name, chunks in tables.items():
+            connection.execute(f"create table {name} (id bigint, value blob)")
+            for number in range(chunks):
+                ids = pa.array(range(number * rows, (number + 1) * rows), pa.int64())
+                batch = pa.table({"id": ids, "value": values})
+                connection.register("batch", batch)
+                connection.execute(f"insert into {name} select id, value from batch")
         connection.execute("commit")
     temp.rename(path)
     return path
 
 
-def rows_of(megabytes: int) -> int:
+def rows_of(megabytes: int, row_bytes: int = ROW_BYTES) -> int:
     """How many rows so many megabytes are."""
-    return megabytes * MEGABYTE // ROW_BYTES
+    return megabytes * MEGABYTE // row_bytes
 
 
-def write_config(folder: Path, database: Path, *, megabytes: int, slots: int) -> Path:
+def write_config(folder: Path, database: Path, tables: Iterable[str], *, rows: int, slots: int) -> Path:
+    """A pipeline of tables that are cut into chunks of so many rows; local workers are as many as slots."""
+    columns = "columns: {id: {type: int}, value: {type: bytes}}"
     path = folder / "volume.yml"
     path.write_text(
         "\n".join(
@@ -67,14 +72,22 @@ def write_config(folder: Path, database: Path, *, megabytes: int, slots: int) ->
                 "pipeline: volume",
                 f"sources: {{duck: {{type: duckdb, path: '{database}'}}}}",
                 f"output: {{base_path: '{folder / 'volume'}'}}",
-                f"execution: {{engine: spark, workers: 2, spark: {{master: 'local[{slots},4]'}}}}",
-                f"defaults: {{chunking: {{strategy: key, column: id, target_rows: {rows_of(megabytes)}}}}}",
-                "tables: [{table_name: noise, columns: {id: {type: int}, value: {type: bytes}}}]",
+                f"execution: {{engine: spark, workers: {slots}, spark: {{master: 'local[{slots},4]'}}}}",
+                f"defaults: {{chunking: {{strategy: key, column: id, target_rows: {rows}}}}}",
+                "tables:",
+                *(f"  - {{table_name: {name}, {columns}}}" for name in tables),
             )
         )
         + "\n"
     )
     return path
+
+
+def start(config: Path, *options: str) -> subprocess.Popen[str]:
+    """A run of the pipeline, under way; what it says is to be read from `stderr`."""
+    command = [STATEKEEPER, "run", str(config), "--date", DATE, "--no-progress", *options]
+    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
+    return subprocess.Popen(command, env=environment, cwd=config.parent, stderr=subprocess.PIPE, text=True)
 
 
 def phases(said: str) -> dict[str, float]:
@@ -109,26 +122,25 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.04, help="seconds that a round trip takes")
     asked = parser.parse_args()
     os.chdir(REPOSITORY)
-    database = noise(asked.chunks, asked.megabytes)
+    database = noise({"noise": asked.chunks}, asked.megabytes)
     with tempfile.TemporaryDirectory(dir=FOLDER) as place:
         folder = Path(place)
-        config = write_config(folder, database, megabytes=asked.megabytes, slots=asked.slots)
+        config = write_config(folder, database, ["noise"], rows=rows_of(asked.megabytes), slots=asked.slots)
         with mounted(folder / "volume", folder / "files", delay=asked.delay) as volume:
-            command = [STATEKEEPER, "run", str(config), "--date", DATE, "--no-progress"]
-            environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable}
             started = time.perf_counter()
-            run = subprocess.run(command, env=environment, cwd=folder, stderr=subprocess.PIPE, text=True, check=False)
+            run = start(config)
+            _, said = run.communicate()
             seconds = time.perf_counter() - started
             requests = volume.requests()
             shutil.copy(volume.log, FOLDER / "volume.requests")
         if run.returncode:
-            raise SystemExit(run.stderr)
+            raise SystemExit(said)
         (state,) = (folder / "files").rglob(f"{RUN_ID}_state.json")
         metadata = json.loads(state.with_name(f"{RUN_ID}_metadata.json").read_text())
         if metadata["record_count"] != asked.chunks * rows_of(asked.megabytes):
             raise SystemExit(f"{metadata['record_count']} rows were published")
         size = metadata["file_size_bytes"] / MEGABYTE / asked.chunks
-        took = ", ".join(f"{name} {taken:.0f} s" for name, taken in phases(run.stderr).items())
+        took = ", ".join(f"{name} {taken:.0f} s" for name, taken in phases(said).items())
         print(
             f"{asked.chunks} chunks of {size:.0f} MB, {asked.slots} slots, {1000 * asked.delay:.0f} ms a round trip: "
             f"{seconds:.0f} s ({took})"

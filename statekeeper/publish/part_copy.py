@@ -23,7 +23,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, Self
@@ -120,8 +122,9 @@ def side_by_side(copies: tuple[CopySpec, ...]) -> tuple[CopiesSpec, ...]:
 
 def copy_parts(spec: CopiesSpec, context: WorkContext) -> CopiesProof:
     """Copy files side by side. Raises as `copy_part`, of the first that failed, once all have come to an end."""
+    turn = threading.Lock()
     with ThreadPoolExecutor(len(spec.copies), "statekeeper-copy") as pool:
-        return CopiesProof(tuple(pool.map(lambda each: copy_part(each, context), spec.copies)))
+        return CopiesProof(tuple(pool.map(lambda each: _copied(each, context, turn), spec.copies)))
 
 
 def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
@@ -133,12 +136,19 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
         StorageError: the file system refused, or the folder is gone; the copy may be there, or half of it.
         Interrupted: it was asked to stop; the same.
     """
+    return _copied(spec, context, nullcontext())
+
+
+def _copied(spec: CopySpec, context: WorkContext, turn: AbstractContextManager[object]) -> FileProof:
+    """The same; the file is made within `turn`: the system makes one name of a folder at a time in any case, and who
+    waits there cannot be told to stop.
+    """
     context.check_stop()
     with storage_errors(spec.source, "read"):
         content = os.fdopen(open_file(spec.source, os.O_RDONLY), "rb")
     with content:
         failpoint("copy", spec.role, "before")
-        if not _is_made(spec, content):
+        if not _is_made(spec, content, context, turn):
             if _is_in_place(spec, context):
                 return spec.expected
             _write_over(spec, content, context)
@@ -152,12 +162,14 @@ def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
     return found
 
 
-def _is_made(spec: CopySpec, content: BinaryIO) -> bool:
+def _is_made(spec: CopySpec, content: BinaryIO, context: WorkContext, turn: AbstractContextManager[object]) -> bool:
     """Make the file and write it; False where one has its name."""
     with storage_errors(spec.dest, "publish"):
-        spec.fence.check()
         try:
-            file = spec.disk.create(spec.dest, role=spec.role, access=spec.access)
+            with turn:
+                context.check_stop()
+                spec.fence.check()
+                file = spec.disk.create(spec.dest, role=spec.role, access=spec.access)
         except FileExistsError:
             return False
         with file:

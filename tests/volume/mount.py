@@ -1,7 +1,7 @@
 """A FUSE file system that offers what a Unity Catalog volume offers, and refuses the rest as one does.
 
-Usage: python -m tests.volume.mount FOLDER MOUNTPOINT [--delay SECONDS] [--log FILE] [--swallow-times] [--closed NAME]
-(until it is unmounted)
+Usage: python -m tests.volume.mount FOLDER MOUNTPOINT [--delay SECONDS] [--only PATTERN] [--log FILE]
+[--swallow-times] [--closed NAME] (until it is unmounted)
 
 Files lie in FOLDER. They can be created, overwritten from the beginning, read, listed and removed. Rename, link and
 setting a time are answered with ENOSYS, appending and writing elsewhere than at the end of what was written since the
@@ -9,8 +9,9 @@ file was opened with ESPIPE: what public reports of volumes say (os error 38, "I
 
 `--delay` is how long each round trip takes: each request but those that move a file's bytes, which stand for a stream.
 Round trips take their time side by side, as those to an object store do. What was written is sent when the file is
-synced or closed, whichever comes first: that is one round trip, `send`; that it replaces all there was is none. `--log`
-gets a line for each request: its kind and the path below the mount. `tests.volume.requests` mounts, and counts them.
+synced or closed, whichever comes first: that is one round trip, `send`; that it replaces all there was is none. With
+`--only` none takes time but those for paths that match. `--log` gets a line for each request: when, by this machine's
+`time.monotonic`, its kind and the path below the mount. `tests.volume.requests` mounts, and counts them.
 
 With `--swallow-times` setting a time succeeds and changes nothing, as some mounts of object stores have it. The folder
 `--closed`, a name such as /main/erp, can be looked up and not opened, like the catalog and the schema above a volume.
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import re
 import time
 from collections.abc import Callable
 from functools import wraps
@@ -56,6 +58,7 @@ class Volume(mfusepy.Operations):
         root: str,
         *,
         delay: float = 0.0,
+        only: str = "",
         log: Path | None = None,
         swallows_times: bool = False,
         closed: str | None = None,
@@ -64,6 +67,7 @@ class Volume(mfusepy.Operations):
         self._swallows_times = swallows_times
         self._closed = closed
         self._delay = delay
+        self._is_slow = re.compile(only).search
         self._log = None if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         self._written: dict[int, int] = {}
         self._unsent: set[int] = set()
@@ -71,8 +75,8 @@ class Volume(mfusepy.Operations):
     def take_time(self, kind: str, path: str) -> None:
         """Log a request, and be as long about it as a round trip takes."""
         if self._log is not None:
-            os.write(self._log, f"{kind} {path}\n".encode())
-        if self._delay and kind not in _OF_BYTES:
+            os.write(self._log, f"{time.monotonic():.4f} {kind} {path}\n".encode())
+        if self._delay and kind not in _OF_BYTES and self._is_slow(path):
             time.sleep(self._delay)
 
     def _send(self, path: str, fh: int) -> int:
@@ -186,12 +190,18 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("mountpoint")
     parser.add_argument("--delay", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("--only", default="", metavar="PATTERN")
     parser.add_argument("--log", type=Path, metavar="FILE")
     parser.add_argument("--swallow-times", action="store_true")
     parser.add_argument("--closed", metavar="NAME")
     asked = parser.parse_args()
     volume = Volume(
-        asked.folder, delay=asked.delay, log=asked.log, swallows_times=asked.swallow_times, closed=asked.closed
+        asked.folder,
+        delay=asked.delay,
+        only=asked.only,
+        log=asked.log,
+        swallows_times=asked.swallow_times,
+        closed=asked.closed,
     )
     version = (mfusepy.fuse_version_major, mfusepy.fuse_version_minor)
     threads = {"max_threads": _THREADS} if version >= _THREADS_ARE_BOUND_SINCE else {}

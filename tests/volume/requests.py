@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 IS_POSSIBLE = os.access("/dev/fuse", os.R_OK | os.W_OK) and any(map(ctypes.util.find_library, ("fuse", "fuse3")))
@@ -42,19 +43,33 @@ class NotAllowed(Exception):
     """This machine does not let us mount."""
 
 
+class Request(NamedTuple):
+    """A round trip: its kind, the path below the mount, and when it was asked for, by `time.monotonic` of whichever
+    process.
+    """
+
+    kind: str
+    path: str
+    at: float
+
+
 @dataclass(frozen=True)
 class Requests:
-    """The round trips that were asked for, in order: kind and path below the mount of each."""
+    """The round trips that were asked for, in order."""
 
-    asked: tuple[tuple[str, str], ...]
+    asked: tuple[Request, ...]
 
     @property
     def kinds(self) -> Counter[str]:
-        return Counter(kind for kind, _ in self.asked)
+        return Counter(each.kind for each in self.asked)
 
     def by(self, name: Callable[[str], str]) -> Counter[tuple[str, str]]:
         """How many there are of each kind for the paths that `name` gives one name."""
-        return Counter((name(path), kind) for kind, path in self.asked)
+        return Counter((name(each.path), each.kind) for each in self.asked)
+
+    def times(self, kind: str, paths: str) -> list[float]:
+        """When those of a kind were asked for whose paths match the pattern `paths`."""
+        return [each.at for each in self.asked if each.kind == kind and re.search(paths, each.path)]
 
 
 @dataclass(frozen=True)
@@ -66,8 +81,8 @@ class Mounted:
 
     def requests(self) -> Requests:
         """Every round trip so far."""
-        lines = (line.partition(" ") for line in self.log.read_text().splitlines())
-        return Requests(tuple((kind, path) for kind, _, path in lines if kind not in _OF_BYTES))
+        lines = (line.split(" ", 2) for line in self.log.read_text().splitlines())
+        return Requests(tuple(Request(kind, path, float(at)) for at, kind, path in lines if kind not in _OF_BYTES))
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 Decides what is said and how it is written: few small files, each written whole, over and over, without rename or link.
 Every file has one writer. Readers take what is torn for not yet said, and look again. Nothing in here is state: a chunk
-is done by its receipt, whatever the exchange says; a exchange that is lost costs the work that was under way.
+is done by its receipt, whatever the exchange says; an exchange that is lost costs the work that was under way. On a
+volume each look is a request, so a file is opened and read, or written, and nothing is asked about it besides.
 
 ```
 owner.json                       the driver's process
@@ -28,11 +29,13 @@ from pydantic import ValidationError
 from statekeeper.errors import FailureKind, StateDamaged, StatekeeperError, error_of
 from statekeeper.model.base import Document, Frozen
 from statekeeper.model.record import Owner
+from statekeeper.store.files.no_follow import read_blocks, write_blocks
 
 D = TypeVar("D", bound=Document)
 
 _SLOT = re.compile(r"slot-(\d+)-([0-9a-z]+)\.json")
 PULSE = "pulse"
+_BLOCK = 1 << 20
 
 
 class ErrorRecord(Frozen):
@@ -102,13 +105,13 @@ class Exchange:
     def make(self, owner: Owner) -> None:
         """Make the folder, with word of whose it is."""
         self.folder.mkdir(parents=True)
-        (self.folder / "owner.json").write_text(owner.model_dump_json())
+        _write(self.folder / "owner.json", owner.model_dump_json().encode())
         self.sign(DriverSign(beat=0))
 
     def owner(self) -> Owner | None:
         """Whose it is; None where that cannot be read."""
         try:
-            return Owner.model_validate_json((self.folder / "owner.json").read_bytes())
+            return Owner.model_validate_json(_read(self.folder / "owner.json"))
         except (OSError, ValidationError):
             return None
 
@@ -121,12 +124,12 @@ class Exchange:
 
     def sign(self, sign: DriverSign) -> None:
         """Give a sign of the driver's life."""
-        (self.folder / PULSE).write_bytes(sign.to_bytes())
+        _write(self.folder / PULSE, sign.to_bytes())
 
     def pulse(self) -> bytes | None:
         """The last sign as it was written, for comparison; None where there is no exchange (any more)."""
         try:
-            return (self.folder / PULSE).read_bytes()
+            return _read(self.folder / PULSE)
         except FileNotFoundError:
             return None
 
@@ -136,7 +139,7 @@ class Exchange:
 
     def refuse(self, source: str, reason: ErrorRecord) -> None:
         """Tell everybody that a source refused the login."""
-        self._refusal(source).write_bytes(Refusal(reason=reason).to_bytes())
+        _write(self._refusal(source), Refusal(reason=reason).to_bytes())
 
     def refused(self, source: str) -> ErrorRecord | None:
         """Why a source refused the login, if it did."""
@@ -145,17 +148,17 @@ class Exchange:
 
     def hand(self, slot: int, sealed: bytes) -> None:
         """Give a slot its next batch, in the place of the one before."""
-        self._batch_of(slot).write_bytes(sealed)
+        _write(self._batch_of(slot), sealed)
 
     def handed(self, slot: int) -> bytes | None:
         """The slot's present batch; None before the first."""
         try:
-            return self._batch_of(slot).read_bytes()
+            return _read(self._batch_of(slot))
         except FileNotFoundError:
             return None
 
     def report(self, report: SlotReport, *, attempt: str) -> None:
-        (self.folder / f"slot-{report.slot}-{attempt}.json").write_bytes(report.to_bytes())
+        _write(self.folder / f"slot-{report.slot}-{attempt}.json", report.to_bytes())
 
     def reports_of(self, slots: Iterable[int]) -> list[str]:
         """The names of the reports of slots, one of each attempt, for `reported`."""
@@ -180,9 +183,17 @@ class Exchange:
         return self.folder / f"refused-{source.encode().hex()}.json"
 
 
+def _read(path: Path) -> bytes:
+    return b"".join(read_blocks(path, _BLOCK))
+
+
+def _write(path: Path, data: bytes) -> None:
+    write_blocks(path, [data], 0o666)
+
+
 def _load(path: Path, kind: type[D]) -> D | None:
     try:
-        return _parsed(path.read_bytes(), kind, where=path)
+        return _parsed(_read(path), kind, where=path)
     except OSError:
         return None
 

@@ -35,7 +35,7 @@ class Pace:
     def of(cls, round_trip: float) -> Self:
         """The pace where a round trip takes so many seconds: from a disk's to that of an object store."""
         look = min(_SLOWEST, max(_QUICKEST, _LOOKS_PER_ROUND_TRIP * round_trip))
-        return cls(look=look, look_most=2 * look, watch=max(0.25, 3 * look), report=max(0.5, 5 * look),
+        return cls(look=look, look_most=2 * look, watch=max(0.25, look), report=max(0.5, 5 * look),
                    beat=max(1.0, 4 * look))  # fmt: skip
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,21 @@ def read_blocks(path: Path, size: int) -> Iterator[bytes]:
     try:
         while block := os.read(descriptor, size):
             yield block
+    finally:
+        os.close(descriptor)
+
+
+def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = 0o600) -> None:
+    """Write a file of this name itself, new or over what it was, by no request but to open and to write.
+
+    Raises OSError for a link and a folder.
+    """
+    descriptor = _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        for block in blocks:
+            left = memoryview(block)
+            while left:
+                left = left[os.write(descriptor, left) :]
     finally:
         os.close(descriptor)
 

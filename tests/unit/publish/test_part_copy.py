@@ -143,9 +143,9 @@ class TestSomeTogether:
         together = threading.Barrier(4, timeout=20)
 
         class Waiting(Counted):
-            def create(self, path, **options):
+            def sync_file(self, file, **options):
                 together.wait()
-                return super().create(path, **options)
+                super().sync_file(file, **options)
 
         copies = self._spec(spec, Waiting())
         assert copy_parts(copies, _context()).files == (PROOF,) * 4
@@ -165,6 +165,25 @@ class TestSomeTogether:
         again = self._spec(spec, Counted())
         assert copy_parts(again, _context()).files == (PROOF,) * 4
         assert again.copies[0].disk.written == ["b"]
+
+    def test_are_made_one_after_the_other_and_none_after_the_word_to_stop(self, spec):
+        """Whoever waits for the system to make a name hears nothing meanwhile."""
+        making, is_told = [], threading.Event()
+
+        class Slow(Counted):
+            def create(self, path, **options):
+                making.append(path.name)
+                assert len(making) == len(self.written) + 1, "two are made at once"
+                is_told.set()
+                time.sleep(0.05)
+                return super().create(path, **options)
+
+        copies = self._spec(spec, Slow())
+        with pytest.raises(Interrupted):
+            copy_parts(copies, _context(is_stopping=is_told.is_set))
+        assert len(making) == 1
+        (made,) = spec().dest.parent.iterdir()
+        assert made.read_bytes() == CONTENT, "no half file is left"
 
     @pytest.mark.parametrize(
         ("megabytes", "together"),
