@@ -205,7 +205,8 @@ def main() -> None:
     )
     version = (mfusepy.fuse_version_major, mfusepy.fuse_version_minor)
     threads = {"max_threads": _THREADS} if version >= _THREADS_ARE_BOUND_SINCE else {}
-    mfusepy.FUSE(volume, asked.mountpoint, foreground=True, **threads)
+    # Without `hard_remove` a file that was closed a moment ago, and is open to libfuse still, is renamed, not removed.
+    mfusepy.FUSE(volume, asked.mountpoint, foreground=True, hard_remove=True, **threads)
 
 
 if __name__ == "__main__":
