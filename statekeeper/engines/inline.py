@@ -44,6 +44,9 @@ class InlineEngine:
             text = text_of(known, RowValues.of(job.table, private=self._private))
             raise error_of(known.kind, text, hint=known.hint, code=known.code) from error
 
+    def expect_chunks(self) -> None:
+        """There is nothing to start."""
+
     @property
     def in_flight(self) -> int:
         return 16

@@ -131,6 +131,9 @@ class LocalEngine:
             await self._give_up(running)
             raise
 
+    def expect_chunks(self) -> None:
+        """Workers are there as soon as work comes."""
+
     @property
     def in_flight(self) -> int:
         return _LEAST_IN_FLIGHT + 4 * self._workers_most

@@ -65,6 +65,9 @@ class Engine(Protocol):
             StatekeeperError: whatever the work raised, or WorkerDied.
         """
 
+    def expect_chunks(self) -> None:
+        """Chunks are about to come: what takes long to start is started, if it is not yet. It does not wait."""
+
     @property
     def in_flight(self) -> int:
         """How many jobs of one table are worth being under way or in the queue; more only cost."""

@@ -36,6 +36,9 @@ class WatchedEngine:
 
             return await self._engine.run(replace(job, on_start=on_start, on_rows=on_rows))
 
+    def expect_chunks(self) -> None:
+        self._engine.expect_chunks()
+
     @property
     def in_flight(self) -> int:
         return self._engine.in_flight

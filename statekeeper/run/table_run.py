@@ -72,6 +72,8 @@ class TableRun:
     lifecycle: Lifecycle = field(init=False)
     fingerprint: str = field(init=False)
     redone: int = 0
+    is_swept: bool = False
+    """Whether nothing is left of any plan, and none has been made since."""
 
     async def execute(self, reprocess: Reprocess) -> None:
         """Bring it to `complete`, which `ending` is told; every error passes."""
@@ -146,6 +148,7 @@ class TableRun:
             await self._blocking(
                 sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, ownership=ownership
             )
+            self.is_swept = live is None
         except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
             self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
 
@@ -166,7 +169,9 @@ class TableRun:
         config, run = self.config, self.run
         await run.login_gate.ensure(config)
         run.extracted.withdraw(config.table)
-        await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+        if not self.is_swept:
+            await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+        self.is_swept = False
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
         run_snapshot = await run.snapshots.of(config)
         spec = await spec_of_plan(config, run, self.record, fingerprint=self.fingerprint, run_snapshot=run_snapshot)
@@ -175,6 +180,7 @@ class TableRun:
         except SnapshotLost as error:
             await self._after_lost_snapshot(error)
             return
+        run.engine.expect_chunks()  # while the plan is saved
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()

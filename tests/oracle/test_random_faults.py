@@ -278,6 +278,9 @@ class Threads:
             work.exception()  # of a caller that was cancelled nobody asks for it
             self.free.put_nowait(engine)
 
+    def expect_chunks(self) -> None:
+        """Threads are there at once."""
+
     @property
     def in_flight(self) -> int:
         return self.workers

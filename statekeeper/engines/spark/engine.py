@@ -79,8 +79,8 @@ class SparkEngine:
     """Jobs with a `remote_result_type` on executors; everything else in `control`, worker processes of the driver's
     machine.
 
-    `open_session` is called once, in a thread, when the first work for executors arrives: a run in which everything is
-    complete, and nothing large is verified, starts no Spark.
+    `open_session` is called once, in a thread, when chunks are expected or the first work for executors arrives: a run
+    in which everything is complete, and nothing large is verified, starts no Spark.
     """
 
     def __init__(
@@ -116,6 +116,10 @@ class SparkEngine:
         except asyncio.CancelledError:
             await self._give_up(posted)
             raise
+
+    def expect_chunks(self) -> None:
+        if not self._dispatcher.is_closed:
+            self._start_spark()
 
     @property
     def in_flight(self) -> int:

@@ -192,6 +192,24 @@ def test_where_nothing_is_to_be_done_on_executors_no_session_is_opened(room):
     assert room.run(main) == 16
 
 
+def test_where_chunks_are_expected_the_session_is_opened_before_they_come(room):
+    async def main(engine):
+        engine.expect_chunks()
+        await until(lambda: any(tag.startswith("preflight") for tag, _ in room.spark.jobs))
+        return await engine.run(chunk(square, 3))
+
+    assert room.run(main) == 9
+    assert room.spark.is_stopped
+
+
+def test_a_session_in_which_no_expected_chunk_came_is_ended(room):
+    async def main(engine):
+        engine.expect_chunks()
+
+    room.run(main)
+    assert room.spark.is_stopped
+
+
 def test_chunks_wait_for_control_work_so_that_they_share_a_job(room, monkeypatch):
     monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 60.0)
 
