@@ -125,13 +125,13 @@ class Ending:
     async def _record(self, failure: Failure) -> None:
         """Have the run's record say that the table failed, since its state does not."""
         found = TableFailure(table=self.config.table, found_by=FoundBy.RUN, at=self.run.clock(), failure=failure)
-        self.run.recorded[self.config.table] = found
+        self.run.manifest_failures[self.config.table] = found
         await self._update_manifest(lambda manifest: manifest.with_failure(found) if manifest else None)
 
     async def _clear_record(self) -> None:
         """Take back what the run's record says of the table: it is complete, or its state says why not."""
         table = self.config.table
-        if self.run.recorded.pop(table, None) is not None:
+        if self.run.manifest_failures.pop(table, None) is not None:
             await self._update_manifest(lambda manifest: manifest.without_failure(table) if manifest else None)
 
     async def _update_manifest(self, change: ManifestChange) -> None:

@@ -24,7 +24,7 @@ from statekeeper.run.resume import Reprocess, find_record, first_record, recall,
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import fingerprint_of
-from statekeeper.runtime.run_snapshots import described
+from statekeeper.runtime.run_snapshots import describe_snapshot
 from statekeeper.schemas.columns.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.model.load import load_model
 from statekeeper.store.files.durable import NO_FENCE
@@ -159,7 +159,7 @@ async def _with_types(plan: TablePlan, config: ExtractionConfig, run: Run) -> Ta
 def _note_on_snapshot(config: ExtractionConfig, kept: Snapshot | None) -> tuple[str, ...]:
     if not config.has_run_snapshot:
         return ()
-    which = f", {described(kept)}" if kept else ", which the first of them takes"
+    which = f", {describe_snapshot(kept)}" if kept else ", which the first of them takes"
     return (f"all tables of the run from {config.table.source_name} read at one snapshot{which}",)
 
 

@@ -97,7 +97,7 @@ async def _damage(config: ExtractionConfig, run: Run, record: StateRecord) -> st
     if outdated := await run.threads.disk.do(run.snapshots.why_outdated, config, snapshot):
         return outdated
     # What `verify` found may be more than a quick look sees.
-    verify = Verify.FULL if config.table in run.recorded else config.verify
+    verify = Verify.FULL if config.table in run.manifest_failures else config.verify
     return await damage_of_published(config, run, VerifySpec(run.layout_of(config), published, verify))
 
 
@@ -136,7 +136,7 @@ async def recall(
     run: Run, manifest: RunManifest | None, *, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess
 ) -> None:
     """Tell the run what its manifest knows: failures that no state tells, and which snapshots are taken anew."""
-    run.recorded.update((found.table, found) for found in (manifest.failures if manifest else ()))
+    run.manifest_failures.update((found.table, found) for found in (manifest.failures if manifest else ()))
     if reprocess is Reprocess.ALL:
         await run.threads.disk.do(run.snapshots.give_up, _read_anew(manifest, tables))
 

@@ -224,7 +224,7 @@ class Runner:
             commands=self.commands,
             active=asyncio.Semaphore(self._most_active_tables),
             layout_of=self.layout_of,
-            recorded={},
+            manifest_failures={},
             waits=waits,
         )
 

@@ -80,7 +80,7 @@ async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionL
             watch = await do(watch_lease, run.disk, layout, kind=kind, ttl=ttl)
             if watch is not None and not await do(watch.look):
                 # Others go on meanwhile, and are judged meanwhile: of a host that died there may be a hundred.
-                async with run.stepped_aside():
+                async with run.active_slot_released():
                     await _until_free(watch, run)
 
             def take() -> None:

@@ -1,4 +1,4 @@
-"""A table's plan under way in this process, and what was found in all that it has staged. Values only."""
+"""A table's plan that this process executes, and what validation found in its staged files. Values only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from statekeeper.store.staging import Staging
 
 @dataclass(frozen=True)
 class ActivePlan:
-    """The live plan of a table whose lock is held, and the folder of what it has staged."""
+    """The current plan of a table whose lock this process holds, and the staging folder of that plan."""
 
     config: ExtractionConfig
     run: Run
@@ -30,7 +30,7 @@ class ActivePlan:
 
     @property
     def staging_for_workers(self) -> Staging:
-        """The same folder by its absolute path: workers have other working folders, some on other machines."""
+        """The staging folder by its absolute path: workers have other working folders, some on other machines."""
         return Staging(self.staging.folder.absolute())
 
     async def retried(self, job: Job[Result], what: str) -> Result:
@@ -40,10 +40,10 @@ class ActivePlan:
 
 @dataclass(frozen=True)
 class StagedFindings:
-    """What was found in all that a plan has staged.
+    """What validation found in the staged files of a plan.
 
-    `parts` are the files that may be published, in the order of their chunks, and hold `extracted_rows` together with
-    those in `quarantined`. `copied` are rows that break the schema, and are in `parts` all the same.
+    `parts` are the files that may be published, in the order of their chunks. Together with `quarantined` they hold
+    `extracted_rows` rows. `copied` holds rows that break the schema and are in `parts` as well.
     """
 
     parts: Packed[PublishablePart]

@@ -1,4 +1,4 @@
-"""What all extractions of a run share: its identity, engine, disk and threads, hooks, and the doors of the sources."""
+"""What all extractions of a run share: its identity, engine, disk, threads, hooks and login gate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _LOG = logging.getLogger("statekeeper.run")
 
 @dataclass(frozen=True)
 class Run:
-    """One pipeline at one extraction date, under way in this process."""
+    """One pipeline at one extraction date, as this process runs it."""
 
     pipeline: Pipeline
     run_id: str
@@ -55,20 +55,20 @@ class Run:
     active: asyncio.Semaphore
     layout_of: Callable[[ExtractionConfig], ExtractionLayout]
     waits: Waits
-    recorded: dict[TableRef, TableFailure]
-    """What the run's manifest says of tables whose own states cannot say it, as far as this process knows."""
+    manifest_failures: dict[TableRef, TableFailure]
+    """Failures in the run's manifest that the tables' own states cannot record, as far as this process knows."""
 
     @property
     def jobs(self) -> RetriedJobs:
-        """The engine, for work that is tried again after transient failures."""
+        """The engine, for jobs that are retried after transient failures."""
         return RetriedJobs(self.engine, self.reporter)
 
     def update_manifest(self, change: ManifestChange) -> None:
-        """Change the run's manifest; see `store.manifest.update_manifest`. It blocks: call it in a thread."""
+        """Change the run's manifest; see `store.manifest.update_manifest`. This blocks: call it in a thread."""
         update_manifest(self.disk, self.pipeline.output, self.run_id, change)
 
     @asynccontextmanager
-    async def stepped_aside(self) -> AsyncIterator[None]:
+    async def active_slot_released(self) -> AsyncIterator[None]:
         """Let another table be active while this one waits for it."""
         self.active.release()
         try:

@@ -1,4 +1,4 @@
-"""What happens in a run, as values: everything that a reporter hears, for programs that loop over events.
+"""The progress events of a run, as values: everything that a reporter is told, for programs that loop over events.
 
 `table` is the key of a table: `source.schema.table`, or `source.table` without a schema.
 """
@@ -12,19 +12,19 @@ from typing import TypeAlias
 
 from statekeeper.runtime.progress import Reporter, TableEnd
 
-_ROWS_TOLD_EVERY_SECONDS = 0.5
+_ROWS_REPORTED_EVERY_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """The run has so many tables to look at."""
+    """The run has started; `tables` is the number of tables that it will process."""
 
     tables: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableStateChanged:
-    """A table entered a state; `reason` says why, where that is not plain."""
+    """A table entered a state; `reason` says why, unless the state says it already."""
 
     table: str
     state: str
@@ -33,7 +33,7 @@ class TableStateChanged:
 
 @dataclass(frozen=True, kw_only=True)
 class TablePlanned:
-    """A table's plan has so many chunks, and so many rows where the source's count or estimate is known."""
+    """A table's plan is ready. `rows` is the source's count or estimate, None if there is neither."""
 
     table: str
     chunks: int
@@ -42,7 +42,7 @@ class TablePlanned:
 
 @dataclass(frozen=True, kw_only=True)
 class RowsRead:
-    """So many rows of a table were read in all, since it began to be extracted; told twice a second at most."""
+    """`rows` is the number of rows read since the table's extraction began; sent at most twice a second."""
 
     table: str
     rows: int
@@ -50,7 +50,7 @@ class RowsRead:
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkDone:
-    """A chunk has its receipt: `done` of `total` chunks. `rows` and `bytes` are those of its part file."""
+    """A chunk is complete: `done` of `total` chunks are. `rows` and `bytes` describe the chunk's part file."""
 
     table: str
     done: int
@@ -61,7 +61,7 @@ class ChunkDone:
 
 @dataclass(frozen=True, kw_only=True)
 class TableWaiting:
-    """For so many seconds a table has waited for something ("a login to hr"); `what` is None once it goes on."""
+    """A table has waited `seconds` for `what`, for example "a login to hr"; `what` is None once it goes on."""
 
     table: str
     what: str | None
@@ -70,7 +70,7 @@ class TableWaiting:
 
 @dataclass(frozen=True, kw_only=True)
 class TableWarning:
-    """Something that a person should know, and that does not stop the table."""
+    """Something that a person should know; the table goes on."""
 
     table: str
     message: str
@@ -78,7 +78,7 @@ class TableWarning:
 
 @dataclass(frozen=True, kw_only=True)
 class TableEnded:
-    """The run is through with a table."""
+    """The run has finished with a table; `end` says how."""
 
     table: str
     end: TableEnd
@@ -90,7 +90,7 @@ ProgressEvent: TypeAlias = (
 
 
 class EventReporter:
-    """Turns what it hears into events, and passes it on to a second reporter as well."""
+    """A reporter that passes each call on twice: to `tell` as an event, and to the reporter `also`."""
 
     def __init__(
         self, tell: Callable[[ProgressEvent], None], *, also: Reporter, clock: Callable[[], float] = time.monotonic
@@ -99,7 +99,7 @@ class EventReporter:
         self._also = also
         self._clock = clock
         self._rows: dict[str, int] = {}
-        self._told_at: dict[str, float] = {}
+        self._reported_at: dict[str, float] = {}
 
     def run_began(self, tables: int) -> None:
         self._tell(RunStarted(tables=tables))
@@ -118,8 +118,8 @@ class EventReporter:
     def rows_read(self, key: str, rows: int) -> None:
         self._rows[key] = self._rows.get(key, 0) + rows
         now = self._clock()
-        if now - self._told_at.get(key, float("-inf")) >= _ROWS_TOLD_EVERY_SECONDS:
-            self._told_at[key] = now
+        if now - self._reported_at.get(key, float("-inf")) >= _ROWS_REPORTED_EVERY_SECONDS:
+            self._reported_at[key] = now
             self._tell(RowsRead(table=key, rows=self._rows[key]))
         self._also.rows_read(key, rows)
 

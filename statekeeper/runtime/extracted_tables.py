@@ -1,8 +1,8 @@
-"""Which tables of a run have all their rows on disk, for the tables that refer to them: who waits, and for whom.
+"""Which tables of a run have all their rows on disk, so that tables with references to them can wait for those rows.
 
-A table is announced when its rows are whole, counted and checked one by one, before its own references are: tables that
-refer to each other, or to themselves, never wait for more than that. What is announced may move (staged parts are
-swept after publication); whoever reads it then asks again.
+A table is announced when its rows are complete, counted and validated one by one, before its own references are
+checked. So tables that refer to each other, or to themselves, do not deadlock. Announced files may move (staged parts
+are removed after publication): a reader whose files are gone asks again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statekeeper.runtime.rows import Rows
 
 @dataclass(frozen=True)
 class ExtractedTable:
-    """Where all rows of a table lie, and at which snapshot they were read."""
+    """The files with all rows of a table, and the snapshot at which they were read."""
 
     rows: Rows
     snapshot: Snapshot
@@ -28,7 +28,7 @@ class ExtractedTable:
 
 @dataclass
 class ExtractedTables:
-    """The tables that this process is at work on, and those of them that are extracted."""
+    """The tables that this process works on, and which of them are extracted."""
 
     _wanted: frozenset[TableRef] = frozenset()
     _at_work: Counter[TableRef] = field(default_factory=Counter)
@@ -37,7 +37,7 @@ class ExtractedTables:
 
     @classmethod
     def of(cls, tables: Iterable[ExtractionConfig]) -> ExtractedTables:
-        """None yet, of the tables of a configuration."""
+        """The start of a run over these tables: none is extracted yet."""
         references = (reference for config in tables for reference in config.keys.references)
         return cls(_wanted=frozenset(reference.parent for reference in references))
 
@@ -46,33 +46,33 @@ class ExtractedTables:
         return table in self._wanted
 
     def begin(self, tables: Iterable[TableRef]) -> None:
-        """Say that these tables will be announced, or ended without."""
+        """Register tables; each will later be announced, or ended without an announcement."""
         self._at_work.update(tables)
 
     def announce(self, table: TableRef, extracted: ExtractedTable) -> None:
-        """All rows of a table are there."""
+        """All rows of a table are on disk."""
         self._extracted[table] = extracted
         self._change(table)
 
     def withdraw(self, table: TableRef) -> None:
-        """They are there no more: it is extracted again."""
+        """The rows of a table are no longer on disk: it is extracted again."""
         self._extracted.pop(table, None)
 
     def end(self, table: TableRef) -> None:
-        """Nothing more will come of a table in this process."""
+        """This process has finished with a table and will not announce it again."""
         self._at_work.pop(table, None)
         self._change(table)
 
     def now(self, table: TableRef) -> ExtractedTable | None:
-        """The rows of a table as they were last announced; None where they were not."""
+        """The rows of a table as last announced; None if it is not announced."""
         return self._extracted.get(table)
 
     def is_awaited(self, table: TableRef) -> bool:
-        """Whether a table is not announced yet, and may still be."""
+        """Whether a table is not announced yet, but may still be."""
         return table not in self._extracted and table in self._at_work
 
     async def wait_for(self, table: TableRef) -> ExtractedTable | None:
-        """The rows of a table once they are announced; None where this process will not announce any."""
+        """Wait until a table is announced, and return its rows; None if this process will not announce it."""
         while self.is_awaited(table):
             await self._changes.setdefault(table, asyncio.Event()).wait()
         return self.now(table)

@@ -1,7 +1,8 @@
-"""The fingerprint of an extraction: what, if it changes, makes published data stale.
+"""The fingerprint of an extraction: published data is stale once it changes.
 
-Source identity, what is selected, the schema model, keys and references, and how the window is made; not hosts,
-secrets, workers or retries. A fingerprint is text of `aspect=digest` pairs, so that a difference can be named.
+It covers the source's identity, what is selected, the schema model, keys and references, and how the window is made.
+It does not cover hosts, secrets, workers or retries. A fingerprint is text of `aspect=digest` pairs, so that a message
+can name the aspect that differs.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
 SCHEMA = "schema"
 _SCHEMA_BEFORE = "schema-0.1"
-"""The model as version 0.1 would have told it: compared, never kept, so that what it extracted is not stale."""
+"""The model's fingerprint as version 0.1 made it. It is compared and never stored, so that data of 0.1 is not stale."""
 DRIFT = "on_drift"
 VIOLATIONS = "on_violation"
 _POLICIES = frozenset({DRIFT, VIOLATIONS})
-"""Aspects that are policies: another one makes data stale only where the old one had something to decide."""
+"""Aspects that are policies: a changed policy makes data stale only if the old one affected that data."""
 
 
 def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> str:
@@ -49,7 +50,7 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
 
 
 def changed_aspects(old: str, new: str) -> tuple[str, ...]:
-    """Which aspects differ between an older fingerprint, as it was kept, and the present one, for a person."""
+    """The names of the aspects that differ between a stored fingerprint and the current one, for messages."""
     before, after = _parse(old), _parse(new)
     if before.get(SCHEMA) == after.pop(_SCHEMA_BEFORE, ""):
         before[SCHEMA] = after[SCHEMA]
@@ -58,7 +59,7 @@ def changed_aspects(old: str, new: str) -> tuple[str, ...]:
 
 
 def kept_fingerprint(fingerprint: str, *, policies: AbstractSet[str]) -> str:
-    """The fingerprint as it is kept: of the policies only those that made a difference to the data."""
+    """The fingerprint as it is stored. Of the policies it has only `policies`, which affected the data."""
     return " ".join(
         f"{aspect}={digest}"
         for aspect, digest in _parse(fingerprint).items()
@@ -67,7 +68,7 @@ def kept_fingerprint(fingerprint: str, *, policies: AbstractSet[str]) -> str:
 
 
 def with_violations(fingerprint: str, config: ExtractionConfig) -> str:
-    """A kept fingerprint of data in which rows broke the schema, so that the policy made a difference to it."""
+    """A stored fingerprint plus the policy for violations, which affected the data: rows broke the schema."""
     return f"{fingerprint} {VIOLATIONS}={_violations_policy(config)}"
 
 

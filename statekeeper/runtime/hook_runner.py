@@ -1,4 +1,4 @@
-"""Runs the hooks of states beside everything else."""
+"""Runs the hooks of states in the background."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _LOG = logging.getLogger("statekeeper.run")
 
 @dataclass
 class Hooks:
-    """Runs the hooks of states beside everything else; their failures are logged and change nothing."""
+    """Runs the hooks of states in the background; their failures are logged and change nothing."""
 
     pipeline: Pipeline
     run_id: str
     extraction_date: date
     _running: set[asyncio.Task[None]] = field(default_factory=set)
-    # Threads of their own: slow hooks must not take those that wait for locks.
+    # A pool of their own: slow hooks must not use up the threads that wait for locks.
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "statekeeper-hook"))
 
     def entered(self, record: StateRecord, reason: str | None) -> None:
@@ -36,7 +36,7 @@ class Hooks:
         self._start(record.table, record.state, reason, record.failure, record.published)
 
     def failed(self, table: TableRef, failure: Failure, published: Published | None) -> None:
-        """Start the hooks of `failed` for a table whose own state does not say that it failed."""
+        """Start the hooks of the state `failed` for a table whose own state does not record the failure."""
         self._start(table, State.FAILED, failure.message, failure, published)
 
     def _start(
@@ -71,7 +71,7 @@ class Hooks:
             _LOG.warning("a hook could not be run: %r", failure)
 
     async def _run(self, hook: Hook, event: HookEvent) -> None:
-        # Relative paths in a command start where those of the rest of the configuration do.
+        # Relative paths in a command are resolved like all others in the configuration.
         run = partial(run_hook, hook, event, folder=self.pipeline.root)
         result = await asyncio.get_running_loop().run_in_executor(self._threads, run)
         if result.detail:

@@ -1,10 +1,10 @@
-"""Hooks: a command or a webhook that is told when an extraction enters a state.
+"""Hooks: commands and webhooks that are notified when an extraction enters a state.
 
-Decides how a hook is run and what it is told. A hook's own failure is returned, never raised: it cannot change a state.
-When hooks run, and that what they return is logged, is decided by the caller; which hooks there are, by the config.
+Decides how a hook is run and what it receives. A hook's own failure is returned, never raised: it cannot change a
+state. The config defines the hooks; the caller decides when they run, and logs what they return.
 
-A command does not get the environment of this process, which has the passwords of databases. How an event is posted
-is decided in `statekeeper.runtime.webhook`.
+A command does not get the whole environment of this process, which contains passwords of databases.
+`statekeeper.runtime.webhook` decides how an event is posted.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ _OUTPUT_KEPT = 2000
 
 _PASSED = frozenset({"PATH", "HOME", "TMPDIR", "LANG", "LANGUAGE"})
 _PASSED_PREFIXES = ("LC_", "STATEKEEPER_")
-"""What a command gets of our own environment; more where its `pass_env` names it."""
+"""The variables of our environment that a command gets, besides those in its `pass_env`."""
 
 
 def run_hook(
     hook: HookLike, event: HookEvent, *, environ: Mapping[str, str] | None = None, folder: Path | None = None
 ) -> HookResult:
-    """Run a hook to its end or its timeout.
+    """Run a hook until it ends or times out.
 
-    A command also gets every field of the event as `STATEKEEPER_<FIELD>`, beside what it is passed of `environ` (None:
-    our own), and starts in `folder` (None: where we are). A webhook gets the fields as a JSON object by POST, with
-    `text`, a sentence for chat systems.
+    A command gets part of `environ` (None: our own), and every field of the event as `STATEKEEPER_<FIELD>`. It starts
+    in `folder` (None: the current one). A webhook gets the fields as a JSON object by POST, with `text`, a sentence for
+    chat systems.
     """
     if hook.command is not None:
         passed = _passed(os.environ if environ is None else environ, names=hook.pass_env)
@@ -61,12 +61,12 @@ def _passed(environ: Mapping[str, str], *, names: tuple[str, ...]) -> dict[str, 
 def _run_command(
     template: str, event: HookEvent, *, timeout: float, environ: Mapping[str, str], folder: Path | None
 ) -> HookResult:
-    # Split before values are filled in: a value is always one argument, whatever stands in it.
+    # Split before values are filled in: a value is always one argument, whatever it contains.
     values = {name: "" if value is None else str(value) for name, value in event.model_dump().items()}
     argv = [word.format_map(values) for word in shlex.split(template)]
-    told = {f"STATEKEEPER_{name.upper()}": value for name, value in values.items()}
+    fields = {f"STATEKEEPER_{name.upper()}": value for name, value in values.items()}
     name = f"command {argv[0]}"
-    # A file, not a pipe: a child that outlives the command must not keep us waiting, nor its output fill memory.
+    # A file, not a pipe: we must not wait for a child that outlives the command, nor hold all its output in memory.
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(  # noqa: S603 - the command is the user's own, run without a shell
@@ -74,7 +74,7 @@ def _run_command(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**environ, **told},
+                env={**environ, **fields},
                 cwd=folder,
                 start_new_session=True,
             )

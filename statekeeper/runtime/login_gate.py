@@ -1,4 +1,4 @@
-"""One login to each source before any other."""
+"""The first login to each source: no other is tried until it has succeeded, and none after it was refused."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from statekeeper.runtime.source_jobs import probe_source
 
 @dataclass
 class LoginGate:
-    """One login per source before any other; a source that refused it is not asked again in this run."""
+    """Lets one job log in to a source before all others do. After a refusal the run tries no further login there."""
 
     jobs: RetriedJobs
     waits: Waits
@@ -26,10 +26,10 @@ class LoginGate:
     _closed: dict[str, StatekeeperError] = field(default_factory=dict)
 
     async def ensure(self, config: ExtractionConfig) -> None:
-        """Return once the table's source is known to let us in.
+        """Return once a login to the table's source has succeeded in this run.
 
         Raises:
-            LoginRefused, SourceUnreachable: at the first login, and then at once.
+            LoginRefused, SourceUnreachable: the first login failed; raised at once for every later caller.
         """
         name = config.login
         with self.waits.on(config.table.key, WaitKind.LOGIN, f"a login to {config.table.source_name}"):
@@ -51,12 +51,12 @@ class LoginGate:
                 self.jobs.reporter.warning(config.table.key, f"{config.table.source_name}: {warning}")
 
     def check(self, name: str) -> None:
-        """Raise again what closed a source's door."""
+        """Raise the recorded error of a source, if there is one."""
         if name in self._closed:
             error = self._closed[name]
             raise error_of(error.kind, error.message, hint=error.hint, code=error.code)
 
     def record(self, name: str, error: StatekeeperError) -> None:
-        """Remember an error after which no login may be tried."""
+        """Keep an error, if no login to the source may be tried after it."""
         if error.kind in NO_SOURCE:
             self._closed.setdefault(name, error)

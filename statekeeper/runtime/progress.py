@@ -1,6 +1,6 @@
-"""What a run tells about itself while it works: the interface, and two reporters that need no terminal.
+"""How a run reports its progress: the interface of reporters, and those that need no terminal.
 
-Decides which events there are. The live display is `statekeeper.cli.progress`; how lines look is `statekeeper.logs`.
+Decides which events there are. `statekeeper.cli.progress` has the live display, `statekeeper.logs` the format of lines.
 A reporter is called in the parent process only.
 """
 
@@ -21,12 +21,12 @@ _WAIT_LOGGED_AFTER_SECONDS = 30.0
 
 
 ENDS = frozenset({"complete", "failed", "skipped", "held", "interrupted"})
-"""The states that `table_ended` tells of; `table_state` may have told them before, without the facts."""
+"""The states that `table_ended` reports; `table_state` may have reported them before, without the facts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TableEnd:
-    """What became of a table in a run: `state` is one of `ENDS`. `rows` and `bytes` are of what is published."""
+    """How a table ended in a run: `state` is one of `ENDS`; `rows` and `bytes` describe what is published."""
 
     state: str
     reason: str | None = None
@@ -37,7 +37,7 @@ class TableEnd:
     error_code: str | None = None
 
     def sentence(self, key: str) -> str:
-        """The end of the table `key` for a person, who reads its name beside it."""
+        """How the table `key` ended, for a person who sees its name beside this text."""
         if self.reason:
             return without_name(key, self.reason)
         rows = "" if self.rows is None else plural(self.rows, "row")
@@ -47,41 +47,44 @@ class TableEnd:
 
     @property
     def facts(self) -> dict[str, object]:
-        """What is known of it, for machines."""
+        """All fields but `reason`, for machines."""
         amounts = {"rows": self.rows, "bytes": self.bytes, "seconds": self.seconds}
         return {"state": self.state, **amounts, "error_kind": self.error_kind, "error_code": self.error_code}
 
 
 class Reporter(Protocol):
-    """Hears what happens to the tables of a run; `key` is `TableRef.key`."""
+    """Is called with everything that happens to the tables of a run; `key` is `TableRef.key`."""
 
     def run_began(self, tables: int) -> None:
-        """The run has so many tables to look at."""
+        """The run has started, and will process `tables` tables."""
 
     def table_state(self, key: str, state: str, reason: str | None) -> None:
-        """The table entered a state, or was given a verdict (`skipped`, `held`); `reason` says why."""
+        """The table entered a state, or is `skipped` or `held`; `reason` says why."""
 
     def plan_ready(self, key: str, chunks: int, rows: int | None) -> None:
-        """The plan has so many chunks, and so many rows where the source's count or estimate is known."""
+        """The table's plan is ready. `rows` is the source's count or estimate, None if there is neither."""
 
     def rows_read(self, key: str, rows: int) -> None:
         """`rows` further rows were read."""
 
     def chunk_done(self, key: str, done: int, total: int, rows: int, size: int) -> None:
-        """`done` of `total` chunks have receipts; the part of the last of them has `rows` rows in `size` bytes."""
+        """A chunk is complete: `done` of `total` chunks are. Its part file has `rows` rows in `size` bytes."""
 
     def table_ended(self, key: str, end: TableEnd) -> None:
-        """The run is through with the table."""
+        """The run has finished with the table."""
 
     def waiting(self, key: str, what: str | None, seconds: float) -> None:
-        """For so long the table has waited for something ("a login to hr"); told every second, at last with None."""
+        """The table has waited `seconds` for `what`, such as "a login to hr".
+
+        Called every second, and a last time with `what` as None.
+        """
 
     def warning(self, key: str, message: str) -> None:
-        """Something a person should know, that does not stop the table."""
+        """Something that a person should know; the table goes on."""
 
 
 class NullReporter:
-    """Says nothing."""
+    """Reports nothing."""
 
     def run_began(self, tables: int) -> None: ...
 
@@ -101,7 +104,7 @@ class NullReporter:
 
 
 class GuardedReporter:
-    """Another reporter, whose errors stop nothing: what is said about a table must not decide what becomes of it."""
+    """Another reporter, whose errors are logged: a fault in a reporter must not affect a table."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
@@ -141,11 +144,11 @@ class GuardedReporter:
 
 
 class LogReporter:
-    """A log line for every event; rows that were read, at most every half minute per table. A wait, after half a
-    minute, then each time that it has become twice as long.
+    """Writes a log line for every event.
 
-    For machines each line has its facts as fields: `state`, `chunk` of `chunks`, `rows`, `bytes`, `seconds`,
-    `error_kind`, `error_code`.
+    Rows read are logged at most every half minute per table; a wait after half a minute, then each time that it has
+    doubled. Each line also has its facts as fields for machines: `state`, `chunk` of `chunks`, `rows`, `bytes`,
+    `seconds`, `error_kind`, `error_code`.
     """
 
     def __init__(self, logger: logging.Logger | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -166,7 +169,7 @@ class LogReporter:
         self._rows[key] = 0
         self._logged_at[key] = self._clock()
         if self._planned.get(key) == (chunks, rows):
-            return  # the source's count has confirmed what was expected
+            return  # the source's count has confirmed the estimate
         self._planned[key] = (chunks, rows)
         about = "" if rows is None else f", {rows:,} rows"
         facts = {"chunks": chunks, "planned_rows": rows}
@@ -206,10 +209,10 @@ class LogReporter:
 
 
 def without_name(key: str, text: str) -> str:
-    """A text about the table `key` without that name: where it is shown, the name stands before it.
+    """A text about the table `key` without that name, for output that shows the name beside it.
 
-    A text may begin with the name, as may an error's that is quoted in it; and with how the database calls the table,
-    `schema.table` or `table`.
+    The text may begin with the key, or with the database's name for the table (`schema.table` or `table`); so may an
+    error message that it quotes.
     """
     schema_and_table, table = key.partition(".")[2], key.rpartition(".")[2]
     text = re.sub(rf"(^|\(|: ){re.escape(key)}(: |, | )", r"\1", text)

@@ -1,4 +1,4 @@
-"""The jobs of a run's tables, tried again after transient failures as each table's policy says."""
+"""The jobs of a run's tables, retried after transient failures by each table's policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from statekeeper.runtime.progress import Reporter
 
 @dataclass(frozen=True)
 class RetriedJobs:
-    """Runs jobs over an engine; whoever watches the run is warned of every further attempt."""
+    """Runs jobs on an engine, and reports a warning before every further attempt."""
 
     engine: Engine
     reporter: Reporter
@@ -28,17 +28,17 @@ class RetriedJobs:
         retryable: frozenset[FailureKind] = RETRYABLE,
         before_retry: Callable[[StatekeeperError], None] = lambda _error: None,
     ) -> Result:
-        """The result of a job that is done for a table.
+        """The result of a job for a table.
 
         Args:
-            config: the table's; its policy counts.
-            job: what is done.
-            what: which work it is, for the warning, as in "of chunk 3".
-            retryable: the kinds of failure that another attempt may cure.
-            before_retry: called with the error before each further attempt; raises what shall pass instead.
+            config: the configuration of the table, with its retry policy.
+            job: the job to run.
+            what: what the job does, for the warning, such as "of chunk 3".
+            retryable: the kinds of failure that are retried.
+            before_retry: called with the error before each further attempt; what it raises is raised instead.
 
         Raises:
-            StatekeeperError: another attempt cannot cure it, or the last one failed.
+            StatekeeperError: the failure is not retryable, or the last attempt failed.
         """
 
         def warn(error: StatekeeperError, number: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""What a check of keys is about: the rows of a table, its keys, and the rows that it refers to. Values only."""
+"""The input of a check of keys: a table's rows, its keys, and the rows that it refers to. Values only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statekeeper.schemas.rules.findings import SAMPLES
 
 @dataclass(frozen=True)
 class FileColumn:
-    """A column of a table's files. `arrow_type` is as `parquet.types.parse_type` reads it."""
+    """A column of a table's files. `arrow_type` is text for `parquet.types.parse_type`."""
 
     name: str
     arrow_type: str
@@ -28,9 +28,9 @@ class Rows:
 
 @dataclass(frozen=True)
 class KeyCheckSpec:
-    """A table, its keys, and the rows of the table that each reference is to, in their order.
+    """A table, its keys, and for each of its references in order the rows of the parent table.
 
-    Of each key that rows break, so many `samples` are told.
+    The findings have at most `samples` samples for each violated key.
     """
 
     table: str

@@ -1,8 +1,8 @@
-"""The snapshot that all tables of a run from one source read at (`snapshot_scope: run`).
+"""The snapshot at which all tables of a run from one source are read (`snapshot_scope: run`).
 
-It is taken once, before the first plan that uses it, and kept beside the run's manifest: whoever is first wins, and
-every later start, resume, restart or addition of a table uses it. A newer one is taken only where all of the run's
-tables from the source are forced at once; a table that was read at an older one is then read again.
+It is taken once, before the first plan that uses it, and saved beside the run's manifest. The first process to save one
+wins; every later start, resume, restart or addition of a table uses it. A newer one is taken only if all of the run's
+tables from the source are forced at once. A table that was read at an older one is then read again.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _NEW_PLAN = "a new plan is needed"
 
 @dataclass
 class RunSnapshots:
-    """The snapshots of one run, as this process sees them. `force_command` is what takes new ones, to be typed.
+    """The snapshots of one run, as this process sees them. `force_command` is the command that takes new ones.
 
-    `give_up`, `kept` and `why_outdated` read files: they are called in a thread.
+    `give_up`, `kept` and `why_outdated` read files: call them in a thread.
     """
 
     jobs: RetriedJobs
@@ -50,17 +50,17 @@ class RunSnapshots:
     run_id: str
     force_command: str
     relations: Mapping[str, tuple[Relation, ...]]
-    """Of all tables of the run, by source."""
+    """The relations of all tables of the run, by source."""
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _given_up: dict[str, int] = field(default_factory=dict)
 
     def give_up(self, sources: Iterable[str]) -> None:
-        """Let the snapshots of these sources that are there now count no more in this process."""
+        """Ignore the current snapshots of these sources from now on, in this process."""
         for name in sources:
             self._given_up[name] = newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
 
     def kept(self, config: ExtractionConfig) -> Snapshot | None:
-        """The snapshot that the table is to be read at; None where it has its own, or the run has taken none yet.
+        """The snapshot at which the table is to be read; None if it has its own, or the run has taken none yet.
 
         Raises:
             StateDamaged: the file of the snapshot is damaged.
@@ -74,11 +74,11 @@ class RunSnapshots:
         return found.snapshot if found else None
 
     async def of(self, config: ExtractionConfig) -> Snapshot | None:
-        """The same, taken and made durable if the run has none yet.
+        """Like `kept`, but takes a snapshot and makes it durable if the run has none yet.
 
         Raises:
             SourceError: and its subclasses; it cannot be taken.
-            StateDamaged, StorageError: it cannot be kept, or what was kept cannot be read.
+            StateDamaged, StorageError: it cannot be saved, or the saved one cannot be read.
         """
         if not config.has_run_snapshot:
             return None
@@ -99,28 +99,28 @@ class RunSnapshots:
                 return taken
             kept = await self.threads.do(self.kept, config)  # another process was first
             if kept is None:
-                raise StateDamaged(f"the snapshot of {name} that another process has kept for this run is gone")
+                raise StateDamaged(f"the snapshot of {name} that another process saved for this run is gone")
             return kept
 
     def _tidied(self, config: ExtractionConfig) -> tuple[Snapshot | None, int]:
-        """What is kept, and the number of the newest snapshot; what a process that died has left is removed."""
+        """The snapshot to use, and the number of the newest; files that a dead process left are removed first."""
         name = config.table.source_name
         tidy_run_snapshots(self.disk, self.base_path, self.run_id, name)
         return self.kept(config), newest_run_snapshot(self.disk, self.base_path, self.run_id, name)
 
     def why_outdated(self, config: ExtractionConfig, snapshot: Snapshot | None) -> str | None:
-        """Why what was read at `snapshot` must be read again, in words; None where it need not."""
+        """Why rows that were read at `snapshot` must be read again, as text; None if they need not."""
         if not config.has_run_snapshot:
             return None
         kept = self.kept(config)
         if kept is None:
             return f"the run has no snapshot of {config.table.source_name} any more"
         if snapshot is None or not snapshot.is_same_moment(kept):
-            return f"it was not read at the run's snapshot of {config.table.source_name}, {described(kept)}"
+            return f"it was not read at the run's snapshot of {config.table.source_name}, {describe_snapshot(kept)}"
         return None
 
     def lost(self, config: ExtractionConfig, error: SnapshotLost) -> SnapshotLost:
-        """The error of a table that cannot be read at the run's snapshot; it must not be read at one of its own."""
+        """The error for a table that cannot be read at the run's snapshot; it must not be read at another."""
         name = config.table.source_name
         advice = (error.hint or "").removesuffix(_NEW_PLAN).rstrip("; ")
         return SnapshotLost(
@@ -132,7 +132,7 @@ class RunSnapshots:
         )
 
 
-def described(snapshot: Snapshot) -> str:
-    """A snapshot as messages name it: its token, shortened where it is a digest, and its time."""
+def describe_snapshot(snapshot: Snapshot) -> str:
+    """A snapshot for messages: its token, shortened if it is a digest, and its time."""
     token = snapshot.token if len(snapshot.token) <= 20 else f"{snapshot.token[:12]}..."
     return f"{token} of {snapshot.taken_at.isoformat(timespec='seconds')}"

@@ -1,4 +1,4 @@
-"""What a run asks of a source before any table's own work: whether it lets us in, and one snapshot for all."""
+"""The jobs that a run sends to a source before any table's own: the first login, and one snapshot for all tables."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from statekeeper.model.table import Relation
 
 
 def take_run_snapshot(relations: tuple[Relation, ...], context: WorkContext) -> Snapshot:
-    """The snapshot that all tables of the run from a source read at; it is not persisted here."""
+    """Take the snapshot at which all tables of the run from a source are read; the caller saves it."""
     return context.session().take_run_snapshot(relations)
 
 
 def probe_source(_spec: None, context: WorkContext) -> tuple[str, ...]:
-    """Log in once, before anything else does: refused credentials must not be tried by every worker.
+    """Log in once, before any other job does: refused credentials must not be tried by every worker.
 
-    Returns what the source warned of.
+    Returns the warnings of the source.
     """
     session = context.session()
     session.identity()

@@ -1,8 +1,8 @@
-"""One POST to one address, within a time limit over all of it.
+"""One POST to one address, with a time limit for the whole exchange.
 
-Decides what of redirects is followed: what stays on the host, by the same POST. Anything else is an error, since most
-clients (and Python's) would follow it by a GET, without the body. Nothing that is said here quotes the address, which
-is often the credential itself, nor where a redirect leads.
+Decides which redirects are followed: those that stay on the host, by the same POST. Any other redirect is an error,
+since most clients (Python's too) would follow it by a GET, without the body. No message quotes the address, which is
+often the credential itself, nor the target of a redirect.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Answer:
-    """How it went. `detail` says what went wrong or should be mended; empty when all is well."""
+    """The outcome. `detail` says what went wrong or should be changed; it is empty when all is well."""
 
     is_ok: bool
     detail: str = ""
 
 
 def post(address: str, body: bytes, *, timeout: float) -> Answer:
-    """Send `body` (JSON), and wait for the answer's head; at most `timeout` seconds in all."""
+    """Send `body` (JSON), and wait for the head of the answer; at most `timeout` seconds in all."""
     headers = {"Content-Type": "application/json", "User-Agent": "statekeeper"}
     with _time_limit(timeout) as limit:
         try:
@@ -39,7 +39,7 @@ def post(address: str, body: bytes, *, timeout: float) -> Answer:
             if request.type not in _PORTS:
                 return Answer(is_ok=False, detail="its URL is neither http nor https")
             with _opener(limit).open(request, timeout=timeout) as answer:
-                if limit.is_over:  # what was cut off may look like a short answer
+                if limit.is_over:  # an answer that was cut off may look like a short one
                     raise TimeoutError
                 return Answer(is_ok=True, detail=_moved(asked=request.full_url, answered=answer.url))
         except HTTPError as error:
@@ -51,7 +51,7 @@ def post(address: str, body: bytes, *, timeout: float) -> Answer:
 
 @dataclass
 class _TimeLimit:
-    """Cuts the connections of a request when its time is over: a socket's own limit begins anew with each byte."""
+    """Cuts the connections of a request when its time is over: a socket's own timeout starts again with each byte."""
 
     is_over: bool = False
     _sockets: list[socket.socket] = field(default_factory=list)
@@ -112,7 +112,7 @@ class _WithinHost(HTTPRedirectHandler):
 
 
 def is_within_host(asked: SplitResult, leads_to: SplitResult) -> bool:
-    """Whether a redirect stays on the host and its port; from http to https it may, back it must not."""
+    """Whether a redirect stays on the host and its port. It may change from http to https, but not back."""
     if asked.hostname != leads_to.hostname or leads_to.scheme not in _PORTS:
         return False
     ports = tuple(parts.port or _PORTS[parts.scheme] for parts in (asked, leads_to))
@@ -123,14 +123,15 @@ def is_within_host(asked: SplitResult, leads_to: SplitResult) -> bool:
 def _moved(*, asked: str, answered: str) -> str:
     if asked == answered:
         return ""
-    return "was redirected within its host and told there: write the new address into the configuration"
+    return "was redirected within its host and delivered there: write the new address into the configuration"
 
 
 def _refusal(code: int, reason: str) -> str:
     if 300 <= code < 400:  # the reason may quote the address
         return (
-            f"was answered with {code} {responses.get(code, '')}".rstrip() + ": a redirect to another host, or without "
-            "an end, is not followed, and the event was not told; write the address where it is now"
+            f"was answered with {code} {responses.get(code, '')}".rstrip()
+            + ": a redirect to another host, or one that "
+            "never ends, is not followed, and the event was not delivered; write the new address into the configuration"
         )
     return f"was answered with {code} {reason}"
 

@@ -121,7 +121,7 @@ class _KeyWork:
             return self.own
         if self.active.run.extracted.is_awaited(table):
             with self.active.run.waits.on(self.active.key, WaitKind.TABLE, f"the rows of {table.key}"):
-                async with self.active.run.stepped_aside():
+                async with self.active.run.active_slot_released():
                     await self.active.run.extracted.wait_for(table)
         found = self.active.run.extracted.now(table) or await self._on_disk(reference)
         outdated = await self.active.run.threads.disk.do(

@@ -49,12 +49,12 @@ def _fingerprint(tmp_path, table, *, source=None, **sections):
         ({"incremental_column": None, "is_full_extract": None}, ("window",)),
     ],
 )
-def test_what_is_selected_and_how_it_is_checked_counts_and_is_named(tmp_path, change, aspects):
+def test_a_change_of_what_is_selected_or_checked_makes_data_stale_and_is_named(tmp_path, change, aspects):
     before = _fingerprint(tmp_path, TABLE)
     assert changed_aspects(before, _fingerprint(tmp_path, {**TABLE, **change})) == aspects
 
 
-def test_another_database_counts(tmp_path):
+def test_another_database_makes_data_stale(tmp_path):
     before = _fingerprint(tmp_path, TABLE)
     after = _fingerprint(tmp_path, TABLE, source={"path": "other.duckdb"})
     assert changed_aspects(before, after) == ("source",)
@@ -75,12 +75,12 @@ def test_another_database_counts(tmp_path):
         {"path_name": "elsewhere"},
     ],
 )
-def test_how_it_is_done_does_not_count(tmp_path, change):
+def test_a_change_of_how_a_table_is_read_makes_nothing_stale(tmp_path, change):
     kept = kept_fingerprint(_fingerprint(tmp_path, TABLE), policies=frozenset())
     assert changed_aspects(kept, _fingerprint(tmp_path, {**TABLE, **change})) == ()
 
 
-def test_a_policy_counts_where_it_had_something_to_decide(tmp_path):
+def test_a_changed_policy_makes_data_stale_only_if_the_old_one_affected_it(tmp_path):
     kept = kept_fingerprint(_fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"}), policies={DRIFT})
     assert changed_aspects(kept, _fingerprint(tmp_path, {**TABLE, "on_drift": "evolve"})) == ()
     assert changed_aspects(kept, _fingerprint(tmp_path, TABLE)) == ("on_drift",)
@@ -95,7 +95,7 @@ def test_a_policy_counts_where_it_had_something_to_decide(tmp_path):
         {"source": {"max_sessions": 3}},
     ],
 )
-def test_where_and_with_what_it_is_done_does_not_count(tmp_path, sections):
+def test_a_change_of_folders_or_resources_makes_nothing_stale(tmp_path, sections):
     assert _fingerprint(tmp_path, TABLE, **sections) == _fingerprint(tmp_path, TABLE)
 
 
@@ -113,7 +113,7 @@ class Row(BaseModel):
         return value
 """
 OF_0_1 = "bed9dc8a2d41dfa3"
-"""What version 0.1 kept of that model."""
+"""The fingerprint that version 0.1 stored for that model."""
 
 
 def test_what_version_0_1_extracted_with_a_validator_is_not_stale(tmp_path):

@@ -212,14 +212,14 @@ def test_webhook_url_is_in_no_result(url: str) -> None:
     assert "s3cret" not in result.model_dump_json()
 
 
-def test_webhook_that_answers_byte_by_byte_is_given_up_at_its_time_limit(receiver: ThreadingHTTPServer) -> None:
+def test_webhook_that_answers_byte_by_byte_is_stopped_at_its_time_limit(receiver: ThreadingHTTPServer) -> None:
     began = time.monotonic()
     drip = run_hook(Hook(webhook=_url(receiver, "/drip"), timeout_seconds=0.3), EVENT)
     assert time.monotonic() - began < 10  # all of it would take 20
     assert (drip.is_ok, drip.detail) == (False, "did not answer within 0.3 seconds")
 
 
-def test_answer_that_no_client_knows_is_told(receiver: ThreadingHTTPServer) -> None:
+def test_answer_with_an_unknown_code_is_reported(receiver: ThreadingHTTPServer) -> None:
     receiver.targets = {"nowhere": "http://elsewhere.example/"}  # type: ignore[attr-defined]
     result = run_hook(Hook(webhook=_url(receiver, "/redirect/399/nowhere")), EVENT)
     assert not result.is_ok
@@ -230,7 +230,7 @@ REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @pytest.mark.parametrize("code", REDIRECTS)
-def test_redirect_within_the_host_is_followed_by_the_same_post_and_told(receiver: ThreadingHTTPServer, code) -> None:
+def test_redirect_within_the_host_is_followed_by_a_post_and_reported(receiver: ThreadingHTTPServer, code) -> None:
     receiver.targets = {"here": "/new/s3cret"}  # type: ignore[attr-defined]
     result = run_hook(Hook(webhook=_url(receiver, f"/redirect/{code}/here")), EVENT)
     assert result.is_ok
@@ -242,7 +242,7 @@ def test_redirect_within_the_host_is_followed_by_the_same_post_and_told(receiver
 
 @pytest.mark.parametrize("code", REDIRECTS)
 @pytest.mark.parametrize("target", ["port", "name", "file", "ftp", "loop", "nothing"])
-def test_redirect_elsewhere_is_not_followed_and_the_lost_event_is_told(
+def test_redirect_to_another_host_is_not_followed_and_the_lost_event_is_reported(
     receiver: ThreadingHTTPServer, code, target
 ) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), _Receiver) as other:

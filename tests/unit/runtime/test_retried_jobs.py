@@ -1,4 +1,4 @@
-"""Whatever a run tries again it says so, and which work it is."""
+"""A run reports every retry, with the work that is retried."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TABLE = {
 
 
 class FailingOnce(InlineEngine):
-    """Whose worker dies at the first job of each kind of work."""
+    """An engine whose worker dies at the first job of each kind of work."""
 
     def __init__(self):
         super().__init__(memory_limit="100MB")
@@ -38,7 +38,7 @@ class FailingOnce(InlineEngine):
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory):
     shop = Shop(tmp_path_factory.mktemp("shop"))
-    # A bad row in each of two chunks, so that their files of bad rows are gathered.
+    # A bad row in each of two chunks, so that their files of bad rows are merged.
     shop.execute("create table orders as select case when i = 3000 then 0 else i + 1 end as id from range(4096) r(i)")
     engine, heard = FailingOnce(), Heard()
     report = shop.run(TABLE, make_engine=lambda _p: engine, reporter=heard)["orders"]
@@ -63,6 +63,6 @@ def heard(tmp_path_factory):
         "at the check of keys",
     ],
 )
-def test_a_further_attempt_is_told_with_what_it_is_of(heard, what):
+def test_a_retry_is_reported_with_the_work_that_is_retried(heard, what):
     said = re.compile(rf"attempt 1{' ' if what else ''}{what} failed \(ended by signal 9\); again in 0\.0 s")
     assert [text for text in heard.warnings if said.fullmatch(text)]

@@ -1,4 +1,4 @@
-"""One snapshot for all tables of a run: taken once, kept, lost together, taken anew together."""
+"""One snapshot for all tables of a run: taken once, saved, lost for all, taken again for all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RunShop(Shop):
         return {self.metadata(table).snapshot.token for table in tables}
 
     def change(self):
-        """Somebody puts another database in place, with one order more."""
+        """Replace the database by another, which has one order more."""
         path = self.folder / "shop.duckdb"
         other = Shop(self.folder / "other")
         other.folder.mkdir(exist_ok=True)
@@ -155,7 +155,7 @@ def test_tables_that_are_complete_at_an_older_snapshot_are_read_again(shop):
     forced = shop.run(*TABLES, is_forced=True, make_engine=lambda _p: Engine(memory_limit="100MB"))
     assert forced["customers"].outcome is Outcome.FAILED
     assert len(shop.tokens(*TABLES)) == 2, "its old data is still there"
-    # A run that knows nothing of force: what is at the new snapshot stays, what is not is read at it.
+    # A run without force: tables at the new snapshot stay, the others are read at it.
     reports = shop.run(*TABLES)
     assert [reports[table].outcome for table in TABLES] == [Outcome.SKIPPED, Outcome.COMPLETED, Outcome.SKIPPED]
     assert shop.tokens(*TABLES) == {kept(shop.snapshots[2]).snapshot.token}
@@ -180,7 +180,7 @@ def test_a_complete_table_says_why_it_is_read_again(shop):
     assert words in heard.states[0][2]
 
 
-def test_a_plan_of_an_older_snapshot_is_given_up(shop):
+def test_a_plan_at_an_older_snapshot_is_discarded(shop):
     class Engine(InlineEngine):
         async def run(self, job):
             if job.work.__name__ == "extract_chunk":
@@ -204,7 +204,7 @@ def test_of_two_processes_that_take_it_the_first_wins(shop):
         async def run(self, job):
             nonlocal other
             result = await super().run(job)
-            if job.work.__name__ == "take_run_snapshot":  # and now another process, which has begun later, is first
+            if job.work.__name__ == "take_run_snapshot":  # another process, which started later, is first
                 other = RunSnapshot(run_id="shop-20260106", source_name="shop", number=1, snapshot=result)
                 moved = result.model_copy(update={"taken_at": result.taken_at.replace(year=2027)})
                 save_run_snapshot(LocalDisk(), shop.folder / "data", other.model_copy(update={"snapshot": moved}))
