@@ -6,9 +6,12 @@ that a library raises is converted where a job or a table ends, so that none is 
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 
 from statekeeper.errors import OutOfMemory, StatekeeperError, StorageError
 
@@ -76,3 +79,36 @@ def _is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, ImportError):
         return any(words in str(error) for words in ("failed to map segment", "annot allocate memory"))
     return type(error).__name__ == "OutOfMemoryException"  # DuckDB's
+
+
+_THREAD_BEGINS_WITHIN_SECONDS = 10.0
+
+
+def start_thread(thread: Thread) -> None:
+    """Start a thread, or raise in bounded time.
+
+    `Thread.start` waits forever if the new thread runs out of memory before it begins (python/cpython#140746). So a
+    helper thread does that waiting. A subclass of Thread is started directly: Spark's copies properties of the thread
+    that starts it.
+
+    Raises:
+        RuntimeError: the system allows no further thread, or it did not begin within ten seconds.
+    """
+    if type(thread) is not Thread:
+        thread.start()
+        return
+    started: Future[None] = Future()
+    _thread.start_new_thread(_start, (thread, started))
+    try:
+        started.result(_THREAD_BEGINS_WITHIN_SECONDS)
+    except TimeoutError:
+        raise RuntimeError("can't start new thread: it does not begin") from None
+
+
+def _start(thread: Thread, started: Future[None]) -> None:
+    try:
+        thread.start()
+    except BaseException as error:  # noqa: BLE001 - it is raised where the start is waited for
+        started.set_exception(error)
+    else:
+        started.set_result(None)

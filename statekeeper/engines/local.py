@@ -148,6 +148,7 @@ class LocalEngine:
 
     async def close(self) -> None:
         self._is_closed = True
+        self._loop = asyncio.get_running_loop()
         for running in self._queued.values():
             running.end(Interrupted("the engine was closed before the work was begun"))
         self._queued.clear()

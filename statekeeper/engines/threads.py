@@ -18,6 +18,8 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any, ParamSpec, Self, TypeVar
 
+from statekeeper.system_errors import start_thread
+
 P = ParamSpec("P")
 Value = TypeVar("Value")
 
@@ -75,7 +77,7 @@ class BlockingPool:
             return
         thread = self._make_thread(target=self._work, name=f"statekeeper-{self._name}", daemon=True)
         try:
-            thread.start()
+            start_thread(thread)
         except RuntimeError as error:
             if not self._threads:
                 raise OSError(errno.EAGAIN, f"{os.strerror(errno.EAGAIN)}: a thread cannot be started") from error

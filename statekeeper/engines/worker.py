@@ -19,7 +19,7 @@ from statekeeper.engines.context import JobSource, ProcessContext, Sessions, Wor
 from statekeeper.engines.fork_server import NUMBER
 from statekeeper.errors import FailureKind, StatekeeperError, error_of
 from statekeeper.logs import Redactor
-from statekeeper.system_errors import as_system_error
+from statekeeper.system_errors import as_system_error, start_thread
 from statekeeper.text.privacy import RowValues, name_of, text_of, trace_of
 
 PROGRESS_EVERY_SECONDS = 0.2
@@ -80,8 +80,8 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
     """
     watch = _Reins(reins)
     try:
-        threading.Thread(target=watch.hold, daemon=True).start()
-    except RuntimeError as error:  # no more processes or threads are allowed
+        start_thread(threading.Thread(target=watch.hold, daemon=True))
+    except RuntimeError as error:  # no more processes, threads or memory are allowed
         failure = WireError(FailureKind.WORKER_DIED, f"a worker process cannot start a thread: {error}", LIMITS, None)
         _answer(pipe, Done(None, failure, frozenset()))
         return

@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 
 from statekeeper.engines.spawning import WorkerProcess, fork_server
 from statekeeper.engines.worker import Done, Message, worker_main
+from statekeeper.system_errors import start_thread
 
 _LOOK_EVERY_SECONDS = 0.5
 """How soon the death of a worker without work is noticed."""
@@ -59,7 +60,7 @@ class WorkerLink:
 
     def start(self) -> None:
         """Raises RuntimeError where the system allows no further thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def assign(self, order: bytes) -> None:
         """Give it a pickled order; the one before is done."""

@@ -12,6 +12,8 @@ from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
+from statekeeper.system_errors import start_thread
+
 Result = TypeVar("Result")
 
 
@@ -23,7 +25,7 @@ def within(seconds: float, call: Callable[[], Result], *, discard: Callable[[Res
     """
     answer: Future[Result] = Future()
     # A daemon: at its exit the interpreter waits for the threads of an executor, and not for this one.
-    Thread(target=_answer, args=(answer, call, discard), name="statekeeper-time-limit", daemon=True).start()
+    start_thread(Thread(target=_answer, args=(answer, call, discard), name="statekeeper-time-limit", daemon=True))
     try:
         return answer.result(seconds)
     except TimeoutError:

@@ -3,16 +3,19 @@
 import asyncio
 import errno
 import os
+import sys
+import threading
 
 import pyarrow as pa
 import pytest
 
+from statekeeper import system_errors
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import Job
 from statekeeper.engines.worker import WorkRequest, execute
 from statekeeper.errors import FailureKind, StatekeeperError
-from statekeeper.system_errors import as_system_error
+from statekeeper.system_errors import as_system_error, start_thread
 
 
 def _refused(spec, _context):
@@ -63,3 +66,22 @@ def test_engine_of_this_process_tells_the_same(error, kind):
     with pytest.raises(StatekeeperError) as raised:
         asyncio.run(_in_this_process(error))
     assert raised.value.kind == kind
+
+
+def test_a_thread_that_ends_before_it_begins_is_not_waited_for_forever(monkeypatch):
+    monkeypatch.setattr(system_errors, "_THREAD_BEGINS_WITHIN_SECONDS", 0.2)
+    thread = threading.Thread(target=print, daemon=True)
+    # What a MemoryError at this place does, without the text that Python prints for one.
+    monkeypatch.setattr(thread, "_bootstrap", sys.exit)
+
+    with pytest.raises(RuntimeError, match="new thread"):
+        start_thread(thread)
+
+
+def test_a_thread_that_the_system_refuses_is_refused_at_once(monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        start_thread(threading.Thread(target=print))

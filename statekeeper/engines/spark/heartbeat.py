@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 
 from statekeeper.engines.spark.exchange import DriverSign, Exchange
+from statekeeper.system_errors import start_thread
 
 _LAST_SECONDS = 5.0
 """How long a sign that is being written is waited for in the end."""
@@ -34,7 +35,7 @@ class Heartbeat:
     def start(self, every: float) -> None:
         """Beat, in a thread, every so many seconds."""
         self._every = every
-        self._thread.start()
+        start_thread(self._thread)
 
     def call_off(self, item: int) -> None:
         """Have a sign say, at once, that nobody waits for an item any more."""

@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from statekeeper.system_errors import start_thread
+
 _TRIES_PER_INTERVAL = 4
 """After a sign that could not be given, the next is tried so much sooner."""
 _LAST_SECONDS = 5.0
@@ -50,7 +52,7 @@ class Heartbeat:
 
     def start(self) -> None:
         """Begin. Raises RuntimeError where the system allows no further thread."""
-        self._thread.start()
+        start_thread(self._thread)
 
     def stop(self) -> bool:
         """Beat no more; False if the last sign is still being given, by a file system that does not answer."""
