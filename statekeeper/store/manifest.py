@@ -61,7 +61,6 @@ def _change_once(disk: Disk, output: OutputConfig, run_id: str, change: Manifest
     base_path = Path(output.base_path)
     path, lock_path = manifest_file(base_path, run_id), manifest_lock(base_path, run_id)
     refuse_links(base_path, path, lock_path)
-    refuse_links(base_path, path, manifest_lock(base_path, run_id))
 
     def take_over(epoch: int) -> None:
         sweep_temps(disk, path.parent, {path.name}, left_before(epoch))
