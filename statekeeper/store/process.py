@@ -87,14 +87,16 @@ def _boot_time() -> str:
 def _started(pid: int) -> float | None:
     """When a process started, in seconds after boot; None if there is no such process, or only its zombie.
 
-    Not in epoch seconds: psutil adds the boot time to it, which moves whenever the wall clock is set.
+    Not in epoch seconds: psutil adds the boot time to it, which moves whenever the wall clock is set. The boot time is
+    asked for first: up to psutil 7.0, `create_time` adds what the last call of `boot_time` found.
     """
     import psutil  # status and workers mostly do without
 
+    boot = psutil.boot_time()
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return None
-        return max(0.0, process.create_time() - psutil.boot_time())
+        return max(0.0, process.create_time() - boot)
     except psutil.NoSuchProcess:
         return None

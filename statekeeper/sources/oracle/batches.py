@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -29,6 +29,7 @@ _DECLARED_LENGTH = re.compile(r"(?:N?(?:VAR)?CHAR2?|RAW)\((\d+)\)")
 _BYTES_OF_CHARACTER = 4
 _OTHER_TEXTS, _NUMBER_TEXT = {"UROWID": 4000}, 200
 """Bytes of texts whose type declares no length: those of numbers and moments are short."""
+_TO_MICROSECONDS = len("2026-01-05 01:02:03.123456")
 LARGEST_ARRAY = 2**31
 """Bytes that the arrays of a file's types cannot hold: their offsets have 32 bits."""
 
@@ -231,20 +232,29 @@ def _dates(array: pa.Array, column: PlannedColumn) -> pa.Array:
 def _moments(array: pa.Array, target: pa.DataType, column: PlannedColumn) -> pa.Array:
     """Texts with nine decimals as moments of the target's unit."""
     text = pc.utf8_ltrim_whitespace(array)
-    if target.unit == "us":
-        text = pc.replace_substring_regex(text, r"^(.*\.\d{6})000$", r"\1")
-    naive = pa.timestamp(target.unit)
+    parsed = _nanoseconds if target.unit == "ns" else _microseconds
     try:
-        return text.cast(naive).view(target)
+        return parsed(text).view(target)
     except pa.ArrowInvalid as error:
-        value = next(one.as_py() for one in text if not _is_moment(one, naive))
+        value = next(text[row].as_py() for row in range(len(text)) if not _is_moment(text.slice(row, 1), parsed))
         hint = "round it in a custom_query by CAST(... AS TIMESTAMP(6)), or set fractional_seconds for the source"
         raise _refused(column, value, f"does not fit {target} exactly", hint=hint) from error
 
 
-def _is_moment(value: pa.Scalar, kind: pa.DataType) -> bool:
+def _microseconds(text: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(text, r"^(.*\.\d{6})000$", r"\1").cast(pa.timestamp("us"))
+
+
+def _nanoseconds(text: pa.Array) -> pa.Array:
+    """Added up with a check: older Arrow (19 is one) makes another moment, in silence, of one beyond 64 bits."""
+    microseconds = pc.utf8_slice_codeunits(text, 0, _TO_MICROSECONDS).cast(pa.timestamp("us"))
+    rest = pc.utf8_slice_codeunits(text, _TO_MICROSECONDS).cast(pa.int64())
+    return pc.add_checked(microseconds.cast(pa.timestamp("ns")).view(pa.int64()), rest)
+
+
+def _is_moment(text: pa.Array, parsed: Callable[[pa.Array], pa.Array]) -> bool:
     try:
-        value.cast(kind)
+        parsed(text)
     except pa.ArrowInvalid:
         return False
     return True

@@ -56,11 +56,19 @@ def test_pid_with_another_start_is_dead(sleeper):
     assert liveness(owner.model_copy(update={"started": owner.started - 60})) is Liveness.DEAD
 
 
-def test_start_does_not_move_with_the_wall_clock(sleeper, monkeypatch):
+def test_start_does_not_move_with_the_wall_clock(sleeper, monkeypatch, tmp_path):
+    """The kernel then says another boot time: psutil reads it from here, and the process where it is."""
     owner = as_owner(sleeper)
-    real = psutil._pslinux.boot_time
-    monkeypatch.setattr(psutil._pslinux, "boot_time", lambda: real() + 3600)
-    assert liveness(owner) is Liveness.ALIVE
+    moved, before = tmp_path / "proc", psutil.boot_time()
+    moved.mkdir()
+    (moved / "stat").write_text(f"btime {before + 3600:.0f}\n")
+    (moved / str(sleeper.pid)).symlink_to(f"/proc/{sleeper.pid}")
+    with monkeypatch.context() as patched:
+        patched.setattr(psutil, "PROCFS_PATH", str(moved))
+        assert liveness(owner) is Liveness.ALIVE
+        assert owners._started(sleeper.pid) == owner.started
+        assert psutil.boot_time() == before + 3600
+    assert psutil.boot_time() == before  # up to psutil 7.0, it keeps what it found last
 
 
 @pytest.mark.parametrize(

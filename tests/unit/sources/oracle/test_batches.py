@@ -106,6 +106,19 @@ def test_a_moment_beyond_the_nanoseconds_is_named():
         )
 
 
+def test_every_moment_of_the_nanoseconds_is_exact_up_to_the_last():
+    last, early = " 2262-04-11 23:47:16.854775807", " 1677-09-21 00:12:44.000000001"
+    found = one(pa.array([last, early, " 1969-12-31 23:59:59.999999999"]), "TIMESTAMP(9)", "timestamp[ns]")
+    assert found.cast(pa.int64()).to_pylist() == [2**63 - 1, -9_223_372_035_999_999_999, -1]
+
+
+@pytest.mark.parametrize("moment", ["2262-04-11 23:47:16.854775808", "1677-09-21 00:12:43.145224191"])
+def test_a_moment_just_beyond_the_nanoseconds_is_named_and_is_not_another_one(moment):
+    wire = pa.array([" 2026-01-05 00:00:00.000000000", None, f" {moment}"])
+    with pytest.raises(DataError, match=rf"the value {moment} does not fit timestamp\[ns\] exactly"):
+        one(wire, "TIMESTAMP(9)", "timestamp[ns]")
+
+
 def test_a_year_before_the_first_is_named():
     with pytest.raises(DataError, match="-0044-03-15"):
         one(pa.array(["-0044-03-15 12:00:00.000000000"]), "TIMESTAMP(9)", "timestamp[us]")
