@@ -29,7 +29,7 @@ _DECLARED_LENGTH = re.compile(r"(?:N?(?:VAR)?CHAR2?|RAW)\((\d+)\)")
 _BYTES_OF_CHARACTER = 4
 _OTHER_TEXTS, _NUMBER_TEXT = {"UROWID": 4000}, 200
 """Bytes of texts whose type declares no length: those of numbers and moments are short."""
-_TO_MICROSECONDS = len("2026-01-05 01:02:03.123456")
+_FIRST_NANOSECOND, _LAST_NANOSECOND = "1677-09-21 00:12:43.145224192", "2262-04-11 23:47:16.854775807"
 LARGEST_ARRAY = 2**31
 """Bytes that the arrays of a file's types cannot hold: their offsets have 32 bits."""
 
@@ -246,10 +246,11 @@ def _microseconds(text: pa.Array) -> pa.Array:
 
 
 def _nanoseconds(text: pa.Array) -> pa.Array:
-    """Added up with a check: older Arrow (19 is one) makes another moment, in silence, of one beyond 64 bits."""
-    microseconds = pc.utf8_slice_codeunits(text, 0, _TO_MICROSECONDS).cast(pa.timestamp("us"))
-    rest = pc.utf8_slice_codeunits(text, _TO_MICROSECONDS).cast(pa.int64())
-    return pc.add_checked(microseconds.cast(pa.timestamp("ns")).view(pa.int64()), rest)
+    """Bounded by their texts: older Arrow (19 is one) makes another moment, in silence, of one beyond 64 bits."""
+    limits = pc.min_max(text).as_py()
+    if limits["min"] is not None and not _FIRST_NANOSECOND <= limits["min"] <= limits["max"] <= _LAST_NANOSECOND:
+        raise pa.ArrowInvalid("beyond the nanoseconds of 64 bits")
+    return text.cast(pa.timestamp("ns"))
 
 
 def _is_moment(text: pa.Array, parsed: Callable[[pa.Array], pa.Array]) -> bool:
