@@ -7,6 +7,7 @@ import multiprocessing
 from collections import Counter
 from multiprocessing import forkserver
 
+import hypothesis
 import pytest
 
 from statekeeper.engines.spawning import fork_server
@@ -17,6 +18,10 @@ _MODULES = ("statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]))
 fork_server().prepare(_MODULES)
 multiprocessing.set_forkserver_preload([*_MODULES, "tests.crash.world"])
 forkserver.ensure_running()
+
+# An example may take as long as it takes: on a machine that is busy with other work, 0.4 s are no fault.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(autouse=True)
