@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from statekeeper.cli.cells import cut_off, padded, shortened
+from statekeeper.cli.screen import cut_off, padded, shortened
 from statekeeper.runtime.progress import ENDS, LogReporter, Reporter, TableEnd, without_name
 from statekeeper.text.amounts import count, duration, plural
 from statekeeper.text.printable import one_line

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
-from statekeeper.config.base_path import base_path_of
 from statekeeper.config.identity import ConfigIdentity
+from statekeeper.config.outline import base_path_of
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
 from statekeeper.run.choices import RunChoices

@@ -1,7 +1,7 @@
 """The `schemas` commands: draft models from a live database, compare them with it, export them as JSON Schema.
 
-Decides their options and what is printed; `statekeeper.scaffold`, `statekeeper.schemas` and `statekeeper.cli.generated`
-do the work.
+Decides their options and what is printed; `statekeeper.scaffold`, `statekeeper.schemas` and
+`statekeeper.cli.json_schemas` do the work.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from statekeeper.text.amounts import plural
 from statekeeper.text.printable import in_lines
 
 if TYPE_CHECKING:
-    from statekeeper.cli.generated import GeneratedFiles
+    from statekeeper.cli.json_schemas import GeneratedFiles
     from statekeeper.config.resolved import ExtractionConfig
     from statekeeper.scaffold.inference import Inference
     from statekeeper.scaffold.tables import TableDraft
@@ -226,7 +226,7 @@ def export(
 
     Standard output gets one JSON object with a schema for each table.
     """
-    from statekeeper.cli.model_schemas import as_files, as_object, schemas_of
+    from statekeeper.cli.json_schemas import as_files, as_object, schemas_of
 
     if is_check and out is None:
         raise click.UsageError("--check compares the files of a folder: add --out DIR")

@@ -1,16 +1,17 @@
 """How output appears: a grid is aligned text, on a terminal coloured and no wider than the screen.
 
-Decides nothing about content. In pipes and files, a grid is complete, however wide.
+Decides nothing about content. In pipes and files, a grid is complete, however wide. Text is measured in terminal cells:
+East Asian wide characters take two, combining ones none.
 """
 
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import TextIO
+from typing import Literal, TextIO
 
-from statekeeper.cli.cells import Align, padded, shortened, width_of
 from statekeeper.text.printable import in_lines, one_line
 
 _NARROWEST = 10
@@ -34,6 +35,8 @@ _STYLES = {
     "incomplete": "yellow",
     "restart": "yellow",
 }
+_WIDE = frozenset("WF")
+Align = Literal["left", "right"]
 
 
 class Fit(Enum):
@@ -160,3 +163,38 @@ def _aligned(grid: Grid) -> list[list[str]]:
         parts[0] = " " * grid.indent + parts[0]
         lines.append(parts)
     return lines
+
+
+def width_of(text: str) -> int:
+    """The number of cells that a text takes."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def padded(text: str, width: int, align: Align = "left") -> str:
+    """The text, filled with blanks up to `width` cells."""
+    blanks = " " * (width - width_of(text))
+    return text + blanks if align == "left" else blanks + text
+
+
+def shortened(text: str, most: int) -> str:
+    """The end of a text that is too long: tables of one source and schema share the beginning."""
+    if width_of(text) <= most:
+        return text
+    kept = text[-most:]
+    while kept and width_of(kept) > most - 1:
+        kept = kept[1:]
+    return f"…{kept}"
+
+
+def cut_off(text: str, most: int) -> str:
+    """The beginning of a text that is too long."""
+    kept = text[:most]
+    while width_of(kept) > most:
+        kept = kept[:-1]
+    return kept
+
+
+def _cells_of(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in _WIDE else 1

@@ -14,8 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
-from statekeeper.config.base_path import base_path_of
-from statekeeper.config.outline import outline_of
+from statekeeper.config.outline import base_path_of, outline_of
 from statekeeper.errors import ConfigError
 from statekeeper.model.manifest import RunManifest
 

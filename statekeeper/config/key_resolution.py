@@ -12,8 +12,7 @@ from statekeeper.config.sections.keys import ReferenceEntry, as_columns
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import TableEntry
 from statekeeper.config.suggest import nearest
-from statekeeper.model.keys import Keys, Reference
-from statekeeper.model.table import Relation, TableRef
+from statekeeper.model.table import Keys, Reference, Relation, TableRef
 
 
 class Table(Protocol):

@@ -1,7 +1,7 @@
-"""The outline of a configuration: its pipeline's name and tables, read without the rest of it.
+"""What is read of a configuration without the rest of it: its pipeline's name, its tables and its base path.
 
-`status` compares it with a run. It must be quick, must not fail because a password is missing, and must not connect to
-anything, so it uses literal values only and leaves all checks to the loader.
+`status` needs no more. It must be quick, must not fail because a password is missing, and must not connect to
+anything, so the outline has literal values only, and all checks are left to the loader.
 """
 
 from __future__ import annotations
@@ -12,12 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from statekeeper.config.loader import load_pipeline
 from statekeeper.config.reading.document import Plain
 from statekeeper.config.reading.references import resolve_references
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.yaml_text import read_json, read_yaml
+from statekeeper.config.root import expanded, from_here, root_of
+from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import ConfigError
 from statekeeper.model.table import TableRef
+
+_BASE_PATH = ("output", "base_path")
+_MUST_RESOLVE = {_BASE_PATH, ("root",)}
 
 
 @dataclass(frozen=True)
@@ -74,3 +82,28 @@ def _table(entry: Mapping[str, Any]) -> TableRef | None:
     if not isinstance(schema, str | None) or any("${" in name for name in (table, source, path, schema or "")):
         return None
     return TableRef(source_name=source, schema_name=schema, table_name=table, path_name=path)
+
+
+def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
+    """The `output.base_path` of the configuration file `path`, as this process opens it.
+
+    Raises:
+        ConfigError: the file cannot be read, or the base path is wrong; it lists all other problems, too.
+    """
+    path = Path(expanded(str(path)))
+    try:
+        document, _ = read_yaml(read_text_file(path).decode("utf-8-sig"), name=str(path))
+    except ValueError:
+        return load_pipeline(path, environ=environ).base_path
+    references = resolve_references(document, environ)
+    filled = references.document
+    root, wrong = root_of(filled, path)
+    if wrong or any(problem.path in _MUST_RESOLVE for problem in references.wrong):
+        return load_pipeline(path, environ=environ).base_path
+    if not filled.has(_BASE_PATH):
+        return from_here(root, OutputConfig().base_path)
+    value = filled.at(_BASE_PATH)
+    try:
+        return from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # the model checks it
+    except ValidationError:
+        return load_pipeline(path, environ=environ).base_path

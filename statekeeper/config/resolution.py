@@ -18,9 +18,8 @@ from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
-from statekeeper.model.keys import Keys
 from statekeeper.model.schema import SchemaRef
-from statekeeper.model.table import Relation, TableRef, safe_name
+from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 

@@ -34,10 +34,9 @@ from statekeeper.config.sections.tables import (
 from statekeeper.errors import ConfigError
 from statekeeper.logs import secret_values
 from statekeeper.model.base import Frozen
-from statekeeper.model.keys import Keys
 from statekeeper.model.manifest import run_id_of
 from statekeeper.model.schema import SchemaRef
-from statekeeper.model.table import Relation, TableRef
+from statekeeper.model.table import Keys, Relation, TableRef
 
 
 class IncrementalConfig(Frozen):

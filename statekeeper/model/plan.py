@@ -1,5 +1,5 @@
 """The plan of an extraction: one snapshot, the columns with their exact types, and the chunks that cover the table
-once.
+once; and the snapshot that all tables of a run share.
 """
 
 from __future__ import annotations
@@ -121,3 +121,17 @@ class Plan(Document):
         default=(), description="columns that differ from the expected ones, decided once"
     )
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
+
+
+class RunSnapshot(Document):
+    """`_runs/<run_id>_snapshots/<source_name>/<nnnn>.json`: written once, never changed.
+
+    Forcing the whole run takes another one with the next `number`; the newest counts.
+    """
+
+    format: Literal["statekeeper.run-snapshot"] = "statekeeper.run-snapshot"
+
+    run_id: str
+    source_name: str
+    number: int = Field(ge=1)
+    snapshot: Snapshot

@@ -1,4 +1,4 @@
-"""A table, what is read from it, and over which window: the identity of an extraction's input."""
+"""A table, its keys, what is read from it, and over which window: the identity of an extraction's input."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, Field, PlainSerializer
 
-from statekeeper.model.base import StoredValue
+from statekeeper.model.base import Frozen, StoredValue
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\%]")
 
@@ -104,3 +104,50 @@ class Scope(StoredValue):
     mode: ExtractionMode
     window: Window | None = None
     watermark: ZonedDatetime | None = None
+
+
+UNIQUE = "unique"
+REFERENCES = "references"
+"""The kinds of keys, as named in configuration and findings."""
+
+
+class Reference(Frozen):
+    """The values of `columns` must occur in `parent_columns` of some row of `parent`, column by column.
+
+    `parent_relation` is what is selected from the parent, `parent_source` a digest of where: if either changes, the
+    parent's rows differ, and the table is checked again.
+    """
+
+    columns: tuple[str, ...]
+    parent: TableRef
+    parent_columns: tuple[str, ...]
+    parent_relation: Relation
+    parent_source: str
+
+    @property
+    def label(self) -> str:
+        """How messages name it: `CUSTOMER_ID references ora.SALES.CUSTOMERS (ID)`."""
+        return f"{', '.join(self.columns)} references {self.target}"
+
+    @property
+    def target(self) -> str:
+        """The referenced columns: `ora.SALES.CUSTOMERS (ID)`."""
+        return f"{self.parent.key} ({', '.join(self.parent_columns)})"
+
+
+class Keys(Frozen):
+    """All keys of one table."""
+
+    unique: tuple[tuple[str, ...], ...] = ()
+    references: tuple[Reference, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.unique or self.references)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is checked, one line per key."""
+        return (
+            *(f"{', '.join(columns)} must be unique" for columns in self.unique),
+            *(f"{reference.label}, checked when both are extracted" for reference in self.references),
+        )

@@ -17,10 +17,9 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
-from statekeeper.model.keys import REFERENCES, UNIQUE
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
-from statekeeper.model.table import Layout, Scope
+from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
 from statekeeper.plan.window import decide_scope
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column

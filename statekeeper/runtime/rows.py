@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from statekeeper.model.keys import Keys
 from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.table import Keys
 from statekeeper.schemas.rules.findings import SAMPLES
 
 

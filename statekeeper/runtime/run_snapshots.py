@@ -19,8 +19,7 @@ from statekeeper.engines.protocol import Job
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.engines.waiting import WaitKind, Waits
 from statekeeper.errors import SnapshotLost, StateDamaged
-from statekeeper.model.plan import Snapshot
-from statekeeper.model.run_snapshot import RunSnapshot
+from statekeeper.model.plan import RunSnapshot, Snapshot
 from statekeeper.model.table import Relation
 from statekeeper.runtime.retried_jobs import RetriedJobs
 from statekeeper.runtime.source_jobs import take_run_snapshot

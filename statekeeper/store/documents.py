@@ -18,9 +18,8 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
-from statekeeper.model.plan import Plan
+from statekeeper.model.plan import Plan, RunSnapshot
 from statekeeper.model.receipt import CountReceipt, RejectsReceipt, SplitReceipt
-from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import NO_FENCE, Fence, create_once, replace, storage_errors
 from statekeeper.store.files.links import refuse_links

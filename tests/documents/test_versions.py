@@ -16,10 +16,9 @@ from statekeeper.errors import NewerVersion, StateDamaged
 from statekeeper.model.base import Document
 from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.metadata import Metadata, parse_metadata
-from statekeeper.model.plan import Plan
+from statekeeper.model.plan import Plan, RunSnapshot
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import State, StateRecord
-from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.store.locks.holder import Holder
 
 _HERE = Path(__file__).parent

@@ -14,11 +14,11 @@ from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.waiting import WaitKind
 from statekeeper.errors import DataError, ParentMissing, StatekeeperError, StorageError
 from statekeeper.hints.next_command import quoted
-from statekeeper.model.keys import Reference
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.packed import Packed
 from statekeeper.model.receipt import PublishablePart
 from statekeeper.model.record import State, StateRecord
+from statekeeper.model.table import Reference
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTable

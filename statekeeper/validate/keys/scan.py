@@ -18,8 +18,8 @@ import duckdb
 import pyarrow as pa
 
 from statekeeper.errors import PlanError
-from statekeeper.model.keys import REFERENCES, UNIQUE, Reference
 from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.table import REFERENCES, UNIQUE, Reference
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.parquet.types import parse_type
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows

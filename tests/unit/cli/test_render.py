@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.cli import render
-from statekeeper.cli.cells import width_of
-from statekeeper.cli.screen import Column, Grid, Screen
+from statekeeper.cli.screen import Column, Grid, Screen, width_of
 from statekeeper.errors import FailureKind
 from statekeeper.model.manifest import (
     ChunkProgress,

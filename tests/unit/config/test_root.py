@@ -10,8 +10,8 @@ import pytest
 
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.cli import app
-from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import load_pipeline, pipeline_of
+from statekeeper.config.outline import base_path_of
 from statekeeper.config.root import expanded, find_root
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.inline import InlineEngine

@@ -9,9 +9,9 @@ import pytest
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
+from statekeeper.model.plan import RunSnapshot
 from statekeeper.model.preview import PreviewAction
 from statekeeper.model.record import State
-from statekeeper.model.run_snapshot import RunSnapshot
 from statekeeper.run.preview import PreviewWish, preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess

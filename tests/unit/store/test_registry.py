@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from statekeeper.api.stateful import StatefulDataExtractor
-from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import pipeline_of
+from statekeeper.config.outline import base_path_of
 from statekeeper.config.sections.output import OutputConfig, WritesKind
 from statekeeper.config.sections.stores import STORES as NAMES
 from statekeeper.config.sections.stores import place_of, scheme_of

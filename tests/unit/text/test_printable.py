@@ -13,7 +13,7 @@ import pytest
 
 from statekeeper.api import DataExtractor
 from statekeeper.cli import app
-from statekeeper.cli.failure import explain
+from statekeeper.cli.invocation import explain
 from statekeeper.cli.screen import Column, Grid, Screen
 from statekeeper.errors import UsageError
 from statekeeper.logs import LogFormat, Redactor, set_up_logging

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pyspark.errors import PySparkRuntimeError
 
-from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import load_pipeline
+from statekeeper.config.outline import base_path_of
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.errors import ConfigError
 from statekeeper.logs import secret_values

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from statekeeper.cli import app
-from statekeeper.config.base_path import base_path_of
 from statekeeper.config.loader import load_pipeline
+from statekeeper.config.outline import base_path_of
 from statekeeper.config.reading.text_file import MAX_MEBIBYTES, read_text_file
 from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.errors import ConfigError

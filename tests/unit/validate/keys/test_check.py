@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import PlanError, StorageError
-from statekeeper.model.keys import Keys, Reference
 from statekeeper.model.plan import PlannedColumn
-from statekeeper.model.table import Relation, TableRef
+from statekeeper.model.table import Keys, Reference, Relation, TableRef
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import SAMPLES
 from statekeeper.validate.keys.check import check_keys

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from statekeeper.cli.failure import explain
+from statekeeper.cli.invocation import explain
 from statekeeper.errors import ConfigError, Interrupted, LockHeld, LoginRefused, PlanError, StatekeeperError
 from statekeeper.logs import Redactor
 
