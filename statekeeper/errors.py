@@ -1,7 +1,7 @@
 """The errors that statekeeper raises on purpose.
 
 Decides the kinds of failure (`FailureKind`), which of them a retry may fix, and the exit codes (`ExitCode`).
-When to retry is decided in `statekeeper.engines.retry`, how an error is shown in `statekeeper.cli`.
+When to retry is decided in `statekeeper.runtime.retried_jobs`, how an error is shown in `statekeeper.cli`.
 """
 
 from __future__ import annotations

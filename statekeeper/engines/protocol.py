@@ -1,7 +1,7 @@
 """What the run asks of an engine: somewhere for pieces of work to be done.
 
 An engine decides where and in which order jobs run and keeps each source's session budget. It never retries: a job
-ends with its result or with one error, and `statekeeper.engines.retry` decides what follows.
+ends with its result or with one error, and `statekeeper.runtime.retried_jobs` decides what follows.
 """
 
 from __future__ import annotations

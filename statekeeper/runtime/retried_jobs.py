@@ -1,15 +1,47 @@
-"""The jobs of a run's tables, retried after transient failures by each table's policy."""
+"""The jobs of a run's tables, retried after transient failures by each table's policy.
+
+This is the only place where work is retried, with exponential backoff and jitter.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.config.resolved import ExtractionConfig, RetryPolicy
 from statekeeper.engines.protocol import Engine, Job, Result
-from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.runtime.progress import Reporter
+
+OnRetry = Callable[[StatekeeperError, int, float], None]
+"""Told of an error, the number of the attempt, and how many seconds are waited before the next."""
+
+
+async def with_retries(
+    attempt: Callable[[], Awaitable[Result]],
+    policy: RetryPolicy,
+    *,
+    on_retry: OnRetry,
+    retryable: frozenset[FailureKind] = RETRYABLE,
+) -> Result:
+    """The result of `attempt`, tried up to `policy.attempts` times.
+
+    `on_retry(error, number, seconds)` is told before each wait. Errors of a kind that another attempt cannot cure
+    pass at once, as does the error of the last attempt.
+    """
+    number = 1
+    while True:
+        try:
+            return await attempt()
+        except StatekeeperError as error:
+            if error.kind not in retryable or number >= policy.attempts:
+                raise
+            seconds = policy.delay(number, random.random()).total_seconds()  # noqa: S311 - jitter is no secret
+            on_retry(error, number, seconds)
+        await asyncio.sleep(seconds)
+        number += 1
 
 
 @dataclass(frozen=True)

@@ -56,20 +56,3 @@ class LocalStateStore:
         role = "state" if kept.intent is None else "intent"
         replace(self._disk, self._path, kept.to_bytes(), role=role, fence=self._fence)
         return kept
-
-
-class MemoryStateStore:
-    """A state file's bytes in memory, for tests; `content` may be looked at and damaged."""
-
-    def __init__(self, content: bytes | None = None) -> None:
-        self.content = content
-
-    def load(self) -> StateRecord | None:
-        if self.content is None:
-            return None
-        return StateRecord.from_bytes(self.content, where="the state in memory")
-
-    def save(self, record: StateRecord) -> StateRecord:
-        kept = record.with_revision(record.revision + 1)
-        self.content = kept.to_bytes()
-        return kept

@@ -14,7 +14,8 @@ from statekeeper.model.record import Owner, State, StateRecord
 from statekeeper.model.table import TableRef
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
-from statekeeper.store.state import LocalStateStore, MemoryStateStore
+from statekeeper.store.state import LocalStateStore
+from tests.memory_state_store import MemoryStateStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OWNER = Owner(host="h", boot_id="b", pid=1, started=1.5)

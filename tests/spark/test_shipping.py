@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from statekeeper.engines.spark.shipping import zip_package
+from statekeeper.engines.spark.preflight import zip_package
 from tests.spark.modes import CLUSTER, mode_named
 from tests.spark.world import LIMIT
 

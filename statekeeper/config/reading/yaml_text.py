@@ -21,10 +21,9 @@ from statekeeper.config.reading.text_file import WRITE_ONE
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
-_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
+_INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]{0,99})")
 _DECIMAL = re.compile(r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?")
 _ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|.)")
-_MAX_DIGITS = 1000
 _DEEPEST = 50
 _MAX_VALUES = 500_000
 _MAX_STEPS = 2 * _MAX_VALUES
@@ -185,7 +184,7 @@ class _Reading:
             case "bool":
                 self.written[path] = text
                 return text.lower() in {"true", "yes", "on"}
-            case "int" | "float" if len(text) <= _MAX_DIGITS and (_INT.fullmatch(text) or _DECIMAL.fullmatch(text)):
+            case "int" | "float" if _INT.fullmatch(text) or _DECIMAL.fullmatch(text):
                 self.written[path] = text
                 return _number(text.replace("_", ""))
             case "int" | "float" | "str" | "timestamp" | "value":

@@ -1,17 +1,21 @@
 """Before any work: can executors do it? Asked of as many Python workers as will work, which then are warm.
 
-Decides what is wrong and what to do about it. It ships the package where executors lack it, and nothing else. What
-they lack ends all work; a source that they cannot connect to, only what reads that source.
+Decides what is wrong and what to do about it. It ships the package, as a zip, where executors lack it, and nothing
+else. What they lack ends all work; a source that they cannot connect to, only what reads that source.
 """
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
@@ -20,8 +24,7 @@ from statekeeper import __version__
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark.jobs import Function, run_job
 from statekeeper.engines.spark.network_check import NetworkCheck
-from statekeeper.engines.spark.session import HeldSession, first_line
-from statekeeper.engines.spark.shipping import send_package
+from statekeeper.engines.spark.session import Flavour, HeldSession, first_line
 from statekeeper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ _NEEDED = ("pydantic", "duckdb", "oracledb", "psutil", "yaml")
 _WORD = "word"
 _MOST_ASKED = 64
 _PARTITION = "statekeeper.engines.spark.partition"
+PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Answer(BaseModel):
@@ -195,3 +199,29 @@ def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> 
                 yield pa.RecordBatch.from_arrays([pa.array([line], pa.string())], ["outcome"])
 
     return ask
+
+
+def send_package(held: HeldSession) -> None:
+    """Have the Python workers of a session find statekeeper."""
+    # Executors fetch it when they first need it, from this very file: it must be there for as long as they come.
+    folder = tempfile.mkdtemp(prefix="statekeeper-shipped-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    package = str(zip_package(Path(folder)))
+    match held.flavour:
+        case Flavour.CLASSIC:
+            held.spark.sparkContext.addPyFile(package)  # addArtifacts raises in a classic session of Spark 3.5
+        case Flavour.CONNECT:
+            held.spark.addArtifacts(package, pyfile=True)
+        case _:
+            assert_never(held.flavour)
+
+
+def zip_package(folder: Path) -> Path:
+    """Write `statekeeper.zip` into a folder; only what is Python."""
+    path = folder / "statekeeper.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(PACKAGE.rglob("*.py")):
+            relative = file.relative_to(PACKAGE)
+            if relative.parts[0] != "legacy":
+                archive.write(file, Path("statekeeper") / relative)
+    return path

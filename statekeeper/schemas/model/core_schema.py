@@ -3,6 +3,8 @@
 Decides a field's Python type, its constraints, and whether all of its meaning is understood. A field that is not fully
 understood gets a `reason` and is validated by pydantic row by row; one that no column can satisfy is `unsupported`.
 Does not decide Arrow types (`schemas.columns.reconcile`) or SQL (`schemas.rules.checks`).
+
+The core schema is private to pydantic. No other module reads it, and only that of the versions in `TESTED` is read.
 """
 
 from __future__ import annotations
@@ -15,10 +17,15 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
+import pydantic
 from pydantic import BaseModel
 
+from statekeeper.errors import ConfigError
 from statekeeper.schemas.model.fields import Kind, ModelField, ModelShape, Node
 
+TESTED = ((2, 10), (2, 14))
+"""The first and the last version of pydantic that the tests run on; pyproject.toml asks for no other."""
+INSTALLED = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 _KINDS = {
     "int": Kind.INT,
     "decimal": Kind.DECIMAL,
@@ -94,7 +101,12 @@ _CHOICES = {"lax-or-strict": "strict_schema", "json-or-python": "python_schema"}
 
 
 def read_model(model: type[BaseModel]) -> ModelShape:
-    """What the model requires of a row, field by field in the model's order."""
+    """What the model requires of a row, field by field in the model's order.
+
+    Raises:
+        ConfigError: the installed pydantic is none of those in `TESTED`; its core schema may mean something else.
+    """
+    _require_tested(INSTALLED)
     node: Node = model.__pydantic_core_schema__
     shape = ModelShape(())
     definitions: dict[str, Node] = {}
@@ -116,6 +128,17 @@ def read_model(model: type[BaseModel]) -> ModelShape:
         node = node["schema"]
     fields = tuple(_read_field(name, part, shape.config, definitions) for name, part in node["fields"].items())
     return replace(shape, fields=fields, definitions=definitions, whole_row_reason=_whole_row_reason(shape))
+
+
+def _require_tested(version: tuple[int, ...]) -> None:
+    first, last = TESTED
+    if not first <= version <= last:
+        (major, oldest), (_, newest) = first, last
+        raise ConfigError(
+            f"pydantic {major}.{oldest} to {major}.{newest} can read models for statekeeper; "
+            f"found {'.'.join(map(str, version))}",
+            hint=f"pip install 'pydantic>={major}.{oldest},<{major}.{newest + 1}'",
+        )
 
 
 def function_name(node: Node) -> str:

@@ -14,13 +14,12 @@ from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
-import pydantic
 
+from statekeeper.schemas.model.core_schema import INSTALLED
 from statekeeper.schemas.model.fields import Kind
 from statekeeper.schemas.rules.expressions import NEVER, Among, Bounds, Column, Expression, NotCompiled, text_literal
 from statekeeper.schemas.rules.patterns import Untranslatable, finite_members, translate
 
-_PYDANTIC = tuple(int(number) for number in pydantic.VERSION.split(".")[:2])
 _CONTEXT_DIGITS = 28
 """The precision of Python's default decimal context, to which pydantic's digit and multiple checks round."""
 _MAX_BYTES = 4
@@ -242,7 +241,7 @@ def _multiple_of(column: Column, value: Any) -> Expression:
         step = float(value)
         if not (math.isfinite(step) and step > 0):
             raise NotCompiled("multiple_of that is not a positive number")
-        if _PYDANTIC < (2, 13):
+        if INSTALLED < (2, 13):
             raise NotCompiled("multiple_of a float, which pydantic before 2.13 checks by another formula")
         x, m = _double(column), f"CAST('{step!r}' AS DOUBLE)"
         # pydantic-core's algorithm; infinities and NaN give NaN there, which violates nothing.

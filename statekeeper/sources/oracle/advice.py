@@ -1,5 +1,6 @@
 """What a DBA and a data engineer should know before a table is extracted: grants that are missing, rows and values that
-may be masked, characters that may be lost.
+may be masked, characters that may be lost, and what of a relation is not seen at all: invisible columns, archived rows,
+what PL/SQL of a view reads. Oracle leaves those out without a word, so that no count differs.
 
 Decides what is looked at, and words it with the statement that would cure it. Nothing here fails a table: what an
 extraction cannot do without is refused where it is needed.
@@ -9,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from statekeeper.config.sections.oracle import OracleSource, SnapshotMode
+from statekeeper.config.sections.oracle import OracleSource, RowArchival, SnapshotMode
 from statekeeper.errors import SourceError
 from statekeeper.sources.oracle.connection import Connection, is_not_granted
 from statekeeper.sources.oracle.relation import RelationKind, Source
-from statekeeper.sources.oracle.unseen import unseen_parts
-from statekeeper.sources.sql import Bind, Sql
+from statekeeper.sources.sql import Sql
 
 _WHAT = "privileges cannot be looked at"
 _UNICODE = frozenset({"AL32UTF8", "UTF8"})
+_ARCHIVE_STATE = "ORA_ARCHIVE_STATE"
+"""The hidden column of a table with row archival; where it is not 0 a session sees the row only if it asks for it."""
 
 
 def advise(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
@@ -62,7 +64,7 @@ def _grants(connection: Connection, source: Source, config: OracleSource) -> Ite
 def _masks(connection: Connection, source: Source) -> Iterator[str]:
     if not source.name:
         return
-    binds = (Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name))
+    binds = source.dictionary_name
     held = {row[0] for row in connection.rows(Sql("SELECT PRIVILEGE FROM SESSION_PRIVS"), _WHAT)}
     if "EXEMPT ACCESS POLICY" not in held:
         statement = Sql(
@@ -101,3 +103,40 @@ def _characters(connection: Connection) -> Iterator[str]:
         )
     elif name and name not in _UNICODE:
         yield f"the database's character set is {name}: characters outside of it were lost when they were stored"
+
+
+def unseen_parts(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
+    """A sentence for each."""
+    if source.is_table:
+        return tuple(_of_table(connection, source, config))
+    return tuple(_of_view(connection, source)) if source.kind is RelationKind.VIEW else ()
+
+
+def _of_table(connection: Connection, source: Source, config: OracleSource) -> Iterator[str]:
+    statement = Sql(
+        "SELECT COLUMN_NAME FROM ALL_TAB_COLS WHERE OWNER = :owner AND TABLE_NAME = :name AND HIDDEN_COLUMN = 'YES' "
+        f"AND (USER_GENERATED = 'YES' OR COLUMN_NAME = '{_ARCHIVE_STATE}') ORDER BY COLUMN_NAME",
+        source.dictionary_name,
+    )
+    names = [
+        str(name) for (name,) in connection.rows_if_granted(statement, f"{source.label} cannot be looked up") or ()
+    ]
+    if _ARCHIVE_STATE in names and config.row_archival is RowArchival.ACTIVE:
+        yield "its archived rows are not read: row_archival: visible of the source reads them"
+    if invisible := [name for name in names if name != _ARCHIVE_STATE]:
+        yield f"its invisible columns are not read ({', '.join(invisible)}): a custom_query may select them"
+
+
+def _of_view(connection: Connection, source: Source) -> Iterator[str]:
+    statement = Sql(
+        "SELECT DISTINCT REFERENCED_OWNER, REFERENCED_NAME FROM ALL_DEPENDENCIES "
+        "WHERE OWNER = :owner AND NAME = :name AND TYPE = 'VIEW' AND REFERENCED_TYPE IN ('FUNCTION', 'PACKAGE') "
+        "AND REFERENCED_OWNER <> 'SYS' ORDER BY REFERENCED_OWNER, REFERENCED_NAME",
+        source.dictionary_name,
+    )
+    rows = connection.rows_if_granted(statement, f"{source.label} cannot be looked up") or ()
+    if called := [f"{owner}.{name}" for owner, name in rows]:
+        yield (
+            f"the view calls PL/SQL ({', '.join(called)}), whose own queries read the present and not the snapshot: "
+            "snapshot: transaction of the source lets them read as of one moment too"
+        )

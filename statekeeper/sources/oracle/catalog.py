@@ -6,7 +6,7 @@ from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import SourceError
 from statekeeper.model.table import Relation
 from statekeeper.sources.oracle.connection import Connection
-from statekeeper.sources.oracle.names import spellings
+from statekeeper.sources.oracle.relation import spellings
 from statekeeper.sources.sql import Bind, Sql
 
 _NO_TABLES_OF_USERS = ("BIN$", "MLOG$_", "RUPD$_", "DR$", "SYS_")

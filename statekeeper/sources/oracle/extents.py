@@ -29,7 +29,7 @@ class Extent:
 
 def extents_of(connection: Connection, source: Source, parts: Collection[str] | None = None) -> list[Extent] | None:
     """The extents of a table, or of some of its partitions or subpartitions, in order; None where they are hidden."""
-    binds = (Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name))
+    binds = source.dictionary_name
     what = f"{source.label} cannot be cut into chunks"
     statement = Sql(
         "SELECT PARTITION_NAME, RELATIVE_FNO, BLOCK_ID, BLOCKS FROM DBA_EXTENTS "

@@ -1,7 +1,12 @@
 """What is selected from: finds a table, view or synonym in the dictionary, or takes a query of the user's.
 
-Decides how names are resolved (`oracle_names`; no schema means the session's own), what kind of thing stands behind
-one, and the `FROM` of every statement. Only views of the dictionary that everybody may read are asked.
+Decides how names are resolved (no schema means the session's own), what kind of thing stands behind one, and the `FROM`
+of every statement. Only views of the dictionary that everybody may read are asked.
+
+How a name in the configuration becomes one in the database is Oracle's own rule: it is upper-cased, unless it stands in
+double quotes (`'"Mixed Case"'` in YAML). Where no such object exists, one that is spelt exactly as written is taken, so
+that mixed-case tables can do without the quotes. Whatever is found is quoted in every statement: reserved words and odd
+characters need nothing else.
 """
 
 from __future__ import annotations
@@ -14,13 +19,19 @@ from statekeeper.errors import PlanError, SourceError
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Relation
 from statekeeper.sources.oracle.connection import Connection
-from statekeeper.sources.oracle.names import spellings
 from statekeeper.sources.sql import Bind, Sql, quoted
 
 AS_OF = "{as_of}"
 SCN_KIND = "oracle-scn"
 """The kind of snapshot whose statements say AS OF SCN themselves."""
 _MOST_SYNONYMS = 8
+
+
+def spellings(written: str) -> tuple[str, ...]:
+    """The names that a written one may mean, best first."""
+    if len(written) > 1 and written.startswith('"') and written.endswith('"'):
+        return (written[1:-1],)
+    return tuple(dict.fromkeys((written.upper(), written)))
 
 
 class RelationKind(Enum):
@@ -59,6 +70,11 @@ class Source:
     def is_table(self) -> bool:
         """Whether the dictionary knows segments and keys of it."""
         return self.kind in {RelationKind.HEAP, RelationKind.INDEX_ORGANIZED}
+
+    @property
+    def dictionary_name(self) -> tuple[Bind, Bind]:
+        """Its owner and its name, to be bound in a statement about it."""
+        return Bind("VARCHAR2", self.owner), Bind("VARCHAR2", self.name)
 
     @property
     def grant_object(self) -> str:

@@ -19,7 +19,7 @@ from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
-from statekeeper.sources.oracle.advice import advise
+from statekeeper.sources.oracle.advice import advise, unseen_parts
 from statekeeper.sources.oracle.batches import Projection, delivered
 from statekeeper.sources.oracle.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle.connection import Connection, Described
@@ -38,7 +38,6 @@ from statekeeper.sources.oracle.types import (
     type_rule,
     window_bound,
 )
-from statekeeper.sources.oracle.unseen import unseen_parts
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
 from statekeeper.sources.scope import scope_conditions
 from statekeeper.sources.sql import Sql, all_of, quoted

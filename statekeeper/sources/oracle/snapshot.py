@@ -17,8 +17,7 @@ from statekeeper.errors import PlanError, SnapshotLost, SourceError, TransientSo
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import Relation
 from statekeeper.sources.oracle.connection import Connection, is_not_granted
-from statekeeper.sources.oracle.names import spellings
-from statekeeper.sources.oracle.relation import AS_OF, SCN_KIND, RelationKind, Source
+from statekeeper.sources.oracle.relation import AS_OF, SCN_KIND, RelationKind, Source, spellings
 from statekeeper.sources.oracle.scn import current_moment, data_time, moment_of
 from statekeeper.sources.sql import Bind, Sql
 

@@ -15,7 +15,7 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import ReadSpec
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import Source
-from statekeeper.sources.sql import Bind, Sql
+from statekeeper.sources.sql import Sql
 
 _LAST_DDL = "last_ddl"
 _SEGMENTS = "data_object_ids"
@@ -58,7 +58,7 @@ def _last_ddl(connection: Connection, source: Source) -> str:
     statement = Sql(
         "SELECT TO_CHAR(LAST_DDL_TIME, 'YYYY-MM-DD HH24:MI:SS') FROM ALL_OBJECTS "
         "WHERE OWNER = :owner AND OBJECT_NAME = :name AND OBJECT_TYPE = 'TABLE'",
-        _named(source),
+        source.dictionary_name,
     )
     rows = connection.rows(statement, f"{source.label} cannot be looked up")
     return str(rows[0][0]) if rows else ""
@@ -69,14 +69,10 @@ def _segments(connection: Connection, source: Source) -> list[int]:
     statement = Sql(
         "SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
         "AND OBJECT_TYPE LIKE 'TABLE%' AND DATA_OBJECT_ID IS NOT NULL ORDER BY DATA_OBJECT_ID",
-        _named(source),
+        source.dictionary_name,
     )
     rows = connection.rows(statement, f"{source.label} cannot be looked up")
     return [int(number) for (number,) in rows]
-
-
-def _named(source: Source) -> tuple[Bind, Bind]:
-    return Bind("VARCHAR2", source.owner), Bind("VARCHAR2", source.name)
 
 
 def _has_lost_segments(planned: dict[str, str], now: list[int]) -> bool:

@@ -24,9 +24,9 @@ from statekeeper.engines import local, spawning
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
-from statekeeper.engines.retry import with_retries
 from statekeeper.engines.worker import Begun
 from statekeeper.errors import DataError, InternalError, Interrupted, WorkerDied
+from statekeeper.runtime.retried_jobs import with_retries
 
 from . import jobs
 

@@ -12,7 +12,7 @@ from statekeeper.errors import FailureKind, IllegalTransition, StorageError
 from statekeeper.model.record import Failure, Owner, State, StateRecord, Trigger
 from statekeeper.model.table import TableRef
 from statekeeper.run.lifecycle import TRANSITIONS, Lifecycle, mermaid
-from statekeeper.store.state import MemoryStateStore
+from tests.memory_state_store import MemoryStateStore
 
 NOW = datetime(2026, 1, 6, tzinfo=UTC)
 OWNER = Owner(host="h", boot_id="b", pid=1, started=1.0)

@@ -13,7 +13,7 @@ from statekeeper.model.record import Failure, Owner, Published, State, StateReco
 from statekeeper.model.table import TableRef
 from statekeeper.run.lifecycle import Lifecycle
 from statekeeper.run.resume import Reprocess, decide_resume
-from statekeeper.store.state import MemoryStateStore
+from tests.memory_state_store import MemoryStateStore
 
 SAME, OTHER = "source=1 query=2 schema=- window=-", "source=1 query=3 schema=- window=-"
 

@@ -7,9 +7,8 @@ import pytest
 from statekeeper import __version__
 from statekeeper.engines.spark import preflight
 from statekeeper.engines.spark.exchange import Exchange
-from statekeeper.engines.spark.preflight import Answer, inspect
+from statekeeper.engines.spark.preflight import Answer, inspect, send_package
 from statekeeper.engines.spark.session import HeldSession, Ownership
-from statekeeper.engines.spark.shipping import send_package
 from statekeeper.errors import ConfigError
 from statekeeper.store.process import this_process
 

@@ -12,8 +12,7 @@ from statekeeper.model.plan import Bound, Chunk, ChunkKind, Snapshot
 from statekeeper.model.table import Window
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.oracle.chunks import chunk_condition
-from statekeeper.sources.oracle.names import spellings
-from statekeeper.sources.oracle.relation import RelationKind, Source
+from statekeeper.sources.oracle.relation import RelationKind, Source, spellings
 from statekeeper.sources.oracle.types import window_bound
 from statekeeper.sources.scope import window_condition
 from statekeeper.sources.sql import Sql

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from statekeeper.config.sections.policies import RetryPolicy
-from statekeeper.engines.retry import with_retries
 from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError, error_of
+from statekeeper.runtime.retried_jobs import with_retries
 
 POLICY = RetryPolicy.model_validate_json('{"attempts": 3, "initial_delay": "1ms", "max_delay": "2ms"}')
 
