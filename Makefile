@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.development-installed
+MUTANTS_STAMP := $(VENV)/.mutants-installed
 LOWEST := build/lowest
 LOWEST_STAMP := $(LOWEST)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
@@ -16,6 +17,10 @@ SOAK_SECONDS ?= 600
 SOAK_SEED ?= $(shell date +%s)
 SCHEMA_MODELS ?= 20000
 SCHEMA_SEED ?= $(shell date +%s)
+# Modules whose mutants are tried, by the names of tests/mutants/targets.py; all unless some are named.
+TARGETS ?=
+# Arguments for tests/mutants/run.py, such as MUTANTS_ARGS="--sample 10 --seed 1" or "--again survivors".
+MUTANTS_ARGS ?=
 # Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
 PYTEST_ARGS ?=
 # A process a core; more than four only compete for the disk.
@@ -25,7 +30,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables
-.PHONY: bench-local bench-oracle bench-validation bench-spark clean clean-demo
+.PHONY: mutants bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -74,6 +79,9 @@ test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors a
 
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
+
+mutants: $(MUTANTS_STAMP) ## Change the code of decisions and see that a test fails: TARGETS="window resume" or all of them, which takes an hour.
+	@$(BIN)/python -m tests.mutants.run $(TARGETS) $(MUTANTS_ARGS)
 
 soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600), from a new SOAK_SEED.
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
@@ -131,6 +139,11 @@ $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --editable . --group dev
 	@touch $@ $(RUN_STAMP)
+
+$(MUTANTS_STAMP): $(DEV_STAMP)
+	@echo "installing cosmic-ray into $(VENV)"
+	@$(PIP) install --group mutants
+	@touch $@
 
 $(LOWEST_STAMP): pyproject.toml tests/lowest/constraints.py | $(BIN)/python
 	@echo "installing the lowest version of each dependency into $(LOWEST)"

@@ -59,6 +59,11 @@ def test_a_window_that_is_not_over_is_refused_with_what_to_do():
     assert "allow_open_window" in caught.value.hint
 
 
+def test_a_window_that_ends_at_the_very_moment_of_the_snapshot_is_over():
+    at = datetime(2026, 1, 7, tzinfo=UTC)
+    assert _scope(_config(), at=at).window.end == at
+
+
 def test_an_open_window_that_is_allowed_ends_at_the_snapshot():
     at = datetime(2026, 1, 6, 12, tzinfo=UTC)
     scope = _scope(_config(allow_open_window=True), at=at)

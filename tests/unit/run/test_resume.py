@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statekeeper.errors import FailureKind
+from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.model.record import Failure, Owner, Published, State, StateRecord, Trigger
 from statekeeper.model.table import TableRef
 from statekeeper.run.lifecycle import Lifecycle
-from statekeeper.run.resume import Reprocess, decide_resume
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess, decide_resume, find_record
+from statekeeper.run.verify import verify_tables
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.layouts import HiveLayout
 from tests.memory_state_store import MemoryStateStore
+from tests.unit.small_shop import Heard, Shop
 
 SAME, OTHER = "source=1 query=2 schema=- window=-", "source=1 query=3 schema=- window=-"
 
@@ -121,3 +127,143 @@ def test_every_decision_is_a_transition_that_the_table_allows(state, kind, faile
     )
     assert moved.state not in {State.COMPLETE, State.FAILED}
     assert decision.reason
+
+
+def test_an_extraction_that_failed_without_a_reason_begins_anew():
+    record = _record(State.FAILED).model_copy(update={"failure": None})
+    assert _decided(record).trigger is Trigger.RESTART
+
+
+def test_what_is_published_says_nothing_of_an_extraction_that_is_under_way_again():
+    record = _record(State.COMPLETE, published_for=OTHER).model_copy(update={"state": State.EXTRACTING})
+    assert _decided(record).trigger is Trigger.RESUME
+    assert _decided(record, fingerprint=OTHER).trigger is Trigger.RESTART
+
+
+def test_a_complete_record_of_which_nothing_is_said_to_be_published_goes_by_its_own_configuration():
+    record = _record(State.COMPLETE).model_copy(update={"published": None})
+    assert _decided(record).trigger is None
+    assert _decided(record, fingerprint=OTHER).trigger is Trigger.RESTART
+
+
+@pytest.mark.parametrize("state", [State.EXTRACTING, State.VALIDATING, State.FAILED])
+def test_what_is_unfinished_goes_on_also_where_nothing_complete_is_to_be_extracted_again(state):
+    expected = Trigger.RETRY if state is State.FAILED else Trigger.RESUME
+    assert _decided(_record(state), reprocess=Reprocess.NONE).trigger is expected
+
+
+class TestRecord:
+    """The record that a run finds of a table."""
+
+    def _found(self, tmp_path, record):
+        store = MemoryStateStore(record.to_bytes() if record else None)
+        table = _record(State.PENDING).table
+        layout = HiveLayout.of(base_path=tmp_path, table=table, extraction_date=date(2026, 1, 6), run_id="r")
+        run = SimpleNamespace(run_id="r", disk=LocalDisk(), layout_of=lambda _config: layout)
+        return layout, lambda: find_record(store, SimpleNamespace(table=table), run)
+
+    def test_it_is_the_one_of_this_run_and_table(self, tmp_path):
+        _, find = self._found(tmp_path, _record(State.EXTRACTING))
+        assert find().to_bytes() == _record(State.EXTRACTING).to_bytes()
+
+    @pytest.mark.parametrize(
+        "changes", [{"run_id": "s"}, {"table": TableRef(source_name="s", table_name="u", path_name="t")}]
+    )
+    def test_that_of_another_run_or_table_is_refused(self, tmp_path, changes):
+        layout, find = self._found(tmp_path, _record(State.EXTRACTING).model_copy(update=changes))
+        with pytest.raises(StateDamaged) as caught:
+            find()
+        assert str(layout.state) in caught.value.message
+
+    def test_without_one_nothing_was_begun(self, tmp_path):
+        _, find = self._found(tmp_path, None)
+        assert find() is None
+
+    def test_a_date_that_belongs_to_another_run_is_refused_before_the_first_record(self, tmp_path):
+        layout, find = self._found(tmp_path, None)
+        layout.folder.mkdir(parents=True)
+        (layout.folder / "other_state.json").write_text("{}")
+        with pytest.raises(UsageError, match="belongs to the run other"):
+            find()
+
+
+TABLES = (
+    {"table_name": "orders", "verify": "quick", "chunking": {"strategy": "rowid", "target_rows": 100}},
+    {"table_name": "customers"},
+)
+
+
+class RunShop(Shop):
+    """One in which all tables read at one snapshot."""
+
+    def runner(self, *tables, **choices):
+        source = {"type": "duckdb", "path": str(self.folder / "shop.duckdb"), "snapshot_scope": "run"}
+        return super().runner(*tables, **{"sources": {"shop": source}, **choices})
+
+    @property
+    def snapshots(self):
+        """How many snapshots the run has taken."""
+        return len(list((self.folder / "data/_runs").glob("*_snapshots/shop/*.json")))
+
+
+@pytest.fixture
+def shop(tmp_path):
+    shop = RunShop(tmp_path)
+    shop.execute(
+        "create table orders as select i as id from range(300) r(i)", "create table customers as select 1 as id"
+    )
+    assert {each.outcome for each in shop.run(*TABLES).values()} == {Outcome.COMPLETED}
+    return shop
+
+
+def _outcomes(reports):
+    return [reports[name].outcome for name in ("orders", "customers")]
+
+
+class TestVerified:
+    """What is complete is verified before it is skipped."""
+
+    def test_complete_data_is_skipped_and_damaged_data_is_extracted_again(self, shop):
+        next(shop.layout().output.iterdir()).unlink()
+        heard = Heard()
+        assert _outcomes(shop.run(*TABLES, reporter=heard)) == [Outcome.COMPLETED, Outcome.SKIPPED]
+        (reason, *_) = [reason for key, _, reason in heard.states if key == "shop.orders"]
+        assert "is missing" in reason
+
+    def test_what_a_verification_found_is_mended_although_a_quick_look_does_not_see_it(self, shop):
+        part = min(shop.layout().output.iterdir())
+        content = part.read_bytes()
+        part.write_bytes(content[:4] + bytes([content[4] ^ 1]) + content[5:])
+        assert _outcomes(shop.run(*TABLES)) == [Outcome.SKIPPED, Outcome.SKIPPED]
+        runner = shop.runner(*TABLES)
+        assert verify_tables(runner, runner.pipeline.tables).tables[0].outcome is Outcome.FAILED
+        assert _outcomes(shop.run(*TABLES)) == [Outcome.COMPLETED, Outcome.SKIPPED]
+
+    def test_data_of_another_snapshot_than_the_runs_is_extracted_again(self, shop):
+        (snapshot,) = (shop.folder / "data/_runs").glob("*_snapshots/shop/*.json")
+        snapshot.unlink()
+        assert _outcomes(shop.run(*TABLES)) == [Outcome.COMPLETED, Outcome.COMPLETED]
+
+
+class TestForced:
+    """Which snapshots a run takes anew."""
+
+    def test_all_tables_of_a_source_forced_together_are_read_at_a_new_snapshot(self, shop):
+        assert _outcomes(shop.run(*TABLES, is_forced=True)) == [Outcome.COMPLETED, Outcome.COMPLETED]
+        assert shop.snapshots == 2
+
+    def test_one_of_several_is_read_at_the_snapshot_that_the_others_were_read_at(self, shop):
+        runner = shop.runner(*TABLES)
+        report = runner.run(runner.pipeline.tables[:1], reprocess=Reprocess.ALL)
+        assert [each.outcome for each in report.tables] == [Outcome.COMPLETED]
+        assert shop.snapshots == 1
+
+    def test_without_force_none_is_taken_anew(self, shop):
+        shop.run(*TABLES)
+        assert shop.snapshots == 1
+
+    def test_tables_with_snapshots_of_their_own_give_none_up(self, tmp_path):
+        shop = Shop(tmp_path)
+        shop.execute("create table orders as select 1 as id")
+        assert shop.run("orders", is_forced=True)["orders"].outcome is Outcome.COMPLETED
+        assert not list((tmp_path / "data/_runs").glob("*_snapshots"))
