@@ -62,6 +62,21 @@ class Registry:
                 hint=f"python -c 'import {point.module}' shows the whole traceback",
             ) from error
 
+    def instance(self, name: str, of: type[object]) -> Any:
+        """What brings a kind, where that is an object of the class `of`.
+
+        Raises:
+            ConfigError: as `load`, or the package registers something else.
+        """
+        found = self.load(name)
+        if not isinstance(found, of):
+            raise ConfigError(
+                f"the {self.what} {name} must be an instance of a subclass of {of.__name__}; "
+                f"found {type(found).__name__}",
+                hint=f"correct what {self.module_of(name)} registers",
+            )
+        return found
+
     def unknown(self, name: str) -> ConfigError:
         """The error of a name that no kind has."""
         return ConfigError(

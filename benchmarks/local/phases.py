@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
-from benchmarks.local.dataset import DATE, FOLDER, REPOSITORY, lineitem
+from benchmarks.local.dataset import DATE, FOLDER, lineitem
 from benchmarks.local.pipeline import write_config
 
 TOTAL: Counter[str] = Counter()
@@ -75,31 +75,26 @@ def watch_iteration(owner: Any, attribute: str, name: str) -> None:
 def watch_all() -> None:
     import pyarrow.parquet as pq
 
-    from statekeeper.parquet import types as arrow
-    from statekeeper.parquet import writer as part_file
+    from statekeeper.parquet import integrity, types, writer
     from statekeeper.publish.publication import Publication
     from statekeeper.schemas.rules import checks
-    from statekeeper.sources.duckdb import session as source
+    from statekeeper.sources.duckdb import session
     from statekeeper.store.files.disk import LocalDisk
-    from statekeeper.validate import check_part as part_check
-    from statekeeper.validate import scan as validation
-    from statekeeper.validate import validate_staged as staged_checks
-    from statekeeper.verify import published as verification
+    from statekeeper.validate import check_part, scan
 
     watch(checks, "compile_checks", "compile checks")
-    watch(source.DuckdbSession, "plan_chunks", "plan: cut into chunks")
-    watch(source.DuckdbSession, "count", "count")
-    watch_iteration(source.DuckdbSession, "read", "read from DuckDB")
-    watch(source, "check_values", "check for infinity")
-    watch(arrow, "cast_batch", "cast")
+    watch(session.DuckdbSession, "plan_chunks", "plan: cut into chunks")
+    watch(session.DuckdbSession, "count", "count")
+    watch_iteration(session.DuckdbSession, "read", "read from DuckDB")
+    watch(session, "check_values", "check for infinity")
+    watch(types, "cast_batch", "cast")
     watch(pq.ParquetWriter, "write_table", "encode and compress Parquet")
-    watch(part_file._Md5Sink, "write", "write, md5")  # noqa: SLF001
+    watch(writer.Md5Sink, "write", "write, md5")
     watch(LocalDisk, "sync_file", "fsync")
     watch(LocalDisk, "sync_folder", "fsync")
-    watch(part_check, "find_part_damage", "footer")
-    watch(verification, "md5_of", "md5 again")
-    watch(validation, "scan_part", "scan: schema")
-    watch(staged_checks, "check_staged", "validate: the rest")
+    watch(check_part, "find_part_damage", "footer")
+    watch(integrity, "md5_of", "md5 again")
+    watch(scan, "scan_part", "scan: schema")
     for name in ("stage", "swap_in", "commit"):
         watch(Publication, name, "publish")
 
@@ -126,7 +121,6 @@ def main() -> None:
             identity=RunIdentity("phases", date.fromisoformat(DATE)),
             reporter=NullReporter(),
             make_engine=lambda made: InlineEngine(memory_limit=f"{made.execution.memory_limit}B"),
-            working_folder=REPOSITORY,
         ).run(pipeline.tables)
     if report.exit_code:
         raise SystemExit(report)

@@ -11,7 +11,6 @@ from statekeeper.config.sections import engines
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Engine, EngineSetup, EngineType
-from statekeeper.errors import ConfigError
 from statekeeper.store.layout import spark_exchange
 
 if TYPE_CHECKING:
@@ -30,12 +29,7 @@ def engine_type(name: str) -> EngineType:
     Raises:
         ConfigError: there is no such engine, or the package that brings it is at fault.
     """
-    found = ENGINES.load(name)
-    if not isinstance(found, EngineType):
-        raise ConfigError(
-            f"the engine {name} must be an instance of a subclass of EngineType; found {type(found).__name__}",
-            hint=f"correct what {ENGINES.module_of(name)} registers",
-        )
+    found: EngineType = ENGINES.instance(name, EngineType)
     return found
 
 

@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.config.sections.sources import SECTIONS
-from statekeeper.errors import ConfigError
 
 if TYPE_CHECKING:
     from statekeeper.config.sections.source import SourceSection
@@ -31,13 +30,8 @@ def source_type(name: str) -> SourceType[Any]:
     """
     from statekeeper.sources.protocol import SourceType
 
-    loaded = SOURCES.load(name)
-    if not isinstance(loaded, SourceType):
-        raise ConfigError(
-            f"the type of source {name} must be an instance of a subclass of SourceType; found {type(loaded).__name__}",
-            hint=f"correct what {SOURCES.module_of(name)} registers",
-        )
-    return loaded
+    found: SourceType[Any] = SOURCES.instance(name, SourceType)
+    return found
 
 
 def open_session(config: SourceSection, *, memory_limit: str = "512MB") -> SourceSession:

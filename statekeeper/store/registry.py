@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statekeeper.config.sections import stores
-from statekeeper.errors import ConfigError
 from statekeeper.store.protocol import StoreType
 
 if TYPE_CHECKING:
@@ -32,12 +31,7 @@ def store_of(place: Path) -> StoreType:
         ConfigError: the package that brings the store is at fault.
     """
     scheme = stores.scheme_of(place)
-    found = STORES.load(scheme)
-    if not isinstance(found, StoreType):
-        raise ConfigError(
-            f"the store {scheme} must be an instance of a subclass of StoreType; found {type(found).__name__}",
-            hint=f"correct what {STORES.module_of(scheme)} registers",
-        )
+    found: StoreType = STORES.instance(scheme, StoreType)
     return found
 
 

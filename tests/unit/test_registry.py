@@ -81,6 +81,14 @@ def test_a_name_is_known_before_anything_of_its_package_is_imported(packages):
     assert REGISTRY.load("dict") is dict
 
 
+def test_what_a_package_registers_is_an_object_of_the_class_that_is_asked_for(packages):
+    packages("zoo", "[test.animals]\ncat = zoo_cats:CAT\n", zoo_cats="CAT = 'miaow'")
+    assert REGISTRY.instance("cat", str) == "miaow"
+    with pytest.raises(ConfigError, match="the animal cat must be an instance of a subclass of int; found str") as told:
+        REGISTRY.instance("cat", int)
+    assert told.value.hint == "correct what zoo_cats registers"
+
+
 def test_a_package_cannot_replace_what_is_shipped(packages):
     packages("thief", "[test.animals]\ndict = thief:DICT\n", thief="DICT = 'mine'")
     assert REGISTRY.names == ("dict",)
