@@ -16,8 +16,7 @@ from typing import Self, Unpack
 
 from statekeeper.api import DataExtractor, StatefulDataExtractor
 from statekeeper.api.keys import ExtractorKeys
-from statekeeper.config.databricks.paths import file_path, refusal_on_databricks, volume_folder
-from statekeeper.config.databricks.runtime import Compute, Runtime
+from statekeeper.config.databricks import Compute, Runtime, file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.references import Secrets
 from statekeeper.config.resolved import EngineKind, Pipeline

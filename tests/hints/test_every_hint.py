@@ -175,7 +175,7 @@ TYPED = {
     ],
     f"{_HERE}TestColumns::test_one_that_cannot_be_read_is_selected_as_it_is_said": [
         "duckdb/types.py: ",
-        "duckdb/values.py: ",
+        "duckdb/types.py: ",
     ],
     f"{_HERE}TestColumns::test_one_that_a_reader_refuses_is_selected_as_it_is_said": [
         "select it as text, CAST(... AS VARCHAR), {}",
@@ -316,7 +316,7 @@ SETTINGS = {
 """A config that holds what a text says to write; `check` takes it."""
 
 ELSEWHERE = {
-    "config/databricks/paths.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
+    "config/databricks.py: `SHOW VOLUMES IN": "a statement of Databricks, which no test reaches",
     "managed_table.py: `SHOW SCHEMAS IN": "the same",
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",

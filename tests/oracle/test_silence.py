@@ -13,10 +13,9 @@ from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import SourceUnreachable, TransientSourceError
 from statekeeper.model.plan import Chunk
 from statekeeper.model.table import Relation
-from statekeeper.sources.oracle.login import log_in
+from statekeeper.sources.oracle.login import log_in, within
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session
-from statekeeper.sources.time_limit import within
 from tests.oracle.pipelines import Lake, serving, source_at
 from tests.oracle.relay import Relay
 from tests.readings import reading

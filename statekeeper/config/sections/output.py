@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from statekeeper.config.databricks.paths import file_path, is_mounted_object_store
+from statekeeper.config.databricks import file_path, is_mounted_object_store
 from statekeeper.config.sections.engines import EngineKind, EngineName
 from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal

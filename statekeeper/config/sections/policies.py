@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import string
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Self
@@ -9,7 +11,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
-from statekeeper.config.hook_template import check_template
 from statekeeper.config.sections.quantities import Duration, PositiveDuration
 from statekeeper.config.sections.section import Name, Section, refusal
 from statekeeper.model.hook_event import HookEvent
@@ -114,3 +115,17 @@ class StatePolicies(Section):
     def hooks(self, state: State) -> tuple[Hook, ...]:
         """The hooks to run when an extraction enters `state`."""
         return self.on_enter.get(state, ())
+
+
+def check_template(text: str) -> None:
+    """Raise ValueError for an invalid command: unbalanced quotes, no word, or an unknown field of the event."""
+    words = shlex.split(text)
+    if not words:
+        raise ValueError("the command is empty")
+    known = ", ".join(f"{{{field}}}" for field in HookEvent.model_fields)
+    for word in words:
+        for _, name, spec, conversion in string.Formatter().parse(word):
+            if name is not None and name not in HookEvent.model_fields:
+                raise ValueError(f"{{{name}}} is not known; known are {known} (a literal brace is written twice)")
+            if spec or conversion:
+                raise ValueError(f"{{{name}}} takes no format")

@@ -23,8 +23,7 @@ from statekeeper.sources.duckdb.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.duckdb.connection import Connection
 from statekeeper.sources.duckdb.errors import VALUE_CLASSES
 from statekeeper.sources.duckdb.relation import Source, find_source
-from statekeeper.sources.duckdb.types import hint_on_value, type_rule, window_bound
-from statekeeper.sources.duckdb.values import check_values
+from statekeeper.sources.duckdb.types import check_values, hint_on_value, type_rule, window_bound
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
 from statekeeper.sources.scope import scope_conditions
 from statekeeper.sources.sql import Bind, Sql, all_of, column_of, quoted

@@ -5,6 +5,9 @@ own mapping to Arrow is never relied on (it hands out UHUGEINT as a wrapped numb
 cast in SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Bounds of keys and
 windows are cast to the column's own type. Which of the types a file will hold is decided elsewhere
 (`statekeeper.schemas.columns.reconcile`).
+
+The few values that a column of DuckDB holds and its Arrow type does not, infinity and 24:00:00, are refused: DuckDB
+hands them out without an error, infinity as the largest or smallest number of the type.
 """
 
 from __future__ import annotations
@@ -12,12 +15,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from statekeeper.errors import DataError
 from statekeeper.model.table import Window
 from statekeeper.sources.columns import TypeRule
 from statekeeper.sources.scope import no_points_in_time, wall_time
 from statekeeper.sources.sql import Bind, Sql, quoted
+
+if TYPE_CHECKING:
+    from statekeeper.model.plan import PlannedColumn
 
 
 @dataclass(frozen=True)
@@ -170,3 +180,31 @@ def window_bound(name: str, instant: datetime, window: Window, database_type: st
         raise no_points_in_time(window, database_type)
     wall = wall_time(instant, window, _UNITS[database_type])
     return bound_of(database_type, wall.date().isoformat() if database_type == "DATE" else wall.isoformat(sep=" "))
+
+
+_DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
+
+
+def check_values(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...]) -> None:
+    """Raises DataError for a date or timestamp that is infinite, or a time that is the end of the day."""
+    for field, values, planned in zip(batch.schema, batch.columns, columns, strict=True):
+        where = f"column {field.name} ({planned.database_type})"
+        if pa.types.is_timestamp(field.type) or pa.types.is_date32(field.type):
+            storage = pa.int32() if pa.types.is_date32(field.type) else pa.int64()
+            most = 2 ** (storage.bit_width - 1) - 1
+            if _reaches(values, storage, lowest=-most, highest=most):
+                raise DataError(
+                    f"{where} holds infinity, which {field.type} cannot hold",
+                    hint=f'select nullif of it, or "{field.name}"::VARCHAR, in a custom_query',
+                )
+        elif pa.types.is_time64(field.type) and _reaches(values, pa.int64(), lowest=-1, highest=_DAY[field.type.unit]):
+            raise DataError(
+                f"{where} holds 24:00:00, which {field.type} cannot hold",
+                hint=f'select "{field.name}"::VARCHAR in a custom_query',
+            )
+
+
+def _reaches(values: pa.Array, storage: pa.DataType, *, lowest: int, highest: int) -> bool:
+    found = pc.min_max(values.view(storage))
+    least, most = found["min"].as_py(), found["max"].as_py()
+    return least is not None and (least <= lowest or most >= highest)

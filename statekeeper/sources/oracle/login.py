@@ -3,15 +3,20 @@
 Decides the session's settings, which make texts compare by their bytes, moments be UTC and of the
 Gregorian calendar, and queries run in one process.
 The driver limits the TCP connection alone: a listener, a TLS handshake or a login that goes silent would hold it for
-ever. So each address of the database has `connect_timeout` for everything until the session is set up.
+ever. So each address of the database has `connect_timeout` for everything until the session is set up. The call runs in
+a thread, which nothing waits for once it is too late.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import oracledb
 
@@ -20,7 +25,7 @@ from statekeeper.errors import SourceUnreachable
 from statekeeper.sources.protocol import Address
 from statekeeper.sources.sql import Sql
 from statekeeper.sources.statement_log import record_statement
-from statekeeper.sources.time_limit import within
+from statekeeper.system_errors import start_thread
 
 if TYPE_CHECKING:
     from statekeeper.config.sections.oracle import OracleSource
@@ -33,6 +38,7 @@ SETTINGS = (
     ),
     (SERIAL := "ALTER SESSION DISABLE PARALLEL QUERY"),
 )
+Result = TypeVar("Result")
 
 
 class Handle(oracledb.Connection):
@@ -202,3 +208,36 @@ def _require_open_wallet(config: OracleSource) -> None:
             f"the key in {wallet} is not opened by the password of the wallet",
             hint="check wallet_password of the source",
         ) from error
+
+
+def within(seconds: float, call: Callable[[], Result], *, discard: Callable[[Result], object]) -> Result:
+    """What `call` returns or raises.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    answer: Future[Result] = Future()
+    # A daemon: at its exit the interpreter waits for the threads of an executor, and not for this one.
+    start_thread(Thread(target=_answer, args=(answer, call, discard), name="statekeeper-time-limit", daemon=True))
+    try:
+        return answer.result(seconds)
+    except TimeoutError:
+        if answer.cancel():
+            raise
+        return answer.result()  # it arrived just now
+    except BaseException:
+        answer.cancel()
+        raise
+
+
+def _answer(answer: Future[Result], call: Callable[[], Result], discard: Callable[[Result], object]) -> None:
+    try:
+        result = call()
+    except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+        with suppress(InvalidStateError):
+            answer.set_exception(error)
+        return
+    try:
+        answer.set_result(result)
+    except InvalidStateError:  # nobody waits any more
+        discard(result)

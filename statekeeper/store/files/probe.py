@@ -11,7 +11,7 @@ import io
 from contextlib import suppress
 from pathlib import Path
 
-from statekeeper.config.databricks.paths import is_mounted_object_store
+from statekeeper.config.databricks import is_mounted_object_store
 from statekeeper.config.sections.output import WritesKind
 from statekeeper.store.files.disk import NOT_OFFERED, Access, Disk, LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.files.durable import storage_errors

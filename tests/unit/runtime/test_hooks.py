@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import SecretStr
 
-from statekeeper.config.hook_template import check_template
+from statekeeper.config.sections.policies import check_template
 from statekeeper.model.hook_event import HookEvent
 from statekeeper.runtime.hooks import run_hook
 from statekeeper.runtime.webhook import is_within_host

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from statekeeper.config.databricks.paths import file_path, refusal_on_databricks, volume_folder
-from statekeeper.config.databricks.runtime import Compute, Runtime
+from statekeeper.config.databricks import Compute, Runtime, file_path, refusal_on_databricks, volume_folder
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.outline import base_path_of
 from statekeeper.errors import ConfigError, UsageError

@@ -1,4 +1,6 @@
-"""Converts Databricks' names of a folder to one path of the file system, and refuses those that cannot work. Pure.
+"""What is different on Databricks: the kinds of compute that this process may run on, and the names of folders. Pure.
+
+Each name of a folder becomes one path of the file system, and those that cannot work are refused.
 
 Sources: the Databricks documentation on volumes ("Path rules and access in Unity Catalog volumes"), on workspace files
 and on DBFS.
@@ -7,9 +9,66 @@ and on DBFS.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Self
 
 from statekeeper.errors import UsageError
+
+_OLDEST = (17, 3)
+"""The first long-term runtime whose Python packages are new enough."""
+_OLDEST_SERVERLESS = 4
+"""The environment version with the packages of that runtime."""
+_VERSION = re.compile(r"^(\d+)\.(\d+)")
+_CLIENT = re.compile(r"^client\.(\d+)")
+_TOO_OLD = "its Python packages are too old (NumPy 1, pydantic before 2.10)"
+_OLDEST = (17, 3)
+"""The first long-term runtime whose Python packages are new enough."""
+
+
+class Compute(StrEnum):
+    """What runs this process."""
+
+    ELSEWHERE = "elsewhere"
+    CLUSTER = "cluster"
+    SERVERLESS = "serverless"
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The Databricks Runtime of this process. `version` is empty elsewhere, such as `17.3`, `client.4.9` serverless."""
+
+    compute: Compute
+    version: str = ""
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Self:
+        """From `DATABRICKS_RUNTIME_VERSION` and `IS_SERVERLESS`."""
+        version = environ.get("DATABRICKS_RUNTIME_VERSION", "")
+        if version.startswith("client.") or environ.get("IS_SERVERLESS", "").lower() in {"true", "1"}:
+            return cls(Compute.SERVERLESS, version)
+        return cls(Compute.CLUSTER, version) if version else cls(Compute.ELSEWHERE)
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Why this runtime is too old, and what to use; an unknown version counts as a newer one."""
+        if (client := _CLIENT.match(self.version)) is not None:
+            if int(client[1]) >= _OLDEST_SERVERLESS:
+                return None
+            return (
+                f"serverless environment {client[1]} is not supported, only {_OLDEST_SERVERLESS} or newer: {_TOO_OLD}",
+                f"use environment version {_OLDEST_SERVERLESS} or newer",
+            )
+        found = _VERSION.match(self.version)
+        if found is None or (int(found[1]), int(found[2])) >= _OLDEST:
+            return None
+        return (
+            f"Databricks Runtime {found[0]} is not supported, only {_OLDEST[0]}.{_OLDEST[1]} LTS or newer: {_TOO_OLD}",
+            f"use Databricks Runtime {_OLDEST[0]}.{_OLDEST[1]} LTS or newer",
+        )
+
 
 VOLUMES = PurePosixPath("/Volumes")
 _MOUNTS = (VOLUMES, PurePosixPath("/dbfs"))

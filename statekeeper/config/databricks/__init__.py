@@ -1,1 +1,0 @@
-"""What the configuration knows about Databricks: the names of its folders, and its kinds of compute."""
