@@ -19,8 +19,7 @@ from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import changed_aspects, kept_fingerprint
 from statekeeper.store.place import require_own_date
 from statekeeper.store.state import StateStore
-from statekeeper.verify.published import VerifySpec
-from statekeeper.verify.run import damage_of_published
+from statekeeper.verify import VerifySpec, damage_of_published
 
 _CURED_BY_RESTART = frozenset({FailureKind.DATA, FailureKind.SNAPSHOT_LOST})
 """Failures that doing the rest of the same plan would only repeat."""

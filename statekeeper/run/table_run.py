@@ -53,8 +53,7 @@ from statekeeper.store.state import StateStore
 from statekeeper.validate.judgement import judge
 from statekeeper.validate.keys.run import announce_published, announce_skipped
 from statekeeper.validate.validate_staged import DamagedPart, check_staged
-from statekeeper.verify.published import VerifySpec
-from statekeeper.verify.run import damage_of_published
+from statekeeper.verify import VerifySpec, damage_of_published
 
 P = ParamSpec("P")
 Value = TypeVar("Value")

@@ -24,8 +24,7 @@ from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.registry import state_store, writing_disk
-from statekeeper.verify.published import VerifySpec
-from statekeeper.verify.run import damage_of_published
+from statekeeper.verify import VerifySpec, damage_of_published
 
 _LOG = logging.getLogger("statekeeper.verify")
 

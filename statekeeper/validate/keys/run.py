@@ -29,8 +29,7 @@ from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.registry import state_store
 from statekeeper.validate.keys.check import check_keys
-from statekeeper.verify.published import VerifySpec
-from statekeeper.verify.run import damage_of_published
+from statekeeper.verify import VerifySpec, damage_of_published
 
 
 async def keys_checked(active: ActivePlan, parts: Packed[PublishablePart]) -> KeyFindings:

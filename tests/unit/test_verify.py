@@ -10,7 +10,7 @@ from statekeeper.config.resolved import Verify
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import Interrupted
 from statekeeper.parquet.integrity import find_part_damage
-from statekeeper.verify.published import VerifySpec, verify_published
+from statekeeper.verify import VerifySpec, verify_published
 from tests.unit.small_shop import Shop
 
 TABLES = (

@@ -1,6 +1,7 @@
 """Whether what is published still is what was published: `complete` is re-verified, not believed.
 
-Finds damage and says it in words; it repairs nothing.
+Finds damage and says it in words; it repairs nothing. Workers look at the files of a large dataset, many at once and on
+whichever machines; the parent process hands them out (`damage_of_published`).
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from statekeeper.config.resolved import Verify
+from statekeeper.config.resolved import ExtractionConfig, Verify
 from statekeeper.engines.context import WorkContext
+from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
@@ -19,6 +22,9 @@ from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.registry import reading_disk
+
+if TYPE_CHECKING:
+    from statekeeper.runtime.context import Run
 
 _SHARE_BYTES = 256 << 20
 """What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
@@ -167,3 +173,28 @@ def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | Non
     if extra := {name for name in apart if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
         return f"{min(extra)} is not what this extraction has quarantined"
     return None
+
+
+async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySpec) -> str | None:
+    """What is wrong with what an extraction has published, in words; None where nothing is.
+
+    Raises:
+        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+    """
+    from statekeeper.engines.in_flight import all_done  # only here: workers do without asyncio
+
+    async def retried(job: Job[Result]) -> Result:
+        return await run.jobs.run(config, job, "at verification")
+
+    async def checked(share: FilesSpec) -> FilesVerdict:
+        size = share.rows // FILE_ROWS
+        result_type = FilesVerdict if share.verify is Verify.FULL else None  # footers alone are read where we are
+        return await retried(
+            Job(config.table.key, check_files, share, urgency=Urgency.CHUNK, size=size, remote_result_type=result_type)
+        )
+
+    verified = await retried(Job(config.table.key, verify_published, spec))
+    if verified.damage:
+        return verified.damage
+    verdicts = await all_done(verified.left, checked, at_once=run.engine.in_flight)
+    return next((verdict.damage for verdict in verdicts if verdict.damage), None)

@@ -1,1 +1,0 @@
-"""Whether what is published still is what was committed."""
