@@ -19,7 +19,7 @@ from tests.volume.requests import Requests, mounted
 
 ROW_BYTES = 64
 OF_PARTS = r"\.staging/.*/chunk-\d+-\w+\.unpublished$"
-DEATHS = ("attempt ", "died", "lost", "sign of life")
+DEATHS = ("attempt ", "died", "lost", "no heartbeat")
 """What is said in a line when work is tried again, or somebody is taken for dead."""
 
 

@@ -1,1 +1,1 @@
-"""Where work is done: in worker processes of this machine, or on Spark."""
+"""Engines run jobs: in worker processes on this machine, or on Spark executors."""

@@ -1,4 +1,4 @@
-"""The engines by name, and how the two that are shipped share out the sessions of a pipeline's sources."""
+"""The engines by name, and how the two shipped ones divide each source's sessions among processes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ ENGINES = replace(
     engines.ENGINES,
     shipped={name: f"{__package__}.{place}" for name, place in engines.ENGINES.shipped.items()},
 )
-"""The engines, as what starts each."""
+"""The registry of engines; each entry is an EngineType."""
 
 
 def engine_type(name: str) -> EngineType:
-    """What starts the engine of this name.
+    """The EngineType of this name.
 
     Raises:
-        ConfigError: there is no such engine, or the package that brings it is at fault.
+        ConfigError: there is no such engine, or the package that provides it is faulty.
     """
     found: EngineType = ENGINES.instance(name, EngineType)
     return found
 
 
 class LocalType(EngineType):
-    """Worker processes of this machine."""
+    """Worker processes on this machine."""
 
     def start(self, setup: EngineSetup) -> LocalEngine:
         workers = setup.pipeline.execution.workers
@@ -42,9 +42,9 @@ class LocalType(EngineType):
 
 
 class SparkType(EngineType):
-    """Executors for chunks, and worker processes of this machine for what is planned and counted."""
+    """Executors for chunks, and worker processes on this machine for plans and counts."""
 
-    most_active_tables = 100  # so many share a job
+    most_active_tables = 100  # their chunks can share one Spark job
 
     def start(self, setup: EngineSetup) -> Engine:
         from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
@@ -75,19 +75,19 @@ LOCAL, SPARK = LocalType(), SparkType()
 
 
 def can_be_shared(source: SourceSection) -> bool:
-    """Whether a source allows several sessions: with one alone, everything is read where it was planned."""
+    """Whether a source allows several sessions. With only one, the driver reads everything, since it plans there."""
     return source.session_budget(workers=2) > 1
 
 
 def on_driver(source: SourceSection, *, workers: int) -> int:
-    """How many sessions of a source the driver may have beside executors, for planning and counting: a quarter."""
+    """How many sessions the driver may have with a source that executors read too: a quarter, for plans and counts."""
     if source.max_sessions is None or not can_be_shared(source):
         return source.session_budget(workers=workers)
     return min(workers, max(1, source.max_sessions // 4))
 
 
 def on_executors(source: SourceSection) -> int | None:
-    """How many sessions of a shared source all executors may have; None is as many as read at once."""
+    """How many sessions all executors together may have with a shared source; None is no limit but parallelism."""
     if source.max_sessions is None:
         return None
     return source.max_sessions - max(1, source.max_sessions // 4)

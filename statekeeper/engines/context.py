@@ -1,7 +1,7 @@
-"""What a piece of work may ask of the process that it runs in: a source session, a sign of life, whether to stop.
+"""What a job can use in the process that runs it: a source session, progress reports, and a check whether to stop.
 
-Every piece of work that touches a source or big files is one picklable function `work(spec, context)`; the engines
-decide where it runs. Sessions are kept between pieces of work, one a source in each process.
+Every job that touches a source or big files is one picklable function `work(spec, context)`; the engines decide where
+it runs. A process keeps its sessions between jobs, one per source.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from statekeeper.sources.registry import open_session
 
 @dataclass(frozen=True)
 class JobSource:
-    """The source that a piece of work opens a session with. `config` holds credentials."""
+    """The source that a job reads. `config` holds credentials."""
 
     name: str
     config: SourceSection
 
     @classmethod
     def of(cls, table: ExtractionConfig) -> JobSource:
-        """The source of a table, by the name that its sessions are counted by."""
+        """The source of a table. Its `name` is the one by which sessions are counted."""
         return cls(table.login, table.source_here)
 
 
 class WorkContext(Protocol):
-    """The process around a piece of work."""
+    """The process that runs a job, as the job sees it."""
 
     memory_limit: str
-    """What DuckDB may use in this process, as its `memory_limit` setting takes it."""
+    """How much memory DuckDB may use in this process, in the form of its `memory_limit` setting."""
 
     def session(self) -> SourceSession:
-        """This process's session with the source that the work was sent with, opened at the first call."""
+        """This process's session with the job's source, opened at the first call."""
 
     def progress(self, rows: int) -> None:
-        """Tell that so many more rows were read."""
+        """Report that `rows` more rows were read."""
 
     def check_stop(self) -> None:
-        """Raise Interrupted if the work is to end now; called between batches."""
+        """Raise Interrupted if the job is to stop now; called between batches."""
 
 
 class Sessions:
@@ -60,7 +60,7 @@ class Sessions:
         return frozenset(self._open)
 
     def get(self, source: JobSource) -> SourceSession:
-        """The session with a source. Where a login was refused none is tried again, since accounts lock.
+        """The session with a source. After a refused login no other is tried, since the account might be locked.
 
         Raises:
             LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
@@ -78,19 +78,19 @@ class Sessions:
         return self._open[name]
 
     def close(self, name: str) -> None:
-        """End the session with a source, if there is one."""
+        """Close the session with a source, if there is one."""
         session = self._open.pop(name, None)
         if session is not None:
             session.close()
 
     def close_all(self) -> None:
-        """End every session."""
+        """Close every session."""
         for name in list(self._open):
             self.close(name)
 
 
 class ProcessContext:
-    """The context of work in this very process; `is_stopping` and `report` connect it to whoever started the work."""
+    """The context of a job in this process; `is_stopping` and `report` connect it to the caller that sent the job."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class ProcessContext:
         self.progress = report
 
     def session(self) -> SourceSession:
-        assert self._source is not None, "work that reads is sent with a source"
+        assert self._source is not None, "a job that reads is sent with its source"
         return self._sessions.get(self._source)
 
     def check_stop(self) -> None:

@@ -1,16 +1,16 @@
-"""The process that workers are forked from: it has imported what they need, and forks one whenever it is asked to.
+"""The fork server: a process that has imported the modules workers need, and forks a worker on request.
 
-It is a program of its own, started by `engines.spawning`, and used by nobody else: what it does to itself (its
-collector, its signals, its modules) reaches neither the process that uses statekeeper, the host, nor that process's
-own use of multiprocessing. It talks over the one socket that it is started with, and leaves nothing on disk.
+`engines.spawning` starts it as a program of its own. The host is the process that uses statekeeper. The server's
+settings (garbage collector, signals, modules) affect neither the host nor the host's own use of multiprocessing. It
+communicates over the one socket that it is started with, and leaves nothing on disk.
 
-Decides how a worker begins and how its end is told. A request comes over the socket with three descriptors: the
-worker's pipe, its reins, and where its process id and then its exit code are written. When the host is gone, so are
-the server and all workers; a server that has had no worker for `IDLE_SECONDS` ends by itself.
+Decides how a worker starts and how its end is reported. A request comes over the socket with three descriptors: the
+worker's pipe, its stop pipe, and the one to which its process id and later its exit code are written. When the host
+ends, so do the server and all workers. A server that has had no worker for `IDLE_SECONDS` ends by itself.
 
-What is imported stays until the end, and workers share its memory with the server for as long as neither writes to it.
-A garbage collection would write to all of it, find nothing, and take longer than the checks of a small part. So there
-is none in the server, and what a worker finds when it is forked is out of its collector's sight.
+Imported modules stay loaded, and workers share their memory with the server until one of them writes to it. A garbage
+collection would write to all of it, find nothing, and take longer than the checks of a small part. So the server does
+not collect, and in a worker the objects that existed before the fork are hidden from the collector (`gc.freeze`).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from statekeeper.system_errors import as_system_error
 
 IDLE_SECONDS = 60.0
 NUMBER = struct.Struct("=i")
-"""A process id or an exit code, as it is written; a negative process id is the error number of a failed fork."""
+"""The format of a process id or an exit code. A negative process id is the error number of a failed fork."""
 _SIZE = struct.Struct("=Q")
 
 WorkerMain = Callable[[Connection, int, str], None]
@@ -51,7 +51,10 @@ class Preload:
 
 @dataclass(frozen=True)
 class Fork:
-    """A worker in the surroundings of the host: `main(pipe, reins, memory_limit)`, by its module and name."""
+    """A request for a worker with the host's folder, path and environment.
+
+    The worker calls `main(pipe, stop_pipe, memory_limit)`; `module` and `name` say where `main` is.
+    """
 
     module: str
     name: str
@@ -62,7 +65,7 @@ class Fork:
 
 
 def send(control: int, request: Preload | Fork, descriptors: Iterable[int] = ()) -> None:
-    """Send a request to the server, from the host, over the socket of this number."""
+    """Send a request from the host to the server, over the socket with the descriptor `control`."""
     body = pickle.dumps(request)
     header, given = _SIZE.pack(len(body)), list(descriptors)
     connection = socket.socket(fileno=control)
@@ -77,21 +80,21 @@ def send(control: int, request: Preload | Fork, descriptors: Iterable[int] = ())
 
 
 def serve(host: int, modules: Iterable[str]) -> NoReturn:
-    """The life of the server; the socket is its standard input, `host` the process that started it."""
+    """Run the server until it ends. Its standard input is the socket; `host` is the process that started it."""
     gc.disable()
     try:
         server = _Server(_only_descriptor(), host)
         server.preload(modules)
         server.serve()
     except (OSError, MemoryError):
-        pass  # the host notices that it is gone, and says so with the first worker that it needs
+        pass  # the host notices that the server is gone, and reports it with the first worker that it needs
     finally:
-        # At once: taking Arrow and the drivers down piece by piece would keep the reader of our output waiting.
+        # At once: an orderly shutdown of Arrow and the drivers would keep the reader of our output waiting.
         os._exit(0)
 
 
 def _only_descriptor() -> socket.socket:
-    """The control socket, and nothing else that the host had open; standard input is empty from now on."""
+    """The control socket. Every other descriptor of the host is closed; standard input is empty from now on."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     control = socket.socket(fileno=fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3))
     empty = os.open(os.devnull, os.O_RDONLY)
@@ -106,7 +109,7 @@ class _Server:
     host: int
     selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     children: dict[int, int] = field(default_factory=dict)
-    """By process id, where its exit code is to be written."""
+    """For each worker's process id, the descriptor to which its exit code is written."""
     own: list[int] = field(default_factory=list)
     """Descriptors that no worker must have."""
 
@@ -118,20 +121,20 @@ class _Server:
         signal.set_wakeup_fd(self.own[1], warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self.selector.register(self.own[0], selectors.EVENT_READ, self._reap)
-        self.selector.register(self.control, selectors.EVENT_READ, self._obey)
-        with suppress(AttributeError, OSError):  # the socket tells, too, unless another process has a copy of it
+        self.selector.register(self.control, selectors.EVENT_READ, self._handle_request)
+        with suppress(AttributeError, OSError):  # the socket closes too, unless another process has a copy of it
             watched = os.pidfd_open(self.host)
             self.own.append(watched)
             self.selector.register(watched, selectors.EVENT_READ, self._end)
 
     def preload(self, modules: Iterable[str]) -> None:
-        """Import modules; a worker that then lacks one says why."""
+        """Import modules. Failures are ignored here: a worker that lacks a module reports why."""
         for module in modules:
             with suppress(Exception):
                 importlib.import_module(module)
 
     def serve(self) -> None:
-        """Do what is asked until the host is gone, or wants nothing any more."""
+        """Handle requests until the host is gone, or has had no worker for `IDLE_SECONDS`."""
         while True:
             events = self.selector.select(None if self.children else IDLE_SECONDS)
             if not events and not self.children:
@@ -139,19 +142,19 @@ class _Server:
             for key, _ in events:
                 key.data()
 
-    def _obey(self) -> None:
+    def _handle_request(self) -> None:
         header, descriptors, _, _ = socket.recv_fds(self.control, _SIZE.size, 3)
         if not header:
             self._end()
-        header += self._exactly(_SIZE.size - len(header))
-        request: Preload | Fork = pickle.loads(self._exactly(*_SIZE.unpack(header)))  # noqa: S301 - from our host
+        header += self._receive_exactly(_SIZE.size - len(header))
+        request: Preload | Fork = pickle.loads(self._receive_exactly(*_SIZE.unpack(header)))  # noqa: S301 - from our host
         match request:
             case Preload(modules=modules):
                 self.preload(modules)
             case Fork():
                 self._fork(request, *descriptors)
 
-    def _exactly(self, size: int) -> bytes:
+    def _receive_exactly(self, size: int) -> bytes:
         found = bytearray()
         while len(found) < size:
             more = self.control.recv(size - len(found))
@@ -160,22 +163,22 @@ class _Server:
             found += more
         return bytes(found)
 
-    def _fork(self, request: Fork, pipe: int, reins: int, status: int) -> None:
+    def _fork(self, request: Fork, pipe: int, stop_pipe: int, status: int) -> None:
         gc.freeze()
         try:
             pid = os.fork()
         except OSError as error:
-            _tell(status, -(error.errno or 1))
+            _write_number(status, -(error.errno or 1))
             os.close(status)
         else:
             if not pid:
-                self._become_worker(request, pipe, reins, status)
+                self._become_worker(request, pipe, stop_pipe, status)
             self.children[pid] = status
-            _tell(status, pid)
+            _write_number(status, pid)
         os.close(pipe)
-        os.close(reins)
+        os.close(stop_pipe)
 
-    def _become_worker(self, request: Fork, pipe: int, reins: int, status: int) -> NoReturn:
+    def _become_worker(self, request: Fork, pipe: int, stop_pipe: int, status: int) -> NoReturn:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -190,9 +193,9 @@ class _Server:
             os.environ.update(request.environ)
             os.chdir(request.folder)
             main: WorkerMain = getattr(importlib.import_module(request.module), request.name)
-            main(Connection(pipe), reins, request.memory_limit)
+            main(Connection(pipe), stop_pipe, request.memory_limit)
             code = 0
-        except Exception as error:  # noqa: BLE001 - whatever it is, the host only sees that the worker ended
+        except Exception as error:  # noqa: BLE001 - whatever it is, the host sees only that the worker ended
             known = as_system_error(error)
             sys.stderr.write(f"a worker process ended: {known.message}\n" if known else traceback.format_exc())
         finally:
@@ -210,7 +213,7 @@ class _Server:
                 return
             where = self.children.pop(pid, None)
             if where is not None:
-                _tell(where, os.waitstatus_to_exitcode(status))
+                _write_number(where, os.waitstatus_to_exitcode(status))
                 os.close(where)
 
     def _end(self) -> NoReturn:
@@ -227,6 +230,6 @@ def _pipe() -> tuple[int, int]:
     return ends
 
 
-def _tell(descriptor: int, number: int) -> None:
-    with suppress(OSError):  # nobody waits for it any more
+def _write_number(descriptor: int, number: int) -> None:
+    with suppress(OSError):  # nobody reads it any more
         os.write(descriptor, NUMBER.pack(number))

@@ -1,4 +1,4 @@
-"""Many pieces of work of one table, so many at once: a plan of 16,000 chunks is no 16,000 tasks."""
+"""Runs the many jobs of one table with a limit on concurrency: a plan of 16,000 chunks needs no 16,000 tasks."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Result = TypeVar("Result")
 async def all_done(
     items: Sequence[Item], work: Callable[[Item], Awaitable[Result]], *, at_once: int
 ) -> tuple[Result, ...]:
-    """What `work` returns for every item, in order; at most `at_once` are under way.
+    """The results of `work` for every item, in order; at most `at_once` calls run at the same time.
 
-    The first failure is raised once nothing is under way any more: what was is cancelled, since nobody asks for it.
+    After the first failure the calls that still run are cancelled; the failure is raised once all of them have ended.
     """
     results: dict[int, Result] = {}
-    left = iter(enumerate(items))
+    remaining = iter(enumerate(items))
 
-    async def go_on() -> None:
-        for number, item in left:
+    async def work_off() -> None:
+        for number, item in remaining:
             results[number] = await work(item)
 
-    tasks = [asyncio.create_task(go_on()) for _ in range(min(at_once, len(items)))]
+    tasks = [asyncio.create_task(work_off()) for _ in range(min(at_once, len(items)))]
     try:
         await asyncio.gather(*tasks)
     finally:

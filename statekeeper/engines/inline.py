@@ -1,6 +1,4 @@
-"""Runs every job in this very process, one after the other: for debuggers, and for tests that die at chosen
-instants.
-"""
+"""Runs every job in the current process, one after the other: for debuggers, and for tests that kill the process."""
 
 from __future__ import annotations
 
@@ -45,7 +43,7 @@ class InlineEngine:
             raise error_of(known.kind, text, hint=known.hint, code=known.code) from error
 
     def expect_chunks(self) -> None:
-        """There is nothing to start."""
+        """Does nothing: there is nothing to start."""
 
     @property
     def in_flight(self) -> int:
@@ -59,4 +57,4 @@ class InlineEngine:
         self._sessions.close_all()
 
     def kill(self) -> None:
-        """There is no process but ours."""
+        """Does nothing: there is no other process."""

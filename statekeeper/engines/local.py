@@ -1,11 +1,12 @@
 """The local engine: a pool of worker processes on this machine, shared by all tables of a run.
 
-Decides which worker does which job within each source's session budget, and notices workers that die. Processes
-rather than threads, because decoding rows holds Python's global lock. A ready-made pool would not do: they lose every
-running job when one worker is killed, and cannot send a job to the worker that already has the session it needs.
+Decides which worker runs which job within each source's session budget, and notices workers that die. It uses
+processes rather than threads, because decoding rows holds Python's global lock. The pools of the standard library do
+not suffice: they lose every running job when one worker is killed, and cannot send a job to the worker that already
+has the session it needs.
 
-The event loop only decides. What may block (starting a process, sending it a job, hearing its answer, waiting for its
-end) is done by `engines.worker_link`, in a thread for each worker.
+The event loop only decides. Everything that may block (starting a process, sending it a job, receiving its answer,
+waiting for its end) happens in `engines.worker_link`, in one thread per worker.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from statekeeper.engines.queue import JobQueue, Waiting
 from statekeeper.engines.spawning import start_fork_server
 from statekeeper.engines.waiting import WaitKind
 from statekeeper.engines.worker import LIMITS, Begun, Done, Progress, WorkRequest
-from statekeeper.engines.worker_link import Ended, News, NotStarted, WorkerLink
+from statekeeper.engines.worker_link import Ended, NotStarted, WorkerEvent, WorkerLink
 from statekeeper.errors import InternalError, Interrupted, StatekeeperError, WorkerDied
 from statekeeper.text.privacy import RowValues
 
@@ -31,16 +32,16 @@ _LOG = logging.getLogger("statekeeper.run")
 
 GRACE_SECONDS = 5.0
 """How long a worker that was told to stop may take before it is killed."""
-_LAST_SECONDS = 2.0
-"""How long one that was killed is waited for."""
-_LEAST_IN_FLIGHT = 64
-"""So many of a table's jobs are in the queue, if there are as many: enough to see which table has the least left."""
+_KILLED_SECONDS = 2.0
+"""How long the engine waits for killed workers to end."""
+_MIN_IN_FLIGHT = 64
+"""How many of a table's jobs are queued besides four per worker, so that the queue knows which table has least left."""
 _MEMORY_HINT = "if the system ran out of memory, lower execution.workers or execution.memory_limit"
 
 
 @dataclass(eq=False)
 class _Running:
-    """A job that a worker was given; `lost_before` is how many died before they had begun with it."""
+    """A job that was submitted to the engine. `lost_before` counts the workers that died before they began with it."""
 
     waiting: Waiting
     future: asyncio.Future[Any]
@@ -53,7 +54,7 @@ class _Running:
         return self.waiting.job
 
     def end(self, result: object) -> None:
-        """Settle it with its result, or with its error."""
+        """Complete the job with its result or its error."""
         self.is_over.set()
         if self.future.done():
             return
@@ -71,19 +72,19 @@ class _Worker:
 
     @property
     def holds(self) -> frozenset[str]:
-        """The sources whose budget this worker uses: those with an open session, and the one being opened."""
+        """The sources whose session budget this worker uses: those with an open session, and the one being opened."""
         if self.running and self.running.job.source:
             return self.sessions | {self.running.job.source.name}
         return self.sessions
 
 
 class LocalEngine:
-    """Worker processes of this machine.
+    """An engine of worker processes on this machine.
 
-    `budgets` is the largest number of sessions per source, over all workers. `secrets` are removed from whatever a
-    worker says, and values of rows from what is said of `private` tables. Processes are started as jobs come, up to
-    `workers`; the `modules` that work needs, by name, are imported before. One that is closed starts anew with the
-    first job of another event loop.
+    `budgets` limits the sessions per source, over all workers. `secrets` are removed from everything that a worker
+    reports, and values of rows from errors about `private` tables. Processes are started as jobs come, up to `workers`;
+    `modules` names the modules that are imported before. A closed engine opens again with the first job of another
+    event loop.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class LocalEngine:
         self._open()
 
     def _open(self) -> None:
-        self._workers_most = self._workers_wanted
+        self._max_workers = self._workers_wanted
         self._queue = JobQueue(self._workers_wanted)
         self._queued: dict[Waiting, _Running] = {}
         self._workers: list[_Worker] = []
@@ -128,15 +129,15 @@ class LocalEngine:
         try:
             return cast("Result", await running.future)
         except asyncio.CancelledError:
-            await self._give_up(running)
+            await self._cancel(running)
             raise
 
     def expect_chunks(self) -> None:
-        """Workers are there as soon as work comes."""
+        """Does nothing: workers are started when jobs come."""
 
     @property
     def in_flight(self) -> int:
-        return _LEAST_IN_FLIGHT + 4 * self._workers_most
+        return _MIN_IN_FLIGHT + 4 * self._max_workers
 
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         name = job.source.name if job.source else None
@@ -144,24 +145,24 @@ class LocalEngine:
         is_idle = any(name in worker.sessions for worker in self._idle)
         if name and budget is not None and not is_idle and self._sessions(name) >= budget:
             return WaitKind.SESSION, f"a session with {name} ({budget} allowed, all in use)"
-        return WaitKind.WORKER, f"a worker process ({self._workers_most} allowed)"
+        return WaitKind.WORKER, f"a worker process ({self._max_workers} allowed)"
 
     async def close(self) -> None:
         self._is_closed = True
-        self._loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # also if it ran no job: it opens again only for another loop
         for running in self._queued.values():
-            running.end(Interrupted("the engine was closed before the work was begun"))
+            running.end(Interrupted("the engine was closed before the job was started"))
         self._queued.clear()
         links = [worker.link for worker in self._workers]
         for link in links:
-            link.dismiss()
+            link.shut_down()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._all_gone.wait(), GRACE_SECONDS)
         self.kill()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._all_gone.wait(), _LAST_SECONDS)
+            await asyncio.wait_for(self._all_gone.wait(), _KILLED_SECONDS)
         for link in links:
-            link.join(0.1)  # it has told its last news
+            link.join(0.1)  # its last event has been received
 
     def kill(self) -> None:
         """End every worker at once."""
@@ -170,7 +171,7 @@ class LocalEngine:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The processes of this engine."""
+        """The process ids of the workers."""
         return tuple(pid for worker in self._workers if (pid := worker.link.pid) is not None)
 
     def _dispatch(self) -> None:
@@ -178,9 +179,9 @@ class LocalEngine:
             running = self._queued.pop(waiting)
             try:
                 self._start(running)
-            except (OSError, RuntimeError) as error:  # Python says so where no further thread may be started
-                self._go_without(running, error)
-            except Exception as error:  # noqa: BLE001 - its caller waits for this future and hears of nothing else
+            except (OSError, RuntimeError) as error:  # RuntimeError: Python cannot start another thread
+                self._continue_without(running, error)
+            except Exception as error:  # noqa: BLE001 - the caller waits for this future and learns of nothing else
                 running.end(_not_started(running.job, error))
 
     def _take(self) -> Waiting | None:
@@ -195,12 +196,12 @@ class LocalEngine:
 
     def _start(self, running: _Running) -> None:
         job = running.job
-        # Before a worker is taken: what cannot be pickled costs its own job and no worker.
+        # Before a worker is chosen: a job that cannot be pickled fails alone and occupies no worker.
         values = RowValues.of(job.table, private=self._private)
-        order = pickle.dumps(WorkRequest(job.work, job.spec, job.source, self._secrets, values))
+        request = pickle.dumps(WorkRequest(job.work, job.spec, job.source, self._secrets, values))
         worker = self._worker_for(job.source.name if job.source else None)
         worker.running = running
-        worker.link.assign(order)
+        worker.link.assign(request)
 
     @property
     def _idle(self) -> list[_Worker]:
@@ -208,7 +209,7 @@ class LocalEngine:
 
     @property
     def _may_grow(self) -> bool:
-        return len(self._workers) < self._workers_most
+        return len(self._workers) < self._max_workers
 
     def _sessions(self, source: str) -> int:
         return sum(source in worker.holds for worker in self._workers)
@@ -225,19 +226,19 @@ class LocalEngine:
     def _spawn(self) -> _Worker:
         loop = asyncio.get_running_loop()
 
-        def tell(_link: WorkerLink, news: News) -> None:
+        def on_event(_link: WorkerLink, event: WorkerEvent) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(self._on_message, worker, news)
+                loop.call_soon_threadsafe(self._on_message, worker, event)
 
-        worker = _Worker(WorkerLink(self._memory_limit, tell))
+        worker = _Worker(WorkerLink(self._memory_limit, on_event))
         worker.link.start()
         self._workers.append(worker)
         self._all_gone.clear()
         return worker
 
-    def _on_message(self, worker: _Worker, news: News) -> None:
+    def _on_message(self, worker: _Worker, event: WorkerEvent) -> None:
         running = worker.running
-        match news:
+        match event:
             case Begun():
                 if running and not running.future.done():
                     running.has_begun = True
@@ -247,11 +248,11 @@ class LocalEngine:
                 if running and running.job.on_rows:
                     running.job.on_rows(rows)
             case Done():
-                self._finish(worker, news)
+                self._finish(worker, event)
             case NotStarted(error=error):
                 self._reap(worker)
                 if worker.running:
-                    self._go_without(worker.running, error)
+                    self._continue_without(worker.running, error)
                 self._dispatch()
             case Ended(exit_code=code):
                 self._reap(worker)
@@ -270,27 +271,29 @@ class LocalEngine:
         if not self._workers:
             self._all_gone.set()
 
-    def _go_without(self, running: _Running, error: OSError | RuntimeError) -> None:
-        """A worker could not be started: those that are there do its job; without any, it fails."""
+    def _continue_without(self, running: _Running, error: OSError | RuntimeError) -> None:
+        """Handle a worker that could not be started: another runs its job; if there is none, the job fails."""
         if not self._workers:
             running.end(_not_started(running.job, error))
             return
-        self._workers_most = len(self._workers)
-        _LOG.warning("going on with %d worker processes: %s", self._workers_most, _not_started(running.job, error))
+        self._max_workers = len(self._workers)
+        _LOG.warning("continuing with %d worker processes: %s", self._max_workers, _not_started(running.job, error))
         self._put_back(running)
 
     def _on_exit(self, worker: _Worker, code: int | None) -> None:
-        """A worker has ended: a job that it had not begun goes to another, one that it had is lost."""
+        """Handle the end of a worker: a job that it had not begun goes to another; one that it had begun fails."""
         running = worker.running
         if running is None or running.future.done():
             if running:
                 running.is_over.set()
         elif running.has_begun or self._is_closed:
             running.end(
-                WorkerDied(f"a worker process ended {_how(code)} during {running.job.table}", hint=_MEMORY_HINT)
+                WorkerDied(f"a worker process ended {_how_ended(code)} during {running.job.table}", hint=_MEMORY_HINT)
             )
-        elif running.lost_before >= self._workers_most:
-            message = f"every worker process died before it could begin with {running.job.table}, the last {_how(code)}"
+        elif running.lost_before >= self._max_workers:
+            message = (
+                f"every worker process died before it could begin with {running.job.table}, the last {_how_ended(code)}"
+            )
             running.end(WorkerDied(message, hint=_MEMORY_HINT))
         else:
             running.lost_before += 1
@@ -304,7 +307,7 @@ class LocalEngine:
         self._queue.put_back(running.waiting)
         self._queued[running.waiting] = running
 
-    async def _give_up(self, running: _Running) -> None:
+    async def _cancel(self, running: _Running) -> None:
         if self._queued.pop(running.waiting, None):
             self._queue.remove(running.waiting)
             return
@@ -318,9 +321,9 @@ class LocalEngine:
             worker.link.kill()
 
 
-def _how(code: int | None) -> str:
+def _how_ended(code: int | None) -> str:
     if code is None:
-        return "with the process that it was forked from"
+        return "together with its fork server"
     return f"by signal {-code}" if code < 0 else f"with exit code {code}"
 
 
@@ -329,4 +332,4 @@ def _not_started(job: Job[Any], error: Exception) -> StatekeeperError:
         return error
     if isinstance(error, OSError | EOFError | RuntimeError):  # a thread that cannot be started is a RuntimeError
         return WorkerDied(f"no worker process could be started for {job.table}: {error}", hint=LIMITS)
-    return InternalError(f"the work for {job.table} cannot be sent to a worker: {error!r}")
+    return InternalError(f"the job for {job.table} cannot be sent to a worker: {error!r}")

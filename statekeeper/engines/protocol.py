@@ -1,7 +1,7 @@
-"""What the run asks of an engine: somewhere for pieces of work to be done.
+"""The interface of an engine: what a run needs to have its jobs done.
 
-An engine decides where and in which order jobs run and keeps each source's session budget. It never retries: a job
-ends with its result or with one error, and `statekeeper.runtime.retried_jobs` decides what follows.
+An engine decides where and in which order jobs run, and keeps within each source's session budget. It never retries: a
+job ends with its result or with one error, and `statekeeper.runtime.retried_jobs` decides what follows.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FILE_ROWS = 10
-"""So many rows of a file are copied, or read back, while one is read from a database: it makes sizes of jobs alike."""
+"""About how many rows of a file are copied or read back while one is read from a database.
+
+Job sizes are divided by it, so that those of jobs on files and of jobs on databases compare.
+"""
 
 
 class Urgency(IntEnum):
-    """What is started first. Control work is short and others wait for it; chunks are the bulk."""
+    """Which jobs start first. Control jobs are short, and others wait for them; chunks are most of the work."""
 
     CONTROL = 0
     CHUNK = 1
@@ -33,12 +36,11 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True)
 class Job(Generic[Result]):
-    """A piece of work: `work(spec, context)` in some process.
+    """A job: `work(spec, context)`, called in some process.
 
-    `size` (estimated rows) orders chunks. `on_start` is called in the parent when the work begins, `on_rows` as rows
-    are read. `remote_result_type` is the type of the result where an engine may do the work on another machine: paths
-    in the spec are absolute then, and pydantic reads the result back from JSON. Without it the work is done on this
-    machine.
+    `size` (estimated rows) orders chunks. `on_start` is called in the parent when the job begins, `on_rows` as rows
+    are read. `remote_result_type` is the type of the result if the job may run on another machine; then paths in the
+    spec are absolute, and pydantic reads the result back from JSON. Without it the job runs on this machine.
     """
 
     table: str
@@ -53,41 +55,41 @@ class Job(Generic[Result]):
 
 
 class Engine(Protocol):
-    """Runs jobs until it is closed, which is at the end of each run."""
+    """Runs jobs until it is closed, at the end of each run."""
 
     async def run(self, job: Job[Result]) -> Result:
-        """The job's result, or its error.
+        """The job's result.
 
-        A cancelled caller takes its job with it: a waiting job is dropped, a running one is told to stop between two
-        batches and killed if it does not.
+        Cancelling the caller cancels the job: a waiting job is dropped; a running one is told to stop between two
+        batches, and killed if it does not.
 
         Raises:
-            StatekeeperError: whatever the work raised, or WorkerDied.
+            StatekeeperError: what the job raised, or WorkerDied.
         """
 
     def expect_chunks(self) -> None:
-        """Chunks are about to come: what takes long to start is started, if it is not yet. It does not wait."""
+        """Prepare for chunks: begin to start what takes long to start, unless it is started. This does not wait."""
 
     @property
     def in_flight(self) -> int:
-        """How many jobs of one table are worth being under way or in the queue; more only cost."""
+        """How many jobs of one table should run or be queued at once; more would only cost memory and time."""
 
     def why_waiting(self, job: Job[Any]) -> tuple[WaitKind, str]:
-        """What the job, which is about to be run, has to wait for first; see `statekeeper.engines.waiting.Wait`."""
+        """What a job must wait for before it starts; see `statekeeper.engines.waiting.Wait`."""
 
     async def close(self) -> None:
-        """Stop everything; no process is left when this returns."""
+        """Stop everything. No process of the engine is left when this returns."""
 
     def kill(self) -> None:
-        """End every process of the engine at once, whatever it is doing."""
+        """Kill every process of the engine at once."""
 
 
 @dataclass(frozen=True)
 class EngineSetup:
     """What an engine is started with for one run.
 
-    `modules` are those that its work needs, by name, to be imported before it comes. `spark` is a Spark session, where
-    the caller has one.
+    `modules` names the modules that jobs need, to be imported in advance. `spark` is the caller's Spark session, if it
+    has one.
     """
 
     pipeline: Pipeline
@@ -97,17 +99,19 @@ class EngineSetup:
 
 
 class EngineType(ABC):
-    """What starts an engine for each run. An instance is registered by the entry point `statekeeper.engines`, or passed
-    as `engine=` to the classes of the Python API.
+    """Starts an engine for each run.
+
+    An instance is registered by the entry point `statekeeper.engines`, or passed as `engine=` to the classes of the
+    Python API.
     """
 
     most_active_tables: ClassVar[int] = 8
-    """How many tables are between plan and publication at once, where `execution.active_tables` does not say."""
+    """The default of `execution.active_tables`: how many tables are between plan and publication at once."""
 
     @abstractmethod
     def start(self, setup: EngineSetup) -> Engine:
-        """An engine for one run. It keeps to the `session_budget` of each source, and imports nothing of the work.
+        """An engine for one run. It keeps to the `session_budget` of each source, and imports no code of the jobs.
 
         Raises:
-            ConfigError: it cannot do what the configuration asks for.
+            ConfigError: the engine cannot do what the configuration asks for.
         """

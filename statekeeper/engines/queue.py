@@ -1,7 +1,7 @@
-"""In which order waiting jobs are started, within each source's session budget. Pure: it starts nothing.
+"""The order in which waiting jobs are started, within each source's session budget. Pure: it starts nothing.
 
-What one call costs grows with the tables and sources that wait, and not with their chunks: jobs that leave out of turn
-are only marked, and dropped when they come to the head of their line.
+The cost of a call grows with the number of waiting tables and sources, not with their chunks. A job that is removed is
+only marked; it is dropped when it comes to the head of its heap.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statekeeper.engines.protocol import Job, Urgency
 
 @dataclass(eq=False)
 class Waiting:
-    """A job in the queue, until it `is_gone`."""
+    """A job in the queue; `is_gone` marks one that was taken or removed."""
 
     job: Job[Any]
     order: int
@@ -28,22 +28,22 @@ class Waiting:
         return self.job.source.name if self.job.source else None
 
 
-_Line = list[tuple[int, int, Waiting]]
-"""A heap: the largest job first, of equal ones the first that came."""
+_Heap = list[tuple[int, int, Waiting]]
+"""A heap with the largest job first; of jobs of equal size, the one that came first."""
 
 
 @dataclass
 class JobQueue:
-    """Waiting jobs of all tables.
+    """The waiting jobs of all tables.
 
-    Control work goes first, in order of arrival. Of the chunks, the largest goes first, so that no large one is left
-    for the end; but of every `workers` chunks started, one is of the table with the least left to do, so that small
-    tables are not kept waiting for a large one.
+    Control jobs go first, in order of arrival. Then the largest chunk goes first, so that no large one is left for the
+    end. But one of every `workers` chunks (at least 2) is from the table with the fewest rows left, so that small
+    tables do not wait for a large one.
     """
 
     workers: int
-    _control: defaultdict[str | None, _Line] = field(default_factory=lambda: defaultdict(list))
-    _chunks: defaultdict[tuple[str | None, str], _Line] = field(default_factory=lambda: defaultdict(list))
+    _control: defaultdict[str | None, _Heap] = field(default_factory=lambda: defaultdict(list))
+    _chunks: defaultdict[tuple[str | None, str], _Heap] = field(default_factory=lambda: defaultdict(list))
     """By source and table."""
     _left: Counter[str] = field(default_factory=Counter)
     _arrivals: int = 0
@@ -57,12 +57,12 @@ class JobQueue:
         return waiting
 
     def put_back(self, waiting: Waiting) -> None:
-        """Put a job in the queue again, which was taken and could not be started, in its old place."""
+        """Put a job that was taken but could not be started back in its old place."""
         waiting.is_gone = False
         self._put(waiting)
 
     def remove(self, waiting: Waiting) -> None:
-        """Take a job out, whether it is started or given up; one that is gone stays so."""
+        """Take a job out of the queue, because it starts or is cancelled. A second call does nothing."""
         if waiting.is_gone:
             return
         waiting.is_gone = True
@@ -72,14 +72,13 @@ class JobQueue:
     @property
     def sources(self) -> frozenset[str]:
         """The sources that waiting jobs read."""
-        lines = (*self._control, *(source for source, _ in self._chunks))
-        return frozenset(source for source in lines if source is not None)
+        sources = (*self._control, *(source for source, _ in self._chunks))
+        return frozenset(source for source in sources if source is not None)
 
     def take(self, can_start: Mapping[str, bool]) -> Waiting | None:
-        """Take the job that is to be started now.
+        """Take the job that should start now; None if none can.
 
-        `can_start` says of a source whether a session with it can be had; a job of a source that is not there can
-        start.
+        `can_start` says for each source whether a session is available. Sources that it does not name have no limit.
         """
         waiting = self._first_control(can_start) or self._first_chunk(can_start)
         if waiting is not None:
@@ -119,12 +118,12 @@ class JobQueue:
         return min(heads)[2]
 
 
-def _head(lines: dict[Any, _Line], key: object) -> Iterator[tuple[int, int, Waiting]]:
-    """The first of a line, if there is one; those that are gone are dropped, and so is a line that is empty."""
-    line = lines[key]
-    while line and line[0][2].is_gone:
-        heapq.heappop(line)
-    if line:
-        yield line[0]
+def _head(heaps: dict[Any, _Heap], key: object) -> Iterator[tuple[int, int, Waiting]]:
+    """The first job of a heap, if there is one. Jobs that are gone are dropped, and so is an empty heap."""
+    heap = heaps[key]
+    while heap and heap[0][2].is_gone:
+        heapq.heappop(heap)
+    if heap:
+        yield heap[0]
     else:
-        del lines[key]
+        del heaps[key]

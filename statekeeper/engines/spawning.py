@@ -1,11 +1,11 @@
-"""How worker processes are started: forked from a server of our own (`engines.fork_server`), and how they end.
+"""Starts worker processes, by forking them from a server of our own (`engines.fork_server`), and waits for their end.
 
-Decides nothing for others: multiprocessing's start method, its fork server, its preloads and its temporary folder are
-the host's. (multiprocessing would also run the host's main script again in every child; a script of three lines that
-extracts a table, without `if __name__ == "__main__"`, would then extract it in every worker, too.)
+The host's multiprocessing is left alone: its start method, fork server, preloads and temporary folder belong to the
+host. (multiprocessing would also run the host's main script again in every child. A short script that extracts a table
+without `if __name__ == "__main__"` would then extract it in every worker, too.)
 
-There is one server in a process, which imports what workers need once for all of them, while the host goes on. It is
-kept for the next engine, and ends by itself when nobody has needed it for a minute, or when the host ends.
+A process has one server, which imports once what all workers need, while the host goes on. The server is kept for the
+next engine. It ends by itself when nobody has needed it for a minute, or when the host ends.
 """
 
 from __future__ import annotations
@@ -30,54 +30,54 @@ _WORKER = "statekeeper.engines.worker"
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """A worker, seen from the host. `pipe` carries orders and answers; `stop` and `kill` never block."""
+    """A worker as the host sees it. `pipe` carries requests and answers; `stop` and `kill` never block."""
 
     pid: int
     pipe: Connection
-    _reins: int
+    _stop_pipe: int
     _status: int
     _exit_code: int | None = None
     _is_over: bool = False
 
-    def stop(self, order: int) -> None:
-        """Tell it to end its present order, if that has this number (the first that it was sent is 1)."""
+    def stop(self, request: int) -> None:
+        """Tell it to stop its current request, if that has this number; the first request has number 1."""
         with suppress(OSError):
-            os.write(self._reins, NUMBER.pack(order))
+            os.write(self._stop_pipe, NUMBER.pack(request))
 
     def kill(self) -> None:
-        """End it at once, whatever it is doing."""
+        """Kill it at once."""
         if not self._is_over:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int | None:
-        """Its exit code, once it has ended (minus the signal that killed it); None where the server died before."""
+        """Wait for its end, and return its exit code (minus the signal that killed it); None if the server died."""
         if not self._is_over:
-            told = os.read(self._status, NUMBER.size)
-            self._exit_code = NUMBER.unpack(told)[0] if told else None
+            code = os.read(self._status, NUMBER.size)
+            self._exit_code = NUMBER.unpack(code)[0] if code else None
             self._is_over = True
             self.pipe.close()
-            os.close(self._reins)
+            os.close(self._stop_pipe)
             os.close(self._status)
         return self._exit_code
 
 
 class ForkServer:
-    """The server, started when it is first needed, and again when it has ended. Threads may share it."""
+    """The server: started when it is first needed, and again when it has ended. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._control: int | None = None  # no socket object: at its exit Python would complain of it
+        self._control: int | None = None  # no socket object: at exit Python would warn that it is not closed
         self._pid = 0
         self._modules: set[str] = set()
 
     @property
     def pid(self) -> int | None:
-        """The server's process, if one was started and has not been seen to end."""
+        """The server's process id, if one was started and is not known to have ended."""
         return self._pid if self._control is not None else None
 
     def prepare(self, modules: Iterable[str]) -> None:
-        """Have the server import modules; it is not waited for.
+        """Have the server import modules, without waiting for it.
 
         Raises:
             OSError: it cannot be started.
@@ -86,7 +86,7 @@ class ForkServer:
             self._use(modules)
 
     def fork(self, main: WorkerMain, memory_limit: str) -> WorkerProcess:
-        """A new worker that calls `main(pipe, reins, memory_limit)`; waits until it is there.
+        """A new worker that calls `main(pipe, stop_pipe, memory_limit)`; waits until it is forked.
 
         Raises:
             OSError: it cannot be started.
@@ -104,40 +104,40 @@ class ForkServer:
             if process is not None:
                 return process
             if is_last:
-                break  # a server that ended because it was idle is replaced by one that has just been started
-        raise ChildProcessError("the process that workers are forked from ended before it forked one")
+                break  # the second try has a new server, in case the first had just ended because it was idle
+        raise ChildProcessError("the fork server ended before it forked a worker")
 
     def forget(self) -> None:
-        """Leave a server that is another process's, whose fork we are."""
+        """Let go of a server that belongs to the process from which this one was forked."""
         if self._control is not None:
             os.close(self._control)
 
     def _fork(self, request: Fork) -> WorkerProcess | None:
-        with ExitStack() as if_it_fails:
+        with ExitStack() as on_failure:
             ours, theirs = Pipe(duplex=True)
-            if_it_fails.callback(ours.close)
+            on_failure.callback(ours.close)
             with theirs, ExitStack() as sent:
-                reins_of_worker, reins = os.pipe()
-                sent.callback(os.close, reins_of_worker)
-                if_it_fails.callback(os.close, reins)
-                os.set_blocking(reins, False)
+                stop_pipe_of_worker, stop_pipe = os.pipe()
+                sent.callback(os.close, stop_pipe_of_worker)
+                on_failure.callback(os.close, stop_pipe)
+                os.set_blocking(stop_pipe, False)
                 status, status_of_worker = os.pipe()
                 sent.callback(os.close, status_of_worker)
-                if_it_fails.callback(os.close, status)
+                on_failure.callback(os.close, status)
                 with self._lock, suppress(BrokenPipeError, ConnectionResetError):
                     control = self._use([_WORKER])
-                    send(control, request, (theirs.fileno(), reins_of_worker, status_of_worker))
-            told = os.read(status, NUMBER.size)
-            if not told:
+                    send(control, request, (theirs.fileno(), stop_pipe_of_worker, status_of_worker))
+            answer = os.read(status, NUMBER.size)
+            if not answer:
                 return None
-            (pid,) = NUMBER.unpack(told)
+            (pid,) = NUMBER.unpack(answer)
             if pid < 0:
                 raise OSError(-pid, f"{os.strerror(-pid)}: a process cannot be forked")
-            if_it_fails.pop_all()
-            return WorkerProcess(pid, ours, reins, status)
+            on_failure.pop_all()
+            return WorkerProcess(pid, ours, stop_pipe, status)
 
     def _use(self, modules: Iterable[str]) -> int:
-        """The socket of a server that lives and has, or will have, these modules."""
+        """The socket of a running server that has imported these modules, or will."""
         wanted = tuple(module for module in modules if module not in self._modules)
         if self._control is not None and _has_ended(self._control):
             self._reap()
@@ -158,7 +158,7 @@ class ForkServer:
 
 
 _servers: dict[int, ForkServer] = {}
-"""By process id, since a process that the host forked finds the host's here."""
+"""Servers by the host's process id: a process that the host forked finds the host's entry here too."""
 
 
 def fork_server() -> ForkServer:
@@ -170,12 +170,12 @@ def fork_server() -> ForkServer:
 
 
 def start_fork_server(modules: Iterable[str]) -> None:
-    """Start the server that workers are forked from, unless it runs; it is not waited for.
+    """Start the server from which workers are forked, unless it runs. This does not wait.
 
-    Where it cannot be started, the first worker that is asked for says why.
+    If it cannot be started, the request for the first worker reports why.
 
     Args:
-        modules: what workers will need, by name: it is imported once, for all of them.
+        modules: names of the modules that workers will need; the server imports them once, for all of them.
     """
     with suppress(OSError):
         fork_server().prepare([_WORKER, *modules])
@@ -183,7 +183,7 @@ def start_fork_server(modules: Iterable[str]) -> None:
 
 def _started(modules: tuple[str, ...]) -> tuple[int, int]:
     ours, theirs = socket.socketpair()
-    # What it may import from is told before anything of ours is imported there.
+    # `sys.path` is set before anything of ours is imported there.
     program = (
         f"import sys; sys.path[:] = {list(_search_path())!r}; "
         f"from statekeeper.engines.fork_server import serve; serve({os.getpid()}, {list(modules)!r})"
@@ -195,7 +195,7 @@ def _started(modules: tuple[str, ...]) -> tuple[int, int]:
                 [spawn.get_executable(), "-c", program],
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0)],
-                # A terminal sends Ctrl-C to every process; while it imports, the server would end by it.
+                # A terminal sends Ctrl-C to every process; it would end a server that is still importing.
                 setsigmask=[signal.SIGINT],
             )
         except BaseException:
@@ -205,12 +205,12 @@ def _started(modules: tuple[str, ...]) -> tuple[int, int]:
 
 
 def _search_path() -> tuple[str, ...]:
-    """`sys.path`, where the working directory stands by its name."""
+    """`sys.path`, with the working directory by its path instead of an empty string."""
     return tuple(entry or str(Path.cwd()) for entry in sys.path)
 
 
 def _has_ended(control: int) -> bool:
-    """Whether the server is gone; it never says a word over its socket."""
+    """Whether the server is gone. It never writes to its socket, so that the socket is readable only at its end."""
     poll = select.poll()
     poll.register(control, select.POLLIN)
     return bool(poll.poll(0))

@@ -1,7 +1,7 @@
-"""Threads in which a run does what may block, so that its event loop never does.
+"""Threads for everything in a run that may block, so that its event loop never does.
 
-Files, hashes, copies, syncs and imports of models are done here, one step at a time per table. Waiting for locks, which
-may take long, has threads of its own, so that no step waits for it; engines give their signs of life elsewhere.
+They read and write files, hash, copy, sync and import models, one step at a time per table. Waiting for locks may take
+long, so it has threads of its own, and no other step waits for it. Engines send their heartbeats elsewhere.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ P = ParamSpec("P")
 Value = TypeVar("Value")
 
 
-_MOST_ON_DISK = 16
+_MAX_DISK_THREADS = 16
 
 
 class BlockingPool:
-    """Threads for blocking steps; `most` is how many steps are done at once.
+    """A pool of up to `size` threads for blocking steps.
 
-    Threads are started as they are needed. Where the system allows no further one, those that are there do all of it.
+    Threads are started as they are needed. If the system allows no further one, the existing threads do all the work.
     """
 
     def __init__(
-        self, most: int, name: str, *, make_thread: Callable[..., threading.Thread] = threading.Thread
+        self, size: int, name: str, *, make_thread: Callable[..., threading.Thread] = threading.Thread
     ) -> None:
-        self._most = most
+        self._size = size
         self._make_thread = make_thread
         self._name = name
         self._steps: SimpleQueue[_Step | None] = SimpleQueue()
@@ -44,13 +44,13 @@ class BlockingPool:
         self._idle = threading.Semaphore(0)
 
     async def do(self, step: Callable[P, Value], *arguments: P.args, **options: P.kwargs) -> Value:
-        """The result of `step`, done in a thread.
+        """The result of `step`, called in a thread.
 
-        A thread cannot be stopped: a cancelled caller is cancelled once its step has ended, or at once where no thread
-        has begun it. So what a step has begun to write is whole, and nothing else is done for its caller meanwhile.
+        A thread cannot be stopped. So the cancellation of a caller waits until its step has ended, unless no thread has
+        begun the step. What a step has begun to write is therefore whole, and a caller never has two steps at once.
 
         Raises:
-            OSError: the system allows no thread at all (EAGAIN); else what the step raises.
+            OSError: the system allows no thread at all (EAGAIN); otherwise what the step raises.
         """
         self._need_thread()
         future: Future[Value] = Future()
@@ -66,14 +66,14 @@ class BlockingPool:
             raise
 
     def close(self) -> None:
-        """End the threads. Every step has ended, since its caller has waited for it."""
+        """End the threads. No step is running, since every caller has waited for its own."""
         for _ in self._threads:
             self._steps.put(None)
         for thread in self._threads:
             thread.join()
 
     def _need_thread(self) -> None:
-        if self._idle.acquire(blocking=False) or len(self._threads) >= self._most:
+        if self._idle.acquire(blocking=False) or len(self._threads) >= self._size:
             return
         thread = self._make_thread(target=self._work, name=f"statekeeper-{self._name}", daemon=True)
         try:
@@ -100,7 +100,7 @@ class _Step:
             return
         try:
             result = self.work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the step is waited for
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised in the caller
             self.future.set_exception(error)
         else:
             self.future.set_result(result)
@@ -115,9 +115,9 @@ class Threads:
 
     @classmethod
     def of(cls, active_tables: int) -> Self:
-        """Enough that no table waits for a lock because others do."""
+        """The threads for this many active tables: enough that no table's wait for a lock delays another's."""
         return cls(
-            disk=BlockingPool(min(active_tables, _MOST_ON_DISK), "disk"), locks=BlockingPool(active_tables, "lock")
+            disk=BlockingPool(min(active_tables, _MAX_DISK_THREADS), "disk"), locks=BlockingPool(active_tables, "lock")
         )
 
     def close(self) -> None:

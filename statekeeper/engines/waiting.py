@@ -1,6 +1,6 @@
 """What the tables of a run wait for, and since when.
 
-Pure bookkeeping: who waits says so here, for as long as it lasts; who tells people about it looks here.
+Pure bookkeeping: code that waits registers its wait here while it lasts; reporters read it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ class WaitKind(StrEnum):
     LOGIN = "login"
     SNAPSHOT = "snapshot"
     TABLE = "table"
-    """Another table, whose rows it refers to."""
+    """Another table, to whose rows it refers."""
     WORKER = "worker"
     SESSION = "session"
     ANSWER = "answer"
-    """Work is under way, and the source has said nothing since."""
+    """A job is running, and the source has not answered since `since`."""
     RESULT = "result"
-    """Work is under way that needs no source. Nobody is told of it."""
+    """A job is running that needs no source. It is not reported."""
 
 
 _OWN_WORK = frozenset({WaitKind.ANSWER, WaitKind.RESULT})
-"""What is not waiting for others."""
+"""Kinds of wait in which the table's own job is running."""
 
 
 @dataclass(eq=False)
 class Wait:
-    """A wait under way. `what` is the rest of a sentence that begins "waits for"."""
+    """A current wait. `what` completes a sentence that begins with "waits for"."""
 
     kind: WaitKind
     what: str
@@ -52,7 +52,7 @@ class Waits:
 
     @contextmanager
     def on(self, key: str, kind: WaitKind, what: str) -> Iterator[Wait]:
-        """The table waits for as long as the block runs; what it waits for may be changed meanwhile."""
+        """Register a wait of the table while the block runs; `change` may replace what it waits for."""
         wait = Wait(kind, what, self.clock())
         self._tables[key][wait] = None
         self._changed(key)
@@ -65,12 +65,12 @@ class Waits:
             self._changed(key)
 
     def change(self, key: str, wait: Wait, kind: WaitKind, what: str) -> None:
-        """A wait goes on with something else, from now on."""
+        """From now on the wait is for something else."""
         wait.kind, wait.what, wait.since = kind, what, self.clock()
         self._changed(key)
 
     def is_held_up(self, key: str) -> bool:
-        """Whether nothing is done for a table but waiting for others."""
+        """Whether a table only waits for others, and no job of its own is running."""
         waits = self._tables.get(key, {})
         return bool(waits) and not any(wait.kind in _OWN_WORK for wait in waits)
 
@@ -84,20 +84,20 @@ class Waits:
             del self._observers[key]
 
     def now(self) -> dict[str, Wait]:
-        """By table, the wait that says why it gets no further.
+        """By table, the wait that best explains why it makes no progress.
 
-        Where the source is at work for a table it is the answer that was last heard of, else the oldest wait.
+        If jobs wait for answers of the source, it is the one that had an answer last; otherwise the oldest wait.
         """
-        told = {
+        reported = {
             key: [wait for wait in waits if wait.kind is not WaitKind.RESULT] for key, waits in self._tables.items()
         }
-        return {key: _telling(waits) for key, waits in told.items() if waits}
+        return {key: _main_wait(waits) for key, waits in reported.items() if waits}
 
     def _changed(self, key: str) -> None:
         if observer := self._observers.get(key):
             observer()
 
 
-def _telling(waits: list[Wait]) -> Wait:
+def _main_wait(waits: list[Wait]) -> Wait:
     answers = [wait for wait in waits if wait.kind is WaitKind.ANSWER]
     return max(answers, key=lambda wait: wait.since) if answers else min(waits, key=lambda wait: wait.since)

@@ -1,4 +1,4 @@
-"""An engine whose jobs say what their tables wait for: to be begun, then for the source's answer."""
+"""An engine that records what its jobs' tables wait for: first to start, then for the source's answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from statekeeper.engines.waiting import WaitKind, Waits
 
 
 class WatchedEngine:
-    """`engine`, which keeps `waits` up to date for the tables whose jobs it runs."""
+    """Runs jobs on `engine`, and keeps `waits` up to date for their tables."""
 
     def __init__(self, engine: Engine, waits: Waits) -> None:
         self._engine = engine
@@ -18,19 +18,19 @@ class WatchedEngine:
     async def run(self, job: Job[Result]) -> Result:
         with self._waits.on(job.table, *self._engine.why_waiting(job)) as wait:
 
-            def at_work() -> None:
+            def note_work() -> None:
                 if job.source:
                     self._waits.change(job.table, wait, WaitKind.ANSWER, f"an answer of {job.source.name}")
                 else:
                     self._waits.change(job.table, wait, WaitKind.RESULT, "the result of its work")
 
             def on_start() -> None:
-                at_work()
+                note_work()
                 if job.on_start:
                     job.on_start()
 
             def on_rows(rows: int) -> None:
-                at_work()
+                note_work()
                 if job.on_rows:
                     job.on_rows(rows)
 

@@ -1,7 +1,7 @@
-"""A local worker process: receives jobs over a pipe, does them one at a time, sends results back.
+"""A local worker process: receives jobs over a pipe, runs them one at a time, and sends the results back.
 
-It has no locks in common with any other process, so it can be killed at any instant without harm to others. It ends
-when its parent does, however the parent ended: then its reins, a second pipe that tells it to stop, are let go.
+It shares no locks with other processes, so killing it at any moment harms none of them. A second pipe, the stop pipe,
+tells it to stop its current job. When the parent ends, however it ends, the stop pipe closes and the worker ends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PROGRESS_EVERY_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class WorkRequest:
-    """A job on its way to a worker."""
+    """A job as it is sent to a worker."""
 
     work: Callable[[Any, WorkContext], Any]
     spec: object
@@ -67,27 +67,27 @@ class Done:
 
 @dataclass(frozen=True)
 class Begun:
-    """The worker has taken up the job that it was sent."""
+    """The worker has begun with its job."""
 
 
 Message = Begun | Progress | Done
 
 
-def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
-    """The life of a worker: until the parent says so, closes the pipe or dies.
+def worker_main(pipe: Connection, stop_pipe: int, memory_limit: str) -> None:
+    """Run a worker until the parent says so, closes the pipe or dies.
 
-    Over `reins`, a descriptor, comes the number of an order that is to be stopped; the first is 1.
+    Over the descriptor `stop_pipe` the parent sends the number of a request that is to stop; the first request is 1.
     """
-    watch = _Reins(reins)
+    listener = _StopListener(stop_pipe)
     try:
-        start_thread(threading.Thread(target=watch.hold, daemon=True))
-    except RuntimeError as error:  # no more processes, threads or memory are allowed
+        start_thread(threading.Thread(target=listener.listen, daemon=True))
+    except RuntimeError as error:  # the limit of processes, threads or memory is reached
         failure = WireError(FailureKind.WORKER_DIED, f"a worker process cannot start a thread: {error}", LIMITS, None)
         _answer(pipe, Done(None, failure, frozenset()))
         return
     sessions = Sessions(memory_limit)
     while isinstance(received := _receive(pipe), WorkRequest | WireError):
-        watch.taken += 1
+        listener.received += 1
         if isinstance(received, WireError):
             done = Done(None, received, sessions.names)
         else:
@@ -95,7 +95,7 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
             context = ProcessContext(
                 sessions,
                 memory_limit=memory_limit,
-                is_stopping=lambda: watch.is_stopping,
+                is_stopping=lambda: listener.is_stopping,
                 report=_ProgressPipe(pipe).add,
                 source=received.source,
             )
@@ -108,41 +108,41 @@ def worker_main(pipe: Connection, reins: int, memory_limit: str) -> None:
 LIMITS = "look at the limits of processes, open files and memory (ulimit -u, -n, -v), or lower execution.workers"
 
 
-class _Reins:
-    """What the parent says while an order is at work: which one is to stop; and whether the parent lives."""
+class _StopListener:
+    """Reads the stop pipe while jobs run: which request is to stop, and whether the parent lives."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._stopped = 0
-        self.taken = 0
-        """How many orders the worker has taken up."""
+        self.received = 0
+        """How many requests the worker has received."""
 
     @property
     def is_stopping(self) -> bool:
-        return self._stopped >= self.taken
+        return self._stopped >= self.received
 
-    def hold(self) -> None:
-        """Listen, in a thread, for as long as the parent lives; then end the process."""
-        while told := os.read(self._descriptor, NUMBER.size):
-            (self._stopped,) = NUMBER.unpack(told)
+    def listen(self) -> None:
+        """Listen in a thread until the parent ends, then end this process."""
+        while number := os.read(self._descriptor, NUMBER.size):
+            (self._stopped,) = NUMBER.unpack(number)
         os._exit(1)
 
 
 def _receive(pipe: Connection) -> WorkRequest | WireError | None:
-    """The next order, or why it cannot be read; None where there will be none."""
+    """The next request, or the reason why it cannot be read; None if there will be no more."""
     try:
         sent = pipe.recv_bytes()
     except (EOFError, OSError):
         return None
     try:
-        order: WorkRequest | None = pickle.loads(sent)  # noqa: S301 - from the process that started this one
+        request: WorkRequest | None = pickle.loads(sent)  # noqa: S301 - from the process that started this one
     except Exception as error:  # noqa: BLE001 - unpickling imports modules, and runs code of every class in the spec
-        return WireError(FailureKind.INTERNAL, f"a worker cannot read what it is to do: {error!r}", None, None)
-    return order
+        return WireError(FailureKind.INTERNAL, f"a worker cannot read its job: {error!r}", None, None)
+    return request
 
 
 def _answer(pipe: Connection, done: Done) -> bool:
-    """Send the end of a job; False where nobody listens any more."""
+    """Send the end of a job; False if the parent has closed the pipe."""
     try:
         pipe.send(done)
     except OSError:
@@ -153,35 +153,36 @@ def _answer(pipe: Connection, done: Done) -> bool:
     return True
 
 
-def execute(order: WorkRequest, context: WorkContext, sessions: Sessions) -> Done:
-    """Do a job; after a failure the session that it used is closed. What was raised is free of secrets, and of values
-    of rows where the order says so.
+def execute(request: WorkRequest, context: WorkContext, sessions: Sessions) -> Done:
+    """Run a job; after a failure the session that it used is closed.
+
+    The error is free of secrets, and of values of rows if the request says so.
     """
     raised: WireError | None = None
     result = None
     try:
-        result = order.work(order.spec, context)
-    except Exception as error:  # noqa: BLE001 - the worker boundary: whatever happened is carried to the parent as a failure
-        raised = _raised(error, order)
-    if raised and order.source:
-        sessions.close(order.source.name)
+        result = request.work(request.spec, context)
+    except Exception as error:  # noqa: BLE001 - the worker boundary: every error is sent to the parent as a failure
+        raised = _raised(error, request)
+    if raised and request.source:
+        sessions.close(request.source.name)
     return Done(result=result, raised=raised, sessions=sessions.names)
 
 
-def _raised(error: Exception, order: WorkRequest) -> WireError:
-    without_secrets = Redactor(order.secrets)
+def _raised(error: Exception, request: WorkRequest) -> WireError:
+    without_secrets = Redactor(request.secrets)
     known = error if isinstance(error, StatekeeperError) else as_system_error(error)
     if known is None:
-        what = f"unforeseen error in a worker: {name_of(error, order.values)}"
+        what = f"unexpected error in a worker: {name_of(error, request.values)}"
         return WireError(
-            FailureKind.INTERNAL, without_secrets(f"{what}\n{trace_of(error, order.values)}"), hint=None, code=None
+            FailureKind.INTERNAL, without_secrets(f"{what}\n{trace_of(error, request.values)}"), hint=None, code=None
         )
     hint = without_secrets(known.hint) if known.hint else None
-    return WireError(known.kind, without_secrets(text_of(known, order.values)), hint, known.code)
+    return WireError(known.kind, without_secrets(text_of(known, request.values)), hint, known.code)
 
 
 class _ProgressPipe:
-    """Sends rows read, not more often than a person can see."""
+    """Sends the number of rows read, at most every `PROGRESS_EVERY_SECONDS`."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,7 +1,7 @@
-"""One worker process as the local engine sees it, and the thread of ours that talks with it.
+"""One worker process as the local engine sees it, and the thread that communicates with it.
 
-Everything that may block is done in that thread: starting the process, sending it work, hearing what it says, waiting
-for its end. What is heard is told to the engine, which decides what follows.
+Everything that may block happens in that thread: starting the process, sending it jobs, receiving its messages, waiting
+for its end. The thread passes each message to the engine, which decides what follows.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ _LOOK_EVERY_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class NotStarted:
-    """There is no process, and there will be none."""
+    """The process could not be started."""
 
     error: OSError
 
 
 @dataclass(frozen=True)
 class Ended:
-    """The process has ended, with an exit code (minus the signal that killed it) if one is known."""
+    """The process has ended. `exit_code` is minus the signal that killed it; None if it is not known."""
 
     exit_code: int | None
 
 
-News = Message | NotStarted | Ended
+WorkerEvent = Message | NotStarted | Ended
 
 
 class WorkerLink:
-    """A worker process, from its start to its end; `tell` is called in the link's own thread.
+    """A worker process from its start to its end. `on_event` is called in the link's own thread.
 
-    The last news is NotStarted or Ended.
+    The last event is NotStarted or Ended.
     """
 
-    def __init__(self, memory_limit: str, tell: Callable[[WorkerLink, News], None]) -> None:
+    def __init__(self, memory_limit: str, on_event: Callable[[WorkerLink, WorkerEvent], None]) -> None:
         self._memory_limit = memory_limit
-        self._tell = tell
-        self._orders: SimpleQueue[bytes | None] = SimpleQueue()
+        self._on_event = on_event
+        self._requests: SimpleQueue[bytes | None] = SimpleQueue()
         self._assigned = 0
         self._stopped = 0
         self._is_killed = False
@@ -55,71 +55,71 @@ class WorkerLink:
 
     @property
     def pid(self) -> int | None:
-        """The process, once it is there."""
+        """The process id, once there is a process."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Raises RuntimeError where the system allows no further thread."""
+        """Start the thread, which starts the process. Raises RuntimeError if the system allows no further thread."""
         start_thread(self._thread)
 
-    def assign(self, order: bytes) -> None:
-        """Give it a pickled order; the one before is done."""
+    def assign(self, request: bytes) -> None:
+        """Send a pickled request; the one before must be done."""
         self._assigned += 1
-        self._orders.put(order)
+        self._requests.put(request)
 
     def stop(self) -> None:
-        """Have the present order end between two batches."""
+        """Stop the current request between two batches."""
         self._stopped = self._assigned
         if self._process:
             self._process.stop(self._stopped)
 
-    def dismiss(self) -> None:
-        """Have it end after its present order, which is to end soon."""
+    def shut_down(self) -> None:
+        """Stop the current request, then end the process."""
         self.stop()
-        self._orders.put(None)
+        self._requests.put(None)
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process at once."""
         self._is_killed = True
         if self._process:
             self._process.kill()
 
     def join(self, seconds: float) -> None:
-        """Wait until the thread has ended, for a while."""
+        """Wait until the thread has ended, but no longer than `seconds`."""
         self._thread.join(seconds)
 
     def _run(self) -> None:
         try:
             self._process = process = fork_server().fork(worker_main, self._memory_limit)
         except OSError as error:
-            self._tell(self, NotStarted(error))
+            self._on_event(self, NotStarted(error))
             return
-        # It may have been asked for before there was a process.
+        # Both may have been requested before there was a process.
         if self._is_killed:
             process.kill()
         if self._stopped:
             process.stop(self._stopped)
         self._talk(process)
-        self._tell(self, Ended(process.wait()))
+        self._on_event(self, Ended(process.wait()))
 
     def _talk(self, process: WorkerProcess) -> None:
         try:
-            while (order := self._next_order(process)) is not None:
-                process.pipe.send_bytes(order)
+            while (request := self._next_request(process)) is not None:
+                process.pipe.send_bytes(request)
                 while not isinstance(message := process.pipe.recv(), Done):
-                    self._tell(self, message)
-                self._tell(self, message)
+                    self._on_event(self, message)
+                self._on_event(self, message)
             process.pipe.send_bytes(pickle.dumps(None))
         except (EOFError, OSError):
             return
-        except Exception:  # noqa: BLE001 - an answer that cannot be read, of whatever kind: nothing good follows it
+        except Exception:  # noqa: BLE001 - an answer that cannot be read: the pipe is of no further use
             process.kill()
 
-    def _next_order(self, process: WorkerProcess) -> bytes | None:
-        """Raises EOFError where the process ends before there is one."""
+    def _next_request(self, process: WorkerProcess) -> bytes | None:
+        """Wait for the next request. Raises EOFError if the process ends first."""
         while True:
             try:
-                return self._orders.get(timeout=_LOOK_EVERY_SECONDS)
+                return self._requests.get(timeout=_LOOK_EVERY_SECONDS)
             except Empty:
-                if process.pipe.poll():  # without work it says nothing
+                if process.pipe.poll():  # without a job it sends nothing, so this is its end
                     raise EOFError from None

@@ -157,7 +157,7 @@ def run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Int
 
 def start_in_thread(work: Callable[[], Value]) -> Future[Value]:
     """Begin `work` in a new thread, which has in Spark what this one has; the future of what it returns or raises."""
-    from statekeeper.engines.spark.session import heir_of_this_thread
+    from statekeeper.engines.spark.session import inheriting_thread
 
     future: Future[Value] = Future()
 
@@ -167,5 +167,5 @@ def start_in_thread(work: Callable[[], Value]) -> Future[Value]:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the run is waited for
             future.set_exception(error)
 
-    heir_of_this_thread(target=target, name="statekeeper-run").start()
+    inheriting_thread(target=target, name="statekeeper-run").start()
     return future

@@ -16,7 +16,7 @@ from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.runtime.progress import Reporter
 
 OnRetry = Callable[[StatekeeperError, int, float], None]
-"""Told of an error, the number of the attempt, and how many seconds are waited before the next."""
+"""Called with the error, the number of the failed attempt, and the seconds until the next attempt."""
 
 
 async def with_retries(
@@ -26,10 +26,10 @@ async def with_retries(
     on_retry: OnRetry,
     retryable: frozenset[FailureKind] = RETRYABLE,
 ) -> Result:
-    """The result of `attempt`, tried up to `policy.attempts` times.
+    """The result of `attempt`, called up to `policy.attempts` times.
 
-    `on_retry(error, number, seconds)` is told before each wait. Errors of a kind that another attempt cannot cure
-    pass at once, as does the error of the last attempt.
+    `on_retry(error, number, seconds)` is called before each wait. Errors that are not `retryable` are raised at once,
+    and so is the error of the last attempt.
     """
     number = 1
     while True:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.spark
 ROOT = Path(__file__).parent.parent.parent
 
 
-def test_a_python_worker_that_is_killed_in_the_middle_of_a_copy_costs_a_retry(tmp_path, monkeypatch):
+def test_a_python_worker_killed_during_a_copy_costs_a_retry(tmp_path, monkeypatch):
     for name, value in (ENVIRONMENT | {"PYTHONPATH": str(ROOT)}).items():
         monkeypatch.setenv(name, value)
     shop, heard, marker = Shop(tmp_path), Heard(), tmp_path / "killed"

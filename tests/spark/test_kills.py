@@ -212,7 +212,7 @@ def test_a_run_begun_by_the_local_engine_goes_on_on_spark(world, reference, held
     assert_complete(world, name, reference)
 
 
-def test_ctrl_c_stops_executors_that_hear_nothing_and_leaves_no_temporary_file(world, reference, held):
+def test_ctrl_c_stops_executors_that_do_not_respond_and_leaves_no_temporary_file(world, reference, held):
     name = "ctrl-c"
     world.configure(name, mode=CLUSTER)
     held.let_pass(2)

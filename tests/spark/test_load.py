@@ -182,14 +182,14 @@ def test_a_second_load_finds_every_row_and_commits_nothing(spark, server, first)
     assert server.commits() == commits
 
 
-def test_the_next_day_is_put_beside_the_day_before(spark, published):
+def test_the_next_day_is_added_to_the_day_before(spark, published):
     published.load(spark)
     published.run(NEXT)
     assert published.load(spark, NEXT)["orders"].outcome is LoadOutcome.LOADED
     assert sorted(row["_extraction_date"] for row in _rows(spark)) == [DAY] * 100 + [NEXT] * 100
 
 
-def test_rows_of_a_forced_extraction_take_the_place_of_those_before(spark, published):
+def test_rows_of_a_forced_extraction_replace_those_before(spark, published):
     published.load(spark)
     published.execute("delete from orders where id >= 30")
     published.run(is_forced=True)
@@ -218,7 +218,7 @@ def test_a_load_that_is_killed_at_any_statement_and_called_again_has_every_row_o
     pytest.fail("the load never came to its end")
 
 
-def test_a_server_that_dies_while_rows_are_put_in_has_put_in_all_or_none(tmp_path, published):
+def test_a_server_that_dies_during_an_insert_has_inserted_all_or_none(tmp_path, published):
     server = DeltaServer(tmp_path)
     place, columns = tmp_path / "kept", "id bigint, amount bigint"
     origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
@@ -253,7 +253,7 @@ def test_a_table_that_has_published_nothing_fails_alone(spark, published):
     assert "shop.later: the run shop-20260106 has published nothing" in report.tables[0].reason
 
 
-def test_a_table_of_somebody_else_is_left_alone(spark, first):
+def test_a_table_that_statekeeper_did_not_create_is_left_alone(spark, first):
     spark.sql("create table main.raw.orders (id bigint) using delta").collect()
     done = first.load(spark)
     assert done["orders"].outcome is LoadOutcome.FAILED
@@ -279,7 +279,7 @@ def test_a_column_that_is_gone_is_null_for_the_new_rows(spark, published):
     assert {row["amount"] is None for row in _rows(spark) if row["_extraction_date"] == NEXT} == {True}
 
 
-def test_files_that_do_not_have_the_rows_that_the_metadata_name_are_not_put_in(spark, published):
+def test_files_without_the_number_of_rows_in_the_metadata_are_not_inserted(spark, published):
     part = next((published.folder / "data/shop/orders").glob("**/part-00001-*.parquet"))
     part.unlink()
     done = published.load(spark)["orders"]
@@ -296,12 +296,12 @@ def test_a_job_loads_what_its_run_has_published_and_fails_where_a_table_is_not_l
 
 
 @pytest.mark.parametrize("into", ["a.b.c", "", "main.", "."])
-def test_a_schema_that_is_none_is_refused_before_anything_is_loaded(spark, first, into):
+def test_a_malformed_schema_name_is_refused_before_anything_is_loaded(spark, first, into):
     with pytest.raises(UsageError, match=r"expected a schema as catalog\.schema"):
         first.load(spark, into=into)
 
 
-def test_two_tables_that_would_be_one_are_refused(spark, tmp_path):
+def test_two_tables_with_the_same_target_are_refused(spark, tmp_path):
     config = tmp_path / "two.yml"
     config.write_text(CONFIG.replace("{table_name: nobody}", "{source_name: erp, table_name: ORDERS}"))
     with pytest.raises(UsageError, match=r"shop\.orders, erp\.ORDERS would be one table: main\.raw\.orders"):
@@ -340,7 +340,7 @@ def test_sparks_own_parser_takes_every_statement(classic, spark, first):
     assert kinds == {"CREATE", "INSERT", "SELECT"}
 
 
-def test_a_column_that_is_new_is_added_to_the_table(classic, published):
+def test_a_new_column_is_added_to_the_table(classic, published):
     # Sail alters no table; Spark does, and its own tables refuse only the statement that Delta's alone take.
     origin = ", ".join(f"{name} {kind}" for name, kind in Origin.TYPES.items())
     classic.sql(f"create table orders ({origin}, id bigint) using parquet")
@@ -355,7 +355,7 @@ def test_a_column_that_is_new_is_added_to_the_table(classic, published):
     assert properties["delta.feature.timestampNtz"] == "supported"
 
 
-def test_what_the_documentation_tells_readers_to_type_reads_what_is_published(spark, first):
+def test_the_documented_queries_read_what_is_published(spark, first):
     document = (Path(__file__).parents[2] / "docs/databricks.md").read_text()
     cell = next(each for each in re.findall(r"```python\n(.*?)```", document, re.DOTALL) if 'record["' in each)
     folder = first.folder / "data/shop/orders/202601/06"

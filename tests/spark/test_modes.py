@@ -11,7 +11,7 @@ from tests.spark.world import TABLES
 
 
 @pytest.mark.parametrize("name", ["local", "local-cluster", "connect"])
-def test_a_run_on_spark_is_that_of_the_local_engine(world, reference, name):
+def test_a_run_on_spark_equals_one_of_the_local_engine(world, reference, name):
     with mode_named(name, world.folder, world.environment) as mode:
         world.configure(name, mode=mode)
         assert world.run("run", f"{name}.yml") == 0, world.said

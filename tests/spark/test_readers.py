@@ -73,7 +73,7 @@ def test_spark_reads_what_no_rule_names(spark, tmp_path):
     assert row["uint64"] == 2**64 - 1
 
 
-def test_spark_meets_published_rows_alone_and_reads_quarantined_rows_by_their_folder(spark, tmp_path):
+def test_spark_reads_only_published_rows_and_quarantined_rows_by_their_folder(spark, tmp_path):
     shop = Shop(tmp_path)
     table = {
         "table_name": "orders",
@@ -93,7 +93,7 @@ def test_spark_meets_published_rows_alone_and_reads_quarantined_rows_by_their_fo
     assert spark.read.parquet(str(shop.layout().quarantine_folder)).select("statekeeper_row").count() >= 5
 
 
-def test_spark_meets_one_version_of_a_tables_folder_at_every_kind_of_step_of_a_run(spark, tmp_path):
+def test_spark_sees_one_version_of_a_tables_folder_at_every_kind_of_step(spark, tmp_path):
     shop, table = Shop(tmp_path, Layout.HIVE), {"table_name": "orders", "chunking": {"strategy": "rowid"}}
 
     def fill(version):

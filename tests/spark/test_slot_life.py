@@ -18,7 +18,7 @@ from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
 from statekeeper.engines.spark.jobs import submit
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.partition import TaskContext
-from statekeeper.engines.spark.session import Flavour, HeldSession, Ownership, heir_of_this_thread
+from statekeeper.engines.spark.session import Flavour, HeldSession, Ownership, inheriting_thread
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.errors import WorkerDied
 from tests.spark.modes import COLLECTS, ENVIRONMENT, LOCAL
@@ -62,7 +62,7 @@ def _job(work, spec, table):
     return Job(table, work, spec, urgency=Urgency.CHUNK, remote_result_type=int, size=10_000_000)
 
 
-def test_a_chunk_that_kills_its_worker_again_and_again_does_not_take_another_tables_with_it(spark, tmp_path):
+def test_a_chunk_that_kills_its_worker_again_and_again_fails_no_other_table(spark, tmp_path):
     gate = tmp_path / "gate"
     settings = SparkSettings(tmp_path / "_runs" / ".run.spark-t", {}, {}, "100MB", timedelta(seconds=60), parallelism=2)
 
@@ -84,7 +84,7 @@ def test_a_chunk_that_kills_its_worker_again_and_again_does_not_take_another_tab
     assert Path(f"{gate}.begun").read_text() == "once\n"
 
 
-def test_jobs_are_submitted_with_what_the_callers_thread_has_in_spark(spark, tmp_path):
+def test_jobs_are_submitted_with_the_spark_settings_of_the_callers_thread(spark, tmp_path):
     spark.sparkContext.setLocalProperty("statekeeper.test", "the caller's")
     seen = []
 
@@ -93,10 +93,10 @@ def test_jobs_are_submitted_with_what_the_callers_thread_has_in_spark(spark, tmp
         raise RuntimeError("no job is wanted")
 
     fake = SimpleNamespace(sparkContext=spark.sparkContext, range=look)
-    context = TaskContext(tmp_path, (1,), b"", {}, (), 60.0, "100MB", may_be_doubled=False, pace=Pace.of(0.0))
+    context = TaskContext(tmp_path, (1,), b"", {}, (), 60.0, "100MB", may_run_twice=False, pace=Pace.of(0.0))
 
     async def main():
-        pool, ended = BlockingPool(1, "spark", make_thread=heir_of_this_thread), asyncio.Event()
+        pool, ended = BlockingPool(1, "spark", make_thread=inheriting_thread), asyncio.Event()
         loop = asyncio.get_running_loop()
         held = HeldSession(fake, Flavour.CLASSIC, Ownership.GIVEN)
         await pool.do(submit, held, context, tag="t", on_end=lambda _: loop.call_soon_threadsafe(ended.set))

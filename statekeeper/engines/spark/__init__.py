@@ -1,4 +1,4 @@
-"""The Spark engine: the same work as in local worker processes, in the Python workers of Spark executors.
+"""The Spark engine: runs the same jobs as local worker processes, in the Python workers of Spark executors.
 
-Only what the functions in `session` and `jobs` are given comes from pyspark; nothing else of this package knows it.
+Only `session`, `jobs` and `preflight` use objects of pyspark; no other module of this package depends on it.
 """

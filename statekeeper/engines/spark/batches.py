@@ -1,8 +1,8 @@
-"""What a partition is given to do, as it travels to a partition that runs already: a sealed file in the exchange.
+"""Batches of items for a running partition, each sent as a sealed file in the exchange.
 
-A batch is pickled, and unpickling runs code: so it is sealed with a key that has only ever travelled in the function
-that Spark sends to its workers. Whoever can write to the folder, and does not have the key, gets nothing run. The seal
-also tells a file that is torn. No secret is in a batch: credentials travel with the key.
+A batch is pickled, and unpickling runs code. So it is sealed (by an HMAC) with a key that is sent only in the function
+that Spark ships to its workers. A process that can write to the folder but does not have the key cannot run code. The
+seal also detects a partly written file. A batch holds no secrets: credentials are sent with the key.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ _SEAL_BYTES = hashlib.sha256().digest_size
 
 @dataclass(frozen=True)
 class Item:
-    """A job on its way to an executor. `source` names what it reads; `remote_result_type` is the type of its result,
-    which travels back as JSON.
+    """A job as it is sent to an executor.
+
+    `source` is the name of the source that it reads. `remote_result_type` is the type of its result, which comes back
+    as JSON.
     """
 
     number: int
@@ -35,7 +37,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """What a slot does next, in this order. `serial` grows; without items, it ends."""
+    """The next items of a slot, in order. `serial` grows with each batch. A batch without items ends the slot."""
 
     slot: int
     serial: int
@@ -43,15 +45,15 @@ class Batch:
 
 
 def seal(batch: Batch, key: bytes) -> bytes:
-    """The batch as it lies in the exchange. Raises whatever pickling the classes in its specs raises."""
+    """The bytes of the file of a batch. Raises whatever pickling the classes in its specs raises."""
     pickled = pickle.dumps(batch)
     return hmac.digest(key, pickled, hashlib.sha256) + pickled
 
 
 def unseal(sealed: bytes, key: bytes) -> Batch | None:
-    """The batch of a file; None where it is torn, or was not written by who has the key."""
+    """The batch in the bytes of a file; None if it is partly written, or was sealed with another key."""
     seal_found, pickled = sealed[:_SEAL_BYTES], sealed[_SEAL_BYTES:]
     if not hmac.compare_digest(seal_found, hmac.digest(key, pickled, hashlib.sha256)):
         return None
-    batch: Batch = pickle.loads(pickled)  # noqa: S301 - it was written by who has the key
+    batch: Batch = pickle.loads(pickled)  # noqa: S301 - the seal proves that the writer has the key
     return batch

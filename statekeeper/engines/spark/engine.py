@@ -1,9 +1,9 @@
-"""The Spark engine: work on chunks and whole parts on executors, everything else in worker processes of the driver.
+"""The Spark engine: jobs on chunks and whole parts run on executors, all others in worker processes on the driver.
 
-Decides where a job is done, and opens and ends what that takes: the exchange, the session, the slots (`dispatch`). A
-job's future is settled as soon as its outcome lies in the exchange.
+Decides where a job runs, and opens and closes what that needs: the exchange, the session, the slots (`dispatch`). A
+job's future is settled as soon as the driver reads its outcome in the exchange.
 
-It never retries: work whose worker, executor or Spark job was lost ends with WorkerDied.
+It never retries: a job whose worker, executor or Spark job was lost ends with WorkerDied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from statekeeper.engines.spark.jobs import cancel
 from statekeeper.engines.spark.ledger import Ledger, PendingJob
 from statekeeper.engines.spark.pace import Pace, round_trip
 from statekeeper.engines.spark.preflight import Cluster, inspect, preflight_tag
-from statekeeper.engines.spark.session import HeldSession, heir_of_this_thread
+from statekeeper.engines.spark.session import HeldSession, inheriting_thread
 from statekeeper.engines.spark.sweeping import sweep_silent_exchanges
 from statekeeper.engines.threads import BlockingPool
 from statekeeper.engines.waiting import WaitKind
@@ -41,27 +41,34 @@ P = ParamSpec("P")
 Value = TypeVar("Value")
 
 GRACE_SECONDS = 4.0
-"""How long work that was told to stop may take before Spark is told to end it."""
-_LEAST_IN_FLIGHT = 1000
-"""So many of a table's jobs wait, if there are as many: before Spark has said how many slots there are, and so that a
-slot can be given many small ones at once.
+"""How long a job that was told to stop may take before the engine cancels its Spark job."""
+_MIN_IN_FLIGHT = 1000
+"""At least so many jobs of a table may be queued, so that a slot can be given many small ones at once.
+
+It also holds before the number of slots is known.
 """
 _STOP_SECONDS = 0.2
-"""How long it may take to tell executors that everything ends at once."""
-_LAST_SECONDS = 2.0
-"""How long jobs that Spark was told to end are waited for."""
+"""How long `kill` waits until the file system has the word for executors to stop."""
+_CANCELLED_SECONDS = 2.0
+"""How long the engine waits for cancelled Spark jobs to end."""
 
 
 @dataclass(frozen=True)
 class SparkSettings:
-    """What a Spark engine is made with.
+    """The settings of a Spark engine.
 
-    `exchange` is an absolute folder that driver and executors see under one name; the engine makes and removes it, and
-    asks of its file system only whole files: no rename, no link, no append. `sources`, by name, are those that
-    executors read, their paths absolute, and `budgets` the largest number of sessions with each over executors (None:
-    no bound but `parallelism`); a source that is missing is only read on the driver. `heartbeat_timeout` is how long
-    workers go on without a sign of life of the driver. `secrets` are removed from whatever a worker says, and values of
-    rows from what is said of `private` tables. `modules` are those that work needs, by name: executors must have them.
+    Attributes:
+        exchange: an absolute folder with the same path on driver and executors. The engine makes and removes it. Its
+            file system only needs to write whole files: no rename, no link, no append.
+        sources: the sources that executors read, by name, with absolute paths. All others are read on the driver.
+        budgets: for each of these sources the maximum number of sessions over all executors; None is no limit but
+            `parallelism`.
+        memory_limit: how much memory DuckDB may use in a worker.
+        heartbeat_timeout: how long workers go on without a heartbeat of the driver.
+        parallelism: the maximum number of slots; None is as many tasks as Spark runs at once.
+        secrets: removed from everything that a worker reports.
+        private: tables whose rows' values are removed from errors.
+        modules: the names of modules that jobs need, and that executors must have.
     """
 
     exchange: Path
@@ -76,11 +83,10 @@ class SparkSettings:
 
 
 class SparkEngine:
-    """Jobs with a `remote_result_type` on executors; everything else in `control`, worker processes of the driver's
-    machine.
+    """Runs jobs with a `remote_result_type` on executors, all others in `control`, worker processes on the driver.
 
-    `open_session` is called once, in a thread, when chunks are expected or the first work for executors arrives: a run
-    in which everything is complete, and nothing large is verified, starts no Spark.
+    `open_session` is called once, in a thread, when chunks are expected or the first job for executors arrives. So a
+    run in which everything is complete, and nothing large is verified, does not start Spark.
     """
 
     def __init__(
@@ -92,29 +98,29 @@ class SparkEngine:
         self._exchange = Exchange(settings.exchange)
         self._without_secrets = Redactor(settings.secrets)
         self._ledger = Ledger(JobQueue(settings.parallelism or 1))
-        self._session = BlockingPool(1, "spark", make_thread=heir_of_this_thread)
+        self._session = BlockingPool(1, "spark", make_thread=inheriting_thread)
         self._dispatcher = Dispatcher(settings, self._ledger, self._exchange, self._session)
         self._heartbeat = Heartbeat(self._exchange)
         self._held: HeldSession | None = None
         self._opening: asyncio.Task[tuple[Cluster, Pace]] | None = None
-        self._tending: asyncio.Task[None] | None = None
+        self._dispatching: asyncio.Task[None] | None = None
         self._sweeping: asyncio.Task[None] | None = None
 
     async def run(self, job: Job[Result]) -> Result:
         if self._dispatcher.is_closed:
             raise Interrupted("the engine is closed")
         if self._is_control(job):
-            self._dispatcher.controlling += 1
+            self._dispatcher.control_jobs += 1
             try:
                 return await self._control.run(job)
             finally:
-                self._dispatcher.controlling -= 1
+                self._dispatcher.control_jobs -= 1
         self._start_spark()
-        posted = self._ledger.post(job)
+        pending = self._ledger.add(job)
         try:
-            return cast("Result", await posted.future)
+            return cast("Result", await pending.future)
         except asyncio.CancelledError:
-            await self._give_up(posted)
+            await self._drop(pending)
             raise
 
     def expect_chunks(self) -> None:
@@ -123,7 +129,7 @@ class SparkEngine:
 
     @property
     def in_flight(self) -> int:
-        return max(_LEAST_IN_FLIGHT, 4 * self._ledger.queue.workers)
+        return max(_MIN_IN_FLIGHT, 4 * self._ledger.queue.workers)
 
     def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
         if self._is_control(job):
@@ -135,7 +141,7 @@ class SparkEngine:
     async def close(self) -> None:
         self._dispatcher.is_closed = True
         self._ledger.settle_all(
-            self._ledger.waiting.values(), Interrupted("the engine was closed before the work was begun")
+            self._ledger.waiting.values(), Interrupted("the engine was closed before the job was started")
         )
         try:
             await self._end_spark()
@@ -143,19 +149,19 @@ class SparkEngine:
             await self._control.close()
 
     def kill(self) -> None:
-        """End the driver's processes at once; executors end as soon as they look."""
+        """Kill the driver's workers at once; executors stop when they next read the exchange."""
         self._control.kill()
-        # The file system may be what hangs, and a kill does not wait for it.
-        self._heartbeat.call_off_all()
-        self._heartbeat.wait_for_word(_STOP_SECONDS)
+        # The file system may be what hangs; a kill must not wait for it.
+        self._heartbeat.stop_all()
+        self._heartbeat.wait_until_stop_is_written(_STOP_SECONDS)
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """The driver's worker processes."""
+        """The process ids of the workers on the driver."""
         return self._control.pids
 
     def _is_control(self, job: Job[Result]) -> bool:
-        """Whether the job is done on the driver's machine."""
+        """Whether the job runs on the driver's machine."""
         return job.remote_result_type is None or (
             job.source is not None and job.source.name not in self._settings.sources
         )
@@ -163,10 +169,10 @@ class SparkEngine:
     def _start_spark(self) -> None:
         if self._opening is None:
             self._opening = asyncio.create_task(self._open())
-            self._tending = asyncio.create_task(self._tend(self._opening))
+            self._dispatching = asyncio.create_task(self._dispatch(self._opening))
 
     async def _open(self) -> tuple[Cluster, Pace]:
-        """Make the exchange and the session, and look whether executors can do the work."""
+        """Make the exchange and the session, and check that executors can run jobs."""
         folder, heartbeat_timeout, on_files = (
             self._settings.exchange,
             self._settings.heartbeat_timeout,
@@ -178,7 +184,7 @@ class SparkEngine:
         except OSError as error:
             hint = f"let this user write to {folder.parent}"
             raise StorageError(f"cannot make {folder}: {error}", hint=hint) from error
-        self._heartbeat.start(pace.beat)
+        self._heartbeat.start(pace.heartbeat)
         self._sweeping = asyncio.create_task(asyncio.to_thread(sweep_silent_exchanges, folder, heartbeat_timeout))
         self._held = await self._session.do(self._open_session)
         cluster = await self._session.do(
@@ -195,17 +201,17 @@ class SparkEngine:
         return cluster, pace
 
     async def _end_spark(self) -> None:
-        """Executors first, then the exchange that they look into, then the session."""
-        if self._opening is None or self._tending is None:
+        """End the work on executors first, then the exchange that they read, then the session."""
+        if self._opening is None or self._dispatching is None:
             return
-        while not self._opening.done():  # a session cannot be left half made; a job that asks for executors can
+        while not self._opening.done():  # making a session cannot be interrupted; the preflight job can
             if self._held is not None:
                 await asyncio.to_thread(cancel, self._held, preflight_tag(self._settings.exchange))
             await asyncio.wait([self._opening], timeout=0.5)
         await self._end_jobs()
-        self._tending.cancel()
-        await asyncio.wait([self._tending])
-        self._ledger.settle_all(self._ledger.posted.values(), Interrupted("the engine was closed"))
+        self._dispatching.cancel()
+        await asyncio.wait([self._dispatching])
+        self._ledger.settle_all(self._ledger.pending.values(), Interrupted("the engine was closed"))
         await asyncio.to_thread(self._heartbeat.stop)
         await self._dispatcher.on_files(self._exchange.remove)
         self._dispatcher.close()
@@ -217,51 +223,52 @@ class SparkEngine:
         self._opening = None
 
     async def _end_jobs(self) -> None:
-        """Let the Spark jobs that are under way end by themselves for a while, then by force."""
-        ends = list(self._dispatcher.ends.values())
+        """Tell the running Spark jobs to end, and cancel those that have not ended after `GRACE_SECONDS`."""
+        ends = list(self._dispatcher.job_ends.values())
         if not ends:
             return
-        self._heartbeat.call_off_all()
+        self._heartbeat.stop_all()
         await asyncio.wait(ends, timeout=GRACE_SECONDS)
-        for tag in list(self._dispatcher.ends):
+        for tag in list(self._dispatcher.job_ends):
             await self._cancel(tag)
-        if self._dispatcher.ends:
-            await asyncio.wait(ends, timeout=_LAST_SECONDS)
+        if self._dispatcher.job_ends:
+            await asyncio.wait(ends, timeout=_CANCELLED_SECONDS)
 
-    async def _give_up(self, posted: PendingJob) -> None:
-        """Drop a waiting job and have one that runs stop. If it does not, its slot is abandoned: what waited behind it
-        goes to others.
+    async def _drop(self, pending: PendingJob) -> None:
+        """Drop a job that nobody waits for: remove a waiting one, stop a running one.
+
+        If a running job does not stop, its slot is abandoned, and the jobs behind it go to other slots.
         """
         ledger = self._ledger
-        if posted.slot is None or posted.number not in ledger.posted or self._opening is None:
-            ledger.settle(posted, Interrupted("given up"))
+        if pending.slot is None or pending.number not in ledger.pending or self._opening is None:
+            ledger.settle(pending, Interrupted("cancelled"))
             return
-        self._heartbeat.call_off(posted.number)
-        if not posted.has_begun:  # the worker sees that before it begins with it, or soon after
+        self._heartbeat.cancel_item(pending.number)
+        if not pending.has_begun:  # the worker sees the cancellation before it begins, or soon after
             return
         _, pace = self._opening.result()
         with suppress(TimeoutError):
-            await asyncio.wait_for(posted.settled.wait(), GRACE_SECONDS + pace.answer)
-            self._heartbeat.forget(posted.number)
-        slot = ledger.slots.get(posted.slot)
-        if posted.number in ledger.posted and slot is not None:
+            await asyncio.wait_for(pending.settled.wait(), GRACE_SECONDS + pace.answer)
+            self._heartbeat.forget(pending.number)
+        slot = ledger.slots.get(pending.slot)
+        if pending.number in ledger.pending and slot is not None:
             ledger.abandon(slot)
             self._heartbeat.abandon(slot.number)
 
     async def _cancel(self, tag: str) -> None:
-        if self._held is not None and tag in self._dispatcher.ends:
+        if self._held is not None and tag in self._dispatcher.job_ends:
             await asyncio.to_thread(cancel, self._held, tag)
 
-    async def _tend(self, opening: asyncio.Task[tuple[Cluster, Pace]]) -> None:
-        """The driver's round, until it is cancelled. If it fails, no job that ever comes is left to wait."""
+    async def _dispatch(self, opening: asyncio.Task[tuple[Cluster, Pace]]) -> None:
+        """Run the dispatcher until it is cancelled. If it fails, every job ends with its error, also later ones."""
         try:
             await asyncio.wait([opening])
-            await self._dispatcher.rounds(*opening.result())
+            await self._dispatcher.run(*opening.result())
         except StatekeeperError as reason:
             error = reason
-        except Exception as unforeseen:  # noqa: BLE001 - whoever waits for a job must hear of it
+        except Exception as unexpected:  # noqa: BLE001 - the callers that wait for a job must get an error
             _LOG.exception("the Spark engine failed")
-            error = InternalError(self._without_secrets(f"the Spark engine failed: {unforeseen!r}"))
+            error = InternalError(self._without_secrets(f"the Spark engine failed: {unexpected!r}"))
         while True:
-            self._ledger.settle_all(self._ledger.posted.values(), error)
+            self._ledger.settle_all(self._ledger.pending.values(), error)
             await asyncio.sleep(TICK_SECONDS)

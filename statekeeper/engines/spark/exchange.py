@@ -1,16 +1,17 @@
-"""The folder in which the driver and the workers of one run leave each other word.
+"""The exchange: the folder through which the driver and the workers of one run communicate.
 
-Decides what is said and how it is written: few small files, each written whole, over and over, without rename or link.
-Every file has one writer. Readers take what is torn for not yet said, and look again. Nothing in here is state: a chunk
-is done by its receipt, whatever the exchange says; an exchange that is lost costs the work that was under way. On a
-volume each look is a request, so a file is opened and read, or written, and nothing is asked about it besides.
+Decides the messages and how they are written: a few small files, each written whole and repeatedly, without rename or
+link. Every file has one writer. A reader treats a partly written file as not yet written, and reads it again later.
+Nothing in the exchange is state: a chunk is done if it has a receipt, whatever the exchange says. A lost exchange costs
+only the jobs that were running. On a volume each file operation is a request, so a file is opened and read, or
+written, and nothing else is asked about it.
 
 ```
 owner.json                       the driver's process
-pulse                            the driver's sign of life, and what it has called off
-batch-<slot>                      what a partition does next, sealed (`batches`); written anew for each batch
-slot-<number>-<attempt>.json     what a partition is at, what came of its batch's items, and whether it has ended
-refused-<source as hex>.json     the source refused the login: no other may be tried
+pulse                            the driver's heartbeat, and what it has cancelled
+batch-<slot>                      the next batch of a partition, sealed (`batches`); rewritten for each batch
+slot-<number>-<attempt>.json     a partition's current item, the outcomes of its batch, and whether it has ended
+refused-<source as hex>.json     the source refused a login: no other may be tried
 ```
 """
 
@@ -39,7 +40,7 @@ _BLOCK = 1 << 20
 
 
 class ErrorRecord(Frozen):
-    """Why an item failed, secrets removed."""
+    """Why an item failed, without secrets."""
 
     kind: FailureKind
     message: str
@@ -51,7 +52,7 @@ class ErrorRecord(Frozen):
 
 
 class Refusal(Document):
-    """A source refused the login."""
+    """A source refused a login."""
 
     format: Literal["statekeeper.spark.refusal"] = "statekeeper.spark.refusal"
 
@@ -59,8 +60,10 @@ class Refusal(Document):
 
 
 class DriverSign(Document):
-    """The driver lives: `beat` grows. Where `is_stopped` all work ends between two batches, else that of the items
-    `dropped`, for which nobody waits any more, and that of the slots `abandoned`, whose further items others have.
+    """The driver's heartbeat: `beat` grows.
+
+    If `is_stopped`, all work stops between two batches. Otherwise the items in `dropped` stop, for which nobody waits
+    any more, and the slots in `abandoned`, whose further items were given to others.
     """
 
     format: Literal["statekeeper.spark.driver"] = "statekeeper.spark.driver"
@@ -72,7 +75,7 @@ class DriverSign(Document):
 
 
 class Outcome(Frozen):
-    """What came of an item: its result as JSON text, or why there is none. Exactly one of the two is set."""
+    """The outcome of an item: its result as JSON text, or its failure. Exactly one of the two is set."""
 
     item: int
     answer: str | None = None
@@ -80,11 +83,10 @@ class Outcome(Frozen):
 
 
 class SlotReport(Document):
-    """What a partition is at: the item that it works on, the rows that it has read of it, and what came of the items
-    of its present batch that it has done.
+    """What a partition reports: its current item, the rows read of it, and the outcomes in its current batch.
 
-    One that `is_over` has closed its sessions and does nothing more: it was told to, it has lived long enough, or
-    nobody waits for it any more. What it has not begun is for others.
+    If `is_over`, it has closed its sessions and ended: it was told to, it was old enough, or the driver was lost. Items
+    that it has not begun go to others.
     """
 
     format: Literal["statekeeper.spark.slot"] = "statekeeper.spark.slot"
@@ -98,76 +100,76 @@ class SlotReport(Document):
 
 @dataclass(frozen=True)
 class Exchange:
-    """The folder. Methods raise OSError where the file system refuses, unless they say otherwise."""
+    """The folder of an exchange. Methods raise OSError if the file system fails, unless they say otherwise."""
 
     folder: Path
 
     def make(self, owner: Owner) -> None:
-        """Make the folder, with word of whose it is."""
+        """Make the folder, and write its owner."""
         self.folder.mkdir(parents=True)
         _write(self.folder / "owner.json", owner.model_dump_json().encode())
-        self.sign(DriverSign(beat=0))
+        self.write_sign(DriverSign(beat=0))
 
     def owner(self) -> Owner | None:
-        """Whose it is; None where that cannot be read."""
+        """The process that made it; None if that cannot be read."""
         try:
             return Owner.model_validate_json(_read(self.folder / "owner.json"))
         except (OSError, ValidationError):
             return None
 
     def remove(self) -> None:
-        """Remove all of it, which also tells late workers that nobody waits for them; never raises."""
-        # The pulse first: whoever looks for it must not find it while the rest goes.
+        """Remove the folder, which also tells late workers to end. Never raises."""
+        # The pulse first, so that no worker finds it while the rest is removed.
         with suppress(OSError):
             (self.folder / PULSE).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def sign(self, sign: DriverSign) -> None:
-        """Give a sign of the driver's life."""
+    def write_sign(self, sign: DriverSign) -> None:
+        """Write the driver's heartbeat."""
         _write(self.folder / PULSE, sign.to_bytes())
 
-    def pulse(self) -> bytes | None:
-        """The last sign as it was written, for comparison; None where there is no exchange (any more)."""
+    def read_pulse(self) -> bytes | None:
+        """The last heartbeat as bytes, for comparison; None if the exchange does not exist, or no longer."""
         try:
             return _read(self.folder / PULSE)
         except FileNotFoundError:
             return None
 
-    def sign_in(self, pulse: bytes) -> DriverSign | None:
-        """What a sign says; None where it is torn."""
+    def parse_sign(self, pulse: bytes) -> DriverSign | None:
+        """The heartbeat in `pulse`; None if it is only partly written."""
         return _parsed(pulse, DriverSign, where=self.folder / PULSE)
 
-    def refuse(self, source: str, reason: ErrorRecord) -> None:
-        """Tell everybody that a source refused the login."""
+    def write_refusal(self, source: str, reason: ErrorRecord) -> None:
+        """Record, for all workers, that a source refused a login."""
         _write(self._refusal(source), Refusal(reason=reason).to_bytes())
 
-    def refused(self, source: str) -> ErrorRecord | None:
-        """Why a source refused the login, if it did."""
+    def read_refusal(self, source: str) -> ErrorRecord | None:
+        """Why a source refused a login; None if it did not."""
         found = _load(self._refusal(source), Refusal)
         return found.reason if found else None
 
-    def hand(self, slot: int, sealed: bytes) -> None:
-        """Give a slot its next batch, in the place of the one before."""
+    def write_batch(self, slot: int, sealed: bytes) -> None:
+        """Write a slot's next batch over the one before."""
         _write(self._batch_of(slot), sealed)
 
-    def handed(self, slot: int) -> bytes | None:
-        """The slot's present batch; None before the first."""
+    def read_batch(self, slot: int) -> bytes | None:
+        """The slot's current batch; None before the first."""
         try:
             return _read(self._batch_of(slot))
         except FileNotFoundError:
             return None
 
-    def report(self, report: SlotReport, *, attempt: str) -> None:
+    def write_report(self, report: SlotReport, *, attempt: str) -> None:
         _write(self.folder / f"slot-{report.slot}-{attempt}.json", report.to_bytes())
 
-    def reports_of(self, slots: Iterable[int]) -> list[str]:
-        """The names of the reports of slots, one of each attempt, for `reported`."""
+    def report_names(self, slots: Iterable[int]) -> list[str]:
+        """The file names of the reports of slots, one for each attempt, to be read by `read_report`."""
         wanted = set(slots)
         matches = filter(None, map(_SLOT.fullmatch, self._names()))
         return [match[0] for match in matches if int(match[1]) in wanted]
 
-    def reported(self, name: str) -> SlotReport | None:
-        """What an attempt of a slot says; None where that is torn, or gone."""
+    def read_report(self, name: str) -> SlotReport | None:
+        """The report of one attempt of a slot; None if it is only partly written, or gone."""
         return _load(self.folder / name, SlotReport)
 
     def _names(self) -> list[str]:

@@ -1,6 +1,6 @@
-"""The driver's sign of life, given by a thread of its own: whatever the event loop and the disks of tables are at.
+"""The driver's heartbeat, written by a thread of its own, so that neither the event loop nor slow disks delay it.
 
-It is the one writer of the sign, so that what the driver calls off needs no file of its own, and no lock.
+It is the only writer of the pulse file. So cancellations, which are in that file too, need no other file and no lock.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from statekeeper.engines.spark.exchange import DriverSign, Exchange
 from statekeeper.system_errors import start_thread
 
 _LAST_SECONDS = 5.0
-"""How long a sign that is being written is waited for in the end."""
+"""How long `stop` waits for a heartbeat that is being written."""
 
 
 class Heartbeat:
-    """Beats in a exchange, which is there already, every so many seconds, until it is stopped.
+    """Writes heartbeats to an existing exchange at an interval, until it is stopped.
 
-    Only `stop` and `wait_for_word` wait for the file system.
+    Only `stop` and `wait_until_stop_is_written` wait for the file system.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -29,40 +29,40 @@ class Heartbeat:
         self._dropped: tuple[int, ...] = ()
         self._abandoned: tuple[int, ...] = ()
         self._wake = threading.Event()
-        self._has_said_so = threading.Event()
+        self._stop_is_written = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="statekeeper-heartbeat", daemon=True)
 
     def start(self, every: float) -> None:
-        """Beat, in a thread, every so many seconds."""
+        """Write a heartbeat every `every` seconds, in a thread."""
         self._every = every
         start_thread(self._thread)
 
-    def call_off(self, item: int) -> None:
-        """Have a sign say, at once, that nobody waits for an item any more."""
+    def cancel_item(self, item: int) -> None:
+        """Announce at once that nobody waits for an item any more."""
         self._dropped = (*self._dropped, item)
         self._wake.set()
 
     def forget(self, item: int) -> None:
-        """An item that was called off has ended: from the next sign on it is not mentioned."""
+        """Note that a cancelled item has ended; later heartbeats do not mention it."""
         self._dropped = tuple(each for each in self._dropped if each != item)
 
     def abandon(self, slot: int) -> None:
-        """Have a sign say, at once, that a slot is to end with its present item."""
+        """Announce at once that a slot is to end with its current item."""
         self._abandoned = (*self._abandoned, slot)
         self._wake.set()
 
-    def call_off_all(self) -> None:
-        """Have a sign say, at once, that all work ends."""
+    def stop_all(self) -> None:
+        """Announce at once that all work is to stop."""
         self._is_stopped = True
         self._wake.set()
 
-    def wait_for_word(self, seconds: float) -> None:
-        """Wait until workers can read that all work ends, but no longer."""
+    def wait_until_stop_is_written(self, seconds: float) -> None:
+        """Wait until workers can read that all work is to stop, but no longer than `seconds`."""
         if self._thread.is_alive():
-            self._has_said_so.wait(seconds)
+            self._stop_is_written.wait(seconds)
 
     def stop(self) -> None:
-        """Beat no more; it blocks for as long as the last sign is being written."""
+        """End the thread; blocks while the last heartbeat is being written, for at most `_LAST_SECONDS`."""
         self._is_over = True
         self._wake.set()
         if self._thread.is_alive():
@@ -77,7 +77,7 @@ class Heartbeat:
             sign = DriverSign(
                 beat=number, is_stopped=self._is_stopped, dropped=self._dropped, abandoned=self._abandoned
             )
-            with suppress(OSError):  # if it lasts, workers end, and say so
-                self._exchange.sign(sign)
+            with suppress(OSError):  # if the failure lasts, workers end and report it
+                self._exchange.write_sign(sign)
                 if sign.is_stopped:
-                    self._has_said_so.set()
+                    self._stop_is_written.set()

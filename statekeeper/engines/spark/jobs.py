@@ -1,7 +1,7 @@
 """One Spark job: submitted in a thread of its own, cancelled by its tag.
 
-The function travels by value and imports everything where it runs. Data never passes through the JVM, and neither does
-what becomes of the work: partitions leave word of it in the exchange.
+The function is pickled by value and does its imports on the executor. Neither data nor outcomes pass through the JVM:
+partitions write their outcomes to the exchange.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.engines.spark.partition import TaskContext
-from statekeeper.engines.spark.session import Flavour, HeldSession, heir_of_this_thread
+from statekeeper.engines.spark.session import Flavour, HeldSession, inheriting_thread
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,8 +21,9 @@ Function = Callable[[Iterator["pa.RecordBatch"]], Iterator["pa.RecordBatch"]]
 
 
 def submit(held: HeldSession, context: TaskContext, *, tag: str, on_end: Callable[[Exception | None], None]) -> None:
-    """Start a job with a partition for each slot of `context`; `on_end` is called once, in the job's thread, with what
-    Spark raised, if it did.
+    """Start a job with one partition for each slot of `context`.
+
+    `on_end` is called once, in the job's thread, with Spark's error, or with None.
     """
     function = _function(pickle.dumps(context))
 
@@ -34,20 +35,20 @@ def submit(held: HeldSession, context: TaskContext, *, tag: str, on_end: Callabl
             error = raised
         on_end(error)
 
-    # A daemon: a job that cannot be cancelled must not keep the program from ending.
-    heir_of_this_thread(target=wait, name=f"statekeeper-{tag}", daemon=True).start()
+    # A daemon, so that a job that cannot be cancelled does not keep the program alive.
+    inheriting_thread(target=wait, name=f"statekeeper-{tag}", daemon=True).start()
 
 
 def run_job(held: HeldSession, function: Function, *, partitions: int, tag: str) -> tuple[str, ...]:
-    """What `function` yields in the column `outcome`, called in each of so many partitions with its number."""
+    """The values of the column `outcome` that `function` yields, called in each partition with its number."""
     _add_tag(held, tag)
     rows = held.spark.range(0, partitions, 1, partitions).mapInArrow(function, "outcome string").collect()
     return tuple(row[0] for row in rows)
 
 
 def cancel(held: HeldSession, tag: str) -> None:
-    """Have Spark end the jobs of a tag, and the Python workers with them; never raises."""
-    with suppress(Exception):  # the session itself may be what is gone
+    """Cancel the Spark jobs of a tag, with their Python workers. Never raises."""
+    with suppress(Exception):  # the session itself may be gone
         if held.flavour is Flavour.CONNECT:
             held.spark.interruptTag(tag)
         else:
@@ -55,7 +56,7 @@ def cancel(held: HeldSession, tag: str) -> None:
 
 
 def _add_tag(held: HeldSession, tag: str) -> None:
-    """Tag what this thread submits."""
+    """Tag all jobs that this thread submits."""
     if held.flavour is Flavour.CONNECT:
         held.spark.addTag(tag)
     else:
@@ -68,11 +69,11 @@ def _function(context: bytes) -> Function:
 
         import pyarrow as pa
 
-        from statekeeper.engines.spark.partition import work_through
+        from statekeeper.engines.spark.partition import run_slot
 
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                work_through(local_pickle.loads(context), index)  # noqa: S301 - it came with this function
+                run_slot(local_pickle.loads(context), index)  # noqa: S301 - it came with this function
                 yield pa.RecordBatch.from_arrays([pa.array([], pa.string())], ["outcome"])
 
     return run

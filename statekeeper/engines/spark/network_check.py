@@ -1,7 +1,7 @@
-"""Before any chunk: can executors connect to each source? A connection to each of its addresses, opened and closed.
+"""Checks, before any chunk, that executors can connect to each source: opens a connection to each of its addresses.
 
-Decides which sources executors cannot read, and what to do about it. The driver may well reach them: on Databricks'
-standard access mode user code of executors runs in a sandbox with a network of its own.
+Decides which sources executors cannot read, and what the user can do about it. The driver may still reach them: in the
+standard access mode of Databricks, user code on executors runs in a sandbox with a network of its own.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from statekeeper.sources.protocol import Address
 from statekeeper.sources.registry import addresses_of
 
 CONNECT_SECONDS = 10.0
-"""How long an address may take to accept a connection. All addresses are tried at once."""
+"""How long an address may take to accept a connection. All addresses are tried concurrently."""
 NO_ROUTE_HINT = (
     "set engine: local, which reads on the driver; or open the network between executors and the database "
     "(on Databricks: use dedicated access mode, since standard access mode isolates user code)"
 )
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 
 Refusals = dict[str, list[str | None]]
-"""For each source, for each of its addresses: why it cannot be connected to, or None where it can."""
+"""For each source and each of its addresses: why a connection failed, or None if it succeeded."""
 
 
 @dataclass(frozen=True)
 class NetworkCheck:
-    """The addresses of each source that executors read, by the source's name; a file has none."""
+    """The addresses of the sources that executors read, by the source's name; a file has none."""
 
     addresses: Mapping[str, tuple[Address, ...]]
 
@@ -37,7 +37,7 @@ class NetworkCheck:
         return cls({name: addresses_of(source.config) for name, source in sources.items()})
 
     def connector(self) -> Callable[[], Refusals]:
-        """What an executor calls. It is sent by value, and must work where statekeeper is not installed."""
+        """The function that executors call. It is sent by value, and must work where statekeeper is not installed."""
         targets = {name: [(each.host, each.port) for each in found] for name, found in self.addresses.items()}
         seconds = CONNECT_SECONDS
 
@@ -59,9 +59,9 @@ class NetworkCheck:
         return connect
 
     def unreachable(self, answers: Iterable[tuple[str, Refusals]]) -> dict[str, str]:
-        """For each source that some executor cannot connect to at any address: which executor, which address, why.
+        """A message for each source to which some executor cannot connect at any address: which executor, and why.
 
-        `answers` are what the connector returned, each with the executor's host.
+        `answers` are the results of the connector, each with the executor's host.
         """
         refused: dict[str, dict[str, list[str]]] = {}
         for host, refusals in answers:
@@ -74,5 +74,5 @@ class NetworkCheck:
 
 def _sentence(name: str, refused: Mapping[str, list[str]]) -> str:
     hosts = sorted(refused)
-    named = ", ".join(hosts[:_MOST_NAMED]) + (f" and {len(hosts) - _MOST_NAMED} more" if hosts[_MOST_NAMED:] else "")
+    named = ", ".join(hosts[:_MAX_NAMED]) + (f" and {len(hosts) - _MAX_NAMED} more" if hosts[_MAX_NAMED:] else "")
     return f"executors on {named} cannot connect to the source {name} ({'; '.join(refused[hosts[0]])})"

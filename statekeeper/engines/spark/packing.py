@@ -1,7 +1,7 @@
-"""Which waiting work goes to which partition of a Spark job ("slot"). Pure: it submits nothing.
+"""Which waiting jobs go to which slot, a partition of a Spark job. Pure: it submits nothing.
 
-A slot is given several pieces of work at once: a share of what waits, small enough that the slots that are through
-first find something left, and large enough that asking for more costs little.
+A slot is given a batch of several jobs: a share of what waits. The share is small enough that slots that finish first
+find more to do, and large enough that the wait for the next batch costs little.
 """
 
 from __future__ import annotations
@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-LEAST_ROWS = 2_000_000
-"""What a slot is given at least, if there is as much: some seconds of reading, beside which the wait for the next batch
-(about 0.1 s) is little.
-"""
+MIN_ROWS = 2_000_000
+"""The minimum size of a batch, if as much waits: some seconds of reading, against about 0.1 s until the next batch."""
 ROWS_OF_AN_ITEM = 10_000
-"""What a piece of work costs whatever its size, in rows that could be read meanwhile."""
+"""The fixed cost of a job, as a number of rows that could be read in that time."""
 
 
 def share(waiting_rows: int, slots: int) -> int:
-    """How many rows each of `slots` is given of `waiting_rows`: half of its part, so that the rest evens out."""
-    return max(LEAST_ROWS, waiting_rows // (2 * slots))
+    """How many of `waiting_rows` each of `slots` is given: half of an equal part, so that the rest evens out."""
+    return max(MIN_ROWS, waiting_rows // (2 * slots))
 
 
 @dataclass
 class PackedSlot:
-    """What one slot will do, in this order; `sources` are those that it opens a session with, or has.
+    """The jobs for one slot, in this order; `sources` are those with which it has a session, or opens one.
 
-    `number` is that of a slot which is there already, and idle; None is a new one.
+    `number` is the number of an existing, idle slot; None is a new one.
     """
 
     number: int | None = None
@@ -37,10 +35,10 @@ class PackedSlot:
 
 @dataclass
 class Packing:
-    """Slots being filled: those in `packed`, which are idle, and new ones, up to `slots` together.
+    """Fills slots with jobs: the idle ones in `packed`, and new ones, up to `slots` together.
 
-    `room` is how many of them may have a session with a source (a source that is missing: all). Each takes work until
-    it has `share_rows`, whatever the size of the last.
+    `room` limits how many slots may have a session with a source; sources that it does not name have no limit. A slot
+    takes jobs until it has `share_rows`; the last job may exceed that.
     """
 
     slots: int
@@ -52,17 +50,17 @@ class Packing:
     def has_space(self) -> bool:
         return len(self.packed) < self.slots or any(self._has_space(slot) for slot in self.packed)
 
-    def takes(self, source: str | None) -> bool:
-        """Whether some slot can take work of a source."""
+    def can_take(self, source: str | None) -> bool:
+        """Whether some slot can take a job of a source."""
         return self._slot_for(source) is not None or (len(self.packed) < self.slots and self._has_room(source))
 
     def put(self, item: int, *, source: str | None, rows: int) -> None:
-        """Give the work to an idle slot, else a new one, else the one with the least to do; `takes` must be true."""
+        """Give the job to an idle slot, else a new one, else the one with the fewest rows; `can_take` must be true."""
         slot = self._slot_for(source)
         if (slot is None or slot.items) and len(self.packed) < self.slots and self._has_room(source):
             slot = PackedSlot()
             self.packed.append(slot)
-        assert slot is not None, f"no slot can take work of {source}"
+        assert slot is not None, f"no slot can take a job of {source}"
         slot.items.append(item)
         slot.rows += rows + ROWS_OF_AN_ITEM
         if source is not None:

@@ -1,12 +1,12 @@
-"""What a Python worker of an executor does: batch after batch of one partition, until it is told to end.
+"""The code of a slot: a Python worker on an executor runs batch after batch for one partition, until told to end.
 
-It runs at least once: Spark repeats a task whose executor was lost, and may run a second one beside the first. So an
-item that has an outcome is not done again, a chunk that has a receipt is not read again (`extract_chunk` sees to that),
-and the item that an earlier attempt died over is not tried a second time here: whether it is, the driver decides.
+Spark runs a task at least once: it repeats one whose executor was lost, and may run a second attempt at the same time.
+So an item with an outcome is not run again, a chunk with a receipt is not read again (`extract_chunk` sees to that),
+and an item during which an earlier attempt died is not run again here: the driver decides about retries.
 
-A slot does not live for ever. Spark gives a whole job up, with all its partitions, when one task has failed a few times
-(spark.task.maxFailures). So a slot whose worker died ends when that is told, and so does one that is old: what it has
-not begun goes to others, in a job of its own.
+The life of a slot is limited. Spark gives up a whole job, with all its partitions, when one task has failed a few times
+(spark.task.maxFailures). So a slot whose worker died ends after it has reported that, and so does an old one. Items
+that it has not begun go to other slots, in another Spark job.
 """
 
 from __future__ import annotations
@@ -30,20 +30,25 @@ from statekeeper.engines.worker import Done, WireError, WorkRequest, execute
 from statekeeper.errors import NO_SOURCE, FailureKind
 from statekeeper.text.privacy import RowValues
 
-MOST_ITEMS = 2000
-"""So many items a slot does, and is closed then: what a worker holds on to does not grow for ever."""
-MOST_SECONDS = 3600.0
+MAX_ITEMS = 2000
+"""A slot ends after so many items, so that a worker's memory does not grow without limit."""
+MAX_SECONDS = 3600.0
 _TICK_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """What travels to executors with the function: the number of the slot that each partition is, and what they share.
+    """What is sent to executors with the function: the slot number of each partition, and what all slots share.
 
-    `heartbeat_timeout` (seconds) is how long work goes on without a sign of life of the driver. Where `may_be_doubled`,
-    Spark may run two attempts of a partition at once. `key` opens the batches. `sources`, by name, hold credentials,
-    and `secrets` are removed from whatever is said; so are values of rows where it is about one of the `private`
-    tables. `pace` is that of the exchange's file system.
+    Attributes:
+        slots: the number of the slot, for each partition.
+        key: the key with which batches are sealed.
+        sources: the sources, by name, with their credentials.
+        secrets: removed from everything that a slot reports.
+        heartbeat_timeout: seconds for which a slot goes on without a heartbeat of the driver.
+        may_run_twice: whether Spark may run two attempts of a partition at once.
+        pace: the pace for the exchange's file system.
+        private: tables whose rows' values are removed from errors.
     """
 
     exchange: Path
@@ -53,16 +58,16 @@ class TaskContext:
     secrets: tuple[str, ...]
     heartbeat_timeout: float
     memory_limit: str
-    may_be_doubled: bool
+    may_run_twice: bool
     pace: Pace
     private: frozenset[str] = frozenset()
 
 
-def work_through(context: TaskContext, index: int) -> None:
-    """Do what the slot of the partition `index` is given, until it is told to end or nobody is there any more.
+def run_slot(context: TaskContext, index: int) -> None:
+    """Run the batches of the slot for the partition `index`, until it is told to end or the driver is lost.
 
     Raises:
-        OSError: what came of an item cannot be left in the exchange; another attempt may be luckier.
+        OSError: an outcome cannot be written to the exchange; another attempt of the task may succeed.
     """
     _Slot(context, context.slots[index], Exchange(context.exchange)).work()
 
@@ -77,7 +82,7 @@ class _Slot:
     reported_at: float = float("-inf")
     serial: int = 0
     items_done: int = 0
-    closed: dict[str, ErrorRecord] = field(default_factory=dict)
+    refused_sources: dict[str, ErrorRecord] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.began_at = time.monotonic()
@@ -89,84 +94,84 @@ class _Slot:
     def work(self) -> None:
         try:
             while not self._is_old and (batch := self._next()) is not None:
-                if not self._work_off(batch):
+                if not self._run_batch(batch):
                     break
         finally:
             self.sessions.close_all()
-        self._say(item=None, is_over=True)
+        self._try_report(item=None, is_over=True)
 
     @property
     def _is_old(self) -> bool:
-        return self.items_done >= MOST_ITEMS or time.monotonic() - self.began_at >= MOST_SECONDS
+        return self.items_done >= MAX_ITEMS or time.monotonic() - self.began_at >= MAX_SECONDS
 
     def _next(self) -> Batch | None:
-        """The next batch, waited for; None when it is time to end."""
+        """Wait for the next batch; None when the slot should end."""
         looks = Backoff(self.context.pace)
         while not self.watch.is_over:
             if not looks.is_due():
                 time.sleep(_TICK_SECONDS)
                 continue
-            # A moment's weakness of the file system; if it lasts, so does the driver's silence.
+            # The file system may fail for a moment. If it keeps failing, the driver's heartbeat is missed too.
             with suppress(OSError):
-                sealed = self.exchange.handed(self.number)
+                sealed = self.exchange.read_batch(self.number)
                 batch = unseal(sealed, self.context.key) if sealed else None
                 if batch is not None and batch.slot == self.number and batch.serial > self.serial:
                     self.serial = batch.serial
                     return batch if batch.items else None
         return None
 
-    def _work_off(self, batch: Batch) -> bool:
-        """Do a batch; whether there may be another."""
-        done, died_over = self._earlier(batch)
+    def _run_batch(self, batch: Batch) -> bool:
+        """Run a batch; returns whether the slot may take another."""
+        done, died_over = self._earlier_attempts(batch)
         self.report = SlotReport(slot=self.number)
         if died_over is not None:
-            self._leave(_death(died_over))
+            self._record_outcome(_death(died_over))
         may_go_on = died_over is None
         for item in batch.items if may_go_on else ():
             if item.number in done:
                 continue
             if self.watch.is_over:
                 return False
-            outcome = self._outcome(item)
-            self._leave(outcome)
+            outcome = self._run_item(item)
+            self._record_outcome(outcome)
             self.items_done += 1
-        self._say_outcomes()
+        self._report_outcomes()
         return may_go_on
 
-    def _earlier(self, batch: Batch) -> tuple[frozenset[int], Item | None]:
-        """The items with an outcome of earlier attempts, and the one that one of them did not survive."""
-        names = [name for name in self.exchange.reports_of([self.number]) if self.attempt not in name]
-        reports = [report for name in names if (report := self.exchange.reported(name)) is not None]
+    def _earlier_attempts(self, batch: Batch) -> tuple[frozenset[int], Item | None]:
+        """The items with outcomes from earlier attempts of the task, and the item during which an attempt died."""
+        names = [name for name in self.exchange.report_names([self.number]) if self.attempt not in name]
+        reports = [report for name in names if (report := self.exchange.read_report(name)) is not None]
         found = {outcome.item for report in reports for outcome in report.outcomes}
         dead = [report for report in reports if not report.is_over]
         left = [item for item in batch.items if item.number not in found]
-        if self.context.may_be_doubled or not dead or not left:
+        if self.context.may_run_twice or not dead or not left:
             return frozenset(found), None
-        # Where what is begun is told late, it may have been an item after the last that was told.
+        # Starts are not always reported at once, so it may have been an item after the last reported one.
         died_over = {report.item for report in dead}
         return frozenset(found), next((item for item in left if item.number in died_over), left[0])
 
-    def _leave(self, outcome: Outcome) -> None:
-        """Note what came of an item, and leave word of it: at once, or with what is said next.
+    def _record_outcome(self, outcome: Outcome) -> None:
+        """Add an outcome to the report, which is written now or with the next outcome.
 
-        That work has stopped is said at once: the driver waits for it only so long.
+        The outcome of a stopped item is written at once, since the driver waits for it only for a limited time.
         """
         was_begun = self.report.item == outcome.item
         has_stopped = was_begun and outcome.failure is not None and outcome.failure.kind is FailureKind.INTERRUPTED
         outcomes = (*self.report.outcomes, outcome)
         self.report = self.report.model_copy(update={"outcomes": outcomes, "item": None, "rows": 0})
         if self.context.pace.is_quick or has_stopped:
-            self._say_outcomes()
+            self._report_outcomes()
 
-    def _say_outcomes(self) -> None:
-        """Raises OSError where that cannot be done, and somebody still waits for it."""
+    def _report_outcomes(self) -> None:
+        """Write the report. Raises OSError if that fails while the exchange still exists."""
         try:
             self._report()
         except OSError:
-            if self.exchange.pulse() is not None:
+            if self.exchange.read_pulse() is not None:
                 raise
 
-    def _outcome(self, item: Item) -> Outcome:
+    def _run_item(self, item: Item) -> Outcome:
         reason = self._reason_not_to_begin(item)
         if reason is not None:
             return Outcome(item=item.number, failure=reason)
@@ -175,13 +180,13 @@ class _Slot:
         context = ProcessContext(
             self.sessions,
             memory_limit=self.context.memory_limit,
-            is_stopping=lambda: self.watch.verdict() is not WatchResult.GO_ON,
+            is_stopping=lambda: self.watch.check() is not WatchResult.GO_ON,
             report=self._add_rows,
             source=source,
         )
         values = RowValues.of(item.table, private=self.context.private)
-        order = WorkRequest(item.work, item.spec, source, self.context.secrets, values)
-        return self._told(item, execute(order, context, self.sessions))
+        request = WorkRequest(item.work, item.spec, source, self.context.secrets, values)
+        return self._outcome_of(item, execute(request, context, self.sessions))
 
     def _reason_not_to_begin(self, item: Item) -> ErrorRecord | None:
         if self.watch.begin(item.number) is not WatchResult.GO_ON:
@@ -189,62 +194,63 @@ class _Slot:
         if item.source is None:
             return None
         if item.source in self.sessions.names:  # no login is needed
-            return self.closed.get(item.source)
+            return self.refused_sources.get(item.source)
         with suppress(OSError):
-            refused = self.exchange.refused(item.source)
+            refused = self.exchange.read_refusal(item.source)
             if refused is not None:
-                self.closed[item.source] = refused
-        return self.closed.get(item.source)
+                self.refused_sources[item.source] = refused
+        return self.refused_sources.get(item.source)
 
-    def _told(self, item: Item, done: Done) -> Outcome:
+    def _outcome_of(self, item: Item, done: Done) -> Outcome:
         if done.raised is None:
-            return self._answered(item, done)
+            return self._result_outcome(item, done)
         if done.raised.kind is FailureKind.INTERRUPTED:
             return Outcome(item=item.number, failure=self._interruption(item))
         reason = _reason(done.raised)
         if item.source is not None and reason.kind in NO_SOURCE:
-            self.closed[item.source] = reason
+            self.refused_sources[item.source] = reason
             if reason.kind is FailureKind.LOGIN_REFUSED:  # another login might lock the account
                 with suppress(OSError):
-                    self.exchange.refuse(item.source, reason)
+                    self.exchange.write_refusal(item.source, reason)
         return Outcome(item=item.number, failure=reason)
 
-    def _answered(self, item: Item, done: Done) -> Outcome:
+    def _result_outcome(self, item: Item, done: Done) -> Outcome:
         try:
             answer = TypeAdapter(item.remote_result_type).dump_json(done.result).decode()
-        except Exception as error:  # noqa: BLE001 - the worker boundary: an answer of another type than was said
+        except Exception as error:  # noqa: BLE001 - the worker boundary: the result has another type than declared
             message = f"{item.table}: a result cannot be sent from an executor: {error!r}"
             return Outcome(item=item.number, failure=ErrorRecord(kind=FailureKind.INTERNAL, message=message))
         return Outcome(item=item.number, answer=answer)
 
     def _interruption(self, item: Item) -> ErrorRecord:
-        if self.watch.verdict() is WatchResult.DRIVER_LOST:
-            # If the driver lives after all, it has somebody else do it.
-            message = f"{item.table}: the driver gave no sign of life for {self.context.heartbeat_timeout:.0f} s"
+        if self.watch.check() is WatchResult.DRIVER_LOST:
+            # If the driver lives after all, it gives the item to another slot.
+            message = f"{item.table}: the driver sent no heartbeat for {self.context.heartbeat_timeout:.0f} s"
             return ErrorRecord(kind=FailureKind.WORKER_DIED, message=message)
         return ErrorRecord(kind=FailureKind.INTERRUPTED, message=f"{item.table}: stopped between two batches")
 
     def _begin(self, item: Item) -> None:
-        """Say what is begun, so that the driver knows over what a worker dies; where saying is dear and something was
-        said a moment ago, a little later.
+        """Report which item begins, so that the driver knows during which one a worker died.
+
+        If reports are slow and one was written a moment ago, the next report has it.
         """
         self.report = self.report.model_copy(update={"item": item.number, "rows": 0})
-        if self.context.pace.is_quick or time.monotonic() - self.reported_at >= self.context.pace.look_most:
-            self._say(item=item.number)
+        if self.context.pace.is_quick or time.monotonic() - self.reported_at >= self.context.pace.max_poll:
+            self._try_report(item=item.number)
 
     def _add_rows(self, rows: int) -> None:
         self.report = self.report.model_copy(update={"rows": self.report.rows + rows})
         if time.monotonic() - self.reported_at >= self.context.pace.report:
-            self._say(item=self.report.item)
+            self._try_report(item=self.report.item)
 
-    def _say(self, *, item: int | None, is_over: bool = False) -> None:
+    def _try_report(self, *, item: int | None, is_over: bool = False) -> None:
         self.report = self.report.model_copy(update={"item": item, "is_over": is_over})
         with suppress(OSError):
             self._report()
 
     def _report(self) -> None:
         self.reported_at = time.monotonic()
-        self.exchange.report(self.report, attempt=self.attempt)
+        self.exchange.write_report(self.report, attempt=self.attempt)
 
 
 def _death(item: Item) -> Outcome:
@@ -258,5 +264,5 @@ def _reason(raised: WireError) -> ErrorRecord:
 
 
 def decode(answer_type: Any, answer: str) -> Any:
-    """A result from its JSON text. Raises pydantic's ValidationError if it is none."""
+    """A result from its JSON text. Raises pydantic's ValidationError if the text does not match the type."""
     return TypeAdapter(answer_type).validate_json(answer)

@@ -1,7 +1,7 @@
-"""Before any work: can executors do it? Asked of as many Python workers as will work, which then are warm.
+"""Checks, before any job, that executors can run jobs. It starts as many Python workers as will be used.
 
-Decides what is wrong and what to do about it. It ships the package, as a zip, where executors lack it, and nothing
-else. What they lack ends all work; a source that they cannot connect to, only what reads that source.
+Decides what is wrong and what the user can do about it. If executors lack the package, it is sent to them as a zip;
+nothing else is. Missing modules end the run; a source to which executors cannot connect ends only the jobs that read it.
 """
 
 from __future__ import annotations
@@ -33,16 +33,19 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("statekeeper.spark")
 _NEEDED = ("pydantic", "duckdb", "oracledb", "psutil", "yaml")
 _WORD = "word"
-_MOST_ASKED = 64
+_MAX_ASKED = 64
 _PARTITION = "statekeeper.engines.spark.partition"
 PACKAGE = Path(__file__).resolve().parents[2]
 
 
 class Answer(BaseModel):
-    """What a Python worker says of itself: versions by module (None: it cannot be imported), and what it sees.
+    """A Python worker's report about itself.
 
-    `word` is what it read in the exchange, `refusal` why it could not read or write there; `unconnected` is, for each
-    address of each source, why it could not connect to it.
+    Attributes:
+        modules: versions by module; None if the module cannot be imported.
+        word: the random text that it read in the exchange.
+        refusal: why it could not read or write in the exchange.
+        unconnected: for each address of each source, why it could not connect; None if it could.
     """
 
     model_config = ConfigDict(frozen=True, strict=True)
@@ -57,9 +60,12 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True)
 class Cluster:
-    """Executors that have passed: how many tasks there are at once, and whether Spark doubles slow ones.
+    """Executors that have passed the checks.
 
-    `unreachable` says, by the source's name, which executors cannot connect to it, and why.
+    Attributes:
+        parallelism: how many tasks run at once.
+        is_speculating: whether Spark may run a second attempt of a slow task.
+        unreachable: by the source's name, which executors cannot connect to it, and why.
     """
 
     held: HeldSession
@@ -76,12 +82,12 @@ def inspect(
     sources: Mapping[str, JobSource],
     modules: Sequence[str] = (),
 ) -> Cluster:
-    """Ask executors, ship the package if that is all they lack, and ask again.
+    """Check the executors; if all they lack is the package, send it and check again.
 
-    `modules` are those that work will need, by name.
+    `modules` names the modules that jobs will need.
 
     Raises:
-        ConfigError: they cannot do the work, and why.
+        ConfigError: the executors cannot run jobs.
     """
     slots = parallelism or held.parallelism
     network = NetworkCheck.of(sources)
@@ -91,13 +97,13 @@ def inspect(
         send_package(held)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
         answers = _ask(held, exchange, slots, question)
-    _judge(answers, exchange)
+    _check_answers(answers, exchange)
     unreachable = network.unreachable((answer.host, answer.unconnected) for answer in answers)
     return Cluster(held, slots, held.is_speculating, unreachable)
 
 
 def preflight_tag(exchange: Path) -> str:
-    """The tag by which the preflight of a exchange's engine can be cancelled."""
+    """The tag by which the preflight job of an exchange can be cancelled."""
     return f"preflight-{exchange.name.rpartition('-')[2]}"
 
 
@@ -105,9 +111,9 @@ def _ask(held: HeldSession, exchange: Path, slots: int, question: Function) -> t
     word = uuid4().hex
     (exchange / _WORD).write_text(word)
     try:
-        lines = run_job(held, question, partitions=min(slots, _MOST_ASKED), tag=preflight_tag(exchange))
+        lines = run_job(held, question, partitions=min(slots, _MAX_ASKED), tag=preflight_tag(exchange))
     except Exception as error:
-        hint = "look at the executors' log"
+        hint = "read the executors' log"
         if "PYTHON_VERSION_MISMATCH" in str(error):
             hint = f"let executors run Python {sys.version_info.major}.{sys.version_info.minor} too: set PYSPARK_PYTHON"
         raise ConfigError(f"Spark could not run a first job: {first_line(error)}", hint=hint) from error
@@ -116,8 +122,8 @@ def _ask(held: HeldSession, exchange: Path, slots: int, question: Function) -> t
         if answer.word != word:
             raise ConfigError(
                 f"executors on {answer.host} do not see the folder of output.base_path as the driver does: "
-                f"{answer.refusal or 'there is another folder of that name'} ({exchange})",
-                hint="base_path must be a path that is shared, and is the same on every machine of the cluster",
+                f"{answer.refusal or 'another folder has that name'} ({exchange})",
+                hint="base_path must be a shared folder with the same path on every machine of the cluster",
             )
     return answers
 
@@ -126,7 +132,7 @@ def _lacking(answers: tuple[Answer, ...]) -> list[str]:
     return sorted({name for each in answers for name in ("pyarrow", *_NEEDED) if each.modules.get(name) is None})
 
 
-def _judge(answers: tuple[Answer, ...], exchange: Path) -> None:
+def _check_answers(answers: tuple[Answer, ...], exchange: Path) -> None:
     if lacking := _lacking(answers):
         raise ConfigError(
             f"executors on {answers[0].host} lack {', '.join(lacking)}",
@@ -148,9 +154,9 @@ def _judge(answers: tuple[Answer, ...], exchange: Path) -> None:
 
 
 def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
-    """The function that asks. It is sent by value, and must work where statekeeper is not installed.
+    """The function that executors run. It is sent by value, and must work where statekeeper is not installed.
 
-    statekeeper is there if all of its modules that are `needed` can be imported.
+    It counts statekeeper as installed if all modules in `needed` can be imported.
     """
     modules = ("statekeeper", *_NEEDED)
     connect = network.connector()
@@ -202,8 +208,8 @@ def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> 
 
 
 def send_package(held: HeldSession) -> None:
-    """Have the Python workers of a session find statekeeper."""
-    # Executors fetch it when they first need it, from this very file: it must be there for as long as they come.
+    """Make statekeeper importable in the Python workers of a session."""
+    # Executors fetch this file when they first need it, which may be late: it is kept until this process ends.
     folder = tempfile.mkdtemp(prefix="statekeeper-shipped-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     package = str(zip_package(Path(folder)))
@@ -217,7 +223,7 @@ def send_package(held: HeldSession) -> None:
 
 
 def zip_package(folder: Path) -> Path:
-    """Write `statekeeper.zip` into a folder; only what is Python."""
+    """Write `statekeeper.zip`, with the package's Python files, to a folder."""
     path = folder / "statekeeper.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in sorted(PACKAGE.rglob("*.py")):

@@ -1,6 +1,6 @@
-"""Which Spark session is used, and whether it is ours to stop; the one module that starts Spark.
+"""Which Spark session is used, and whether we may stop it; the only module that starts Spark.
 
-A session that is there already is never configured, stopped or replaced.
+A session that exists already is never configured, stopped or replaced.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ APP_NAME = "statekeeper"
 
 
 class Flavour(StrEnum):
-    """How the session talks to Spark: jobs are tagged and cancelled differently."""
+    """How the session communicates with Spark: jobs are tagged and cancelled differently."""
 
     CLASSIC = "classic"
     CONNECT = "connect"
 
 
 class Ownership(StrEnum):
-    """Whose the session is: one that we made is stopped at the end, any other is left as it is."""
+    """Who made the session: one that we made is stopped at the end, any other is left running."""
 
     OURS = "ours"
     GIVEN = "given"
@@ -38,7 +38,7 @@ class Ownership(StrEnum):
 
 @dataclass(frozen=True)
 class HeldSession:
-    """A Spark session, and what may be done with it. `spark` is a SparkSession of either flavour."""
+    """A Spark session, its flavour and who owns it. `spark` is a SparkSession of either flavour."""
 
     spark: Any
     flavour: Flavour
@@ -46,23 +46,23 @@ class HeldSession:
 
     @classmethod
     def of(cls, spark: Any, ownership: Ownership) -> HeldSession:
-        """A session of either flavour, which its class's module tells."""
+        """A session whose flavour is recognized by the module of its class."""
         is_connect = "connect" in type(spark).__module__
         return cls(spark, Flavour.CONNECT if is_connect else Flavour.CLASSIC, ownership)
 
     @property
     def parallelism(self) -> int:
-        """How many tasks Spark runs at once, as far as it says."""
+        """How many tasks Spark runs at once, by its default parallelism."""
         if self.flavour is Flavour.CLASSIC:
             return int(self.spark.sparkContext.defaultParallelism)
-        # Connect has no word for it, but cuts a range into as many partitions.
+        # Connect has no call for it, but splits a range into as many partitions.
         from pyspark.sql.functions import spark_partition_id
 
         return int(self.spark.range(10_000).select(spark_partition_id()).distinct().count())
 
     @property
     def is_speculating(self) -> bool:
-        """Whether Spark may run a second attempt of a task beside the first."""
+        """Whether Spark may run a second attempt of a task at the same time as the first."""
         if self.flavour is Flavour.CLASSIC:
             value = self.spark.sparkContext.getConf().get("spark.speculation", "false")
         else:
@@ -70,7 +70,7 @@ class HeldSession:
         return str(value).lower() == "true"
 
     def set_retry_policy(self, seconds: float) -> None:
-        """Have a client of ours give its server up after about so long, instead of Spark's ten minutes."""
+        """If the session is our own Connect client, retry for about `seconds` instead of Spark's ten minutes."""
         if self.flavour is Flavour.CONNECT and self.ownership is Ownership.OURS:
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
@@ -86,11 +86,11 @@ class HeldSession:
 
 
 def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSession:
-    """The session that is used: the caller's, else the active one, else a DatabricksSession where we run there, else
-    one that is made as `settings` say.
+    """Choose the session: the caller's, else the active one, else a DatabricksSession if this is Databricks, else a new
+    one with `settings`.
 
     Raises:
-        ConfigError: pyspark is not installed, or no session can be had.
+        ConfigError: pyspark is not installed, or no session can be made.
     """
     if given is not None:
         return HeldSession.of(given, Ownership.GIVEN)
@@ -113,14 +113,14 @@ def hold_session(settings: SparkConfig, *, given: Any | None = None) -> HeldSess
         ) from error
 
 
-def heir_of_this_thread(**arguments: Any) -> threading.Thread:
-    """A thread that has, in Spark's own process, what this one has there: a scheduler pool, a job group, tags.
+def inheriting_thread(**arguments: Any) -> threading.Thread:
+    """A thread that inherits this thread's settings in the JVM: scheduler pool, job group, tags.
 
-    `arguments` are those of `threading.Thread`. Where no classic session is active there is nothing to inherit.
+    `arguments` are those of `threading.Thread`. Without an active classic session there is nothing to inherit.
     """
     pyspark = sys.modules.get("pyspark")
     context = getattr(pyspark, "SparkContext", None)
-    if context is None or context._active_spark_context is None:  # noqa: SLF001 - it has no other word for that
+    if context is None or context._active_spark_context is None:  # noqa: SLF001 - there is no public way to ask
         return threading.Thread(**arguments)
     thread: threading.Thread = pyspark.InheritableThread(**arguments)  # type: ignore[union-attr]
     return thread
@@ -131,13 +131,13 @@ _LOST = ("RetriesExceeded", "RETRIES_EXCEEDED", "INVALID_HANDLE.SESSION", "UNAVA
 
 
 def is_session_lost(error: BaseException) -> bool:
-    """Whether what Spark raised says that the session itself is gone, so that no further job can be submitted to it."""
+    """Whether an error of Spark says that the session itself is gone, so that it takes no further job."""
     text = f"{type(error).__name__}: {error}"
     return any(word in text for word in _LOST)
 
 
 def first_line(error: BaseException) -> str:
-    """What went wrong, without the pages that Spark prints of it."""
+    """The error's type and first line, without Spark's long traces."""
     text = brief(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -181,8 +181,10 @@ def _made(settings: SparkConfig) -> Any:
 
 @contextmanager
 def _same_python() -> Iterator[None]:
-    """Have a session that is made meanwhile run this very Python on executors: the first `python3` of the PATH may be
-    another one. Spark offers no setting for it but the environment, which is the host's, and is left as it was.
+    """Make sessions created in this block run the current Python on executors.
+
+    Otherwise it would be the first `python3` of the PATH. Spark takes this setting only from the environment. That is
+    the host's, so it is restored.
     """
     name = "PYSPARK_PYTHON"
     if name in os.environ:
@@ -197,7 +199,7 @@ def _same_python() -> Iterator[None]:
 
 def _pyspark() -> None:
     try:
-        import pyspark  # noqa: F401 - whether it is there is the question
+        import pyspark  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise ConfigError(
             "engine: spark needs pyspark, which is not installed here",
@@ -210,5 +212,5 @@ def _hint(error: Exception) -> str:
     if "JAVA_GATEWAY_EXITED" in text or "Java gateway" in text:
         return "Spark needs Java 17 or newer: install it, or set JAVA_HOME"
     if "CONNECT" in text.upper() or "UNAVAILABLE" in text:
-        return "look at execution.spark.remote, and whether the Spark Connect server runs"
-    return "look at execution.spark, and at what Spark printed on standard error"
+        return "check execution.spark.remote, and that the Spark Connect server runs"
+    return "check execution.spark, and what Spark printed on standard error"

@@ -1,4 +1,4 @@
-"""Exchanges of drivers that died: removed, which also ends the workers that still work for them."""
+"""Removes exchanges of drivers that died; their workers, if some still run, then stop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOG = logging.getLogger("statekeeper.spark")
 
 
 def sweep_dead_exchanges(base_path: Path, run_id: str) -> None:
-    """Remove the exchanges of a run whose drivers are known to be dead; never raises."""
+    """Remove the exchanges of a run whose drivers are known to be dead. Never raises."""
     for exchange in _exchanges_of(spark_exchange(base_path, run_id, "")):
         if _liveness(exchange) is Liveness.DEAD:
             _LOG.info("removing the exchange of a driver that died: %s", exchange.folder)
@@ -25,9 +25,10 @@ def sweep_dead_exchanges(base_path: Path, run_id: str) -> None:
 
 
 def sweep_silent_exchanges(ours: Path, heartbeat_timeout: timedelta) -> None:
-    """Remove the exchanges of the same run beside ours whose drivers, on other machines, are silent; never raises.
+    """Remove other exchanges of the same run whose drivers, on other machines, send no heartbeat. Never raises.
 
-    It takes as long as they may be silent, or until our own is removed: then the next run looks again.
+    This takes `heartbeat_timeout`. It ends early, without removing anything, if our own exchange is removed; the next
+    run tries again.
     """
     others = [exchange for exchange in _exchanges_of(ours) if exchange.folder != ours]
     pulses = {exchange: _pulse(exchange) for exchange in others if _liveness(exchange) is Liveness.UNKNOWN}
@@ -38,12 +39,12 @@ def sweep_silent_exchanges(ours: Path, heartbeat_timeout: timedelta) -> None:
         time.sleep(_LOOK_EVERY_SECONDS)
     for exchange, pulse in pulses.items():
         if _pulse(exchange) == pulse:
-            _LOG.info("removing the exchange of a driver that gave no sign of life: %s", exchange.folder)
+            _LOG.info("removing the exchange of a driver that sent no heartbeat: %s", exchange.folder)
             exchange.remove()
 
 
 def _exchanges_of(any_of_run: Path) -> list[Exchange]:
-    """The exchanges of the run of which one is given, that one included."""
+    """The exchanges of the run to which the given one belongs, including that one."""
     run = any_of_run.name.rpartition("-")[0]
     try:
         return [Exchange(path) for path in any_of_run.parent.iterdir() if path.name.rpartition("-")[0] == run]
@@ -58,5 +59,5 @@ def _liveness(exchange: Exchange) -> Liveness:
 
 def _pulse(exchange: Exchange) -> bytes | None:
     with suppress(OSError):
-        return exchange.pulse()
+        return exchange.read_pulse()
     return None

@@ -110,7 +110,7 @@ def test_an_error_of_ours_arrives_with_kind_hint_and_code_and_without_secrets():
     assert (error.message, error.hint, error.code) == ("column X: ***", "look at ***", "X-1")
 
 
-def test_an_unforeseen_error_arrives_with_its_traceback_and_without_secrets_in_any_form():
+def test_an_unexpected_error_arrives_with_its_traceback_and_without_secrets_in_any_form():
     async def main(engine):
         with pytest.raises(InternalError) as caught:
             await engine.run(Job("t", jobs.fail, "it's\na secret"))
@@ -122,7 +122,7 @@ def test_an_unforeseen_error_arrives_with_its_traceback_and_without_secrets_in_a
     assert "a secret" not in message
 
 
-def test_rows_are_told_as_they_are_read():
+def test_rows_are_reported_as_they_are_read():
     told = []
 
     async def main(engine):
@@ -134,7 +134,7 @@ def test_rows_are_told_as_they_are_read():
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_worker_that_dies_at_work_costs_its_job_and_no_other(number):
+def test_a_worker_that_dies_at_work_fails_its_job_and_no_other(number):
     async def main(engine):
         results = await asyncio.gather(
             engine.run(Job("victim", jobs.die, number)),
@@ -165,7 +165,7 @@ def test_a_retry_cures_a_worker_that_died(tmp_path):
     assert [number for _, number in warnings] == [1]
 
 
-def test_a_worker_that_died_while_idle_costs_no_job():
+def test_a_worker_that_died_while_idle_fails_no_job():
     async def main(engine):
         for _ in range(5):
             pid = await engine.run(Job("t", jobs.pid_of, None))
@@ -176,7 +176,7 @@ def test_a_worker_that_died_while_idle_costs_no_job():
     _run(main, workers=1)
 
 
-def test_a_worker_that_dies_right_after_its_answer_costs_no_job():
+def test_a_worker_that_dies_right_after_its_answer_fails_no_job():
     async def main(engine):
         first = asyncio.create_task(engine.run(Job("t", jobs.pid_of, None)))
         waiting = [asyncio.create_task(engine.run(Job("t", jobs.echo, n))) for n in range(3)]
@@ -191,7 +191,7 @@ def test_a_worker_that_dies_right_after_its_answer_costs_no_job():
     assert (pid > 0, others) == (True, [0, 1, 2])
 
 
-def test_a_worker_that_dies_in_the_middle_of_a_big_answer_costs_its_job(monkeypatch):
+def test_a_worker_that_dies_in_the_middle_of_a_big_answer_fails_its_job(monkeypatch):
     has_begun, is_dead = threading.Event(), threading.Event()
     receive = Connection.recv
 
@@ -220,7 +220,7 @@ def test_a_worker_that_dies_in_the_middle_of_a_big_answer_costs_its_job(monkeypa
     assert _run(main, workers=1) == 1
 
 
-def test_a_worker_that_dies_while_it_starts_costs_its_job_at_most():
+def test_a_worker_that_dies_while_it_starts_fails_at_most_its_job():
     async def main(engine):
         task = asyncio.create_task(engine.run(Job("t", jobs.echo, 1)))
         await _until(lambda: engine.pids)
@@ -300,7 +300,7 @@ def test_a_sources_budget_is_never_exceeded_and_its_session_is_used_again(tmp_pa
     assert len(_run(main, workers=4, budgets={"shop": 1})) == 1
 
 
-def test_a_cancelled_caller_takes_a_waiting_job_out_of_the_queue(tmp_path):
+def test_cancelling_a_caller_removes_its_waiting_job(tmp_path):
     async def main(engine):
         busy = asyncio.create_task(engine.run(Job("t", jobs.leave_pid, str(tmp_path / "busy"))))
         await _pid_in(tmp_path / "busy")
@@ -328,7 +328,7 @@ def test_a_cancelled_caller_stops_its_job_between_two_batches_and_keeps_the_work
     _run(main, workers=1)
 
 
-def test_a_job_that_hears_nothing_is_killed_after_a_while(tmp_path, monkeypatch):
+def test_a_job_that_does_not_stop_is_killed_after_a_while(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
 
     async def main(engine):
@@ -342,7 +342,7 @@ def test_a_job_that_hears_nothing_is_killed_after_a_while(tmp_path, monkeypatch)
     _run(main, workers=1)
 
 
-def test_close_stops_workers_that_are_idle_starting_at_work_or_deaf(tmp_path, monkeypatch):
+def test_close_stops_workers_that_are_idle_starting_working_or_hung(tmp_path, monkeypatch):
     monkeypatch.setattr(local, "GRACE_SECONDS", 0.3)
 
     async def main(engine):
@@ -456,7 +456,7 @@ def test_a_program_that_is_killed_leaves_no_process_and_nothing_in_the_temporary
     assert list((tmp_path / "temp").iterdir()) == []
 
 
-def test_a_program_that_does_not_close_its_engine_ends_all_the_same(tmp_path):
+def test_a_program_that_does_not_close_its_engine_ends(tmp_path):
     ended = _script(
         tmp_path,
         """

@@ -31,7 +31,7 @@ def test_largest_chunks_go_first():
     assert [size for _, size in _drain(queue)] == [30, 20, 10]
 
 
-def test_of_every_workers_chunks_one_is_of_the_table_with_the_least_left():
+def test_one_of_as_many_chunks_as_workers_is_of_the_table_with_the_least_left():
     queue = JobQueue(workers=3)
     for _ in range(20):
         queue.add(_job("large", 1000))

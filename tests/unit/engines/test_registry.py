@@ -115,7 +115,7 @@ def _work(spec, context):
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_starts_engines_starts_one_for_each_run():
+def test_an_engine_type_starts_one_engine_for_each_run():
     kind = NotedType()
     pipeline = StatefulDataExtractor.from_config("shop.yml")
     extractor = StatefulDataExtractor(pipeline.pipeline, pipeline.identity, engine=kind)
@@ -164,7 +164,7 @@ def test_an_engine_of_a_package_is_used_by_its_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("shop")
-def test_what_is_no_engine_is_refused_before_anything_is_begun():
+def test_an_object_that_is_no_engine_is_refused_before_anything_starts():
     with pytest.raises(UsageError, match="expected engine as a name, an EngineType or an Engine; found dict"):
         StatefulDataExtractor.from_config("shop.yml", engine={})
     with pytest.raises(UsageError, match="expected the engine local or spark; found 'flink'") as error:

@@ -65,7 +65,7 @@ def _told(waits, key="t"):
     return wait and (wait.kind, wait.what, (waits.clock() - wait.since).total_seconds())
 
 
-def test_a_job_waits_to_be_begun_and_then_for_the_sources_answer(clock):
+def test_a_job_waits_to_start_and_then_for_the_sources_answer(clock):
     async def main():
         waits, engine = Waits(clock), Held()
         watched = WatchedEngine(engine, waits)
@@ -85,7 +85,7 @@ def test_a_job_waits_to_be_begun_and_then_for_the_sources_answer(clock):
     asyncio.run(main())
 
 
-def test_of_many_waits_the_answer_that_was_last_heard_of_tells_and_else_the_oldest(clock):
+def test_of_several_waits_the_latest_answer_is_shown_and_else_the_oldest(clock):
     waits = Waits(clock)
     with waits.on("t", WaitKind.LOCK, "a lock"):
         clock.pass_by(1)
@@ -97,7 +97,7 @@ def test_of_many_waits_the_answer_that_was_last_heard_of_tells_and_else_the_olde
                     assert _told(waits)[1] == "new"
 
 
-def test_a_full_budget_and_a_want_of_workers_are_told_apart(tmp_path):
+def test_a_wait_for_a_session_and_one_for_a_worker_are_distinguished(tmp_path):
     source = JobSource("shop", DuckDBSource(type="duckdb", path="shop.duckdb"))
 
     async def main():
@@ -114,7 +114,7 @@ def test_a_full_budget_and_a_want_of_workers_are_told_apart(tmp_path):
     asyncio.run(main())
 
 
-def test_work_of_our_own_is_no_wait(clock):
+def test_a_job_without_a_source_is_not_shown_as_waiting(clock):
     async def main():
         waits, engine = Waits(clock), Held()
         running = asyncio.create_task(WatchedEngine(engine, waits).run(Job("t", print, None)))
@@ -177,7 +177,7 @@ def test_what_a_killed_process_left_is_gone_after_the_next_run(tmp_path):
     assert not activity_folder(base_path, run_id).exists()
 
 
-def test_the_log_tells_of_a_wait_after_half_a_minute_and_then_each_time_it_has_doubled(caplog):
+def test_a_wait_is_logged_after_half_a_minute_and_then_each_time_it_has_doubled(caplog):
     caplog.set_level("INFO")
     reporter = LogReporter()
     for second in range(1, 125):
@@ -186,7 +186,7 @@ def test_the_log_tells_of_a_wait_after_half_a_minute_and_then_each_time_it_has_d
     assert all("for a login to hr" in message for message in caplog.messages)
 
 
-def test_a_run_that_wrote_of_no_wait_does_not_look_for_what_it_wrote(tmp_path):
+def test_a_run_that_recorded_no_wait_does_not_look_for_records(tmp_path):
     shop = Shop(tmp_path)
     shop.execute("create table orders as select 1 as id")
     asked = []

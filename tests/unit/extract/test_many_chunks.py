@@ -100,7 +100,7 @@ def test_a_round_of_the_spark_driver_costs_the_same_however_much_waits():
     async def rounds_of(number):
         ledger = Ledger(JobQueue(4))
         for size in range(number):
-            ledger.post(_chunk(size))
+            ledger.add(_chunk(size))
         slot = ledger.open_slot("tag")
         ledger.assign(slot, [next(iter(ledger.waiting.values()))])
         with Calls().counted() as calls:
@@ -113,7 +113,7 @@ def test_a_round_of_the_spark_driver_costs_the_same_however_much_waits():
                     packed=[PackedSlot(slot.number, set()) for slot in idle],
                 )
                 names = ledger.queue.sources
-                assert ledger.queue.take({name: packing.takes(name) for name in names}) is None
+                assert ledger.queue.take({name: packing.can_take(name) for name in names}) is None
         return calls.count
 
     counts = [asyncio.run(rounds_of(number)) for number in SIZES]

@@ -33,34 +33,34 @@ def _error(kind):
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
-def test_only_what_another_attempt_may_cure_is_tried_again(kind):
+def test_only_retryable_failures_are_retried(kind):
     error = _error(kind)
     assert _run([error]) == (("done", 2) if kind in RETRYABLE else (error, 1))
 
 
-def test_the_last_attempts_error_is_the_one_that_is_raised():
+def test_the_error_of_the_last_attempt_is_raised():
     errors = [_error(FailureKind.TRANSIENT) for _ in range(3)]
     assert _run(errors) == (errors[-1], 3)
 
 
-def test_an_error_that_cannot_be_cured_ends_the_retries():
+def test_an_error_that_is_not_retryable_ends_the_retries():
     lost = _error(FailureKind.SNAPSHOT_LOST)
     assert _run([_error(FailureKind.TRANSIENT), lost]) == (lost, 2)
 
 
-def test_what_is_not_an_error_of_ours_is_never_tried_again():
+def test_a_foreign_exception_is_never_retried():
     error = OSError(110, "Connection timed out")
     assert _run([error]) == (error, 1)
 
 
-def test_every_wait_is_told_before_it_begins():
+def test_on_retry_is_called_before_every_wait():
     told = []
     _run([_error(FailureKind.WORKER_DIED)] * 2, on_retry=lambda _error, number, wait: told.append((number, wait)))
     assert [number for number, _ in told] == [1, 2]
     assert all(0 <= wait <= 0.002 for _, wait in told)
 
 
-def test_whoever_hears_of_it_may_end_it():
+def test_on_retry_may_raise_another_error():
     def give_up(error, _number, _wait):
         raise error
 

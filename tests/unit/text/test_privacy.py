@@ -39,7 +39,7 @@ def done(work, values):
 def test_error_nobody_has_foreseen_leaves_a_worker_with_its_trace_and_without_its_text():
     told = done(crash, RowValues.HIDDEN)
     assert MARKER not in told
-    assert "unforeseen error in a worker: KeyError" in told
+    assert "unexpected error in a worker: KeyError" in told
     assert all(f"in {name}" in told for name in ("crash", "execute"))
     assert MARKER in done(crash, RowValues.SHOWN)
 

@@ -24,7 +24,7 @@ def _noting(engine, on_driver):
     return engine
 
 
-def test_no_part_is_copied_split_or_hashed_on_the_drivers_machine(tmp_path, monkeypatch):
+def test_parts_are_copied_split_and_hashed_only_on_executors(tmp_path, monkeypatch):
     shop, on_driver = Shop(tmp_path), set()
     shop.execute("create table orders as select i as id from range(10000) r(i)")
 

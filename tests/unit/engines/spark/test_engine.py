@@ -183,7 +183,7 @@ def test_a_session_that_was_given_is_not_stopped(room):
     assert not room.spark.is_stopped
 
 
-def test_where_nothing_is_to_be_done_on_executors_no_session_is_opened(room):
+def test_a_run_without_jobs_for_executors_opens_no_session(room):
     room.open = lambda: pytest.fail("a session was opened")
 
     async def main(engine):
@@ -192,7 +192,7 @@ def test_where_nothing_is_to_be_done_on_executors_no_session_is_opened(room):
     assert room.run(main) == 16
 
 
-def test_where_chunks_are_expected_the_session_is_opened_before_they_come(room):
+def test_the_session_is_opened_when_chunks_are_expected(room):
     async def main(engine):
         engine.expect_chunks()
         await until(lambda: any(tag.startswith("preflight") for tag, _ in room.spark.jobs))
@@ -202,7 +202,7 @@ def test_where_chunks_are_expected_the_session_is_opened_before_they_come(room):
     assert room.spark.is_stopped
 
 
-def test_a_session_in_which_no_expected_chunk_came_is_ended(room):
+def test_a_session_is_closed_although_no_expected_chunk_came(room):
     async def main(engine):
         engine.expect_chunks()
 
@@ -210,8 +210,8 @@ def test_a_session_in_which_no_expected_chunk_came_is_ended(room):
     assert room.spark.is_stopped
 
 
-def test_chunks_wait_for_control_work_so_that_they_share_a_job(room, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 60.0)
+def test_chunks_wait_for_control_jobs_to_share_a_spark_job(room, monkeypatch):
+    monkeypatch.setattr(dispatch, "GATHER_SECONDS", 60.0)
 
     async def main(engine):
         marker = room.folder / "pid"
@@ -234,8 +234,8 @@ def _until_there(spec, _context):
         pass
 
 
-def test_chunks_that_fill_the_seats_do_not_wait_for_control_work(room, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 60.0)
+def test_chunks_that_fill_all_slots_do_not_wait_for_control_jobs(room, monkeypatch):
+    monkeypatch.setattr(dispatch, "GATHER_SECONDS", 60.0)
 
     async def main(engine):
         marker = room.folder / "pid"
@@ -248,8 +248,8 @@ def test_chunks_that_fill_the_seats_do_not_wait_for_control_work(room, monkeypat
     room.run(main)
 
 
-def test_chunks_do_not_wait_for_control_work_for_ever(room, monkeypatch):
-    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 0.05)
+def test_chunks_wait_for_control_jobs_for_a_limited_time(room, monkeypatch):
+    monkeypatch.setattr(dispatch, "GATHER_SECONDS", 0.05)
 
     async def main(engine):
         marker = room.folder / "pid"
@@ -272,7 +272,7 @@ def test_a_job_is_settled_before_the_others_of_its_spark_job_end(room):
     room.run(main)
 
 
-def test_a_slot_that_ends_is_filled_again_without_waiting_for_the_others(room):
+def test_a_slot_that_finishes_is_given_jobs_without_waiting_for_the_others(room):
     async def main(engine):
         slow = asyncio.create_task(engine.run(chunk(wait_for_gate, 1, size=9)))
         await until(Hall.begun.is_set)
@@ -286,7 +286,7 @@ def test_a_slot_that_ends_is_filled_again_without_waiting_for_the_others(room):
     assert room.sizes == [1, 1]
 
 
-def test_a_slot_without_work_is_let_go_and_another_opened_when_there_is_some(room, monkeypatch):
+def test_an_idle_slot_is_closed_and_another_opened_for_later_jobs(room, monkeypatch):
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
 
     async def main(engine):
@@ -298,9 +298,9 @@ def test_a_slot_without_work_is_let_go_and_another_opened_when_there_is_some(roo
     assert room.sizes == [1, 1]
 
 
-def test_a_slot_without_work_is_let_go_at_once_if_another_waits_for_its_core(room, monkeypatch):
+def test_an_idle_slot_is_closed_at_once_if_another_waits_for_its_core(room, monkeypatch):
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 60.0)
-    monkeypatch.setattr(dispatch, "_SLOT_SECONDS", 0.1)
+    monkeypatch.setattr(dispatch, "_SLOT_START_SECONDS", 0.1)
     room.spark.slots, room.parallelism = 1, 2
 
     async def main(engine):
@@ -311,14 +311,14 @@ def test_a_slot_without_work_is_let_go_at_once_if_another_waits_for_its_core(roo
     assert room.sizes == [2]
 
 
-def test_a_load_that_cannot_be_written_costs_its_jobs_and_not_the_engine(room, monkeypatch):
-    write = Exchange.hand
+def test_a_batch_that_cannot_be_written_fails_its_jobs_and_not_the_engine(room, monkeypatch):
+    write = Exchange.write_batch
 
     def refuse_once(exchange, slot, sealed):
-        monkeypatch.setattr(Exchange, "hand", write)
+        monkeypatch.setattr(Exchange, "write_batch", write)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Exchange, "hand", refuse_once)
+    monkeypatch.setattr(Exchange, "write_batch", refuse_once)
 
     async def main(engine):
         with pytest.raises(WorkerDied, match="No space left"):
@@ -329,10 +329,10 @@ def test_a_load_that_cannot_be_written_costs_its_jobs_and_not_the_engine(room, m
     assert room.sizes == [1]
 
 
-def test_no_load_holds_a_secret(room, monkeypatch):
+def test_no_batch_holds_a_secret(room, monkeypatch):
     room.budgets, sealed = {"shop": 2}, []
-    write = Exchange.hand
-    monkeypatch.setattr(Exchange, "hand", lambda *args: sealed.append(args[2]) or write(*args))
+    write = Exchange.write_batch
+    monkeypatch.setattr(Exchange, "write_batch", lambda *args: sealed.append(args[2]) or write(*args))
     path = JobSource("shop", room.source).config.path
     room.run(lambda engine: engine.run(chunk(square, 2, source=JobSource("shop", room.source))))
     assert sealed
@@ -362,7 +362,7 @@ def test_a_source_of_one_session_is_read_by_the_driver(room):
     assert room.spark.jobs == []
 
 
-def test_an_error_is_the_jobs_own(room):
+def test_an_error_fails_only_its_own_job(room):
     async def main(engine):
         with pytest.raises(DataError, match="column X") as caught:
             await engine.run(chunk(refuse, "X"))
@@ -380,7 +380,7 @@ def test_an_answer_of_another_type_fails_its_job(room):
     room.run(main)
 
 
-def test_what_cannot_be_sent_costs_its_slot_and_not_the_engine(room):
+def test_a_job_that_cannot_be_sent_fails_its_slot_and_not_the_engine(room):
     async def main(engine):
         with pytest.raises(InternalError, match="cannot be sent"):
             await engine.run(chunk(lambda _spec, _context: 1))
@@ -433,13 +433,13 @@ def test_a_waiting_job_is_dropped_with_its_caller_and_a_running_one_is_stopped(r
     assert room.sizes == [1]
 
 
-def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
+def test_a_job_that_does_not_stop_is_cancelled_through_spark(room, monkeypatch):
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
 
     async def main(engine):
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing)))
         await until(Hall.begun.is_set)
-        await until(lambda: engine._ledger.posted[1].has_begun)
+        await until(lambda: engine._ledger.pending[1].has_begun)
         deaf.cancel()
         await asyncio.wait([deaf])
         await until(lambda: room.spark.cancelled)
@@ -450,7 +450,7 @@ def test_work_that_hears_nothing_is_ended_through_spark(room, monkeypatch):
         Hall.gate.set()
 
 
-def test_what_waits_behind_work_that_was_given_up_and_hangs_goes_to_another_slot(room, monkeypatch):
+def test_jobs_behind_a_cancelled_job_that_hangs_go_to_another_slot(room, monkeypatch):
     """Else one table's chunk that hangs would hold up those of other tables for as long as it hangs."""
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
 
@@ -469,14 +469,14 @@ def test_what_waits_behind_work_that_was_given_up_and_hangs_goes_to_another_slot
     assert room.sizes == [2]
 
 
-def test_a_slot_that_hangs_is_ended_through_spark_when_the_others_of_its_spark_job_have_ended(room, monkeypatch):
+def test_a_hung_slot_is_cancelled_through_spark_once_the_others_of_its_job_have_ended(room, monkeypatch):
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
     monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.1)
 
     async def main(engine):
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
         others = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(8)]
-        await until(lambda: Hall.begun.is_set() and engine._ledger.posted[1].has_begun)
+        await until(lambda: Hall.begun.is_set() and engine._ledger.pending[1].has_begun)
         deaf.cancel()
         assert await asyncio.gather(*others) == [number * number for number in range(8)]
         await until(lambda: room.spark.cancelled)
@@ -485,14 +485,14 @@ def test_a_slot_that_hangs_is_ended_through_spark_when_the_others_of_its_spark_j
     room.run(main)
 
 
-def test_where_every_slot_hangs_what_waits_is_done_in_another_spark_job(room, monkeypatch):
+def test_waiting_jobs_run_in_another_spark_job_if_every_slot_hangs(room, monkeypatch):
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
     room.spark.slots = 1
 
     async def main(engine):
         deaf = asyncio.create_task(engine.run(chunk(hear_nothing, size=9)))
         behind = [asyncio.create_task(engine.run(chunk(square, number))) for number in range(3)]
-        await until(lambda: Hall.begun.is_set() and engine._ledger.posted[1].has_begun)
+        await until(lambda: Hall.begun.is_set() and engine._ledger.pending[1].has_begun)
         deaf.cancel()
         assert await asyncio.gather(*behind) == [0, 1, 4]
         assert len(room.spark.cancelled) == 1
@@ -502,30 +502,30 @@ def test_where_every_slot_hangs_what_waits_is_done_in_another_spark_job(room, mo
     assert room.sizes == [1, 1]
 
 
-def test_a_late_failure_on_a_slot_that_was_abandoned_is_not_the_jobs_end():
+def test_a_late_failure_on_an_abandoned_slot_does_not_fail_the_job():
     """It is told to end its work, and that is no answer to whoever waits for the work of another slot."""
 
     async def main():
         ledger = Ledger(JobQueue(2))
-        jobs = [ledger.post(chunk(square, number)) for number in (1, 2)]
+        jobs = [ledger.add(chunk(square, number)) for number in (1, 2)]
         first, second = ledger.open_slot("a"), ledger.open_slot("a")
         assert [ledger.queue.take({}), ledger.queue.take({})] == [job.waiting for job in jobs]
         ledger.assign(first, jobs)
-        ledger.hear(SlotReport(slot=first.number, item=jobs[0].number))
+        ledger.apply_report(SlotReport(slot=first.number, item=jobs[0].number))
         ledger.abandon(first)
         assert list(ledger.waiting.values()) == [jobs[1]]
         assert ledger.queue.take({}) is jobs[1].waiting
         ledger.assign(second, [jobs[1]])
         stopped = ErrorRecord(kind=FailureKind.INTERRUPTED, message="stopped")
-        ledger.hear(SlotReport(slot=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
+        ledger.apply_report(SlotReport(slot=first.number, outcomes=(Outcome(item=jobs[1].number, failure=stopped),)))
         assert not jobs[1].future.done()
-        ledger.hear(SlotReport(slot=second.number, outcomes=(Outcome(item=jobs[1].number, answer="4"),)))
+        ledger.apply_report(SlotReport(slot=second.number, outcomes=(Outcome(item=jobs[1].number, answer="4"),)))
         assert await jobs[1].future == 4
 
     asyncio.run(main())
 
 
-def test_closing_stops_what_runs_and_ends_what_waits(room):
+def test_closing_stops_running_jobs_and_drops_waiting_ones(room):
     room.spark.slots = 1
 
     async def main(engine):
@@ -558,24 +558,24 @@ def test_closing_ends_a_preflight_that_waits_for_executors(room):
     assert room.spark.cancelled == {"preflight-t"}
 
 
-def test_a_driver_that_stands_still_too_long_loses_its_workers_and_learns_of_it(room):
+def test_a_driver_that_is_stopped_too_long_loses_its_workers_and_notices(room):
     room.heartbeat_timeout = 0.2
 
     async def main(engine):
         job = asyncio.create_task(engine.run(chunk(read_until_stopped)))
         await until(Hall.begun.is_set)
-        engine._exchange.__class__.sign, sign = lambda *_: None, engine._exchange.__class__.sign
+        engine._exchange.__class__.write_sign, write = lambda *_: None, engine._exchange.__class__.write_sign
         try:
-            with pytest.raises(WorkerDied, match="no sign of life"):
+            with pytest.raises(WorkerDied, match="no heartbeat"):
                 await job
         finally:
-            engine._exchange.__class__.sign = sign
+            engine._exchange.__class__.write_sign = write
 
     room.run(main)
 
 
-def test_rows_and_beginnings_are_told(room, monkeypatch):
-    monkeypatch.setattr(Pace, "of", lambda _: Pace(look=0.05, look_most=0.1, watch=0.25, report=0.0, beat=1.0))
+def test_rows_and_starts_are_reported(room, monkeypatch):
+    monkeypatch.setattr(Pace, "of", lambda _: Pace(poll=0.05, max_poll=0.1, watch=0.25, report=0.0, heartbeat=1.0))
     begun, rows = [], []
 
     async def main(engine):
@@ -589,7 +589,7 @@ def test_rows_and_beginnings_are_told(room, monkeypatch):
     assert begun == [1]
 
 
-def test_when_the_session_is_lost_what_waits_is_not_submitted_to_it_again(room):
+def test_after_the_session_is_lost_waiting_jobs_are_not_submitted_to_it(room):
     room.spark.fails = ConnectionRefusedError("[Errno 111] Connection refused")
 
     async def main(engine):
@@ -601,7 +601,7 @@ def test_when_the_session_is_lost_what_waits_is_not_submitted_to_it_again(room):
     assert len(room.sizes) == 1
 
 
-def test_the_driver_gives_signs_of_life_whatever_its_loop_and_its_threads_are_at(room):
+def test_the_driver_sends_heartbeats_while_its_loop_and_threads_are_busy(room):
     room.heartbeat_timeout = 2.5
 
     async def main(engine):
@@ -618,17 +618,17 @@ def test_the_driver_gives_signs_of_life_whatever_its_loop_and_its_threads_are_at
     assert room.run(main) == 1
 
 
-def test_loads_are_written_side_by_side(room, monkeypatch):
+def test_batches_are_written_concurrently(room, monkeypatch):
     room.spark.slots = 4
-    all_four, were_together, hand = threading.Barrier(4), threading.Event(), Exchange.hand
+    all_four, were_together, write = threading.Barrier(4), threading.Event(), Exchange.write_batch
 
-    def hand_together(exchange, slot, sealed):
+    def write_together(exchange, slot, sealed):
         if not were_together.is_set():  # only the first batches
             all_four.wait(10)
             were_together.set()
-        hand(exchange, slot, sealed)
+        write(exchange, slot, sealed)
 
-    monkeypatch.setattr(Exchange, "hand", hand_together)
+    monkeypatch.setattr(Exchange, "write_batch", write_together)
 
     async def main(engine):
         return await asyncio.gather(*(engine.run(chunk(square, number)) for number in range(8)))
@@ -636,7 +636,7 @@ def test_loads_are_written_side_by_side(room, monkeypatch):
     assert room.run(main) == [number * number for number in range(8)]
 
 
-def test_no_file_of_the_mailbox_is_read_or_written_on_the_event_loop(room, monkeypatch):
+def test_no_file_of_the_exchange_is_read_or_written_on_the_event_loop(room, monkeypatch):
     on_loop = []
 
     def watched(name, step):
@@ -650,7 +650,7 @@ def test_no_file_of_the_mailbox_is_read_or_written_on_the_event_loop(room, monke
 
         return watch
 
-    for name in ("make", "remove", "sign", "hand", "reports_of", "reported"):
+    for name in ("make", "remove", "write_sign", "write_batch", "report_names", "read_report"):
         monkeypatch.setattr(Exchange, name, watched(name, getattr(Exchange, name)))
 
     async def main(engine):

@@ -42,32 +42,32 @@ def clock(monkeypatch):
 
 
 def reports(exchange, *slots):
-    return [exchange.reported(name) for name in exchange.reports_of(slots)]
+    return [exchange.read_report(name) for name in exchange.report_names(slots)]
 
 
-def test_what_seats_say_is_found_and_what_others_say_is_not_looked_at(exchange):
+def test_only_reports_of_the_given_slots_are_found(exchange):
     done = (Outcome(item=1, answer="{}"), Outcome(item=2, failure=REFUSED))
-    exchange.report(SlotReport(slot=7, item=3, rows=5, outcomes=done), attempt="a")
-    exchange.report(SlotReport(slot=17, item=4), attempt="b")
+    exchange.write_report(SlotReport(slot=7, item=3, rows=5, outcomes=done), attempt="a")
+    exchange.write_report(SlotReport(slot=17, item=4), attempt="b")
     (report,) = reports(exchange, 7)
     assert (report.item, report.rows) == (3, 5)
     assert report.outcomes[0].answer == "{}"
     assert isinstance(report.outcomes[1].failure.as_error(), LoginRefused)
 
 
-def test_each_attempt_of_a_seat_has_a_file_of_its_own(exchange):
+def test_each_attempt_of_a_slot_has_its_own_file(exchange):
     for attempt in ("a", "b"):
-        exchange.report(SlotReport(slot=7, item=1), attempt=attempt)
-        exchange.report(SlotReport(slot=7, item=2), attempt=attempt)
+        exchange.write_report(SlotReport(slot=7, item=1), attempt=attempt)
+        exchange.write_report(SlotReport(slot=7, item=2), attempt=attempt)
     assert [report.item for report in reports(exchange, 7)] == [2, 2]
 
 
-def test_what_is_torn_is_not_there_yet(exchange):
-    exchange.report(SlotReport(slot=7, outcomes=(Outcome(item=1, answer="{}"),)), attempt="a")
-    exchange.sign(DriverSign(beat=1, dropped=(3,)))
+def test_a_partly_written_file_counts_as_not_yet_written(exchange):
+    exchange.write_report(SlotReport(slot=7, outcomes=(Outcome(item=1, answer="{}"),)), attempt="a")
+    exchange.write_sign(DriverSign(beat=1, dropped=(3,)))
     for file, parse in (
         (next(exchange.folder.glob("slot-*")), lambda: reports(exchange, 7)[0]),
-        (exchange.folder / "pulse", lambda: exchange.sign_in(exchange.pulse())),
+        (exchange.folder / "pulse", lambda: exchange.parse_sign(exchange.read_pulse())),
     ):
         whole = file.read_bytes()
         for length in range(0, len(whole) - 1, 17):
@@ -77,64 +77,64 @@ def test_what_is_torn_is_not_there_yet(exchange):
         assert parse() is not None
 
 
-def test_a_refused_login_is_known_to_everybody_whatever_the_sources_name(exchange):
-    assert exchange.refused("../shop/ä") is None
-    exchange.refuse("../shop/ä", REFUSED)
-    assert exchange.refused("../shop/ä") == REFUSED
-    assert exchange.refused("shop") is None
+def test_a_refused_login_is_recorded_for_any_name_of_a_source(exchange):
+    assert exchange.read_refusal("../shop/ä") is None
+    exchange.write_refusal("../shop/ä", REFUSED)
+    assert exchange.read_refusal("../shop/ä") == REFUSED
+    assert exchange.read_refusal("shop") is None
 
 
-def test_work_goes_on_while_the_pulse_beats_and_ends_when_it_stands_still(exchange, clock):
+def test_work_goes_on_while_the_pulse_changes_and_ends_when_it_does_not(exchange, clock):
     watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
     for beat in range(5):
-        exchange.sign(DriverSign(beat=beat))
-        assert watch.verdict() is WatchResult.GO_ON
+        exchange.write_sign(DriverSign(beat=beat))
+        assert watch.check() is WatchResult.GO_ON
         clock.now += 9
     clock.now += 2
-    assert watch.verdict() is WatchResult.DRIVER_LOST
-    exchange.sign(DriverSign(beat=99))
+    assert watch.check() is WatchResult.DRIVER_LOST
+    exchange.write_sign(DriverSign(beat=99))
     clock.now += 1
-    assert watch.verdict() is WatchResult.DRIVER_LOST, "what has ended does not begin again"
+    assert watch.check() is WatchResult.DRIVER_LOST, "what has ended does not begin again"
 
 
-def test_a_pulse_that_never_moves_counts_from_the_first_look(exchange, clock):
+def test_the_timeout_of_a_pulse_that_never_changes_counts_from_the_first_look(exchange, clock):
     watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
-    assert watch.verdict() is WatchResult.GO_ON
+    assert watch.check() is WatchResult.GO_ON
     clock.now += 11
-    assert watch.verdict() is WatchResult.DRIVER_LOST
+    assert watch.check() is WatchResult.DRIVER_LOST
 
 
-def test_a_mailbox_that_is_gone_ends_the_work_at_the_next_look(exchange, clock):
+def test_a_removed_exchange_ends_the_work_at_the_next_look(exchange, clock):
     watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
     assert watch.begin(1) is WatchResult.GO_ON
     exchange.remove()
-    assert watch.verdict() is WatchResult.GO_ON, "looked a moment ago"
+    assert watch.check() is WatchResult.GO_ON, "looked a moment ago"
     clock.now += 0.25
-    assert watch.verdict() is WatchResult.DRIVER_LOST
+    assert watch.check() is WatchResult.DRIVER_LOST
 
 
 def test_stop_ends_everything_and_a_dropped_item_ends_alone(exchange, clock):
     watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
-    exchange.sign(DriverSign(beat=1, dropped=(1,)))
+    exchange.write_sign(DriverSign(beat=1, dropped=(1,)))
     assert watch.begin(1) is WatchResult.STOPPED
     assert not watch.is_over
     assert watch.begin(2) is WatchResult.GO_ON
-    exchange.sign(DriverSign(beat=2, is_stopped=True))
+    exchange.write_sign(DriverSign(beat=2, is_stopped=True))
     clock.now += 0.25
     assert watch.begin(3) is WatchResult.STOPPED
     assert watch.is_over
 
 
-def test_a_seat_that_is_abandoned_ends_and_no_other(exchange, clock):
+def test_an_abandoned_slot_ends_and_no_other(exchange, clock):
     watch, other = (Watch(exchange, slot=slot, heartbeat_timeout=1000, every=0.25) for slot in (1, 2))
-    exchange.sign(DriverSign(beat=1, abandoned=(1,)))
+    exchange.write_sign(DriverSign(beat=1, abandoned=(1,)))
     assert watch.begin(1) is WatchResult.STOPPED
     assert watch.is_over
     assert other.begin(2) is WatchResult.GO_ON
     assert not other.is_over
 
 
-def test_threads_of_a_worker_look_once_and_none_misses_what_was_heard(exchange, clock, monkeypatch):
+def test_threads_of_a_worker_read_the_pulse_once_and_none_misses_the_result(exchange, clock, monkeypatch):
     """A look that began before the driver's word must not take back what a later one has heard."""
     looks, is_asked = [], threading.Barrier(4, timeout=20)
 
@@ -144,26 +144,26 @@ def test_threads_of_a_worker_look_once_and_none_misses_what_was_heard(exchange, 
         return DriverSign(beat=len(looks), is_stopped=True).to_bytes()
 
     watch = Watch(exchange, slot=9, heartbeat_timeout=1000, every=0.25)
-    monkeypatch.setattr(Exchange, "pulse", lambda _exchange: pulse())
+    monkeypatch.setattr(Exchange, "read_pulse", lambda _exchange: pulse())
 
     def ask(_number):
         is_asked.wait()
-        return watch.verdict()
+        return watch.check()
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(ask, range(4))) == {WatchResult.STOPPED}
     assert len(looks) == 1
 
 
-def test_a_sign_that_is_torn_is_no_sign(exchange, clock):
+def test_a_partly_written_heartbeat_is_ignored(exchange, clock):
     watch = Watch(exchange, slot=9, heartbeat_timeout=10, every=0.25)
-    assert watch.verdict() is WatchResult.GO_ON
+    assert watch.check() is WatchResult.GO_ON
     clock.now += 11
     (exchange.folder / "pulse").write_bytes(b"{")
-    assert watch.verdict() is WatchResult.DRIVER_LOST
+    assert watch.check() is WatchResult.DRIVER_LOST
 
 
-def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(exchange):
+def test_exchanges_of_dead_drivers_of_the_same_run_are_removed(exchange):
     dead = subprocess.run(
         [sys.executable, "-c", "from statekeeper.store.process import this_process as p; print(p().model_dump_json())"],
         check=True, capture_output=True,
@@ -177,20 +177,20 @@ def test_mailboxes_of_dead_drivers_of_the_same_run_are_swept(exchange):
     assert names(exchange.folder.parent) == [".run-2.spark-dead", ".run.spark-0123", ".run.spark-alive"]
 
 
-def test_a_driver_elsewhere_is_dead_when_its_pulse_has_stood_still(exchange):
+def test_a_driver_on_another_machine_is_dead_when_its_pulse_does_not_change(exchange):
     for name in ("silent", "beating"):
         other = Exchange(exchange.folder.with_name(f".run.spark-{name}"))
         other.make(this_process().model_copy(update={"host": "elsewhere"}))
     beating = Exchange(exchange.folder.with_name(".run.spark-beating"))
     beats = iter(range(1, 10_000))
-    original = Exchange.pulse
+    original = Exchange.read_pulse
 
     def pulse(self):
         if self == beating:
-            beating.sign(DriverSign(beat=next(beats)))
+            beating.write_sign(DriverSign(beat=next(beats)))
         return original(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Exchange, "pulse", pulse)
+        patch.setattr(Exchange, "read_pulse", pulse)
         sweep_silent_exchanges(exchange.folder, timedelta(milliseconds=10))
     assert names(exchange.folder.parent) == [".run.spark-0123", ".run.spark-beating"]

@@ -78,7 +78,7 @@ def test_a_file_has_no_address(tmp_path):
     assert inspected(tmp_path, shop).unreachable == {}
 
 
-def test_an_address_that_never_answers_is_given_up_in_time(tmp_path, monkeypatch):
+def test_an_address_that_never_answers_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr(network_check, "CONNECT_SECONDS", 0.05)
     with closing(socket.create_server(("127.0.0.1", 0), backlog=0)) as full:
         port = full.getsockname()[1]
@@ -101,7 +101,7 @@ def test_executors_that_cannot_connect_are_counted_and_those_that_can_are_left_o
     }
 
 
-def test_work_of_an_unreachable_source_fails_before_it_begins_and_the_rest_is_done(tmp_path, closed_port):
+def test_jobs_of_an_unreachable_source_fail_before_they_start_and_the_others_run(tmp_path, closed_port):
     sources = {
         "erp": oracle("erp", dsn=f"127.0.0.1:{closed_port}/S"),
         "shop": JobSource("shop", DuckDBSource(type="duckdb", path="shop.duckdb")),

@@ -6,26 +6,26 @@ from statekeeper.engines.spark import pace as pacing
 from statekeeper.engines.spark.pace import Backoff, Pace, round_trip
 
 
-def test_on_a_disk_of_this_machine_nobody_waits_for_a_look(tmp_path):
+def test_a_local_disk_is_polled_often(tmp_path):
     pace = Pace.of(0.0001)
     assert pace.is_quick
-    assert (pace.look, pace.watch, pace.beat) == (0.05, 0.25, 1.0)
+    assert (pace.poll, pace.watch, pace.heartbeat) == (0.05, 0.25, 1.0)
     assert round_trip(tmp_path) < 1
 
 
-def test_where_a_round_trip_is_dear_looks_are_a_second_apart_and_no_file_is_written_more_often():
+def test_with_slow_round_trips_polls_and_writes_are_a_second_apart():
     pace = Pace.of(0.04)
     assert not pace.is_quick
-    assert (pace.look, pace.look_most) == (1.0, 2.0)
-    assert min(pace.report, pace.beat, pace.watch) >= 1.0
+    assert (pace.poll, pace.max_poll) == (1.0, 2.0)
+    assert min(pace.report, pace.heartbeat, pace.watch) >= 1.0
 
 
-def test_a_sign_of_life_comes_often_enough_for_who_waits_for_it():
+def test_heartbeats_come_several_times_within_the_timeout():
     pace = Pace.of(0.04).within(2.0)
-    assert max(pace.beat, pace.watch) <= 0.5
+    assert max(pace.heartbeat, pace.watch) <= 0.5
 
 
-def test_looks_come_later_and_later_until_something_is_done(monkeypatch):
+def test_polls_come_later_and_later_until_there_is_news(monkeypatch):
     now = 100.0
     monkeypatch.setattr(pacing.time, "monotonic", lambda: now)
     looks, waits = Backoff(Pace.of(0.04)), []

@@ -16,7 +16,7 @@ from statekeeper.engines.spark import partition
 from statekeeper.engines.spark.batches import Batch, Item, seal, unseal
 from statekeeper.engines.spark.exchange import DriverSign, ErrorRecord, Exchange, Outcome, SlotReport
 from statekeeper.engines.spark.pace import Pace
-from statekeeper.engines.spark.partition import TaskContext, decode, work_through
+from statekeeper.engines.spark.partition import TaskContext, decode, run_slot
 from statekeeper.errors import DataError, FailureKind, LoginRefused, SourceUnreachable, TransientSourceError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec
@@ -42,8 +42,8 @@ QUICK = Pace.of(0.0)
 SLOW = Pace.of(0.04)
 
 
-def _cargo(
-    exchange, slot=1, *, may_be_doubled=False, heartbeat_timeout=60.0, secrets=(), pace=QUICK, private=frozenset()
+def _context(
+    exchange, slot=1, *, may_run_twice=False, heartbeat_timeout=60.0, secrets=(), pace=QUICK, private=frozenset()
 ):
     sources = {"shop": JobSource("shop", DuckDBSource(type="duckdb", path=str(exchange.folder.parent / "shop.duckdb")))}
     return TaskContext(
@@ -54,7 +54,7 @@ def _cargo(
         secrets,
         heartbeat_timeout,
         "100MB",
-        may_be_doubled,
+        may_run_twice,
         pace.within(heartbeat_timeout),
         private,
     )
@@ -65,13 +65,13 @@ def _item(number, work, spec=None, *, source=None, result_type=int):
 
 
 def _hand(exchange, *items, slot=1, serial=1, key=KEY):
-    exchange.hand(slot, seal(Batch(slot, serial, items), key))
+    exchange.write_batch(slot, seal(Batch(slot, serial, items), key))
 
 
 def _work(exchange, *items, slot=1, **choices):
-    """Hand a slot the items, have it work until they have outcomes, and dismiss it; the outcomes, by item."""
+    """Hand a slot the items, have it work until they have outcomes, and end it; return the outcomes, by item."""
     _hand(exchange, *items, slot=slot)
-    thread = threading.Thread(target=work_through, args=(_cargo(exchange, slot, **choices), 0))
+    thread = threading.Thread(target=run_slot, args=(_context(exchange, slot, **choices), 0))
     thread.start()
     while thread.is_alive() and len(_outcomes(exchange, *items)) < len(items):
         thread.join(0.01)
@@ -83,7 +83,7 @@ def _work(exchange, *items, slot=1, **choices):
 
 
 def _reports(exchange, slot):
-    return [report for name in exchange.reports_of([slot]) if (report := exchange.reported(name))]
+    return [report for name in exchange.report_names([slot]) if (report := exchange.read_report(name))]
 
 
 def _outcomes(exchange, *items, slots=range(10)):
@@ -114,7 +114,7 @@ def answer_with_text(_spec, _context):
 
 
 def read_until_stopped(spec, context):
-    Exchange(spec).sign(DriverSign(beat=1, dropped=(1,)))
+    Exchange(spec).write_sign(DriverSign(beat=1, dropped=(1,)))
     while True:
         context.progress(10)
         context.check_stop()
@@ -131,14 +131,14 @@ def lose_the_driver(spec, context):
         context.check_stop()
 
 
-def test_items_are_done_and_their_outcomes_left(exchange):
+def test_items_are_run_and_their_outcomes_written(exchange):
     outcomes = _work(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
     assert [decode(int, outcome.answer) for outcome in outcomes] == [1, 4, 9]
     assert [report.is_over for report in _reports(exchange, 1)] == [True]
 
 
-def test_a_slot_does_load_after_load_and_waits_between_them(exchange):
-    thread = threading.Thread(target=work_through, args=(_cargo(exchange), 0))
+def test_a_slot_runs_batch_after_batch_and_waits_between_them(exchange):
+    thread = threading.Thread(target=run_slot, args=(_context(exchange), 0))
     thread.start()
     for number in (1, 2, 3):
         _hand(exchange, _item(number, square, number), serial=number)
@@ -150,7 +150,7 @@ def test_a_slot_does_load_after_load_and_waits_between_them(exchange):
     assert not thread.is_alive()
 
 
-def test_a_load_that_is_torn_or_was_sealed_by_somebody_else_is_never_opened(exchange, tmp_path):
+def test_a_batch_that_is_partly_written_or_sealed_with_another_key_is_never_unpickled(exchange, tmp_path):
     marker = tmp_path / "opened"
     batch = Batch(1, 1, (_item(1, square, _Touches(marker)),))
     for sealed in (b"", seal(batch, b"x" * 32), seal(batch, KEY)[:-1], seal(batch, KEY)[32:]):
@@ -170,36 +170,36 @@ class _Touches:
         return Path.touch, (self.path,)
 
 
-def test_a_load_of_another_slot_or_one_that_was_done_is_not_taken_up(exchange):
+def test_a_batch_of_another_slot_or_one_that_was_done_is_not_run(exchange):
     outcomes = _work(exchange, _item(1, square, 2))
-    exchange.hand(2, exchange.handed(1))
-    thread = threading.Thread(target=work_through, args=(_cargo(exchange, 2), 0))
+    exchange.write_batch(2, exchange.read_batch(1))
+    thread = threading.Thread(target=run_slot, args=(_context(exchange, 2), 0))
     thread.start()
-    thread.join(4 * QUICK.look_most)
+    thread.join(4 * QUICK.max_poll)
     assert thread.is_alive(), "it waits for a batch of its own"
-    exchange.sign(DriverSign(beat=1, is_stopped=True))
+    exchange.write_sign(DriverSign(beat=1, is_stopped=True))
     thread.join(60)
     assert _outcomes(exchange, _item(1, square)) == outcomes
 
 
-def test_what_cannot_be_left_fails_the_task_so_that_spark_tries_it_again(exchange, monkeypatch):
+def test_an_outcome_that_cannot_be_written_fails_the_task_so_that_spark_retries_it(exchange, monkeypatch):
     def refuse(*_arguments, **_choices):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(Exchange, "report", refuse)
+    monkeypatch.setattr(Exchange, "write_report", refuse)
     _hand(exchange, _item(1, square, 2))
     with pytest.raises(OSError, match="No space"):
-        work_through(_cargo(exchange), 0)
+        run_slot(_context(exchange), 0)
     assert not any(report.is_over for report in _reports(exchange, 1))
 
 
-def test_a_failure_of_a_private_table_leaves_its_executor_without_values(exchange):
+def test_a_failure_of_a_private_table_is_reported_without_values(exchange):
     private = frozenset({"shop.table_1"})
     outcomes = _work(exchange, _item(1, fail_with_a_value), _item(2, fail_with_a_value), private=private)
     assert [one.failure.message for one in outcomes] == ["a value is wrong", "the value 4711 is wrong"]
 
 
-def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(exchange):
+def test_a_failure_is_reported_without_secrets_and_the_other_items_run(exchange):
     first, second = _work(exchange, _item(1, fail_with_a_secret), _item(2, square, 3), secrets=("tiger-1234",))
     assert first.failure.kind is FailureKind.INTERNAL
     assert "the password is ***" in first.failure.message
@@ -207,17 +207,17 @@ def test_a_failure_is_plain_values_without_secrets_and_the_rest_goes_on(exchange
     assert not any(b"tiger" in file.read_bytes() for file in exchange.folder.iterdir())
 
 
-def test_an_item_with_an_outcome_is_not_done_again(exchange):
+def test_an_item_with_an_outcome_is_not_run_again(exchange):
     earlier = SlotReport(slot=1, outcomes=(Outcome(item=1, answer="41"),), is_over=True)
-    exchange.report(earlier, attempt="earlier")
+    exchange.write_report(earlier, attempt="earlier")
     one, two = _work(exchange, _item(1, fail_with_a_secret), _item(2, square, 2))
     assert (one.answer, two.answer) == ("41", "4")
 
 
 @pytest.mark.parametrize("told", [2, None])
-def test_a_slot_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(exchange, told):
+def test_a_slot_whose_worker_died_reports_the_item_and_ends(exchange, told):
     done = (Outcome(item=1, answer="1"),)
-    exchange.report(SlotReport(slot=1, item=told, rows=7, outcomes=done), attempt="earlier")
+    exchange.write_report(SlotReport(slot=1, item=told, rows=7, outcomes=done), attempt="earlier")
     one, two = _work(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
     assert one.answer == "1"
     assert two.failure.kind is FailureKind.WORKER_DIED
@@ -225,17 +225,17 @@ def test_a_slot_whose_worker_died_tells_over_what_and_ends_and_leaves_the_rest(e
     assert sorted(report.is_over for report in _reports(exchange, 1)) == [False, True]
 
 
-def test_a_slot_that_is_old_ends_by_itself(exchange, monkeypatch):
-    monkeypatch.setattr(partition, "MOST_ITEMS", 2)
+def test_an_old_slot_ends_by_itself(exchange, monkeypatch):
+    monkeypatch.setattr(partition, "MAX_ITEMS", 2)
     _hand(exchange, *(_item(number, square, number) for number in (1, 2, 3)))
-    work_through(_cargo(exchange), 0)
+    run_slot(_context(exchange), 0)
     assert [report.is_over for report in _reports(exchange, 1)] == [True]
     assert len(_outcomes(exchange, *(_item(number, square) for number in (1, 2, 3)))) == 3, "what it was given is done"
 
 
-def test_where_a_file_is_dear_what_is_done_quickly_is_told_together(exchange, monkeypatch):
-    told, report = [], Exchange.report
-    monkeypatch.setattr(Exchange, "report", lambda *args, **more: told.append(args[1]) or report(*args, **more))
+def test_with_slow_files_outcomes_are_reported_together(exchange, monkeypatch):
+    told, report = [], Exchange.write_report
+    monkeypatch.setattr(Exchange, "write_report", lambda *args, **more: told.append(args[1]) or report(*args, **more))
     items = [_item(number, square, number) for number in range(50)]
     assert len(_work(exchange, *items, pace=SLOW)) == 50
     assert len(told) <= 5, "the beginning, the end, and hardly anything between them"
@@ -246,18 +246,18 @@ def outcomes_told(spec, _context):
     return len([outcome for report in _reports(Exchange(spec), 1) for outcome in report.outcomes])
 
 
-def test_that_work_has_stopped_is_told_before_other_work_begins_however_dear_a_file_is(exchange):
+def test_a_stopped_item_is_reported_before_the_next_begins_even_with_slow_files(exchange):
     """The driver waits for it only so long, and then has the slot end."""
-    pace = Pace(look=SLOW.look, look_most=60, watch=0.05, report=60, beat=60)
+    pace = Pace(poll=SLOW.poll, max_poll=60, watch=0.05, report=60, heartbeat=60)
     items = [_item(1, read_until_stopped, exchange.folder), _item(2, outcomes_told, exchange.folder)]
     stopped, told = _work(exchange, *items, pace=pace)
     assert stopped.failure.kind is FailureKind.INTERRUPTED
     assert told.answer == "1"
 
 
-def test_where_spark_runs_attempts_side_by_side_the_other_ones_item_is_done_too(exchange):
-    exchange.report(SlotReport(slot=1, item=2, rows=7), attempt="other")
-    outcomes = _work(exchange, _item(2, square, 2), may_be_doubled=True)
+def test_with_speculation_an_item_of_the_other_attempt_is_run_too(exchange):
+    exchange.write_report(SlotReport(slot=1, item=2, rows=7), attempt="other")
+    outcomes = _work(exchange, _item(2, square, 2), may_run_twice=True)
     assert [outcome.answer for outcome in outcomes] == ["4"]
 
 
@@ -285,7 +285,7 @@ def test_after_a_transient_failure_the_next_item_tries(exchange):
     assert [outcome.answer for outcome in outcomes] == [None, "4"]
 
 
-def test_a_result_that_is_not_what_was_said_fails_its_item(exchange):
+def test_a_result_of_another_type_fails_its_item(exchange):
     first, second = _work(exchange, _item(1, answer_with_text, result_type=Receipt), _item(2, square, 2))
     assert first.failure.kind is FailureKind.INTERNAL
     assert second.answer == "4"
@@ -302,13 +302,13 @@ def test_a_worker_whose_driver_is_gone_ends(exchange):
     assert not exchange.folder.exists()
 
 
-def test_an_attempt_that_comes_when_everything_is_over_does_nothing(exchange):
+def test_an_attempt_after_the_end_of_the_run_does_nothing(exchange):
     exchange.remove()
-    work_through(_cargo(exchange), 0)
+    run_slot(_context(exchange), 0)
     assert not exchange.folder.exists()
 
 
-def test_a_worker_whose_driver_is_silent_ends_and_says_that_another_attempt_may_help(exchange):
+def test_a_worker_without_heartbeats_ends_with_a_retryable_failure(exchange):
     (first, *rest) = _work(exchange, _item(1, wait_until_stopped), _item(2, square, 2), heartbeat_timeout=0.1)
     assert first.failure.kind is FailureKind.WORKER_DIED
     assert rest == []
@@ -341,10 +341,10 @@ def extract_late(spec, context):
 def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
     _hand(exchange, _item(1, extract_late, spec, source="shop", result_type=Receipt))
-    late = threading.Thread(target=work_through, args=(_cargo(exchange, may_be_doubled=True), 0))
+    late = threading.Thread(target=run_slot, args=(_context(exchange, may_run_twice=True), 0))
     late.start()
     assert _Gate.reading.wait(60)
-    (second,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", result_type=Receipt), may_be_doubled=True)
+    (second,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", result_type=Receipt), may_run_twice=True)
     _Gate.second_is_through.set()
     late.join(60)
     kept = load_receipts(LocalDisk(), spec.staging, spec.plan_id)[0]
@@ -356,7 +356,7 @@ def test_the_late_attempt_of_a_chunk_is_ignored_and_leaves_no_file(tmp_path, exc
     assert [path.name for path in spec.staging.parts.iterdir()] == [kept.part]
 
 
-def test_a_chunk_of_a_plan_that_was_given_up_meanwhile_finds_nothing_to_write_into(tmp_path, exchange):
+def test_a_chunk_of_a_discarded_plan_finds_no_staging_folder(tmp_path, exchange):
     spec = _chunk_of_a_table(tmp_path)
     LocalDisk().remove_folder(spec.staging.folder, role="sweep")
     (outcome,) = _work(exchange, _item(1, extract_chunk, spec, source="shop", result_type=Receipt))
@@ -400,6 +400,6 @@ def _chunk_of_a_table(folder):
     )
 
 
-def test_a_reason_is_the_error_it_stands_for():
+def test_an_error_record_becomes_the_same_error():
     error = ErrorRecord(kind=FailureKind.LOGIN_REFUSED, message="no", hint="ask", code="ORA-01017").as_error()
     assert (type(error), error.hint, error.code) == (LoginRefused, "ask", "ORA-01017")

@@ -48,7 +48,7 @@ def _word_in(question):
         return file.read()
 
 
-def test_every_slot_is_asked_and_nothing_is_left_but_the_word(exchange):
+def test_every_slot_is_checked_and_only_the_token_file_is_left(exchange):
     spark = ThreadSpark(slots=3)
     cluster = inspect(held(spark), exchange, parallelism=None, sources={})
     assert (cluster.parallelism, cluster.is_speculating) == (3, False)
@@ -61,11 +61,9 @@ def test_speculation_is_known(exchange):
     assert inspect(held(spark), exchange, parallelism=5, sources={}).is_speculating
 
 
-def test_another_folder_of_the_same_name_is_told(exchange, monkeypatch):
+def test_another_folder_of_the_same_name_is_reported(exchange, monkeypatch):
     answering(monkeypatch, word="of another folder")
-    with pytest.raises(
-        ConfigError, match=r"node-7 do not see the folder.*there is another folder of that name"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"node-7 do not see the folder.*another folder has that name") as caught:
         inspect(held(), exchange, parallelism=1, sources={})
     assert "base_path" in caught.value.hint
 
@@ -78,7 +76,7 @@ def test_another_folder_of_the_same_name_is_told(exchange, monkeypatch):
         ({"refusal": "Permission denied"}, "node-7 cannot write to .*Permission denied"),
     ],
 )
-def test_what_executors_lack_is_told(exchange, monkeypatch, changes, told):
+def test_what_executors_lack_is_reported(exchange, monkeypatch, changes, told):
     answering(monkeypatch, **changes)
     with pytest.raises(ConfigError, match=told) as caught:
         inspect(held(), exchange, parallelism=1, sources={})
@@ -92,7 +90,7 @@ def test_a_classic_session_is_sent_the_package_as_every_spark_takes_it():
     assert [path.rpartition("/")[2] for path in spark.shipped] == ["statekeeper.zip"]
 
 
-def test_a_first_job_that_fails_is_told_with_its_cause(exchange):
+def test_a_first_job_that_fails_is_reported_with_its_cause(exchange):
     spark = ThreadSpark(
         fails=RuntimeError("[PYTHON_VERSION_MISMATCH] Python in worker has different version"), spares=0
     )
@@ -101,7 +99,7 @@ def test_a_first_job_that_fails_is_told_with_its_cause(exchange):
     assert "PYSPARK_PYTHON" in caught.value.hint
 
 
-def test_a_first_job_that_fails_in_java_is_told_with_what_java_says(exchange):
+def test_a_first_job_that_fails_in_java_is_reported_with_the_java_error(exchange):
     text = "An error occurred while calling o41.collect.\n: org.apache.spark.SparkException: Job aborted\n\tat org"
     with pytest.raises(ConfigError, match=r"first job: RuntimeError: org\.apache\.spark\.SparkException: Job aborted$"):
         inspect(held(ThreadSpark(fails=RuntimeError(text), spares=0)), exchange, parallelism=1, sources={})
