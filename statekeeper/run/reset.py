@@ -42,7 +42,7 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
         )
     except LockHeld as error:
         follow = quoted(runner.commands.watch())
-        raise LockHeld(error.message, hint=f"let that run end, or stop it; {follow} follows it") from error
+        raise LockHeld(error.message, hint=f"wait until that run ends, or stop it; {follow} follows it") from error
 
     def change(manifest: RunManifest | None) -> RunManifest | None:
         return reduce(RunManifest.without_failure, done, manifest) if manifest else None

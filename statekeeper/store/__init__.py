@@ -1,1 +1,1 @@
-"""Documents, parts and locks on a file system, durable step by step."""
+"""Stores documents, parts and locks durably on a file system."""

@@ -1,4 +1,4 @@
-"""Where the processes of a run write down what its tables wait for; of a process that is gone, nothing counts."""
+"""The activity files of a run: what the tables of each process wait for. Those of dead processes are ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from statekeeper.store.process import Liveness, liveness
 
 
 def save_activity(disk: Disk, base_path: Path, activity: RunActivity) -> None:
-    """Keep what a process knows now, in place of what it knew before. Raises StorageError."""
+    """Write a process's activity over its previous one. Raises StorageError."""
     path = _file(base_path, activity.run_id, activity.owner)
     refuse_links(base_path, path)
     with storage_errors(path, "save"):
@@ -28,22 +28,22 @@ def save_activity(disk: Disk, base_path: Path, activity: RunActivity) -> None:
 
 
 def remove_activity(disk: Disk, base_path: Path, run_id: str, owner: Owner) -> None:
-    """Forget what a process knew, and what others left that are gone. Raises StorageError."""
+    """Remove a process's activity, and those of dead processes. Raises StorageError."""
     folder = activity_folder(base_path, run_id)
     with storage_errors(folder, "tidy"):
         names = [name for name in disk.names(folder) if name.endswith(".json")]
         own = _file(base_path, run_id, owner).name
-        gone = [name for name in names if name == own or _is_dead(disk, folder / name)]
-        for name in gone:
+        removable = [name for name in names if name == own or _is_dead(disk, folder / name)]
+        for name in removable:
             disk.unlink(folder / name, role="activity")
             disk.unlink(second_slot(folder / name), role="activity")
         sweep_temps(disk, folder, set(names), is_abandoned)
-        if len(gone) == len(names):
+        if len(removable) == len(names):
             disk.remove_folder(folder, role="activity")
 
 
 def load_activities(disk: Disk, base_path: Path, run_id: str) -> tuple[RunActivity, ...]:
-    """What the processes of a run last wrote, the dead ones too; what cannot be read is left out."""
+    """The last activity of each process of a run, dead ones too; files that cannot be read are left out."""
     folder = activity_folder(base_path, run_id)
     names: list[str] = []
     with suppress(OSError):

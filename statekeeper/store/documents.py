@@ -1,8 +1,8 @@
-"""The documents beside the state: plan, receipts, metadata, a run's snapshots, the pointer to the last run.
+"""The documents besides the state: plan, receipts, metadata, a run's snapshots, the pointer to the last run.
 
-Decides for each how it is written (created once or replaced) and what a damaged one means. Damage to a receipt costs
-what it is the receipt of: a torn one, which only a disk without link can have, must not block the work. Damage to
-anything else is an error for the caller to judge. The receipts of chunks are `store.receipts`' matter.
+Decides for each how it is written (created once, or replaced) and what damage to it means. A damaged receipt is
+removed, and its work is done again: a partly written one, which can exist only on a disk without link, must not block
+the work. Damage to anything else is an error that the caller handles. `store.receipts` has the receipts of chunks.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ D = TypeVar("D", bound=Document)
 
 
 def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
-    """Make the staging folder of a plan and keep the plan in it, once and for all.
+    """Make the staging folder of a plan, and write the plan to it, once.
 
-    Workers make no folders, so that a late worker of a plan that was given up finds nothing to write into.
+    Workers make no folders, so that a late worker of a discarded plan finds no folder to write to.
 
     Raises:
-        StateDamaged: another plan stands there.
+        StateDamaged: the folder has another plan.
         StorageError: the file system refused.
     """
     with storage_errors(staging.folder, "make"):
@@ -52,14 +52,14 @@ def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
     if not create_once(disk, staging.plan, plan.to_bytes(), role="plan", unique=process_token()):
         found = load_plan(disk, staging)
         if found != plan.model_copy(update={"checksum": found.checksum if found else ""}):
-            raise StateDamaged(f"{staging.plan} holds another plan than the one to be kept; a plan is never changed")
+            raise StateDamaged(f"{staging.plan} holds another plan than the one to be saved; a plan never changes")
 
 
 def load_plan(disk: Disk, staging: Staging) -> Plan | None:
     """The plan of a staging folder; None if it is missing.
 
     Raises:
-        StateDamaged: it is torn or foreign, or is the plan of another folder.
+        StateDamaged: it is not a whole document of this kind, or is the plan of another folder.
     """
     plan = load_once(disk, staging.plan, Plan)
     if plan is not None and plan.plan_id != staging.folder.name:
@@ -68,26 +68,26 @@ def load_plan(disk: Disk, staging: Staging) -> Plan | None:
 
 
 def save_count(disk: Disk, staging: Staging, receipt: CountReceipt, *, attempt: str) -> bool:
-    """Keep the source's own count; False if there is one already, which stands."""
+    """Save the source's own count; False if there is one already, which stays."""
     return create_once(disk, staging.count_receipt, receipt.to_bytes(), role="count", unique=attempt)
 
 
 def load_count(disk: Disk, staging: Staging, plan_id: str) -> CountReceipt | None:
-    """The count of a plan; None if it is not done. What is torn or belongs to another plan is removed."""
+    """The count of a plan; None if there is none. One that is damaged or belongs to another plan is removed."""
     return _load_or_remove(
         disk, staging.count_receipt, CountReceipt, is_wanted=lambda found: found.plan_id == plan_id, role="count"
     )
 
 
 def save_split(disk: Disk, staging: Staging, receipt: SplitReceipt) -> None:
-    """Keep the receipt of a split part; of two that split it at once, the first stands."""
+    """Save the receipt of a split part. If two workers split it at once, the first receipt stays."""
     create_once(
         disk, staging.split_receipt(receipt.chunk_id), receipt.to_bytes(), role="split_receipt", unique=receipt.attempt
     )
 
 
 def load_split(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> SplitReceipt | None:
-    """The receipt of a split part; None if there is none. What is torn or belongs elsewhere is removed."""
+    """The receipt of a split part; None if there is none. One that is damaged or belongs elsewhere is removed."""
     path, wanted = staging.split_receipt(chunk_id), (plan_id, chunk_id)
     return _load_or_remove(
         disk,
@@ -99,17 +99,17 @@ def load_split(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Spl
 
 
 def discard_split(disk: Disk, staging: Staging, chunk_id: int) -> None:
-    """Durably take back the receipt of a split part, because it is of another part or what it names is damaged."""
+    """Durably remove the receipt of a split part, because it belongs to another part or its files are damaged."""
     remove_document(disk, staging.split_receipt(chunk_id), role="split_receipt")
 
 
 def save_rejects(disk: Disk, staging: Staging, receipt: RejectsReceipt) -> None:
-    """Keep the receipt of all rejected rows; of two that gathered them at once, the first stands."""
+    """Save the receipt of all rejected rows. If two workers merged them at once, the first receipt stays."""
     create_once(disk, staging.rejects_receipt, receipt.to_bytes(), role="rejects_receipt", unique=receipt.attempt)
 
 
 def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt | None:
-    """The receipt of all rejected rows; None if there is none. What is torn or belongs elsewhere is removed."""
+    """The receipt of all rejected rows; None if there is none. One that is damaged or belongs elsewhere is removed."""
     path = staging.rejects_receipt
     return _load_or_remove(
         disk, path, RejectsReceipt, is_wanted=lambda found: found.plan_id == plan_id, role="rejects_receipt"
@@ -117,17 +117,17 @@ def load_rejects(disk: Disk, staging: Staging, plan_id: str) -> RejectsReceipt |
 
 
 def discard_rejects(disk: Disk, staging: Staging) -> None:
-    """Durably take back the receipt of all rejected rows, because they are others or their file is damaged."""
+    """Durably remove the receipt of all rejected rows, because the rows have changed or their file is damaged."""
     remove_document(disk, staging.rejects_receipt, role="rejects_receipt")
 
 
 def save_metadata(disk: Disk, layout: ExtractionLayout, data: bytes, *, fence: Fence) -> None:
-    """Put the commit record in place; `data` is its bytes, whose md5 the state keeps."""
+    """Write the commit record. `data` is its bytes, whose md5 the state holds."""
     replace(disk, layout.metadata, data, role="metadata", fence=fence, access=Access.PUBLISHED)
 
 
 def load_metadata(disk: Disk, path: Path) -> Metadata | None:
-    """The commit record in a file; None if it is missing. Raises StateDamaged if it is not one that can be read."""
+    """The commit record in a file; None if it is missing. Raises StateDamaged if it cannot be read as one."""
     data = _read(disk, path)
     if data is None:
         return None
@@ -135,13 +135,13 @@ def load_metadata(disk: Disk, path: Path) -> Metadata | None:
 
 
 def newest_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> int:
-    """The number of the newest snapshot that a run has of a source, by the names alone; 0 where it has none."""
+    """The number of the newest snapshot that a run has of a source, by file names alone; 0 if it has none."""
     names = disk.names(run_snapshots_folder(base_path, run_id, source_name))
     return max((int(match[1]) for match in map(_RUN_SNAPSHOT.fullmatch, names) if match), default=0)
 
 
 def load_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str) -> RunSnapshot | None:
-    """The newest snapshot that a run has of a source; None if it has none. Raises StateDamaged if it is not one."""
+    """The newest snapshot that a run has of a source; None if it has none. Raises StateDamaged if it is damaged."""
     number = newest_run_snapshot(disk, base_path, run_id, source_name)
     path = _run_snapshot_file(base_path, run_id, source_name, number)
     found = load_document(disk, path, RunSnapshot)
@@ -155,7 +155,7 @@ def load_run_snapshot(disk: Disk, base_path: Path, run_id: str, source_name: str
 
 
 def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> bool:
-    """Keep a snapshot of a run; False if another process has kept one of this number, which stands.
+    """Save a snapshot of a run; False if another process has saved one of this number, which stays.
 
     Raises:
         StorageError: the file system refused.
@@ -165,7 +165,7 @@ def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> boo
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="run_snapshot")
         settle(disk, path, role="run_snapshot")
-    if disk.writes is Writes.WHOLE:  # through slots: one that were torn could not be told from one that was damaged
+    if disk.writes is Writes.WHOLE:  # through slots: otherwise a partly written snapshot would look like a damaged one
         if disk.exists(path):
             return False
         replace(disk, path, snapshot.to_bytes(), role="run_snapshot", fence=NO_FENCE)
@@ -174,7 +174,7 @@ def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> boo
 
 
 def tidy_run_snapshots(disk: Disk, base_path: Path, run_id: str, source_name: str) -> None:
-    """Remove the temporary files of processes that died while they kept a snapshot."""
+    """Remove the temporary files of processes that died while they saved a snapshot."""
     folder = run_snapshots_folder(base_path, run_id, source_name)
     with storage_errors(folder, "tidy"):
         names = {name for name, _ in temps_in(disk, folder)}
@@ -188,10 +188,11 @@ def _run_snapshot_file(base_path: Path, run_id: str, source_name: str, number: i
 
 
 def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
-    """Remember the last run of a working directory; of several that start at once, one.
+    """Record the last run of a working directory. If several start at once, one of them is recorded.
 
     Raises:
-        LockHeld: another process has been writing it for long. StorageError: the file system refused.
+        LockHeld: another process holds the lock of this file.
+        StorageError: the file system refused.
     """
     path, data = folder / LAST_RUN, (last_run.model_dump_json(indent=2) + "\n").encode()
     if disk.writes is Writes.RENAME:
@@ -201,7 +202,7 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
             settle(disk, path, role="last_run")
         replace(disk, path, data, role="last_run", fence=NO_FENCE)
         return
-    # Without rename, two that write at once could leave a mixture.
+    # Without rename, two processes that write at once could leave a mixture.
     from statekeeper.store.locks.lock import acquire_lock  # not for `status`, which only reads
 
     ttl = timedelta(seconds=10)
@@ -211,20 +212,20 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
 
 
 def remove_document(disk: Disk, path: Path, *, role: str) -> None:
-    """Remove a document durably; a missing one is fine. Raises StorageError."""
+    """Remove a document durably, if it exists. Raises StorageError."""
     with storage_errors(path, "remove"):
         disk.unlink(path, role=role)
         disk.sync_folder(path.parent, role=role)
 
 
 def load_document(disk: Disk, path: Path, kind: type[D]) -> D | None:
-    """A document that is replaced, or None."""
+    """A document of a kind that is replaced; None if it is missing. Raises StateDamaged, StorageError."""
     data = _read(disk, path)
     return None if data is None else kind.from_bytes(data, where=str(path))
 
 
 def load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:
-    """A document that is created once, or None. Raises StateDamaged, StorageError."""
+    """A document of a kind that is created once; None if it is missing. Raises StateDamaged, StorageError."""
     with storage_errors(path, "read"), damage_where_no_file_is(path):
         try:
             data = disk.read(path)
@@ -234,7 +235,7 @@ def load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:
 
 
 def _load_or_remove(disk: Disk, path: Path, kind: type[D], *, is_wanted: Callable[[D], bool], role: str) -> D | None:
-    """A document that is created once; what is torn, or is not the one that is wanted, is removed, and is None."""
+    """A document that is created once. If it is damaged or not the wanted one, it is removed, and None is returned."""
     try:
         found = load_once(disk, path, kind)
         if found is None or is_wanted(found):

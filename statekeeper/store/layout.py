@@ -1,21 +1,21 @@
-"""Where every file of statekeeper lies. Pure: names in, paths out; nothing is created or looked at.
+"""The path of every file of statekeeper. Pure: names in, paths out; it neither creates nor reads anything.
 
-Here are the files of runs, and those of an extraction in the layout `dated`. What is different in the layout `hive`,
-and which layout an extraction has, is in `statekeeper.store.layouts`.
+This module has the files of runs, and those of an extraction in the layout `dated`. `statekeeper.store.layouts` has
+the differences of the layout `hive`, and decides which layout an extraction has.
 
 ```
 <base_path>/<source_name>/<path_name>/<yyyymm>/<dd>/
     <run_id>.parquet              the dataset: a file, or a folder of part-<nnnnn>-<plan8>.parquet
     <run_id>.generation-<plan8>.parquet
-                                  the same, a further generation, where nothing can be renamed (metadata `output_path`)
+                                  the dataset that replaces another on a disk without rename (metadata `output_path`)
     <run_id>_metadata.json        the commit record
     <run_id>_state.json           the state machine
     <run_id>_violations.json      findings of the last validation that found any
     <run_id>.lock                 the lock (with leases: <run_id>.lock.<epoch>)
     _<run_id>.quarantine/<plan8>.unpublished
-                                  quarantined rows, with what they break; the metadata says which
+                                  quarantined rows, with the rules that they break; the metadata names the file
     _<run_id>.violations/<plan8>.unpublished
-                                  the rows of the findings, where they were asked for
+                                  the rows of the findings, if the configuration asks for them
     .<run_id>.staging/<plan_id>/  plan.json, parts/, receipts/, publish.<epoch>/, beside.<epoch>/
                                   (`statekeeper.store.staging`)
     .<run_id>.replaced-<plan8>, .<run_id>.strangers/
@@ -23,22 +23,22 @@ and which layout an extraction has, is in `statekeeper.store.layouts`.
 <base_path>/_runs/<run_id>.json   the run manifest
 <base_path>/_runs/<run_id>.lock   its lock (with leases: <run_id>.lock.<epoch>)
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
-                                  the snapshots that all tables of the run from a source read at; the newest counts
+                                  the snapshots at which all tables of the run from a source are read; the newest counts
 <base_path>/_runs/.<run_id>.activity/<host>-<pid>.json   what tables wait for, while something takes long
-<base_path>/_runs/.<run_id>.spark-<token>/   what driver and executors tell each other, while a run is under way
+<base_path>/_runs/.<run_id>.spark-<token>/   messages between driver and executors, during a run
 <base_path>/../.<name of base_path>.swap/<digest>/
-                                  of one extraction: a dataset of several parts that is about to be put in place, and
-                                  the one that it replaces (`statekeeper.publish.swap`)
+                                  of one extraction: a dataset of several parts that is about to be published, and the
+                                  one that it replaces (`statekeeper.publish.swap`)
 ```
 
 Two rules hold for every name:
 
-- Rows that are not published lie where `**/*.parquet` does not match and folder readers do not look: their files end
-  in `UNPUBLISHED`, in a folder that begins with `_` or `.`.
-- A name is one extraction's alone. A run's id begins it, and what follows tells the kind: no two kinds, and no two
-  runs, can have one name. `check_run_id` refuses the ids for which that would not be so.
+- Rows that are not published are in files that `**/*.parquet` does not match and that readers of folders skip: their
+  names end in `UNPUBLISHED`, in a folder that begins with `_` or `.`.
+- A name belongs to one extraction. It begins with a run's id, and its end says the kind of file, so that no two kinds
+  and no two runs share a name. `check_run_id` refuses ids that would break this rule.
 
-Version 0.1 named some files otherwise (`is_dataset_name`, `is_quarantine_name`, `violating_rows_of_0_1`): they are
+Version 0.1 named some files differently (`_is_dataset_name`, `is_quarantine_name`, `violating_rows_of_0_1`): they are
 still read, and removed when they are replaced.
 """
 
@@ -62,18 +62,17 @@ PART_NAME = re.compile(r"^part-\d{5,}-(?P<plan8>[0-9a-f]{8})\.parquet$")
 _LONGEST_RUN_ID = 200
 _MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
 _RESERVED_ENDS = re.compile(r"(_quarantine(\.[0-9a-f]{8})?|_violations|\.generation-[0-9a-f]{8})$")
-"""Ends of a run id with which the run's dataset would have the name of another run's file, as this version names them
-or as version 0.1 did."""
+"""Ends of a run id with which the run's dataset could have the name of another run's file, in this version or 0.1."""
 _DATASET_END = re.compile(r"(\.(generation-)?[0-9a-f]{8})?\.parquet")
 _QUARANTINE_END = re.compile(rf"/[0-9a-f]{{8}}{re.escape(UNPUBLISHED)}")
 _QUARANTINE_END_OF_0_1 = re.compile(r"_quarantine(\.[0-9a-f]{8})?\.parquet")
 
 
 def check_run_id(run_id: str) -> None:
-    """Refuse an id under which a run's files could have the names of another run's.
+    """Refuse a run id whose files could have the names of another run's files.
 
     Raises:
-        UsageError: it is not text, ends as names of files do, or is too long for one.
+        UsageError: it is not text, has a reserved end, or is too long for a file name.
     """
     if run_id.encode(errors="replace").decode() != run_id:
         raise UsageError(
@@ -81,7 +80,7 @@ def check_run_id(run_id: str) -> None:
         )
     if reserved := _RESERVED_ENDS.search(run_id):
         raise UsageError(
-            f"a run id must not end in {reserved.group()!r}, as the files of another run may; found {run_id!r}",
+            f"a run id must not end in {reserved.group()!r}, like names of another run's files; found {run_id!r}",
             hint="choose another: by default it is PIPELINE-YYYYMMDD",
         )
     size = len(safe_name(run_id).encode())
@@ -103,7 +102,7 @@ def manifest_file(base_path: Path, run_id: str) -> Path:
 
 
 def manifest_lock(base_path: Path, run_id: str) -> Path:
-    """The lock of a run's manifest, which is held while it is changed."""
+    """The lock of a run's manifest, which is held while the manifest is changed."""
     return runs_folder(base_path) / f"{safe_name(run_id)}.lock"
 
 
@@ -113,17 +112,17 @@ def run_snapshots_folder(base_path: Path, run_id: str, source_name: str) -> Path
 
 
 def activity_folder(base_path: Path, run_id: str) -> Path:
-    """Where the processes of a run write down what its tables wait for."""
+    """The folder in which the processes of a run record what its tables wait for."""
     return runs_folder(base_path) / f".{safe_name(run_id)}.activity"
 
 
 def spark_exchange(base_path: Path, run_id: str, token: str) -> Path:
-    """Where the driver of a run on Spark and its executors leave each other word."""
+    """The folder through which the driver of a run on Spark and its executors communicate."""
     return runs_folder(base_path) / f".{safe_name(run_id)}.spark-{token}"
 
 
 NamesIn = Callable[[Path], list[str]]
-"""The sorted names in a folder; none where there is no such folder."""
+"""Returns the sorted names in a folder; none if the folder does not exist."""
 
 
 def table_folder(base_path: Path, table: TableRef) -> Path:
@@ -133,14 +132,14 @@ def table_folder(base_path: Path, table: TableRef) -> Path:
 
 @dataclass(frozen=True)
 class ExtractionLayout:
-    """The files of one extraction; documents are in `folder`. Without a `base_path` there is no place outside of it."""
+    """The files of one extraction. Its documents are in `folder`. Without a `base_path` there is no `swap` folder."""
 
     folder: Path
     run_id: str
     base_path: Path | None = None
 
     datasets_are_folders: ClassVar[bool] = False
-    """Whether a dataset is a folder also where it has one part; else that part is the dataset."""
+    """Whether a dataset of one part is a folder, too; otherwise the part itself is the dataset."""
 
     @classmethod
     def of(cls, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str) -> Self:
@@ -149,7 +148,7 @@ class ExtractionLayout:
 
     @property
     def table_folder(self) -> Path:
-        """The folder in which the datasets of all dates lie."""
+        """The folder with the datasets of all dates."""
         return self.folder.parent.parent
 
     @property
@@ -157,20 +156,20 @@ class ExtractionLayout:
         return self.folder / f"{self.run_id}.parquet"
 
     def generation(self, plan_id: str) -> Path:
-        """The dataset of a plan that cannot take the name of the one it replaces."""
+        """The dataset of a plan, on a disk without rename, when another dataset has the name `output`."""
         return self.folder / f"{self.run_id}.generation-{plan_id[:8]}.parquet"
 
     def place_of_copy(self, plan_id: str, *, intended: Path | None, is_free: bool) -> Path:
-        """Where a plan's dataset is copied to where nothing can be renamed.
+        """The path to which a plan's dataset is copied, on a disk without rename.
 
-        `intended` is what is persisted of it already, and `is_free` says that nothing lies at `output`.
+        `intended` is the path that the state already names, if any. `is_free` says that nothing exists at `output`.
         """
         return intended or (self.output if is_free else self.generation(plan_id))
 
     def dataset_named(self, output_path: str) -> Path | None:
-        """The dataset that a commit record names, wherever base_path is now; None where it is none of this extraction.
+        """The dataset that a commit record names, also after base_path was moved; None if it is not this extraction's.
 
-        A generation of version 0.1 has the name that the dataset of another run may have.
+        A generation of version 0.1 has a name that the dataset of another run may have, too.
         """
         name = PurePath(output_path).name
         return self.folder / name if self._is_dataset_name(name) else None
@@ -179,27 +178,27 @@ class ExtractionLayout:
         return _begins_and_ends(name, self.run_id, _DATASET_END)
 
     def is_generation(self, path: Path) -> bool:
-        """Whether it is a dataset of this extraction that could not take the name of the one that it replaces."""
+        """Whether a path is that of a `generation` of this extraction."""
         named = self.dataset_named(str(path))
         return named == path and path.name.startswith(f"{self.run_id}.generation-")
 
     def is_inner_generation(self, name: str) -> bool:
-        """Whether a name in a dataset's folder is that of a generation within it; here there are none."""
+        """Whether a name in a dataset's folder is that of a generation. In this layout there are none."""
         del name
         return False
 
     def folders_around(self, dataset: Path) -> tuple[Path, ...]:
-        """The folders around a dataset that belong to this extraction alone; here none."""
+        """The folders around a dataset that belong to this extraction alone. In this layout there are none."""
         del dataset
         return ()
 
     def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
-        """What else lies at the places of this extraction's datasets, whoever made it."""
+        """All other files and folders with the name of a dataset of this extraction, whoever made them."""
         found = (self.folder / name for name in names_in(self.folder) if self._is_dataset_name(name))
         return [path for path in found if path != dataset]
 
     def record_folders(self, names_in: NamesIn) -> Iterator[tuple[Path, date]]:
-        """The folders of the table's documents with their dates, the newest first."""
+        """The folders of the table's documents, with their dates, newest first."""
         for month in filter(_MONTH.fullmatch, reversed(names_in(self.table_folder))):
             for day in filter(_DAY.fullmatch, reversed(names_in(self.table_folder / month))):
                 if found := date_of(f"{month}{day}"):
@@ -214,9 +213,9 @@ class ExtractionLayout:
         return self.quarantine_folder / f"{plan_id[:8]}{UNPUBLISHED}"
 
     def is_quarantine_name(self, name: str) -> bool:
-        """Whether a name, relative to the folder, is that of quarantined rows.
+        """Whether a name, relative to the folder, is that of a file of quarantined rows.
 
-        Those of version 0.1 lie in the folder itself.
+        Those of version 0.1 are in the folder itself.
         """
         return _begins_and_ends(name, self.quarantine_folder.name, _QUARANTINE_END) or _begins_and_ends(
             name, self.run_id, _QUARANTINE_END_OF_0_1
@@ -227,12 +226,12 @@ class ExtractionLayout:
         return self.folder / f"_{self.run_id}.violations"
 
     def violating_rows(self, plan_id: str) -> Path:
-        """The rows of `violations`, where they were asked for: they are, or may be, in the dataset too."""
+        """The rows of `violations`, if the configuration asks for them; they may be in the dataset as well."""
         return self.violating_rows_folder / f"{plan_id[:8]}{UNPUBLISHED}"
 
     @property
     def violating_rows_of_0_1(self) -> Path:
-        """Where version 0.1 wrote them."""
+        """The path of violating rows in version 0.1."""
         return self.folder / f"{self.run_id}_violations.parquet"
 
     @property
@@ -260,10 +259,10 @@ class ExtractionLayout:
 
     @property
     def swap(self) -> Path | None:
-        """This extraction's folder beside base_path; None where base_path has no folder above it."""
+        """This extraction's folder beside base_path; None if base_path is the root."""
         if self.base_path is None:
             return None
-        base_path = Path(os.path.abspath(self.base_path))  # noqa: PTH100 - without a look at the disk
+        base_path = Path(os.path.abspath(self.base_path))  # noqa: PTH100 - without access to the disk
         if not base_path.name:
             return None
         extraction = (self.folder.relative_to(self.base_path) / self.run_id).as_posix()
@@ -271,21 +270,21 @@ class ExtractionLayout:
         return base_path.with_name(f".{base_path.name}.swap") / digest
 
     def aside(self, plan_id: str) -> Path:
-        """Where the output that a plan replaces is moved, until it is swept."""
+        """The path to which the output that a plan replaces is moved, until it is removed."""
         return self.folder / f".{self.run_id}.replaced-{plan_id[:8]}"
 
     @property
     def names(self) -> tuple[Path, ...]:
-        """Every fixed name of the extraction in its folder, but that of its state.
+        """Every fixed path of the extraction in its folder, except that of its state.
 
-        What lies in the state's place, if it is no file, is damage that `reset` moves aside.
+        If the state's path is not a file, that is damage, which `reset` moves aside.
         """
         documents = (self.metadata, self.violations, self.lock)
         return (*documents, self.output, self.quarantine_folder, self.violating_rows_folder, self.staging_root)
 
     @property
     def foreign_files(self) -> Path:
-        """Where files that are not ours, found in a dataset that is replaced, are kept."""
+        """The folder to which files of other programs are moved when the dataset that has them is replaced."""
         return self.folder / f".{self.run_id}.strangers"
 
 
@@ -294,7 +293,7 @@ def _begins_and_ends(name: str, beginning: str, end: re.Pattern[str]) -> bool:
 
 
 def date_of(text: str) -> date | None:
-    """The date of a folder's name; None where there is no such date."""
+    """The date that a folder's name stands for; None if there is no such date."""
     try:
         return date.fromisoformat(text)
     except ValueError:

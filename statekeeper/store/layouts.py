@@ -1,19 +1,19 @@
-"""The layouts: which one an extraction has, and what is different in the layout `hive`.
+"""The layouts: which one an extraction has, and how the layout `hive` differs.
 
 ```
 <base_path>/<source_name>/<path_name>/extraction_date=<yyyy-mm-dd>/
     part-<nnnnn>-<plan8>.parquet  the dataset: a folder in any case
-    generation-<plan8>/           where nothing can be renamed the dataset is this folder (metadata `output_path`)
+    generation-<plan8>/           on a disk without rename, the dataset is this folder (metadata `output_path`)
 <base_path>/_statekeeper/<source_name>/<path_name>/<yyyy-mm-dd>/
     date.lock                     the lock (with leases: date.lock.<epoch>)
-    <run_id>_state.json, ...      everything else, by the names that it has in the layout `dated`
+    <run_id>_state.json, ...      everything else, with the same names as in the layout `dated`
 ```
 
-A table's folder has nothing but partitions, and they have nothing but published parts. So it can be given to readers of
-folders that skip no names (polars, crawlers of catalogs), as well as to those that skip what begins with `_` or `.`.
+A table's folder contains only partitions, and these contain only published parts. So it suits readers of folders that
+skip no names (polars, crawlers of catalogs), as well as those that skip names that begin with `_` or `.`.
 
-A partition is one dataset. Its place, and the lock, are a date's and not a run's: a date of a table belongs to one run,
-which `statekeeper.store.place` makes sure of. A second dataset of a date would double its rows for every reader.
+A partition is one dataset. Its path and its lock belong to a date, not to a run: a date of a table belongs to one run,
+which `statekeeper.store.place` ensures. A second dataset for a date would double its rows for every reader.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 def layout_of(
     layout: Layout, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str
 ) -> ExtractionLayout:
-    """Where the files of a table's extraction lie."""
+    """The paths of the files of a table's extraction."""
     kind = _KINDS[layout]
     return kind.of(base_path=base_path, table=table, extraction_date=extraction_date, run_id=run_id)
 
 
 def records_folder(base_path: Path) -> Path:
-    """The folder of all that is not published, in the layout `hive`."""
+    """The folder of everything that is not published, in the layout `hive`."""
     return base_path / "_statekeeper"
 
 
@@ -79,14 +79,13 @@ class HiveLayout(ExtractionLayout):
         return self.folder / "date.lock"
 
     def generation(self, plan_id: str) -> Path:
-        """Within the partition, not beside it: its folder's name is what readers take the date from."""
+        """A folder inside the partition, since readers take the date from the partition's name."""
         return self.output / f"generation-{plan_id[:8]}"
 
     def place_of_copy(self, plan_id: str, *, intended: Path | None, is_free: bool) -> Path:
-        """A folder of the plan's own in any case.
+        """Always a folder for this plan alone.
 
-        A worker of a plan that was given up may be late, and must find no folder to write into; the partition's own is
-        there as long as the table is.
+        A late worker of a discarded plan must find no folder to write to, and the partition's folder always exists.
         """
         del intended, is_free
         return self.generation(plan_id)
@@ -107,7 +106,7 @@ class HiveLayout(ExtractionLayout):
         return () if dataset == self.output else (self.output,)
 
     def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
-        """Where the dataset is a generation, all that readers would find beside it in the partition."""
+        """If the dataset is a generation: everything else in the partition that readers would find."""
         if dataset == self.output:
             return []
         found = (self.output / name for name in names_in(self.output) if name[0] not in "._")

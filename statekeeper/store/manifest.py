@@ -1,9 +1,9 @@
-"""The manifest of a run: how it is read, and the one way in which it changes.
+"""The manifest of a run: how it is read, and the only way in which it changes.
 
-Several processes may be at work in one run, each with some of its tables. So a change is a read, a change of what was
-read, and a write, all under the manifest's own lock, which is of the same kind as the locks of the run's tables.
-Nobody holds it for longer than that, so a change waits for its turn; a holder that is stopped is waited for only so
-long, and one that is dead is taken over as an extraction's is.
+Several processes may work on one run, each on some of its tables. So a change reads the manifest, changes it and
+writes it back, all under the manifest's own lock. That lock is of the same kind as the locks of the run's tables.
+It is held only for that long, so a change waits for it, for up to a minute in case the holder is stopped. The lock of a
+dead holder is taken over, like that of an extraction.
 """
 
 from __future__ import annotations
@@ -25,29 +25,30 @@ from statekeeper.store.layout import manifest_file, manifest_lock
 from statekeeper.store.locks.lock import acquire_lock
 from statekeeper.store.process import this_process
 
-_PATIENCE_SECONDS = 60.0
+_WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
 
 ManifestChange = Callable[[RunManifest | None], RunManifest | None]
-"""The next manifest, from the one that is on disk (None: there is none). The same one, or None, writes nothing."""
+"""Makes the next manifest from the one on disk (None: there is none). If it returns the same one, or None, nothing is
+written."""
 
 
 def load_manifest(disk: Disk, base_path: Path, run_id: str) -> RunManifest | None:
-    """The manifest of a run; None if it is missing. Raises StateDamaged if it is torn or foreign."""
+    """The manifest of a run; None if it is missing. Raises StateDamaged if it is not a whole manifest."""
     return load_document(disk, manifest_file(base_path, run_id), RunManifest)
 
 
 def update_manifest(disk: Disk, output: OutputConfig, run_id: str, change: ManifestChange) -> RunManifest | None:
-    """Change the manifest of a run; returns it as it is then, durable. It blocks: never call it on an event loop.
+    """Change the manifest of a run durably, and return the result. This blocks: never call it on an event loop.
 
-    `change` must be pure: it is made again, on what is then there, where the lock was lost before the write.
+    `change` must be pure: it is called again, with the then current manifest, if the lock was lost before the write.
 
     Raises:
-        LockHeld: the manifest has been locked by another process for a minute, which the message names.
-        StateDamaged: the manifest on disk is torn or foreign; it stays as it is.
+        LockHeld: another process, which the message names, has held the lock for a minute.
+        StateDamaged: the manifest on disk is not a whole manifest; it stays as it is.
         StorageError: the file system refused; the manifest is as it was.
     """
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         try:
             return _change_once(disk, output, run_id, change)

@@ -1,8 +1,8 @@
-"""Whether an extraction may use the place that its layout gives it, or another layout or another run is there.
+"""Whether an extraction may use the folders of its layout, or another layout or another run already uses them.
 
-Readers of a table's folder take whatever is in it. Two layouts side by side would double rows for them, and so would
-two runs of one date in the layout `hive`, where all runs of a date have one place. Both are refused before anything is
-written there.
+Readers of a table's folder read everything in it. Two layouts in one folder would double the rows for them. So would
+two runs of one date in the layout `hive`, where all runs of a date share one path. Both are refused before anything is
+written.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ _STATE = "_state.json"
 
 
 def require_layout_of_run(disk: Disk, output: OutputConfig, run_id: str) -> None:
-    """Refuse to look for the tables of a run, if there is such a run, where its layout does not put them.
+    """Refuse a configured layout that differs from that of the run, if the run exists.
 
     Raises:
-        UsageError: the run has the other layout. StateDamaged: its manifest cannot be read.
+        UsageError: the run has the other layout.
+        StateDamaged: its manifest cannot be read.
     """
     require_layout(disk, output, load_manifest(disk, Path(output.base_path), run_id))
 
 
 def require_layout(disk: Disk, output: OutputConfig, manifest: RunManifest | None) -> None:
-    """Refuse a layout that is not that of a run on disk, if a table of it was begun. Raises UsageError."""
+    """Refuse a layout that differs from that of a run on disk, if one of its tables was begun. Raises UsageError."""
     if manifest is None or manifest.layout is output.layout:
         return
     if any(disk.exists(layout.state) for layout in _layouts(manifest, Path(output.base_path))):
@@ -57,23 +58,24 @@ def _layouts(manifest: RunManifest, base_path: Path) -> Iterator[ExtractionLayou
 
 
 def require_layout_of_table(disk: Disk, layout: ExtractionLayout) -> None:
-    """Refuse a table of which extractions lie here in the other layout.
+    """Refuse a table that has extractions in the other layout under the same base_path.
 
     Raises:
-        UsageError: there are such; the message names where. StorageError: a folder cannot be listed.
+        UsageError: there are some; the message names the folder.
+        StorageError: a folder cannot be listed.
     """
     own, other = (Layout.HIVE, Layout.DATED) if isinstance(layout, HiveLayout) else (Layout.DATED, Layout.HIVE)
     found = _extractions_in(other, disk, layout)
     if found is not None:
         raise UsageError(
             f"{found} is of an extraction in the layout {other}, and output.layout says {own}: "
-            "whoever reads the table's folder would find rows twice",
+            "readers of the table's folder would find rows twice",
             hint=f"write `layout: {other}` in `output`, or choose another base_path",
         )
 
 
 def _extractions_in(other: Layout, disk: Disk, layout: ExtractionLayout) -> Path | None:
-    """A folder of an extraction of the table in the layout `other`; None where there is none."""
+    """A folder of an extraction of the table in the layout `other`; None if there is none."""
     if layout.base_path is None:
         return None
     match other:
@@ -89,12 +91,13 @@ def _extractions_in(other: Layout, disk: Disk, layout: ExtractionLayout) -> Path
 
 
 def require_own_date(disk: Disk, layout: ExtractionLayout) -> None:
-    """Refuse a date that belongs to another run; in the layout `dated` there is room for several.
+    """Refuse a date that belongs to another run. In the layout `dated` a date may have several runs.
 
-    It is asked while the lock of the date is held, before the extraction's first state is written.
+    Call it while the lock of the date is held, before the extraction's first state is written.
 
     Raises:
-        UsageError: another run has its state there. StorageError: the folder cannot be listed.
+        UsageError: another run has its state there.
+        StorageError: the folder cannot be listed.
     """
     if not isinstance(layout, HiveLayout):
         return
@@ -105,6 +108,6 @@ def require_own_date(disk: Disk, layout: ExtractionLayout) -> None:
         run_id = unquote(states[0].removesuffix(_STATE))  # as `safe_name` has escaped it
         raise UsageError(
             f"{layout.output} belongs to the run {run_id}: in the layout hive a date of a table has one run",
-            hint=f"go on with that run: --run-id {shlex.quote(run_id)}; or choose another --date; "
+            hint=f"continue that run: --run-id {shlex.quote(run_id)}; or choose another --date; "
             f"or move {layout.output} and {layout.folder} away",
         )

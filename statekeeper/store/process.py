@@ -1,7 +1,6 @@
-"""Who this process is, and whether the process that an `Owner` names still lives.
+"""Identifies this process, and says whether the process of an `Owner` still lives.
 
-Decides from this machine's own process table; of a process elsewhere it says `unknown`. What follows from an answer
-is up to the locks.
+Decides by this machine's own process table; a process on another machine is `unknown`. The locks decide what follows.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _START_TOLERANCE_SECONDS = 2.0
 
 
 class Liveness(StrEnum):
-    """What is known of a process."""
+    """What is known about a process."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -28,18 +27,18 @@ class Liveness(StrEnum):
 
 
 def this_process() -> Owner:
-    """This process."""
+    """The Owner that identifies this process."""
     pid = os.getpid()
     started = _started(pid)
     return Owner(host=host_name(), boot_id=boot_id(), pid=pid, started=0.0 if started is None else started)
 
 
 def liveness(owner: Owner) -> Liveness:
-    """Whether the process of `owner` lives; a stopped process does, a zombie does not.
+    """Whether the process of `owner` lives. A stopped process is alive, a zombie is dead.
 
-    It is dead, too, if its machine (by host name) has been booted since, or if its pid now belongs to a process of
-    another start. It is unknown on another host, in another container of this machine (whose processes cannot be
-    seen), and where no boot can be told from another.
+    It is also dead if its machine (by host name) has been booted since, or if a process with another start time has its
+    pid now. It is unknown on another host, in another container of this machine (whose processes cannot be seen), and
+    if the current boot cannot be identified.
     """
     if owner.host != host_name():
         return Liveness.UNKNOWN
@@ -64,7 +63,7 @@ def host_name() -> str:
 
 @cache
 def boot_id() -> str:
-    """This boot of the machine, then `/` and the namespace of its process ids if any; empty if unreadable."""
+    """An id of the machine's current boot, then `/` and the namespace of process ids, if any; empty if unreadable."""
     try:
         boot = _BOOT_ID.read_text().strip()
     except OSError:
@@ -76,7 +75,7 @@ def boot_id() -> str:
 
 
 def _boot_time() -> str:
-    import psutil  # only systems without /proc pay for it
+    import psutil  # here, since only systems without /proc need it
 
     try:
         return f"{psutil.boot_time():.0f}"
@@ -90,7 +89,7 @@ def _started(pid: int) -> float | None:
     Not in epoch seconds: psutil adds the boot time to it, which moves whenever the wall clock is set. The boot time is
     asked for first: up to psutil 7.0, `create_time` adds what the last call of `boot_time` found.
     """
-    import psutil  # status and workers mostly do without
+    import psutil  # here, since `status` and workers mostly do not need it
 
     boot = psutil.boot_time()
     try:

@@ -1,7 +1,7 @@
-"""What statekeeper asks of a store: somewhere that output lies, with the state beside it.
+"""The interface of a store: where output is written, with the state beside it.
 
-Everything else of a run (documents, locks, publication) is made of the steps of a `Disk`
-(`statekeeper.store.files.disk`), which is the contract that each store must keep.
+Everything else in a run (documents, locks, publication) uses the steps of a `Disk` (`statekeeper.store.files.disk`),
+which is the contract that each store must fulfil.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class StoreType(ABC):
-    """What a kind of store brings. An instance is registered by the entry point `statekeeper.stores`, whose name is the
-    scheme of the base paths that lie in it.
+    """A kind of store. An instance is registered by the entry point `statekeeper.stores`, whose name is the scheme of
+    the store's base paths.
     """
 
     @abstractmethod
     def reading(self, base_path: Path) -> Disk:
-        """The disk to look at what lies there; nothing is tried, made or connected to yet."""
+        """A disk for reading below a base path. This does not yet probe, create or connect to anything."""
 
     @abstractmethod
     def writing(self, base_path: Path, writes: WritesKind) -> Disk:
-        """The disk that can write there, as configured or, for `auto`, as the place proves to be.
+        """A disk that can write below a base path, as configured or, for `auto`, as probing shows.
 
         Raises:
             StorageError: nothing can be written there.
@@ -36,4 +36,4 @@ class StoreType(ABC):
 
     @abstractmethod
     def states(self, disk: Disk, path: Path, fence: Fence) -> StateStore:
-        """Where the state record of one extraction is kept, under the name `path`; `fence` guards writes."""
+        """The store of the state record of one extraction, at `path`; `fence` guards writes."""

@@ -1,10 +1,11 @@
-"""The receipts of a plan's chunks: which counts, where attempts leave theirs, and what a damaged one means.
+"""The receipts of a plan's chunks: which one counts, where attempts write theirs, and what a damaged one means.
 
-Damage to a receipt costs its chunk: a torn one, which only a disk without link can have, must not block the chunk.
+A chunk with a damaged receipt is extracted again: a partly written receipt, which can exist only on a disk without
+link, must not block the chunk.
 
-Which receipt of a chunk counts is decided by link() where there is one: the first has the name. Without it every
-attempt leaves a receipt under a name of its own, and the parent process records those that it goes by, all in one
-document; until then it is the one that was finished first.
+On a disk with link(), the first receipt that is linked to the chunk's name counts. Without link(), every attempt writes
+a receipt under its own name, and the parent process records in one document those that count. Until then the receipt
+that was finished first counts.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _READERS = 16
 
 
 def subfolders_of(disk: Disk, staging: Staging) -> tuple[str, ...]:
-    """The subfolders for parts that the plan of a staging folder was given."""
+    """The subfolders for parts in a plan's staging folder."""
     if disk.writes is Writes.RENAME:
         return ()
     with storage_errors(staging.parts, "list"):
@@ -37,12 +38,11 @@ def subfolders_of(disk: Disk, staging: Staging) -> tuple[str, ...]:
 
 
 def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
-    """Keep the receipt of a finished chunk; False if another attempt was first, whose receipt stands.
+    """Save the receipt of a finished chunk; False if another attempt was first, whose receipt stays.
 
     Raises:
-        StorageError: the file system refused, or the plan was given up and its folder is gone. The receipt may stand
-        all the
-            same, so the part that it names must stay.
+        StorageError: the file system refused, or the plan was discarded and its folder is gone. The receipt may exist
+            nevertheless, so the part that it names must stay.
     """
     path = staging.receipt(receipt.chunk_id)
     if disk.writes is Writes.WHOLE:
@@ -56,9 +56,9 @@ def are_recorded(disk: Disk) -> bool:
 
 
 def record_receipts(disk: Disk, staging: Staging, plan_id: str, receipts: Iterable[Receipt]) -> None:
-    """Make receipts those that count for their chunks; for the parent process alone.
+    """Make these receipts count for their chunks. Only the parent process calls this.
 
-    Where receipts are linked into place they do already.
+    On a disk with link() they count already, and nothing is done.
     """
     if not are_recorded(disk):
         return
@@ -71,11 +71,11 @@ def record_receipts(disk: Disk, staging: Staging, plan_id: str, receipts: Iterab
 
 
 def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> Receipt | None:
-    """The receipt of a chunk, for whoever is about to do it; None if there is none (yet). What is torn or belongs
-    elsewhere is removed.
+    """The receipt of a chunk, for a worker that is about to extract it; None if there is none.
 
-    Where each attempt leaves one, only a look at those of all chunks would tell, and the parent process, which has had
-    that look, does not have a chunk done again: so there is none.
+    A receipt that is damaged or belongs elsewhere is removed. Without link() this is always None: finding the receipt
+    would take a listing of the receipts of all chunks, and the parent process, which has made one, does not send a
+    finished chunk.
     """
     if disk.writes is Writes.WHOLE:
         return None
@@ -89,17 +89,17 @@ def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receip
             return receipt
     except StateDamaged:
         pass
-    # Removed only after it was seen: one that was missing may have been made since.
+    # Removed only if it was read: one that was missing may have been created since.
     if disk.writes is Writes.RENAME:
         remove_document(disk, path, role="receipt")
     return None
 
 
 def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
-    """The receipts of a plan by chunk id; where each attempt leaves one, the recorded one, else the first finished.
+    """The receipts of a plan by chunk id; without link(), the recorded ones, else the first finished ones.
 
-    What is torn or belongs to another plan or chunk is removed: that chunk is not done. Where it is an attempt's it is
-    passed over, for it may be in the writing.
+    A receipt that is damaged or belongs to another plan or chunk is removed: its chunk is not done. Without link() it
+    is ignored instead, since it may be one that is being written.
     """
     if disk.writes is Writes.WHOLE:
         return _counting(disk, staging, plan_id)
@@ -109,12 +109,12 @@ def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Recei
 
 
 def _counting(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
-    """The receipts that count, of those that attempts left: read side by side, since each is slow."""
+    """The receipts that count on a disk without link(). They are read concurrently, since each read is slow."""
     receipts = _recorded(disk, staging, plan_id)
     left = [(path, chunk) for path, chunk in _receipts_in(disk, staging) if chunk not in receipts]
     with ThreadPoolExecutor(_READERS) as pool:
         read = pool.map(lambda each: _load_receipt(disk, each[0], plan_id, each[1]), left)
-        # One without an attempt in its name was recorded by a version before this one, which had a file for each.
+        # One without an attempt in its name was recorded by an earlier version, which had a file for each.
         found = [
             (bool(_OF_ATTEMPT.fullmatch(path.name)), each) for (path, _), each in zip(left, read, strict=True) if each
         ]
@@ -126,7 +126,7 @@ def _counting(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
 def _recorded(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
     try:
         recorded = load_once(disk, staging.recorded_receipts, RecordedReceipts)
-    except StateDamaged:  # torn: attempts' receipts tell it, too
+    except StateDamaged:  # partly written: the receipts of attempts still say which chunks are done
         recorded = None
     if recorded is None or recorded.plan_id != plan_id:
         return {}
@@ -134,7 +134,7 @@ def _recorded(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Receipt]:
 
 
 def _receipts_in(disk: Disk, staging: Staging) -> list[tuple[Path, int]]:
-    """Every receipt of a chunk by its name, in subfolders too, with the chunk."""
+    """Every file with the name of a chunk's receipt, in subfolders too, with the chunk's id."""
     names = disk.names(staging.receipts)
     folders = [staging.receipts / name for name in filter(is_subfolder, names)]
     paths = [staging.receipts / name for name in names]
@@ -147,12 +147,12 @@ def _receipts_in(disk: Disk, staging: Staging) -> list[tuple[Path, int]]:
 
 
 def count_receipts(disk: Disk, staging: Staging) -> int:
-    """How many chunks have a receipt, by the names alone: for showing progress. Raises OSError."""
+    """How many chunks have a receipt, by file names alone, to show progress. Raises OSError."""
     return len({chunk for _, chunk in _receipts_in(disk, staging)})
 
 
 def discard_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> None:
-    """Durably take back a chunk's receipt, because its part is damaged; where each attempt has one, all of them."""
+    """Durably remove a chunk's receipts, those of all attempts, because its part is damaged."""
     if disk.writes is Writes.WHOLE:
         recorded = _recorded(disk, staging, plan_id)
         if recorded.pop(chunk_id, None):

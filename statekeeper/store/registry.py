@@ -1,4 +1,4 @@
-"""The store that a place lies in, by the scheme of the base path: its disk, and where it keeps state records.
+"""Finds the store of a path by the scheme of its base path, and opens its disk and state store.
 
 Only the store that a base path names is imported.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 STORES = replace(
     stores.STORES, shipped={name: f"{__package__}.{place}" for name, place in stores.STORES.shipped.items()}
 )
-"""The stores, as what each brings."""
+"""The registry of stores; each entry is a StoreType."""
 
 
 def store_of(place: Path) -> StoreType:
-    """The store in which a place lies, a base path or any file below one.
+    """The store of a path: a base path, or any path below one.
 
     Raises:
-        ConfigError: the package that brings the store is at fault.
+        ConfigError: the package that provides the store is faulty.
     """
     scheme = stores.scheme_of(place)
     found: StoreType = STORES.instance(scheme, StoreType)
@@ -36,15 +36,15 @@ def store_of(place: Path) -> StoreType:
 
 
 def reading_disk(place: Path) -> Disk:
-    """The disk to look at what lies at a place, or below it."""
+    """A disk for reading a path, or below it."""
     return store_of(place).reading(place)
 
 
 def writing_disk(base_path: Path, writes: WritesKind) -> Disk:
-    """The disk that can write below a base path. Raises StorageError where nothing can."""
+    """A disk that can write below a base path. Raises StorageError if nothing can be written there."""
     return store_of(base_path).writing(base_path, writes)
 
 
 def state_store(disk: Disk, path: Path, fence: Fence) -> StateStore:
-    """Where the state record of one extraction is kept."""
+    """The store of the state record of one extraction."""
     return store_of(path).states(disk, path, fence)

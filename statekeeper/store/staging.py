@@ -1,7 +1,7 @@
-"""Where the files of a plan lie until they are published. Pure, like `store.layout`: names in, names out.
+"""The paths of a plan's files until they are published. Pure, like `store.layout`: names in, names out.
 
-A system makes and removes one name of a folder at a time. So where nothing can be renamed, and each step takes long,
-the parts and the receipts of many chunks lie in subfolders of their folders: `00/`, `01/` and so on.
+An operating system creates and removes one name of a folder at a time. So on a disk without rename, where each step is
+slow, the parts and receipts of many chunks are spread over subfolders: `00/`, `01/` and so on.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 UNPUBLISHED = ".unpublished"
-"""How the name of every Parquet file ends whose rows are not published."""
-_CHUNKS_OF_A_SUBFOLDER, _MOST_SUBFOLDERS = 48, 16
+"""The suffix of every Parquet file whose rows are not published."""
+_CHUNKS_PER_SUBFOLDER, _MAX_SUBFOLDERS = 48, 16
 _SUBFOLDER = re.compile(r"\d\d")
 
 
@@ -43,15 +43,15 @@ class Staging:
         return self.receipts / f"chunk-{chunk_id:05d}.json"
 
     def receipt_of_attempt(self, chunk_id: int, attempt: str, *, part: str = "") -> Path:
-        """Where an attempt leaves its own receipt, on a disk on which the first cannot be told by its name.
+        """The path of one attempt's receipt, on a disk without link().
 
-        It lies in the folder of the name that its `part` lies in.
+        It is in the subfolder of the same name as that of its `part`.
         """
         return self.receipts / PurePosixPath(part).parent / f"chunk-{chunk_id:05d}.{attempt}.json"
 
     @property
     def recorded_receipts(self) -> Path:
-        """Where the parent process records which of the attempts' receipts count."""
+        """The document in which the parent process records which receipts count, on a disk without link()."""
         return self.receipts / "recorded.json"
 
     def split_receipt(self, chunk_id: int) -> Path:
@@ -62,31 +62,31 @@ class Staging:
         return self.receipts / "rejects.json"
 
     def beside(self, epoch: int) -> Path:
-        """What is to lie beside the dataset, as one owner makes it ready."""
+        """The files that one owner prepares to be published beside the dataset."""
         return self.folder / f"beside.{epoch}"
 
     def publish(self, epoch: int) -> Path:
-        """The dataset as one owner makes it ready; the lock's epoch keeps owners apart."""
+        """The dataset that one owner prepares for publication; the epoch of the lock distinguishes owners."""
         return self.folder / f"publish.{epoch}"
 
 
 def subfolders_for(chunks: int) -> tuple[str, ...]:
-    """The folders in `parts/` and in `receipts/` that share the files of so many chunks; none for a few."""
-    number = min(_MOST_SUBFOLDERS, chunks // _CHUNKS_OF_A_SUBFOLDER)
+    """The subfolders of `parts/` and `receipts/` for a number of chunks; none for a small number."""
+    number = min(_MAX_SUBFOLDERS, chunks // _CHUNKS_PER_SUBFOLDER)
     return tuple(f"{each:02d}" for each in range(number)) if number > 1 else ()
 
 
 def subfolder_of(chunk_id: int, chunks: int, subfolders: Sequence[str]) -> str:
-    """Where the files of one of so many chunks lie: in one of these subfolders, or, without any, in none ("").
+    """The subfolder for the files of a chunk; "" if there are no subfolders.
 
-    Neighbours lie together. They are worked on at about the same time, and the system, which remembers a name for a
-    moment, is asked for their folder once.
+    Neighbouring chunks share a subfolder. They are worked on at about the same time, so that the system looks up their
+    folder once and then has it cached.
     """
     return subfolders[min(chunk_id, chunks - 1) * len(subfolders) // chunks] if subfolders else ""
 
 
 def is_subfolder(name: str) -> bool:
-    """Whether a name in `parts/` or `receipts/` is that of such a folder."""
+    """Whether a name in `parts/` or `receipts/` is that of a subfolder."""
     return _SUBFOLDER.fullmatch(name) is not None
 
 
@@ -96,7 +96,7 @@ def staged_part_name(chunk_id: int, attempt: str, *, subfolder: str = "") -> str
 
 
 def beside_part(part: str, name: str) -> str:
-    """The staged name of what is made of a part, in the folder in which that lies."""
+    """The staged name of a file made from a part, in the part's folder."""
     return str(PurePosixPath(part).with_name(name))
 
 

@@ -1,7 +1,7 @@
-"""Where the state record of an extraction is kept.
+"""Stores the state record of an extraction.
 
-Decides when a record counts as saved (durable before `save` returns) and what a bad file means (an error, never "no
-state"). Which transitions are allowed is decided in `statekeeper.run.lifecycle`.
+Decides when a record counts as saved (it is durable before `save` returns) and what a damaged file means (an error,
+never "no state"). `statekeeper.run.lifecycle` decides which transitions are allowed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ from statekeeper.store.files.slots import read_document
 
 
 class StateStore(Protocol):
-    """Keeps the state record of one extraction."""
+    """Stores the state record of one extraction."""
 
     def load(self) -> StateRecord | None:
-        """The record as last saved, None if there never was one.
+        """The record as last saved; None if there never was one.
 
         Raises:
-            StateDamaged: what is there is torn (an empty file, too), foreign or from a newer version; it stays as it
-            is. StorageError: it cannot be read.
+            StateDamaged: the file is only partly written (or empty), not a state record, or from a newer version; it
+                stays as it is.
+            StorageError: it cannot be read.
         """
 
     def save(self, record: StateRecord) -> StateRecord:
-        """Keep `record` with the next revision, durable when this returns, and return it as it was kept.
+        """Save `record` with the next revision, durably before this returns, and return it as saved.
 
         Raises:
             LockLost: another runner has taken over; nothing was changed.
@@ -36,7 +37,7 @@ class StateStore(Protocol):
 
 
 class LocalStateStore:
-    """The state file on a file system."""
+    """A state file on a file system."""
 
     def __init__(self, disk: Disk, path: Path, fence: Fence) -> None:
         self._disk = disk
@@ -52,7 +53,7 @@ class LocalStateStore:
         return StateRecord.from_bytes(data, where=str(self._path))
 
     def save(self, record: StateRecord) -> StateRecord:
-        kept = record.with_revision(record.revision + 1)
-        role = "state" if kept.intent is None else "intent"
-        replace(self._disk, self._path, kept.to_bytes(), role=role, fence=self._fence)
-        return kept
+        saved = record.with_revision(record.revision + 1)
+        role = "state" if saved.intent is None else "intent"
+        replace(self._disk, self._path, saved.to_bytes(), role=role, fence=self._fence)
+        return saved

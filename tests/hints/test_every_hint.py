@@ -83,7 +83,7 @@ TYPED = {
     f"{_HERE}TestLayouts::test_layout_that_is_kept_is_written_as_is_said": [
         "write `layout: {}` in `output`, or choose another base_path",
     ],
-    f"{_HERE}TestLayouts::test_date_is_gone_on_with_by_the_run_that_has_it": ["go on with that run: --run-id {}"],
+    f"{_HERE}TestLayouts::test_date_is_gone_on_with_by_the_run_that_has_it": ["continue that run: --run-id {}"],
     f"{_HERE}TestWhichRun::test_held_table_is_followed_by_the_command_of_the_hint": [
         "run/reset.py: commands.watch",
         "next_command.py: {} --watch",
@@ -144,7 +144,7 @@ TYPED = {
         "ownership.py: move {} away, or choose another --run-id; then run again",
         "store/locks/flock.py: move {} away, or choose another --run-id; then run again",
         "look at it (ls -l {}), and move it away; then run again",
-        "remove the link, or put in its place what it leads to",
+        "remove the link, or replace it by its target",
         "is a symbolic link, and statekeeper follows none under base_path",
     ],
     f"{_HERE}test_windows_that_are_not_over_are_extracted_as_is_said": [

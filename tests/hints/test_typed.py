@@ -220,7 +220,7 @@ class TestLayouts:
         typist.write(self._config("hive"))
         typist.succeeds(f"{RUN} --run-id first")
         refused = typist.type(RUN)
-        assert (refused.code, "go on with that run: --run-id first" in refused.words) == (1, True)
+        assert (refused.code, "continue that run: --run-id first" in refused.words) == (1, True)
         typist.succeeds(f"{RUN} --run-id first")
         typist.succeeds("statekeeper run shop.yml --date 2026-01-07")
 

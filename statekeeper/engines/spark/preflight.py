@@ -1,7 +1,7 @@
 """Checks, before any job, that executors can run jobs. It starts as many Python workers as will be used.
 
 Decides what is wrong and what the user can do about it. If executors lack the package, it is sent to them as a zip;
-nothing else is. Missing modules end the run; a source to which executors cannot connect ends only the jobs that read it.
+nothing else is. Missing modules end the run; a source that executors cannot connect to ends only the jobs that read it.
 """
 
 from __future__ import annotations

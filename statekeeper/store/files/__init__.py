@@ -1,1 +1,1 @@
-"""The file system: every durable change of it, and what it offers."""
+"""The file system: durable changes of it, and which operations it offers."""

@@ -1,12 +1,12 @@
-"""The one place that changes the file system durably, step by step, with a failpoint around each step.
+"""The only place that changes the file system durably, step by step, with a failpoint around each step.
 
-A method does what its name says and no more: only `make_folder` and `write_new` make durable what they did; after
-`rename`, `exchange`, `link`, `link_or_copy`, `unlink` and `remove_folder` it is the caller who syncs the folder.
-Which order of steps is safe is decided in `store.files.durable`. Errors are the system's own; `role` says what kind of
-file it is and is only for failpoints.
+A method does what its name says and no more. After `rename`, `exchange`, `link`, `link_or_copy`, `unlink` and
+`remove_folder` the caller syncs the folder; `make_folder` makes its result durable itself, `write_new` the content.
+`store.files.durable` decides which order of steps is safe. Errors are the system's own. `role` is the kind of file, for
+failpoints only.
 
-No file is opened, and no folder listed or removed, through a symbolic link of its name (`store.files.no_follow`). What
-is made is `Access.PRIVATE` unless readers need it.
+If a path itself is a symbolic link, it is not followed to open, list or remove anything (`store.files.no_follow`).
+Files and folders are created with `Access.PRIVATE` unless readers need them.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from statekeeper.store.files.no_follow import NOT_EMPTY, create_file, open_file,
 NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
 )
-"""How a file system says that it does not do such a thing at all: a link, or a rename."""
+"""The errors by which a file system says that it has no such operation at all (a link, or a rename)."""
 _FOLDER_SYNC_NOT_OFFERED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _BLOCK = 1 << 20
 
 
 class Writes(StrEnum):
-    """How what is new gets its name on a file system."""
+    """How a new file gets its name on a file system."""
 
     RENAME = "rename"
-    """It is written under another name, then renamed or linked into place in one step."""
+    """It is written under another name, then renamed or linked to its own in one step."""
     WHOLE = "whole"
     """There is no rename and no link: it is written under its own name, from beginning to end."""
 
 
 class Access(StrEnum):
-    """For whom a file or a folder is made."""
+    """Who may read a new file or folder."""
 
     PRIVATE = "private"
-    """For this user alone."""
+    """Only this user."""
     PUBLISHED = "published"
-    """For readers, as far as the umask allows."""
+    """All readers that the umask allows."""
 
     @property
     def file_mode(self) -> int:
@@ -60,92 +60,89 @@ class Access(StrEnum):
 
 
 class Disk(Protocol):
-    """Durable steps on a file system."""
+    """A file system, as a set of steps from which durable changes are made."""
 
     @property
     def writes(self) -> Writes:
-        """Which steps it offers; without rename, neither `rename` nor `exchange` nor `link` may be asked for."""
+        """Which steps it offers. With `WHOLE`, do not call `rename`, `exchange` or `link`."""
 
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
 
     def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
-        """A new file, open for writing in a stream; end it with `sync_file`.
+        """Create a file and open it for writing; call `sync_file` at the end.
 
         Raises FileExistsError.
         """
 
     def sync_file(self, file: BinaryIO, *, role: str) -> None:
-        """Make what was written to an open file durable."""
+        """Make the content of an open file durable."""
 
     def write_new(self, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
-        """Create a file with this content, and make the content durable (its name is not). Raises FileExistsError."""
+        """Create a file with this content; the content is durable then, its name not yet. Raises FileExistsError."""
 
     def write_over(self, path: Path, content: BinaryIO, *, role: str, access: Access = Access.PRIVATE) -> None:
-        """Write all of `content` to a file, new or over what it was, in one stream, and make it durable.
+        """Write all of `content` to a new or existing file in one stream, and make it durable.
 
-        Nothing is promised of the time until this returns: the file may be the old one, a torn one or the new one.
+        Until this returns, the file may have its old content, a part of the new one, or all of it.
         """
 
     def rename(self, source: Path, dest: Path, *, role: str) -> None:
-        """Give a file or a folder another name, in place of a file of that name."""
+        """Rename a file or a folder; an existing file with that name is replaced."""
 
     def exchange(self, first: Path, second: Path, *, role: str) -> bool:
-        """Swap two names atomically; False, with nothing touched, where the system cannot."""
+        """Swap two names atomically; False, with nothing changed, if the system has no such operation."""
 
     def link(self, source: Path, dest: Path, *, role: str) -> None:
         """Give a file a second name. Raises FileExistsError if another file has that name."""
 
     def link_or_copy(self, source: Path, dest: Path, *, role: str) -> None:
-        """Like `link`; where links are refused, a durable copy."""
+        """Like `link`; if the file system has no links, make a durable copy."""
 
     def unlink(self, path: Path, *, role: str) -> None:
-        """Take a name away; a missing one is fine."""
+        """Remove a file, if it exists."""
 
     def remove_folder(self, path: Path, *, role: str) -> None:
-        """Remove a folder with all that is in it; a missing one is fine."""
+        """Remove a folder with everything in it, if it exists."""
 
     def remove_if_empty(self, path: Path) -> None:
-        """Remove a folder in which there is nothing; any other, and a missing one, is fine.
-
-        Neither durable, nor a failpoint.
-        """
+        """Remove a folder if it exists and is empty. This is neither durable nor a failpoint."""
 
     def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
-        """Make a folder and its parents, each durable in its own parent; an existing one is fine."""
+        """Make a folder and its parents, each durable in its own parent, unless they exist."""
 
     def make_folders(self, path: Path, names: Iterable[str], *, role: str, access: Access = Access.PUBLISHED) -> None:
-        """Make folders in one that is there, all of them durable; an existing one is fine."""
+        """Make folders in an existing one, all of them durable, unless they exist."""
 
     def sync_folder(self, path: Path, *, role: str) -> None:
         """Make the names in a folder durable."""
 
     def rewrite(self, path: Path, data: bytes) -> None:
-        """Write all of `data` over a file that is there, in its place: not durable, and no failpoint.
+        """Overwrite an existing file in place. This is neither durable nor a failpoint.
 
         Readers may find the old content, the new one or, for a moment, a mixture. Raises FileNotFoundError.
         """
 
     def names(self, path: Path) -> list[str]:
-        """The sorted names in a folder; none if it is missing."""
+        """The sorted names in a folder; none if it does not exist."""
 
     def exists(self, path: Path) -> bool:
-        """Whether anything has this name, be it a link that leads nowhere."""
+        """Whether anything has this name, even a broken link."""
 
     def is_folder(self, path: Path) -> bool:
-        """Whether it is a folder itself; a link to one is not."""
+        """Whether this is a folder; a link to one is not."""
 
     def size(self, path: Path) -> int:
         """The size of a file in bytes. Raises FileNotFoundError."""
 
     def file_size(self, path: Path) -> int | None:
-        """The size in bytes of the file itself that has this name; None where there is none."""
+        """The size in bytes if this is a regular file; None for a link, anything else, or nothing."""
 
 
 class LocalDisk:
     """A mounted file system, local or shared.
 
-    Folders above `base_path`, where it is given, are not ours: they may be such that nobody can open or list them.
+    Folders above `base_path`, if it is given, are not ours: it may be impossible to open or list them.
     """
 
     writes = Writes.RENAME
@@ -214,7 +211,7 @@ class LocalDisk:
         try:
             os.link(source, dest)
         except FileExistsError:
-            # Over NFS a link whose answer was lost is asked for again, and is then refused by its own success.
+            # Over NFS a link whose answer was lost is requested again, and then fails because it succeeded before.
             if not _is_same_file(source, dest):
                 raise
         failpoint("link", role, "after")
@@ -256,7 +253,7 @@ class LocalDisk:
             missing.append(path)
             path = path.parent
         if self._may_be_new(path):
-            # (Where we may not read the parent, we could not have made the folder either.)
+            # (If we may not read the parent, we cannot have made the folder either.)
             with suppress(PermissionError):
                 self._sync_name(path, role=role)
         for folder in reversed(missing):
@@ -273,18 +270,18 @@ class LocalDisk:
         self.sync_folder(path, role=role)
 
     def _may_be_new(self, found: Path) -> bool:
-        """Whether a folder may be the work of a process that died, or is about to, before it synced the parent.
+        """Whether a folder may have been made by a process that died, or will die, before it synced the parent.
 
-        One above base_path is not, nor is base_path itself once there is something in it.
+        A folder above base_path was not, nor was base_path itself once it has content.
         """
         if not self._is_at_or_above_base(found):
             return True
         return found == self.base_path and self.writes is Writes.RENAME and not self.names(found)
 
     def _sync_name(self, folder: Path, *, role: str) -> None:
-        """Make the name of a folder durable; that of base_path, or above it, where its parent can be opened for that.
+        """Make the name of a folder durable; that of base_path or a folder above it only if its parent can be opened.
 
-        Without rename, folders above base_path are an object store's, and never touched.
+        Without rename, folders above base_path belong to an object store, and are never touched.
         """
         if self._is_at_or_above_base(folder) and (self.writes is Writes.WHOLE or not _can_be_opened(folder.parent)):
             return
@@ -306,7 +303,7 @@ class LocalDisk:
         failpoint("fsync_folder", role, "after")
 
     def rewrite(self, path: Path, data: bytes) -> None:
-        # Cut only afterwards, so that no reader finds it empty.
+        # Truncated only afterwards, so that no reader finds it empty.
         with os.fdopen(open_file(path, os.O_WRONLY), "wb") as file:
             file.write(data)
             file.truncate()
@@ -317,7 +314,7 @@ class LocalDisk:
         except FileNotFoundError:
             return []
         try:
-            return sorted(os.listdir(descriptor))  # noqa: PTH208 - of the very folder that was opened
+            return sorted(os.listdir(descriptor))  # noqa: PTH208 - of the open folder itself
         finally:
             os.close(descriptor)
 
@@ -341,7 +338,7 @@ class LocalDisk:
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def _fsync(self, descriptor: int) -> None:
-        """Everything that becomes durable does so through this call, be it a file or a folder."""
+        """Every file and every folder is made durable by this call."""
         os.fsync(descriptor)
 
     def _copy(self, source: Path, dest: Path, *, role: str) -> None:
@@ -354,7 +351,7 @@ class LocalDisk:
 
 
 class WholeFileDisk(LocalDisk):
-    """A mounted file system without rename and link, such as an object store's: a file is written in one stream."""
+    """A mounted file system without rename and link, such as an object store: a file is written in one stream."""
 
     writes = Writes.WHOLE
     _folders_emptied_at_once = 16

@@ -1,16 +1,16 @@
-"""The ways in which files reach the disk: a document replaced as a whole or created once, a part streamed once.
+"""How files are written: a document is replaced as a whole or created once, a part is streamed once.
 
-Decides the order of steps, and with it what a crash can leave: the old document or the new one, never a mixture,
-never none. The order in `replace` also makes a stopped owner lose. It looks at its fence after its temporary file
-exists and before the rename; a takeover first makes itself visible to the fence and then removes the temporary files
-of older epochs (`store.locks.fencing`). Whichever way the two interleave, the stale owner is either seen by its own
-check or finds nothing to rename.
+Decides the order of steps, and so what a crash can leave: the old document or the new one, never a mixture and never
+none. The order in `replace` also keeps a stopped owner from writing. It checks its fence after its temporary file
+exists and before the rename. A takeover first becomes visible to the fence, and then removes the temporary files of
+older epochs (`store.locks.fencing`). However the two interleave, the stale owner either fails its check or finds
+nothing to rename.
 
-Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.files.slots`), and what is
-created once is written under its own name: a crash can leave it torn, which only its content can tell. There an owner
-that was stopped between its look at the fence and its write is not kept from writing.
+Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.files.slots`). A document that
+is created once is written under its own name: a crash can leave it partly written, which only its content shows. There,
+an owner that was stopped between its check of the fence and its write is not kept from writing.
 
-It leaves the meaning of documents to `store.state` and `store.documents`.
+`store.state` and `store.documents` decide what documents mean.
 """
 
 from __future__ import annotations
@@ -33,40 +33,40 @@ _BLOCK = 1 << 20
 
 
 class Fence(Protocol):
-    """What keeps an owner that lost its lock from writing."""
+    """Keeps an owner that has lost its lock from writing."""
 
     @property
     def epoch(self) -> int:
-        """Grows with every takeover; 0 where the lock cannot be taken over from a living owner."""
+        """Grows with every takeover; 0 if the lock cannot be taken from a living owner."""
 
     def check(self) -> None:
         """Raise LockLost if another runner has taken over."""
 
     def for_workers(self) -> Fence:
-        """The fence as another process looks at it, on whichever machine: it can be pickled."""
+        """A fence that can be pickled, for other processes on this or another machine."""
 
 
 class _NoFence:
     epoch = 0
 
     def check(self) -> None:
-        """Nobody can take it over."""
+        """Never raises: there is no lock to lose."""
 
     def for_workers(self) -> Fence:
         return self
 
 
 NO_FENCE: Final[Fence] = _NoFence()
-"""For documents that no lock guards: several processes may write them at once, and the last one wins."""
+"""The fence for documents without a lock: several processes may write them at once, and the last one wins."""
 
 
 def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, access: Access = Access.PRIVATE) -> None:
-    """Put `data` in place of the document at `path`, durable when this returns.
+    """Replace the document at `path` by `data`, durably before this returns.
 
     Raises:
-        LockLost: another runner has taken over; what stands at `path` is theirs and was not touched. StorageError:
-        the file system refused. The old document is intact, except that after a failed sync of the folder (the
-            last step) either of the two may be found after a crash; without rename, after any failure.
+        LockLost: another runner has taken over; the document at `path` belongs to it and was not touched.
+        StorageError: the file system refused. The old document is intact. Only after a failed sync of the folder (the
+            last step; without rename, after any failure) may a later crash leave either of the two.
     """
     temp = temp_file(path, process_token() if fence is NO_FENCE else str(fence.epoch))
     with storage_errors(path, "save"):
@@ -87,15 +87,14 @@ def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, acc
 
 
 def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) -> bool:
-    """Create the document at `path` whole; False if there is one already, which then stands.
+    """Create the document at `path` as a whole; False if there is one already, which stays.
 
-    `unique` tells simultaneous writers apart (letters, digits, - and _). It never makes a folder, so that a late
-    writer to one that was removed fails.
+    `unique` distinguishes simultaneous writers (letters, digits, - and _). This never makes a folder, so that a late
+    writer fails if the folder was removed.
 
     Raises:
-        StorageError: the file system refused, or the folder is gone. The document may stand all the same (a failure
-        after the
-            link), so what it names must not be removed.
+        StorageError: the file system refused, or the folder is gone. The document may exist nevertheless (after a
+            failure that followed the link), so files that it names must not be removed.
     """
     temp = temp_file(path, unique)
     with storage_errors(path, "create"):
@@ -109,18 +108,17 @@ def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) 
                 disk.unlink(temp, role=role)
             raise
         disk.unlink(temp, role=role)
-        # Also when another was first: it may have died before its own sync, and we are about to rely on its document.
+        # Also if another writer was first: it may have died before its sync, and we are about to rely on its document.
         disk.sync_folder(path.parent, role=role)
     return is_first
 
 
 @contextmanager
 def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator[BinaryIO]:
-    """A file to write to in one stream; when the block ends well it stands at `path`, whole and durable.
+    """A file to write to in one stream; when the block ends without an error, it is at `path`, whole and durable.
 
-    `path` is used by nobody else. Where there is no rename the stream goes to this machine's own temporary folder, and
-    is copied in at the end: a file that grows for hours on a mounted object store is easily lost. It never makes a
-    folder.
+    Nobody else may use `path`. Without rename the stream goes to this machine's temporary folder and is copied at the
+    end: a file that grows for hours on a mounted object store is easily lost. This never makes a folder.
 
     Raises:
         StorageError: the file system refused, or the folder is gone; nothing is left at `path`.
@@ -149,11 +147,11 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
 
 @contextmanager
 def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
-    """Where to read a file that is read several times.
+    """The path at which to read a file several times.
 
-    On a mounted object store each time would come over the network, so there it is a copy under the same name, for a
-    while, in this machine's own temporary folder. A file that cannot be copied is left where it is: whoever reads it
-    is told why.
+    On a mounted object store each read would go over the network. So there it is a copy with the same name in this
+    machine's temporary folder, which exists while the block runs. If the file cannot be copied, it is `path` itself,
+    and reading it reports why.
     """
     if disk.writes is Writes.RENAME:
         yield path
@@ -169,7 +167,7 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
 
 @contextmanager
 def storage_errors(path: Path, action: str) -> Iterator[None]:
-    """Turn the system's errors on `path` into StorageError with the error's name as its code; `action` is a verb."""
+    """Turn OSErrors about `path` into StorageError, with the error's name as its code; `action` is a verb."""
     try:
         yield
     except OSError as error:
@@ -190,7 +188,7 @@ def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool
 
 
 def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
-    """Give a file or folder another name that nothing has; without rename, by copies: a crash may leave both."""
+    """Move a file or folder to a free name; without rename, by copying, so that a crash may leave both."""
     if disk.writes is Writes.RENAME:
         disk.rename(source, dest, role=role)
         return
@@ -209,7 +207,7 @@ def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
 def _write_temp(disk: Disk, temp: Path, data: bytes, *, role: str, access: Access) -> None:
     try:
         disk.write_new(temp, data, role=role, access=access)
-    except FileExistsError:  # left by a process that died; only one with our token could have made it
+    except FileExistsError:  # left by a dead process that had our token; nobody else can have made it
         disk.unlink(temp, role=role)
         disk.write_new(temp, data, role=role, access=access)
 
@@ -218,7 +216,7 @@ def _rename(disk: Disk, temp: Path, path: Path, *, role: str, fence: Fence) -> N
     try:
         disk.rename(temp, path, role=role)
     except FileNotFoundError:
-        fence.check()  # says who swept our temporary file away
+        fence.check()  # says which runner removed our temporary file
         raise
 
 

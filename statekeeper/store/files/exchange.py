@@ -1,7 +1,6 @@
-"""`renameat2(RENAME_EXCHANGE)`: two names swapped in one atomic step, where the system has it.
+"""`renameat2(RENAME_EXCHANGE)`: swaps two names in one atomic step, if the system offers that.
 
-Decides only whether the swap could be done. What to do without it is the caller's decision (`False`, nothing was
-touched).
+If not, the result is `False`, nothing was changed, and the caller decides what to do instead.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _NOT_OFFERED = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNO
 
 
 def exchange_names(first: Path, second: Path) -> bool:
-    """Swap what two existing names mean; False where the C library, the kernel or the file system cannot.
+    """Swap two existing names; False if the C library, the kernel or the file system has no such operation.
 
     Raises:
-        OSError: the system can, and refused (a name is missing, no permission).
+        OSError: the operation exists but failed (a name is missing, no permission).
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:

@@ -1,8 +1,8 @@
-"""No symbolic link is followed on the way to a file below base_path: statekeeper makes none there.
+"""Refuses symbolic links on the path to a file below base_path; statekeeper makes none there.
 
-Otherwise a user who can write there could have this process write, move or remove files elsewhere, with its rights.
-`base_path` itself, and what is above it, may be links: they are what the configuration says. Opening by the last name
-of a path is guarded once more in `store.files.disk`.
+Otherwise a user who can write there could make this process write, move or remove files elsewhere, with its rights.
+`base_path` itself and the folders above it may be links: they are what the configuration says. `store.files.disk` also
+guards the last name of a path when it opens it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statekeeper.store.layout import ExtractionLayout
 
 
 def refuse_links_to(layout: ExtractionLayout) -> None:
-    """Return if neither the way to an extraction's folder nor any of its names in it is a symbolic link.
+    """Check that no folder on the path to an extraction's folder, and none of its files, is a symbolic link.
 
     Raises:
         StorageError: one is; the message names it.
@@ -27,7 +27,7 @@ def refuse_links_to(layout: ExtractionLayout) -> None:
 
 
 def refuse_links(base_path: Path, *paths: Path) -> None:
-    """Return if none of `paths`, and no folder between base_path and them, is a symbolic link.
+    """Check that none of `paths`, and no folder between base_path and them, is a symbolic link.
 
     Raises:
         StorageError: one is; the message names it.
@@ -36,7 +36,7 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
     below = (path for path in paths if path.is_relative_to(base_path))
     on_the_way = {each for path in below for each in (path, *path.parents)[: len(path.parts) - above]}
     missing: Path | None = None
-    for path in sorted(on_the_way):  # so what is in a folder follows it
+    for path in sorted(on_the_way):  # sorted, so that a folder comes before its content
         if missing is not None and path.is_relative_to(missing):
             continue
         with storage_errors(path, "look at"):
@@ -48,13 +48,13 @@ def refuse_links(base_path: Path, *paths: Path) -> None:
         if is_link:
             raise StorageError(
                 f"{path} is a symbolic link, and statekeeper follows none under base_path: its target was not touched",
-                hint=f"remove the link, or put in its place what it leads to (ls -l {path}); then run again",
+                hint=f"remove the link, or replace it by its target (ls -l {path}); then run again",
                 code="ELOOP",
             )
 
 
 def is_private(folder: Path) -> bool:
-    """Whether it is a folder in which nobody else can have put a link or a file in place of ours."""
+    """Whether this is a folder of this user in which no other user can replace our files."""
     try:
         found = folder.lstat()
     except OSError:

@@ -1,7 +1,7 @@
-"""Files and folders opened, and trees removed, by their own names: never through a symbolic link in their place.
+"""Opens files and folders, and removes trees, without following a symbolic link that has their name.
 
-We make no links, so a link means another file. Links among the folders above are `store.files.links`' matter.
-Errors are the system's own.
+We make no links, so a link leads to a file of someone else. `store.files.links` checks the folders above. Errors are
+the system's own.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 NO_FILE = frozenset({errno.ELOOP, errno.EISDIR, errno.ENODEV})
-"""How `open_file` says that a link, a folder, or a pipe, socket or device lies in the place of a file."""
+"""The errors of `open_file` for a link, for a folder, and for a pipe, socket or device."""
 NOT_EMPTY = frozenset({errno.ENOTEMPTY, errno.EEXIST})
-"""How the system says that a folder cannot be removed, since something is in it."""
+"""The system's errors for removing a folder that is not empty."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def link_error(path: Path) -> OSError:
-    """The error for a symbolic link where a file or a folder of ours belongs."""
+    """The error for a symbolic link that has the name of a file or folder of ours."""
     return OSError(errno.ELOOP, "it is a symbolic link, and statekeeper follows none under base_path", os.fspath(path))
 
 
 def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
-    """A descriptor of the file of this name itself. Raises OSError for a link, a folder, a pipe or a device."""
-    # What was opened tells what it is: a look at the name before would be one more request, and what lies there could
-    # change before it is opened.
+    """A descriptor of the file at `path`. Raises OSError for a link, a folder, a pipe or a device."""
+    # The kind is checked after opening: a check before would be one more request, and the file could change after it.
     descriptor = _open(path, flags, mode)
     found = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(found):
@@ -40,9 +39,9 @@ def open_file(path: Path, flags: int, mode: int = 0o600) -> int:
 
 
 def read_blocks(path: Path, size: int) -> Iterator[bytes]:
-    """The bytes of the file of this name itself, in blocks of at most `size`, by no request but to open and to read.
+    """The content of the file at `path`, in blocks of at most `size`, with no requests but open and read.
 
-    Of a pipe that is none, of a folder an error. Raises OSError for a link, too.
+    A pipe has no content. Raises OSError for a link or a folder.
     """
     descriptor = _open(path, os.O_RDONLY)
     try:
@@ -53,9 +52,9 @@ def read_blocks(path: Path, size: int) -> Iterator[bytes]:
 
 
 def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = 0o600) -> None:
-    """Write a file of this name itself, new or over what it was, by no request but to open and to write.
+    """Create or overwrite the file at `path`, with no requests but open and write.
 
-    Raises OSError for a link and a folder.
+    Raises OSError for a link or a folder.
     """
     descriptor = _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
@@ -69,7 +68,7 @@ def write_blocks(path: Path, blocks: Iterable[bytes], mode: int = 0o600) -> None
 
 def _open(path: Path, flags: int, mode: int = 0o600) -> int:
     try:
-        # A pipe is opened without waiting for its other end.
+        # O_NONBLOCK: opening a pipe does not wait for its other end.
         return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
@@ -87,13 +86,13 @@ def _not_a_file(path: Path, mode: int) -> OSError:
 
 
 def create_file(path: Path, mode: int) -> BinaryIO:
-    """A new file, open for writing; the caller closes it. Raises FileExistsError, for a link too."""
+    """Create a file and open it for writing; the caller closes it. Raises FileExistsError, for a link too."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     return open(os.open(path, flags, mode), "wb")  # noqa: PTH123 - a descriptor; the caller closes
 
 
 def open_folder(path: Path, *, within: int | None = None) -> int:
-    """A descriptor of the folder of this name itself, in the open folder `within`. Raises OSError for a link."""
+    """A descriptor of the folder at `path`, relative to the open folder `within`. Raises OSError for a link."""
     try:
         return os.open(path, _FOLDER, dir_fd=within)
     except OSError as error:
@@ -103,10 +102,11 @@ def open_folder(path: Path, *, within: int | None = None) -> int:
 
 
 def remove_tree(path: Path, *, on_middle: Callable[[], None], at_once: int = 1, within: int | None = None) -> None:
-    """Remove a folder with all that is in it, by its name in the open folder `within`; a missing one is fine.
+    """Remove a folder with everything in it, if it exists; `path` is relative to the open folder `within`.
 
-    A link that is put on the way meanwhile leads nowhere else. `on_middle` is called when half of a folder is gone. So
-    many folders are emptied `at_once`, each by a thread: a system removes one name of a folder at a time.
+    A link that is created on the path meanwhile is not followed. `on_middle` is called when half of a folder is
+    removed. `at_once` is how many folders are emptied concurrently, each by a thread: a system removes one name of a
+    folder at a time.
     """
     for is_last in (False, False, True):
         try:
@@ -122,7 +122,7 @@ def remove_tree(path: Path, *, on_middle: Callable[[], None], at_once: int = 1, 
         except FileNotFoundError:
             return
         except OSError as error:
-            # A late worker has put a file there meanwhile; without the folder it can put no other.
+            # A late worker has created a file meanwhile; once the folder is gone it cannot create another.
             if is_last or error.errno not in NOT_EMPTY:
                 raise
         else:
@@ -148,14 +148,14 @@ def _empty(folder: int, on_middle: Callable[[], None], at_once: int) -> None:
 
 
 def _is_unlinked(name: str, folder: int) -> bool:
-    """Take a name out of an open folder, unless a folder has it; nobody is asked first what it is."""
+    """Remove a name from an open folder; False if it is a folder. It does not ask first what it is."""
     try:
         os.unlink(name, dir_fd=folder)
     except FileNotFoundError:
         return True
     except IsADirectoryError:
         return False
-    except PermissionError:  # what some systems say of a folder
+    except PermissionError:  # some systems raise this for a folder
         if not stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             raise
         return False

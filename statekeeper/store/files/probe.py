@@ -1,8 +1,8 @@
-"""What the file system under a folder offers, found out by trying it there.
+"""Finds out which operations the file system of a folder offers, by trying them there.
 
-Decides between `Writes.RENAME` and `Writes.WHOLE`. Everything that a run relies on is tried once, with files of its own
-that are removed at the end: a rename over an existing file, a rename of a folder, a link that is refused where the name
-is taken. An error that only says "not now" or "not you" is no answer and is raised.
+Decides between `Writes.RENAME` and `Writes.WHOLE`. Everything that a run relies on is tried once, with files that are
+removed at the end: a rename over an existing file, a rename of a folder, a link that fails if the name is taken. An
+error that is only temporary or about permissions is not an answer, and is raised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DISKS = {Writes.RENAME: LocalDisk, Writes.WHOLE: WholeFileDisk}
 
 
 def disk_under(base_path: Path, configured: WritesKind) -> Disk:
-    """The disk that can write under `base_path`, as configured or, for `auto`, as it shows itself.
+    """A disk that can write under `base_path`, as configured or, for `auto`, as probing shows.
 
     Raises:
         StorageError: nothing can be written there.
@@ -53,7 +53,7 @@ def _tried(base_path: Path) -> Writes:
 
 
 def writes_in(disk: Disk, place: Path) -> Writes:
-    """What `disk` offers, tried in the folder `place`, which is made for it. Raises OSError."""
+    """Which operations `disk` offers, tried in the folder `place`, which is created for it. Raises OSError."""
     disk.make_folder(place / "folder", role="probe", access=Access.PRIVATE)
     for name in ("first", "second"):
         disk.write_over(place / name, io.BytesIO(name.encode()), role="probe")
@@ -61,12 +61,12 @@ def writes_in(disk: Disk, place: Path) -> Writes:
         disk.link(place / "first", place / "linked", role="probe")
         with suppress(FileExistsError):
             disk.link(place / "second", place / "linked", role="probe")
-            return Writes.WHOLE  # a second link to a name that is taken: the first does not win
+            return Writes.WHOLE  # a link replaced a taken name, so that the first writer does not win
         disk.rename(place / "second", place / "first", role="probe")
         disk.rename(place / "folder", place / "renamed", role="probe")
     except OSError as error:
         if error.errno in NOT_OFFERED:
             return Writes.WHOLE
         raise
-    is_as_it_should = disk.read(place / "first") == b"second" and disk.read(place / "linked") == b"first"
-    return Writes.RENAME if is_as_it_should else Writes.WHOLE
+    is_correct = disk.read(place / "first") == b"second" and disk.read(place / "linked") == b"first"
+    return Writes.RENAME if is_correct else Writes.WHOLE

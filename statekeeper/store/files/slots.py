@@ -1,15 +1,15 @@
-"""The second slot of a document: how it is replaced, and read, where a file system has no rename.
+"""The second slot of a document: how it is replaced and read on a file system without rename.
 
-`.{name}.next` lies beside the document `name`. It holds the whole next content behind a line with its digest, so that
-its bytes alone tell whether it was written to the end. The order of a replacement is
+`.{name}.next` is in the same folder as the document `name`. It holds the whole next content after a line with its
+digest, so that its bytes alone show whether it was written to the end. The order of a replacement is
 
 1. finish what an earlier one left (`settle`);
 2. write the next content to the second slot, durably: from here on, this is the document;
 3. write it over the document itself;
 4. remove the second slot.
 
-Whenever a process dies, one of the two is whole: before the end of step 2 the document, from then on the second slot.
-A reader takes the second slot where it is whole, and so needs to know nothing of the file system.
+Whenever a process dies, one of the two is whole: before the end of step 2 the document, after it the second slot. A
+reader takes the second slot if it is whole, so it need not know whether the file system has rename.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LOOKS = 10
 
 
 def second_slot(path: Path) -> Path:
-    """Where the next content of a document lies while it is replaced."""
+    """The path of a document's next content while it is replaced."""
     return path.with_name(f".{path.name}.next")
 
 
@@ -38,7 +38,7 @@ def read_document(disk: Disk, path: Path) -> bytes:
 
     Raises:
         FileNotFoundError: there is none.
-        StateDamaged: a link, a folder, a pipe or a device lies in its place; it was not followed or read.
+        StateDamaged: it is a link, a folder, a pipe or a device; it was not followed or read.
     """
     with damage_where_no_file_is(path):
         return _content(disk, path)
@@ -46,14 +46,15 @@ def read_document(disk: Disk, path: Path) -> bytes:
 
 @contextmanager
 def damage_where_no_file_is(path: Path) -> Iterator[None]:
-    """Turn the system's word that no file lies in a document's place into StateDamaged."""
+    """Turn the error for a document's path that is not a file into StateDamaged."""
     try:
         yield
     except OSError as error:
         if error.errno not in NO_FILE:
             raise
         raise StateDamaged(
-            f"{path} is no file: {error.strerror}", hint=f"look at it (ls -l {path}), and move it away; then run again"
+            f"{path} is not a file: {error.strerror}",
+            hint=f"look at it (ls -l {path}), and move it away; then run again",
         ) from error
 
 
@@ -65,7 +66,7 @@ def _content(disk: Disk, path: Path) -> bytes:
             return following
         if data is None:
             raise FileNotFoundError(f"{path} does not exist")
-        # One that was being written over as it was read has grown since.
+        # If it was being overwritten while it was read, it has grown since.
         with suppress(FileNotFoundError):
             if disk.size(path) == len(data):
                 return data
@@ -73,7 +74,7 @@ def _content(disk: Disk, path: Path) -> bytes:
 
 
 def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
-    """Replace a document on a disk without rename. The caller has settled it, and looked at its fence."""
+    """Replace a document on a disk without rename. The caller has called `settle`, and checked its fence."""
     slot = second_slot(path)
     disk.write_over(slot, io.BytesIO(_framed(data)), role=role)
     disk.sync_folder(path.parent, role=role)
@@ -81,7 +82,7 @@ def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, acces
 
 
 def settle(disk: Disk, path: Path, *, role: str, access: Access = Access.PRIVATE) -> None:
-    """Finish, or undo, a replacement that was left in its middle; does nothing where there was none."""
+    """Finish or undo an interrupted replacement, if there is one."""
     found = _read(disk, second_slot(path))
     if found is None:
         return

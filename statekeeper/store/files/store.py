@@ -1,4 +1,4 @@
-"""What the store `file` brings: mounted file systems, local or shared."""
+"""The store `file`: mounted file systems, local or shared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from statekeeper.store.state import LocalStateStore, StateStore
 
 
 class FileStore(StoreType):
-    """Folders of this machine."""
+    """A store in the folders of this machine."""
 
     def reading(self, base_path: Path) -> Disk:
         del base_path  # every file system is read in the same way

@@ -1,8 +1,8 @@
-"""How temporary files are named, and which of them are left-overs.
+"""How temporary files are named, and which of them are left over from dead processes.
 
-`.{name}.{token}.tmp` lies beside the document `name`. The token is the lock's epoch where a lock guards the document,
-else it names the writing process. Documents of one folder belong to several runs, so a sweep names its documents
-exactly: a prefix would reach those of a run whose id begins alike, whose owner is alive.
+`.{name}.{token}.tmp` is in the same folder as the document `name`. The token is the lock's epoch if a lock guards the
+document; otherwise it identifies the writing process. The documents in one folder belong to several runs, so a sweep
+names its documents exactly: a prefix could match those of another, live run whose id begins in the same way.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _TOKEN = re.compile(r"^[0-9A-Za-z_-]+$")
 
 
 def temp_file(path: Path, token: str) -> Path:
-    """The temporary file of a document. Raises ValueError for a token that a sweep could not recognise."""
+    """The temporary file of a document. Raises ValueError for a token that a sweep would not recognise."""
     if not _TOKEN.match(token):
         raise ValueError(f"a temporary file's token is letters, digits, - and _; found {token!r}")
     return path.with_name(f".{path.name}.{token}.tmp")
 
 
 def temps_in(disk: Disk, folder: Path) -> list[tuple[str, str]]:
-    """Document name and token of every temporary file in a folder."""
+    """The document's name and the token of every temporary file in a folder."""
     found = (_TEMP.match(name) for name in disk.names(folder))
     return [(match["name"], match["token"]) for match in found if match]
 
@@ -44,27 +44,27 @@ def sweep_temps(
 
 
 def sweep_all_temps(disk: Disk, folder: Path) -> None:
-    """Remove every temporary file in a folder that is one extraction's own."""
+    """Remove every temporary file in a folder that belongs to one extraction."""
     sweep_temps(disk, folder, {name for name, _ in temps_in(disk, folder)})
 
 
 def older_than(epoch: int) -> Callable[[str], bool]:
-    """Whether a token is a lock's epoch below `epoch`."""
+    """A predicate: whether a token is an epoch of a lock below `epoch`."""
     return lambda token: token.isdecimal() and int(token) < epoch
 
 
 def left_before(epoch: int) -> Callable[[str], bool]:
-    """Whether a token is an earlier holder's of the lock that is held with `epoch`; with 0, a flock, every one is."""
+    """A predicate: whether a token belongs to a holder before `epoch`; with 0, a flock, every token does."""
     return older_than(epoch) if epoch else lambda _token: True
 
 
 def process_token() -> str:
-    """A token that no other living thread has."""
+    """A token for this thread, which no other living thread has."""
     return f"{_machine()}-{os.getpid()}-{threading.get_ident()}"
 
 
 def is_abandoned(token: str) -> bool:
-    """Whether a token is a process of this machine that is gone."""
+    """Whether a token belongs to a process of this machine that has ended."""
     machine, _, rest = token.partition("-")
     pid, _, thread = rest.partition("-")
     if machine != _machine() or not (pid.isdecimal() and thread.isdecimal()):

@@ -1,1 +1,1 @@
-"""Locks that one process at a time holds: flock on a local disk, leases on a shared one."""
+"""Locks that one process holds at a time: flock on a local disk, leases on a shared one."""

@@ -1,8 +1,9 @@
-"""What a new holder of a lock does first, so that its predecessors can no longer change what readers see.
+"""Fencing: the first thing that a new holder of a lock does, so that earlier holders can no longer change what readers
+see.
 
-A predecessor that was stopped between its last check and a rename must find nothing to rename. So the names that it
-could rename from are taken away: temporary files of documents are removed, datasets made ready for publication are
-renamed (in one step: removing a folder takes time, in which half of it could still be published).
+An earlier holder that was stopped between its last check and a rename must find nothing to rename. So temporary files
+of documents are removed, and datasets that are ready for publication are renamed. They are renamed because that is one
+step: removing a folder takes time, in which half of it could still be published.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _READY = ("publish.", "beside.")
 
 
 def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable[[str], bool]) -> None:
-    """Remove left-over temporary files of an extraction's documents, and finish replacements left in their middle."""
+    """Remove left-over temporary files of an extraction's documents, and finish interrupted replacements."""
     documents = (layout.state, layout.metadata, layout.violations)
     names = {path.name for path in (*documents, layout.violating_rows_of_0_1)}
     sweep_temps(disk, layout.folder, names, is_left_over)
@@ -30,10 +31,10 @@ def sweep_documents(disk: Disk, layout: ExtractionLayout, is_left_over: Callable
 
 
 def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
-    """Take from earlier owners what they may be about to rename: those of epochs below `epoch`; under a flock, all.
+    """Remove or rename everything that owners of epochs below `epoch` (with a flock: all) may be about to rename.
 
-    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same folder, and `beside.` too. It may hold the
-    output that its owner exchanged for the new one, so what becomes of it is up to publication.
+    A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same folder, and likewise `beside.`. It may hold
+    the output that its owner exchanged for the new one, so publication decides what happens to it.
     """
     sweep_documents(disk, layout, left_before(epoch))
     folders = [layout.staging_root / plan_id for plan_id in disk.names(layout.staging_root)]
@@ -42,5 +43,5 @@ def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
     for folder in filter(disk.is_folder, folders):
         for name in disk.names(folder):
             if name.startswith(_READY) and older_than(epoch)(name.partition(".")[2]):
-                with suppress(FileNotFoundError):  # published a moment ago, which is as good
+                with suppress(FileNotFoundError):  # just published by its owner, which is fine
                     disk.rename(folder / name, folder / f"fenced-{epoch}.{name}", role="lock")

@@ -1,7 +1,7 @@
 """The lock of a local disk: `flock` on `<run_id>.lock`, which the kernel frees when its owner dies, however it dies.
 
-The file is never deleted, and its content is only for people: who holds it, readable while it is held, empty or torn
-at worst. The epoch is 0, since nobody can take the lock from a living owner, be it stopped.
+The file is never deleted. Its content only tells people who holds the lock; at worst it is empty or partly written. The
+epoch is 0, since the lock cannot be taken from a living owner, even a stopped one.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from statekeeper.store.process import Liveness, liveness
 _EPOCH = 0
 _LONGEST_HOLDER = 1 << 16
 _STARTS = (b"{", b"\0")
-"""How a lock file begins that was torn: by its owner's death, or by that of the machine."""
-_PATIENCE_SECONDS = 0.25
+"""How a partly written lock file begins, after its owner's death or a crash of the machine."""
+_WAIT_SECONDS = 0.25
 _PAUSE_SECONDS = 0.01
 
 
@@ -51,7 +51,7 @@ class FileLock(ExtractionLock):
             )
 
     def for_workers(self) -> Fence:
-        """None is needed: nobody can take the lock from a living owner, be it stopped."""
+        """No fence is needed: the lock cannot be taken from a living owner, even a stopped one."""
         return NO_FENCE
 
     def release(self) -> None:
@@ -59,9 +59,9 @@ class FileLock(ExtractionLock):
             return
         descriptor, self._descriptor = self._descriptor, None
         failpoint("unlock", "lock", "before")
-        with suppress(OSError):  # the name in the file is only for people
+        with suppress(OSError):  # the content is only for people
             os.ftruncate(descriptor, 0)
-        # A process forked from this one may have the descriptor open, so closing ours is not enough.
+        # A process forked from this one may have the descriptor open too, so closing it is not enough.
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         os.close(descriptor)
         failpoint("unlock", "lock", "after")
@@ -70,11 +70,11 @@ class FileLock(ExtractionLock):
 def acquire_flock(
     disk: Disk, path: Path, *, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]
 ) -> FileLock:
-    """Take the flock at `path`; `take_over(0)` then removes what a dead owner left half written.
+    """Take the flock at `path`; `take_over(0)` then removes unfinished files of a dead owner.
 
     Raises:
-        LockHeld: another runner, in this process or another, has it.
-        StorageError: the lock file cannot be made, or its file system has no flock.
+        LockHeld: another runner, in this process or another, holds it.
+        StorageError: the lock file cannot be created, or its file system has no flock.
     """
     failpoint("lock", "lock", "before")
     with storage_errors(path, "lock"):
@@ -93,7 +93,7 @@ def acquire_flock(
 
 
 def flock_holder(disk: Disk, path: Path) -> Owner | None:
-    """Who holds the flock now, without taking it."""
+    """The current holder of the flock, without taking it; None if nobody holds it."""
     try:
         holder = parse_holder(disk.read(path), path)
     except FileNotFoundError:
@@ -110,8 +110,8 @@ def flock_holder(disk: Disk, path: Path) -> Owner | None:
 
 
 def _locked_descriptor(disk: Disk, path: Path) -> int:
-    """A descriptor of the file that has this name, locked."""
-    deadline = time.monotonic() + _PATIENCE_SECONDS
+    """A locked descriptor of the file at `path`."""
+    deadline = time.monotonic() + _WAIT_SECONDS
     while True:
         descriptor = _open(disk, path)
         try:
@@ -120,7 +120,7 @@ def _locked_descriptor(disk: Disk, path: Path) -> int:
                 return descriptor
         except LockHeld:
             os.close(descriptor)
-            # `flock_holder` may have it for an instant, and a killed owner until its last process is gone.
+            # `flock_holder` may hold it for an instant; a killed owner holds it until its last child has ended.
             holder = parse_holder(disk.read(path), path)
             is_sure = holder is not None and liveness(holder.owner) is Liveness.ALIVE
             if is_sure or time.monotonic() >= deadline:
@@ -129,7 +129,7 @@ def _locked_descriptor(disk: Disk, path: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        else:  # deleted between our opening and our locking it
+        else:  # deleted after we opened it and before we locked it
             os.close(descriptor)
 
 
@@ -139,13 +139,13 @@ def _open(disk: Disk, path: Path) -> int:
     try:
         return os.open(path, flags, mode)
     except FileNotFoundError:
-        # Made only when it is missing: that a lock file exists shows that its folder was made durable before.
+        # Only if the file is missing: an existing lock file shows that its folder has been made durable.
         disk.make_folder(path.parent, role="lock")
         return os.open(path, flags, mode)
 
 
 def _check_ours(descriptor: int, path: Path) -> None:
-    """Refuse a file that no runner has written: its content is about to be replaced."""
+    """Refuse a file that no runner has written, since its content is about to be overwritten."""
     found = os.fstat(descriptor)
     start = os.pread(descriptor, _LONGEST_HOLDER, 0) if stat.S_ISREG(found.st_mode) else b"?"
     is_torn = start.startswith(_STARTS) and found.st_nlink == 1

@@ -1,6 +1,6 @@
-"""What a lock file says, and the interface of a held lock.
+"""The content of a lock file, and the interface of a held lock.
 
-How a lock is taken is decided in `store.locks.flock` and `store.locks.lease`.
+`store.locks.flock` and `store.locks.lease` decide how a lock is taken.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ class Holder(Document):
 
     @classmethod
     def of(cls, owner: Owner, *, epoch: int, ttl: timedelta) -> Self:
-        """A new acquisition, now."""
+        """A new acquisition, as of now."""
         return cls(
             owner=owner, epoch=epoch, token=uuid4().hex, since=datetime.now(UTC), ttl_seconds=ttl.total_seconds()
         )
 
     def beaten(self) -> Self:
-        """The same, with one more sign of life."""
+        """The same with one more heartbeat."""
         return self.model_copy(update={"beats": self.beats + 1})
 
     def released(self) -> Self:
-        """No longer held, since now."""
+        """The same, released as of now."""
         return self.model_copy(update={"released_at": datetime.now(UTC)})
 
 
 @dataclass(frozen=True)
 class LockTrouble:
-    """Why a lock is about to be lost, where and since when; `loss` is the error once it is."""
+    """Why, where and since when a lock is about to be lost. `loss` is the error once it is lost."""
 
     message: str
     loss: LockLost | None
 
 
 class ExtractionLock(ABC):
-    """A lock that is held; also the fence of everything that its owner writes."""
+    """A lock that is held. It is also the fence of everything that its owner writes."""
 
     def __init__(self, holder: Holder) -> None:
         self._holder = holder
@@ -73,19 +73,19 @@ class ExtractionLock(ABC):
         """Raise LockLost if this lock is no longer ours."""
 
     def trouble(self) -> LockTrouble | None:
-        """What keeps this lock from being held on to; None if nothing does. It touches no file, so it never blocks.
+        """Why this lock is about to be lost; None if it is safe. This touches no file, so it never blocks.
 
-        A lock that the system keeps by itself has none.
+        A lock that the operating system holds for us, such as a flock, is always safe.
         """
         return None
 
     @abstractmethod
     def for_workers(self) -> Fence:
-        """The fence for workers of this process, which look at it before they write what readers may see."""
+        """The fence for workers of this process, which check it before they write anything that readers may see."""
 
     @abstractmethod
     def release(self) -> None:
-        """Let others have it; a second time, or after it was lost, does nothing."""
+        """Release the lock; does nothing if it was released or lost before."""
 
     def __enter__(self) -> Self:
         return self
@@ -97,7 +97,7 @@ class ExtractionLock(ABC):
 
 
 def parse_holder(content: bytes, path: Path) -> Holder | None:
-    """What a lock file says; None if it is torn, as it may be while its owner writes it, or a later version's."""
+    """The content of a lock file; None if it is partly written, as while its owner writes it, or of a later version."""
     try:
         return Holder.from_bytes(content, where=str(path))
     except UnreadableDocument:
@@ -105,9 +105,9 @@ def parse_holder(content: bytes, path: Path) -> Holder | None:
 
 
 def held(path: Path, holder: Holder | None) -> LockHeld:
-    """The error for a lock that somebody else has."""
-    who = f"{holder.owner}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder else "a runner that left no name"
+    """The error for a lock that another runner holds."""
+    who = f"{holder.owner}, since {holder.since:%Y-%m-%d %H:%M:%S} UTC" if holder else "an unknown runner"
     return LockHeld(
         f"{path} is held by {who}",
-        hint="let that run end, or stop it; then do the same again",
+        hint="wait until that run ends, or stop it; then try again",
     )

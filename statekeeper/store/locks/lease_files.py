@@ -1,7 +1,7 @@
-"""The files of a lease: `<run_id>.lock.<epoch>`, of which the one with the highest epoch holds.
+"""The files of a lease: `<run_id>.lock.<epoch>`. The one with the highest epoch belongs to the holder.
 
-Each is made once and from then on only written over in place, by its holder (`store.locks.lease`). So a reader may meet
-one torn: nothing follows from that.
+Each is created once; after that only its holder overwrites it, in place (`store.locks.lease`). So a reader may find one
+partly written, which means nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from statekeeper.store.files.temps import is_abandoned, temp_file, temps_in
 from statekeeper.store.locks.holder import Holder, parse_holder
 
 _EPOCH = re.compile(r"\.(\d+)")
-LOST_HINT = (
-    "this process was stopped for longer than the lease's ttl; what it had not finished is up to the other runner"
-)
+LOST_HINT = "this process was stopped for longer than the lease's ttl; the other runner does what it had not finished"
 
 
 @dataclass(frozen=True)
@@ -39,24 +37,24 @@ class LeaseFiles:
         return sorted(epoch for epoch in found if epoch is not None)
 
     def _epoch_of(self, name: str) -> int | None:
-        """The epoch whose file has a name; None where it is another file."""
+        """The epoch of a file by its name; None if the file is no lock file of this lease."""
         match = _EPOCH.fullmatch(name, len(self.lock.name)) if name.startswith(self.lock.name) else None
         return int(match[1]) if match else None
 
     def highest(self) -> int:
-        """The epoch that holds; 0 if there has been none."""
+        """The highest epoch; 0 if there has been none."""
         return max(self.epochs(), default=0)
 
     def content(self, epoch: int) -> bytes:
-        """The file of an epoch. Raises FileNotFoundError."""
+        """The content of an epoch's file. Raises FileNotFoundError."""
         return self.disk.read(self.file(epoch))
 
     def holder(self, epoch: int) -> Holder | None:
-        """What the file of an epoch says; None if it is damaged, or just being written. Raises FileNotFoundError."""
+        """The holder in an epoch's file; None if it is damaged or being written. Raises FileNotFoundError."""
         return parse_holder(self.content(epoch), self.file(epoch))
 
     def lost(self, epoch: int, *, to: int) -> LockLost:
-        """The error of the owner of an epoch, when another is the highest."""
+        """The error for the owner of an epoch, when another epoch is the highest."""
         successor = "another runner"
         with suppress(FileNotFoundError):
             holder = self.holder(to)
@@ -64,7 +62,7 @@ class LeaseFiles:
         return LockLost(f"{self.file(epoch)} was taken over by {successor} (epoch {to})", hint=LOST_HINT)
 
     def sweep(self, epoch: int) -> None:
-        """Remove what epochs before `epoch` left, except the last of them, which tells whom this one followed."""
+        """Remove the files of epochs before `epoch`, except the last of them, which says who held the lease before."""
         for older in self.epochs():
             if older < epoch - 1:
                 self.disk.unlink(self.file(older), role="lock")
@@ -76,9 +74,9 @@ class LeaseFiles:
 
 @dataclass(frozen=True)
 class EpochFence:
-    """A lease as workers of its owner look at it: it is lost where its epoch is not the highest.
+    """A lease as the owner's workers check it: it is lost if its epoch is not the highest.
 
-    They leave the file itself alone, which its owner may be writing at that moment for a sign of life.
+    They do not read the file itself, since its owner may be writing a heartbeat to it.
     """
 
     files: LeaseFiles

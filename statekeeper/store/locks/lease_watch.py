@@ -1,7 +1,7 @@
-"""Those who look at a lease without holding it: whether it may be taken, and who has it.
+"""Observes a lease without holding it: whether it may be taken, and who holds it.
 
 A lease may be taken at once from an owner that is known to be dead, and from one whose file did not change for a whole
-ttl, by this machine's own monotonic clock. What changes is the file's content (`Holder.beats`); its times tell nothing.
+ttl by this machine's own monotonic clock. Only the file's content counts (`Holder.beats`), not its times.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ _TORN_PAUSE_SECONDS = 0.02
 
 
 class LeaseWatch:
-    """Finds out whether a lease may be taken, by looking at it again and again; it takes nothing and never waits."""
+    """Finds out whether a lease may be taken, by repeated looks. It takes nothing and never waits."""
 
     def __init__(self, disk: Disk, path: Path, *, ttl: timedelta) -> None:
         self._files = LeaseFiles(disk, path)
         self._ttl = ttl.total_seconds()
         self.epoch = 0
-        """The highest epoch when it was last looked at; 0: there was none."""
+        """The highest epoch at the last look; 0 if there was none."""
         self.pause = _FIRST_PAUSE_SECONDS
-        """After how many seconds another look is worth while. It grows: a lease is free soon or not for long."""
+        """The seconds to wait before the next look. It grows: a lease is free soon, or not for long."""
         self._content = b""
         self._sign: tuple[str, int] | None = None
         self._lifetime = self._waited = self._looked_at = 0.0
 
     def look(self) -> bool:
-        """Whether it may be taken now, by making the epoch after `epoch`.
+        """Whether the lease may be taken now, by creating the epoch after `epoch`.
 
         Raises:
             LockHeld: its holder lives.
-            StorageError: it cannot be looked at.
+            StorageError: it cannot be read.
         """
         with storage_errors(self._files.lock, "lock"):
             epoch = self._files.highest()
             try:
                 return not epoch or self._may_follow(epoch, self._files.content(epoch))
-            except FileNotFoundError:  # it was just swept: a higher one is there
+            except FileNotFoundError:  # it was just removed: a higher epoch exists
                 return False
             finally:
                 self.epoch, self._looked_at = epoch, time.monotonic()
@@ -59,10 +59,10 @@ class LeaseWatch:
         holder = parse_holder(content, path)
         if epoch != self.epoch:
             self._sign, self._waited, self._lifetime, self.pause = None, 0.0, self._ttl, _FIRST_PAUSE_SECONDS
-        elif content != self._content:  # a torn one was being written; by whom, the next look may tell
+        elif content != self._content:  # also if it is partly written: then the next look may say by whom
             self._waited = 0.0
         else:
-            # If we were stopped ourselves, so perhaps was the owner, with the whole machine: count little of that.
+            # If this process was stopped, perhaps the whole machine and the owner were: count only a little of that.
             self._waited += min(time.monotonic() - self._looked_at, 2 * self.pause)
             self.pause = min(2 * self.pause, self._lifetime / _LOOKS_PER_TTL, _LONGEST_PAUSE_SECONDS)
         self._content = content
@@ -78,7 +78,7 @@ class LeaseWatch:
 
 
 def lease_holder(disk: Disk, lock: Path) -> Owner | None:
-    """Who holds the lease now, as far as can be told without waiting for a heartbeat."""
+    """The current holder of the lease, as far as is known without waiting for a heartbeat; None if nobody holds it."""
     files = LeaseFiles(disk, lock)
     highest = files.highest()
     if not highest:
@@ -86,7 +86,7 @@ def lease_holder(disk: Disk, lock: Path) -> Owner | None:
     try:
         holder = files.holder(highest)
         for _ in range(_TORN_LOOKS):
-            if holder is None:  # mostly it is just being written
+            if holder is None:  # usually the file is being written
                 time.sleep(_TORN_PAUSE_SECONDS)
                 holder = files.holder(highest)
     except FileNotFoundError:

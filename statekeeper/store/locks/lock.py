@@ -1,7 +1,7 @@
-"""Which kind of lock a folder needs, and how to take it or see who has it: of an extraction, or of any one document.
+"""Which kind of lock a folder needs, how to take one, and who holds it. For extractions and for single documents.
 
 The kinds are `store.locks.flock` (one machine) and `store.locks.lease` (several). All runners of an extraction must use
-the same kind; where one sees a local disk and another its network export, the configuration has to say `lease`.
+the same kind. If one uses a local disk and another its network export, the configuration must say `lease`.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _SHARED = frozenset(
 
 
 def choose_kind(disk: Disk, folder: Path, configured: LockKind) -> LockKind:
-    """The configured kind; for `auto`, a lease where `folder` lies (or will lie) on a network or FUSE file system.
+    """The configured kind. For `auto`, a lease if `folder` is (or will be) on a network or FUSE file system.
 
-    A disk without rename is an object store's, which machines share.
+    Also a lease on a disk without rename: that is an object store, which machines share.
     """
     if configured is not LockKind.AUTO:
         return configured
@@ -48,7 +48,7 @@ def choose_kind(disk: Disk, folder: Path, configured: LockKind) -> LockKind:
 
 
 def filesystem_type(folder: Path, mounts: str) -> str:
-    """The type of the file system of an absolute folder, by the text of mountinfo (proc(5)); empty if unknown."""
+    """The file system type of an absolute folder, from the text of mountinfo (proc(5)); empty if unknown."""
     best, kind = 0, ""
     for line in mounts.splitlines():
         left, separator, right = line.partition(" - ")
@@ -63,7 +63,7 @@ def filesystem_type(folder: Path, mounts: str) -> str:
 
 
 def watch_lease(disk: Disk, layout: ExtractionLayout, *, kind: LockKind, ttl: timedelta) -> LeaseWatch | None:
-    """What tells, look by look, when the lock of an extraction may be taken; None where that is known at once."""
+    """A watch that says when the lock of an extraction may be taken; None for a flock, which needs no waiting."""
     if choose_kind(disk, layout.folder, kind) is LockKind.LEASE:
         return LeaseWatch(disk, layout.lock, ttl=ttl)
     return None
@@ -78,12 +78,12 @@ def acquire(
     ttl: timedelta,
     watch: LeaseWatch | None = None,
 ) -> ExtractionLock:
-    """Become the one runner of an extraction, and clear away what a dead one left half written.
+    """Become the only runner of an extraction, and remove unfinished files of a dead one.
 
-    `watch`, if given, is a `watch_lease` of the same lock.
+    `watch`, if given, comes from `watch_lease` for the same lock.
 
     Raises:
-        StorageError: a name of the extraction is a symbolic link; else as below.
+        StorageError: a path of the extraction is a symbolic link; otherwise as `acquire_lock`.
     """
     refuse_links_to(layout)
 
@@ -98,12 +98,12 @@ def acquire(
 def acquire_lock(
     disk: Disk, path: Path, *, kind: LockKind, owner: Owner, ttl: timedelta, take_over: Callable[[int], None]
 ) -> ExtractionLock:
-    """Hold the lock at `path`. `take_over` is called with its epoch, and takes from earlier holders what they left.
+    """Take the lock at `path`. `take_over` is called with its epoch, and fences off earlier holders.
 
-    A flock is had at once or not at all; for a lease it takes up to its ttl to tell a dead holder from a living one.
+    A flock is taken at once or not at all. For a lease it takes up to its ttl to know whether its holder is dead.
 
     Raises:
-        LockHeld: another runner has it; the message names it.
+        LockHeld: another runner holds it; the message names that runner.
         StorageError: the file system refused.
     """
     if choose_kind(disk, path.parent, kind) is LockKind.LEASE:
@@ -112,7 +112,7 @@ def acquire_lock(
 
 
 def peek(disk: Disk, layout: ExtractionLayout) -> Owner | None:
-    """Who runs this extraction now, by whichever kind of lock; never waits, never keeps others from acquiring.
+    """The current runner of this extraction, by either kind of lock. Never waits, and never blocks others.
 
     Raises:
         StorageError: the lock file cannot be read.

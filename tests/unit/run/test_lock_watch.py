@@ -63,10 +63,10 @@ def test_table_whose_lease_cannot_be_written_ends_with_the_reason_and_its_readin
     report = shop.run("orders", disk=disk, reporter=heard, make_engine=lambda _p: engine, output=output)["orders"]
     assert engine.was_cancelled
     assert report.outcome is Outcome.HELD
-    assert "no sign of life could be written" in report.reason
+    assert "no heartbeat could be written" in report.reason
     assert "Permission denied" in report.reason
     lease = f"{shop.layout().lock}.1"
-    assert any(text.startswith(f"{lease}: no sign of life could be written for") for text in heard.warnings)
+    assert any(text.startswith(f"{lease}: no heartbeat could be written for") for text in heard.warnings)
     assert shop.state().state is State.EXTRACTING, "the state is the next runner's to change"
     assert shop.run("orders", output=output)["orders"].outcome is Outcome.COMPLETED
 

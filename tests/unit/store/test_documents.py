@@ -122,7 +122,7 @@ def test_plan_makes_the_folders_that_workers_write_into(disk, staging):
     assert without_checksum(documents.load_plan(disk, staging)) == a_plan()
 
 
-def test_plan_is_kept_once_and_never_changed(disk, staging):
+def test_plan_is_saved_once_and_never_changed(disk, staging):
     documents.save_plan(disk, staging, a_plan())
     with pytest.raises(StateDamaged, match="another plan"):
         documents.save_plan(disk, staging, a_plan(chunks=()))
@@ -192,7 +192,7 @@ def test_receipt_made_while_it_was_looked_for_is_kept(staging):
     assert receipts.load_receipt(LocalDisk(), staging, PLAN_ID, 0) is not None
 
 
-def test_late_receipt_of_a_plan_that_was_given_up_has_nowhere_to_go(disk, staging):
+def test_late_receipt_of_a_discarded_plan_is_not_saved(disk, staging):
     disk.remove_folder(staging.folder, role="sweep")
     with pytest.raises(StorageError):
         receipts.save_receipt(disk, staging, a_receipt())
@@ -206,7 +206,7 @@ def test_discarded_receipt_lets_its_chunk_be_done_again(disk, staging):
     assert receipts.save_receipt(disk, staging, a_receipt(attempt="b2"))
 
 
-def test_count_is_kept_once(disk, staging):
+def test_count_is_saved_once(disk, staging):
     assert documents.load_count(disk, staging, PLAN_ID) is None
     assert documents.save_count(disk, staging, CountReceipt(plan_id=PLAN_ID, rows=3, ended_at=NOW), attempt="a1")
     assert not documents.save_count(disk, staging, CountReceipt(plan_id=PLAN_ID, rows=4, ended_at=NOW), attempt="b2")
@@ -220,7 +220,7 @@ def test_damaged_or_foreign_count_is_taken_again(disk, staging, content):
     assert documents.save_count(disk, staging, CountReceipt(plan_id=PLAN_ID, rows=4, ended_at=NOW), attempt="a1")
 
 
-def test_metadata_is_kept_byte_for_byte(disk, layout):
+def test_metadata_is_saved_byte_for_byte(disk, layout):
     disk.make_folder(layout.folder, role="plan")
     assert documents.load_metadata(disk, layout.metadata) is None
     data = a_metadata().to_bytes()
@@ -252,7 +252,7 @@ def test_metadata_of_a_lost_lock_is_not_written(disk, layout):
 
 
 @pytest.mark.parametrize("disk", [LocalDisk(), WholeFileDisk()], ids=["rename", "whole"])
-def test_last_run_is_remembered_in_its_folder_whoever_writes_at_once(disk, tmp_path):
+def test_last_run_is_recorded_when_several_processes_write_at_once(disk, tmp_path):
     assert last_run(tmp_path) is None
     runs = [LastRun(run_id=f"run {number}", base_path="data" * number, config_path=None) for number in range(1, 5)]
     threads = [threading.Thread(target=documents.save_last_run, args=(disk, tmp_path, each)) for each in runs]

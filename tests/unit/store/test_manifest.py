@@ -137,7 +137,7 @@ def test_damaged_manifest_is_left_as_it_is(tmp_path):
 
 def test_holder_that_does_not_let_go_is_named(tmp_path, monkeypatch):
     output, path = _output(tmp_path), manifest_lock(tmp_path / "data", RUN_ID)
-    monkeypatch.setattr(store, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(store, "_WAIT_SECONDS", 0.1)
     taken = {"kind": LockKind.FLOCK, "owner": this_process(), "ttl": timedelta(seconds=1), "take_over": lambda _: None}
     with (
         acquire_lock(LocalDisk(), path, **taken),

@@ -66,7 +66,7 @@ def test_a_base_path_in_the_store_of_a_package_is_the_same_from_everywhere(tmp_p
     assert base_path_of(tmp_path / "c.yml", environ={}) == pipeline.base_path
 
 
-def test_what_a_run_keeps_lies_in_the_store_and_status_reads_it_there(mirror, tmp_path):
+def test_a_run_writes_to_the_store_and_status_reads_from_it(mirror, tmp_path):
     place = place_of("mirror://team/lake")
     assert place is not None
     run = RunManifest(
@@ -93,7 +93,7 @@ def test_what_a_run_keeps_lies_in_the_store_and_status_reads_it_there(mirror, tm
 
 
 @pytest.mark.usefixtures("mirror")
-def test_each_extractor_reads_where_its_base_path_lies(tmp_path):
+def test_each_extractor_reads_from_the_store_of_its_base_path(tmp_path):
     (tmp_path / "c.yml").write_text(
         "pipeline: p\nsources: {a: {type: duckdb, path: x.duckdb}}\noutput: {base_path: mirror://lake}\n"
         "tables: [{table_name: t, columns: {id: {type: int}}}]\n"

@@ -116,7 +116,7 @@ def test_temporary_file_swept_after_the_check_is_a_lost_lock(disk, state):
     ("step", "when"),
     [("write", "before"), ("write", "middle"), ("fsync", "before"), ("fsync", "after"), ("rename", "before")],
 )
-def test_refused_step_is_a_storage_error_and_the_old_document_stands(disk, state, fail_at, code, step, when):
+def test_refused_step_is_a_storage_error_and_the_old_document_stays(disk, state, fail_at, code, step, when):
     fail_at(step, when, code)
     with pytest.raises(StorageError) as caught:
         replace(disk, state, b"new", role="state", fence=Epoch())

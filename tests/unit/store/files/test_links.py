@@ -188,7 +188,7 @@ def _a_file(place, precious):
 
 
 @pytest.mark.parametrize("plant", [_a_link, _a_folder_that_others_may_write_in, _a_file])
-def test_what_somebody_has_planted_beside_base_path_is_not_used(shop, precious, plant):
+def test_files_planted_beside_base_path_are_not_used(shop, precious, plant):
     place = shop.layout().swap.parent
     plant(place, precious)
     before = _snapshot(precious), _snapshot(place)

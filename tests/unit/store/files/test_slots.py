@@ -151,7 +151,7 @@ def test_a_reader_that_saw_the_document_grow_looks_again(state):
     assert read_document(Growing(), state) == b"old"
 
 
-def test_what_is_created_once_stands(disk, tmp_path):
+def test_a_document_that_is_created_once_stays(disk, tmp_path):
     path = tmp_path / "plan.json"
     assert create_once(disk, path, b"first", role="plan", unique="a")
     assert not create_once(disk, path, b"second", role="plan", unique="b")

@@ -11,7 +11,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.temps import is_abandoned, older_than, process_token, sweep_temps, temp_file, temps_in
 
 
-def test_temp_lies_beside_its_document(tmp_path):
+def test_temp_is_in_the_folder_of_its_document(tmp_path):
     assert temp_file(tmp_path / "a_state.json", "7") == tmp_path / ".a_state.json.7.tmp"
 
 

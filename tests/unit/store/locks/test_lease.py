@@ -17,7 +17,7 @@ from statekeeper.store.files.disk import LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks import heartbeat, lease_watch
 from statekeeper.store.locks.holder import Holder, parse_holder
-from statekeeper.store.locks.lease import beats_every
+from statekeeper.store.locks.lease import heartbeat_interval
 from statekeeper.store.locks.lease_watch import LeaseWatch
 from statekeeper.store.locks.lock import acquire, peek
 from statekeeper.store.process import this_process
@@ -120,9 +120,9 @@ class TestSignOfLife:
     def test_each_sign_writes_a_higher_number(self, layout, lease_file, disk):
         with take(layout, disk()):
             for number in (1, 2):
-                wait_for(lambda number=number: beats(lease_file) >= number, "a sign of life")
+                wait_for(lambda number=number: beats(lease_file) >= number, "a heartbeat")
 
-    def test_a_new_time_alone_is_no_sign_of_life(self, layout, lease_file):
+    def test_a_new_file_time_alone_is_no_heartbeat(self, layout, lease_file):
         layout.folder.mkdir(parents=True)
         lease_file.write_bytes(Holder.of(ELSEWHERE, epoch=1, ttl=timedelta(seconds=TTL)).to_bytes())
         watch = LeaseWatch(LocalDisk(), layout.lock, ttl=timedelta(seconds=TTL))
@@ -132,7 +132,7 @@ class TestSignOfLife:
             os.utime(lease_file)
             time.sleep(watch.pause)
 
-    def test_a_file_that_is_just_being_written_tells_nothing(self, layout, lease_file):
+    def test_a_file_that_is_being_written_neither_keeps_nor_frees_the_lease(self, layout, lease_file):
         layout.folder.mkdir(parents=True)
         holder = Holder.of(ELSEWHERE, epoch=1, ttl=timedelta(minutes=1))
         watch = LeaseWatch(LocalDisk(), layout.lock, ttl=timedelta(minutes=1))
@@ -154,7 +154,7 @@ class TestSignOfLife:
             checking = threading.Thread(target=lock.check)
             checking.start()
             before = beats(lease_file)
-            wait_for(lambda: beats(lease_file) >= before + 2, "a sign of life")
+            wait_for(lambda: beats(lease_file) >= before + 2, "a heartbeat")
             assert checking.is_alive()
             disk.answers.set()
             checking.join()
@@ -168,7 +168,7 @@ class TestSignOfLife:
             assert loss_of(lock)
         assert lease_file.read_bytes() == theirs
 
-    def test_torn_file_is_written_anew_by_its_owner(self, layout, lease_file):
+    def test_partly_written_file_is_rewritten_by_its_owner(self, layout, lease_file):
         with take(layout) as lock:
             lease_file.write_bytes(b"")
             lock.check()
@@ -185,7 +185,7 @@ class TestSignOfLife:
         ],
     )
     def test_signs_are_a_quarter_of_the_ttl_apart_and_no_object_is_written_twice_a_second(self, ttl, writes, seconds):
-        assert beats_every(ttl, writes) == seconds
+        assert heartbeat_interval(ttl, writes) == seconds
 
 
 class TestSilence:
@@ -198,7 +198,7 @@ class TestSilence:
         trouble = wait_for(lock.trouble, "trouble")
         assert "the lock is lost" in trouble.message
         message = str(wait_for(lambda: loss_of(lock), "the loss"))
-        assert message.startswith(f"{lease_file}: no sign of life could be written for ")
+        assert message.startswith(f"{lease_file}: no heartbeat could be written for ")
         assert " UTC: " + os.strerror(code) in message
         assert time.strftime("since %Y-%m-%d", time.gmtime()) in message
         wait_for(lambda: lock.trouble().loss, "the loss as trouble")
@@ -251,7 +251,7 @@ class TestSilence:
         lock = take(layout, ttl=60)
         refuse_writes(errno.EACCES)
         lock.release()
-        assert "others wait for 60 s until this lock is free" in caplog.text
+        assert "other runs wait 60 s until this lock is free" in caplog.text
         assert "Permission denied" in caplog.text
 
 

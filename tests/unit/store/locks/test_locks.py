@@ -113,7 +113,7 @@ def test_second_process_is_told_who_holds_it(layout, runner, kind):
 def test_second_acquisition_in_one_process_is_refused(layout, kind):
     with take(layout, kind), pytest.raises(LockHeld, match=f"process {os.getpid()} on") as caught:
         take(layout, kind)
-    assert "let that run end, or stop it" in caught.value.hint
+    assert "wait until that run ends, or stop it" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -173,7 +173,7 @@ def test_living_owner_of_a_lease_keeps_it_beyond_its_ttl(layout, runner):
     assert first.ask("save mine") == "saved"
 
 
-def test_workers_see_a_lease_that_was_taken_over_and_are_not_misled_by_a_sign_of_life(layout, monkeypatch, tmp_path):
+def test_workers_see_a_lease_that_was_taken_over_and_are_not_misled_by_a_heartbeat(layout, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     relative = ExtractionLayout(layout.folder.relative_to(tmp_path), layout.run_id)
     with acquire(LocalDisk(), relative, kind=LockKind.LEASE, owner=this_process(), ttl=timedelta(minutes=1)) as one:
@@ -183,7 +183,7 @@ def test_workers_see_a_lease_that_was_taken_over_and_are_not_misled_by_a_sign_of
         with monkeypatch.context() as elsewhere:
             elsewhere.chdir("/")
             fence = pickle.loads(sent)
-            file.write_bytes(whole[:10])  # its owner is in the middle of a sign of life
+            file.write_bytes(whole[:10])  # its owner is writing a heartbeat
             fence.check()
             layout.lock.with_name(f"{layout.lock.name}.2").write_bytes(whole)
             with pytest.raises(LockLost, match="was taken over by"):
@@ -283,7 +283,7 @@ def test_flock_file_survives_release_and_its_torn_content_is_tolerated(layout):
     with take(layout, LockKind.FLOCK):
         before = layout.lock.stat().st_ino
         layout.lock.write_bytes(b'{"format": "statekeeper.lo')
-        with pytest.raises(LockHeld, match="a runner that left no name"):
+        with pytest.raises(LockHeld, match="an unknown runner"):
             take(layout, LockKind.FLOCK)
     assert layout.lock.stat().st_ino == before
     with take(layout, LockKind.FLOCK) as lock:
@@ -358,7 +358,7 @@ def test_left_over_temps_of_the_lock_are_swept(layout, runner):
         assert other_run.exists()
 
 
-def test_flock_of_a_file_deleted_meanwhile_is_taken_anew(layout, monkeypatch):
+def test_flock_of_a_file_deleted_meanwhile_is_taken_again(layout, monkeypatch):
     from statekeeper.store.locks import flock
 
     real = flock._lock
