@@ -1,1 +1,1 @@
-"""The databases that tables are extracted from: one protocol, one registry, one package for each type."""
+"""The sources from which tables are extracted: one protocol, one registry, one package for each type of source."""

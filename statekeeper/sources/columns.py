@@ -1,4 +1,4 @@
-"""What all sources say of columns: how the configuration names them, and what a declared type offers."""
+"""What all sources share about columns: finding one by its configured name, and what a declared type offers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ Column = TypeVar("Column", bound=Named)
 
 
 def named_column(columns: Sequence[Column], name: str, what: str) -> Column:
-    """The column called `name`: spelt so, else the only one that differs by case alone.
+    """The column called `name`: by exact spelling, otherwise the only one that differs only by case.
 
     Raises:
-        PlanError: there is none, or several differ by case alone; `what` begins the message.
+        PlanError: there is none, or several differ only by case; `what` begins the message.
     """
     written = name[1:-1] if len(name) > 1 and name.startswith('"') and name.endswith('"') else name
     exact = [one for one in columns if one.name == written]
@@ -58,9 +58,12 @@ AnyOffer = TypeVar("AnyOffer", bound=Offer)
 
 @dataclass(frozen=True)
 class TypeRule(Generic[AnyOffer]):
-    """What can be had from a declared type; where `read` is None, `refusal` says what to declare or select instead.
+    """The Arrow types in which a column of a declared type can be read.
 
-    In `refusal`, `{0}` stands for the column.
+    Attributes:
+        read: the default; None if there is none.
+        alternatives: types that a schema may ask for instead.
+        refusal: if `read` is None, what to declare or select instead; `{0}` stands for the column.
     """
 
     read: AnyOffer | None
@@ -69,11 +72,11 @@ class TypeRule(Generic[AnyOffer]):
 
     @property
     def offered(self) -> tuple[AnyOffer, ...]:
-        """Every type that can be had."""
+        """Every type in which the column can be read."""
         return ((self.read,) if self.read else ()) + self.alternatives
 
     def delivery(self, column: PlannedColumn) -> AnyOffer:
-        """How a column of such a type is delivered as planned. Raises PlanError where it cannot be had as that."""
+        """How a planned column of this type is delivered. Raises PlanError if it cannot be read as planned."""
         for one in self.offered:
             if one.arrow == column.read_type:
                 return one
@@ -83,7 +86,7 @@ class TypeRule(Generic[AnyOffer]):
 
 
 def described_column(name: str, database_type: str, rule: TypeRule[Any], *, is_nullable: bool) -> SourceColumn:
-    """The column as a source describes it, by what its declared type offers."""
+    """A SourceColumn made from a column's name, its declared type and the rule for that type."""
     refusal = None
     if rule.refusal is not None:
         refusal = f"column {name} ({database_type}) {rule.refusal.replace('{0}', quoted(name))}"

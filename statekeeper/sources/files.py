@@ -1,7 +1,7 @@
-"""Sources whose tables are files of a folder: what their sessions have in common.
+"""The base class for sessions with sources whose tables are files in a folder.
 
-Nothing keeps writers away from files. So the snapshot of a table is what its files are (names, inodes, sizes, times),
-compared before and after they are read; a chunk is a file. What a file holds is left to subclasses.
+Nothing keeps writers away from files. So the snapshot of a table is a digest of its files' names, inodes, sizes and
+times, compared before and after they are read. A chunk is a file. Subclasses read the content of files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SNAPSHOT_KIND = "files"
 class FilesSession(ABC):
     """A session with the tables below a folder; implements `SourceSession`. It keeps no file open.
 
-    Chunks are files (`strategy: partition`, or `auto`). There are no windows, no past and no snapshot of a whole run.
+    Chunks are files (`strategy: partition`, or `auto`). There are no windows, no flashback and no snapshot of a run.
     """
 
     warnings: tuple[str, ...] = ()
@@ -43,15 +43,15 @@ class FilesSession(ABC):
 
     @abstractmethod
     def files(self, relation: Relation) -> Sequence[Path]:
-        """The files of a table, in an order that stays while they do; none where there is no such table."""
+        """The files of a table, in a stable order; none if there is no such table."""
 
     @abstractmethod
     def columns(self, file: Path) -> Sequence[SourceColumn]:
-        """The columns of a file. Errors of the system and of Arrow are translated by the caller."""
+        """The columns of a file. The caller translates errors of the system and of Arrow."""
 
     @abstractmethod
     def batches(self, file: Path) -> Iterator[pa.RecordBatch]:
-        """The rows of a file, each column of its `read_type`. Errors are translated as above."""
+        """The rows of a file, each column in its `read_type`. The caller translates errors as for `columns`."""
 
     def identity(self) -> dict[str, str]:
         return {"folder": str(self.folder)}
@@ -112,12 +112,12 @@ class FilesSession(ABC):
         return ()
 
     def close(self) -> None:
-        """End the session: nothing is open."""
+        """Does nothing: nothing is open."""
         return
 
     def _files(self, relation: Relation) -> Sequence[Path]:
         if relation.table_name is None:
-            raise SourceError("files cannot be asked by a custom_query", hint="name the table by table_name")
+            raise SourceError("files cannot be read by a custom_query", hint="name the table by table_name")
         found = self.files(relation)
         if not found:
             raise SourceError(f"there are no files of {relation.label} in {self.folder}")
@@ -131,10 +131,10 @@ class FilesSession(ABC):
         try:
             return [(file, file.stat()) for file in self._files(relation)]
         except OSError as error:
-            raise SourceError(f"{error.filename} cannot be looked at: {error.strerror}") from error
+            raise SourceError(f"{error.filename} cannot be read: {error.strerror}") from error
 
     def _require(self, reading: ReadSpec) -> None:
-        """That the files are still those of the plan. Raises SnapshotLost."""
+        """Check that the files are still those of the plan. Raises SnapshotLost."""
         try:
             is_same = reading.snapshot.token == self._token(reading.relation)
         except SourceError:
@@ -152,7 +152,7 @@ class FilesSession(ABC):
 
 
 def _as_planned(batch: pa.RecordBatch, file: Path, reading: ReadSpec) -> pa.RecordBatch:
-    """The columns of a reading, each of its `read_type`."""
+    """The columns of the ReadSpec, each in its `read_type`."""
     chosen = batch.select([one.name for one in reading.columns])
     for field, planned in zip(chosen.schema, reading.columns, strict=True):
         if str(field.type) != planned.read_type:
@@ -161,7 +161,7 @@ def _as_planned(batch: pa.RecordBatch, file: Path, reading: ReadSpec) -> pa.Reco
 
 
 def _pieces(batch: pa.RecordBatch, max_rows: int, max_bytes: int) -> Iterator[pa.RecordBatch]:
-    """A batch in pieces of no more than so many rows, and of about so many bytes at most."""
+    """A batch in pieces of at most `max_rows` rows and about `max_bytes` bytes."""
     rows = max(1, min(max_rows, batch.num_rows * max_bytes // max(1, batch.nbytes)))
     for start in range(0, batch.num_rows, rows):
         yield batch.slice(start, rows)

@@ -1,9 +1,9 @@
-"""What statekeeper asks of a source: the interface that every type of source implements.
+"""The interface that every type of source implements.
 
-A `SourceType` is what a package registers: the section of the configuration, and how a session is opened. A
-`SourceSession` is one open session in one worker process. Its methods translate the driver's errors into the
-classes of `statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), with the driver's
-code kept. `docs/extending.md` walks through a whole source.
+A package registers a `SourceType`: the section of the configuration, and how a session is opened. A `SourceSession` is
+one open session in one worker process. Its methods translate the driver's errors into the classes of
+`statekeeper.errors` (transient, snapshot lost, permanent, login refused, unreachable), and keep the driver's code.
+`docs/extending.md` walks through a whole source.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 Section = TypeVar("Section", bound=SourceSection)
 
 MOST_ROWS, USUAL_BYTES = 16_384, 32 * 1024 * 1024
-"""Of a batch, however light rows are and whatever they weigh."""
+"""The default limits of a batch: at most so many rows, and about so many bytes."""
 
 
 class ChunkPlan(Frozen):
-    """Chunks that cover the relation once, and what a person should know about how they were cut."""
+    """Chunks that together cover the relation once, and notes for people about how they were chosen."""
 
     chunks: tuple[Chunk, ...]
     notes: tuple[str, ...] = ()
     relation_state: dict[str, str] = Field(default_factory=dict)
-    """As `Reading.relation_state` keeps it."""
+    """The same as `ReadSpec.relation_state`."""
 
 
 class SourceCount(Frozen):
@@ -53,53 +53,55 @@ class SourceSession(Protocol):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the source said at the login that a person should know, a sentence each."""
+        """Warnings of the source at the login, one sentence each."""
 
     def identity(self) -> dict[str, str]:
-        """Which database this is, as `Snapshot.identity` keeps it."""
+        """The identity of the database, as stored in `Snapshot.identity`."""
 
     def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
-        """The relation's columns in order. Raises SourceError where it does not exist or may not be read."""
+        """The relation's columns in order. Raises SourceError if it does not exist or may not be read."""
 
     def take_snapshot(self, relation: Relation, *, at: datetime | None = None) -> Snapshot:
-        """The snapshot that a new plan of the relation will read at: of now, or of the past time `at`.
+        """The snapshot at which a new plan reads the relation: of now, or of the past time `at`.
 
-        Raises PlanError where the source has no such past.
+        Raises PlanError if the source cannot read at that time.
         """
 
     def take_run_snapshot(self, relations: Sequence[Relation] = ()) -> Snapshot:
-        """The snapshot of now that all `relations` of a run will read at."""
+        """The current snapshot, at which all `relations` of a run are read."""
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
-        """`snapshot`, which the run has taken, in the form in which the relation can be read at it.
+        """The run's `snapshot` in the form in which the relation can be read at it.
 
         Raises:
-            SnapshotLost: it cannot be read at any more. SourceError: something is not granted.
+            SnapshotLost: the relation cannot be read at it any more.
+            SourceError: something is not granted.
         """
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
-        """Disjoint chunks that cover the relation. Raises PlanError for a strategy that the relation does not allow."""
+        """Disjoint chunks that cover the relation. Raises PlanError if the relation does not allow the strategy."""
 
     def count(self, reading: ReadSpec) -> SourceCount:
-        """`COUNT(*)` of the reading's scope at its snapshot, and of the rows whose incremental column is NULL."""
+        """`COUNT(*)` of the scope at the snapshot of `reading`, and of the rows whose incremental column is NULL."""
 
     def read(
         self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
     ) -> Iterator[pa.RecordBatch]:
-        """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column of its `read_type`.
+        """The chunk's rows at the snapshot, in batches of at most `batch_rows`, each column in its `read_type`.
 
-        How many rows a batch has follows from what rows weigh, so that it has about `batch_bytes` at most.
+        The number of rows in a batch depends on their size, so that a batch has at most about `batch_bytes`.
 
-        Text is valid UTF-8: that is found here, since the scan of a part looks at some texts' lengths alone.
+        All text must be valid UTF-8. The source checks that, since the scan of a part checks only the length of some
+        texts.
 
-        Raises SnapshotLost if the snapshot could not be read at, found at the start or at the end.
+        Raises SnapshotLost if the rows could not be read at the snapshot, at the start or at the end.
         """
 
     def advise(self, relation: Relation) -> tuple[str, ...]:
-        """What should be known before the relation is extracted: missing grants, masked values; a sentence each."""
+        """What people should know before the relation is extracted: missing grants, masked values; a sentence each."""
 
     def close(self) -> None:
-        """End the session; never raises."""
+        """Close the session. Never raises."""
 
 
 class Address(NamedTuple):
@@ -113,27 +115,27 @@ class Address(NamedTuple):
 
 
 class SourceType(ABC, Generic[Section]):
-    """What a type of source brings. An instance is registered by the entry point `statekeeper.sources`.
+    """A type of source. An instance is registered by the entry point `statekeeper.sources`.
 
-    Its module is imported wherever such a source is named, so a driver is imported by the methods.
+    Its module is imported whenever a configuration names such a source, so its methods import the driver.
     """
 
     section: ClassVar[type[SourceSection]]
-    """The class of such a source's section of the configuration."""
+    """The class of the configuration section for such a source."""
 
     @abstractmethod
     def open_session(self, config: Section, *, memory_limit: str) -> SourceSession:
-        """A new session; `memory_limit` is what an embedded database may use, in DuckDB's notation.
+        """Open a session; `memory_limit` is how much memory an embedded database may use, in DuckDB's notation.
 
         Raises:
             SourceUnreachable: no session can be opened at all.
             LoginRefused: the source refused the credentials; no further login is tried.
-            TransientSourceError: none can be opened now, and a later attempt may succeed.
+            TransientSourceError: none can be opened now, but a later attempt may succeed.
         """
 
     @abstractmethod
     def list_tables(self, config: Section, schemas: tuple[str, ...]) -> tuple[Relation, ...]:
-        """The tables (not the views) of the named schemas, in order; without a name, those of the source's choice.
+        """The tables (not the views) of the named schemas, in order; if none is named, the source chooses the schemas.
 
         `statekeeper init` writes a configuration from them.
 
@@ -142,9 +144,9 @@ class SourceType(ABC, Generic[Section]):
         """
 
     def addresses(self, config: Section) -> tuple[Address, ...]:
-        """Where sessions connect to, any of them being enough; none for files, or where that cannot be told.
+        """The addresses to which sessions connect, any of which is enough; none for files, or if they are not known.
 
-        Executors of Spark are asked whether they can connect to one of them.
+        Spark executors check that they can connect to one of them.
         """
         del config
         return ()

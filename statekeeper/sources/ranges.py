@@ -1,6 +1,6 @@
-"""Chunks as every source makes them: one whole, or ranges of a key that cover the table once. Pure.
+"""The chunks that all sources use: the whole table, or ranges of a key that cover the table once. Pure.
 
-Where to cut is the source's decision, and every comparison of keys the database's.
+The source decides where to split, and the database does every comparison of keys.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _INSTEAD = {
 
 
 def whole(rows: int, *notes: str) -> ChunkPlan:
-    """One chunk of about so many rows."""
+    """One chunk with about `rows` rows."""
     return ChunkPlan(chunks=(Chunk(chunk_id=0, estimated_rows=rows),), notes=notes)
 
 
@@ -31,10 +31,10 @@ def ranges(kind: ChunkKind, column: str, bound_type: str, splits: Sequence[str],
 
     Args:
         kind: of the chunks.
-        column: whose values are compared.
+        column: the column whose values are compared.
         bound_type: the Python type of the split values.
-        splits: their texts, in the database's order.
-        sizes: about how many rows each range has: one more than there are splits.
+        splits: the split values as text, in the database's order.
+        sizes: about how many rows each range has; one more than there are splits.
     """
     if not splits:
         return whole(sum(sizes))
@@ -47,9 +47,9 @@ def ranges(kind: ChunkKind, column: str, bound_type: str, splits: Sequence[str],
 
 
 def range_condition(chunk: Chunk, key: Sql, bound: Callable[[str, str], Sql]) -> Sql | None:
-    """The rows of a range as a condition, None for all rows; `bound` makes SQL of a bound's name and its text.
+    """The condition for the rows of a range; None for all rows. `bound` makes SQL from a bound's name and its text.
 
-    Of the ranges of a key, the first takes the rows without one.
+    If the ranges are of a key, the first also has the rows whose key is NULL.
     """
     parts: list[Sql] = []
     if chunk.lower is not None:
@@ -59,23 +59,23 @@ def range_condition(chunk: Chunk, key: Sql, bound: Callable[[str, str], Sql]) ->
     if not parts:
         return None
     condition = parts[0] if len(parts) == 1 else parts[0] + Sql(" AND ") + parts[1]
-    takes_nulls = chunk.lower is None and chunk.kind is ChunkKind.KEY
-    return condition + Sql(" OR ") + key + Sql(" IS NULL") if takes_nulls else condition
+    has_nulls = chunk.lower is None and chunk.kind is ChunkKind.KEY
+    return condition + Sql(" OR ") + key + Sql(" IS NULL") if has_nulls else condition
 
 
 def chunking_key(columns: Sequence[SourceColumn], policy: ChunkingPolicy, label: str) -> SourceColumn:
-    """The column that the policy names. Raises PlanError where it names none, or none that is there."""
+    """The column that the policy names. Raises PlanError if it names none, or the column does not exist."""
     if policy.column is None:
         raise PlanError(f"{label}: chunking by key needs its column", hint="chunking: {strategy: key, column: ...}")
     return named_column(columns, policy.column, f"{label}: chunking key")
 
 
 def no_key(label: str, column: SourceColumn, keys: str) -> PlanError:
-    """The error of a column whose type cannot be cut; `keys` says which can."""
+    """The error for a column whose type cannot be a chunking key; `keys` says which types can."""
     what = f"{label}: column {column.name} ({column.database_type}) cannot be a chunking key"
     return PlanError(what, hint=f"a key is {keys} column")
 
 
 def not_cut_by(strategy: ChunkingStrategy, label: str, why: str) -> PlanError:
-    """The error of a strategy that a relation does not allow."""
-    return PlanError(f"{label}: chunking by {strategy} is asked for, and {why}", hint=_INSTEAD[strategy])
+    """The error for a strategy that a relation does not allow."""
+    return PlanError(f"{label}: chunking by {strategy} is not possible: {why}", hint=_INSTEAD[strategy])

@@ -1,8 +1,7 @@
-"""What a type of source brings, by its name: a session, a list of tables, addresses.
+"""Finds a type of source by its name, and opens sessions, lists tables and gives addresses through it.
 
-Only the type that is asked for is imported, and its driver with its first session. The names stand in
-`statekeeper.config.sections.sources`; what a shipped type brings is `SOURCE` in the module `source` of the package of
-its name here.
+Only the requested type is imported, and its driver only with the first session. `statekeeper.config.sections.sources`
+has the names. A shipped type is `SOURCE` in `statekeeper.sources.<name>.source`.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ if TYPE_CHECKING:
     from statekeeper.sources.protocol import Address, SourceSession, SourceType
 
 SOURCES = replace(SECTIONS, shipped={name: f"{__package__}.{name}.source:SOURCE" for name in SECTIONS.shipped})
-"""The types of sources, as what each brings."""
+"""The registry of sources; each entry is a SourceType."""
 
 
 def source_type(name: str) -> SourceType[Any]:
-    """What the type of source of this name brings.
+    """The SourceType of this name.
 
     Raises:
-        ConfigError: there is no such type, or the package that brings it is at fault.
+        ConfigError: there is no such type, or the package that provides it is faulty.
     """
     from statekeeper.sources.protocol import SourceType
 
@@ -35,18 +34,18 @@ def source_type(name: str) -> SourceType[Any]:
 
 
 def open_session(config: SourceSection, *, memory_limit: str = "512MB") -> SourceSession:
-    """A new session with the source that `config` describes; `memory_limit` is in DuckDB's notation.
+    """Open a session with the source that `config` describes; `memory_limit` is in DuckDB's notation.
 
     Raises:
         SourceUnreachable: no session can be opened at all.
         LoginRefused: the source refused the credentials.
-        TransientSourceError: none can be opened now, and a later attempt may succeed.
+        TransientSourceError: none can be opened now, but a later attempt may succeed.
     """
     return source_type(config.type_name()).open_session(config, memory_limit=memory_limit)
 
 
 def list_tables(config: SourceSection, schemas: tuple[str, ...]) -> tuple[Relation, ...]:
-    """The tables (not the views) of the named schemas, in order; without a name, those of the source's own choice.
+    """The tables (not the views) of the named schemas, in order; if none is named, the source chooses the schemas.
 
     Raises:
         SourceError: and its subclasses, as `open_session`; or a schema has no tables that may be seen.
@@ -55,12 +54,12 @@ def list_tables(config: SourceSection, schemas: tuple[str, ...]) -> tuple[Relati
 
 
 def addresses_of(config: SourceSection) -> tuple[Address, ...]:
-    """Where sessions with the source connect to, any of them being enough; none for a file, or if it cannot be told."""
+    """The addresses to which sessions with the source connect; see `SourceType.addresses`."""
     return source_type(config.type_name()).addresses(config)
 
 
 def session_modules(types: Iterable[str]) -> tuple[str, ...]:
-    """What a process imports at its first session with a source of each of these types; nothing is imported here."""
+    """The modules that a process imports for its first session with each of these types. Imports nothing itself."""
     wanted = sorted({*types})
     shipped = [f"{__package__}.{name}.session" for name in wanted if name in SOURCES.shipped]
     added = [SOURCES.module_of(name) for name in wanted if name not in SOURCES.shipped and SOURCES.has(name)]

@@ -1,7 +1,7 @@
-"""The condition of an extraction's window, for every source that has conditions. Pure.
+"""The SQL condition of an extraction's window, for every source with SQL. Pure.
 
-What a bound is in a column's own type is the source's matter: a column without a zone keeps wall-clock values of the
-window's `timezone`, one with a zone keeps instants.
+The source decides how a bound is written in a column's own type. A column without a time zone holds wall-clock values
+in the window's `timezone`; one with a time zone holds instants.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from statekeeper.sources.columns import Typed, named_column
 from statekeeper.sources.sql import Sql, column_of
 
 WindowBound: TypeAlias = Callable[[str, datetime, Window, str], Sql]
-"""A bound by its name, its instant, its window and the database type of its column, as SQL with what it binds.
+"""Makes SQL with bound values from a bound's name, its instant, its window and the database type of its column.
 
-Raises PlanError, as `no_points_in_time` makes it, for a type that keeps none.
+Raises PlanError, as made by `no_points_in_time`, for a type that holds no points in time.
 """
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - a wall clock's
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time
 
 
 def scope_conditions(scope: Scope, columns: Sequence[Typed], label: str, bound: WindowBound) -> tuple[Sql, ...]:
-    """The conditions of a scope: none where the whole relation is taken.
+    """The conditions of a scope: none if the whole relation is read.
 
     Raises:
-        PlanError: there is no such column, or its type keeps no points in time.
+        PlanError: there is no such column, or its type holds no points in time.
     """
     if scope.window is None:
         return ()
@@ -41,7 +41,7 @@ def scope_conditions(scope: Scope, columns: Sequence[Typed], label: str, bound: 
 
 
 def window_condition(window: Window, name: str, database_type: str, bound: WindowBound) -> Sql:
-    """`start <= column < end`; rows with NULL are outside every window."""
+    """The condition `start <= column < end`; rows with NULL are outside every window."""
     column = column_of(name)
     condition = column + Sql(" < ") + bound("window_end", window.end, window, database_type)
     if window.start is None:
@@ -50,17 +50,17 @@ def window_condition(window: Window, name: str, database_type: str, bound: Windo
 
 
 def wall_time(instant: datetime, window: Window, unit: timedelta) -> datetime:
-    """An instant as the window's clock on the wall shows it, rounded up to the unit of a type.
+    """The wall-clock time of an instant in the window's time zone, rounded up to the unit of a type.
 
-    A type that is coarser than the bound has no value between the two: `>=` and `<` stay as they were.
+    A coarser type has no value between the exact and the rounded bound, so `>=` and `<` select the same rows.
     """
     wall = instant.astimezone(ZoneInfo(window.timezone)).replace(tzinfo=None)
     return _EPOCH - (_EPOCH - wall) // unit * unit
 
 
 def no_points_in_time(window: Window, database_type: str) -> PlanError:
-    """The error of an incremental column whose type keeps no points in time."""
+    """The error for an incremental column whose type holds no points in time."""
     return PlanError(
-        f"incremental column {window.column} is of type {database_type}, which keeps no points in time",
+        f"incremental column {window.column} is of type {database_type}, which holds no points in time",
         hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
     )

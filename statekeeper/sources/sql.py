@@ -1,6 +1,6 @@
-"""SQL text with its bound values, and quoting: what every source builds its statements from.
+"""SQL text with its bound values, and quoting, from which every source builds its statements.
 
-Values never become part of the text; only quoted names and type names that the database itself gave do.
+Values never become part of the text. Only quoted names, and type names that come from the database itself, do.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Bind", "Sql", "all_of", "quoted"]
 
 @dataclass(frozen=True)
 class Bind:
-    """A value for a `?`: its text, and the database type that the text is cast to where it is compared."""
+    """A bound value: its text, and the database type to which the text is cast for the comparison."""
 
     type: str
     text: str
@@ -23,7 +23,7 @@ class Bind:
 
 @dataclass(frozen=True)
 class Sql:
-    """A statement or a piece of one. `binds` belong to the `?` in `text`, in order."""
+    """A statement or a part of one. `binds` belong to the placeholders in `text`, in order."""
 
     text: str
     binds: tuple[Bind, ...] = ()
@@ -33,12 +33,12 @@ class Sql:
 
 
 def column_of(name: str) -> Sql:
-    """A column of what is read: it is always called `q`, so that no alias of ours hides one of theirs."""
+    """A column of the relation, which is always called `q`, so that our aliases cannot hide the user's."""
     return Sql(f"q.{quoted(name)}")
 
 
 def all_of(conditions: Iterable[Sql]) -> Sql:
-    """` WHERE` and the conditions, each of which must hold; nothing where there are none."""
+    """` WHERE` with all conditions joined by AND; empty if there are none."""
     where = Sql("")
     for condition in conditions:
         where += Sql(" AND (" if where.text else " WHERE (") + condition + Sql(")")

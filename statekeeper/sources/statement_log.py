@@ -1,8 +1,8 @@
-"""Tells DBAs and tests which statements were sent: to the logger `statekeeper.sources`, and to a file if asked for.
+"""Records the statements that are sent, for DBAs and tests: in the logger `statekeeper.sources`, and optionally a file.
 
-The log never holds a bound value, only its type. The file that the environment variable STATEKEEPER_QUERY_LOG names
-does: it is for those who ask for it, one JSON object a line (pid, at, sql, params), appended whole so that processes
-can share it.
+The log never contains a bound value, only its type. The file, which the environment variable STATEKEEPER_QUERY_LOG
+names, does contain values. It has one JSON object a line (pid, at, sql, params); each line is appended in one write,
+so that processes can share the file.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
 }
 """By name of the relation: what its chunks' statements say, how many files there are, and more keys."""
 REFUSED = {
-    "SEEN": "no ROWIDs that are places in a segment",
+    "SEEN": "no ROWIDs that are positions in a segment",
     "EXT": "T.EXT is an external table, which Oracle reads at no SCN",
     "TEMP": "T.TEMP is a global temporary table",
-    "IOT": "no ROWIDs that are places in a segment",
+    "IOT": "no ROWIDs that are positions in a segment",
     "FAR": "T.FAR is a table of another database",
     "S0": "leads through more than 8 synonyms",
 }

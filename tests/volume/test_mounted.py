@@ -87,7 +87,7 @@ def test_the_mount_refuses_what_a_volume_refuses(work):
     assert disk_under(work.folder / "data", WritesKind.AUTO).writes is Writes.WHOLE
 
 
-def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
+def test_a_killed_run_is_resumed_skipped_verified_and_forced(work):
     process = work.start("run", "nightly.yml")
     with no_process_left(process):
         wait_until(lambda: len(work.receipts()) >= 2 or process.poll() is not None, what="receipts")
@@ -113,7 +113,7 @@ def test_a_killed_run_is_resumed_skipped_verified_and_done_anew(work):
         assert len(pd.read_parquet(work.files().table_folder)) == _ROWS + 10
 
 
-def test_a_lease_lives_where_new_times_are_answered_and_not_kept_and_the_folder_above_cannot_be_opened(tmp_path):
+def test_a_lease_works_where_utime_has_no_effect_and_the_parent_folder_cannot_be_opened(tmp_path):
     top = tmp_path / "Volumes"
     with _volume(top, tmp_path / "files", "--swallow-times", "--closed", "/main/erp"):
         base_path = top / "main" / "erp" / "volume"

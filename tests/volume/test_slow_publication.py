@@ -66,7 +66,7 @@ def _choices(**choices):
     return {"disk": WholeFileDisk(), "execution": {"engine": "spark", "workers": 1}, **choices}
 
 
-def test_beside_90_parts_another_table_is_read_nothing_dies_and_the_sign_of_life_beats_on(shop, volume):
+def test_while_90_parts_are_copied_another_table_is_read_and_heartbeats_continue(shop, volume):
     tables = [_table(shop, "wide", chunks=90), _table(shop, "other", chunks=24)]
     heard, pulse = Heard(), Pulse()
     choices = _choices(reporter=heard, make_engine=lambda pipeline: pulse.beside(Order(_engine(pipeline))))
@@ -87,7 +87,7 @@ def test_beside_90_parts_another_table_is_read_nothing_dies_and_the_sign_of_life
     )
 
 
-def test_a_signal_is_heard_at_once_and_no_file_is_begun_any_more(shop, volume, caplog):
+def test_a_signal_takes_effect_at_once_and_no_further_file_is_begun(shop, volume, caplog):
     table, pulse, signalled = _table(shop, "wide", chunks=60), Pulse(), []
     heard = []
 

@@ -1,4 +1,4 @@
-"""The tables of a DuckDB database, schema by schema."""
+"""Lists the tables of a DuckDB database by schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from statekeeper.sources.sql import Sql
 
 
 def list_tables(path: str, schemas: tuple[str, ...]) -> tuple[Relation, ...]:
-    """The tables of the named schemas, without regard to case; of all schemas where none is named.
+    """The tables of the named schemas, ignoring case; of all schemas if none is named.
 
     Raises:
         SourceUnreachable, TransientSourceError: the database cannot be opened.

@@ -1,7 +1,7 @@
-"""Cuts a table into chunks: ranges of rowids, ranges of a key, or one whole.
+"""Divides a table into chunks: ranges of rowids, ranges of a key, or one whole.
 
-Decides from the scope's own row counts, taken from the database; every comparison of keys is the database's. Nothing
-here reads data: a chunk becomes a condition in `chunk_condition`, which reading uses.
+Decides by counts of the scope's rows, taken from the database, which does every comparison of keys. Nothing here reads
+data: `chunk_condition` makes a chunk's condition, which reading uses.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ROWID_TYPE = "BIGINT"
 
 @dataclass(frozen=True)
 class Cut:
-    """What is cut: the relation, the conditions of the scope, and its columns."""
+    """What is divided into chunks: the relation, the conditions of the scope, and its columns."""
 
     connection: Connection
     source: Source
@@ -36,7 +36,7 @@ class Cut:
 
     @property
     def has_rowids(self) -> bool:
-        """Whether rows have rowids that can be named: a column called rowid hides them."""
+        """Whether the rows' rowids can be used. A column called rowid hides them."""
         named = {one.name.casefold() for one in self.columns}
         return self.source.kind is RelationKind.TABLE and "rowid" not in named
 
@@ -48,7 +48,7 @@ class Cut:
 
 
 def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
-    """Chunks by the policy. Raises PlanError where the relation does not allow its strategy."""
+    """The chunks by a policy. Raises PlanError if the relation does not allow its strategy."""
     match policy.strategy:
         case ChunkingStrategy.NONE:
             return _whole(cut)
@@ -71,7 +71,7 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
 
 
 def chunk_condition(chunk: Chunk, columns: Sequence[SourceColumn]) -> Sql | None:
-    """The rows of a chunk as a condition, or None for all rows; `columns` are those of its relation."""
+    """The condition for the rows of a chunk; None for all rows. `columns` are those of its relation."""
     if chunk.column is None:
         return None
     if chunk.kind is ChunkKind.ROWID:
@@ -86,9 +86,9 @@ def _whole(cut: Cut, *notes: str) -> ChunkPlan:
 
 
 def _by_rowid(cut: Cut, target_rows: int) -> ChunkPlan:
-    """Ranges with about `target_rows` rows of the scope each, however many rows were deleted in between.
+    """Ranges with about `target_rows` rows of the scope each, even if many rows in between were deleted.
 
-    Rows are counted by buckets of rowids, a scan that reads no column, and buckets are gathered until a chunk is full.
+    Rows are counted in buckets of rowids by a scan that reads no column; buckets are then merged until a chunk is full.
     """
     width = max(1, target_rows // _BUCKETS_PER_CHUNK)
     buckets = cut.rows(cut.select(f"q.rowid // {width} AS bucket, count(*)", tail=" GROUP BY 1 ORDER BY 1"))
@@ -107,7 +107,7 @@ def _by_rowid(cut: Cut, target_rows: int) -> ChunkPlan:
 
 
 def _by_key(cut: Cut, key: SourceColumn, target_rows: int) -> ChunkPlan:
-    """Ranges between quantiles of a sample of the key, so that skew makes fewer chunks and never overlapping ones."""
+    """Ranges between quantiles of a sample of the key. Skew makes fewer chunks, but never overlapping ones."""
     kind = key_type(key.database_type)
     if kind is None:
         raise no_key(cut.source.label, key, "an integer, decimal, date, timestamp, text or UUID")
@@ -129,7 +129,7 @@ def _by_key(cut: Cut, key: SourceColumn, target_rows: int) -> ChunkPlan:
 
 
 def _quantiles(cut: Cut, name: Sql, wanted: int) -> Sql:
-    """Split values in the database's own order, each with how many rows of the sample lie below it."""
+    """The statement for the split values in the database's order, each with the number of sample rows below it."""
     keys = Sql("SELECT ") + name + Sql(" AS k") + cut.source.from_clause
     keys += all_of((*cut.conditions, name + Sql(" IS NOT NULL")))
     return (

@@ -1,12 +1,12 @@
 """One DuckDB instance on one database file, and the file's state when it was opened.
 
 Decides how a database is opened and with which settings, and runs statements. Each connection is an instance of its
-own, in memory, with the file attached: DuckDB shares the instances of one path within a process, so a plain second
-`connect` would go on showing the old file after the path has a new one.
+own, in memory, with the file attached. DuckDB shares the instances of one path within a process, so a plain second
+`connect` would still show the old file after it was replaced.
 
-Settings: one thread, a memory limit, a spill folder of its own, time zone UTC, read-only. Nothing is installed or
-loaded, and after the attach no other file may be read: a view over a Parquet file, say, would not be covered by the
-snapshot.
+Settings: one thread, a memory limit, a spill folder of its own, time zone UTC, read-only. No extension is installed or
+loaded, and after the attach no other file may be read: the snapshot would not cover a view over a Parquet file, for
+example.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RESERVED_CATALOGS = frozenset({"main", "memory", "system", "temp"})
 
 @dataclass(frozen=True)
 class Connection:
-    """An open database. `opened` is the state of the file that it shows."""
+    """An open database. `opened` is the state of its file when it was opened."""
 
     file: WatchedFile
     opened: FileState
@@ -48,7 +48,7 @@ class Connection:
 
     @classmethod
     def open(cls, path: str, *, memory_limit: str) -> Self:
-        """The database at `path` as it is now.
+        """Open the database at `path`.
 
         Raises:
             SourceUnreachable: there is no such file, or it is not a database that can be read.
@@ -76,7 +76,7 @@ class Connection:
 
     @cached_property
     def tables_and_views(self) -> list[tuple[str, str, bool]]:
-        """Schema and name of each, and whether it is a table; asked for once, since what is open does not change."""
+        """Schema and name of each, and whether it is a table. Read once, since an open database does not change."""
         here = "NOT internal AND database_name = current_database()"
         statement = Sql(
             f"SELECT schema_name, table_name, true FROM duckdb_tables() WHERE {here} "
@@ -95,7 +95,7 @@ class Connection:
 
     @contextmanager
     def reader(self, statement: Sql, what: str, *, batch_rows: int) -> Iterator[pa.RecordBatchReader]:
-        """The result as a stream: it is never held in memory as a whole. Errors in mid-stream are translated too."""
+        """The result as a stream, which is never in memory as a whole. Errors during the stream are translated too."""
         with translated(what):
             with self._cursor() as cursor:
                 record_statement(statement)
@@ -103,26 +103,26 @@ class Connection:
             self._forget_blocks()
 
     def close(self) -> None:
-        """Never raises. The watched file goes last: closing it gives up the lock on the database."""
+        """Close the database. Never raises. The watched file goes last, since closing it releases the lock."""
         try:
             self.instance.close()
-        except duckdb.Error:  # pragma: no cover - nothing is left to be lost
+        except duckdb.Error:  # pragma: no cover - there is nothing left to lose
             pass
         finally:
             self.spill.remove()
             self.file.close()
 
     def _forget_blocks(self) -> None:
-        """Drop the blocks of the file that DuckDB keeps, up to its memory limit, and that nobody will read again.
+        """Drop the file's blocks that DuckDB caches, up to its memory limit, and that nobody will read again.
 
-        A smaller limit is the one way to make it do so.
+        Lowering the limit is the only way to make it do so.
         """
-        with suppress(duckdb.OutOfMemoryException):  # something else is being read just now
+        with suppress(duckdb.OutOfMemoryException):  # another statement is running
             self.instance.execute(f"SET GLOBAL memory_limit = '{_IDLE_MEMORY}'")
         self.instance.execute(f"SET GLOBAL memory_limit = '{self.memory_limit}'")
 
     def _cursor(self) -> Any:
-        """A connection of its own, since each can have only one open result."""
+        """A new cursor, since each can have only one open result."""
         cursor = self.instance.cursor()
         cursor.execute(f"USE {quoted(self.catalog)}.main")
         return cursor
@@ -149,7 +149,7 @@ def _watched(path: str) -> WatchedFile:
 
 
 def _attached(path: str, *, memory_limit: str, spill: SpillFolder) -> tuple[Any, str]:
-    """An instance with the database attached as it would be called if it were opened by itself."""
+    """An instance with the database attached under the name that it would have if it were opened directly."""
     stem = Path(path).name.lstrip(".").split(".", 1)[0]
     catalog = "source" if not stem or stem.lower() in _RESERVED_CATALOGS else stem
     instance = duckdb.connect(

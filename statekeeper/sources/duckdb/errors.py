@@ -1,6 +1,6 @@
 """Translates DuckDB's errors into ours.
 
-DuckDB has no error codes: the class that its messages begin with (`IO Error`) serves as one.
+DuckDB has no error codes. The class at the beginning of its messages (`IO Error`) serves as the code.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from statekeeper.errors import (
 _CLASS = re.compile(r"^([A-Z][A-Za-z ]*? Error): ")
 _HOLDER = re.compile(r"\(PID (\d+)\)")
 VALUE_CLASSES = frozenset({"Conversion Error", "Out of Range Error", "Invalid Input Error"})
-"""What DuckDB says of a value that it cannot convert."""
+"""The error classes for a value that DuckDB cannot convert."""
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Raises DuckDB's errors as ours; `what` begins the message, such as `shop.orders cannot be read`."""
+    """Raise DuckDB's errors as ours; `what` begins the message, such as `shop.orders cannot be read`."""
     try:
         yield
-    except (duckdb.Error, OSError, ValueError) as error:  # an error in mid-stream comes through Arrow as OSError
+    except (duckdb.Error, OSError, ValueError) as error:  # Arrow raises an error during a stream as OSError
         raise _translation(error, what) from error
 
 
@@ -66,7 +66,7 @@ def _translation(error: Exception, what: str) -> StatekeeperError:
     if _is_held(text) or (code == "IO Error" and "corrupt" not in text.lower()):
         return TransientSourceError(message, code=code)
     hint = _hint(code)
-    # What has a hint is wrong with the statement or the system, and quotes names; anything else may quote a value.
+    # Errors with a hint are about the statement or the system, and quote only names; any other may quote a value.
     return SourceError(message, hint=hint, code=code, discreet=None if hint else discreet)
 
 
@@ -91,7 +91,7 @@ def _is_held(text: str) -> bool:
 
 def _held(text: str, path: str) -> TransientSourceError:
     holder = _HOLDER.search(text)
-    who = f"process {holder.group(1)}" if holder else "this process itself or one that could not be told"
+    who = f"process {holder.group(1)}" if holder else "this process, or one that is not known"
     return TransientSourceError(
         f"the DuckDB database {path} is open for writing in {who}",
         hint="close it there; DuckDB lets readers in only while nobody has the file open for writing",

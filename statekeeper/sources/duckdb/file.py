@@ -1,6 +1,6 @@
-"""What a database file is at one moment: the snapshot of a source that has no other.
+"""The state of a database file at one moment, which serves as the snapshot of a source without snapshots.
 
-Decides which facts make a file the same, and says in words what differs. It opens nothing but the file's first bytes.
+Decides which facts identify a file's state, and describes how two states differ. It reads only the file's first bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _COMPANIONS = (".wal", ".wal.recovery", ".wal.checkpoint")
 
 @dataclass(frozen=True)
 class Companion:
-    """A log beside the database, with changes that are committed and not yet in the file itself."""
+    """A log beside the database file, with committed changes that are not in the file itself yet."""
 
     suffix: str
     size: int
@@ -48,23 +48,23 @@ class FileState:
         return _when(self.mtime_ns)
 
     def difference_to(self, now: FileState) -> str:
-        """What happened between this state and a later one, in words."""
+        """What changed between this state and a later one, as text."""
         if (self.device, self.inode) != (now.device, now.inode):
-            return f"another file stands in its place ({now.size} bytes, last written {now.written_at})"
+            return f"it was replaced by another file ({now.size} bytes, last written {now.written_at})"
         if self.size != now.size:
             return f"its size went from {self.size} to {now.size} bytes, written {now.written_at}"
         if self.header != now.header:
             return f"its header was rewritten by a checkpoint, at {now.written_at}"
         if self.mtime_ns != now.mtime_ns:
             return f"it was written at {now.written_at}, before that at {self.written_at}"
-        return "its write-ahead log changed: somebody committed to it"
+        return "its write-ahead log changed: another process committed to it"
 
 
 class WatchedFile:
-    """A database file, held open so that its first bytes can be looked at again and again.
+    """A database file, held open so that its first bytes can be read repeatedly.
 
-    One descriptor serves for the whole session, and is closed only after DuckDB has closed the file: on POSIX a process
-    loses its locks on a file as soon as it closes any descriptor of it, and a writer would then get in while we read.
+    One descriptor serves for the whole session. It is closed only after DuckDB has closed the file: on POSIX a process
+    loses its locks on a file as soon as it closes any descriptor of it, and a writer could then open the file.
 
     Raises:
         OSError: the file cannot be read.
@@ -75,13 +75,13 @@ class WatchedFile:
         self._descriptor: int | None = os.open(path, os.O_RDONLY)
 
     def close(self) -> None:
-        """Give the descriptor up; a second call does nothing."""
+        """Close the descriptor; a second call does nothing."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
     def state(self) -> FileState | None:
-        """What stands at the path now; None where nothing does, or nothing that can be looked at, or after `close`."""
+        """The state of the file at the path now; None if there is none, if it cannot be read, or after `close`."""
         if self._descriptor is None:
             return None
         try:

@@ -1,7 +1,7 @@
-"""What is selected from: finds a table or view in the catalog, or takes a query of the user's apart, and quotes it.
+"""Finds the table or view of a relation in the catalog, or parses the user's query, and quotes it for FROM.
 
-Decides how names are resolved (as DuckDB does: without regard to case; no schema means `main`) and which queries are
-accepted (one SELECT without parameters).
+Decides how names are resolved (as DuckDB does: ignoring case; no schema means `main`) and which queries are accepted
+(one SELECT without parameters).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from statekeeper.sources.duckdb.connection import Connection
 from statekeeper.sources.sql import Sql, quoted
 
 DEFAULT_SCHEMA = "main"
-_MOST_NAMES = 20
+_MAX_NAMES = 20
 
 
 class RelationKind(Enum):
-    """What stands behind a name; only a table has rowids."""
+    """The kind of a relation; only a table has rowids."""
 
     TABLE = auto()
     VIEW = auto()
@@ -31,7 +31,7 @@ class RelationKind(Enum):
 
 @dataclass(frozen=True)
 class Source:
-    """A relation as it can be selected from. `schema` and `name` are the catalog's own spelling, None for a query."""
+    """A relation for a FROM clause. `schema` and `name` have the catalog's spelling; None for a query."""
 
     kind: RelationKind
     label: str
@@ -41,7 +41,7 @@ class Source:
 
     @property
     def from_clause(self) -> Sql:
-        """` FROM ... AS q`: columns are always named through `q`, so that no alias of ours hides one of theirs."""
+        """` FROM ... AS q`: columns are always named as `q.column`, so that our aliases cannot hide the user's."""
         return Sql(f" FROM {self.text} AS q")
 
 
@@ -49,11 +49,11 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     """The relation in the database.
 
     Raises:
-        SourceError: no such table or view; the hint lists what there is.
+        SourceError: there is no such table or view; the hint lists those that exist.
         PlanError: the query is not one SELECT.
     """
     if relation.query is not None:
-        query = relation.query.replace("{as_of}", "")  # there is one moment only: that of the file
+        query = relation.query.replace("{as_of}", "")  # a file has only one moment
         return Source(RelationKind.QUERY, relation.label, f"(\n{single_select(query)}\n)")
     assert relation.table_name is not None, "a relation is a table or a query"
     wanted = (relation.schema_name or DEFAULT_SCHEMA, relation.table_name)
@@ -65,17 +65,16 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     if len(found) != 1:
         raise _not_found(relation, wanted, list(names))
     schema, name = found[0]
-    text = ".".join(
-        quoted(part) for part in (connection.catalog, schema, name)
-    )  # a schema may be called as the catalog
+    # With the catalog, since a schema may have the same name as the catalog.
+    text = ".".join(quoted(part) for part in (connection.catalog, schema, name))
     return Source(names[found[0]], relation.label, text, schema, name)
 
 
 def single_select(query: str) -> str:
-    """The text of the one SELECT in `query`, without the semicolon at its end.
+    """The text of the only SELECT in `query`, without the semicolon at its end.
 
     Raises:
-        PlanError: it does not parse, holds no statement or several, is no SELECT, or has parameters.
+        PlanError: it does not parse, has no statement or several, is not a SELECT, or has parameters.
     """
     try:
         statements = duckdb.extract_statements(query)
@@ -86,8 +85,8 @@ def single_select(query: str) -> str:
         ) from error
     if len(statements) != 1:
         raise PlanError(
-            f"custom_query holds {len(statements)} statements, expected one SELECT",
-            hint="leave one statement; views in the database can hold the rest",
+            f"custom_query has {len(statements)} statements, expected one SELECT",
+            hint="leave one statement, and create views in the database for the rest",
         )
     statement = statements[0]
     if statement.type != duckdb.StatementType.SELECT:
@@ -99,7 +98,7 @@ def single_select(query: str) -> str:
 
 
 def _without_terminator(query: str) -> str:
-    """`query` up to its semicolon, which may have comments behind it: the parser says which semicolon that is."""
+    """`query` up to its final semicolon, which comments may follow; the parser says which semicolon that is."""
     for at, character in enumerate(query):
         if character == ";" and _statement_count(query[:at]) == 1 and _statement_count(query[at + 1 :]) == 0:
             return query[:at]
@@ -127,14 +126,14 @@ def _not_found(relation: Relation, wanted: tuple[str, str], names: list[tuple[st
     if near:
         hint = f"did you mean {' or '.join(near)}? (schema_name and table_name)"
     elif names:
-        listed = ", ".join(sorted(texts.values())[:_MOST_NAMES])
-        more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        listed = ", ".join(sorted(texts.values())[:_MAX_NAMES])
+        more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
         hint = f"the database has {listed}{more}"
     else:
         hint = "the database has no tables at all: check `path` of the source"
     schemas = sorted({schema for schema, _ in names})
     if wanted[0].casefold() not in {schema.casefold() for schema in schemas}:
-        where = f"there is no schema {wanted[0]}" + (f", only {', '.join(schemas[:_MOST_NAMES])}" if schemas else "")
+        where = f"there is no schema {wanted[0]}" + (f", only {', '.join(schemas[:_MAX_NAMES])}" if schemas else "")
     else:
         where = f"schema {wanted[0]} has no such table or view"
     return SourceError(f"table {relation.label} does not exist: {where}", hint=hint, code="Catalog Error")

@@ -1,8 +1,7 @@
 """The DuckDB session: describe, snapshot, chunks, count and read, on one database file.
 
-Decides what the snapshot of a database is that has no AS OF: the state of its file, compared before and after
-everything that is done at a snapshot. How the file is opened is `duckdb_connection`'s matter, types are
-`duckdb_types`'.
+DuckDB has no AS OF, so the snapshot is the state of the database file. It is compared before and after every operation
+at a snapshot. `sources.duckdb.connection` decides how the file is opened, `sources.duckdb.types` how types are read.
 """
 
 from __future__ import annotations
@@ -35,15 +34,15 @@ if TYPE_CHECKING:
 
 SNAPSHOT_KIND = "duckdb-file"
 _VECTOR_ROWS = 2048
-"""Rows that DuckDB handles at once, and of which it holds every value that is asked for."""
+"""The size of DuckDB's vectors: it holds all selected values of so many rows in memory at once."""
 
 
 class DuckdbSession:
     """A session with the DuckDB database file at `path`; implements `SourceSession`.
 
-    It keeps the file open, so DuckDB refuses writers in other processes until it is closed. A database that was
-    replaced or written all the same is noticed: `take_snapshot` and `describe` open it anew, all else raises
-    SnapshotLost.
+    It keeps the file open, so DuckDB refuses writers in other processes until it is closed. If the database is replaced
+    or written nevertheless, the session notices: `take_snapshot`, `join_snapshot` and `describe` open it again, other
+    methods raise SnapshotLost.
 
     Raises:
         SourceUnreachable: there is no such file, or it is not a database that can be read.
@@ -67,7 +66,7 @@ class DuckdbSession:
         return self._describe(find_source(self._connection, relation))
 
     def take_snapshot(self, relation: Relation | None = None, *, at: datetime | None = None) -> Snapshot:
-        """As `SourceSession.take_snapshot`; the snapshot is that of the file, whatever the relation."""
+        """As `SourceSession.take_snapshot`; the snapshot is of the file, so it is the same for every relation."""
         if at is not None:
             what = relation.label if relation else self._path
             raise PlanError(f"{what} cannot be read at an earlier time", hint="leave flashback_timestamp out")
@@ -84,7 +83,7 @@ class DuckdbSession:
         return self.take_snapshot()
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
-        del relation  # the snapshot is that of the file, whatever the relation
+        del relation  # the snapshot is of the file, so it is the same for every relation
         self._reopen_if_changed()
         self._require(snapshot)
         return snapshot
@@ -130,7 +129,7 @@ class DuckdbSession:
                     check_values(batch, reading.columns)
                     yield batch
         except StatekeeperError as error:
-            # A file written under the reader may fail in any way: say what is behind it.
+            # A file that is written during the read may fail in any way: report the cause instead.
             self._require(reading.snapshot)
             if isinstance(error, OutOfMemory):
                 raise _too_much_at_once(error, reading.columns) from error
@@ -140,7 +139,7 @@ class DuckdbSession:
         self._require(reading.snapshot)
 
     def advise(self, relation: Relation) -> tuple[str, ...]:
-        """Nothing: who may open the file may read all of it."""
+        """Nothing: a user who may open the file may read all of it."""
         find_source(self._connection, relation)
         return ()
 
@@ -150,8 +149,8 @@ class DuckdbSession:
     def _with_column(
         self, error: StatekeeperError, source: Source, reading: ReadSpec, chunk: Chunk
     ) -> StatekeeperError:
-        """The error with the column that it is about, which is found by reading each alone."""
-        for one in (None, *reading.columns):  # what fails without any column is the query's own
+        """The error with the name of its column, which is found by reading each column alone."""
+        for one in (None, *reading.columns):  # without any column, only an error in the query itself remains
             columns = () if one is None else (one,)
             what = source.label if one is None else f"{source.label}, column {one.name} ({one.database_type})"
             statement = self._chunk_statement(source, reading.model_copy(update={"columns": columns}), chunk)
@@ -180,7 +179,7 @@ class DuckdbSession:
         return tuple(_column(name, kind, is_nullable=name not in mandatory) for name, kind, *_ in described)
 
     def _mandatory(self, source: Source) -> frozenset[str]:
-        """The columns that are NOT NULL; those of views and queries are not known to be."""
+        """The names of the NOT NULL columns; none for views and queries, where that is not known."""
         if source.schema is None or source.name is None:
             return frozenset()
         statement = Sql(
@@ -196,7 +195,7 @@ class DuckdbSession:
             self._connection = Connection.open(self._path, memory_limit=self._memory_limit)
 
     def _require(self, snapshot: Snapshot) -> None:
-        """That the open file is the snapshot's, and still stands at the path unchanged. Raises SnapshotLost."""
+        """Check that the open file is the snapshot's, and is unchanged at its path. Raises SnapshotLost."""
         opened = self._connection.opened
         now = self._connection.file.state()
         if snapshot.identity != self.identity():
@@ -227,9 +226,9 @@ def _delivered(planned: PlannedColumn) -> str:
 
 
 def _rows_at_once(columns: tuple[PlannedColumn, ...], *, max_rows: int, max_bytes: int) -> int:
-    """The rows of every batch, which cannot change in mid-stream.
+    """The number of rows of every batch, which cannot change during the stream.
 
-    What they weigh is bounded all the same: DuckDB itself holds a vector of rows at a time, within its memory limit.
+    Their size is bounded nevertheless: DuckDB itself holds one vector of rows at a time, within its memory limit.
     """
     kinds = {one.read_type for one in columns}
     if "binary" in kinds:
@@ -245,13 +244,13 @@ def _too_much_at_once(error: OutOfMemory, columns: tuple[PlannedColumn, ...]) ->
         error.message,
         discreet=error.discreet,
         code=error.code,
-        hint=f"raise execution.memory_limit: DuckDB reads up to {_VECTOR_ROWS:,} rows at once, whatever they weigh; "
-        f"of these columns a value may have any size: {', '.join(unbounded)}. Or leave them out of a custom_query",
+        hint=f"raise execution.memory_limit: DuckDB reads up to {_VECTOR_ROWS:,} rows at once, whatever their size; "
+        f"values of these columns may have any size: {', '.join(unbounded)}. Or leave them out of a custom_query",
     )
 
 
 def _require_schema(schema: pa.Schema, columns: tuple[PlannedColumn, ...]) -> None:
-    """That DuckDB delivers what its SQL was made for: its mapping to Arrow is checked, not trusted."""
+    """Check that DuckDB delivers the planned types; its mapping to Arrow is not trusted."""
     for field, planned in zip(schema, columns, strict=True):
         if field.name != planned.name or str(field.type) != planned.read_type:
             raise DataError(

@@ -1,4 +1,4 @@
-"""What the type of source `duckdb` brings."""
+"""The type of source `duckdb`."""
 
 from __future__ import annotations
 

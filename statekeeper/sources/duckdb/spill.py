@@ -1,8 +1,8 @@
-"""Where a DuckDB session puts what does not fit in memory: a folder of its own, under the system's temporary folder.
+"""The folder for data of a DuckDB session that does not fit in memory: one per session, in the temporary folder.
 
-Rows lie in it, so it is private to the user (0700), and its name cannot be guessed: it is made here, never found.
-`SpillFolder.remove` takes it away when the session is closed. A process that was killed leaves it, full; the next one
-of this user to open a session on this machine removes it.
+It contains rows, so it is private to the user (0700). It is always newly created, with a name that cannot be guessed.
+`SpillFolder.remove` removes it when the session is closed. A killed process leaves it behind; the next process of this
+user that opens a session on this machine removes it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class SpillFolder:
     """A new private folder. Without a call of `remove` it is removed with the object."""
 
     def __init__(self) -> None:
-        """Raises OSError, with the folder's name, where the system's temporary folder takes none."""
+        """Raises OSError, with the folder's name, if it cannot be made in the system's temporary folder."""
         temp = tempfile.gettempdir()
         _sweep(temp)
         self.path = Path(tempfile.mkdtemp(prefix=f"statekeeper-spill-{_namespace()}-{os.getpid()}-", dir=temp))
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def remove(self) -> None:
-        """Never raises; what cannot be removed is swept later."""
+        """Remove the folder. Never raises; what cannot be removed is removed by a later process."""
         self._finalizer()
 
     def __enter__(self) -> Self:
@@ -44,10 +44,10 @@ class SpillFolder:
 
 @cache
 def _sweep(temp: str) -> None:
-    """Remove, once in a process, the folders of this user's processes that are gone."""
+    """Remove the folders that dead processes of this user left. Done once in a process."""
     for path in Path(temp).glob("statekeeper-spill-*"):
         found = _NAME.fullmatch(path.name)
-        # Containers may share the folder and not see each other's processes.
+        # Containers may share the folder, but do not see each other's processes.
         if found and int(found[1]) == _namespace() and _is_own_folder(path) and _is_gone(int(found[2])):
             shutil.rmtree(path, ignore_errors=True)  # it follows no links
 
@@ -62,7 +62,7 @@ def _is_own_folder(path: Path) -> bool:
 
 @cache
 def _namespace() -> int:
-    """The namespace of this process's id; 0 where there are none."""
+    """The pid namespace of this process; 0 if the system has none."""
     try:
         return _NAMESPACE.stat().st_ino
     except OSError:

@@ -1,13 +1,12 @@
-"""DuckDB's types and how each is delivered exactly. Pure.
+"""DuckDB's types, and how each is delivered exactly. Pure.
 
 Decides, from a column's declared type, which Arrow types the source can deliver and by which SQL expression. DuckDB's
-own mapping to Arrow is never relied on (it hands out UHUGEINT as a wrapped number without an error): every column is
-cast in SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Bounds of keys and
-windows are cast to the column's own type. Which of the types a file will hold is decided elsewhere
-(`statekeeper.schemas.columns.reconcile`).
+own mapping to Arrow is not trusted (it returns UHUGEINT as a wrapped number without an error). Every column is cast in
+SQL to a type whose Arrow form is certain, by a cast that either keeps the value or fails. Bounds of keys and windows
+are cast to the column's own type. `statekeeper.schemas.columns.reconcile` decides which type the file has.
 
-The few values that a column of DuckDB holds and its Arrow type does not, infinity and 24:00:00, are refused: DuckDB
-hands them out without an error, infinity as the largest or smallest number of the type.
+Infinity and 24:00:00 are refused: DuckDB has these values, but the Arrow types of such columns do not. DuckDB delivers
+them without an error, infinity as the largest or smallest number of the type.
 """
 
 from __future__ import annotations
@@ -128,11 +127,11 @@ _UNITS = {
     "TIMESTAMP_NS": timedelta(microseconds=1),
     "TIMESTAMP WITH TIME ZONE": timedelta(microseconds=1),
 }
-"""The types that keep points in time, and the least unit of a bound on each."""
+"""The types that hold points in time, with the smallest unit of a bound on each."""
 
 
 def type_rule(database_type: str) -> TypeRule[Delivery]:
-    """What can be had from a type, as DESCRIBE prints it. In a refusal, `{0}` stands for the column."""
+    """The rule for a type, as DESCRIBE prints the type. In a refusal, `{0}` stands for the column."""
     if database_type.endswith("]"):  # before everything else: DECIMAL(4,1)[] and ENUM('a')[] are lists
         return TypeRule(None, (), _BY_QUERY.format("to_json({0})"))
     if (rule := _FIXED.get(database_type)) is not None:
@@ -160,20 +159,20 @@ def hint_on_value(column: str, database_type: str) -> str:
 
 
 def key_type(database_type: str) -> KeyType | None:
-    """The Python type of bounds on a column, or None for a type that is no chunking key."""
+    """The Python type of bounds on a column; None for a type that cannot be a chunking key."""
     if _DECIMAL.fullmatch(database_type):
         return "Decimal"
     return _KEYS.get(database_type)
 
 
 def bound_of(database_type: str, text: str) -> Sql:
-    """A value to compare a column with, in the column's own type."""
+    """A value with which a column is compared, in the column's own type."""
     return Sql(f"CAST(? AS {database_type})", (Bind(database_type, text),))
 
 
 def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
-    """A `WindowBound`: a DATE is a midnight."""
-    del name  # parameters go by their order
+    """A `WindowBound`. A bound on a DATE is a midnight."""
+    del name  # parameters are bound by position
     if database_type == "TIMESTAMP WITH TIME ZONE":
         return bound_of(database_type, instant.astimezone(UTC).isoformat(sep=" "))
     if database_type not in _UNITS:
@@ -186,7 +185,7 @@ _DAY = {"us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 
 def check_values(batch: pa.RecordBatch, columns: tuple[PlannedColumn, ...]) -> None:
-    """Raises DataError for a date or timestamp that is infinite, or a time that is the end of the day."""
+    """Raise DataError for a date or timestamp that is infinite, or a time that is 24:00:00."""
     for field, values, planned in zip(batch.schema, batch.columns, columns, strict=True):
         where = f"column {field.name} ({planned.database_type})"
         if pa.types.is_timestamp(field.type) or pa.types.is_date32(field.type):

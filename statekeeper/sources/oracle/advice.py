@@ -1,9 +1,9 @@
-"""What a DBA and a data engineer should know before a table is extracted: grants that are missing, rows and values that
-may be masked, characters that may be lost, and what of a relation is not seen at all: invisible columns, archived rows,
-what PL/SQL of a view reads. Oracle leaves those out without a word, so that no count differs.
+"""Advice for a DBA and a data engineer before a table is extracted: missing grants, rows and values that may be masked,
+characters that may be lost, and data that is not read: invisible columns, archived rows, what a view's PL/SQL reads.
+Oracle leaves those out silently, and from counts too.
 
-Decides what is looked at, and words it with the statement that would cure it. Nothing here fails a table: what an
-extraction cannot do without is refused where it is needed.
+Decides what is checked, and gives the statement that would solve each problem. Nothing here fails a table: whatever an
+extraction cannot do without is checked when it is needed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from statekeeper.sources.sql import Sql
 _WHAT = "privileges cannot be looked at"
 _UNICODE = frozenset({"AL32UTF8", "UTF8"})
 _ARCHIVE_STATE = "ORA_ARCHIVE_STATE"
-"""The hidden column of a table with row archival; where it is not 0 a session sees the row only if it asks for it."""
+"""The hidden column of a table with row archival; a session sees rows in which it is not 0 only on request."""
 
 
 def advise(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
-    """What should be known about reading `source`, a sentence each."""
+    """What people should know about reading `source`, one sentence each."""
     return (
         *_grants(connection, source, config),
         *_masks(connection, source),
@@ -33,7 +33,7 @@ def advise(connection: Connection, source: Source, config: OracleSource) -> tupl
 
 
 def _may(connection: Connection, sql: str) -> bool:
-    """Whether a query is allowed, which is parsed for that and not run."""
+    """Whether a query is allowed. It is parsed to find out, and not run."""
     try:
         connection.describe(Sql(sql), _WHAT, table="the table")
     except SourceError as error:
@@ -84,7 +84,7 @@ def _masks(connection: Connection, source: Source) -> Iterator[str]:
         if found:
             columns = ", ".join(str(row[0]) for row in found)
             cure = f"GRANT EXEMPT REDACTION POLICY TO {connection.user} shows the true ones"
-            yield f"values of {columns} are redacted, and no check can tell: {cure}"
+            yield f"values of {columns} are redacted, which no check can detect: {cure}"
         elif found is None:
             yield (
                 f"whether values of it are redacted cannot be seen by {connection.user}: ask the DBA, or "
@@ -98,15 +98,15 @@ def _characters(connection: Connection) -> Iterator[str]:
     name = str(rows[0][0]) if rows else ""
     if name == "US7ASCII":
         yield (
-            "the database's character set is US7ASCII: characters beyond ASCII that programs stored all the same "
-            "arrive as replacement characters; compare by UTL_RAW.CAST_TO_RAW"
+            "the database's character set is US7ASCII: other characters that programs stored nevertheless arrive as "
+            "replacement characters; compare by UTL_RAW.CAST_TO_RAW"
         )
     elif name and name not in _UNICODE:
         yield f"the database's character set is {name}: characters outside of it were lost when they were stored"
 
 
 def unseen_parts(connection: Connection, source: Source, config: OracleSource) -> tuple[str, ...]:
-    """A sentence for each."""
+    """What the extraction does not include, one sentence each."""
     if source.is_table:
         return tuple(_of_table(connection, source, config))
     return tuple(_of_view(connection, source)) if source.kind is RelationKind.VIEW else ()

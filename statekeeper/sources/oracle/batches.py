@@ -1,7 +1,7 @@
-"""From what the driver delivers to what was planned: every batch is checked before a value of it counts.
+"""Converts what the driver delivers to the planned columns, and checks every batch before its values are used.
 
-Decides the statement's projection and the schema that the driver is asked for, and leads each column from the type on
-the wire to its `read_type`, exactly or with an error that names column and value. It asks nothing of the database.
+Decides the statement's projection and the schema that is requested from the driver. Converts each column from its type
+on the wire to its `read_type`, either exactly or with an error that names column and value. Sends no statements.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from statekeeper.sources.sql import quoted
 _WIRE = {"large_string": pa.large_string(), "large_binary": pa.large_binary()}
 _GUARD, _OFFSET = "_GUARD", "_OFFSET"
 _DAY = pa.Array.from_buffers(pa.int64(), 1, [None, pa.py_buffer((86_400_000_000).to_bytes(8, sys.byteorder))])[0]
-"""Microseconds; of bytes, since Arrow begins every conversion from Python's values with an import of pandas."""
+"""A day in microseconds. Made from bytes, since Arrow imports pandas to convert any Python value."""
 _DECLARED_LENGTH = re.compile(r"(?:N?(?:VAR)?CHAR2?|RAW)\((\d+)\)")
 _BYTES_OF_CHARACTER = 4
 _OTHER_TEXTS, _NUMBER_TEXT = {"UROWID": 4000}, 200
-"""Bytes of texts whose type declares no length: those of numbers and moments are short."""
+"""The size in bytes of texts whose type declares no length: those of numbers and timestamps are short."""
 _FIRST_NANOSECOND, _LAST_NANOSECOND = "1677-09-21 00:12:43.145224192", "2262-04-11 23:47:16.854775807"
 LARGEST_ARRAY = 2**31
-"""Bytes that the arrays of a file's types cannot hold: their offsets have 32 bits."""
+"""The size in bytes that Arrow arrays of a file's types cannot hold, since their offsets have 32 bits."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What a chunk's statement selects: the planned columns, then the guards of those that have one."""
+    """The select list of a chunk's statement: the planned columns, then a guard for each column that has one."""
 
     columns: tuple[PlannedColumn, ...]
     deliveries: tuple[Delivery, ...]
@@ -54,7 +54,7 @@ class Projection:
 
     @property
     def _aliases(self) -> list[str]:
-        """The columns' names in the statement: with its suffix, that of an offset may be longer than Oracle takes."""
+        """The columns' names in the statement. An offset's own name may be too long for Oracle, due to its suffix."""
         return [
             f"{_OFFSET}{number}" if column.database_type.startswith(OFFSET_OF) else column.name
             for number, column in enumerate(self.columns)
@@ -62,7 +62,7 @@ class Projection:
 
     @property
     def sql(self) -> str:
-        """The list behind SELECT."""
+        """The select list as text."""
         parts = [
             f"{expression(how.sql, column.name, column.database_type)} AS {quoted(alias)}"
             for column, how, alias in zip(self.columns, self.deliveries, self._aliases, strict=True)
@@ -75,14 +75,14 @@ class Projection:
 
     @property
     def schema(self) -> pa.Schema:
-        """What the driver is asked for."""
+        """The schema that is requested from the driver."""
         fields = [pa.field(alias, wire_type(how)) for alias, how in zip(self._aliases, self.deliveries, strict=True)]
         fields += [pa.field(f"{_GUARD}{number}", pa.string()) for number in range(len(self.guarded))]
         return pa.schema(fields)
 
     @property
     def widest_row(self) -> int | None:
-        """The most bytes that a row may have by its declared types; None where there are LOBs or LONGs."""
+        """The maximum size of a row in bytes by its declared types; None if there are LOBs or LONGs."""
         if any(how.wire in _WIRE for how in self.deliveries):
             return None
         return sum(_width(column, how) for column, how in zip(self.columns, self.deliveries, strict=True))
@@ -97,19 +97,19 @@ def _width(column: PlannedColumn, how: Delivery) -> int:
 
 
 def wire_type(how: Delivery) -> pa.DataType:
-    """The Arrow type that the driver is asked for."""
+    """The Arrow type that is requested from the driver."""
     return _WIRE.get(how.wire) or parse_type(how.wire)
 
 
 def delivered(arrays: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
-    """The planned columns of one data frame, each of its `read_type`; several batches where one would be too large.
+    """The planned columns of one data frame, each in its `read_type`; several batches if one would be too large.
 
     Args:
-        arrays: what the driver delivered, one for each column of `projection.schema`.
-        projection: what was asked for.
+        arrays: what the driver delivered, one array for each column of `projection.schema`.
+        projection: what was requested.
 
     Raises:
-        DataError: lengths or types are not what was asked for, a guard found a value, or one does not fit exactly.
+        DataError: lengths or types differ from the request, a guard found a value, or a value does not fit exactly.
     """
     _check_shape(arrays, projection.schema)
     values, guards = arrays[: len(projection.columns)], arrays[len(projection.columns) :]
@@ -118,9 +118,9 @@ def delivered(arrays: list[pa.Array], projection: Projection) -> Iterator[pa.Rec
 
 
 def _check_shape(columns: list[pa.Array], schema: pa.Schema) -> None:
-    """That the driver delivered what it was asked for: releases before 26.1 lost rows of single columns."""
+    """Check that the driver delivered what was requested: releases before 26.1 lost rows of single columns."""
     if len(columns) != len(schema):
-        raise DataError(f"the driver delivered {len(columns)} columns, asked for were {len(schema)}", hint=_REPORT)
+        raise DataError(f"the driver delivered {len(columns)} columns, requested were {len(schema)}", hint=_REPORT)
     rows = len(columns[0]) if columns else 0
     for array, field in zip(columns, schema, strict=True):
         if len(array) != rows:
@@ -130,11 +130,11 @@ def _check_shape(columns: list[pa.Array], schema: pa.Schema) -> None:
             )
         if array.type != field.type:
             raise DataError(
-                f"column {field.name}: the driver delivered {array.type}, asked for was {field.type}", hint=_REPORT
+                f"column {field.name}: the driver delivered {array.type}, requested was {field.type}", hint=_REPORT
             )
 
 
-_REPORT = "the driver is at fault: compare with another release of oracledb, and report it"
+_REPORT = "this is a fault of the driver: compare with another release of oracledb, and report it"
 
 
 def _check_guards(guards: list[pa.Array], projection: Projection) -> None:
@@ -142,7 +142,7 @@ def _check_guards(guards: list[pa.Array], projection: Projection) -> None:
         if array.null_count == len(array):
             continue
         value = pc.drop_null(array)[0].as_py()
-        why = "needs more than 38 digits before or after the point, which no decimal in a file holds"
+        why = "needs more than 38 digits before or after the point, which no decimal type of a file can hold"
         raise _refused(column, value, why, hint=f"declare {column.name} as a str, or round it in a custom_query")
 
 
@@ -154,7 +154,7 @@ def _refused(column: PlannedColumn, value: object, why: str, *, hint: str) -> Da
 def _batches(values: list[pa.Array], projection: Projection) -> Iterator[pa.RecordBatch]:
     try:
         arrays = [
-            _exactly(array, column, how)
+            _convert_exactly(array, column, how)
             for array, column, how in zip(values, projection.columns, projection.deliveries, strict=True)
         ]
     except _TooLarge:
@@ -170,7 +170,7 @@ class _TooLarge(Exception):
     """More than 2 GiB of texts in one batch."""
 
 
-def _exactly(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
+def _convert_exactly(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
     try:
         return _converted(array, column, how)
     except pa.ArrowException as error:
@@ -183,29 +183,29 @@ def _exactly(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
 def _converted(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
     target = parse_type(how.arrow)
     if pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type):
-        array = _narrowed(array, target)
+        array = _to_small_offsets(array, target)
     if array.type == target:
         return _text(array, column, how) if pa.types.is_string(target) else array
     if pa.types.is_string(array.type):
-        return _moments(array, target, column)
+        return _timestamps(array, target, column)
     if pa.types.is_date32(target):
         return _dates(array, column)
-    return array.view(target)  # a moment in UTC, as the statement made it
+    return array.view(target)  # a timestamp that the statement has converted to UTC
 
 
-def _narrowed(array: pa.Array, target: pa.DataType) -> pa.Array:
+def _to_small_offsets(array: pa.Array, target: pa.DataType) -> pa.Array:
     if array.nbytes >= LARGEST_ARRAY and len(array) > 1:
         raise _TooLarge
     return array.cast(pa.string() if pa.types.is_large_string(array.type) else target)
 
 
 def _text(array: pa.Array, column: PlannedColumn, how: Delivery) -> pa.Array:
-    text = _whole_text(array, column)
+    text = _valid_text(array, column)
     return pc.utf8_rtrim(text, " ") if how.is_trimmed else text
 
 
-def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
-    """The array, which the driver filled with bytes that nobody has looked at."""
+def _valid_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
+    """The array, after a check that its text is valid; the driver does not check that."""
     try:
         array.validate(full=True)
     except pa.ArrowInvalid as error:
@@ -220,23 +220,23 @@ def _whole_text(array: pa.Array, column: PlannedColumn) -> pa.Array:
 
 def _dates(array: pa.Array, column: PlannedColumn) -> pa.Array:
     ticks = array.view(pa.int64())
-    days = pc.divide(ticks, _DAY)  # towards zero; exact wherever there is no time of day
+    days = pc.divide(ticks, _DAY)  # rounds towards zero; exact if there is no time of day
     with_time = pc.not_equal(pc.multiply(days, _DAY), ticks)
     if pc.any(with_time).as_py():
         value = array.filter(with_time)[0]
         hint = f"declare {column.name} as a datetime, or select TRUNC of it in a custom_query"
-        raise _refused(column, value, "has a time of day, which a date has not", hint=hint)
+        raise _refused(column, value, "has a time of day, which a date cannot hold", hint=hint)
     return days.cast(pa.int32()).view(pa.date32())
 
 
-def _moments(array: pa.Array, target: pa.DataType, column: PlannedColumn) -> pa.Array:
-    """Texts with nine decimals as moments of the target's unit."""
+def _timestamps(array: pa.Array, target: pa.DataType, column: PlannedColumn) -> pa.Array:
+    """Texts with nine decimals as timestamps of the target's unit."""
     text = pc.utf8_ltrim_whitespace(array)
     parsed = _nanoseconds if target.unit == "ns" else _microseconds
     try:
         return parsed(text).view(target)
     except pa.ArrowInvalid as error:
-        value = next(text[row].as_py() for row in range(len(text)) if not _is_moment(text.slice(row, 1), parsed))
+        value = next(text[row].as_py() for row in range(len(text)) if not _is_timestamp(text.slice(row, 1), parsed))
         hint = "round it in a custom_query by CAST(... AS TIMESTAMP(6)), or set fractional_seconds for the source"
         raise _refused(column, value, f"does not fit {target} exactly", hint=hint) from error
 
@@ -246,14 +246,14 @@ def _microseconds(text: pa.Array) -> pa.Array:
 
 
 def _nanoseconds(text: pa.Array) -> pa.Array:
-    """Bounded by their texts: older Arrow (19 is one) makes another moment, in silence, of one beyond 64 bits."""
+    """Checked by their texts: older Arrow releases (such as 19) silently wrap a timestamp beyond 64 bits."""
     limits = pc.min_max(text).as_py()
     if limits["min"] is not None and not _FIRST_NANOSECOND <= limits["min"] <= limits["max"] <= _LAST_NANOSECOND:
         raise pa.ArrowInvalid("beyond the nanoseconds of 64 bits")
     return text.cast(pa.timestamp("ns"))
 
 
-def _is_moment(text: pa.Array, parsed: Callable[[pa.Array], pa.Array]) -> bool:
+def _is_timestamp(text: pa.Array, parsed: Callable[[pa.Array], pa.Array]) -> bool:
     try:
         parsed(text)
     except pa.ArrowInvalid:

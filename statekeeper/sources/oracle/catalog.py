@@ -1,4 +1,4 @@
-"""The tables of an Oracle database, schema by schema, as the user may see them."""
+"""Lists the tables of an Oracle database by schema, as far as the user may see them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.relation import spellings
 from statekeeper.sources.sql import Bind, Sql
 
-_NO_TABLES_OF_USERS = ("BIN$", "MLOG$_", "RUPD$_", "DR$", "SYS_")
-"""How the names begin of tables that the database keeps for itself: dropped ones, logs, indexes, nested tables."""
+_INTERNAL_PREFIXES = ("BIN$", "MLOG$_", "RUPD$_", "DR$", "SYS_")
+"""Prefixes of tables that the database creates for itself: dropped tables, logs, indexes, nested tables."""
 
 
 def list_tables(config: OracleSource, schemas: tuple[str, ...]) -> tuple[Relation, ...]:
-    """The tables of the named schemas; of the user's own where none is named.
+    """The tables of the named schemas; of the user's own schema if none is named.
 
     Raises:
-        LoginRefused, SourceUnreachable, TransientSourceError: no session can be had.
+        LoginRefused, SourceUnreachable, TransientSourceError: no session can be opened.
         SourceError: a schema has no tables that the user may see.
     """
     connection = Connection.open(config)
     try:
-        connection.act("list tables")
+        connection.set_action("list tables")
         wanted = [spellings(schema) for schema in schemas] or [(_own_schema(connection),)]
         return tuple(relation for owners in wanted for relation in _of_first(connection, owners))
     finally:
@@ -56,9 +56,9 @@ def _names(connection: Connection, owner: str) -> list[str]:
         (Bind("VARCHAR2", owner),),
     )
     rows = connection.rows(statement, f"the tables of {owner} cannot be listed")
-    return [str(name) for (name,) in rows if not str(name).startswith(_NO_TABLES_OF_USERS)]
+    return [str(name) for (name,) in rows if not str(name).startswith(_INTERNAL_PREFIXES)]
 
 
 def _as_configured(name: str, names: list[str] | tuple[()]) -> str:
-    """A name as a configuration must write it: in quotes where it would be taken for another, in capitals."""
+    """A name as a configuration must write it: in quotes if it would otherwise mean another table, in capitals."""
     return f'"{name}"' if name != name.upper() and name.upper() in names else name

@@ -1,7 +1,7 @@
-"""Cuts a table into chunks: its partitions, ranges of ROWIDs, ranges of a key, or one whole.
+"""Divides a table into chunks: its partitions, ranges of ROWIDs, ranges of a key, or one whole.
 
-Decides the ladder and where to cut; every comparison of ROWIDs and keys is the database's, since their text does not
-sort as they do. A chunk becomes a condition in `chunk_condition`, which reading uses.
+Decides which of these is used, and where ranges begin. The database does every comparison of ROWIDs and keys, since
+their text has another order. `chunk_condition` makes a chunk's condition, which reading uses.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from statekeeper.sources.ranges import chunking_key, no_key, not_cut_by, range_c
 from statekeeper.sources.sql import Bind, Sql, all_of, column_of, quoted
 
 _SAMPLED_PER_CHUNK = 1_000
-_MOST_CHUNKS = 100_000
+_MAX_CHUNKS = 100_000
 _TINY = 8
-"""How many times smaller than a chunk partitions are, on average, that are not worth a chunk each."""
+"""Partitions that are on average more than so many times smaller than a chunk do not get a chunk each."""
 _HUGE = 2
-"""How many times larger than a chunk a partition is that is cut further."""
+"""A partition that is at least so many times larger than a chunk is divided further."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """What is cut: the relation, the conditions of the scope, its columns and the snapshot that is read at."""
+    """What is divided into chunks: the relation, the conditions of the scope, its columns and the snapshot."""
 
     connection: Connection
     source: Source
@@ -45,7 +45,7 @@ class Cut:
 
     @property
     def has_rowids(self) -> bool:
-        """Whether ROWIDs are places in segments: not those of views, external tables, links and index tables."""
+        """Whether ROWIDs are positions in segments: not in views, external tables, links and index-organized tables."""
         return self.source.kind is RelationKind.HEAP
 
     @property
@@ -56,13 +56,13 @@ class Cut:
         return self.connection.rows(statement, self._what, table=self.source.grant_object)
 
     def sorted_rows(self, statement: Sql) -> list[tuple[object, ...]]:
-        """The result of a sort, for which all of the table may be read."""
+        """The result of a sort, which may have to read the whole table."""
         try:
             return self.connection.rows_of_all(statement, self._what, table=self.source.grant_object)
         except TransientSourceError as error:
             if error.code != "ORA-01652":
                 raise
-            raise SourceError(  # the sort of the cut was too large: it would be the same the next time
+            raise SourceError(  # not transient: the sort would be as large the next time
                 error.message,
                 hint="ask the DBA for more temporary space, or chunk by rowid, by partition or not at all "
                 "(chunking.strategy)",
@@ -71,16 +71,16 @@ class Cut:
 
     @property
     def named(self) -> tuple[Bind, Bind]:
-        """The table's owner and name, for questions to the dictionary."""
+        """The table's owner and name, as bind values for queries on the dictionary."""
         return Bind("VARCHAR2", self.source.owner), Bind("VARCHAR2", self.source.name)
 
     def counted(self) -> int:
-        """The rows of the scope."""
+        """The number of rows of the scope."""
         return count_rows(self.connection, self.source, self.snapshot, self.conditions)
 
 
 def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
-    """Chunks by the policy. Raises PlanError where the relation does not allow its strategy."""
+    """The chunks by a policy. Raises PlanError if the relation does not allow its strategy."""
     match policy.strategy:
         case ChunkingStrategy.NONE:
             return whole(cut.source.rows or 0)
@@ -90,7 +90,7 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
             return plan.model_copy(update={"notes": (*plan.notes, *_without_index(cut, key, len(plan.chunks)))})
         case ChunkingStrategy.ROWID:
             if not cut.has_rowids:
-                why = f"a {cut.source.kind.value} has no ROWIDs that are places in a segment"
+                why = f"a {cut.source.kind.value} has no ROWIDs that are positions in a segment"
                 raise not_cut_by(policy.strategy, cut.source.label, why)
             return _by_rowid(cut, _size(cut))
         case ChunkingStrategy.PARTITION:
@@ -98,11 +98,11 @@ def plan_chunks(cut: Cut, policy: ChunkingPolicy) -> ChunkPlan:
                 raise not_cut_by(policy.strategy, cut.source.label, "it has no partitions")
             return _by_partition(cut)
         case ChunkingStrategy.AUTO:
-            return _by_the_best(cut)
+            return _by_best_strategy(cut)
 
 
 def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
-    """The rows of a chunk as a condition, or None for all rows; `database_type` is that of its column."""
+    """The condition for the rows of a chunk; None for all rows. `database_type` is the type of its column."""
     if chunk.column is not None and chunk.kind is ChunkKind.KEY:
         kind = _bind_type(database_type or "")
         return range_condition(chunk, column_of(chunk.column), lambda name, text: Sql(f":{name}", (Bind(kind, text),)))
@@ -111,7 +111,7 @@ def chunk_condition(chunk: Chunk, database_type: str | None) -> Sql | None:
     )
 
 
-def _by_the_best(cut: Cut) -> ChunkPlan:
+def _by_best_strategy(cut: Cut) -> ChunkPlan:
     counted = _size(cut) if cut.conditions else None
     if counted is not None and counted.rows <= cut.target_rows:
         return whole(counted.rows)
@@ -125,29 +125,29 @@ def _by_the_best(cut: Cut) -> ChunkPlan:
     if key is not None:
         return _by_key(cut, key, cut.counted())
     note = (
-        f"read as one chunk, since a {cut.source.kind.value} has neither partitions nor ROWIDs to be cut by; "
-        "chunking: {strategy: key, column: ...} would cut it"
+        f"read as one chunk, since a {cut.source.kind.value} has neither partitions nor usable ROWIDs; "
+        "chunking: {strategy: key, column: ...} would divide it"
     )
     return whole(cut.source.rows or 0, note)
 
 
 @dataclass(frozen=True)
 class _Size:
-    """How many rows the scope has, counted if it is not the whole table, and whether the table may have grown since."""
+    """The number of rows of the scope. If it is from statistics, the table may have grown since."""
 
     rows: int
     is_of_statistics: bool
 
 
 def _size(cut: Cut) -> _Size:
-    """By the statistics of the table; counted for a scope, and where there are none."""
+    """The size by the table's statistics; by a count for a scope, or if there are no statistics."""
     if cut.conditions or cut.source.rows is None:
         return _Size(cut.counted(), is_of_statistics=False)
     return _Size(cut.source.rows, is_of_statistics=True)
 
 
 def _by_partition(cut: Cut) -> ChunkPlan:
-    """A chunk for each partition. The list is read after the snapshot: none that the snapshot sees is missing."""
+    """A chunk for each partition. The list is read after the snapshot, so it has every partition of the snapshot."""
     statement = Sql(
         "SELECT PARTITION_NAME, NUM_ROWS FROM ALL_TAB_PARTITIONS "
         "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_POSITION",
@@ -164,8 +164,9 @@ def _by_partition(cut: Cut) -> ChunkPlan:
 
 
 def _balanced(cut: Cut, plan: ChunkPlan) -> ChunkPlan:
-    """A chunk for each partition, but for the very large, which are cut, and for very small ones: such a table is cut
-    by ROWIDs as if it had none. Both only where statistics and extents say how large they are.
+    """A chunk for each partition, with two exceptions, if statistics and extents say how large partitions are.
+
+    Very large partitions are divided further. A table of very small ones is divided by ROWIDs as if it had none.
     """
     if not cut.has_rowids or cut.source.rows is None:
         return plan
@@ -189,7 +190,7 @@ def _are_tiny(chunks: Sequence[Chunk], cut: Cut) -> bool:
 
 
 def _subpartitions(cut: Cut) -> dict[str, list[tuple[str, int | None]]]:
-    """The subpartitions of each composite partition, and their rows where statistics know them."""
+    """The subpartitions of each composite partition, with their rows if statistics have them."""
     statement = Sql(
         "SELECT PARTITION_NAME, SUBPARTITION_NAME, NUM_ROWS FROM ALL_TAB_SUBPARTITIONS "
         "WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name ORDER BY PARTITION_NAME, SUBPARTITION_POSITION",
@@ -203,8 +204,10 @@ def _subpartitions(cut: Cut) -> dict[str, list[tuple[str, int | None]]]:
 
 
 def _cut_partition(cut: Cut, chunk: Chunk, parts: Sequence[tuple[str, int | None]]) -> tuple[Chunk, ...]:
-    """A very large partition as its subpartitions, each cut further if it is very large itself; small ones, and a
-    partition without, as ranges of its ROWIDs. The whole where nothing says how.
+    """The chunks of a partition: one, unless it is very large.
+
+    A very large one is divided into its subpartitions, of which very large ones are divided further. If it has none, or
+    very small ones, it is divided into ranges of ROWIDs. It stays whole if the extents are not known.
     """
     if not _is_huge(chunk, cut):
         return (chunk,)
@@ -225,7 +228,7 @@ def _cut_partition(cut: Cut, chunk: Chunk, parts: Sequence[tuple[str, int | None
 
 
 def _cut_segments(cut: Cut, chunk: Chunk, segments: Sequence[str]) -> tuple[Chunk, ...]:
-    """Ranges of ROWIDs within a chunk, whose rows are in these segments; the whole where their extents are hidden."""
+    """Ranges of ROWIDs within a chunk whose rows are in these segments; the whole chunk if the extents are hidden."""
     size = _Size(chunk.estimated_rows, is_of_statistics=False)
     found = _ranges_of_all(cut, size, extents_of(cut.connection, cut.source, segments))
     if found is None or len(found.chunks) == 1:
@@ -239,7 +242,7 @@ def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
     if (found := _ranges_of_all(cut, size, extents)) is not None:
         return found
     rows = size.rows
-    wanted = _wanted(rows, cut.target_rows)
+    wanted = _chunk_count(rows, cut.target_rows)
     if wanted == 1:
         return whole(rows)
     splits = _sampled_splits(cut, "q.ROWID", "ROWIDTOCHAR({0})", rows=rows, wanted=wanted, sample="BLOCK")
@@ -247,20 +250,20 @@ def _by_rowid(cut: Cut, size: _Size) -> ChunkPlan:
     if extents is not None:
         return plan
     note = (
-        "cut by a sample of its blocks, since DBA_EXTENTS may not be read; "
+        "divided by a sample of its blocks, since DBA_EXTENTS may not be read; "
         f"GRANT SELECT ON SYS.DBA_EXTENTS TO {cut.connection.user} gives chunks of equal size at less cost"
     )
     return plan.model_copy(update={"notes": (note,)})
 
 
 def _ranges_of_all(cut: Cut, size: _Size, extents: Sequence[Extent] | None) -> ChunkPlan | None:
-    """Ranges of ROWIDs that hold equally many blocks of the extents each; None without extents."""
+    """Ranges of ROWIDs with about equally many blocks of the extents; None without extents."""
     if not extents:
         return None
     rows, blocks = size.rows, sum(extent.blocks for extent in extents)
     if size.is_of_statistics:
         rows = max(rows, _rows_by_blocks(cut.source, blocks))
-    starts, gathered = even_ranges(extents, max(1, -(-blocks // _wanted(rows, cut.target_rows))))
+    starts, gathered = even_ranges(extents, max(1, -(-blocks // _chunk_count(rows, cut.target_rows))))
     splits = rowids_of(cut.connection, cut.source, starts)
     if splits is None:
         return None
@@ -268,7 +271,7 @@ def _ranges_of_all(cut: Cut, size: _Size, extents: Sequence[Extent] | None) -> C
 
 
 def _shares(rows: int, weights: Sequence[int]) -> list[int]:
-    """`rows` divided by weight; the sum is `rows`."""
+    """`rows` divided in proportion to the weights; the sum is `rows`."""
     total, done, shares = max(sum(weights), 1), 0, []
     passed = 0
     for weight in weights:
@@ -279,18 +282,18 @@ def _shares(rows: int, weights: Sequence[int]) -> list[int]:
 
 
 def _rows_by_blocks(source: Source, blocks: int) -> int:
-    """What the table may have grown to since its statistics were gathered."""
+    """The rows to which the table may have grown since its statistics were gathered."""
     if not source.rows or not source.blocks:
         return 0
     return source.rows * blocks // source.blocks // 2  # extents have free blocks, up to about half of them
 
 
 def _by_key(cut: Cut, key: SourceColumn, rows: int) -> ChunkPlan:
-    """Ranges between quantiles of the key, so that skew makes fewer chunks and never overlapping ones."""
+    """Ranges between quantiles of the key. Skew makes fewer chunks, but never overlapping ones."""
     kind = key_type(key.database_type)
     if kind is None:
         raise no_key(cut.source.label, key, "a NUMBER, DATE, TIMESTAMP or character")
-    wanted = _wanted(rows, cut.target_rows)
+    wanted = _chunk_count(rows, cut.target_rows)
     if wanted == 1:
         return whole(rows)
     name = f"q.{quoted(key.name)}"
@@ -313,14 +316,14 @@ def _without_index(cut: Cut, key: SourceColumn, chunks: int) -> tuple[str, ...]:
     if chunks == 1 or not cut.source.is_table or serves_ranges(cut.connection, cut.source, key.name):
         return ()
     note = (
-        f"no index begins with {key.name}, so each of the {chunks} chunks reads the whole table: chunk by a column "
-        "that one begins with, by rowid, or not at all (chunking.strategy)"
+        f"no index begins with {key.name}, so each of the {chunks} chunks reads the whole table: chunk by the first "
+        "column of an index, by rowid, or not at all (chunking.strategy)"
     )
     return (note,)
 
 
 def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, sample: str) -> list[str]:
-    """The least keys of `wanted` equal parts, without the first; the database sorts and cuts."""
+    """The lowest keys of `wanted` equal parts, without that of the first; the database sorts and divides."""
     percent = 100 * wanted * _SAMPLED_PER_CHUNK / max(rows, 1)
     is_sampled = percent < 50
     clause = ""
@@ -329,7 +332,7 @@ def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, s
     conditions = cut.conditions if key != "q.ROWID" else ()
     rest = cut.source.from_clause(None if sample else cut.snapshot, sample=clause)
     rest += all_of((*conditions, Sql(f"{key} IS NOT NULL")))
-    if is_sampled and not clause:  # what has no blocks to sample: by the rows' numbers, as keys may come often
+    if is_sampled and not clause:  # without blocks to sample: by row numbers, since keys may repeat
         keys = Sql(f"SELECT k FROM (SELECT {key} AS k, ROWNUM AS n") + rest
         keys += Sql(f") WHERE ORA_HASH(n, {int(100 / percent) - 1}) = 0")
     else:
@@ -344,12 +347,12 @@ def _sampled_splits(cut: Cut, key: str, shown: str, *, rows: int, wanted: int, s
     return distinct[1:]
 
 
-def _wanted(rows: int, target_rows: int) -> int:
-    return min(max(1, -(-rows // target_rows)), _MOST_CHUNKS)
+def _chunk_count(rows: int, target_rows: int) -> int:
+    return min(max(1, -(-rows // target_rows)), _MAX_CHUNKS)
 
 
 def _primary_key(cut: Cut) -> SourceColumn | None:
-    """The first column of the primary key, where its type can be cut."""
+    """The first column of the primary key, if its type can be a chunking key."""
     name = first_of_primary_key(cut.connection, cut.source)
     found = next((one for one in cut.columns if one.name == name), None)
     return found if found is not None and key_type(found.database_type) is not None else None

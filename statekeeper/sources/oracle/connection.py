@@ -1,6 +1,6 @@
-"""One session with an Oracle database: how statements are sent, and what shows of it in V$SESSION.
+"""One session with an Oracle database: how statements are sent, and what V$SESSION shows about it.
 
-How a session is opened is `oracle_login`'s matter; what is asked, that of others.
+`sources.oracle.login` decides how a session is opened; other modules decide which statements are sent.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 
 ACTION_BYTES = 32
 NOT_GRANTED = frozenset({"ORA-00904", "ORA-00942", "ORA-01031", "ORA-06550", "ORA-41900"})
-"""How Oracle says that something may not be used, or is not there, which it does not tell apart."""
+"""The errors for something that may not be used or does not exist; Oracle does not distinguish the two."""
 _ROWS_A_ROUND_TRIP = 1000
-"""Of small results. By the driver's own, 2 with the execution and 100 with each fetch, most would need a second one."""
+"""For small results. With the driver's defaults (2 with the execution, 100 with each fetch) most would need a second
+round trip."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Described:
 
 
 class Connection:
-    """An open session. `label` names the database in messages, `user` whoever it was logged in as."""
+    """An open session. `label` is the name of the database in messages, `user` the user who is logged in."""
 
     def __init__(self, handle: Handle, config: OracleSource, *, label: str, user: str) -> None:
         self._handle = handle
@@ -57,10 +58,10 @@ class Connection:
 
     @classmethod
     def open(cls, config: OracleSource) -> Self:
-        """A new session, set up.
+        """Open a session and set it up.
 
         Raises:
-            LoginRefused, SourceUnreachable, TransientSourceError: none can be had.
+            LoginRefused, SourceUnreachable, TransientSourceError: none can be opened.
         """
         label = label_of(config)
         user = config.proxy_user or config.user or "the operating system's user"
@@ -72,12 +73,12 @@ class Connection:
 
     @property
     def warning(self) -> str | None:
-        """What the database said at the login that succeeded, and what to do about it."""
+        """The database's warning at a successful login, with what to do about it; None if there was none."""
         found = self._handle.warning
         return None if found is None else advice_on(str(found), user=self.user)
 
-    def act(self, action: str) -> None:
-        """Say in V$SESSION.ACTION what is being done, from the next statement on."""
+    def set_action(self, action: str) -> None:
+        """Set V$SESSION.ACTION, from the next statement on."""
         self._handle.action = action.encode()[:ACTION_BYTES].decode(errors="ignore")
 
     def rows(self, statement: Sql, what: str, *, table: str = "the table") -> list[tuple[Any, ...]]:
@@ -89,10 +90,10 @@ class Connection:
             return rows
 
     def rows_of_all(self, statement: Sql, what: str, *, table: str) -> list[tuple[Any, ...]]:
-        """All rows of a small result for which a whole table may have to be read, such as a count.
+        """All rows of a small result that may require reading a whole table, such as a count.
 
         Raises:
-            SourceError: it took longer than `count_timeout`; another attempt would begin anew and take as long.
+            SourceError: it took longer than `count_timeout`; another attempt would take as long.
         """
         try:
             with self._counting():
@@ -108,7 +109,7 @@ class Connection:
             ) from error
 
     def rows_if_granted(self, statement: Sql, what: str) -> list[tuple[Any, ...]] | None:
-        """The rows, or None where the user may not ask."""
+        """All rows of a small result; None if the user may not run the query."""
         try:
             return self.rows(statement, what)
         except SourceError as error:
@@ -117,12 +118,12 @@ class Connection:
             raise
 
     def run(self, statement: Sql, what: str, *, table: str = "the table") -> None:
-        """A statement without a result."""
+        """Run a statement without a result."""
         with self._sent(statement, what, table), self._handle.cursor() as cursor:
             cursor.execute(statement.text, self._values(statement))
 
     def describe(self, statement: Sql, what: str, *, table: str) -> tuple[list[Described], list[str]]:
-        """The columns of a query, which is parsed and not run, and the names of its bind variables."""
+        """The columns of a query and the names of its bind variables. The query is parsed, not run."""
         with self._sent(statement, what, table), self._handle.cursor() as cursor:
             cursor.parse(statement.text)
             return [_described(info) for info in cursor.description or ()], list(cursor.bindnames())
@@ -130,8 +131,8 @@ class Connection:
     def batches(
         self, statement: Sql, schema: pa.Schema, what: str, *, size: BatchSize, table: str
     ) -> Iterator[list[pa.Array]]:
-        """The result in batches of the requested schema, column by column; each weighs in on the next one's size."""
-        rows = size.rows if self._handle.thin else size.steady  # the client libraries keep to the first batch's rows
+        """The result in batches of the requested schema, column by column; each batch's size adjusts the next one's."""
+        rows = size.rows if self._handle.thin else size.steady  # thick mode cannot change the rows of later batches
         with self._sent(statement, what, table):
             frames = self._handle.fetch_df_batches(
                 statement.text, self._values(statement), size=rows, requested_schema=schema
@@ -143,17 +144,17 @@ class Connection:
                 yield arrays
 
     def close(self) -> None:
-        """Log off, for as long as a login may take. Never raises."""
+        """Log off; this may take as long as a login. Never raises."""
         self._limit_calls(self._config.connect_timeout)
         close_handle(self._handle)
 
     def _limit_calls(self, limit: timedelta) -> None:
-        if self._handle.is_healthy():  # of one that is not, the driver cannot set it
+        if self._handle.is_healthy():  # otherwise the driver cannot set it
             self._handle.call_timeout = _milliseconds(limit)
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
-        """Calls may take `count_timeout`; a query may be run in parallel where `count_parallel` says so."""
+        """In this block calls may take `count_timeout`, and queries run in parallel if `count_parallel` is set."""
         degree = self._config.count_parallel
         if degree is not None:
             self.run(Sql(f"ALTER SESSION FORCE PARALLEL QUERY PARALLEL {degree}"), "parallel queries cannot be used")
@@ -163,12 +164,12 @@ class Connection:
         finally:
             self._limit_calls(self._config.call_timeout)
             if degree is not None:
-                self._stay_serial()
+                self._end_parallel()
 
-    def _stay_serial(self) -> None:
+    def _end_parallel(self) -> None:
         try:
             self.run(Sql(SERIAL), "parallel queries cannot be ended")
-        except StatekeeperError:  # whatever broke the session is what has to be told, and it is not used again
+        except StatekeeperError:  # the session is broken: the error that broke it is raised, and it is not used again
             self.close()
 
     @contextmanager
@@ -181,7 +182,7 @@ class Connection:
         return [self._value(bind) for bind in statement.binds]
 
     def _value(self, bind: Bind) -> Any:
-        """A value bound as its own type: compared with another, a column is converted and its index lost."""
+        """A variable of the column's own type; otherwise Oracle would convert the column and not use its index."""
         kind, value = _BINDS[bind.type]
         with self._handle.cursor() as cursor:
             variable = cursor.var(kind)
@@ -199,7 +200,7 @@ _BINDS: dict[str, tuple[Any, Any]] = {
 
 
 def is_not_granted(error: StatekeeperError) -> bool:
-    """Whether an error says that something may not be used or is not there."""
+    """Whether an error says that something may not be used or does not exist."""
     return error.code in NOT_GRANTED
 
 

@@ -1,7 +1,7 @@
-"""What the database counts of a table, and which rows it is not asked to count.
+"""Counts the rows of a table, and says which rows are not counted.
 
-A window's count has the window's condition alone, so that an index on its column serves. The rows without a value in
-that column are in no window; to count them a whole table is read, which `count_nulls` asks for.
+The count of a window has only the window's condition, so that an index on its column can be used. Rows without a value
+in that column are in no window. Counting them reads the whole table, so it is done only with `count_nulls`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def count_rows(connection: Connection, source: Source, snapshot: Snapshot, conditions: tuple[Sql, ...]) -> int:
-    """The rows at the snapshot that meet the conditions.
+    """The number of rows at the snapshot that meet the conditions.
 
     Raises:
         SourceError: they cannot be counted, or not within `count_timeout`.
@@ -34,21 +34,21 @@ def count_rows(connection: Connection, source: Source, snapshot: Snapshot, condi
 
 
 def may_be_null(column: SourceColumn | PlannedColumn | UnreadColumn, source: Source) -> bool:
-    """Whether rows may lack a value of the column: only a table's own NOT NULL says that none does."""
+    """Whether the column may be NULL: it may, unless it is a NOT NULL column of a table."""
     return not source.is_table or isinstance(column, UnreadColumn) or column.is_nullable
 
 
 def uncounted_rows(
     scope: Scope, columns: Sequence[SourceColumn], source: Source, config: OracleSource
 ) -> tuple[str, ...]:
-    """What a reader of the plan should know of rows that no window takes and nobody counts."""
+    """A note for the plan about rows that are in no window and are not counted; empty if there are none."""
     if scope.window is None or config.count_nulls:
         return ()
     column = named_column(columns, scope.window.column, source.label)
     if not may_be_null(column, source):
         return ()
     note = (
-        f"rows without a value in {column.name} are in no window, and are not counted, which would read the whole "
-        "table: set count_nulls: true for the source to be told of them, or declare the column NOT NULL"
+        f"rows without a value in {column.name} are in no window, and are not counted, since that reads the whole "
+        "table: set count_nulls: true for the source to count them, or declare the column NOT NULL"
     )
     return (note,)

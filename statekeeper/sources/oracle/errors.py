@@ -1,8 +1,8 @@
 """Translates the errors of Oracle and of its driver into ours.
 
-Decides, by code, what an error means to a run: try again, begin anew at another snapshot, stop all logins, or give up;
-and what to grant or do. A message may name several codes (the driver puts its own, `DPY-` or `DPI-`, over Oracle's):
-the most telling decides. Nothing here knows how the statement came about.
+Decides, by code, what an error means for a run: retry, start again at another snapshot, stop all logins, or give up;
+and what to grant or do. A message may have several codes (the driver puts its own, `DPY-` or `DPI-`, before Oracle's):
+the most specific one decides. Nothing here depends on the statement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from statekeeper.errors import (
 
 
 class Meaning(Enum):
-    """What an error means to a run."""
+    """What an error means for a run."""
 
     TRANSIENT = auto()
     SNAPSHOT_LOST = auto()
@@ -40,22 +40,23 @@ class Meaning(Enum):
 
 
 class Phase(Enum):
-    """What a session was about: a statement may pass on what became of the login of a database link."""
+    """What the session was doing. A statement can raise login errors too, those of a database link."""
 
     LOGIN = auto()
     STATEMENT = auto()
 
 
 class UnreadableValue(DataError):
-    """A value that the driver cannot represent, or that a conversion in the statement refused; its column is not known
-    yet.
+    """A value that the driver cannot represent, or that a conversion in the statement refused.
+
+    Its column is not known yet.
     """
 
 
 _SNAPSHOT_LOST = frozenset(
     f"ORA-{number:05}"
     for number in (
-        1410,  # invalid ROWID: the segment was moved or truncated under the reader
+        1410,  # invalid ROWID: the segment was moved or truncated during the read
         1466,  # table definition has changed since the snapshot
         1555,  # snapshot too old
         14251,  # specified subpartition does not exist
@@ -141,7 +142,7 @@ _TRANSIENT = frozenset(
                 12636,
                 12637,
             ),
-            *(7454, 28030),  # queued too long by the resource plan; the directory service is out of order
+            *(7454, 28030),  # queued too long by the resource plan; the directory service failed
             *(1652, 30036),  # no space for temporary or undo segments now
             *(25401, 25402, 25403, 25405, 25407, 25408, 25409, 25410, 25425),  # failover
             *(30006, 28547, 51535),
@@ -170,10 +171,10 @@ _VALUE = frozenset(
 
 _PLAN = frozenset(["ORA-08188"])
 _DEFECT = frozenset(["ORA-00600", "ORA-07445"])
-"""Of Oracle itself: each attempt writes an incident, and the driver says only that the connection was closed."""
+"""Internal errors of Oracle. Each attempt writes an incident; the driver reports only a closed connection."""
 
 _WRAPPER = "DPY-6005"
-"""Of a connection that was not made: why, another code says, where there is one."""
+"""The code for a connection that could not be made; another code in the message may say why."""
 _UNKNOWN_SIGNER = "CERTIFICATE_VERIFY_FAILED"
 _LISTENER_BUSY = re.compile(r"Similar to ORA-(\d{1,5})")
 _CODES = re.compile(r"\b(ORA-\d{5}|DPY-\d{4}|DPI-\d{4})\b")
@@ -184,13 +185,13 @@ _RESOURCE_PLAN = (
 )
 _PER_CALL = "let chunks be smaller (chunking.target_rows), or ask the DBA for a higher {limit} of the user's profile"
 _ENCRYPTION = (
-    "the server insists on native network encryption, which thin mode has not: set thick_mode: true, or use tcps"
+    "the server requires native network encryption, which thin mode does not have: set thick_mode: true, or use tcps"
 )
 _NO_LISTENER = (
     "check host, port and protocol (tcp or tcps) of the source: what answers there closed the connection before a login"
 )
 _OF_LINKS = {Meaning.LOGIN_REFUSED: Meaning.PERMANENT, Meaning.UNREACHABLE: Meaning.TRANSIENT}
-"""A session that sends statements is logged in: such codes are then of a database link, behind a view or synonym."""
+"""A session that sends statements is logged in, so login errors then come from a database link of a view or synonym."""
 _LINK_HINT = "a database link behind the table does not reach or log in to its database: ask the owner of the link"
 
 _HINTS = {
@@ -263,7 +264,7 @@ _WRONG_HOST = (
 
 
 def meaning_of(text: str) -> tuple[Meaning, str | None]:
-    """What an error message means, and the code that says so (None where there is none)."""
+    """What an error message means, and the code that decides it (None if there is none)."""
     busy = _LISTENER_BUSY.search(text)
     codes = ([f"ORA-{busy.group(1):0>5}"] if busy else []) + _CODES.findall(text)
     oracle_first = sorted(dict.fromkeys(codes), key=lambda code: (code == _WRAPPER, not code.startswith("ORA-")))
@@ -286,7 +287,7 @@ def meaning_of(text: str) -> tuple[Meaning, str | None]:
 def translated(
     what: str, *, user: str = "the user", table: str = "the table", phase: Phase = Phase.STATEMENT
 ) -> Iterator[None]:
-    """Raises the driver's errors as ours; `what` begins the message. `user` and `table` stand in hints."""
+    """Raise the driver's errors as ours; `what` begins the message. `user` and `table` are used in hints."""
     try:
         yield
     except oracledb.Error as error:
@@ -312,7 +313,7 @@ def translated(
 
 
 def _translation(error: oracledb.Error, what: str, *, user: str, table: str, phase: Phase) -> StatekeeperError:
-    """Our error for one of the driver's."""
+    """Our error for an error of the driver."""
     text = _one_line(str(error))
     meaning, code = meaning_of(text)
     hint = _HINTS.get(_UNKNOWN_SIGNER if _UNKNOWN_SIGNER in text else code or "")
@@ -327,8 +328,9 @@ def _translation(error: oracledb.Error, what: str, *, user: str, table: str, pha
 
 
 def _quotes_names_only(meaning: Meaning, code: str | None) -> bool:
-    """Whether an error's text can quote no value of a row: errors of values may, as may those that code in the database
-    raises (ORA-20000), and whatever is not known here.
+    """Whether an error's text cannot quote a value of a row.
+
+    Errors about values can, and so can errors raised by code in the database (ORA-20000) and all unknown errors.
     """
     match meaning:
         case Meaning.VALUE:
@@ -358,6 +360,6 @@ _CLASSES: dict[Meaning, type[StatekeeperError]] = {
 
 
 def _one_line(message: str) -> str:
-    """A message without line breaks and the links at its end."""
+    """A message without line breaks, and without the links at its end."""
     text = _HELP.sub("", message).strip()
     return " ".join(line.strip() for line in text.splitlines() if line.strip())

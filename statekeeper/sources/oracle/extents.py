@@ -1,8 +1,8 @@
-"""Where a table's blocks lie: its extents, and the ROWIDs at which ranges of about equally many blocks begin.
+"""A table's extents, and the ROWIDs at which ranges of about equally many blocks begin.
 
-Only users who may read DBA_EXTENTS can know it. That view is slow where its fixed tables have no statistics, so it is
-read alone and once, and joined with the segments' numbers here. The database makes the ROWIDs and puts them in order,
-since their text does not sort as they do.
+They are known only to users who may read DBA_EXTENTS. That view is slow if the fixed tables have no statistics, so it
+is read once, without a join, and the join with the segments' numbers is done here. The database makes and sorts the
+ROWIDs, since their text has another order.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ROWIDS_AT_ONCE = 500
 
 @dataclass(frozen=True, order=True)
 class Extent:
-    """Neighbouring blocks of a segment, which is known by its DATA_OBJECT_ID; in the order of ROWIDs."""
+    """Contiguous blocks of a segment, which its DATA_OBJECT_ID identifies. Extents sort in the order of ROWIDs."""
 
     segment: int
     file: int
@@ -28,7 +28,7 @@ class Extent:
 
 
 def extents_of(connection: Connection, source: Source, parts: Collection[str] | None = None) -> list[Extent] | None:
-    """The extents of a table, or of some of its partitions or subpartitions, in order; None where they are hidden."""
+    """The extents of a table, or of some of its partitions or subpartitions, in order; None if they are hidden."""
     binds = source.dictionary_name
     what = f"{source.label} cannot be cut into chunks"
     statement = Sql(
@@ -56,7 +56,7 @@ def extents_of(connection: Connection, source: Source, parts: Collection[str] | 
 
 
 def even_ranges(extents: Sequence[Extent], target_blocks: int) -> tuple[list[Extent], list[int]]:
-    """Where ranges of about `target_blocks` begin, without the first, and the blocks of each."""
+    """The starts of ranges of about `target_blocks` (without the first start), and the number of blocks of each."""
     starts: list[Extent] = []
     sizes: list[int] = []
     gathered = 0
@@ -70,9 +70,9 @@ def even_ranges(extents: Sequence[Extent], target_blocks: int) -> tuple[list[Ext
 
 
 def rowids_of(connection: Connection, source: Source, places: Sequence[Extent]) -> list[str] | None:
-    """The ROWIDs of what the places begin with, each greater than the one before.
+    """The first ROWID of each place, in ascending order.
 
-    None where the database orders them otherwise than the places are: ranges between them would overlap.
+    None if the database sorts them in another order than the places: ranges between them would overlap.
     """
     texts: list[str] = []
     for first in range(0, len(places), _ROWIDS_AT_ONCE):
@@ -92,8 +92,8 @@ def rowids_of(connection: Connection, source: Source, places: Sequence[Extent]) 
     return texts if len(set(texts)) == len(texts) else None
 
 
-def _pieces(extents: Sequence[Extent], most_blocks: int) -> Iterator[Extent]:
-    """The extents, larger ones in pieces."""
+def _pieces(extents: Sequence[Extent], max_blocks: int) -> Iterator[Extent]:
+    """The extents, with large ones split into pieces of at most `max_blocks`."""
     for one in extents:
-        for start in range(0, one.blocks, most_blocks):
-            yield Extent(one.segment, one.file, one.block + start, min(most_blocks, one.blocks - start))
+        for start in range(0, one.blocks, max_blocks):
+            yield Extent(one.segment, one.file, one.block + start, min(max_blocks, one.blocks - start))

@@ -1,4 +1,4 @@
-"""What the dictionary knows of a table's keys: by which columns ranges of rows are found without reading them all."""
+"""What the dictionary says about a table's keys: for which columns a range of rows is found without a full scan."""
 
 from __future__ import annotations
 

@@ -1,10 +1,9 @@
-"""How a session with an Oracle database is opened: what the driver is given, how long it may take, how it is set up.
+"""Opens a session with an Oracle database: the driver's parameters, the time limit, and the session's settings.
 
-Decides the session's settings, which make texts compare by their bytes, moments be UTC and of the
-Gregorian calendar, and queries run in one process.
-The driver limits the TCP connection alone: a listener, a TLS handshake or a login that goes silent would hold it for
-ever. So each address of the database has `connect_timeout` for everything until the session is set up. The call runs in
-a thread, which nothing waits for once it is too late.
+Decides the settings: text is compared by its bytes, timestamps are in UTC and the Gregorian calendar, and queries run
+in one process. The driver limits only the TCP connection: it would wait forever for a listener, a TLS handshake or a
+login that does not answer. So each address of the database has `connect_timeout` for everything until the session is
+set up. The login runs in a thread; if it is too slow, nothing waits for that thread any more.
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ Result = TypeVar("Result")
 
 
 class Handle(oracledb.Connection):
-    """A connection of the driver's that knows its newest cursor.
+    """A connection of the driver that knows its newest cursor.
 
-    `fetch_df_batches` keeps its cursor to itself, and it is the cursor's `arraysize` that says how many rows come next.
+    `fetch_df_batches` does not expose its cursor, whose `arraysize` is the number of rows of the next batch.
     """
 
     newest_cursor: oracledb.Cursor
@@ -58,10 +57,10 @@ ARCHIVED_TOO = "ALTER SESSION SET ROW ARCHIVAL VISIBILITY = ALL"
 
 
 def log_in(config: OracleSource) -> Handle:
-    """A new session.
+    """Open a session.
 
     Raises:
-        SourceUnreachable: none was had in time, or the wallet's key stays closed.
+        SourceUnreachable: none was opened in time, or the password does not open the wallet's key.
         oracledb.Error, OSError: as the driver raises them.
     """
     if config.thick_mode:
@@ -81,15 +80,16 @@ def log_in(config: OracleSource) -> Handle:
 
 
 def label_of(config: OracleSource) -> str:
-    """The database as messages name it."""
+    """The name of the database in messages."""
     if config.dsn is not None:
         return config.dsn
     return f"{config.host}:{config.port}/{config.service or config.sid}"
 
 
 def listener_addresses(config: OracleSource) -> tuple[Address, ...]:
-    """The hosts and ports that a login connects to, as the driver reads host, dsn and tnsnames.ora; a proxy that is to
-    be gone through stands for the host behind it. Empty where only the Oracle Client libraries can resolve the name.
+    """The hosts and ports to which a login connects, as the driver reads host, dsn and tnsnames.ora.
+
+    With a proxy it is the proxy's address. Empty if only the Oracle Client libraries can resolve the name.
     """
     try:
         params = _parsed(config)
@@ -102,10 +102,10 @@ def listener_addresses(config: OracleSource) -> tuple[Address, ...]:
 
 
 def _parsed(config: OracleSource) -> oracledb.ConnectParams:
-    """The source as the driver reads it.
+    """The connection parameters as the driver reads them.
 
     Raises:
-        oracledb.Error: it cannot, or tnsnames.ora does not know the alias.
+        oracledb.Error: it cannot read them, or tnsnames.ora does not have the alias.
     """
     given = _parameters(config)
     dsn = given.pop("dsn", None)
@@ -116,7 +116,7 @@ def _parsed(config: OracleSource) -> oracledb.ConnectParams:
 
 
 def _time_limit(config: OracleSource) -> float:
-    """Seconds for all connections that the driver tries one after the other if each fails."""
+    """The seconds for all connections that the driver tries one after the other, if each fails."""
     seconds = config.connect_timeout.total_seconds()
     if config.thick_mode:
         return seconds
@@ -128,7 +128,7 @@ def _time_limit(config: OracleSource) -> float:
 
 
 def _listed(value: Any) -> list[Any]:
-    """The driver's parameter for each description or address: it gives the only one without a list."""
+    """The driver's parameter as a list with one value per description or address; a single one comes without a list."""
     return value if isinstance(value, list) else [value]
 
 
@@ -151,10 +151,10 @@ def _settings(config: OracleSource) -> tuple[str, ...]:
 
 
 def close_handle(handle: oracledb.Connection) -> None:
-    """End a session. Never raises."""
+    """Close a session. Never raises."""
     try:
         handle.close()
-    except oracledb.Error:  # it has ended already
+    except oracledb.Error:  # it is closed already
         return
 
 
@@ -171,7 +171,7 @@ def _parameters(config: OracleSource) -> dict[str, Any]:
         "proxy_user": config.proxy_user,
         "wallet_location": config.wallet_location,
         "wallet_password": config.wallet_password.get_secret_value() if config.wallet_password else None,
-        # Said only where it is not the driver's default: in a dsn it would stand in for what the dsn says.
+        # Given only if it is not the driver's default, since it would override what a dsn says.
         "ssl_server_dn_match": None if config.ssl_server_dn_match else False,
         "ssl_server_cert_dn": config.ssl_server_cert_dn,
         "config_dir": config.config_dir,
@@ -179,23 +179,23 @@ def _parameters(config: OracleSource) -> dict[str, Any]:
         "tcp_connect_timeout": config.connect_timeout.total_seconds(),
         "expire_time": config.expire_time,
         "program": MODULE,
-        # A statement from the driver's cache is described as it was at its first parse, whatever became of the table.
+        # No cache: the driver describes a cached statement as at its first parse, even if the table has changed.
         "stmtcachesize": 0,
     }
     return {name: value for name, value in given.items() if value is not None}
 
 
 def _use_client_libraries(config: OracleSource) -> None:
-    """Once in a process; the driver ignores a second call with the same arguments."""
+    """Load the Oracle Client libraries. The driver ignores a second call with the same arguments."""
     given = {"lib_dir": config.client_lib_dir, "config_dir": config.config_dir}
     oracledb.init_oracle_client(**{name: value for name, value in given.items() if value is not None})
 
 
 def _require_open_wallet(config: OracleSource) -> None:
-    """That the password opens the wallet's key: the driver would go on without the key, or ask for it on the terminal.
+    """Check that the password opens the wallet's key; the driver would go on without it, or prompt on the terminal.
 
     Raises:
-        SourceUnreachable: it does not.
+        SourceUnreachable: it does not open it.
     """
     wallet = Path(config.wallet_location or "") / "ewallet.pem"
     if config.wallet_location is None or not wallet.is_file() or b"ENCRYPTED" not in wallet.read_bytes():
@@ -205,26 +205,26 @@ def _require_open_wallet(config: OracleSource) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(wallet, password=password)
     except ssl.SSLError as error:
         raise SourceUnreachable(
-            f"the key in {wallet} is not opened by the password of the wallet",
+            f"the wallet's password does not open the key in {wallet}",
             hint="check wallet_password of the source",
         ) from error
 
 
 def within(seconds: float, call: Callable[[], Result], *, discard: Callable[[Result], object]) -> Result:
-    """What `call` returns or raises.
+    """Call `call` in a thread, and return its result or raise its error; a late result is passed to `discard`.
 
     Raises:
         TimeoutError: it took longer than `seconds`.
     """
     answer: Future[Result] = Future()
-    # A daemon: at its exit the interpreter waits for the threads of an executor, and not for this one.
+    # A daemon thread, since the interpreter waits at its exit for the threads of an executor.
     start_thread(Thread(target=_answer, args=(answer, call, discard), name="statekeeper-time-limit", daemon=True))
     try:
         return answer.result(seconds)
     except TimeoutError:
         if answer.cancel():
             raise
-        return answer.result()  # it arrived just now
+        return answer.result()  # it has just arrived
     except BaseException:
         answer.cancel()
         raise
@@ -233,7 +233,7 @@ def within(seconds: float, call: Callable[[], Result], *, discard: Callable[[Res
 def _answer(answer: Future[Result], call: Callable[[], Result], discard: Callable[[Result], object]) -> None:
     try:
         result = call()
-    except BaseException as error:  # noqa: BLE001 - it is raised where the answer is waited for
+    except BaseException as error:  # noqa: BLE001 - it is raised in the calling thread
         with suppress(InvalidStateError):
             answer.set_exception(error)
         return

@@ -1,12 +1,12 @@
-"""What is selected from: finds a table, view or synonym in the dictionary, or takes a query of the user's.
+"""Finds the table, view or synonym of a relation in the dictionary, or uses the user's query.
 
-Decides how names are resolved (no schema means the session's own), what kind of thing stands behind one, and the `FROM`
-of every statement. Only views of the dictionary that everybody may read are asked.
+Decides how names are resolved (no schema means the session's own), the kind of the relation, and the `FROM` of every
+statement. It reads only dictionary views that every user may read.
 
-How a name in the configuration becomes one in the database is Oracle's own rule: it is upper-cased, unless it stands in
-double quotes (`'"Mixed Case"'` in YAML). Where no such object exists, one that is spelt exactly as written is taken, so
-that mixed-case tables can do without the quotes. Whatever is found is quoted in every statement: reserved words and odd
-characters need nothing else.
+A name in the configuration becomes one in the database by Oracle's own rule: it is upper-cased, unless it is in double
+quotes (`'"Mixed Case"'` in YAML). If no such object exists, one with exactly the written spelling is used, so that
+mixed-case tables work without quotes. Names are quoted in every statement, so reserved words and special characters
+need no other treatment.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from statekeeper.sources.sql import Bind, Sql, quoted
 
 AS_OF = "{as_of}"
 SCN_KIND = "oracle-scn"
-"""The kind of snapshot whose statements say AS OF SCN themselves."""
-_MOST_SYNONYMS = 8
+"""The kind of snapshot whose statements contain AS OF SCN."""
+_MAX_SYNONYMS = 8
 
 
 def spellings(written: str) -> tuple[str, ...]:
-    """The names that a written one may mean, best first."""
+    """The names that a configured name may mean, in order of preference."""
     if len(written) > 1 and written.startswith('"') and written.endswith('"'):
         return (written[1:-1],)
     return tuple(dict.fromkeys((written.upper(), written)))
 
 
 class RelationKind(Enum):
-    """What stands behind a name; only a heap has rows whose ROWIDs are places in its segments."""
+    """The kind of a relation; only in a heap table are ROWIDs positions in its segments."""
 
     HEAP = "table"
     INDEX_ORGANIZED = "index-organized table"
@@ -54,7 +54,7 @@ class _Found(Enum):
 
 @dataclass(frozen=True)
 class Source:
-    """A relation as it can be selected from; `owner` and `name` are the dictionary's spelling, empty for a query."""
+    """A relation for a FROM clause. `owner` and `name` have the dictionary's spelling; they are empty for a query."""
 
     kind: RelationKind
     label: str
@@ -63,27 +63,27 @@ class Source:
     name: str = ""
     rows: int | None = None
     blocks: int | None = None
-    """The statistics' numbers, where there are any."""
+    """Rows and blocks by the table's statistics, if it has any."""
     is_partitioned: bool = False
 
     @property
     def is_table(self) -> bool:
-        """Whether the dictionary knows segments and keys of it."""
+        """Whether the dictionary has segments and keys of it."""
         return self.kind in {RelationKind.HEAP, RelationKind.INDEX_ORGANIZED}
 
     @property
     def dictionary_name(self) -> tuple[Bind, Bind]:
-        """Its owner and its name, to be bound in a statement about it."""
+        """Its owner and name, as bind values for queries on the dictionary."""
         return Bind("VARCHAR2", self.owner), Bind("VARCHAR2", self.name)
 
     @property
     def grant_object(self) -> str:
-        """What a GRANT that lets it be read is on."""
+        """The object for a GRANT that allows reading it."""
         return "<each table of the query>" if self.kind is RelationKind.QUERY else self.text
 
     @property
     def takes_as_of(self) -> bool:
-        """Whether a snapshot can be named in its text: a query must have a place for it."""
+        """Whether its text can name a snapshot: a query needs the placeholder for that."""
         return self.kind is not RelationKind.QUERY or AS_OF in self.text
 
     def from_clause(
@@ -94,7 +94,7 @@ class Source:
         subpartition: str | None = None,
         sample: str = "",
     ) -> Sql:
-        """` FROM ... q`, as of the snapshot where its kind says so; columns are always named through `q`."""
+        """` FROM ... q`, with AS OF if the snapshot's kind needs it; columns are always named as `q.column`."""
         as_of = ""
         if snapshot is not None and snapshot.kind == SCN_KIND:
             as_of = f"AS OF SCN {int(snapshot.token)}"
@@ -110,8 +110,8 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     """The relation in the database.
 
     Raises:
-        SourceError: no such table or view, or it may not be read.
-        PlanError: the name leads through too many synonyms.
+        SourceError: there is no such table or view, or it may not be read.
+        PlanError: there are too many synonyms between the name and a table.
     """
     if relation.query is not None:
         return Source(RelationKind.QUERY, relation.label, relation.query.strip().rstrip(";").rstrip())
@@ -119,7 +119,7 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     owners = spellings(relation.schema_name) if relation.schema_name else (_current_schema(connection),)
     names = spellings(relation.table_name)
     label = relation.label
-    for _ in range(_MOST_SYNONYMS):
+    for _ in range(_MAX_SYNONYMS):
         found = _look_up(connection, owners, names, label)
         if found is None and relation.schema_name is None:
             found = _look_up(connection, ("PUBLIC",), names, label)
@@ -135,7 +135,7 @@ def find_source(connection: Connection, relation: Relation) -> Source:
             link = ".".join(quoted(part) for part in target[2].split("@")[0].split("."))
             return Source(RelationKind.REMOTE, label, f"{quoted(target[0] or owner)}.{quoted(target[1])}@{link}")
         owners, names = (target[0] or owner,), (target[1],)
-    raise PlanError(f"{label} leads through more than {_MOST_SYNONYMS} synonyms", hint="name the table itself")
+    raise PlanError(f"{label} leads through more than {_MAX_SYNONYMS} synonyms", hint="name the table itself")
 
 
 def _current_schema(connection: Connection) -> str:
@@ -147,7 +147,7 @@ def _current_schema(connection: Connection) -> str:
 def _look_up(
     connection: Connection, owners: tuple[str, ...], names: tuple[str, ...], label: str
 ) -> tuple[str, str, _Found] | None:
-    """The first of the spellings that there is. A materialized view is also a table, and is taken as one."""
+    """The first spelling that exists. A materialized view is also a table, and is treated as one."""
     for owner in owners:
         for name in names:
             statement = Sql(

@@ -1,8 +1,9 @@
-"""Which SCN is the one of now, or of a past time, and as of which time its data is complete.
+"""The current SCN, or that of a past time, and the time as of which its data is complete.
 
-Decides by which of three ways the SCN of now is learnt, and where none is granted, what to grant. A moment's time is
-never later than what its SCN shows: windows are closed by it. So a standby's is that of the redo it has applied, and
-what Oracle knows of an SCN's time only approximately is taken at its earliest.
+Decides by which of three queries the current SCN is read, and what to grant if the user may run none of them. The time
+of a Moment is never later than the data of its SCN, since it decides whether a window is over. So on a standby it is
+the time of the redo that was applied, and where Oracle knows the time of an SCN only approximately, it is the earliest
+possible time.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ _DATABASE_TIME = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
 _ROLE = "SYS_CONTEXT('USERENV', 'DATABASE_ROLE')"
 _PRIMARY = "PRIMARY"
 _APPROXIMATE = timedelta(seconds=10)
-"""How far the SCN of the present time may lie behind it, as TIMESTAMP_TO_SCN tells it."""
+"""How old the SCN of the current time may be, as TIMESTAMP_TO_SCN returns it."""
 _EXACT_TO = timedelta(seconds=3)
-"""How exactly Oracle keeps the times of SCNs."""
+"""The precision with which Oracle stores the times of SCNs."""
 _QUARTER = timedelta(minutes=15)
-"""What every UTC offset is a multiple of."""
+"""Every UTC offset is a multiple of this."""
 
 
 @dataclass(frozen=True)
-class _Rung:
-    """A way to the SCN of now, and what to grant so that it can be used."""
+class _ScnQuery:
+    """A query for the current SCN, and the grant that it needs."""
 
     scn: str
     source: str
@@ -36,14 +37,14 @@ class _Rung:
     lag: timedelta = timedelta()
 
 
-_SCN_LADDER = (
-    _Rung(
+_SCN_QUERIES = (
+    _ScnQuery(
         "DBMS_FLASHBACK.GET_SYSTEM_CHANGE_NUMBER",
         "DUAL",
         "GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
     ),
-    _Rung("CURRENT_SCN", "V$DATABASE", "GRANT SELECT ON SYS.V_$DATABASE TO {user}"),
-    _Rung(
+    _ScnQuery("CURRENT_SCN", "V$DATABASE", "GRANT SELECT ON SYS.V_$DATABASE TO {user}"),
+    _ScnQuery(
         "TIMESTAMP_TO_SCN(SYSTIMESTAMP)",
         "DUAL",
         "GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
@@ -54,26 +55,26 @@ _SCN_LADDER = (
 
 @dataclass(frozen=True)
 class Moment:
-    """An SCN and the UTC time that it is at least as late as."""
+    """An SCN, and a UTC time that is not later than it."""
 
     scn: int
     at: datetime
 
 
 def current_moment(connection: Connection) -> Moment:
-    """The SCN of now, by the first way that is granted.
+    """The current SCN, by the first query that is granted.
 
     Raises:
-        SourceError: none is; the hint has the statement for each.
+        SourceError: none is granted; the hint has the statement for each.
     """
-    for rung in _SCN_LADDER:
-        statement = Sql(f"SELECT {rung.scn}, {_DATABASE_TIME}, {_ROLE} FROM {rung.source}")
+    for query in _SCN_QUERIES:
+        statement = Sql(f"SELECT {query.scn}, {_DATABASE_TIME}, {_ROLE} FROM {query.source}")
         rows = connection.rows_if_granted(statement, "the SCN cannot be read")
         if rows and rows[0][0] is not None:
             scn, now, role = rows[0]
-            at = _as_utc(now) - rung.lag if role == _PRIMARY else _applied_until(connection, int(scn))
+            at = _as_utc(now) - query.lag if role == _PRIMARY else _applied_until(connection, int(scn))
             return Moment(int(scn), at)
-    grants = "; or ".join(rung.grant.replace("{user}", connection.user) for rung in _SCN_LADDER)
+    grants = "; or ".join(query.grant.replace("{user}", connection.user) for query in _SCN_QUERIES)
     raise SourceError(
         f"{connection.user} may not read the database's SCN, which a consistent extraction needs",
         hint=f"{grants}; or set snapshot: transaction for the source",
@@ -85,10 +86,10 @@ def moment_of(connection: Connection, at: datetime) -> Moment:
     """The SCN of a past time.
 
     Raises:
-        PlanError: the database remembers no SCN of so early (or so late) a time.
+        PlanError: the database has no SCN for so early (or so late) a time.
     """
-    # What the offset of the server's clock was at the time nobody tells: the present one is taken, and docs/oracle.md
-    # says what follows from it.
+    # The UTC offset of the server's clock at that time is not known: the current one is used. docs/oracle.md says what
+    # follows from that.
     zone = _ServerClock.at(connection, current_moment(connection).scn).zone
     bind = Bind("TIMESTAMP", at.astimezone(zone).replace(tzinfo=None).isoformat(sep=" "))
     try:
@@ -103,34 +104,34 @@ def moment_of(connection: Connection, at: datetime) -> Moment:
 
 
 def data_time(connection: Connection) -> datetime:
-    """The UTC time as of which the data of now is complete."""
+    """The UTC time as of which the current data is complete."""
     statement = Sql(f"SELECT {_DATABASE_TIME}, {_ROLE} FROM DUAL")
     ((now, role),) = connection.rows(statement, "the database's time cannot be read")
     return _as_utc(now) if role == _PRIMARY else current_moment(connection).at
 
 
 def _applied_until(connection: Connection, scn: int) -> datetime:
-    """The time of a standby's SCN: its host's clock is ahead of the redo that it has applied."""
+    """The time of a standby's SCN, since its host's clock is ahead of the redo that it has applied."""
     clock = _ServerClock.at(connection, scn)
     return clock.wall.replace(tzinfo=clock.zone).astimezone(UTC) - _EXACT_TO
 
 
 @dataclass(frozen=True)
 class _ServerClock:
-    """What the clock that Oracle keeps the times of SCNs by shows at an SCN, and the zone of that clock."""
+    """The time of an SCN by the clock with which Oracle stores the times of SCNs, and that clock's zone."""
 
     wall: datetime
     zone: tzinfo
 
     @classmethod
     def at(cls, connection: Connection, scn: int) -> Self:
-        """At an SCN of the present. Raises SourceError where the database does not tell."""
+        """The clock at a current SCN. Raises SourceError if the database does not say."""
         statement = Sql(
             f"SELECT SCN_TO_TIMESTAMP(:scn), {_DATABASE_TIME}, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM'), {_ROLE} FROM DUAL",
             (Bind("NUMBER", str(scn)),),
         )
         ((wall, now, offset, role),) = connection.rows(statement, "the time of an SCN cannot be read")
-        if role == _PRIMARY:  # SYSTIMESTAMP has another zone where TIME_AT_DBTIMEZONE moves it
+        if role == _PRIMARY:  # TIME_AT_DBTIMEZONE may give SYSTIMESTAMP another zone
             return cls(wall, timezone(round((wall - now) / _QUARTER) * _QUARTER))
         zone = datetime.strptime(str(offset).strip(), "%z").tzinfo
         assert zone is not None, "the format has a zone"

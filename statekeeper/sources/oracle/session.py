@@ -1,8 +1,8 @@
 """The Oracle session: describe, snapshot, chunks, count and read.
 
-Decides the order of what is asked before a row is read: that the session can serve the plan's snapshot, and that the
-table is still the one that was planned. Snapshots are `oracle_snapshot`'s matter, cutting `oracle_chunks`', types
-`oracle_types`', and what the driver delivers is checked in `oracle_batches`.
+Decides what is checked before a row is read: that the session can serve the plan's snapshot, and that the table is
+still the planned one. Other modules of this package decide about snapshots (`snapshot`), chunks (`chunks`) and types
+(`types`), and check what the driver delivers (`batches`).
 """
 
 from __future__ import annotations
@@ -78,23 +78,23 @@ class OracleSession:
         return self._snapshots.identity
 
     def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
-        self._connection.act(f"{relation.label} describe")
+        self._connection.set_action(f"{relation.label} describe")
         return self._describe(find_source(self._connection, relation))
 
     def take_snapshot(self, relation: Relation, *, at: datetime | None = None) -> Snapshot:
-        self._connection.act(f"{relation.label} snapshot")
+        self._connection.set_action(f"{relation.label} snapshot")
         return self._snapshots.take(find_source(self._connection, relation), at=at)
 
     def take_run_snapshot(self, relations: Sequence[Relation] = ()) -> Snapshot:
-        self._connection.act("run snapshot")
+        self._connection.set_action("run snapshot")
         return self._snapshots.take_for_run(relations)
 
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
-        self._connection.act(f"{relation.label} snapshot")
+        self._connection.set_action(f"{relation.label} snapshot")
         return self._snapshots.join(find_source(self._connection, relation), snapshot)
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
-        self._connection.act(f"{relation.label} plan")
+        self._connection.set_action(f"{relation.label} plan")
         self._snapshots.require(snapshot)
         source = find_source(self._connection, relation)
         columns = self._describe(source)
@@ -106,18 +106,18 @@ class OracleSession:
             snapshot,
             policy.target_rows,
         )
-        with self._looking_at(snapshot):
+        with self._at_snapshot(snapshot):
             plan = plan_chunks(cut, policy)
         unseen = unseen_parts(self._connection, source, self._config)
         notes = (*plan.notes, *uncounted_rows(scope, columns, source, self._config), *unseen)
         return plan.model_copy(update={"notes": notes, "relation_state": table_state(self._connection, source)})
 
     def count(self, reading: ReadSpec) -> SourceCount:
-        self._connection.act(f"{reading.relation.label} count")
+        self._connection.set_action(f"{reading.relation.label} count")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
         window = reading.scope.window
-        with self._looking_at(reading.snapshot):
+        with self._at_snapshot(reading.snapshot):
             inside = scope_conditions(reading.scope, reading.all_columns, source.label, window_bound)
             rows = count_rows(self._connection, source, reading.snapshot, inside)
             if window is None or not self._config.count_nulls:
@@ -132,30 +132,30 @@ class OracleSession:
     def read(
         self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
     ) -> Iterator[pa.RecordBatch]:
-        self._connection.act(f"{reading.relation.label} chunk {chunk.chunk_id}")
+        self._connection.set_action(f"{reading.relation.label} chunk {chunk.chunk_id}")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
         require_same_table(self._connection, source, reading, columns=lambda: self._describe(source))
-        piece = _piece(source, reading, chunk)
-        with self._looking_at(reading.snapshot):
+        piece = _from_and_where(source, reading, chunk)
+        with self._at_snapshot(reading.snapshot):
             try:
                 yield from self._batches(reading.columns, piece, source, batch_rows=batch_rows, batch_bytes=batch_bytes)
             except UnreadableValue as error:
                 raise self._with_column(reading, piece, source, error) from error
 
     def advise(self, relation: Relation) -> tuple[str, ...]:
-        self._connection.act(f"{relation.label} advice")
+        self._connection.set_action(f"{relation.label} advice")
         source = find_source(self._connection, relation)
-        self._snapshots.take(source, at=None)  # which names the grants that it cannot do without
+        self._snapshots.take(source, at=None)  # raises an error that names the required grants
         return advise(self._connection, source, self._config)
 
     def close(self) -> None:
         self._connection.close()
 
     def _source_of(self, reading: ReadSpec) -> Source:
-        """Where a plan's rows are, looked up for its first chunk only.
+        """The Source of a plan, looked up for its first chunk only.
 
-        Whether it still is the table that was planned, each chunk finds out by the last DDL.
+        Each chunk checks by the last DDL whether it still is the planned table.
         """
         if self._found is None or self._found[:2] != (reading.relation, reading.snapshot):
             self._found = reading.relation, reading.snapshot, find_source(self._connection, reading.relation)
@@ -177,7 +177,7 @@ class OracleSession:
             if self._choices.zone_offsets and has_zone_offset(_database_type(one)):
                 offset = self._column(f"{one.name}{OFFSET_SUFFIX}", f"{OFFSET_OF}{_database_type(one)}")
                 columns.append(offset.model_copy(update={"is_nullable": one.is_nullable}))
-        _refuse_doubles([one.name for one in columns], source)
+        _refuse_duplicates([one.name for one in columns], source)
         return tuple(columns)
 
     def _column(self, name: str, database_type: str, *, is_nullable: bool = True) -> SourceColumn:
@@ -185,8 +185,8 @@ class OracleSession:
         return described_column(name, database_type, rule, is_nullable=is_nullable)
 
     @contextmanager
-    def _looking_at(self, snapshot: Snapshot) -> Iterator[None]:
-        """The session sees the snapshot, where its statements cannot say so themselves."""
+    def _at_snapshot(self, snapshot: Snapshot) -> Iterator[None]:
+        """Set the session to the snapshot, if its statements cannot contain AS OF."""
         if snapshot.kind != FLASHBACK_KIND:
             yield
             return
@@ -196,7 +196,7 @@ class OracleSession:
         finally:
             try:
                 disable_flashback(self._connection)
-            except StatekeeperError:  # whatever broke the session is what has to be told, and it is not used again
+            except StatekeeperError:  # the session is broken: the first error is raised, and it is not used again
                 self._connection.close()
 
     def _batches(
@@ -220,7 +220,7 @@ class OracleSession:
             yield from delivered(arrays, projection)
 
     def _with_column(self, reading: ReadSpec, piece: Sql, source: Source, error: UnreadableValue) -> StatekeeperError:
-        """The error with the column that it is about, which is found by reading each alone."""
+        """The error with the name of its column, which is found by reading each column alone."""
         is_text = isinstance(error.__cause__, UnicodeDecodeError)
         likely = sorted(reading.columns, key=lambda column: column.read_type.endswith("string") is not is_text)
         for column in likely:
@@ -229,7 +229,7 @@ class OracleSession:
             except UnreadableValue as found:
                 where = f"column {column.name} ({column.database_type})"
                 return self._before_year_1(column, piece, where) or found.within(where)
-            except StatekeeperError:  # what cannot be searched is told without its column
+            except StatekeeperError:  # the search failed: the error is raised without its column
                 break
         return error
 
@@ -260,17 +260,17 @@ def _database_type(one: Described) -> str:
     )
 
 
-def _refuse_doubles(names: list[str], source: Source) -> None:
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
+def _refuse_duplicates(names: list[str], source: Source) -> None:
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
         raise PlanError(
-            f"{source.label}: several columns are called {', '.join(doubles)}",
+            f"{source.label}: several columns are called {', '.join(duplicates)}",
             hint="give each its own alias in the custom_query, or set zone_offsets: false for the source",
         )
 
 
-def _piece(source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
-    """` FROM` and ` WHERE` of a chunk."""
+def _from_and_where(source: Source, reading: ReadSpec, chunk: Chunk) -> Sql:
+    """The FROM and WHERE clauses of a chunk."""
     conditions = list(scope_conditions(reading.scope, reading.all_columns, source.label, window_bound))
     types = {one.name: one.database_type for one in reading.all_columns}
     if (condition := chunk_condition(chunk, types.get(chunk.column or ""))) is not None:

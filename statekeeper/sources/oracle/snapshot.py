@@ -1,7 +1,7 @@
-"""Which database a session is in, and how its snapshots are taken and found again.
+"""Identifies the database of a session, takes snapshots, and checks that a session can serve one.
 
-Decides by which means a relation is read at an SCN (`oracle_scn`): AS OF SCN in the statement, or a session put to the
-SCN by DBMS_FLASHBACK, or one read-only transaction. Where something is not granted, it says what to grant.
+Decides how a relation is read at an SCN (`sources.oracle.scn`): AS OF SCN in the statement, a session set to the SCN by
+DBMS_FLASHBACK, or one read-only transaction. If something is not granted, the error says what to grant.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ from statekeeper.sources.oracle.scn import current_moment, data_time, moment_of
 from statekeeper.sources.sql import Bind, Sql
 
 FLASHBACK_KIND = "oracle-flashback-session"
-"""The session is put to the SCN, since the statement has no place that could name it."""
+"""The session is set to the SCN, since the statement has no placeholder for it."""
 TRANSACTION_KIND = "oracle-transaction"
-"""One read-only transaction; the token is of the session that has it."""
+"""One read-only transaction; the token identifies the session that has it."""
 NONE_KIND = "oracle-none"
-"""No snapshot: every statement sees what is there."""
+"""No snapshot: every statement sees the current data."""
 
 _DDL_SETTLES = 10.0
 _DDL_YOUNG = 5
 _PAUSE = 0.5
-"""Seconds: for how long after a DDL an SCN may be refused at most, and mostly, as being from before it; between two
-attempts."""
+"""Seconds: for how long after a DDL Oracle may refuse an SCN as being older, at most and usually; and the pause between
+two attempts."""
 _NAMES = 500
 
 
 def read_identity(connection: Connection) -> dict[str, str]:
-    """Which database this is: what every session can read, and what this user may read besides."""
+    """The database's identity: what every session can read, and what this user may read in addition."""
     try:
-        identity = _context(
-            connection, "db_name", "con_name"
-        )  # no DB_UNIQUE_NAME: after a switchover it is another one
+        # No DB_UNIQUE_NAME: it changes with a switchover.
+        identity = _context(connection, "db_name", "con_name")
     except SourceError as error:
         if error.code != "ORA-02003":
             raise
@@ -59,7 +58,7 @@ def _context(connection: Connection, *names: str) -> dict[str, str | None]:
 
 
 class Snapshots:
-    """The snapshots of one session: how they are taken, and whether this session can serve them."""
+    """Takes the snapshots of one session, and checks whether the session can serve one."""
 
     def __init__(self, connection: Connection, config: OracleSource) -> None:
         self._connection = connection
@@ -73,7 +72,7 @@ class Snapshots:
         return self._identity
 
     def take(self, source: Source, *, at: datetime | None) -> Snapshot:
-        """A snapshot that `source` can be read at, of now or of the time `at`.
+        """A snapshot at which `source` can be read, of now or of the time `at`.
 
         Raises:
             SourceError: something is not granted.
@@ -89,31 +88,33 @@ class Snapshots:
                 return self._read_only_transaction()
             case SnapshotMode.SCN:
                 if at is None:
-                    return self._of_now(source)
+                    return self._current(source)
                 moment = moment_of(self._connection, at)
                 snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
-                return self._readable(source, snapshot, is_chosen=True)
+                return self._readable(source, snapshot, is_fixed=True)
 
-    def _of_now(self, source: Source) -> Snapshot:
-        """A snapshot of now. Oracle knows the time of an SCN to some seconds: for as long after a DDL on the table it
-        refuses every SCN as being from before it (ORA-01466).
+    def _current(self, source: Source) -> Snapshot:
+        """A current snapshot.
+
+        Oracle knows the time of an SCN only to a few seconds. For as long after a DDL on the table it refuses every SCN
+        as being older than the DDL (ORA-01466), so this tries again for a while.
         """
         deadline = time.monotonic() + _DDL_SETTLES
         while True:
             moment = current_moment(self._connection)
             snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
             try:
-                return self._readable(source, snapshot, is_chosen=False)
+                return self._readable(source, snapshot, is_fixed=False)
             except SnapshotLost as error:
                 if error.code != "ORA-01466" or time.monotonic() > deadline:
                     raise
             time.sleep(_PAUSE)
 
     def take_for_run(self, relations: Iterable[Relation]) -> Snapshot:
-        """The SCN of now, for relations that join it one by one; later than their tables' DDL by what Oracle asks.
+        """The current SCN, at which all relations are read later, after a wait for recent DDL on their tables.
 
         Raises:
-            SourceError: nothing is granted that tells it.
+            SourceError: the user may not read the SCN.
         """
         names = sorted({name for one in relations if one.table_name for name in spellings(one.table_name)})
         deadline = time.monotonic() + _DDL_SETTLES
@@ -123,7 +124,7 @@ class Snapshots:
         return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
 
     def _is_ddl_young(self, names: Sequence[str]) -> bool:
-        """Whether a table of one of these names, of any owner, was altered so late that it refuses an SCN of now."""
+        """Whether a table of any owner with one of these names had a DDL so recently that it refuses a current SCN."""
         for batch in (names[start : start + _NAMES] for start in range(0, len(names), _NAMES)):
             places = ", ".join(f":name{number}" for number in range(len(batch)))
             statement = Sql(
@@ -136,7 +137,7 @@ class Snapshots:
         return False
 
     def join(self, source: Source, snapshot: Snapshot) -> Snapshot:
-        """A snapshot that was taken for the run, as `source` can be read at it.
+        """A snapshot that was taken for the run, in the form in which `source` can be read at it.
 
         Raises:
             SnapshotLost: it is of another database, or gone.
@@ -144,16 +145,16 @@ class Snapshots:
         """
         _refuse_temporary(source)
         self.require(snapshot)
-        return self._readable(source, snapshot, is_chosen=True)
+        return self._readable(source, snapshot, is_fixed=True)
 
     def require(self, snapshot: Snapshot) -> None:
-        """That this session can read at the snapshot.
+        """Check that this session can read at the snapshot.
 
         Raises:
             SnapshotLost: it is of another database, or of a transaction that has ended.
-            TransientSourceError: this database (a standby, perhaps) has not come so far yet.
+            TransientSourceError: this database (perhaps a standby) has not reached the SCN yet.
         """
-        # What only some users may read is compared where both could; the container always.
+        # Facts that only some users may read are compared if both could read them; the container always.
         for name in sorted({"con_name"} | (snapshot.identity.keys() & self._identity.keys())):
             theirs, ours = snapshot.identity.get(name), self._identity.get(name)
             if theirs != ours:
@@ -171,11 +172,11 @@ class Snapshots:
             raise TransientSourceError(
                 f"this session's database is at SCN {moment.scn}, the plan reads at {snapshot.token}: "
                 "a standby that lags behind",
-                hint="let the service name the database that the plan was made on",
+                hint="let the service lead to the database on which the plan was made",
             )
 
-    def _readable(self, source: Source, snapshot: Snapshot, *, is_chosen: bool) -> Snapshot:
-        """The snapshot by the means that `source` has; one that `is_chosen` is not given up for one of another kind."""
+    def _readable(self, source: Source, snapshot: Snapshot, *, is_fixed: bool) -> Snapshot:
+        """The snapshot in the form that `source` supports; if `is_fixed`, it is not replaced by a transaction."""
         if (why := _WITHOUT_SCN.get(source.kind)) is not None:
             raise PlanError(f"{source.label} is {why}", hint=_NO_SNAPSHOT)
         if source.takes_as_of:
@@ -187,11 +188,11 @@ class Snapshots:
         except SourceError as error:
             if not is_not_granted(error):
                 raise
-            if self._config.session_budget(workers=2) == 1 and not is_chosen:
+            if self._config.session_budget(workers=2) == 1 and not is_fixed:
                 return self._read_only_transaction()
             raise PlanError(
-                f"custom_query has no place for a snapshot, and {self._connection.user} may not set one for a session",
-                hint=f"write {AS_OF} behind each table of the query (select * from orders {AS_OF} o); "
+                f"custom_query has no {AS_OF}, and {self._connection.user} may not set a snapshot for a session",
+                hint=f"write {AS_OF} after each table of the query (select * from orders {AS_OF} o); "
                 f"or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {self._connection.user}; "
                 "or give the query a source of its own with snapshot: transaction",
                 code=error.code,

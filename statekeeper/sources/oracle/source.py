@@ -1,4 +1,4 @@
-"""What the type of source `oracle` brings."""
+"""The type of source `oracle`."""
 
 from __future__ import annotations
 

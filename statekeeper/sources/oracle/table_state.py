@@ -1,8 +1,8 @@
-"""What tells one incarnation of a table from another: when it was last altered, and the numbers of its segments.
+"""The state of a table, by which changes are noticed: the time of its last DDL, and the numbers of its segments.
 
-Decides which DDL ends a plan. A segment that is gone does (TRUNCATE, MOVE, DROP PARTITION): the plan's rows are no
-longer where they were. One that is new does not (a partition that an interval created): the snapshot has no rows in it.
-GRANT is also a DDL, and changes neither.
+Decides which DDL makes a plan invalid. A missing segment does (TRUNCATE, MOVE, DROP PARTITION): the plan's rows are no
+longer where they were. A new one does not (a new interval partition): the snapshot has no rows in it. GRANT is a DDL
+too, and does neither.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from statekeeper.sources.sql import Sql
 _LAST_DDL = "last_ddl"
 _SEGMENTS = "data_object_ids"
 _DIGEST = "data_objects"
-"""Plans of 0.1 have a digest of the numbers in place of the numbers."""
+"""Plans of version 0.1 have a digest of the numbers instead of the numbers."""
 
 
 def table_state(connection: Connection, source: Source) -> dict[str, str]:
-    """The state of a table as a plan keeps it; empty for what the dictionary knows no segments of."""
+    """The state of a table as a plan stores it; empty for relations without segments in the dictionary."""
     last_ddl = _last_ddl(connection, source) if source.is_table else ""
     return {_LAST_DDL: last_ddl, _SEGMENTS: _as_text(_segments(connection, source))} if last_ddl else {}
 
@@ -32,17 +32,17 @@ def table_state(connection: Connection, source: Source) -> dict[str, str]:
 def require_same_table(
     connection: Connection, source: Source, reading: ReadSpec, *, columns: Callable[[], Sequence[SourceColumn]]
 ) -> None:
-    """That no DDL since the plan changed what is read; `columns` describes the table as it is now.
+    """Check that no DDL since the plan changed what is read; `columns` describes the table as it is now.
 
     Raises:
-        SnapshotLost: one did.
+        SnapshotLost: a DDL did.
     """
     planned = reading.relation_state
     if not planned or planned.get(_LAST_DDL) == _last_ddl(connection, source):
         return
     if _has_lost_segments(planned, _segments(connection, source)):
         raise SnapshotLost(
-            f"{source.label} was truncated, moved or rebuilt since the plan was made: its segments are others",
+            f"{source.label} was truncated, moved or rebuilt since the plan was made: its segments have changed",
             hint="a new plan is needed",
         )
     now = {one.name: one.database_type for one in columns()}
@@ -65,7 +65,7 @@ def _last_ddl(connection: Connection, source: Source) -> str:
 
 
 def _segments(connection: Connection, source: Source) -> list[int]:
-    """In order. An index may have the table's name."""
+    """The numbers of the table's segments, in order. (An index may have the table's name.)"""
     statement = Sql(
         "SELECT DATA_OBJECT_ID FROM ALL_OBJECTS WHERE OWNER = :owner AND OBJECT_NAME = :name "
         "AND OBJECT_TYPE LIKE 'TABLE%' AND DATA_OBJECT_ID IS NOT NULL ORDER BY DATA_OBJECT_ID",
@@ -82,7 +82,7 @@ def _has_lost_segments(planned: dict[str, str], now: list[int]) -> bool:
 
 
 def _as_text(numbers: Iterable[int]) -> str:
-    """Ascending numbers as ranges, such as `7-9,12`: those of partitions mostly follow each other."""
+    """Ascending numbers as ranges, such as `7-9,12`; those of partitions are mostly consecutive."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and ranges[-1][1] + 1 == number:

@@ -1,12 +1,12 @@
-"""Oracle's types and how each is delivered exactly. Pure.
+"""Oracle's types, and how each is delivered exactly. Pure.
 
-Decides, from a column's declared type, which Arrow types the source can deliver, by which SQL expression, and as which
-Arrow type the driver is asked for the value. The driver converts without protecting the value: it wraps decimals, cuts
-fractions and times, and rounds. So it is only ever asked for a type that holds every value of the declared type, or
-for a text that is read here (`oracle_batches`); where no such type exists (a NUMBER without precision), a guard in the
-same statement finds each value that does not fit.
+Decides, from a column's declared type, which Arrow types the source can deliver, by which SQL expression, and which
+Arrow type is requested from the driver. The driver's conversions can change values: it wraps decimals, truncates
+fractions and times, and rounds. So only a type that holds every value of the declared type is requested, or a text that
+`sources.oracle.batches` converts. If there is no such type (a NUMBER without precision), a guard in the same statement
+finds each value that does not fit.
 
-Which of the types a file will hold is decided elsewhere (`statekeeper.schemas.columns.reconcile`).
+`statekeeper.schemas.columns.reconcile` decides which type the file has.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statekeeper.sources.scope import no_points_in_time, wall_time
 from statekeeper.sources.sql import Bind, Sql, quoted
 
 OFFSET_OF = "OFFSET OF "
-"""What the database type of an offset column begins with; the zoned column's own type follows."""
+"""The prefix of the database type of an offset column; the type of the column with the time zone follows."""
 OFFSET_SUFFIX = "_OFFSET"
 
 _MAX_DIGITS = 38
@@ -32,11 +32,14 @@ _INT64_DIGITS = 18
 
 @dataclass(frozen=True)
 class Delivery:
-    """An Arrow type that can be had, in the text form of `parquet.types`; in all SQL `{0}` stands for the column.
+    """A way to deliver a column. In all SQL `{0}` stands for the column.
 
-    `wire` is the type that the driver is asked for; `oracle_batches` leads from it to `arrow`. `guard`, where there is
-    one, is an expression that is the text of a value that `sql` cannot deliver (and makes NULL), else NULL.
-    `is_trimmed` says that the text's padding is cut off here: RTRIM in SQL would make NULL of a text of blanks.
+    Attributes:
+        arrow: the resulting Arrow type, in the text form of `parquet.types`.
+        wire: the type that is requested from the driver; `sources.oracle.batches` converts it to `arrow`.
+        sql: the expression that is selected.
+        guard: an expression with the text of a value that `sql` cannot deliver (and makes NULL), otherwise NULL.
+        is_trimmed: whether padding is removed after the read; RTRIM in SQL would make NULL of a text of blanks.
     """
 
     arrow: str
@@ -48,7 +51,7 @@ class Delivery:
 
 @dataclass(frozen=True)
 class TypeChoices:
-    """What the source's configuration says about types."""
+    """The settings of the source about types."""
 
     fractional_seconds: FractionUnit | None = None
     zone_offsets: bool = False
@@ -82,7 +85,7 @@ _NUMBER = TypeRule(
     ),
     (_NUMBER_TEXT,),
 )
-"""At most 38 digits on either side of the point: what decimal256(76, 38) holds, and no more."""
+"""At most 38 digits on either side of the decimal point, which is exactly what decimal256(76, 38) holds."""
 
 _AS_TEXT = "has no exact Arrow type that Parquet readers share: declare a str, which makes it {0}"
 _BY_QUERY = "has no exact Arrow type that Parquet readers share: {0}"
@@ -130,13 +133,13 @@ _POINT_IN_TIME = re.compile(r"TIMESTAMP\((\d)\)( WITH (?:LOCAL )?TIME ZONE)?")
 
 
 def type_rule(database_type: str, choices: TypeChoices) -> TypeRule[Delivery]:
-    """What can be had from a type, as `database_type_of` spells it. In a refusal, `{0}` stands for the column."""
+    """The rule for a type, as `database_type_of` spells the type. In a refusal, `{0}` stands for the column."""
     if database_type.startswith(OFFSET_OF):
         return TypeRule(Delivery("string", "string", "TO_CHAR({0}, 'TZH:TZM')"))
     if (rule := _FIXED.get(database_type)) is not None:
         return rule
     if database_type.startswith("FLOAT("):
-        return _NUMBER  # a FLOAT's precision is in bits, its exponent decimal: any NUMBER may stand in it
+        return _NUMBER  # a FLOAT's precision is binary, its exponent decimal: it can hold any NUMBER
     if (digits := _DIGITS.fullmatch(database_type)) is not None:
         return _decimal(int(digits.group(1)), int(digits.group(2) or 0))
     if _CHARACTERS.fullmatch(database_type):
@@ -169,7 +172,7 @@ def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule
     zone = ", tz=UTC" if has_zone else ""
     text = _UTC_FRACTION_TEXT if has_zone else _FRACTION_TEXT
     microseconds = Delivery(f"timestamp[us{zone}]", "string", text)
-    # Arrow's closed set here has no nanoseconds with a zone; they are instants in UTC all the same.
+    # The types of our files have no nanoseconds with a zone; the values are instants in UTC nevertheless.
     nanoseconds = Delivery("timestamp[ns]", "string", text)
     match choices.fractional_seconds:
         case FractionUnit.MICROSECONDS:
@@ -182,18 +185,18 @@ def _timestamp(digits: int, choices: TypeChoices, *, has_zone: bool) -> TypeRule
                 "them then fails loudly; or set fractional_seconds: us or ns for the source; "
                 "or select CAST({0} AS TIMESTAMP(6)) in a custom_query, which rounds"
             )
-            # Without a zone in their type, nanoseconds would meet a naive datetime, and the zone would be lost unsaid.
+            # For a type with a zone, nanoseconds would match a naive datetime, and the zone would be lost silently.
             return TypeRule(None, (microseconds,) if has_zone else (microseconds, nanoseconds), why)
 
 
 def expression(sql: str, column: str, database_type: str) -> str:
-    """`sql` with the quoted column in its place; an offset column stands for the zoned one that it is the offset of."""
+    """`sql` with the quoted column filled in; for an offset column it is the column with the time zone."""
     base = column.removesuffix(OFFSET_SUFFIX) if database_type.startswith(OFFSET_OF) else column
     return sql.replace("{0}", f"q.{quoted(base)}")
 
 
 def key_type(database_type: str) -> KeyType | None:
-    """The Python type of bounds on a column, or None for a type that is no chunking key."""
+    """The Python type of bounds on a column; None for a type that cannot be a chunking key."""
     if database_type == "NUMBER" or database_type.startswith(("NUMBER(", "FLOAT(")):
         return "Decimal"
     if _CHARACTERS.fullmatch(database_type):
@@ -203,7 +206,7 @@ def key_type(database_type: str) -> KeyType | None:
 
 
 def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
-    """A `WindowBound`, in the column's own type so that an index on it serves. A DATE has whole seconds."""
+    """A `WindowBound`, in the column's own type, so that an index on it can be used. A DATE has whole seconds."""
     moment = _POINT_IN_TIME.fullmatch(database_type)
     if moment is None and database_type != "DATE":
         raise no_points_in_time(window, database_type)
@@ -217,7 +220,7 @@ def window_bound(name: str, instant: datetime, window: Window, database_type: st
 
 
 def has_zone_offset(database_type: str) -> bool:
-    """Whether each value has an offset of its own, which UTC alone does not keep."""
+    """Whether each value has its own offset, which is lost in UTC."""
     return database_type.endswith(" WITH TIME ZONE") and not database_type.startswith(OFFSET_OF)
 
 
@@ -236,7 +239,7 @@ _SPELLINGS = {
     "LONG_RAW": "LONG RAW",
     "OBJECT": "{object_type}",
 }
-"""By the driver's name of the type, without its prefix; a type that is not here has the same name."""
+"""Oracle's spelling by the driver's name of a type, without prefix; types that are not here have the same name."""
 
 
 def database_type_of(name: str, *, size: int, precision: int, scale: int, object_type: str) -> str:
@@ -244,10 +247,10 @@ def database_type_of(name: str, *, size: int, precision: int, scale: int, object
 
     Args:
         name: the driver's name of the type, such as `DB_TYPE_VARCHAR`.
-        size: its declared length, where it has one.
-        precision: as the driver describes the column; 0 is none.
-        scale: the same; -127 is none.
-        object_type: the name of an object's type, else empty.
+        size: the declared length, if it has one.
+        precision: the driver's precision of the column; 0 is none.
+        scale: the driver's scale of the column; -127 is none.
+        object_type: the name of an object type, otherwise empty.
     """
     kind = name.removeprefix("DB_TYPE_")
     if kind == "NUMBER":

@@ -166,7 +166,7 @@ class TestFirstPlan:
             ({"incremental_column": "NOPE"}, "shop.orders: incremental_column: there is no column NOPE"),
             (
                 {"incremental_column": "note"},
-                "incremental_column note is of type VARCHAR, which keeps no points in time",
+                "incremental_column note is of type VARCHAR, which holds no points in time",
             ),
             ({"chunking": {"strategy": "key", "column": "NOPE"}}, "there is no column NOPE"),
         ],

@@ -132,7 +132,7 @@ def test_what_files_cannot_do_is_refused(session):
         session.take_snapshot(ORDERS, at=asked.snapshot.taken_at)
     with pytest.raises(PlanError, match="a snapshot of its own"):
         session.join_snapshot(ORDERS, asked.snapshot)
-    with pytest.raises(SourceError, match="cannot be asked by a custom_query"):
+    with pytest.raises(SourceError, match="cannot be read by a custom_query"):
         session.describe(Relation(query="select 1"))
     with pytest.raises(SourceError, match="there are no files of gone"):
         session.advise(Relation(table_name="gone"))

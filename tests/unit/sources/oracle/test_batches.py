@@ -37,12 +37,12 @@ def test_columns_of_unequal_length_are_refused():
 
 
 def test_types_that_were_not_asked_for_are_refused():
-    with pytest.raises(DataError, match="column A: the driver delivered double, asked for was int64"):
+    with pytest.raises(DataError, match="column A: the driver delivered double, requested was int64"):
         list(delivered([pa.array([1.0])], projection(INT)))
 
 
 def test_a_missing_column_is_refused():
-    with pytest.raises(DataError, match="delivered 1 columns, asked for were 2"):
+    with pytest.raises(DataError, match="delivered 1 columns, requested were 2"):
         list(delivered([pa.array([1])], projection(INT, TEXT)))
 
 
@@ -148,7 +148,7 @@ def test_what_arrow_refuses_is_told_with_its_column(monkeypatch):
     def refuse(*_):
         raise pa.ArrowInvalid("input array too large")
 
-    monkeypatch.setattr(oracle_batches, "_narrowed", refuse)
+    monkeypatch.setattr(oracle_batches, "_to_small_offsets", refuse)
     rows = [pa.array(["x"], pa.large_string()), pa.array([1])]
     with pytest.raises(
         DataError, match=r"column L \(CLOB\): a value does not fit string: input array too large"

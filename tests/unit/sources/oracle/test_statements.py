@@ -105,7 +105,7 @@ def test_instants_are_compared_in_utc():
 
 
 def test_a_number_keeps_no_points_in_time():
-    with pytest.raises(PlanError, match="keeps no points in time"):
+    with pytest.raises(PlanError, match="holds no points in time"):
         window("NUMBER(8)")
 
 
