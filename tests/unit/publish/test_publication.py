@@ -56,6 +56,9 @@ class Epoch:
 class Dataset:
     """What one plan has staged, and its intent."""
 
+    rejects = None
+    """The quarantined rows, where there are any."""
+
     def __init__(self, layout, plan_id, *, parts):
         self.layout = layout
         self.staging = layout.staging(plan_id)
@@ -82,7 +85,7 @@ class Dataset:
         one = self.publication(disk, fence)
         proofs = _proofs(one, self.intent)
         if not one.is_in_place(self.intent, proofs):
-            one.stage(self.parts)
+            one.stage(self.parts, rejects=self.rejects)
         one.swap_in(self.intent, proofs)
         one.commit(self.intent.metadata)
         sweep(disk, self.layout, live_plan=None, fence=fence)
@@ -186,7 +189,7 @@ def _assert_done(new):
 
 
 def _until_ready(new, disk, fence):
-    new.publication(disk, fence).stage(new.parts)
+    new.publication(disk, fence).stage(new.parts, rejects=new.rejects)
 
 
 def _until_in_place(new, disk, fence):
@@ -299,3 +302,87 @@ def test_a_refusing_disk_is_a_storage_error_and_readers_keep_what_they_had(new):
     with pytest.raises(StorageError, match="No space left"):
         _until_ready(new, Full(), Epoch())
     assert _seen(new.layout.output) == before
+
+
+def test_the_commit_record_is_written_as_it_is_and_told_by_its_md5(new, disk):
+    _until_in_place(new, disk, Epoch())
+    md5 = new.publication(disk, Epoch()).commit(new.intent.metadata)
+    assert new.layout.metadata.read_bytes() == new.intent.metadata.to_bytes()
+    assert md5 == hashlib.md5(new.layout.metadata.read_bytes()).hexdigest()
+
+
+def test_what_somebody_else_has_put_in_the_datasets_place_stays(layout, disk):
+    new = Dataset(layout, NEW, parts=1)
+    _until_ready(new, disk, Epoch())
+    layout.output.write_bytes(b"somebody's")
+    one = Publication(disk, layout, new.staging, Epoch(), Ownership(disk, layout, _record(layout)))
+    with pytest.raises(StorageError, match="is in the way"):
+        one.swap_in(new.intent, {})
+    assert layout.output.read_bytes() == b"somebody's"
+
+
+def test_a_part_that_is_missing_or_of_another_size_is_not_in_place(layout, disk):
+    new = Dataset(layout, NEW, parts=3)
+    new.publish(disk, Epoch())
+    one, part = new.publication(disk, Epoch()), layout.output / new.files[1].name
+    assert one.is_in_place(new.intent, {})
+    part.write_bytes(b"short")
+    assert not one.is_in_place(new.intent, {})
+    part.unlink()
+    assert not one.is_in_place(new.intent, {})
+
+
+def test_a_file_of_the_same_size_but_other_bytes_is_not_in_place(layout, disk):
+    new = Dataset(layout, NEW, parts=1)
+    new.publish(disk, Epoch())
+    layout.output.write_bytes(b"x" * new.files[0].bytes)
+    one = new.publication(disk, Epoch())
+    assert not one.is_in_place(new.intent, _proofs(one, new.intent))
+
+
+def test_a_generation_of_the_same_files_is_another_dataset(layout, disk):
+    new = Dataset(layout, NEW, parts=3)
+    new.publish(disk, Epoch())
+    metadata = new.intent.metadata.model_copy(update={"output_path": str(layout.generation(NEW))})
+    one = new.publication(disk, Epoch())
+    assert not one.is_in_place(new.intent.model_copy(update={"metadata": metadata}), {})
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+@pytest.mark.parametrize("lost", ["lock", "ready files"])
+def test_what_was_moved_aside_is_put_back_where_the_new_cannot_follow(layout, parts, lost):
+    fence = Epoch()
+
+    class Loses(DiskWithoutExchange):
+        def rename(self, source, dest, *, role):
+            super().rename(source, dest, role=role)
+            if source == layout.output and lost == "lock":
+                fence.is_lost = True
+            elif source == layout.output:
+                fence_off(LocalDisk(), layout, epoch=1)
+
+    Dataset(layout, OLD, parts=3).publish(LocalDisk(), NO_FENCE)
+    before = _seen(layout.output)
+    new, disk = Dataset(layout, NEW, parts=parts), Loses()
+    _until_ready(new, disk, fence)
+    with pytest.raises(LockLost):
+        new.publication(disk, fence).swap_in(new.intent, {})
+    assert _seen(layout.output) == before
+
+
+def test_what_a_successor_has_published_meanwhile_is_not_written_over_by_what_was_moved_aside(layout):
+    class Slow(DiskWithoutExchange):
+        def rename(self, source, dest, *, role):
+            super().rename(source, dest, role=role)
+            if source == layout.output:
+                layout.output.mkdir()
+                (layout.output / "part").write_bytes(b"the successor's")
+                fence.is_lost = True
+
+    fence = Epoch()
+    Dataset(layout, OLD, parts=3).publish(LocalDisk(), NO_FENCE)
+    new = Dataset(layout, NEW, parts=3)
+    _until_ready(new, Slow(), fence)
+    with pytest.raises(LockLost):
+        new.publication(Slow(), fence).swap_in(new.intent, {})
+    assert _seen(layout.output) == [b"the successor's"]
