@@ -140,7 +140,7 @@ def _require_named_columns(
         found = named_column(described, config.incremental.column, f"{key}: incremental_column")
         if found.read_type is not None and not found.read_type.startswith(("date", "timestamp")):
             raise PlanError(
-                f"{key}: incremental_column {found.name} is of type {found.database_type}, which keeps no points in "
+                f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in "
                 "time",
                 hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
             )
