@@ -10,14 +10,17 @@ from collections.abc import Iterable
 from statekeeper.sources.registry import session_modules
 
 WORK = (
+    "statekeeper.runtime.source_jobs",
     "statekeeper.plan.make_plan",
     "statekeeper.extract.chunk",
+    "statekeeper.extract.count",
     "statekeeper.validate.check_part",
     "statekeeper.validate.scan",
     "statekeeper.publish.part_copy",
     "statekeeper.schemas.columns.drift",
     "statekeeper.schemas.rules.checks",
     "statekeeper.parquet.writer",
+    "statekeeper.verify",
 )
 
 
