@@ -186,21 +186,21 @@ TYPED = {
     f"{_ORACLE}test_values.py::test_nanoseconds_are_refused_until_the_configuration_says_how": [
         "round it in a custom_query by CAST(... AS TIMESTAMP(6))"
     ],
-    f"{_ORACLE}test_hints.py::test_what_a_failure_asks_for_is_granted_until_the_tables_complete": [
+    f"{_ORACLE}test_hints.py::test_after_the_grants_that_failures_name_the_tables_complete": [
         "GRANT SELECT ON {} TO {}, if it exists",
         "GRANT FLASHBACK ON {} TO {}{}",
         "or GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}; or give the query a source of its own",
         "oracle/scn.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {user}",
     ],
-    f"{_ORACLE}test_hints.py::test_privilege_that_the_database_misses_in_mid_read_is_granted": [
+    f"{_ORACLE}test_hints.py::test_after_the_grant_that_a_failed_read_names_the_table_completes": [
         "where the table exists, GRANT SELECT ON {table} TO {user}",
         "GRANT SELECT ON {table} TO {user}; to read at a snapshot also GRANT FLASHBACK ON {table} TO {user}",
     ],
-    f"{_ORACLE}test_hints.py::test_account_is_let_in_after_the_statement_of_the_hint": [
+    f"{_ORACLE}test_hints.py::test_account_can_log_in_after_the_statement_of_the_hint": [
         "ALTER USER {user} ACCOUNT UNLOCK",
         "the password has expired: ALTER USER {user} IDENTIFIED BY",
     ],
-    f"{_ORACLE}test_hints.py::test_what_check_advises_is_granted_and_advised_no_more": [
+    f"{_ORACLE}test_hints.py::test_after_the_grants_that_check_advises_it_advises_nothing": [
         "oracle/advice.py: GRANT EXECUTE ON SYS.DBMS_FLASHBACK TO {}: {}",
         "oracle/advice.py: GRANT SELECT ON SYS.V_$DATABASE TO {}: {}",
         "oracle/advice.py: GRANT SELECT ON SYS.DBA_EXTENTS TO {}: {}",
@@ -212,7 +212,7 @@ TYPED = {
     f"{_ORACLE}test_hints.py::test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_hint": [
         "name another with --schema, or GRANT SELECT ON <each table of it> TO {}",
     ],
-    f"{_ORACLE}test_privileges.py::test_the_highest_rung_that_is_granted_is_taken": [
+    f"{_ORACLE}test_privileges.py::test_the_first_granted_way_is_used": [
         "oracle/scn.py: GRANT SELECT ON SYS.V_$DATABASE TO {user}",
         "oracle/scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
     ],
@@ -230,7 +230,7 @@ TYPED = {
     f"{_ORACLE}test_connections.py::test_a_password_that_expires_soon_is_a_warning_of_the_run_once": [
         "ALTER USER {user} IDENTIFIED BY a new one, before",
     ],
-    f"{_ORACLE}test_connections.py::test_a_proxy_user_reads_as_the_client_that_let_it": [
+    f"{_ORACLE}test_connections.py::test_a_proxy_user_reads_as_the_user_it_acts_for": [
         "ALTER USER {user} GRANT CONNECT THROUGH the user of the source",
     ],
     "tests/unit/parquet/test_batch_size.py"

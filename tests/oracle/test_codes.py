@@ -57,7 +57,7 @@ def read(session, what):
         ((29275, 1878), DataError, "custom_query"),
     ],
 )
-def test_a_code_in_the_middle_of_a_table_is_what_it_means(server, codes, kind, hint):
+def test_a_code_during_a_table_has_its_meaning(server, codes, kind, hint):
     for code in codes:
         with opened(server) as session:
             what = reading(session, ORDERS)
@@ -81,7 +81,7 @@ def test_a_code_in_the_middle_of_a_table_is_what_it_means(server, codes, kind, h
         (1017, LoginRefused, "password"),
     ],
 )
-def test_a_code_at_the_login_is_what_it_means(server, code, kind, hint):
+def test_a_code_at_the_login_has_its_meaning(server, code, kind, hint):
     server.fault("refuse_login", code=code)
     with pytest.raises(kind) as caught:
         open_session(source_at(dsn=server.dsn))
@@ -89,7 +89,7 @@ def test_a_code_at_the_login_is_what_it_means(server, code, kind, hint):
     assert hint in (caught.value.hint or "")
 
 
-def test_a_value_that_oracle_cannot_convert_is_told_with_its_column(server):
+def test_a_value_that_oracle_cannot_convert_is_reported_with_its_column(server):
     with opened(server) as session:
         what = reading(session, ORDERS)
         server.fault("error", match='SELECT q."ID".*AS OF SCN', code=29275, times=None)
@@ -120,7 +120,7 @@ def test_a_table_behind_a_broken_link_fails_alone(server, tmp_path):
     assert report.exit_code == 1
 
 
-def test_a_sort_that_finds_no_room_while_a_plan_is_made_is_not_tried_again(server, tmp_path):
+def test_a_sort_without_temporary_space_during_planning_is_not_retried(server, tmp_path):
     server.create_table("SALES", "KEYED", [("ID", "NUMBER(9)")], [(1,), (2,)], organization="index", primary_key=["ID"])
     lake = Lake(tmp_path, server)
     lake.configure({"schema_name": "SALES", "table_name": "KEYED", "chunking": {"target_rows": 1}})
@@ -148,7 +148,7 @@ def test_a_plan_goes_on_after_a_switchover_and_waits_for_a_standby_that_lags(ser
         server.set(unique_name="TESTDB")
 
 
-def test_a_plan_of_an_earlier_version_is_not_lost_by_the_name_that_it_kept(server):
+def test_a_plan_of_an_earlier_version_is_valid_despite_the_name_that_it_stores(server):
     with opened(server) as session:
         what = reading(session, ORDERS)
         identity = {name: value for name, value in what.snapshot.identity.items() if name != "db_name"}
@@ -159,7 +159,7 @@ def test_a_plan_of_an_earlier_version_is_not_lost_by_the_name_that_it_kept(serve
             read(session, what.model_copy(update={"snapshot": other}))
 
 
-def test_a_database_before_12_1_has_no_container_and_is_identified_without(server):
+def test_a_database_before_12_1_is_identified_without_a_container(server):
     server.set(container=None)
     try:
         with opened(server) as session:

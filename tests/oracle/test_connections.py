@@ -87,12 +87,12 @@ def ways(server, tmp_path):
 @pytest.mark.parametrize(
     "way", ["service", "sid", "EZConnect", "EZConnect with parameters", "descriptor", "alias"]
 )  # fmt: skip
-def test_a_session_is_had_by_each_way_to_name_the_database(server, ways, way):
+def test_a_session_can_be_opened_by_each_way_to_name_the_database(server, ways, way):
     seen = seen_by(server, **ways[way])
     assert (seen["user"], seen["proxy_user"], seen["module"]) == ("READER", None, "statekeeper")
 
 
-def test_what_is_not_there_is_said_with_where_it_was_looked_for(server, tmp_path):
+def test_a_missing_file_is_reported_with_the_folder_that_was_searched(server, tmp_path):
     place = {"host": server.host, "port": server.port}
     assert "check service" in refusal(SourceUnreachable, **place, service="NOPE")
     assert "check sid" in refusal(SourceUnreachable, **place, sid="NOPE")
@@ -102,7 +102,7 @@ def test_what_is_not_there_is_said_with_where_it_was_looked_for(server, tmp_path
 
 
 @pytest.mark.parametrize("keys", [{"proxy_user": "sales"}, {"user": "reader[sales]"}], ids=["key", "brackets"])
-def test_a_proxy_user_reads_as_the_client_that_let_it(server, keys):
+def test_a_proxy_user_reads_as_the_user_it_acts_for(server, keys):
     place = {"dsn": server.dsn, **keys}
     server.revoke("CONNECT THROUGH READER", "SALES")
     said = refusal(LoginRefused, **place)
@@ -191,7 +191,7 @@ def wallet(authority):
     return {"wallet_location": str(authority.folder / "wallet"), "wallet_password": WALLET_PASSWORD}
 
 
-def test_tcps_with_a_wallet_is_spoken_by_host_descriptor_and_alias(secure, wallet, tmp_path):
+def test_tcps_with_a_wallet_works_by_host_descriptor_and_alias(secure, wallet, tmp_path):
     place = {"host": secure.host, "port": secure.port, "service": secure.service, "protocol": "tcps"}
     (tmp_path / "tnsnames.ora").write_text(f"salesdb = {descriptor(secure, protocol='tcps')}\n")
     for way in (
@@ -203,7 +203,7 @@ def test_tcps_with_a_wallet_is_spoken_by_host_descriptor_and_alias(secure, walle
         assert seen_by(secure, **way, **wallet)["user"] == "READER"
 
 
-def test_the_servers_certificate_is_of_its_host_or_of_the_name_that_is_said(secure, wallet, authority):
+def test_the_servers_certificate_must_match_its_host_or_the_configured_name(secure, wallet, authority):
     name = {"dsn": f"tcps://127.0.0.1:{secure.port}/{secure.service}", **wallet}
     said = refusal(SourceUnreachable, **name)
     assert "DPY-6006" in said
@@ -218,7 +218,7 @@ def test_the_servers_certificate_is_of_its_host_or_of_the_name_that_is_said(secu
     assert seen_by(secure, **{**name, "dsn": by_text})["user"] == "READER"
 
 
-def test_a_wallet_that_does_not_do_is_said(secure, wallet, tmp_path):
+def test_an_unusable_wallet_is_reported(secure, wallet, tmp_path):
     place = {"dsn": f"tcps://{secure.dsn}"}
     assert "DPY-2018" in (said := refusal(SourceUnreachable, **place, wallet_location=str(tmp_path)))
     assert "ewallet.pem" in said
@@ -234,7 +234,7 @@ def test_a_wallet_that_does_not_do_is_said(secure, wallet, tmp_path):
         assert "not-the-wallet's" not in said
 
 
-def test_a_run_over_tls_ends_complete_and_keeps_the_wallets_password_to_itself(secure, wallet, tmp_path):
+def test_a_run_over_tls_ends_complete_and_reveals_no_wallet_password(secure, wallet, tmp_path):
     lake = Lake(tmp_path, secure)
     lake.configure({"schema_name": "SALES", "table_name": "ORDERS"}, source={"protocol": "tcps", **wallet})
     ran = lake.command("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
@@ -251,7 +251,7 @@ def test_a_run_over_tls_ends_complete_and_keeps_the_wallets_password_to_itself(s
 @pytest.mark.parametrize(
     "keys", [{}, {"external_auth": True, "user": None, "password": None}], ids=["user", "external"]
 )
-def test_thick_mode_asks_for_the_libraries_where_they_are_said_to_be(server, tmp_path, keys):
+def test_thick_mode_loads_the_libraries_from_the_configured_folder(server, tmp_path, keys):
     lake = Lake(tmp_path, server)
     folder = tmp_path / "instantclient"
     folder.mkdir()
@@ -288,7 +288,7 @@ def test_a_password_that_expires_soon_is_a_warning_of_the_run_once(server, tmp_p
     assert "ALTER USER late IDENTIFIED BY" in said[0]
 
 
-def test_moments_are_of_the_gregorian_calendar_whatever_the_database_prefers(server, tmp_path):
+def test_timestamps_are_in_the_gregorian_calendar_whatever_the_databases_default(server, tmp_path):
     moment = dt.datetime(2026, 3, 29, 1, 30, 15, 123456)  # noqa: DTZ001 - a wall clock
     server.create_table("SALES", "MOMENTS", [("AT", "TIMESTAMP(9)")], [(moment,)])
     server.set(settings={"NLS_CALENDAR": "Thai Buddha"})
@@ -305,7 +305,7 @@ def test_moments_are_of_the_gregorian_calendar_whatever_the_database_prefers(ser
     ("keys", "seconds"),
     [({}, 120), ({"expire_time": 5}, 300), ({"expire_time": 0}, None), ({"dsn": "(EXPIRE_TIME=3)"}, 180)],
 )
-def test_the_network_is_asked_whether_the_database_is_still_there(server, keys, seconds):
+def test_tcp_keepalive_is_set(server, keys, seconds):
     if "dsn" in keys:
         keys = {"dsn": descriptor(server).replace("(DESCRIPTION=", f"(DESCRIPTION={keys['dsn']}")}
     else:

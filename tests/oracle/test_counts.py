@@ -63,7 +63,7 @@ def test_a_window_is_counted_by_its_index_and_never_by_reading_the_whole_table(l
     assert of_nulls(warnings), warnings.told
 
 
-def test_rows_without_a_value_are_counted_where_that_is_asked_for(lake):
+def test_rows_without_a_value_are_counted_on_request(lake):
     _, warnings = run(lake, column="AT", count_nulls=True)
     assert lake.metadata("EVENTS")["validation"]["null_incremental_rows"] == 30
     assert not of_nulls(warnings), warnings.told
@@ -71,7 +71,7 @@ def test_rows_without_a_value_are_counted_where_that_is_asked_for(lake):
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_column_that_is_not_null_has_no_such_rows_and_nothing_is_read_for_them(lake, asked):
+def test_rows_without_a_value_of_a_not_null_column_are_not_counted(lake, asked):
     report, warnings = run(lake, column="MADE", count_nulls=asked)
     assert report.outcome is Outcome.COMPLETED, report.reason
     assert not of_nulls(warnings), warnings.told
@@ -86,7 +86,7 @@ def test_a_count_may_take_longer_than_any_other_call(lake):
     assert lake.server.fired() == ["delay"]
 
 
-def test_a_count_that_takes_longer_than_its_own_limit_is_not_begun_anew(lake):
+def test_a_count_that_exceeds_its_time_limit_is_not_retried(lake):
     lake.server.fault("delay", match="COUNT.*EVENTS", action="SALES.EVENTS count", seconds=3, times=None)
     report, _ = run(lake, count_timeout="300ms")
     assert report.outcome is Outcome.FAILED
@@ -96,7 +96,7 @@ def test_a_count_that_takes_longer_than_its_own_limit_is_not_begun_anew(lake):
     assert len([one for one in data(lake) if one["action"] == "SALES.EVENTS count"]) == 1
 
 
-def test_a_count_is_run_in_parallel_where_that_is_allowed_and_nothing_else_is(lake):
+def test_only_counts_run_in_parallel_and_only_if_configured(lake):
     report, _ = run(lake, count_parallel=8)
     assert report.outcome is Outcome.COMPLETED, report.reason
     assert {one["parallel"] for one in data(lake)} == {8}

@@ -39,7 +39,7 @@ def grants(said: Said) -> set[str]:
     return {match["what"] for match in found}
 
 
-def test_what_a_failure_asks_for_is_granted_until_the_tables_complete(lake, typist):
+def test_after_the_grants_that_failures_name_the_tables_complete(lake, typist):
     token = "select id from t.orders {as_of} o"
     lake.configure(
         {"schema_name": "T", "table_name": "ORDERS"},
@@ -60,7 +60,7 @@ def test_what_a_failure_asks_for_is_granted_until_the_tables_complete(lake, typi
     assert {what.split()[0] for what in granted} == {"SELECT", "FLASHBACK", "EXECUTE"}
 
 
-def test_what_check_advises_is_granted_and_advised_no_more(lake, typist):
+def test_after_the_grants_that_check_advises_it_advises_nothing(lake, typist):
     lake.server.grant("SELECT ON T.ORDERS", "POOR")
     lake.server.grant("FLASHBACK ON T.ORDERS", "POOR")
     lake.server.set_table("T", "ORDERS", policies=["REGION_ONLY"], redacted=["ID"])
@@ -84,7 +84,7 @@ def test_schema_whose_tables_may_not_be_seen_is_drafted_after_the_grant_of_the_h
     assert "class Orders" in typist.type(infer).text
 
 
-def test_privilege_that_the_database_misses_in_mid_read_is_granted(lake, typist):
+def test_after_the_grant_that_a_failed_read_names_the_table_completes(lake, typist):
     for privilege in ("SELECT ON T.ORDERS", "FLASHBACK ON T.ORDERS"):
         lake.server.grant(privilege, "POOR")
     lake.configure({"schema_name": "T", "table_name": "ORDERS"}, source={"user": "POOR", "password": "poor-secret"})
@@ -102,7 +102,7 @@ def test_privilege_that_the_database_misses_in_mid_read_is_granted(lake, typist)
 
 
 @pytest.mark.parametrize(("what", "statement"), [("locked", "ACCOUNT UNLOCK"), ("expired", "IDENTIFIED BY")])
-def test_account_is_let_in_after_the_statement_of_the_hint(lake, typist, what, statement):
+def test_account_can_log_in_after_the_statement_of_the_hint(lake, typist, what, statement):
     for privilege in ("SELECT ON T.ORDERS", "FLASHBACK ON T.ORDERS"):
         lake.server.grant(privilege, "POOR")
     lake.server.alter_user("POOR", **{what: True})

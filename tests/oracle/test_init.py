@@ -48,7 +48,7 @@ def test_a_draft_can_be_checked_and_run(here, capsys, words, commands):
         assert code == 0, capsys.readouterr().out
 
 
-def test_what_is_typed_is_written_and_the_rest_is_of_the_environment(here, server):
+def test_given_options_are_written_and_the_rest_comes_from_the_environment(here, server):
     words = ["--host", server.host, "--port", str(server.port), "--table", "PRODUCTS"]
     assert app.run_command(["init", *words, "--out", "new.yml", "--schemas-out", "new.py"]) == 0
     text = Path("new.yml").read_text()
@@ -57,7 +57,7 @@ def test_what_is_typed_is_written_and_the_rest_is_of_the_environment(here, serve
 
 
 @pytest.mark.parametrize("form", [[], ["--inline"]])
-def test_what_is_inferred_takes_the_tables_in_a_real_run(here, capsys, form):
+def test_inferred_models_accept_the_tables_in_a_real_run(here, capsys, form):
     source = "{type: oracle, host: '${ORACLE_HOST}', port: '${ORACLE_PORT}', service: '${ORACLE_SERVICE}', "
     source += "user: APP, password: '${ORACLE_PASSWORD}'}"
     head = f"pipeline: erp\nsources: {{erp: {source}}}\noutput: {{base_path: data}}\ntables:\n"

@@ -43,7 +43,7 @@ def run(tmp_path, server, name: str, column: str | None):
 
 
 @pytest.mark.parametrize(("name", "column"), [("IOT", None), ("SEEN", "ID"), ("SKEWED", None)])
-def test_a_sample_of_the_keys_is_sorted_where_no_blocks_can_be_sampled(tmp_path, server, name, column):
+def test_a_sample_of_the_keys_is_sorted_if_no_blocks_can_be_sampled(tmp_path, server, name, column):
     server.set(sort_rows=ROWS // 4)
     chunks, most, said = run(tmp_path, server, name, column)
     assert chunks == 3
@@ -55,7 +55,7 @@ def test_a_sample_of_the_keys_is_sorted_where_no_blocks_can_be_sampled(tmp_path,
     ("name", "column", "is_said"),
     [("HEAP", "K", True), ("HEAP", "ID", False), ("PARTS", "K", False), ("PARTS", "ID", True)],
 )
-def test_a_key_whose_ranges_no_index_serves_is_a_warning(tmp_path, server, name, column, is_said):
+def test_a_key_without_an_index_is_a_warning(tmp_path, server, name, column, is_said):
     server.set(sort_rows=ROWS)
     chunks, _, said = run(tmp_path, server, name, column)
     assert chunks == 3

@@ -85,7 +85,7 @@ def ran(server, tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", CUT)
-def test_a_relation_is_cut_by_what_it_has(ran, name):
+def test_a_relation_is_divided_by_the_best_strategy_that_it_allows(ran, name):
     lake, reports, log = ran
     by, files, options = CUT[name]
     report = reports[name]
@@ -102,7 +102,7 @@ def test_a_relation_is_cut_by_what_it_has(ran, name):
         assert not [sql for sql in statements if "ROWID" in sql]
 
 
-def test_large_partitions_are_cut_by_their_rowids_and_many_small_ones_are_put_together(ran):
+def test_large_partitions_are_divided_by_rowids_and_many_small_ones_are_merged(ran):
     _, _, log = ran
     huge = [one["sql"] for one in log if (one["action"] or "").startswith("T.HUGE chunk")]
     assert any('PARTITION ("p 2")' in sql and "q.ROWID >= CHARTOROWID(:lower)" in sql for sql in huge)
@@ -111,7 +111,7 @@ def test_large_partitions_are_cut_by_their_rowids_and_many_small_ones_are_put_to
     assert not [sql for sql in tiny if "PARTITION (" in sql]
 
 
-def test_a_large_composite_partition_is_cut_into_its_subpartitions_and_these_further(ran):
+def test_a_large_composite_partition_is_divided_into_subpartitions_and_these_further(ran):
     _, _, log = ran
     read = [one["sql"] for one in log if (one["action"] or "").startswith("T.COMPOSITE chunk")]
     assert any('PARTITION ("LOW")' in sql and "ROWID >=" not in sql for sql in read)
@@ -122,7 +122,7 @@ def test_a_large_composite_partition_is_cut_into_its_subpartitions_and_these_fur
     assert not [sql for sql in hashed if "SUBPARTITION" in sql]
 
 
-def test_the_extents_of_a_segment_are_read_once_and_joined_with_nothing(ran, server, tmp_path):
+def test_the_extents_of_a_segment_are_read_once_and_without_a_join(ran, server, tmp_path):
     _, _, log = ran
     read = [one for one in log if "DBA_EXTENTS" in one["sql"]]
     asked = [(one["sql"], str(one["binds"])) for one in read if "T.NEAR" not in (one["action"] or "")]
@@ -139,7 +139,7 @@ def test_the_extents_of_a_segment_are_read_once_and_joined_with_nothing(ran, ser
     assert len([one for one in server.log() if "DBA_EXTENTS" in one["sql"]]) == 1
 
 
-def test_what_cannot_be_cut_or_read_so_is_refused_by_name(server, tmp_path):
+def test_a_relation_that_cannot_be_divided_or_read_as_configured_is_refused_by_name(server, tmp_path):
     lake = Lake(tmp_path, server)
     lake.configure(*({"schema_name": "T", "table_name": name, "chunking": {"strategy": "rowid"}} for name in REFUSED))
     said = {one.table.table_name: one.failure for one in lake.run().tables}

@@ -322,7 +322,7 @@ def asked(database) -> Iterator[Asked]:
 
 
 @pytest.mark.parametrize("question", FACTS)
-def test_oracle_is_as_believed(asked, live_report, question):
+def test_oracle_behaves_as_assumed(asked, live_report, question):
     ask, believed = FACTS[question]
     said = ask(asked)
     is_as_believed = re.fullmatch(believed, said) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.oracle.live_report import LiveReport
 
 
-def test_names_and_secrets_are_removed_from_what_a_database_said():
+def test_names_and_secrets_are_removed_from_a_databases_answers():
     report = LiveReport.of_login(dsn="dbhost.corp.example:1521/sales_prod", user="hr_app", password="t0p-secret")
     said = "HR_APP cannot read HR_APP.SK_LIVE_AB12 on dbhost.corp.example at SALES_PROD by t0p-secret, ORA-01031"
     report.add("missing grant", said, is_as_believed=False)

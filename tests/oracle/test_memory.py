@@ -80,7 +80,7 @@ def test_rows_heavier_than_a_batch_are_held_one_by_one(lake):
     assert held < 4 * 5 * 20 * MIB, "four batches, of each of which the driver alone holds five copies"
 
 
-def test_batches_follow_from_what_the_last_one_weighed(server):
+def test_the_size_of_a_batch_depends_on_the_one_before(server):
     sizes = [10] * 70 + [2 * MIB] * 6 + [10] * 70
     _documents(server, "MIXED", [b"x" * size for size in sizes])
     with opened(server) as session:

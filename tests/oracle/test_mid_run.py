@@ -68,7 +68,7 @@ def test_a_run_goes_on_at_its_scn_after_a_switchover_that_ended_its_sessions(lak
     assert len(server.logons()) > 1
 
 
-def test_a_partition_that_an_interval_creates_in_mid_run_is_read_by_the_next_one(lake, server):
+def test_a_partition_created_during_a_run_is_read_by_the_next_run(lake, server):
     def create():
         server.add_partition("SALES", "ORDERS", "SYS_P70", 70)
         server.insert("SALES", "ORDERS", [(600, 65), (601, 5)])
@@ -81,7 +81,7 @@ def test_a_partition_that_an_interval_creates_in_mid_run_is_read_by_the_next_one
     assert published(lake) == list(range(602))
 
 
-def test_a_partition_that_is_renamed_in_mid_run_ends_the_plan_and_a_new_one_reads_it_by_its_new_name(lake, server):
+def test_a_partition_renamed_during_a_run_invalidates_the_plan_and_a_new_one_reads_it(lake, server):
     def rename():
         server.rename_partition("SALES", "ORDERS", "SYS_P60", "LAST")
         server.insert("SALES", "ORDERS", [(600, 55)])

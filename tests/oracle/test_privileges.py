@@ -69,7 +69,7 @@ def granted(statements: list[dict[str, object]], words: str) -> list[dict[str, o
 
 
 @pytest.mark.parametrize("name", [name for name, user in USERS.items() if not user.missing])
-def test_the_highest_rung_that_is_granted_is_taken(ran, name):
+def test_the_first_granted_way_is_used(ran, name):
     lake, reports, served = ran
     user, statements = USERS[name], served[name]
     assert reports[name].outcome is Outcome.COMPLETED, reports[name].failure
@@ -83,7 +83,7 @@ def test_the_highest_rung_that_is_granted_is_taken(ran, name):
 
 
 @pytest.mark.parametrize("name", [name for name, user in USERS.items() if user.missing])
-def test_what_is_missing_is_said_with_the_statement_that_gives_it(ran, name):
+def test_a_missing_grant_is_reported_with_its_statement(ran, name):
     _, reports, served = ran
     report = reports[name]
     assert report.outcome is Outcome.FAILED
@@ -92,7 +92,7 @@ def test_what_is_missing_is_said_with_the_statement_that_gives_it(ran, name):
     assert not [one for one in served[name] if " chunk " in str(one["action"])]
 
 
-def test_no_hint_takes_a_query_for_a_table_and_a_grant_names_the_user_whatever_the_password(tmp_path):
+def test_hints_distinguish_queries_from_tables_and_name_the_user(tmp_path):
     with OracleServer.start(users={"T": "t"}) as server:
         server.create_table("T", "ORDERS", [("ID", "NUMBER(9)")], [(1,)])
         server.create_table("T", "SECRETS", [("ID", "NUMBER(9)")], [(1,)])

@@ -102,7 +102,7 @@ def test_an_incremental_table_is_whole_once_and_then_a_day(server, here):
     assert rows("2026-01-06", is_full_extract=False) == ["that day"]
 
 
-def test_tables_at_once_are_told_apart_by_their_keys(server, here):
+def test_concurrent_tables_are_distinguished_by_their_keys(server, here):
     tables = [
         {"source_name": "db", "schema_name": "APP", "table_name": "CUSTOMERS", "extraction_date": DAY},
         {"source_name": "db", "table_name": "ORDERS", "extraction_date": DAY},
@@ -113,7 +113,7 @@ def test_tables_at_once_are_told_apart_by_their_keys(server, here):
     assert _extractor(server).extract_tables_parallel(tables, force_reprocess=True) == expected
 
 
-def test_a_wrong_password_is_tried_once_and_kept_nowhere(server, here):
+def test_a_wrong_password_is_tried_once_and_stored_nowhere(server, here):
     extractor = _extractor(server, password="not the password")
     before = len(server.logons())
     tables = [{"source_name": "db", "table_name": name, "extraction_date": DAY} for name in ("CUSTOMERS", "ORDERS")]
@@ -123,7 +123,7 @@ def test_a_wrong_password_is_tried_once_and_kept_nowhere(server, here):
     assert not [path for path in here.rglob("*") if path.is_file() and b"not the password" in path.read_bytes()]
 
 
-def test_one_database_under_several_names_is_logged_in_to_once_and_has_one_budget(server, here):
+def test_one_database_under_several_names_has_one_first_login_and_one_budget(server, here):
     tables = [
         {"source_name": name, "table_name": table, "path_name": table.lower(), "extraction_date": DAY}
         for name in ("a", "b", "c")

@@ -358,7 +358,7 @@ def drawn(dice: Dice) -> list[Trouble]:
     return troubles[:1] if all(trouble.is_lie for trouble in troubles) else troubles
 
 
-def test_the_seeds_draw_every_fault_that_the_server_has_and_each_alone(server):
+def test_the_seeds_draw_every_fault_of_the_server_and_each_alone(server):
     alone: set[str] = set()
     for seed in range(RUNS):
         random = Random(seed)

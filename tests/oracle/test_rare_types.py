@@ -89,7 +89,7 @@ def test_a_type_without_an_exact_one_is_refused_by_name_with_what_to_do(plain, n
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_declared_text_delivers_it_by_that_very_function(as_texts, name):
+def test_a_column_declared_as_text_is_read_by_the_function_in_the_hint(as_texts, name):
     lake, reports = as_texts
     report = reports[f"T_{name}"]
     assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)
@@ -97,7 +97,7 @@ def test_a_declared_text_delivers_it_by_that_very_function(as_texts, name):
 
 
 @pytest.mark.parametrize("name", DELIVERED)
-def test_old_types_arrive_whole(plain, name):
+def test_old_types_arrive_completely(plain, name):
     lake, _, reports = plain
     report = reports[name]
     assert report.outcome is Outcome.COMPLETED, (report.reason, report.failure)

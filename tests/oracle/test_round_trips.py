@@ -47,7 +47,7 @@ def spent(server, rows: int, name: str, scope: Scope) -> tuple[int, int, dict[st
 
 
 @pytest.mark.parametrize(("name", "scope"), [("HEAP", WINDOW), ("HEAP", FULL), ("IOT", FULL)])
-def test_a_plan_and_its_count_are_a_round_trip_a_statement_whatever_the_size_of_the_table(server, name, scope):
+def test_a_plan_and_its_count_take_one_round_trip_per_statement_for_any_table_size(server, name, scope):
     small, large = (spent(server, rows, name, scope) for rows in SIZES)
     assert small == large
     statements, round_trips, traffic = large

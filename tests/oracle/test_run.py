@@ -68,7 +68,7 @@ def test_rows_that_change_meanwhile_are_read_as_of_the_scn(lake):
     assert "changed" not in lake.published("ORDERS").column("NAME").to_pylist()
 
 
-def test_a_killed_run_is_resumed_at_the_same_scn_without_reading_what_was_done(lake):
+def test_a_killed_run_is_resumed_at_the_same_scn_and_reads_no_finished_chunk_again(lake):
     lake.configure(ORDERS, workers=1)
     lake.server.fault("delay", match="AS OF SCN.*CHARTOROWID", seconds=0.5, times=None)
     process = lake.begin("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
@@ -107,7 +107,7 @@ def test_a_lost_snapshot_restarts_all_chunks_at_a_new_scn(lake, code):
     assert ids(lake) == list(range(3000))
 
 
-def test_a_lost_snapshot_fails_where_the_policy_says_so(lake):
+def test_a_lost_snapshot_fails_the_table_if_the_policy_says_so(lake):
     lake.configure({**ORDERS, "on_snapshot_lost": "fail"})
     lake.server.fault("error", match="AS OF SCN.*CHARTOROWID", code=1555, skip=3)
     (table,) = lake.run().tables
@@ -143,7 +143,7 @@ def test_a_session_that_ends_is_opened_again(lake, code):
     assert len({query["scn"] for query in lake.chunk_queries("ORDERS")}) == 1
 
 
-def test_a_dropped_socket_is_survived(lake):
+def test_a_run_survives_a_dropped_socket(lake):
     lake.configure(ORDERS)
     lake.server.fault("drop", match="AS OF SCN.*CHARTOROWID", after_rows=100, times=3)
     (table,) = lake.run().tables
@@ -152,7 +152,7 @@ def test_a_dropped_socket_is_survived(lake):
 
 
 @pytest.mark.parametrize("kind", ["omit_row", "repeat_row"])
-def test_a_database_that_lies_is_caught_by_the_count(lake, kind):
+def test_rows_that_the_database_omits_or_repeats_are_caught_by_the_count(lake, kind):
     lake.configure(ORDERS)
     lake.server.fault(kind, match="AS OF SCN.*CHARTOROWID", row=5)
     (table,) = lake.run().tables
@@ -199,7 +199,7 @@ def test_an_unreachable_host_exits_4_with_a_hint(lake):
     assert "check host and port" in ran.stdout + ran.stderr
 
 
-def test_the_budget_of_sessions_is_never_exceeded(lake):
+def test_the_session_budget_is_never_exceeded(lake):
     lake.server.session_limit(2)
     lake.configure(ORDERS, {**ORDERS, "path_name": "again"}, source={"max_sessions": 2}, workers=4)
     report = lake.run()
@@ -208,7 +208,7 @@ def test_the_budget_of_sessions_is_never_exceeded(lake):
 
 
 @pytest.mark.parametrize("code", [18, 2391, 12516, 12520])
-def test_a_login_for_which_there_is_no_room_is_tried_again_within_the_budget(lake, code):
+def test_a_login_refused_for_lack_of_sessions_is_retried_within_the_budget(lake, code):
     lake.server.fault("refuse_login", code=code, times=2)
     lake.configure(ORDERS, source={"max_sessions": 2}, workers=3)
     (table,) = lake.run().tables
@@ -221,7 +221,7 @@ def test_a_login_for_which_there_is_no_room_is_tried_again_within_the_budget(lak
     ("preset", "words"),
     [("none", "FLASHBACK"), ("dictionary", "FLASHBACK"), ("scn", "GRANT FLASHBACK ON")],
 )
-def test_what_is_not_granted_is_said(lake, preset, words):
+def test_a_missing_grant_is_reported(lake, preset, words):
     lake.server.create_user("POOR", "poor-secret", preset)
     lake.configure(ORDERS, source={"user": "POOR", "password": "poor-secret"})
     (table,) = lake.run().tables
@@ -260,7 +260,7 @@ def test_a_query_reads_at_the_scn_by_its_token_or_by_the_sessions_flashback(lake
     assert any("ENABLE_AT_SYSTEM_CHANGE_NUMBER" in one["sql"] for one in lake.server.log())
 
 
-def test_a_query_without_the_means_says_all_of_them(lake):
+def test_a_query_that_cannot_use_a_snapshot_is_refused_with_all_ways(lake):
     lake.server.create_user("POOR", "poor-secret", "dictionary")
     lake.server.grant("SELECT ON SYS.V$DATABASE", "POOR")
     lake.configure(

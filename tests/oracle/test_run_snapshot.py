@@ -41,7 +41,7 @@ def scns(lake: Lake) -> set[int]:
     return {one["scn"] for one in lake.server.log() if one["scn"]}
 
 
-def test_tables_between_which_rows_change_are_read_at_one_scn(lake):
+def test_tables_are_read_at_one_scn_although_rows_change_between_them(lake):
     lake.configure(ORDERS, CUSTOMERS, QUERY, source=SCOPE)
     (first,) = lake.extractor.run(tables=["CUSTOMERS"]).tables
     assert first.outcome is Outcome.COMPLETED, first.reason
@@ -60,7 +60,7 @@ def test_tables_between_which_rows_change_are_read_at_one_scn(lake):
     assert f'"token": "{queries[0]["scn"]}"' in kept.read_text()
 
 
-def test_a_run_right_after_tables_were_truncated_and_loaded_takes_an_scn_that_each_of_them_can_be_read_at(lake):
+def test_a_run_right_after_a_truncate_and_load_takes_an_scn_that_works_for_every_table(lake):
     lake.configure(CUSTOMERS, ORDERS, source=SCOPE)
     lake.server.set_ddl_settles(3)
     for table in ("ORDERS", "CUSTOMERS"):
@@ -72,7 +72,7 @@ def test_a_run_right_after_tables_were_truncated_and_loaded_takes_an_scn_that_ea
     assert (lake.published("ORDERS").num_rows, lake.published("CUSTOMERS").num_rows) == (1, 1)
 
 
-def test_a_killed_run_is_resumed_at_its_scn_with_a_table_that_had_not_begun(lake):
+def test_a_killed_run_is_resumed_at_its_scn_also_for_a_table_that_was_not_started(lake):
     lake.configure(ORDERS, CUSTOMERS, source=SCOPE, workers=1, execution={"workers": 1, "active_tables": 1})
     lake.server.fault("delay", match="AS OF SCN.*CHARTOROWID", seconds=0.3, times=None)
     process = lake.begin("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
@@ -111,7 +111,7 @@ def test_a_lost_scn_fails_its_table_until_all_are_forced_to_a_new_one(lake):
     assert lake.server.log() == []
 
 
-def test_what_is_not_granted_is_said_of_each_table(lake):
+def test_a_missing_grant_is_reported_for_each_table(lake):
     lake.server.create_user("POOR", "poor-secret", "scn")
     lake.configure(ORDERS, source={**SCOPE, "user": "POOR", "password": "poor-secret"})
     (table,) = lake.run().tables

@@ -42,7 +42,7 @@ def broken(lake: Lake, changes: dict[str, dict[str, Any]], **source: Any) -> dic
     return {f"{one['column']}.{one['constraint']}": one["count"] for one in json.loads(path.read_text())["violations"]}
 
 
-def test_lower_case_fields_meet_upper_case_columns_and_the_file_keeps_those(tmp_path, server):
+def test_lower_case_fields_match_upper_case_columns_and_the_file_keeps_upper_case(tmp_path, server):
     lake = Lake(tmp_path, server)
     assert broken(lake, {}) == {}
     published = lake.published("PEOPLE").sort_by("ID")

@@ -49,7 +49,7 @@ def test_truncate_load_extract_waits_for_an_scn_after_the_ddl_and_spends_no_rest
     assert any(refused), "the hazard is gone"
 
 
-def test_an_scn_that_stays_refused_is_a_lost_snapshot_in_the_end(server, monkeypatch):
+def test_an_scn_that_oracle_keeps_refusing_becomes_a_lost_snapshot(server, monkeypatch):
     monkeypatch.setattr(oracle_snapshot, "_DDL_SETTLES", 0.2)
     server.set_ddl_settles(600)
     with opened(server) as session, pytest.raises(SnapshotLost, match="ORA-01466"):
@@ -57,14 +57,14 @@ def test_an_scn_that_stays_refused_is_a_lost_snapshot_in_the_end(server, monkeyp
 
 
 @pytest.mark.parametrize("mode", ["scn", "transaction", "none"])
-def test_a_standbys_data_is_as_old_as_the_redo_it_has_applied(server, mode):
+def test_the_time_of_a_standbys_snapshot_is_that_of_the_applied_redo(server, mode):
     server.set(role="PHYSICAL STANDBY", apply_lag=3600)
     with opened(server, snapshot=mode) as session:
         snapshot = session.take_snapshot(ORDERS)
     assert snapshot.taken_at <= datetime.now(UTC) - HOUR
 
 
-def test_a_day_that_a_standby_has_not_applied_to_its_end_is_refused(server, tmp_path):
+def test_a_window_that_a_standby_has_not_fully_applied_is_refused(server, tmp_path):
     now = datetime.now(UTC)
     zone = f"Etc/GMT+{now.hour}" if now.hour <= 12 else f"Etc/GMT-{24 - now.hour}"  # where a day ended within the hour
     ended = (now - timedelta(hours=now.hour if now.hour <= 12 else now.hour - 24)).date() - timedelta(days=1)
@@ -88,7 +88,7 @@ def test_a_day_that_a_standby_has_not_applied_to_its_end_is_refused(server, tmp_
 
 
 @pytest.mark.parametrize("minutes", [0, 120, -330])
-def test_a_past_time_is_found_whatever_clock_the_server_keeps_the_times_of_scns_by(server, minutes):
+def test_a_past_time_is_found_for_any_clock_of_the_server(server, minutes):
     """SYSTIMESTAMP has another zone than that clock where TIME_AT_DBTIMEZONE moves it."""
     then, scn = datetime.now(UTC), server.scn()
     server.insert("SALES", "ORDERS", [(3, None)])

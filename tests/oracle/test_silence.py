@@ -83,7 +83,7 @@ def test_tls_with_a_listener_that_speaks_plain_is_unreachable(server):
         in_time(lambda: opened(relay.port, protocol="tcps"))
 
 
-def test_what_closes_the_connection_is_said_to_be_no_listener(server):
+def test_a_server_that_closes_the_connection_is_reported_as_no_listener(server):
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer():
@@ -106,7 +106,7 @@ def test_silence_after_any_answer_of_the_login_is_unreachable(server):
             in_time(lambda relay=relay: opened(relay.port))
 
 
-def test_a_session_that_comes_too_late_is_ended(server):
+def test_a_session_that_is_opened_too_late_is_closed(server):
     server.clear_log()
     server.fault("delay", match="DISABLE PARALLEL", seconds=1.5)
     with pytest.raises(SourceUnreachable):
@@ -115,7 +115,7 @@ def test_a_session_that_comes_too_late_is_ended(server):
     assert [one for one in server.sessions() if one["user"] == "READER"] == []
 
 
-def test_a_call_that_hangs_in_the_middle_of_its_rows_fails_by_its_call_timeout(server):
+def test_a_call_that_hangs_between_rows_fails_by_its_call_timeout(server):
     relation = Relation(schema_name="SALES", table_name="ORDERS")
     with Relay(server.host, server.port) as relay:
         session = opened(relay.port, connect_timeout="20s", call_timeout="1s")
@@ -145,7 +145,7 @@ def ended(lake: Lake, **source: object) -> str:
     return f"{failure.message} | {failure.hint}"
 
 
-def test_a_run_meets_silence_with_exit_code_4(server, mute, tmp_path):
+def test_a_run_against_a_silent_server_ends_with_exit_code_4(server, mute, tmp_path):
     said = ended(Lake(tmp_path, server), host="127.0.0.1", port=mute, connect_timeout="300ms")
     assert "did not answer within 0.3 s" in said
 
@@ -159,5 +159,5 @@ def test_a_run_meets_silence_with_exit_code_4(server, mute, tmp_path):
     ],
     ids=["host", "dsn", "alias"],
 )
-def test_what_leads_nowhere_ends_at_the_first_attempt_with_exit_code_4(server, tmp_path, source, hint):
+def test_a_wrong_address_ends_a_run_at_the_first_attempt_with_exit_code_4(server, tmp_path, source, hint):
     assert hint in ended(Lake(tmp_path, server), **source)

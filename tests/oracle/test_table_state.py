@@ -38,7 +38,7 @@ def ids(session, what, chunks):
     return sorted(number for batch in batches for number in batch.column("ID").to_pylist())
 
 
-def test_a_partition_that_is_born_during_a_run_leaves_its_plan_alone(sales, session):
+def test_a_partition_created_during_a_run_does_not_invalidate_its_plan(sales, session):
     what, chunks = planned(session)
     sales.add_partition("SALES", "ORDERS", "P3", 30)
     sales.insert("SALES", "ORDERS", [(1000, 25)])
@@ -47,7 +47,7 @@ def test_a_partition_that_is_born_during_a_run_leaves_its_plan_alone(sales, sess
     assert ids(session, again, chunks) == [*range(100), 1000]
 
 
-def test_a_segment_that_is_gone_ends_the_plan_also_beside_a_new_one(sales, session):
+def test_a_missing_segment_invalidates_the_plan_even_if_there_is_a_new_one(sales, session):
     what, chunks = planned(session)
     sales.add_partition("SALES", "ORDERS", "P3", 30)
     sales.change_ddl("SALES", "ORDERS", moved=True)
@@ -69,7 +69,7 @@ def test_a_plan_of_an_earlier_version_is_compared_by_its_digest(sales, session, 
         assert ids(session, earlier, chunks) == outcome
 
 
-def test_the_numbers_of_many_partitions_are_kept_as_ranges(sales, session):
+def test_the_segment_numbers_of_many_partitions_are_stored_as_ranges(sales, session):
     what, _ = planned(session)
     first, _, last = what.relation_state["data_object_ids"].partition("-")
     assert int(last) == int(first) + 1

@@ -31,7 +31,7 @@ def told(lake: Lake, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize("command", [("plan",), ("check", "--connect"), ("run", "--date", "2026-01-06")])
-def test_what_is_not_read_is_said_when_a_plan_is_made_and_by_check(server, tmp_path, command):
+def test_data_that_is_not_read_is_reported_by_plan_and_by_check(server, tmp_path, command):
     lake = Lake(tmp_path, server)
     lake.configure({"schema_name": "T", "table_name": "LEDGER"}, {"schema_name": "T", "table_name": "RATED"})
     said = told(lake, command[0], "ora.yml", *command[1:])

@@ -104,7 +104,7 @@ def padded(value: object, arrow: pa.DataType) -> object:
         return value.quantize(Decimal(1).scaleb(-arrow.scale))
 
 
-def test_zoned_moments_become_instants_and_keep_their_offset_on_request(lake):
+def test_timestamps_with_a_zone_become_instants_and_keep_their_offset_on_request(lake):
     values = [MOMENT.replace(tzinfo=HALF_PAST_FIVE), MOMENT.replace(tzinfo=UTC), None]
     entry = table(lake.server, "ZONED", "TIMESTAMP(6) WITH TIME ZONE", values)
     column = extracted(lake, entry, source={"zone_offsets": True})
@@ -115,7 +115,7 @@ def test_zoned_moments_become_instants_and_keep_their_offset_on_request(lake):
 
 
 @pytest.mark.parametrize("limit", [128, 30])
-def test_the_offset_of_a_column_whose_name_is_as_long_as_oracle_takes_is_read(lake, limit):
+def test_the_offset_of_a_column_with_a_name_of_maximum_length_is_read(lake, limit):
     name = "\u00dc" * 10 + "X" * (limit - 20)
     value = MOMENT.replace(tzinfo=HALF_PAST_FIVE)
     columns = [("N", "NUMBER(9)"), (name, "TIMESTAMP(6) WITH TIME ZONE")]
@@ -130,7 +130,7 @@ def test_the_offset_of_a_column_whose_name_is_as_long_as_oracle_takes_is_read(la
     assert (row[name], row[f"{name}_OFFSET"]) == (value, "+05:30")
 
 
-def test_nan_and_minus_zero_stay_what_they_are(lake):
+def test_nan_and_minus_zero_keep_their_values(lake):
     found = extracted(lake, table(lake.server, "NANS", "BINARY_DOUBLE", [nan, -0.0])).to_pylist()
     assert isnan(found[0])
     assert copysign(1, found[1]) == -1
@@ -143,7 +143,7 @@ def test_an_empty_string_is_null_and_padding_can_be_cut(lake):
 
 
 @pytest.mark.parametrize("database_type", ["CHAR(5)", "NCHAR(5)"])
-def test_a_text_of_blanks_is_trimmed_to_an_empty_one_and_never_to_null(lake, database_type):
+def test_a_text_of_blanks_is_trimmed_to_an_empty_text_and_never_to_null(lake, database_type):
     name = f"BLANKS_{database_type[0]}"
     lake.server.create_table("T", name, [("N", "NUMBER(9)"), ("C", database_type, "NOT NULL")], [(0, " "), (1, " x")])
     rules = {"N": {"type": "int"}, "C": {"type": "str"}}  # str: NULL would break the schema
@@ -151,7 +151,7 @@ def test_a_text_of_blanks_is_trimmed_to_an_empty_one_and_never_to_null(lake, dat
     assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == ["", " x"]
 
 
-def test_null_stays_null_where_padding_is_cut(lake):
+def test_null_stays_null_if_padding_is_trimmed(lake):
     entry = table(lake.server, "NOTHING", "CHAR(3)", [None, " "])
     assert extracted(lake, entry, source={"trim_char": True}).to_pylist() == [None, ""]
 
@@ -165,7 +165,7 @@ def test_an_empty_lob_arrives_from_the_driver_as_null(lake, bare):
     assert extracted(lake, {"schema_name": "T", "table_name": "EMPTYLOB"}).to_pylist() == [None]
 
 
-def test_a_moment_before_the_year_1_is_refused_by_name(lake):
+def test_a_timestamp_before_the_year_1_is_refused_by_name(lake):
     lake.server.sql("CREATE TABLE T.BC (N NUMBER(9), C DATE)")
     lake.server.sql("INSERT INTO T.BC VALUES (1, TO_DATE('-0044-03-15', 'SYYYY-MM-DD'))")
     said = refusal(lake, {"schema_name": "T", "table_name": "BC"})
@@ -174,7 +174,7 @@ def test_a_moment_before_the_year_1_is_refused_by_name(lake):
 
 
 @pytest.mark.parametrize("database_type", ["NVARCHAR2(10)", "NCLOB", "VARCHAR2(10)"])
-def test_bytes_that_are_no_text_are_named_and_not_called_a_date(lake, database_type):
+def test_invalid_text_is_reported_with_its_column_and_not_as_a_date(lake, database_type):
     name = f"NOTEXT_{database_type[:4]}"
     rows = [(1, FIRST, "fine", "bad")]
     columns = [("N", "NUMBER(9)"), ("D", "DATE"), ("A", "NVARCHAR2(10)"), ("C", database_type)]
@@ -197,7 +197,7 @@ def test_bytes_that_are_no_text_are_named_and_not_called_a_date(lake, database_t
         ("FIRST", "0001-01-01 00:00:00 +05:00", "the value -0001-12-31 19:00:00 is before the year 1 in UTC"),
     ],
 )
-def test_a_zoned_moment_that_utc_puts_beyond_the_calendar_names_its_column(lake, name, value, expected):
+def test_a_timestamp_beyond_the_calendar_in_utc_is_reported_with_its_column(lake, name, value, expected):
     zoned = "TIMESTAMP(6) WITH TIME ZONE"
     lake.server.sql(f"CREATE TABLE T.{name} (N NUMBER(9), A DATE, B {zoned}, C {zoned})")
     moment = f"TO_TIMESTAMP_TZ('{value}', 'YYYY-MM-DD HH24:MI:SS TZH:TZM')"
@@ -271,7 +271,7 @@ def test_the_bare_driver_wraps_39_digits_even_in_256_bits_and_a_run_names_them(l
     assert Decimal(extracted(lake, {**entry, "columns": columns}).to_pylist()[0]) == Decimal("9e38")
 
 
-def test_the_bare_driver_cuts_fractions_times_and_bits_and_a_run_does_not(lake, bare):
+def test_the_bare_driver_truncates_fractions_times_and_bits_and_a_run_does_not(lake, bare):
     number = table(lake.server, "FRACTION", "NUMBER", [Decimal("1.5")])
     assert by_driver(bare, "SELECT C FROM T.FRACTION", pa.int64()).to_pylist() == [1]
     assert "does not fit int64" in refusal(lake, {**number, "columns": {"N": {"type": "int"}, "C": {"type": "int"}}})
@@ -331,7 +331,7 @@ def test_no_number_changes_silently(server, numbers_session, values):
     assert "column C (NUMBER): the value" in named
 
 
-def test_a_table_that_was_altered_is_described_anew_in_the_same_session(server, numbers_session):
+def test_an_altered_table_is_described_again_in_the_same_session(server, numbers_session):
     relation = Relation(schema_name="T", table_name="ALTERED")
     server.create_table("T", "ALTERED", [("A", "NUMBER(9)")])
     assert [one.database_type for one in numbers_session.describe(relation)] == ["NUMBER(9)"]

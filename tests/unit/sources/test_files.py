@@ -58,7 +58,7 @@ def test_batches_are_bounded_by_rows_and_by_bytes(session):
     assert max(batch.num_rows for batch in read(session, asked, batch_bytes=200)) < 20
 
 
-def test_only_what_is_asked_for_is_read(session):
+def test_only_the_requested_columns_and_chunks_are_read(session):
     asked = reading(session, ORDERS)
     columns, left = asked.columns[1:], asked.columns[:1]
     fewer = asked.model_copy(update={"columns": columns, "left_out": left})
@@ -88,7 +88,7 @@ def test_files_that_changed_are_a_lost_snapshot(session, tmp_path, change):
         session.count(asked)
 
 
-def test_a_file_that_is_written_under_the_reader_is_a_lost_snapshot(session, tmp_path):
+def test_a_file_that_is_written_during_a_read_is_a_lost_snapshot(session, tmp_path):
     asked = reading(session, ORDERS)
     batches = session.read(asked, WHOLE)
     next(batches)
@@ -97,7 +97,7 @@ def test_a_file_that_is_written_under_the_reader_is_a_lost_snapshot(session, tmp
         list(batches)
 
 
-def test_the_snapshot_of_another_folder_is_not_read_at(session, module, tmp_path):
+def test_a_snapshot_of_another_folder_is_refused(session, module, tmp_path):
     other = tmp_path / "other"
     (tmp_path / "orders").rename(tmp_path / "kept")
     other.mkdir()
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_like_the_others_fails(session, tmp_path, text, encod
         read(session, asked)
 
 
-def test_what_files_cannot_do_is_refused(session):
+def test_features_that_files_do_not_have_are_refused(session):
     asked = reading(session, ORDERS)
     window = Window(column="id", start=None, end=asked.snapshot.taken_at, timezone="UTC")
     with pytest.raises(PlanError, match="no windows"):

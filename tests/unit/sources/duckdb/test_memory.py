@@ -29,7 +29,7 @@ def test_blocks_that_were_read_are_not_kept(tmp_path):
     connection.close()
 
 
-def test_reader_beside_another_is_not_disturbed_and_the_limit_stays(tmp_path):
+def test_a_concurrent_reader_is_not_disturbed_and_the_limit_stays(tmp_path):
     connection = _opened(tmp_path)
     statement = Sql("SELECT a, b FROM numbers ORDER BY a")
     with connection.reader(statement, "numbers", batch_rows=16_384) as outer:

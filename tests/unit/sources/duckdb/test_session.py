@@ -103,7 +103,7 @@ def test_any_file_name_can_be_opened(opened, tmp_path, name):
     assert rows(session, reading(session, "t")) == 1
 
 
-def test_writers_are_kept_out_while_a_session_looks_at_the_file_again_and_again(opened, path):
+def test_writers_are_refused_while_a_session_reads_the_file_state_repeatedly(opened, path):
     session = opened()
     rows(session, reading(session))
     session.take_snapshot()
@@ -207,7 +207,7 @@ def test_a_session_can_be_used_again_once_the_file_is_back(opened, path):
 # --- names and queries -----------------------------------------------------------------------------------------------
 
 
-def test_a_missing_table_names_what_there_is(opened, path):
+def test_a_missing_table_is_reported_with_the_existing_ones(opened, path):
     write(path, "CREATE TABLE shop.customers (id INT)")
     session = opened()
     with pytest.raises(SourceError) as near:
@@ -227,7 +227,7 @@ def test_a_schema_may_have_the_databases_own_name(opened, tmp_path):
     assert rows(session, reading(session, "shop.orders")) == 1
 
 
-def test_names_are_found_without_regard_to_case(opened):
+def test_names_are_found_regardless_of_case(opened):
     session = opened()
     assert rows(session, reading(session, "SHOP.ORDERS")) == 1000
 
@@ -310,7 +310,7 @@ def test_deleted_rows_leave_even_chunks(opened, path):
     assert len(sizes) <= 7
 
 
-def test_auto_takes_rowids_of_big_tables_only(opened):
+def test_auto_uses_rowids_for_large_tables_only(opened):
     session = opened()
     what = reading(session)
     assert [chunk.kind for chunk in chunks_of(session, what, target_rows=1000)] == [ChunkKind.WHOLE]
@@ -330,7 +330,7 @@ def test_views_and_queries_have_no_rowids(opened, path, relation):
     assert "one chunk" in plan.notes[0]
 
 
-def test_a_column_called_rowid_is_not_taken_for_rowids(opened, path):
+def test_a_column_called_rowid_is_not_used_as_rowids(opened, path):
     write(path, 'CREATE TABLE r AS SELECT 5 AS "RowId" FROM range(100)')
     session = opened()
     what = reading(session, "r")
@@ -354,7 +354,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize("kind", KEYS)
-def test_every_kind_of_key_cuts_each_row_into_one_chunk(opened, path, kind):
+def test_every_kind_of_key_puts_each_row_into_one_chunk(opened, path, kind):
     write(
         path,
         f"CREATE TABLE k (id BIGINT, k {kind})",

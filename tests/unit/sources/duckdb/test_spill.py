@@ -47,7 +47,7 @@ def test_folder_is_made_for_this_user_alone_and_its_name_cannot_be_guessed(temp)
         assert not folder.path.name.rsplit("-", 1)[1].isdigit()
 
 
-def test_session_spills_into_its_own_folder_and_takes_it_away(temp, tmp_path):
+def test_session_spills_to_its_own_folder_and_removes_it(temp, tmp_path):
     path = tmp_path / "shop.duckdb"
     duckdb.connect(path).close()
     session = DuckdbSession(str(path), memory_limit="64MiB")
@@ -65,7 +65,7 @@ def test_session_that_cannot_be_opened_leaves_no_folder(temp, tmp_path):
     assert list(temp.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_removed_and_what_a_living_one_has_is_not(temp, gone):
+def test_folders_of_killed_processes_are_removed_and_those_of_living_ones_are_not(temp, gone):
     own = SpillFolder()
     dead = _of(own, gone)
     elsewhere = temp / f"statekeeper-spill-1-{gone}-0"  # another container's
@@ -85,7 +85,7 @@ def test_folder_of_an_earlier_version_is_removed_too(temp, gone):
         assert not left.exists()
 
 
-def test_sweep_follows_no_link_that_bears_such_a_name(temp, tmp_path, gone):
+def test_sweep_does_not_follow_a_link_with_the_name_of_a_spill_folder(temp, tmp_path, gone):
     with SpillFolder() as folder:
         planted = _of(folder, gone)
     precious = tmp_path / "precious"
@@ -98,7 +98,7 @@ def test_sweep_follows_no_link_that_bears_such_a_name(temp, tmp_path, gone):
     assert planted.is_symlink()
 
 
-def test_temporary_folder_that_takes_nothing_is_named(temp):
+def test_temporary_folder_that_is_not_writable_is_named(temp):
     temp.rmdir()
     with pytest.raises(FileNotFoundError, match=str(temp)):
         SpillFolder()

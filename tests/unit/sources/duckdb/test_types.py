@@ -137,9 +137,7 @@ def test_extreme_values_arrive_exactly(table, kind, text, read_type, value):
 
 
 @pytest.mark.parametrize(("kind", "text", "read_type", "words"), LOUD)
-def test_a_value_that_does_not_fit_fails_loudly_with_its_column_type_and_what_to_do(
-    table, kind, text, read_type, words
-):
+def test_a_value_that_does_not_fit_fails_with_its_column_type_and_what_to_do(table, kind, text, read_type, words):
     session = table(kind, text)
     (described,) = session.describe(Relation(table_name="t"))
     with pytest.raises(DataError, match=words) as raised:
@@ -206,7 +204,7 @@ def test_a_bare_null_column_of_a_query_is_refused(table):
     assert "cast it" in column.refusal
 
 
-def test_a_type_that_was_not_offered_is_a_plan_error(table):
+def test_a_type_that_the_source_cannot_deliver_is_a_plan_error(table):
     session = table("VARCHAR", "1")
     column = PlannedColumn(name="v", database_type="VARCHAR", read_type="int64", arrow_type="int64")
     what = ReadSpec(

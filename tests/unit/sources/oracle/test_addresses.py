@@ -32,7 +32,7 @@ def found(**keys):
         ({"dsn": "tcps://db:2484/s?https_proxy=proxy&https_proxy_port=8080"}, ["proxy:8080"]),
     ],
 )
-def test_addresses_are_those_that_the_driver_reads(keys, expected):
+def test_addresses_are_read_by_the_driver(keys, expected):
     assert found(**keys) == expected
 
 

@@ -60,7 +60,7 @@ def test_a_value_that_a_guard_found_is_named_with_its_column():
     assert "declare N as a str" in (caught.value.hint or "")
 
 
-def test_the_statement_and_the_requested_schema_have_the_guards_behind_the_columns():
+def test_the_statement_and_the_requested_schema_have_the_guards_after_the_columns():
     both = projection(("N", "NUMBER", "decimal256(76, 38)"), TEXT)
     assert both.schema.names == ["N", "B", "_GUARD0"]
     assert both.sql.index('AS "B"') < both.sql.index('AS "_GUARD0"')
@@ -74,13 +74,13 @@ def test_a_date_without_a_time_becomes_a_date():
 
 
 @pytest.mark.parametrize("moment", ["2026-01-05T00:00:01", "1969-12-31T23:59:59"])
-def test_a_date_with_a_time_is_not_cut(moment):
+def test_a_date_with_a_time_is_not_truncated(moment):
     wire = pa.array([dt.datetime.fromisoformat(moment)], pa.timestamp("us"))
     with pytest.raises(DataError, match="has a time of day"):
         one(wire, "DATE", "date32[day]")
 
 
-def test_moments_in_utc_keep_their_instant():
+def test_timestamps_in_utc_keep_their_instant():
     found = one(pa.array([1_000_001], pa.timestamp("us")), "TIMESTAMP(6) WITH TIME ZONE", "timestamp[us, tz=UTC]")
     assert found.to_pylist() == [dt.datetime(1970, 1, 1, 0, 0, 1, 1, tzinfo=dt.UTC)]
 
@@ -90,14 +90,14 @@ def test_nanoseconds_arrive_as_nanoseconds():
     assert found.cast(pa.int64()).to_pylist() == [1767574923123456789, None]
 
 
-def test_microseconds_take_a_timestamp_9_exactly_or_not_at_all():
+def test_a_timestamp_9_fits_microseconds_exactly_or_is_refused():
     found = one(pa.array([" 9999-12-31 23:59:59.123456000"]), "TIMESTAMP(9)", "timestamp[us]")
     assert found.to_pylist() == [dt.datetime(9999, 12, 31, 23, 59, 59, 123456)]  # noqa: DTZ001 - a wall clock's
     with pytest.raises(DataError, match=r"2026-01-05 01:02:03.123456789 does not fit timestamp\[us\]"):
         one(pa.array([" 2026-01-05 01:02:03.123456789"]), "TIMESTAMP(9)", "timestamp[us]")
 
 
-def test_a_moment_beyond_the_nanoseconds_is_named():
+def test_a_timestamp_beyond_the_range_of_nanoseconds_is_named():
     with pytest.raises(DataError, match="9999-12-31"):
         one(
             pa.array([" 2026-01-05 00:00:00.000000000", " 9999-12-31 00:00:00.000000001"]),
@@ -124,7 +124,7 @@ def test_a_year_before_the_first_is_named():
         one(pa.array(["-0044-03-15 12:00:00.000000000"]), "TIMESTAMP(9)", "timestamp[us]")
 
 
-def test_text_that_is_not_text_is_refused():
+def test_invalid_text_is_refused():
     broken = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")])
     with pytest.raises(DataError, match="not valid in the database's character set"):
         one(broken, "VARCHAR2(5)", "string")
@@ -142,7 +142,7 @@ def test_lobs_have_no_widest_row_and_are_split_where_one_array_could_not_hold_th
     assert [value for batch in parts for value in batch.column("A").to_pylist()] == list(range(8))
 
 
-def test_what_arrow_refuses_is_told_with_its_column(monkeypatch):
+def test_an_arrow_error_is_reported_with_its_column(monkeypatch):
     """Such as a CLOB of 2 GiB, which no string of a file holds."""
 
     def refuse(*_):

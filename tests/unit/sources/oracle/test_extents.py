@@ -43,7 +43,7 @@ def test_many_rowids_are_made_by_few_statements_each_once_and_in_order():
     assert database.statements == 3
 
 
-def test_places_that_the_database_orders_otherwise_are_not_used():
+def test_places_that_the_database_sorts_differently_are_not_used():
     assert rowids([Extent(7, 5, 8, 8), Extent(7, 5, 16, 8)], Ordering(descending=True)) is None
     assert rowids([], Ordering(descending=True)) == []
 

@@ -34,7 +34,7 @@ TABLE = Source(RelationKind.HEAP, "HR.T", '"HR"."T"', "HR", "T")
         ('"', ('"',)),
     ],
 )
-def test_a_name_is_upper_cased_unless_quoted_and_else_taken_as_written(written, names):
+def test_a_name_is_upper_cased_unless_quoted_otherwise_used_as_written(written, names):
     assert spellings(written) == names
 
 
@@ -42,7 +42,7 @@ def column(name: str) -> SourceColumn:
     return SourceColumn(name=name, database_type="NUMBER", read_type=None)
 
 
-def test_columns_are_found_by_their_spelling_then_without_regard_to_case():
+def test_columns_are_found_by_exact_spelling_then_regardless_of_case():
     columns = (column("ID"), column("Id"), column("AT"))
     assert named_column(columns, "Id", "key").name == "Id"
     assert named_column(columns, "at", "key").name == "AT"
@@ -104,7 +104,7 @@ def test_instants_are_compared_in_utc():
     assert "CAST(FROM_TZ(:window_end, 'UTC') AS TIMESTAMP(6) WITH LOCAL TIME ZONE)" in local.text
 
 
-def test_a_number_keeps_no_points_in_time():
+def test_a_number_holds_no_points_in_time():
     with pytest.raises(PlanError, match="holds no points in time"):
         window("NUMBER(8)")
 
@@ -131,7 +131,7 @@ def test_rowids_are_compared_by_the_database():
     assert text_of(chunk(ChunkKind.ROWID, None, "BBB"), None)[0] == "q.ROWID < CHARTOROWID(:upper)"
 
 
-def test_the_first_range_of_a_key_takes_its_nulls_and_the_last_is_unbounded():
+def test_the_first_range_of_a_key_has_its_nulls_and_the_last_is_unbounded():
     assert text_of(chunk(ChunkKind.KEY, None, "5"), "NUMBER(9)") == (
         'q."K" < :upper OR q."K" IS NULL',
         [("NUMBER", "5")],

@@ -115,7 +115,7 @@ def test_every_value_of_a_declared_number_fits_the_type_that_the_driver_is_asked
 @pytest.mark.parametrize(
     "database_type", ["NUMBER", "NUMBER(5)", "NUMBER(9,2)", "DATE", "CLOB", "RAW(3)", "TIMESTAMP(9)", "JSON", "ROWID"]
 )
-def test_every_offer_names_types_that_the_program_knows(database_type):
+def test_every_rule_names_known_arrow_types(database_type):
     for one in type_rule(database_type, PLAIN).offered:
         parse_type(one.arrow)
         wire_type(one)
@@ -151,7 +151,7 @@ def test_padding_is_kept_unless_it_is_to_be_trimmed():
     assert not is_trimmed("VARCHAR2(3)", trimming)
 
 
-def test_an_offset_column_stands_for_its_zoned_column():
+def test_an_offset_column_refers_to_its_column_with_a_zone():
     zoned = "TIMESTAMP(6) WITH TIME ZONE"
     assert has_zone_offset(zoned)
     assert not has_zone_offset("TIMESTAMP(6) WITH LOCAL TIME ZONE")
@@ -160,7 +160,7 @@ def test_an_offset_column_stands_for_its_zoned_column():
     assert expression(how.sql, "AT_OFFSET", f"OFFSET OF {zoned}") == "TO_CHAR(q.\"AT\", 'TZH:TZM')"
 
 
-def test_a_type_that_cannot_be_had_is_a_plan_error():
+def test_a_type_that_cannot_be_delivered_is_a_plan_error():
     with pytest.raises(PlanError, match="cannot be read as double"):
         delivery(database_type="NUMBER(5)", read_type="double", column="N", choices=PLAIN)
 
@@ -182,7 +182,7 @@ def test_a_type_that_cannot_be_had_is_a_plan_error():
         ("DB_TYPE_XMLTYPE", 0, 0, 0, "XMLTYPE"),
     ],
 )
-def test_types_are_spelt_as_oracle_does(name, size, precision, scale, spelling):
+def test_types_are_spelled_as_by_oracle(name, size, precision, scale, spelling):
     assert database_type_of(name, size=size, precision=precision, scale=scale, object_type="") == spelling
 
 
