@@ -13,14 +13,14 @@ from tests.oracle.pipelines import Lake, serving
 
 @pytest.fixture(scope="module")
 def sales():
-    """A server of the module's own, for tables of SALES."""
+    """A server for this module, with tables of SALES."""
     with serving("SALES") as server:
         yield server
 
 
 @pytest.fixture
 def lake(tmp_path, server):
-    """Of the module's `server`."""
+    """A lake that reads the module's `server`."""
     return Lake(tmp_path, server)
 
 

@@ -15,10 +15,10 @@ _PLAIN = frozenset({"localhost", "description", "address", "protocol", "host", "
 
 @dataclass
 class LiveReport:
-    """The lines, in the order in which they came."""
+    """The lines, in order."""
 
     secrets: dict[str, str]
-    """What must not be shown, by what is shown in its place."""
+    """Replacements by the secret text that they replace."""
     lines: list[str] = field(default_factory=list)
 
     @classmethod

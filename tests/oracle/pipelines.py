@@ -1,4 +1,4 @@
-"""Pipelines of one Oracle source, run in this process or as a user would; what was published; single sessions."""
+"""Pipelines of one Oracle source, run in this process or by the command line, and their output; single sessions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def serving(owner: str) -> Iterator[OracleServer]:
 
 
 def source_at(**keys: Any) -> OracleSource:
-    """A source of `READER` as a configuration says it; `keys` say where it is, and more."""
+    """The configuration of a source of `READER`; `keys` have its address and more."""
     made = pipeline_of({"sources": {"ora": {"type": "oracle", **READER, **keys}}, "tables": [{"table_name": "T"}]})
     source = made.sources["ora"]
     assert isinstance(source, OracleSource)
@@ -50,7 +50,7 @@ def source_at(**keys: Any) -> OracleSource:
 
 @contextmanager
 def opened(server: OracleServer, **keys: Any) -> Iterator[SourceSession]:
-    """A session of `READER`, which ends with the block."""
+    """A session of `READER`, closed at the end of the block."""
     session = open_session(source_at(dsn=server.dsn, **keys))
     try:
         yield session
@@ -92,14 +92,14 @@ class Lake:
         return StatefulDataExtractor.from_config(self.cwd / "ora.yml", date=DAY, reporter=NullReporter())
 
     def command(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
-        """`statekeeper ARGUMENTS` in a process of its own."""
+        """Run `statekeeper ARGUMENTS` in another process."""
         return subprocess.run(
             [*_PROGRAM, *arguments],
             cwd=self.cwd, env=_environ(), capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """The same, not waited for."""
+        """The same without waiting for its end."""
         return subprocess.Popen(
             [*_PROGRAM, *arguments],
             cwd=self.cwd, env=_environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -115,7 +115,7 @@ class Lake:
         return json.loads(self.output(table).with_name("ora-20260106_metadata.json").read_text())
 
     def chunk_queries(self, table: str) -> list[dict[str, Any]]:
-        """What the server served of the table's chunks."""
+        """The log entries of queries for the table's chunks."""
         return [
             one
             for one in self.server.log()

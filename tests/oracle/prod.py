@@ -80,7 +80,7 @@ def fill(server: OracleServer | Controller) -> None:
 
 
 def settle(folder: Path) -> None:
-    """Put the configuration and its models where a run begins, in a folder that relative paths start at."""
+    """Copy the configuration and its models to the folder in which a run starts."""
     (folder / ".statekeeper").mkdir(exist_ok=True)
     for name in ("configs/prod.yml", "schemas/erp.py"):
         (folder / name).parent.mkdir(exist_ok=True)

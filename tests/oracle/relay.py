@@ -1,4 +1,4 @@
-"""A relay between a driver and a server that can fall silent at any byte of what the server says."""
+"""A relay between a driver and a server that can stop forwarding after any byte of the server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Self
 
 
 class Relay:
-    """Passes on what both sides say; of what the server says, no more than `allowed` bytes on each connection."""
+    """Forwards bytes in both directions, but at most `allowed` bytes of the server on each connection."""
 
     def __init__(self, host: str, port: int, *, allowed: int | None = None) -> None:
         self._target = (host, port)
@@ -20,7 +20,7 @@ class Relay:
         self._sockets: list[socket.socket] = [self._listener]
         self.allowed = allowed
         self.passed = 0
-        """Bytes of the server that went through the last connection."""
+        """The number of bytes of the server that were forwarded on the last connection."""
         self.port: int = self._listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._start(self._accept)

@@ -1,4 +1,4 @@
-"""What lies in the DuckDB behind the server, as the values that a file must hold."""
+"""The rows in the DuckDB database of the server, as the values that a file must contain."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def stored_rows(server: OracleServer, schema: str, table: str, *, zoned: frozenset[str] = frozenset()) -> Counter[str]:
-    """The rows of a table as texts, in which -0.0, NaN and instants are told apart.
+    """The rows of a table as texts, which distinguish -0.0, NaN and instants.
 
     Args:
         server: whose table it is.
@@ -30,7 +30,7 @@ def stored_rows(server: OracleServer, schema: str, table: str, *, zoned: frozens
 
 
 def published_rows(table: pa.Table) -> Counter[str]:
-    """The rows of a file in the same form."""
+    """The rows of a file, in the same form."""
     return Counter(repr([_plain(value) for value in row.values()]) for row in table.to_pylist())
 
 

@@ -1,4 +1,4 @@
-"""What a run does about Oracle's codes, each raised by the server where a real one raises it."""
+"""How a run handles Oracle's error codes, each raised by the server when a real one would raise it."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_a_value_that_oracle_cannot_convert_is_reported_with_its_column(server):
 
 @pytest.mark.parametrize(("code", "kind"), [(1017, SourceError), (28000, SourceError), (12541, TransientSourceError)])
 def test_the_login_of_a_database_link_closes_no_source(server, code, kind):
-    """A view or synonym may lead to another database, which refuses or does not answer: ORA-02063 follows the code."""
+    """A view or synonym may use another database, which refuses or does not answer: ORA-02063 follows the code."""
     with opened(server) as session:
         what = reading(session, ORDERS)
         server.fault("error", match="AS OF SCN", code=code)
@@ -173,7 +173,7 @@ def test_a_database_before_12_1_is_identified_without_a_container(server):
 
 @pytest.mark.parametrize("release", [21, 23])
 def test_a_missing_privilege_gets_the_same_grant_from_each_release(release):
-    """ORA-01031 of old, ORA-41900 from 23 on."""
+    """ORA-01031 in older releases, ORA-41900 from 23 on."""
     with OracleServer.start(users={"SALES": "s"}, release=release) as server:
         server.create_user("READER", "reader-secret", "scn")
         server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,)])

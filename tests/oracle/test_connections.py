@@ -31,7 +31,7 @@ TODAY = dt.datetime.now(dt.UTC)
 
 
 def filled(server: OracleServer) -> OracleServer:
-    """With a user to read by, a table, and a user whose table it is."""
+    """A server with a table, its owner, and a user who reads it."""
     server.create_user(READER["user"], READER["password"], "all")
     server.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)")], [(1,), (2,)])
     return server
@@ -44,12 +44,12 @@ def server():
 
 
 def opened(**keys: object) -> SourceSession:
-    """A session of a source as a configuration says it."""
+    """A session with a source, opened from its configuration."""
     return open_session(source_at(**keys))
 
 
 def seen_by(server: OracleServer, **keys: object) -> dict[str, object]:
-    """What the server knows of the session of a source, which reads the table's columns."""
+    """The server's facts about the session of a source, after it has read the table's columns."""
     with closing(opened(**keys)) as session:
         (column,) = session.describe(Relation(schema_name="SALES", table_name="ORDERS"))
         assert column.database_type == "NUMBER(9)"
@@ -71,7 +71,7 @@ def descriptor(server: OracleServer, *, protocol: str = "tcp", security: str = "
 
 @pytest.fixture
 def ways(server, tmp_path):
-    """Each way to say which database."""
+    """Each way to name the database."""
     place = {"host": server.host, "port": server.port}
     (tmp_path / "tnsnames.ora").write_text(f"SALESDB, OTHER =\n  {descriptor(server)}\n")
     return {
@@ -120,7 +120,7 @@ def test_a_proxy_user_reads_as_the_user_it_acts_for(server, keys):
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of this test's own."""
+    """A certificate authority for this test."""
 
     folder: Path
     key: ec.EllipticCurvePrivateKey
@@ -140,7 +140,7 @@ class Authority:
         return path
 
     def issued(self, file: str, common_name: str, *, host: str | None = None, password: str | None = None) -> Path:
-        """A file of a new key, its certificate and the authority's; the key is sealed where there is a password."""
+        """A file with a new key, its certificate and the authority's; the key is encrypted if there is a password."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
         made = _certificate(subject, self.certificate.subject, key)
@@ -269,7 +269,7 @@ def test_thick_mode_loads_the_libraries_from_the_configured_folder(server, tmp_p
     assert len(server.logons()) == logons
 
 
-# --- what the database says of a login that succeeds, and what a session begins with
+# --- warnings at a successful login, and the session's settings
 
 
 def test_a_password_that_expires_soon_is_a_warning_of_the_run_once(server, tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""What a count costs the database: the way to its rows, its time limit, parallel servers, rows that nobody counts."""
+"""What a count costs the database: access paths, time limits, parallel servers, rows that are not counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def lake(tmp_path, server):
 
 
 def run(lake: Lake, *, column: str | None = None, **source: object) -> tuple[TableReport, Warnings]:
-    """The table whole; with a `column` its window of the day after that."""
+    """A full extraction of the table; with a `column`, then its window of the next day."""
     table = {"schema_name": "SALES", "table_name": "EVENTS"} | ({"incremental_column": column} if column else {})
     path = lake.configure(table, source=source)
     for day in ["2026-01-05", "2026-01-06"] if column else ["2026-01-06"]:

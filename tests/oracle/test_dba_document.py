@@ -1,4 +1,4 @@
-"""docs/oracle.md tells the DBA every statement; what the server saw is compared with it."""
+"""docs/oracle.md has every statement that is sent; it is compared with those that the server received."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def server():
 
 
 def sources_of(sql: str) -> set[str]:
-    """The dictionary's views and packages that a statement names."""
+    """The dictionary views and packages in a statement."""
     return set(
         re.findall(r"\b(?:ALL|DBA)_[A-Z_]+|V\$[A-Z]+|DBMS_[A-Z]+|SESSION_PRIVS|REDACTION_COLUMNS|NLS_DATABASE_\w+", sql)
     )

@@ -1,4 +1,4 @@
-"""The driver under test is the one of PyPI, as it was installed, in thin mode."""
+"""The tests use the unmodified driver from PyPI, in thin mode."""
 
 from __future__ import annotations
 

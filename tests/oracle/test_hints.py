@@ -1,4 +1,4 @@
-"""Every GRANT that a message asks for is one that the database takes, and enough: after it the table completes."""
+"""Every GRANT in a message is valid and sufficient: after it the table completes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def lake(tmp_path):
 
 
 def grants(said: Said) -> set[str]:
-    """What is asked for, each without the user, who must be the one who reads."""
+    """The grants in a text, without the user, who must be the reading user."""
     found = list(_GRANT.finditer(said.words.replace(_QUERY, "T.ORDERS")))
     assert {match["user"] for match in found} <= {"POOR"}
     return {match["what"] for match in found}

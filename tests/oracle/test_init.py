@@ -1,4 +1,4 @@
-"""`statekeeper init` on an Oracle database: what it writes is checked, planned and run as it stands."""
+"""`statekeeper init` on an Oracle database: what it writes passes `check`, `plan` and `run` unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What it costs to cut a table by a key: how many keys are sorted, and whether an index serves its ranges."""
+"""The cost of chunks by a key: how many keys are sorted, and whether an index can be used for the ranges."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def server():
 
 
 def run(tmp_path, server, name: str, column: str | None):
-    """The number of chunks, the rows that were sorted, and what was said."""
+    """The number of chunks, the number of sorted rows, and the notes."""
     server.clear_log()
     chunking = {"target_rows": TARGET} | ({"strategy": "key", "column": column} if column else {})
     lake = Lake(tmp_path, server)

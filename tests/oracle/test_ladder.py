@@ -1,4 +1,4 @@
-"""By what each kind of relation is cut into chunks: what has no ROWIDs that are places is never asked for them."""
+"""How each kind of relation is divided into chunks: ROWIDs are used only for relations in which they are positions."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CUT: dict[str, tuple[str | None, int, dict[str, object]]] = {
     "SEEN2": ('"ID" >=', 6, BY_KEY),
     "FAR": (None, 1, {"source_name": "present"}),
 }
-"""By name of the relation: what its chunks' statements say, how many files there are, and more keys."""
+"""By name of the relation: text in its chunks' statements, the number of files, and more keys."""
 REFUSED = {
     "SEEN": "no ROWIDs that are positions in a segment",
     "EXT": "T.EXT is an external table, which Oracle reads at no SCN",
@@ -72,7 +72,7 @@ REFUSED = {
 
 @pytest.fixture(scope="module")
 def ran(server, tmp_path_factory):
-    """One run of all of them: its reports by name, what was asked for each, and where the files are."""
+    """One run of all of them: its reports and statements by name, and the folder of the files."""
     lake = Lake(tmp_path_factory.mktemp("ladder"), server)
     login = {"type": "oracle", "dsn": server.dsn, "user": "READER", "password": "reader-secret"}
     sources = {"ora": login, "present": {**login, "snapshot": "none"}}

@@ -1,4 +1,4 @@
-"""What is believed of Oracle and only a real one can tell: each question, and the answer that the product counts on.
+"""Assumptions about Oracle that only a real database can confirm: each question, and the answer that we rely on.
 
 Part of `make test-oracle`. An answer is a code, a number or a word; all of them are in the report at the end, whether
 they are as believed or not.
@@ -23,7 +23,7 @@ OK = "accepted"
 
 @dataclass(frozen=True)
 class Asked:
-    """A cursor, and a table of the user's own with an index on AT, whose rows are committed."""
+    """A cursor, and a table of the user with an index on AT and committed rows."""
 
     cursor: oracledb.Cursor
     table: str
@@ -112,7 +112,7 @@ def _rowid_range(asked: Asked) -> str:
 
 
 def _of_table(asked: Asked, definition: str, ask: Callable[[Asked], str]) -> str:
-    """What is asked of another table, which is made for it."""
+    """A question about another table, which is created for it."""
     name = f"{asked.table}P"
     said = asked.answer(f"CREATE TABLE {name} {definition}")
     if said != OK:
@@ -133,7 +133,7 @@ def _older_scn_after_rename(asked: Asked) -> str:
 
 
 def _archived_row(asked: Asked) -> str:
-    """How many rows are seen of one that is archived, before and after sessions are let see such rows."""
+    """How many archived rows a session sees, before and after it makes them visible."""
     for sql in ("INSERT INTO {table} (ID) VALUES (1)", "UPDATE {table} SET ORA_ARCHIVE_STATE = '1'"):
         if (said := asked.answer(sql.format(table=asked.table))) != OK:
             return f"not asked: {said}"
@@ -170,14 +170,14 @@ def _broken_link(asked: Asked) -> str:
 
 
 def _identity(asked: Asked) -> str:
-    """Whether what tells databases apart can be read; what it is stays untold."""
+    """Whether the facts that identify a database can be read; their values are not reported."""
     name = asked.answer("SELECT SYS_CONTEXT('USERENV', 'CON_NAME') FROM DUAL")
     number = asked.answer("SELECT DBID + RESETLOGS_CHANGE# FROM V$DATABASE")
     return f"CON_NAME {name if name.startswith('ORA-') else OK}, DBID {OK if number.isdecimal() else number}"
 
 
 def _back_and_forth(asked: Asked) -> str:
-    """By how many seconds TIMESTAMP_TO_SCN misses the SCN that a time was told of."""
+    """The error of TIMESTAMP_TO_SCN in seconds, for the time of a known SCN."""
     scn = asked.scn()
     return asked.answer(
         "SELECT ROUND(86400 * (CAST(SCN_TO_TIMESTAMP(:scn) AS DATE) - "
@@ -187,7 +187,7 @@ def _back_and_forth(asked: Asked) -> str:
 
 
 def _without_flashback(asked: Asked) -> str:
-    """Of a table that everybody may read, and not look back into."""
+    """The code for flashback of a table that every user may read."""
     for name in ("SYSTEM.HELP", "MDSYS.SDO_COORD_REF_SYS", "SYS.DUAL"):
         if asked.answer(f"SELECT COUNT(*) FROM {name}").isdecimal():
             said = asked.answer(f"SELECT COUNT(*) FROM {name} AS OF SCN {asked.scn()}")
@@ -302,7 +302,7 @@ FACTS: dict[str, tuple[Callable[[Asked], str], str]] = {
         rf"(ORA-01466, )?{OK} after [0-9]\.\d s",
     ),
 }
-"""By question: how it is asked, and the answers that the product counts on."""
+"""By question: the function that asks it, and the answers that we rely on."""
 
 
 @pytest.fixture(scope="module")

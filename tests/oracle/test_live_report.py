@@ -1,4 +1,4 @@
-"""The report of `make test-oracle` is public: it holds no name and no secret."""
+"""The report of `make test-oracle` is public, so it contains no names and no secrets."""
 
 from __future__ import annotations
 

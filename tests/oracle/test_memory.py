@@ -1,4 +1,4 @@
-"""What a process holds of LOBs is bounded by bytes: from the wire to the file, in the scan and where rows are split."""
+"""The memory for LOBs is bounded by bytes: from the wire to the file, in the scan and in the split."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ before = peak()
 (table,) = extractor.run().tables
 print(json.dumps({"outcome": table.outcome, "reason": table.reason, "held": peak() - before}))
 """
-"""Runs a pipeline in one process, and tells by how much its memory has grown at most."""
+"""Runs a pipeline in one process, and prints by how much its memory grew at most."""
 
 
 @pytest.fixture(scope="module")

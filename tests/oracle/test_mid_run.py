@@ -1,4 +1,4 @@
-"""What happens to a database while a run reads it: a switchover, partitions that are born or renamed."""
+"""Events in a database during a run: a switchover, partitions that are created or renamed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def server(sales):
 
 
 class AfterTheFirstChunk(NullReporter):
-    """Lets something happen once a run has its first chunk and has others left; `left` says how many."""
+    """Calls a function once a run has its first chunk and others are left; `left` says how many."""
 
     def __init__(self, act: Callable[[], object]) -> None:
         self._act = act
@@ -51,7 +51,7 @@ def published(lake: Lake) -> list[int]:
 
 
 def scns(lake: Lake) -> set[int]:
-    """At which the table's rows were read."""
+    """The SCN at which the table's rows were read."""
     return {one["scn"] for one in lake.chunk_queries("ORDERS") if one["scn"]}
 
 

@@ -1,4 +1,4 @@
-"""Which rung of each ladder a user's privileges lead to, seen in what the server served; and what is said below it."""
+"""Which statements a user's privileges lead to, seen in the server's log, and what is reported if there are none."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FLASHBACK = "FLASHBACK ON T.ORDERS"
 
 @dataclass(frozen=True)
 class User:
-    """What is granted; the way to the SCN and to the chunks that it leads to, or the grant that a failure asks for."""
+    """A user's grants; how SCN and chunks are then found, or which grant the failure names."""
 
     preset: str
     grants: tuple[str, ...] = ()
@@ -45,7 +45,7 @@ ROWS = 20_000  # so many that a sample of the blocks is less than all of them
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
-    """One run of the same table by every user: its reports by user, and what the server served to each."""
+    """One run of the same table by every user: its reports by user, and the statements of each."""
     with OracleServer.start(users={"T": "t"}) as server:
         server.create_table("T", "ORDERS", [("ID", "NUMBER(9)"), ("NAME", "VARCHAR2(20)")], rows_per_block=7)
         server.load("T", "ORDERS", f"SELECT i, 'row ' || i FROM range({ROWS}) t(i)")

@@ -1,4 +1,4 @@
-"""configs/prod.yml, run as it stands over the driver and the wire."""
+"""configs/prod.yml, run unchanged over the driver and the wire."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_what_is_published_is_what_is_stored_value_by_value(first, server, schem
 
 
 def test_what_is_stored_is_what_was_inserted(first):
-    """A sample of what Oracle changes, or others might: '' is NULL, CHAR is padded, instants are UTC."""
+    """Samples of values that Oracle or others might change: '' is NULL, CHAR is padded, instants are in UTC."""
     employees = {row["EMPLOYEE_ID"]: row for row in _published("EMPLOYEES").to_pylist()}
     assert (employees[102]["FIRST_NAME"], employees[103]["FIRST_NAME"]) == (None, " ")
     assert employees[102]["HIRE_DATE"] == prod.ROWS["HR", "EMPLOYEES"][2][4]

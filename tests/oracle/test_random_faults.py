@@ -47,8 +47,8 @@ CHUNKINGS = (
     {"strategy": "key", "column": "id", "target_rows": 100},
     {"strategy": "key", "column": "id", "target_rows": 60},
 )
-ATTEMPTS = 8  # more than two passing faults can use up together
-FEW_ATTEMPTS = 2  # where a fault never passes
+ATTEMPTS = 8  # more than two temporary faults can use up together
+FEW_ATTEMPTS = 2  # if a fault is permanent
 CHUNK = r'AS "NAME".*ORDERS'
 FULL_CHUNK = CHUNK + ".*:upper"  # the last of a plan may be empty, and then there is nothing to lie about
 LAST_JOB = 12  # about as many jobs as a run has before its data is checked
@@ -73,7 +73,7 @@ ANY = None
 
 @dataclass(frozen=True)
 class Trouble:
-    """What goes wrong: `acts` at jobs by number, and the causes of failure that it explains (kind and codes)."""
+    """A fault: `acts` by the number of the job, and the causes of failure (kind and codes) that it explains."""
 
     name: str
     acts: tuple[tuple[int, Act], ...]
@@ -100,13 +100,13 @@ GONE = frozenset({"DPY-4011", "DPY-1001"})
 
 @dataclass(frozen=True)
 class Dice:
-    """Draws troubles for one server."""
+    """Draws faults for one server."""
 
     random: Random
     server: OracleServer
     may_restart: bool
     past: dict[int, list[Row]] = field(default_factory=dict)
-    """The table at the SCNs that were asked for before the server forgot them."""
+    """The table at SCNs that were requested before the server lost them."""
 
     def trouble(self) -> Trouble:
         return self.random.choice(self.kinds)()
@@ -210,7 +210,7 @@ class Dice:
         return Trouble(kind, acts, {FailureKind.DATA: ANY}, must_fail=True, is_lie=True)
 
     def lying_anywhere(self) -> Trouble:
-        """A dictionary or a plan with a row missing or twice: whatever comes of it is never complete and wrong."""
+        """A dictionary or a plan with a row missing or repeated: the run must not be complete and wrong."""
         kind = self.random.choice(("omit_row", "repeat_row"))
         acts = self.fault(kind, match="^SELECT", skip=self.random.randrange(60), row=self.random.randrange(3))
         return Trouble(f"{kind} anywhere", acts, dict.fromkeys(FailureKind, ANY), is_lie=True)
@@ -254,7 +254,7 @@ class Dice:
 
 @dataclass
 class Threads:
-    """An engine of threads, a session each; `acts` happen before the jobs of their numbers."""
+    """An engine of threads with a session each; `acts` are called before the jobs with their numbers."""
 
     workers: int
     acts: list[tuple[int, Act]]
@@ -275,11 +275,11 @@ class Threads:
             while not work.done():  # a thread goes on when its caller is cancelled, and has the session meanwhile
                 with suppress(asyncio.CancelledError):
                     await asyncio.wait([work])
-            work.exception()  # of a caller that was cancelled nobody asks for it
+            work.exception()  # nobody else retrieves it if the caller was cancelled
             self.free.put_nowait(engine)
 
     def expect_chunks(self) -> None:
-        """Threads are there at once."""
+        """Does nothing: threads start at once."""
 
     @property
     def in_flight(self) -> int:
@@ -301,7 +301,7 @@ class Threads:
             await (await self.free.get()).close()
 
     def kill(self) -> None:
-        """There is no process but ours."""
+        """Does nothing: there is no other process."""
 
 
 @pytest.fixture(scope="module")
@@ -312,13 +312,13 @@ def server():
 
 
 def make_table(server: OracleServer) -> None:
-    """Anew for every few runs: what they deleted is back."""
+    """A new server for every few runs, so that deleted rows are back."""
     server.create_table("SALES", "ORDERS", COLUMNS, ROWS, primary_key=["ID"])
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """In memory where the system has such a folder: a disk's speed is of no interest here."""
+    """A folder in memory if the system has one: the speed of a disk does not matter here."""
     if not os.access(MEMORY, os.W_OK):
         yield tmp_path
         return
@@ -353,7 +353,7 @@ def test_more_and_more_runs_with_faults(server, folder):
 
 
 def drawn(dice: Dice) -> list[Trouble]:
-    """What goes wrong in a run: mostly one thing, at times two; no two lies, which might cancel each other out."""
+    """The faults of a run: mostly one, sometimes two, but never two wrong counts, which might cancel each other out."""
     troubles = [dice.trouble() for _ in range(dice.random.choice((1, 1, 2)))]
     return troubles[:1] if all(trouble.is_lie for trouble in troubles) else troubles
 
@@ -374,7 +374,7 @@ def test_the_seeds_draw_every_fault_of_the_server_and_each_alone(server):
 
 
 def one_run(seed: int, server: OracleServer, cwd: Path) -> str:
-    """How the run of a seed ended, once it is found to be as it may be."""
+    """Run the faults of a seed, check the result, and return how the run ended."""
     random = Random(seed)
     may_restart = random.random() < 0.8
     dice = Dice(random, server, may_restart)

@@ -104,7 +104,7 @@ SMALL_KEY = number(9, 0, pa.int64())
 
 @dataclass(frozen=True)
 class Drawn:
-    """A table, and how it is cut."""
+    """A table, and how it is divided into chunks."""
 
     name: str
     columns: dict[str, Kind]

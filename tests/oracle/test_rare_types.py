@@ -1,4 +1,4 @@
-"""Types without an exact Arrow type, and old ones: refused by name with what to do, or delivered as that says."""
+"""Types without an exact Arrow type, and old ones: refused by name with a hint, or delivered as the hint says."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def declared(name: str) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def plain(server, tmp_path_factory):
-    """Each type in a table of its own, as it is: what `plan` says, and how a run ends."""
+    """A table for each type, without a schema: what `plan` says, and how a run ends."""
     lake = Lake(tmp_path_factory.mktemp("plain"), server)
     lake.configure(
         *({"schema_name": "T", "table_name": name} for name in (*(f"T_{name}" for name in REFUSED), *DELIVERED))
@@ -69,7 +69,7 @@ def plain(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def as_texts(server, tmp_path_factory):
-    """Those that can be texts, declared as such."""
+    """The types that can be read as text, declared as text."""
     lake = Lake(tmp_path_factory.mktemp("texts"), server)
     lake.configure(*({"schema_name": "T", "table_name": f"T_{name}", "columns": declared(name)} for name in TEXTS))
     return lake, {one.table.table_name: one for one in lake.run().tables}

@@ -1,4 +1,4 @@
-"""How often a plan and a count wait for the database: once a statement, however large the table is."""
+"""The round trips of a plan and a count: one per statement, however large the table is."""
 
 from __future__ import annotations
 

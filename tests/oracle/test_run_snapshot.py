@@ -1,4 +1,4 @@
-"""One SCN for all tables of a run, whatever is written between them."""
+"""One SCN for all tables of a run, although rows change between them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def lake(tmp_path):
 
 
 def change(lake: Lake) -> None:
-    """Somebody writes to every table."""
+    """Another session writes to every table."""
     lake.server.insert("SALES", "ORDERS", [(9000, 9000)])
     lake.server.insert("SALES", "CUSTOMERS", [(9000,)])
 
 
 def scns(lake: Lake) -> set[int]:
-    """The SCNs of all queries that were served at one."""
+    """The SCNs in all queries that name one."""
     return {one["scn"] for one in lake.server.log() if one["scn"]}
 
 

@@ -1,4 +1,4 @@
-"""How Oracle's rows meet a model: upper-case names, '' that is NULL, CHAR that is padded, NUMBER and DATE."""
+"""Oracle's rows and a model: upper-case names, '' as NULL, padded CHAR, NUMBER and DATE."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which SCN is taken, and as of which time it counts: after a DDL, on a standby, and of a past time."""
+"""Which SCN is used, and what its time is: after a DDL, on a standby, and for a past time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TRUNCATE_ROUNDS = int(os.environ.get("TRUNCATE_ROUNDS", "2"))
 
 @pytest.fixture
 def server(sales):
-    """With a new table; whatever a test makes of the server ends with it."""
+    """A server with a new table, for one test."""
     sales.create_table("SALES", "ORDERS", [("ID", "NUMBER(9)"), ("AT", "DATE")], [(1, None), (2, None)])
     yield sales
     sales.set_ddl_settles(0)
@@ -89,7 +89,7 @@ def test_a_window_that_a_standby_has_not_fully_applied_is_refused(server, tmp_pa
 
 @pytest.mark.parametrize("minutes", [0, 120, -330])
 def test_a_past_time_is_found_for_any_clock_of_the_server(server, minutes):
-    """SYSTIMESTAMP has another zone than that clock where TIME_AT_DBTIMEZONE moves it."""
+    """TIME_AT_DBTIMEZONE may give SYSTIMESTAMP another zone than that of the clock."""
     then, scn = datetime.now(UTC), server.scn()
     server.insert("SALES", "ORDERS", [(3, None)])
     server.set(clock_minutes=minutes)

@@ -1,4 +1,4 @@
-"""What accepts a connection and then says nothing holds nobody: each phase of a session has its time limit."""
+"""A server that accepts a connection and then does not answer: each phase of a session has a time limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 LIMIT = 0.3
 SLACK = 20.0
-"""On a machine that is busy; without a time limit a call never ends."""
+"""Long enough for a busy machine; without a time limit a call never ends."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def end_of_late_calls():
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_to_later_tests():
-    """Calls that were given up end when their listener does."""
+    """Abandoned calls end when their listener does."""
     yield
     end_of_late_calls()
     gc.collect()
@@ -52,7 +52,7 @@ def _nothing_is_left_to_later_tests():
 
 @pytest.fixture
 def mute():
-    """The port of a listener that accepts and stays silent."""
+    """The port of a listener that accepts connections and does not answer."""
     with socket.create_server(("127.0.0.1", 0), backlog=8) as listener:
         yield listener.getsockname()[1]
 
@@ -67,7 +67,7 @@ def opened(port: int, **keys: object) -> SourceSession:
 
 
 def in_time(call):
-    """What the call returns or raises, which comes although nobody answers."""
+    """The result or error of a call, which must end although nobody answers."""
     return within(SLACK, call, discard=lambda _: None)
 
 
@@ -136,7 +136,7 @@ def test_a_session_that_hangs_is_closed_in_time(server):
 
 
 def ended(lake: Lake, **source: object) -> str:
-    """What a run said that reached no database; nothing is tried twice."""
+    """The output of a run that reached no database; nothing is tried twice."""
     retry = {"attempts": 5, "initial_delay": "1h", "max_delay": "1h"}
     lake.configure({"schema_name": "SALES", "table_name": "ORDERS"}, source=source, defaults={"retry": retry})
     report = in_time(lake.run)

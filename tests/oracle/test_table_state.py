@@ -1,4 +1,4 @@
-"""Which DDL during a run ends its plan, and which does not."""
+"""Which DDL during a run invalidates its plan, and which does not."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def session(sales):
 
 
 def planned(session):
-    """The reading and the chunks of a plan of the table, a chunk for each partition."""
+    """The ReadSpec and the chunks of a plan of the table, a chunk for each partition."""
     what = reading(session, ORDERS)
     by_partition = ChunkingPolicy(strategy=ChunkingStrategy.PARTITION)
     pieces = session.plan_chunks(ORDERS, what.scope, what.snapshot, by_partition)

@@ -1,4 +1,4 @@
-"""What Oracle leaves out without a word is said, or read on request."""
+"""Data that Oracle leaves out silently is reported, or read on request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every type, value by value, and the driver's own hazards: each shown first with the bare driver, then by a run."""
+"""Every type, value by value, and the driver's own faults: each shown first with the bare driver, then with a run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def extracted(lake: Lake, entry: dict[str, object], *, source: dict[str, object]
 
 
 def refusal(lake: Lake, entry: dict[str, object], *, source: dict[str, object] | None = None) -> str:
-    """Why the table failed; nothing of it is published."""
+    """The failure of the table; nothing is published."""
     lake.configure(entry, source=source)
     (report,) = lake.run().tables
     assert report.outcome is Outcome.FAILED
@@ -308,7 +308,7 @@ def numbers_session(server):
 @example(values=[Decimal("9e37"), Decimal("1e-38")])
 @example(values=[Decimal("1e-39")])
 def test_no_number_changes_silently(server, numbers_session, values):
-    """At the session's edge: each value of a NUMBER is delivered exactly, or the read fails and names one."""
+    """Each value of a NUMBER is delivered exactly, or the read fails and names a value."""
     server.sql("DELETE FROM T.NUMBERS")
     server.insert("T", "NUMBERS", [(value,) for value in values])
     stored = [Decimal(value) for (value,) in server.rows("T", "NUMBERS")]
@@ -342,7 +342,7 @@ def test_an_altered_table_is_described_again_in_the_same_session(server, numbers
 
 @st.composite
 def declared_numbers(draw: st.DrawFn) -> tuple[int, int, list[Decimal]]:
-    """A precision, a scale, and numbers that have just so many digits, the largest among them."""
+    """A precision, a scale, and numbers with exactly so many digits, including the largest."""
     precision, scale = draw(st.integers(1, 38)), draw(st.integers(-84, 127) | st.integers(-3, 10))
     most = 10**precision - 1
     digits = st.lists(st.sampled_from([most, -most, 0, 1]) | st.integers(-most, most), min_size=1, max_size=6)

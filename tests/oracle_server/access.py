@@ -1,4 +1,4 @@
-"""Access: by which way an optimizer of Oracle's would reach the rows of a statement's table.
+"""Access: the path by which Oracle's optimizer would access the rows of a statement's table.
 
 Only what decides about the tables of a warehouse: a range of ROWIDs or of an indexed column, or all of the table. Terms
 that are joined by OR, of which one is no range, leave nothing but the whole table; and no B-tree holds a NULL.

@@ -1,4 +1,4 @@
-"""Control: the channel on which a test sets a server up, asks it for faults and reads its log.
+"""Control: the channel through which a test sets up a server, requests faults and reads its log.
 
 One object, `Controller`, does what can be asked, in the server's process; the handle calls its methods by name.
 """
@@ -192,7 +192,7 @@ class Controller:
         return self.database.clock.tick(by)
 
     def set_scn(self, scn: int) -> None:
-        """Turn the clock back, as a standby that lags has it."""
+        """Turn the clock back, as on a standby that lags."""
         self.database.clock.turn_back(scn)
 
     def fault(self, kind: str, **options: Any) -> None:
@@ -233,7 +233,7 @@ class Controller:
         table.columns = [replace(one, hidden=one.hidden or one.name == column) for one in table.columns]
 
     def create_index(self, schema: str, name: str, *columns: str) -> None:
-        """The dictionary knows it, and the log's `access` follows it; the rows are found without."""
+        """The dictionary has it, and the log's `access` uses it; rows are found without it."""
         self._table(schema, name).indexes.append(columns)
 
     def set_view_calls(self, schema: str, name: str, calls: list[tuple[str, str, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Faults: what a test can ask the server to do wrong, and when.
+"""Faults: what a test can make the server do wrong, and when.
 
 A fault waits for a statement whose text (and, where asked, user, module or action) matches, fires, and is gone after
 `times` firings. Nothing here happens by chance: a test that wants chance draws it itself.
@@ -69,7 +69,7 @@ class Faults:
     def take(
         self, kinds: set[str], sql: str, said: dict[str, str | None], *, codes: Container[int] | None = None
     ) -> list[Fault]:
-        """The faults that this statement sets off, of certain codes if that is said; each counts as fired."""
+        """The faults that this statement triggers, optionally of certain codes; each counts as triggered."""
         with self._lock:
             found = []
             for fault in list(self._waiting):

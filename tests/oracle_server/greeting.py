@@ -1,4 +1,4 @@
-"""Greeting: what is said before there is a session: connect or refuse, negotiate, log on."""
+"""Greeting: the exchange before there is a session: connect or refuse, negotiate, log on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The program: its options, and what it tells who starts it by hand."""
+"""The program: its options, and what it prints when a person starts it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements: everything that is no query, each kind handed to who runs it."""
+"""Statements: everything that is not a query, each kind passed to the module that runs it."""
 
 from __future__ import annotations
 

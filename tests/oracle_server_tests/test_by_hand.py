@@ -1,4 +1,4 @@
-"""The server as a person starts it."""
+"""The server when a person starts it."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What the server says of itself, and how row ids, extents and partitions fit together."""
+"""The server's dictionary, and how row ids, extents and partitions fit together."""
 
 import oracledb
 import pytest

@@ -1,4 +1,4 @@
-"""What a test can ask the server to do wrong."""
+"""Faults that a test can request from the server."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The Go client of ADBC reads the same rows: what the server speaks is not made for one driver alone."""
+"""The Go client of ADBC reads the same rows: the server's protocol is not made for one driver only."""
 
 import datetime as dt
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""One Oracle server and one folder for the tests of a module, and the run of the local engine that others equal."""
+"""One Oracle server and one folder for the tests of a module, and the local engine's run, used for comparison."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def world(server, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(world):
-    """The name of the run of the local engine."""
+    """The name of the local engine's run."""
     world.configure("reference", mode=None)
     assert world.run("run", "reference.yml") == 0, world.said
     return "reference"

@@ -58,7 +58,7 @@ class DeltaServer:
         self._port = int(said)
 
     def session(self):
-        """A new session, whose managed tables lie in a folder of the server's."""
+        """A new session, whose managed tables are in a folder of the server."""
         # Not `pyspark.sql.SparkSession`: that refuses Connect where this process has classic Spark, too.
         from pyspark.sql.connect.session import SparkSession
 
@@ -71,7 +71,7 @@ class DeltaServer:
         return set(self._folder.glob("warehouse/*/_delta_log/*.json"))
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it at once."""
         assert self._process is not None
         kill_tree(self._process.pid)
         self._process.communicate()

@@ -1,4 +1,4 @@
-"""Real Spark, from the pip package and offline, in the three ways in which it can be had; small, and one at a time."""
+"""Real Spark, from the pip package and offline, in its three modes; small, and one at a time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pyspark leaves the socket to the garbage collector, which closes it at once, and
 
 @dataclass(frozen=True)
 class Mode:
-    """A way to have Spark: the `execution.spark` of a configuration, and what runs beside the driver for it."""
+    """A mode of Spark: the `execution.spark` of a configuration, and the processes that it needs besides the driver."""
 
     name: str
     section: dict[str, Any]
@@ -57,7 +57,7 @@ CLUSTER = Mode(
 
 @contextmanager
 def mode_named(name: str, folder: Path, environment: dict[str, str]) -> Iterator[Mode]:
-    """The mode, with a Spark Connect server of its own where it takes one."""
+    """The mode, with its own Spark Connect server if it needs one."""
     if name != "connect":
         yield {"local": LOCAL, "local-cluster": CLUSTER}[name]
         return

@@ -1,4 +1,4 @@
-"""A publication by copies on a real Spark: a Python worker that is killed over one costs a retry."""
+"""A publication by copies on a real Spark: killing a Python worker during a copy costs a retry."""
 
 from __future__ import annotations
 

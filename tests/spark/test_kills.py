@@ -30,7 +30,7 @@ class Held:
         self.expected = 0
 
     def let_pass(self, number, *, seconds=FOREVER):
-        """Let so many further queries of chunks pass, and hold those after; what is held already stays so."""
+        """Let `number` further queries of chunks pass, and hold those after; queries that are held stay held."""
         self.server.clear_faults()
         self.server.fault("delay", match=_CHUNK, seconds=seconds, times=None, skip=number)
 
@@ -42,7 +42,7 @@ class Held:
         )
 
     def let_all_pass(self):
-        """Hold nothing any more; sessions of queries that are held are cut."""
+        """Hold no more queries; the sessions of held queries are cut."""
         self.server.clear_faults()
         self.server.kill_sessions(cut=True)
 
@@ -57,7 +57,7 @@ def held(world):
 
 
 def assert_read_once(world):
-    """No chunk that was read to its end was asked for again."""
+    """Check that no chunk that was read to its end was read again."""
     finished = Counter(str(one["binds"]) for one in world.chunk_reads() if one["finished"] and not one["error"])
     assert len(finished) >= 7
     assert set(finished.values()) == {1}
@@ -86,7 +86,7 @@ def kill_python_worker(world, pid):
 
 
 def jvm_of(pid):
-    """Spark's own process below the driver."""
+    """The JVM below the driver's process."""
     (jvm,) = [child for child in psutil.Process(pid).children() if child.name() == "java"]
     return jvm
 
@@ -115,7 +115,7 @@ def test_worker_executor_and_driver_of_a_cluster_are_killed(world, reference, he
 
 
 def _executor_with_a_worker(world, pid):
-    """An executor's process, of which a worker is connected to the server."""
+    """The process of an executor with a worker that is connected to the server."""
     worker = python_workers(world.server, pid)[0]
     return next(parent for parent in worker.parents() if parent.name() == "java")
 
@@ -194,7 +194,7 @@ def test_worker_server_and_client_of_spark_connect_are_killed_and_late_attempts_
 
 
 def _asked(world):
-    """How often each chunk was asked for."""
+    """How often each chunk was queried."""
     return Counter(str(one["binds"]) for one in world.chunk_reads())
 
 

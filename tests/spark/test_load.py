@@ -1,4 +1,4 @@
-"""From what is published to managed tables: every row once, whatever happens, in Delta's own transactions."""
+"""Loading published rows into managed tables: every row once, whatever happens, in Delta's own transactions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Published:
         assert report.exit_code == 0, report
 
     def load(self, spark, day=DAY, *, into="main.raw", **choices):
-        """What came of each table, by name; no variable of the environment is set, and so no secret."""
+        """The result for each table, by name; no environment variable is set, and so no secret."""
         report = load_tables(self.folder / "shop.yml", into=into, date=day, spark=spark, environ={}, **choices)
         return {each.table.table_name: each for each in report.tables}
 
@@ -82,7 +82,7 @@ class Published:
 
 
 class Killed(BaseException):
-    """The process is gone."""
+    """Stands for the death of the process."""
 
 
 class DyingSession:
@@ -122,7 +122,7 @@ def spark(server):
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    """One run, published; tests that use it publish no other."""
+    """One published run; tests that use it publish no other."""
     published = Published(tmp_path_factory.mktemp("first"))
     published.run()
     return published

@@ -1,4 +1,4 @@
-"""The same pipeline on every kind of Spark: rows, checks and metadata are those of the local engine."""
+"""The same pipeline in every mode of Spark: rows, checks and metadata equal those of the local engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `schemas.columns.readers` says of Spark, shown with Spark: it refuses each such file, and reads the others."""
+"""The claims of `schemas.columns.readers` about Spark: Spark refuses each such file, and reads the others."""
 
 from __future__ import annotations
 

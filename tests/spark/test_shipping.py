@@ -41,7 +41,7 @@ held.stop()
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """A Python with everything that statekeeper needs, and without it."""
+    """A Python with everything that statekeeper needs, but without statekeeper."""
     folder = tmp_path_factory.mktemp("bare")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     python = folder / "bin/python"

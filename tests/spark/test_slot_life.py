@@ -1,4 +1,4 @@
-"""On a real session: a chunk that kills its worker again and again costs nobody else anything; whose thread it is."""
+"""On a real session: a chunk that kills its worker repeatedly fails no other table; jobs inherit their settings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.spark.world import LIMIT, ROOT
 pytestmark = [pytest.mark.spark, *COLLECTS]
 
 DEATHS = 6
-"""More than the four failures of one task after which Spark gives a job up."""
+"""More than the four failures of one task after which Spark gives up a job."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def die(_spec, _context):
 
 
 def hold(spec, _context):
-    """Begin once, and end when the test says so."""
+    """Begin, and end when the test says so."""
     with Path(f"{spec}.begun").open("a") as begun:
         begun.write("once\n")
     while not Path(spec).exists():

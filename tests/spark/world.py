@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent.parent
 STATEKEEPER = (sys.executable, "-c", "from statekeeper.cli.app import main; main()")
 RUN_ID = "mix-20260106"
 LIMIT = 240
-"""Seconds after which a test that waits has failed; nothing is measured by it."""
+"""Seconds after which a waiting test has failed; nothing is measured by it."""
 START = datetime(2026, 1, 6)  # noqa: DTZ001 - a DATE has no zone
 ORDERS = 3000
 TABLES = {"shop": ("large", "small", "empty", "odd"), "ora": ("ORDERS", "NOTHING")}
@@ -156,7 +156,7 @@ class World:
         return {**os.environ, **ENVIRONMENT, "PYTHONPATH": path, "STATEKEEPER_QUERY_LOG": log}
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
-        """`statekeeper ARGUMENTS` in a process group of its own; what it says goes to `said-<n>.txt`."""
+        """Start `statekeeper ARGUMENTS` in its own process group; its output goes to `said-<n>.txt`."""
         number = len(list(self.folder.glob("said-*.txt")))
         with (self.folder / f"said-{number}.txt").open("w") as said:
             return subprocess.Popen(
@@ -165,7 +165,7 @@ class World:
             )  # fmt: skip
 
     def run(self, *arguments: str, seconds: float = LIMIT) -> int:
-        """The same, to its end."""
+        """The same, and wait for its end."""
         process = self.begin(*arguments)
         try:
             return process.wait(seconds)
@@ -174,7 +174,7 @@ class World:
 
     @property
     def said(self) -> str:
-        """What the last command said."""
+        """The output of the last command."""
         number = len(list(self.folder.glob("said-*.txt"))) - 1
         return (self.folder / f"said-{number}.txt").read_text()
 
@@ -201,7 +201,7 @@ class World:
         return sorted(self.day(name, source, table).glob(f".{RUN_ID}.staging/*/receipts/chunk-*.json"))
 
     def assert_same(self, name: str, other: str) -> None:
-        """Rows, checks and the keys of metadata of every table are those of another run."""
+        """Check that rows, checks and the keys of metadata of every table equal those of another run."""
         for source, tables in TABLES.items():
             for table in tables:
                 assert self.published(name, source, table).equals(self.published(other, source, table)), table
@@ -213,7 +213,7 @@ class World:
                 assert len(ours["files"]) == len(theirs["files"])
 
     def assert_nothing_left(self, name: str) -> None:
-        """Beside datasets, metadata, states and locks there is nothing."""
+        """Check that there are only datasets, metadata, states and locks."""
         left = [path for path in (self.folder / name).rglob("*") if path.name.startswith(".")]
         assert left == [], left
 
@@ -222,7 +222,7 @@ class World:
             assert "reader-secret" not in path.read_text(), path
 
     def chunk_reads(self) -> list[dict[str, Any]]:
-        """What the server served of chunks of ORDERS."""
+        """The server's log entries for chunks of ORDERS."""
         return [one for one in self.server.log() if '"ORDERS"' in one["sql"] and " chunk " in (one["action"] or "")]
 
 
@@ -251,7 +251,7 @@ def python_workers(server: OracleServer, pid: int) -> list[psutil.Process]:
 
 @contextmanager
 def no_process_left(process: subprocess.Popen[str]) -> Iterator[None]:
-    """After the block nothing of the command's is alive; what a failed test leaves is killed."""
+    """Check after the block that no process of the command is alive; those that a failed test leaves are killed."""
     below: list[psutil.Process] = []
     try:
         yield

@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OF_BYTES = frozenset({"read", "write"})
 _THREADS = "64"
 _THREADS_ARE_BOUND_SINCE = (3, 12)
-"""From this version on libfuse has ten threads unless it is told otherwise."""
+"""From this version on libfuse has ten threads by default."""
 
 
 def _request(method: F) -> F:
@@ -73,14 +73,14 @@ class Volume(mfusepy.Operations):
         self._unsent: set[int] = set()
 
     def take_time(self, kind: str, path: str) -> None:
-        """Log a request, and be as long about it as a round trip takes."""
+        """Log a request, and wait as long as a round trip takes."""
         if self._log is not None:
             os.write(self._log, f"{time.monotonic():.4f} {kind} {path}\n".encode())
         if self._delay and kind not in _OF_BYTES and self._is_slow(path):
             time.sleep(self._delay)
 
     def _send(self, path: str, fh: int) -> int:
-        """Send what was written to an open file and is not sent yet."""
+        """Send the data of an open file that is not sent yet."""
         if fh in self._unsent:
             self._unsent.discard(fh)
             self.take_time("send", path)

@@ -1,4 +1,4 @@
-"""Mounts `tests.volume.mount` for a while, and counts what is asked of it."""
+"""Mounts `tests.volume.mount` for a while, and counts the requests to it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent.parent
 IS_POSSIBLE = os.access("/dev/fuse", os.R_OK | os.W_OK) and any(map(ctypes.util.find_library, ("fuse", "fuse3")))
-"""Whether the machine has what it takes; whether it lets us mount is only seen when it is tried."""
+"""Whether the machine has the programs; whether it lets us mount is known only after an attempt."""
 _SECONDS = 60
 _OF_BYTES = frozenset({"read", "write"})
 
@@ -35,7 +35,7 @@ _AREAS = (
 
 
 def area_of(path: str) -> str:
-    """What a path below the mount is part of; the folders above everything are of none."""
+    """The part of the layout to which a path below the mount belongs; none for the folders at the top."""
     return next((area for area, pattern in _AREAS if pattern.search(path)), "folders")
 
 
@@ -55,7 +55,7 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True)
 class Requests:
-    """The round trips that were asked for, in order."""
+    """The requested round trips, in order."""
 
     asked: tuple[Request, ...]
 
@@ -68,7 +68,7 @@ class Requests:
         return Counter((name(each.path), each.kind) for each in self.asked)
 
     def times(self, kind: str, paths: str) -> list[float]:
-        """When those of a kind were asked for whose paths match the pattern `paths`."""
+        """The times of the requests of a kind for paths that match the pattern `paths`."""
         return [each.at for each in self.asked if each.kind == kind and re.search(paths, each.path)]
 
 

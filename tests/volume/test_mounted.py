@@ -53,7 +53,7 @@ def _volume(mountpoint, files, *options):
 
 
 def _read(work, table):
-    """What readers that go by the metadata see: rows, and ids that differ."""
+    """What readers of the metadata see: the number of rows, and of distinct ids."""
     output = work.files(table).dataset_named(work.metadata(table)["output_path"])
     files = f"{output}/*.parquet" if output.is_dir() else str(output)
     with duckdb.connect() as connection:
@@ -61,7 +61,7 @@ def _read(work, table):
 
 
 def _recorded(work):
-    """The receipts that the parent has recorded, but for one in the middle of which it may have been killed."""
+    """The receipts that the parent has recorded, except for one during which it may have been killed."""
     found = []
     for path in work.receipts():
         if path.name.count(".") == 1:

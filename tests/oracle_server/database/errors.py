@@ -1,4 +1,4 @@
-"""Errors: what Oracle says, by its number."""
+"""Errors: Oracle's messages by number."""
 
 TEXTS = {
     18: "maximum number of sessions exceeded",
@@ -62,5 +62,5 @@ class OracleError(Exception):
 
 
 def unsupported(what: str) -> OracleError:
-    """What this server does not understand; a real one may well."""
+    """A statement that this server does not understand, although a real one may."""
     return OracleError(900, text=f"this test server does not understand {what}")

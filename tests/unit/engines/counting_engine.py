@@ -1,4 +1,4 @@
-"""An engine that remembers what it did."""
+"""An engine that records its jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from statekeeper.engines.inline import InlineEngine
 
 
 class CountingEngine(InlineEngine):
-    """`done` has the name of every piece of work, in order."""
+    """`done` has the name of every job's function, in order."""
 
     def __init__(self):
         super().__init__(memory_limit="100MB")

@@ -1,4 +1,4 @@
-"""Pieces of work for worker processes: importable there by name."""
+"""Jobs for worker processes, which import them by name."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def die(spec, _context):
 
 
 def die_once(spec, _context):
-    """Die at the first call with this path, and answer at the second."""
+    """Die at the first call with this path, and return at the second."""
     if not Path(spec).exists():
         Path(spec).touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -69,7 +69,7 @@ def answer_with_what_cannot_be_sent(_spec, _context):
 
 
 class Unreadable:
-    """Can be sent, and not be received."""
+    """An object that can be pickled, but not unpickled."""
 
     def __reduce__(self):
         return (_not_here, ())

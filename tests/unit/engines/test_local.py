@@ -1,4 +1,4 @@
-"""The local engine with real processes, which die at any instant."""
+"""The local engine with real processes, which may die at any moment."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ async def _until(condition):
 
 
 def _sleep_deaf(seconds):
-    """Let time pass in which the event loop hears nothing."""
+    """Block the event loop for a while."""
     time.sleep(seconds)
 
 
 def _wait_for_death(engine):
-    """Return when the engine could know that its only worker died."""
+    """Return when the engine can know that its only worker died."""
     deadline = time.monotonic() + 10
     while _lives(engine.pids[0]):
         assert time.monotonic() < deadline

@@ -1,4 +1,4 @@
-"""Engines that packages bring, and engines that are passed as objects: they do the work of a run."""
+"""Engines from packages, and engines that are passed as objects, run the jobs of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.test_extending import block
 
 
 class Noted(InlineEngine):
-    """An engine of a user, which notes what it was asked for."""
+    """A user's engine, which records its calls."""
 
     def __init__(self):
         super().__init__()

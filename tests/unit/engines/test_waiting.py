@@ -1,4 +1,4 @@
-"""What tables wait for, and that it is told."""
+"""What tables wait for, and that it is reported."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Clock:
 
 
 class Held(InlineEngine):
-    """Does nothing until it is told to."""
+    """Does nothing until the test says so."""
 
     def __init__(self):
         super().__init__()
@@ -129,7 +129,7 @@ def test_a_job_without_a_source_is_not_shown_as_waiting(clock):
 
 
 class FrozenShop(InlineEngine):
-    """Its source does not answer a login until it is told to."""
+    """An engine whose source does not answer a login until the test says so."""
 
     def __init__(self, has_answer):
         super().__init__(memory_limit="100MB")

@@ -1,4 +1,4 @@
-"""Ranges cover a table once, and windows are bound in the least unit of a type: what all sources share."""
+"""What all sources share: ranges cover a table once, and bounds of windows are rounded to the unit of a type."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def condition(chunk):
 
 
 def holds(chunk, value):
-    """What a database says of a range's condition for a key; of NULL only `IS NULL` is true."""
+    """The result of a range's condition for a key in a database; for NULL only `IS NULL` is true."""
     found = condition(chunk)
     if found is None:
         return True

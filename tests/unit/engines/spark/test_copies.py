@@ -13,7 +13,7 @@ from .thread_spark import ThreadSpark
 
 
 def _noting(engine, on_driver):
-    """The engine, which notes what work the driver's own machine is given."""
+    """An engine that records the jobs on the driver's machine."""
     control = engine._control.run
 
     async def run(job):

@@ -1,4 +1,4 @@
-"""The driver's side: what is submitted when, and what becomes of it; partitions are threads of this process."""
+"""The driver's side: when jobs are submitted, and how they end; partitions are threads of this process."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .thread_spark import ThreadSpark
 
 
 class Hall:
-    """What the threads that play partitions share with the test."""
+    """State that the partitions' threads share with the test."""
 
     doing = 0
     most = 0
@@ -55,7 +55,7 @@ def square(spec, _context):
 
 
 def count_those_inside(_spec, context):
-    """Hold a session, and note how many do."""
+    """Hold a session, and count how many are held."""
     if "shop" not in context._sessions.names:
         context.session()
         with Hall.lock:
@@ -104,7 +104,7 @@ def of_another_type(_spec, _context):
 
 @dataclass
 class Room:
-    """An engine over a `ThreadSpark`, and what it was made with."""
+    """An engine on a `ThreadSpark`, and its settings."""
 
     folder: Path
     spark: ThreadSpark = field(default_factory=ThreadSpark)
@@ -138,7 +138,7 @@ class Room:
 
     @property
     def source(self):
-        """A database, which is made."""
+        """A new database."""
         path = self.folder / "shop.duckdb"
         with duckdb.connect(path) as connection:
             connection.execute("create table if not exists t (i integer)")
@@ -149,7 +149,7 @@ class Room:
 
     @property
     def sizes(self):
-        """How many partitions each job had, the preflight left out."""
+        """How many partitions each job had, without the preflight."""
         return [partitions for tag, partitions in self.spark.jobs if not tag.startswith("preflight")]
 
 
@@ -451,7 +451,7 @@ def test_a_job_that_does_not_stop_is_cancelled_through_spark(room, monkeypatch):
 
 
 def test_jobs_behind_a_cancelled_job_that_hangs_go_to_another_slot(room, monkeypatch):
-    """Else one table's chunk that hangs would hold up those of other tables for as long as it hangs."""
+    """Otherwise a hanging chunk of one table would block those of other tables."""
     monkeypatch.setattr(spark_engine, "GRACE_SECONDS", 0.1)
 
     async def main(engine):
@@ -503,7 +503,7 @@ def test_waiting_jobs_run_in_another_spark_job_if_every_slot_hangs(room, monkeyp
 
 
 def test_a_late_failure_on_an_abandoned_slot_does_not_fail_the_job():
-    """It is told to end its work, and that is no answer to whoever waits for the work of another slot."""
+    """An abandoned slot is told to stop, and its failure says nothing about the job on another slot."""
 
     async def main():
         ledger = Ledger(JobQueue(2))

@@ -32,7 +32,7 @@ def exchange(tmp_path):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands still until it is told otherwise."""
+    """A clock that stands still until the test moves it."""
 
     class Clock:
         now = 100.0
@@ -135,7 +135,7 @@ def test_an_abandoned_slot_ends_and_no_other(exchange, clock):
 
 
 def test_threads_of_a_worker_read_the_pulse_once_and_none_misses_the_result(exchange, clock, monkeypatch):
-    """A look that began before the driver's word must not take back what a later one has heard."""
+    """A read that began before the driver's message must not undo the result of a later one."""
     looks, is_asked = [], threading.Barrier(4, timeout=20)
 
     def pulse():

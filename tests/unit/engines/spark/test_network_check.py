@@ -36,7 +36,7 @@ def listener():
 
 @pytest.fixture
 def closed_port():
-    """A port of this machine that nobody listens at: bound, so that nobody else gets it."""
+    """A local port without a listener: bound, so that no other process gets it."""
     with closing(socket.socket()) as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]

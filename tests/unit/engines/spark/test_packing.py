@@ -9,7 +9,7 @@ ITEMS = st.lists(st.tuples(st.sampled_from([None, "a", "b"]), st.integers(0, 3 *
 
 
 def _packed(items, *, slots, room, share_rows=MIN_ROWS):
-    """Put in what fits; the packing, and what is left."""
+    """Add the items that fit; returns the packing and the remaining items."""
     packing = Packing(slots=slots, room=room, share_rows=share_rows)
     left = []
     for number, (source, rows) in enumerate(items):

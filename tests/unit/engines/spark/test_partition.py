@@ -1,4 +1,4 @@
-"""What a Python worker of an executor does, in this process: with real files, and real chunks where it matters."""
+"""The code of a slot, run in this process with real files, and with real chunks where that matters."""
 
 from __future__ import annotations
 
@@ -242,12 +242,12 @@ def test_with_slow_files_outcomes_are_reported_together(exchange, monkeypatch):
 
 
 def outcomes_told(spec, _context):
-    """How many outcomes the driver can read now."""
+    """How many outcomes the driver can read at this time."""
     return len([outcome for report in _reports(Exchange(spec), 1) for outcome in report.outcomes])
 
 
 def test_a_stopped_item_is_reported_before_the_next_begins_even_with_slow_files(exchange):
-    """The driver waits for it only so long, and then has the slot end."""
+    """The driver waits for it only for a limited time, and then ends the slot."""
     pace = Pace(poll=SLOW.poll, max_poll=60, watch=0.05, report=60, heartbeat=60)
     items = [_item(1, read_until_stopped, exchange.folder), _item(2, outcomes_told, exchange.folder)]
     stopped, told = _work(exchange, *items, pace=pace)
@@ -315,14 +315,14 @@ def test_a_worker_without_heartbeats_ends_with_a_retryable_failure(exchange):
 
 
 class _Gate:
-    """Lets the first attempt read its rows, and holds it before it writes the part until the second is through."""
+    """Lets the first attempt read its rows, and holds it before it writes the part until the second has finished."""
 
     reading = threading.Event()
     second_is_through = threading.Event()
 
 
 def extract_late(spec, context):
-    """`extract_chunk`, except that it waits in its middle."""
+    """`extract_chunk` with a wait in the middle."""
 
     class Late:
         memory_limit = context.memory_limit

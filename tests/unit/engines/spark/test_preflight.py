@@ -1,4 +1,4 @@
-"""What is said of executors that cannot do the work; they are threads of this process, or what they would answer."""
+"""Errors for executors that cannot run jobs; executors are threads of this process, or prepared answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def held(spark=None):
 
 
 def answering(monkeypatch, **changes):
-    """Executors that are fine but for some of their answers."""
+    """Executors that pass, except for some of their answers."""
     modules = dict.fromkeys(("pyarrow", "pydantic", "duckdb", "oracledb", "psutil", "yaml"), "1") | {
         "statekeeper": __version__
     }

@@ -1,4 +1,4 @@
-"""A Spark whose partitions are threads of this process: all that the engine asks of a classic session, and no JVM."""
+"""A Spark whose partitions are threads of this process, with all that the engine uses of a classic session; no JVM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session keeps in memory does not grow with what it has read."""
+"""The memory of a session does not grow with the rows that it has read."""
 
 import duckdb
 

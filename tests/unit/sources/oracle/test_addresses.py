@@ -1,4 +1,4 @@
-"""Where a source's listener is, however the source says it: by the driver's own parser."""
+"""The addresses of a source's listeners, for each way to configure them, as the driver parses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the driver delivers is checked, batch by batch, at the seam."""
+"""Batches from the driver are checked before they are used."""
 
 from __future__ import annotations
 

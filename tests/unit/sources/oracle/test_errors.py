@@ -1,4 +1,4 @@
-"""What each error of Oracle and its driver means to a run."""
+"""What each error of Oracle and its driver means for a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ranges of blocks: none is much larger than asked for, and the ROWIDs between them are in the database's order."""
+"""Ranges of blocks: none is larger than requested, and the ROWIDs between them are in the database's order."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = Source(RelationKind.HEAP, "HR.T", '"HR"."T"', "HR", "T")
 
 
 class Ordering:
-    """A database that makes ROWIDs of places and orders them as it is told."""
+    """A database that makes ROWIDs of places and sorts them in a given order."""
 
     def __init__(self, *, descending: bool = False) -> None:
         self.descending = descending
