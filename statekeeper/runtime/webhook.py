@@ -128,10 +128,10 @@ def _moved(*, asked: str, answered: str) -> str:
 
 def _refusal(code: int, reason: str) -> str:
     if 300 <= code < 400:  # the reason may quote the address
+        answer = f"was answered with {code} {responses.get(code, '')}".rstrip()
         return (
-            f"was answered with {code} {responses.get(code, '')}".rstrip()
-            + ": a redirect to another host, or one that "
-            "never ends, is not followed, and the event was not delivered; write the new address into the configuration"
+            f"{answer}: a redirect to another host, or one that never ends, is not followed, and the event was not "
+            "delivered; write the new address into the configuration"
         )
     return f"was answered with {code} {reason}"
 
