@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from statekeeper import verify as verification
 from statekeeper.engines.choice import SPARK
 from statekeeper.engines.protocol import EngineSetup
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import WholeFileDisk
-from statekeeper.verify import published as verification
 from tests.unit.small_shop import Shop
 
 from .thread_spark import ThreadSpark
