@@ -1,6 +1,7 @@
 """What the tables of a run wait for, and since when.
 
-Pure bookkeeping: code that waits registers its wait here while it lasts; reporters read it.
+Pure bookkeeping: code that waits registers its wait here while it lasts; reporters read it. `WatchedEngine` does
+so for the jobs of tables: they wait to start, then for the source's answer.
 """
 
 from __future__ import annotations
@@ -8,9 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from statekeeper.engines.protocol import Engine, Job, Result
 
 
 class WaitKind(StrEnum):
@@ -101,3 +106,48 @@ class Waits:
 def _main_wait(waits: list[Wait]) -> Wait:
     answers = [wait for wait in waits if wait.kind is WaitKind.ANSWER]
     return max(answers, key=lambda wait: wait.since) if answers else min(waits, key=lambda wait: wait.since)
+
+
+class WatchedEngine:
+    """Runs jobs on `engine`, and keeps `waits` up to date for their tables."""
+
+    def __init__(self, engine: Engine, waits: Waits) -> None:
+        self._engine = engine
+        self._waits = waits
+
+    async def run(self, job: Job[Result]) -> Result:
+        with self._waits.on(job.table, *self._engine.why_waiting(job)) as wait:
+
+            def note_work() -> None:
+                if job.source:
+                    self._waits.change(job.table, wait, WaitKind.ANSWER, f"an answer of {job.source.name}")
+                else:
+                    self._waits.change(job.table, wait, WaitKind.RESULT, "the result of its work")
+
+            def on_start() -> None:
+                note_work()
+                if job.on_start:
+                    job.on_start()
+
+            def on_rows(rows: int) -> None:
+                note_work()
+                if job.on_rows:
+                    job.on_rows(rows)
+
+            return await self._engine.run(replace(job, on_start=on_start, on_rows=on_rows))
+
+    def expect_chunks(self) -> None:
+        self._engine.expect_chunks()
+
+    @property
+    def in_flight(self) -> int:
+        return self._engine.in_flight
+
+    def why_waiting(self, job: Job[Result]) -> tuple[WaitKind, str]:
+        return self._engine.why_waiting(job)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+    def kill(self) -> None:
+        self._engine.kill()

@@ -19,8 +19,7 @@ from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_type
 from statekeeper.engines.protocol import Engine, EngineSetup, EngineType
 from statekeeper.engines.threads import Threads
-from statekeeper.engines.waiting import Waits
-from statekeeper.engines.watched import WatchedEngine
+from statekeeper.engines.waiting import Waits, WatchedEngine
 from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.hints.next_steps import Standing, next_steps

@@ -16,8 +16,14 @@ from statekeeper.model.plan import Chunk, ChunkKind, Snapshot
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.count import count_rows
 from statekeeper.sources.oracle.errors import UnreadableValue
-from statekeeper.sources.oracle.extents import Extent, even_ranges, extents_of, rowids_of
-from statekeeper.sources.oracle.keys import first_of_primary_key, serves_ranges
+from statekeeper.sources.oracle.extents import (
+    Extent,
+    even_ranges,
+    extents_of,
+    first_of_primary_key,
+    rowids_of,
+    serves_ranges,
+)
 from statekeeper.sources.oracle.relation import RelationKind, Source
 from statekeeper.sources.oracle.types import key_type
 from statekeeper.sources.protocol import ChunkPlan

@@ -1,7 +1,7 @@
-"""A table's extents, and the ROWIDs at which ranges of about equally many blocks begin.
+"""How ranges of a table's rows are found without a full scan: by ROWID, from its extents, or by a key.
 
-They are known only to users who may read DBA_EXTENTS. That view is slow if the fixed tables have no statistics, so it
-is read once, without a join, and the join with the segments' numbers is done here. The database makes and sorts the
+Extents are known only to users who may read DBA_EXTENTS. That view is slow if the fixed tables have no statistics, so
+it is read once, without a join, and the join with the segments' numbers is done here. The database makes and sorts the
 ROWIDs, since their text has another order.
 """
 
@@ -30,7 +30,7 @@ class Extent:
 def extents_of(connection: Connection, source: Source, parts: Collection[str] | None = None) -> list[Extent] | None:
     """The extents of a table, or of some of its partitions or subpartitions, in order; None if they are hidden."""
     binds = source.dictionary_name
-    what = f"{source.label} cannot be cut into chunks"
+    what = _what(source)
     statement = Sql(
         "SELECT PARTITION_NAME, RELATIVE_FNO, BLOCK_ID, BLOCKS FROM DBA_EXTENTS "
         "WHERE OWNER = :owner AND SEGMENT_NAME = :name AND SEGMENT_TYPE LIKE 'TABLE%'",
@@ -97,3 +97,28 @@ def _pieces(extents: Sequence[Extent], max_blocks: int) -> Iterator[Extent]:
     for one in extents:
         for start in range(0, one.blocks, max_blocks):
             yield Extent(one.segment, one.file, one.block + start, min(max_blocks, one.blocks - start))
+
+
+def first_of_primary_key(connection: Connection, source: Source) -> str | None:
+    """The first column of the primary key."""
+    statement = Sql(
+        "SELECT c.COLUMN_NAME FROM ALL_CONSTRAINTS k JOIN ALL_CONS_COLUMNS c "
+        "ON c.OWNER = k.OWNER AND c.CONSTRAINT_NAME = k.CONSTRAINT_NAME "
+        "WHERE k.OWNER = :owner AND k.TABLE_NAME = :name AND k.CONSTRAINT_TYPE = 'P' ORDER BY c.POSITION",
+        source.dictionary_name,
+    )
+    rows = connection.rows(statement, _what(source))
+    return str(rows[0][0]) if rows else None
+
+
+def serves_ranges(connection: Connection, source: Source, column: str) -> bool:
+    """Whether an index of the table, or its partitioning, begins with the column."""
+    binds = (*source.dictionary_name, Bind("VARCHAR2", column))
+    first = "COLUMN_NAME = :key AND COLUMN_POSITION = 1"
+    indexes = f"SELECT 1 FROM ALL_IND_COLUMNS WHERE TABLE_OWNER = :owner AND TABLE_NAME = :name AND {first}"
+    partitions = f"SELECT 1 FROM ALL_PART_KEY_COLUMNS WHERE OWNER = :owner AND NAME = :name AND {first}"
+    return any(connection.rows(Sql(text, binds), _what(source)) for text in (indexes, partitions))
+
+
+def _what(source: Source) -> str:
+    return f"{source.label} cannot be cut into chunks"

@@ -13,8 +13,7 @@ from statekeeper.engines.context import JobSource
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job
-from statekeeper.engines.waiting import WaitKind, Waits
-from statekeeper.engines.watched import WatchedEngine
+from statekeeper.engines.waiting import WaitKind, Waits, WatchedEngine
 from statekeeper.model.activity import RunActivity
 from statekeeper.model.manifest import RunStatus
 from statekeeper.run import wait_watch
