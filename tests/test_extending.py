@@ -18,6 +18,7 @@ import pytest
 
 from statekeeper.model.receipt import Receipt
 from tests.distributions import install
+from tests.messages import says
 
 _PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 _FILES, _ROWS = 24, 2000
@@ -134,4 +135,4 @@ def test_without_the_package_its_type_is_refused(landing):
     refused = subprocess.run(words, cwd=landing, capture_output=True, text=True, timeout=100, check=False)
     assert refused.returncode == 2
     assert "landing.yml:2:23: sources.csv.type: expected one of 'duckdb', 'oracle'; found 'csv'" in refused.stderr
-    assert "an installed package may bring another type of source" in refused.stderr
+    assert says(refused.stderr, "registry.another_package_may_bring_it", kind="type of source")

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.messages import says
+
 from .listener import listening
 from .pipeline import QUICK_CONFIG, QUICK_ROWS, Workplace
 
@@ -114,7 +116,7 @@ def test_a_secret_is_found_nowhere(template, tmp_path, answer, after, arguments,
     assert process.returncode == 1, errors
     assert any("s3cr3t-t0k3n" in path for path, _ in listener.heard), "the secret was not even used"
     if answer != 200 or after:
-        assert "webhook on entering" in errors
+        assert says(errors, "runtime.hook_failed", hook="webhook")
     _assert_no_secret(output, "standard output")
     _assert_no_secret(errors, "standard error")
     assert len(watch.seen) > 2

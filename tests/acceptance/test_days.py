@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import pytest
 
+from tests.messages import says
+
 from .pipeline import Workplace
 
 _CONFIG = """\
@@ -96,7 +98,7 @@ def test_the_first_day_is_full_and_later_days_are_half_open_windows(days):
 def test_rows_without_a_time_are_counted_and_reported(days):
     run = days.run("2026-01-06")
     assert run.returncode == 0
-    assert "2 rows have no value in the incremental column" in run.stderr
+    assert says(run.stderr, "extract.no_incremental_value", rows=2)
     assert days.document("2026-01-06", "metadata")["validation"]["null_incremental_rows"] == 2
     assert 9 not in days.ids("2026-01-06")
 
@@ -109,7 +111,7 @@ def test_a_window_that_is_not_over_is_refused_until_it_is_allowed(days):
     assert refused.returncode == 1
     failure = days.work.tables()["events"]["failure"]
     assert failure["kind"] == "plan"
-    assert "rows that arrive until then would be missed" in failure["message"]
+    assert says(failure["message"], "plan.window_ends_after_the_snapshot")
     assert "allow_open_window" in failure["hint"]
     assert not days.path(today).exists()
     days.work.configure(_CONFIG.replace("changed_at,", "changed_at, allow_open_window: true,"))
@@ -133,5 +135,5 @@ def test_lookback_reaches_back_for_late_rows(days):
     days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark, lookback: 13h,"))
     again = days.run("2026-01-06")
     assert again.returncode == 0, again.stderr
-    assert "its configuration changed: window" in again.stderr
+    assert says(again.stderr, "run.configuration_changed", keys="window")
     assert days.ids("2026-01-06") == [1, 2, 3, 4, 5]

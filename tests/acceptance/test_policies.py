@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.messages import says
+
 from .listener import listening
 from .pipeline import CHUNKS, CONFIG, QUICK_CONFIG, QUICK_ROWS, Workplace, group_of, no_process_left, stopped_in_mid_run
 
@@ -77,7 +79,7 @@ def test_a_failing_hook_changes_neither_state_nor_exit_code(tmp_path):
     assert [entry["trigger"] for entry in work.state("small")["history"]] == ["start", "extracted", "passed"]
     failed = work.run("run", "nightly.yml", "--table", "missing")
     assert failed.returncode == 1
-    assert "ended with 4" in failed.stderr
+    assert says(failed.stderr, "runtime.command_ended_with", code=4)
     assert work.tables()["missing"]["failure"]["kind"] == "source"
     work.assert_equals_source("small")
 
@@ -97,7 +99,7 @@ def test_a_state_that_lasts_too_long_fails_and_the_next_run_goes_on_from_its_rec
     assert run.returncode == 1, errors
     failure = work.tables()["large"]["failure"]
     assert failure["kind"] == "timeout"
-    assert "extracting took longer than 0:00:04" in failure["message"]
+    assert says(failure["message"], "run.state_took_too_long", state="extracting", limit="0:00:04")
     assert "states.extracting.timeout" in failure["hint"]
     done = {path.name: path.read_bytes() for path in work.receipts()}
     assert 2 <= len(done) < CHUNKS

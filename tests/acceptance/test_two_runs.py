@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.messages import says
+
 from .pipeline import (
     CHUNKS,
     CONFIG,
@@ -114,8 +116,8 @@ class TestAStoppedOwnerThatLostItsLease:
         output, errors = stopped.communicate(timeout=60)
         assert stopped.returncode == 3, (output, errors)
         assert "Traceback" not in errors
-        assert "was taken over by process" in errors
-        assert "was taken over by process" in " ".join(output.split())
+        assert says(errors, "locks.taken_over", successor="process ...")
+        assert says(" ".join(output.split()), "locks.taken_over", successor="process ...")
         assert work.fingerprint("large", "small", "empty") == before
         work.assert_equals_source()
         work.assert_no_staging()

@@ -16,6 +16,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.state import LocalStateStore
 from tests.memory_state_store import MemoryStateStore
+from tests.messages import message, raises_message
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 OWNER = Owner(host="h", boot_id="b", pid=1, started=1.5)
@@ -104,20 +105,23 @@ def damage(data: bytes, **changes) -> bytes:
 @pytest.mark.parametrize(
     ("ruin", "words"),
     [
-        (lambda _data: b"", "not whole JSON"),
-        (lambda data: data[: len(data) // 2], "not whole JSON"),
-        (lambda data: b"\x00" * len(data), "not whole JSON"),
-        (lambda _data: b"\xff\xfe", "not whole JSON"),
-        (lambda _data: b"[]", "not a statekeeper.state document"),
-        (lambda data: damage(data, format="statekeeper.plan"), "not a statekeeper.state document"),
-        (lambda data: damage(data, state="complete"), "checksum"),
+        (lambda _data: b"", message("model.not_whole_json")),
+        (lambda data: data[: len(data) // 2], message("model.not_whole_json")),
+        (lambda data: b"\x00" * len(data), message("model.not_whole_json")),
+        (lambda _data: b"\xff\xfe", message("model.not_whole_json")),
+        (lambda _data: b"[]", message("model.not_a_document", format="statekeeper.state")),
+        (
+            lambda data: damage(data, format="statekeeper.plan"),
+            message("model.not_a_document", format="statekeeper.state"),
+        ),
+        (lambda data: damage(data, state="complete"), message("model.other_checksum")),
     ],
 )
 def test_damaged_state_is_an_error_and_stays_as_evidence(kept, ruin, words):
     kept.store.save(a_record())
     ruined = ruin(kept.content())
     kept.put(ruined)
-    with pytest.raises(StateDamaged, match=words) as caught:
+    with raises_message(StateDamaged, words) as caught:
         kept.reopened().load()
     assert caught.value.hint
     assert kept.content() == ruined
@@ -127,7 +131,7 @@ def test_state_of_a_newer_version_is_no_damage_and_stays(kept):
     kept.store.save(a_record())
     newer = damage(kept.content(), version=99)
     kept.put(newer)
-    with pytest.raises(NewerVersion, match="version 99"):
+    with raises_message(NewerVersion, "model.newer_version", version=99):
         kept.reopened().load()
     assert kept.content() == newer
 

@@ -14,6 +14,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
+from tests.messages import says
 
 from .databases import MOMENT, MONEY, NUMBER, TEXT, opened
 
@@ -142,7 +143,7 @@ def test_each_kind_of_violation_under_each_policy(extracted, name, policy):
 
     if policy == "fail":
         assert report.failure.kind is FailureKind.VALIDATION
-        assert "1 of 30 rows break the schema" in report.failure.message
+        assert says(report.failure.message, "schemas.rows_break", rows=1, total=30, what="the schema")
         assert f"{kind.told or 'row'} {kind.constraint} (1)" in report.failure.message
         assert not layout.output.exists()
         return

@@ -11,6 +11,7 @@ import pytest
 
 from statekeeper.model.record import StateRecord
 from tests.acceptance.pipeline import QUICK_CONFIG, STATEKEEPER, Workplace
+from tests.messages import says
 
 from .full_cli import fill_disk
 
@@ -76,7 +77,7 @@ def test_no_space_for_a_part(work):
     assert (failure["kind"], failure["code"]) == ("storage", "ENOSPC")
     assert "cannot write" in failure["message"]
     assert "No space left on device" in failure["message"]
-    assert "free some space" in failure["hint"]
+    assert says(failure["hint"], "system.free_some_space")
     assert not work.dataset().exists()
     state = _state(work)
     assert state is not None
@@ -106,7 +107,7 @@ def test_no_space_for_a_document(work, point, left):
     failure = _failure(run)
     assert (failure["kind"], failure["code"]) == ("storage", "ENOSPC")
     assert f"{work.run_id}_" in failure["message"]
-    assert "free some space" in failure["hint"]
+    assert says(failure["hint"], "system.free_some_space")
     state = _state(work)
     assert (state.state.value if state else None) == left
     assert not [path for path in work.day().iterdir() if ".tmp" in path.name]

@@ -12,6 +12,7 @@ import pytest
 
 from statekeeper.model.table import Layout
 from statekeeper.run.report import Outcome
+from tests.messages import says
 
 from .world import ROWS, Killing, World
 
@@ -39,7 +40,7 @@ def test_owner_stopped_while_it_copies_loses_and_what_its_successor_published_st
     finally:
         late = stopped.wake_up()
     assert late.outcome is not Outcome.COMPLETED
-    assert f"{world.files.lock.name}.1 was taken over" in late.reason
+    assert says(late.reason, "locks.taken_over", path=f"{world.files.lock.name}.1")
     assert world.state == record
     after = {path: path.stat().st_mtime_ns for path in world.dataset.iterdir()}
     assert after.keys() == written.keys()

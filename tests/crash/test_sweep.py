@@ -9,6 +9,7 @@ import pytest
 
 from statekeeper.model.table import Layout
 from statekeeper.run.report import Outcome
+from tests.messages import says
 
 from .world import ROWS, Killing, Point, World
 
@@ -244,7 +245,7 @@ def _assert_ended_well(world, scenario, *, killed_at, run):
         # It died before the new snapshot was kept, and the old one cannot be read at any more: no other is put in its
         # place unasked.
         assert scenario.before is not None, killed_at
-        assert "all tables of the run from shop read at one snapshot" in run.reason
+        assert says(run.reason, "run.tables_read_at_one_snapshot", source="shop")
         assert world.readable_version(amounts_below=scenario.amounts_below) == 1
         world.run(replace(scenario.killing))
     elif forced_before_it_was_known:

@@ -20,6 +20,7 @@ from statekeeper.model.plan import Plan, RunSnapshot
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import State, StateRecord
 from statekeeper.store.locks.holder import Holder
+from tests.messages import raises_message
 
 _HERE = Path(__file__).parent
 _KINDS: dict[str, type[Document]] = {
@@ -143,7 +144,7 @@ def test_keys_of_a_later_version_make_no_table_another_one():
 @pytest.mark.parametrize("path", _RELEASED, ids=_id)
 def test_a_higher_version_is_refused_with_both_versions(path):
     body = {**json.loads(path.read_bytes()), "version": 2}
-    with pytest.raises(NewerVersion, match=r"has version 2, and statekeeper [0-9.]+ reads up to version 1"):
+    with raises_message(NewerVersion, "model.newer_version", version=2, newest=1):
         _KINDS[path.stem].from_bytes(_sealed(body), where=path.name)
 
 
@@ -161,7 +162,7 @@ def test_released_metadata_are_read_and_keep_later_keys(path):
 
 def test_metadata_of_a_higher_version_are_refused_with_both_versions():
     body = {**json.loads((_HERE / "0.1/metadata.json").read_bytes()), "schema_version": 2, "files": "elsewhere"}
-    with pytest.raises(NewerVersion, match=r"p_metadata.json has version 2, and statekeeper [0-9.]+ reads up to"):
+    with raises_message(NewerVersion, "model.newer_version", document="p_metadata.json", version=2):
         parse_metadata(json.dumps(body).encode(), where="p_metadata.json")
 
 

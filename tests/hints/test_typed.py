@@ -14,6 +14,7 @@ from statekeeper.run import runner
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.flock import acquire_flock
 from statekeeper.store.process import this_process
+from tests.messages import says
 
 from .typist import CONFIG, Typist, inline_engine
 
@@ -209,7 +210,7 @@ class TestLayouts:
         other_day = typist.type("statekeeper run shop.yml --date 2026-01-07")
         assert (refused.code, other_day.code) == (2, 1)
         for told in (refused, other_day):
-            assert f"write `layout: {had}` in `output`, or choose another base_path" in told.words
+            assert says(told.words, "store.write_the_layout", layout=had)
         typist.write(self._config(had))
         typist.succeeds(RUN)
         typist.succeeds("statekeeper run shop.yml --date 2026-01-07")
@@ -283,7 +284,7 @@ def test_models_are_drafted_and_exported_by_the_commands_that_are_named(typist):
         typist.succeeds(written.text.rpartition("up to date: ")[2])
     infer = "statekeeper schemas infer shop.yml --out models.py"
     inferred = typist.succeeds(infer)
-    assert "after each table names its model, such as `schema: models.py:Orders`" in inferred.text
+    assert says(inferred.text, "cli.name_the_model", out="models.py", model="Orders")
     typist.write(CONFIG + "  - {table_name: orders, schema: models.py:Orders}\n")
     typist.succeeds(typist.succeeds(inferred.text.rpartition(": ")[2]).text.rpartition("next: ")[2])
     typist.write(CONFIG + "  - {table_name: orders, columns: {id: {type: str}}}\n")
@@ -291,7 +292,7 @@ def test_models_are_drafted_and_exported_by_the_commands_that_are_named(typist):
     assert differing.code == 1
     typist.write(CONFIG + "  - {table_name: orders, schema: models.py:Orders}\n")
     typist.succeeds(differing.text.rpartition("is changed: ")[2])
-    assert "choose another --out, or add --force" in typist.type(infer).text
+    assert says(typist.type(infer).text, "cli.add_force")
     typist.succeeds(f"{infer} --force")
 
 
@@ -300,7 +301,7 @@ def test_a_database_is_named_as_refusals_say(typist):
     infer = "statekeeper schemas infer"
     told = typist.type(infer)
     assert (told.code, "--duckdb PATH, or --source oracle" in told.text) == (2, True)
-    assert "add --duckdb PATH" in typist.type(f"{infer} --source duckdb").text
+    assert says(typist.type(f"{infer} --source duckdb").text, "cli.add_duckdb")
     typist.succeeds(f"{infer} --duckdb shop.duckdb")
     several = typist.type(f"{infer} --duckdb shop.duckdb --schema hr --schema main --table jobs")
     assert "--table SCHEMA.NAME" in several.text
@@ -309,7 +310,7 @@ def test_a_database_is_named_as_refusals_say(typist):
     assert (none.code, "--schema NAME says in which schema" in none.text) == (2, True)
     typist.succeeds(f"{infer} --duckdb shop.duckdb --schema hr --table 'j*'")
     told = typist.type("statekeeper init --duckdb shop.duckdb --out one.yml --schemas-out one.yml")
-    assert "--out and --schemas-out are one file" in told.text
+    assert says(told.text, "scaffold.two_files_are_one")
     typist.succeeds("statekeeper init --duckdb shop.duckdb --out one.yml --schemas-out one.py")
 
 
@@ -319,9 +320,9 @@ def test_forms_of_the_older_command_line_are_as_refusals_say(typist, monkeypatch
     typist.succeeds(typist.type("data-extractor").command("--help"))
     typist.write(CONFIG + "  - {table_name: orders}\n")
     typist.write('[{"table_name": "orders"}]', "tables.json")
-    assert "add --config FILE" in typist.type("data-extractor --tables tables.json").text
+    assert says(typist.type("data-extractor --tables tables.json").text, "cli.add_config")
     typist.succeeds("data-extractor --tables tables.json --config shop.yml")
-    assert "or give --config FILE" in typist.type("data-extractor --table-name orders").text
+    assert says(typist.type("data-extractor --table-name orders").text, "cli.or_give_config")
     told = typist.type("data-extractor --config shop.yml --table-name orders")
     assert (told.code, "either --config (with --tables), or the options of one table" in told.text) == (2, True)
     typist.succeeds("data-extractor --config shop.yml")

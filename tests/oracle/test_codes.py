@@ -18,6 +18,7 @@ from statekeeper.model.plan import Chunk
 from statekeeper.model.table import Relation
 from statekeeper.run.report import Outcome
 from statekeeper.sources.registry import open_session
+from tests.messages import raises_message
 from tests.oracle.pipelines import Lake, opened, serving, source_at
 from tests.oracle_server import OracleServer
 from tests.readings import reading
@@ -141,7 +142,7 @@ def test_a_plan_goes_on_after_a_switchover_and_waits_for_a_standby_that_lags(ser
         with opened(server) as session:
             assert sum(batch.num_rows for batch in read(session, what)) == 2
         server.set_scn(int(what.snapshot.token) - 500)
-        with opened(server) as session, pytest.raises(TransientSourceError, match="lags behind"):
+        with opened(server) as session, raises_message(TransientSourceError, "oracle.standby_lags_behind"):
             read(session, what)
     finally:
         server.advance_scn(2000)

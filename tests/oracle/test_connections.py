@@ -23,6 +23,7 @@ from statekeeper.errors import LoginRefused, SourceUnreachable, StatekeeperError
 from statekeeper.model.table import Relation
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session
+from tests.messages import says
 from tests.oracle.pipelines import READER, Lake, source_at
 from tests.oracle_server import OracleServer
 
@@ -94,8 +95,8 @@ def test_a_session_can_be_opened_by_each_way_to_name_the_database(server, ways, 
 
 def test_a_missing_file_is_reported_with_the_folder_that_was_searched(server, tmp_path):
     place = {"host": server.host, "port": server.port}
-    assert "check service" in refusal(SourceUnreachable, **place, service="NOPE")
-    assert "check sid" in refusal(SourceUnreachable, **place, sid="NOPE")
+    assert says(refusal(SourceUnreachable, **place, service="NOPE"), "oracle.check_service")
+    assert says(refusal(SourceUnreachable, **place, sid="NOPE"), "oracle.check_sid")
     (tmp_path / "tnsnames.ora").write_text("")
     assert "config_dir" in refusal(SourceUnreachable, dsn="salesdb", config_dir=str(tmp_path))
     assert "tnsnames.ora" in refusal(SourceUnreachable, dsn="salesdb", config_dir=str(tmp_path / "nowhere"))
@@ -207,7 +208,7 @@ def test_the_servers_certificate_must_match_its_host_or_the_configured_name(secu
     name = {"dsn": f"tcps://127.0.0.1:{secure.port}/{secure.service}", **wallet}
     said = refusal(SourceUnreachable, **name)
     assert "DPY-6006" in said
-    assert "host as the server's certificate names it" in said
+    assert says(said, "oracle.host_as_in_the_certificate")
     other = refusal(SourceUnreachable, **name, ssl_server_cert_dn="CN=other.example.com")
     assert "DPY-6002" in other
     assert "ssl_server_cert_dn" in other
@@ -230,7 +231,7 @@ def test_an_unusable_wallet_is_reported(secure, wallet, tmp_path):
     for password in ("not-the-wallet's", None):
         said = refusal(SourceUnreachable, **place, **{**wallet, "wallet_password": password})
         assert "ewallet.pem" in said
-        assert "check wallet_password" in said
+        assert says(said, "oracle.check_the_wallet_password")
         assert "not-the-wallet's" not in said
 
 
@@ -265,7 +266,7 @@ def test_thick_mode_loads_the_libraries_from_the_configured_folder(server, tmp_p
     assert ran.returncode == 4, said
     assert "DPI-1047" in said
     assert f"{folder}/libclntsh.so" in said
-    assert "install the Oracle Client libraries and name their folder in client_lib_dir" in said
+    assert says(said, "oracle.install_the_client")
     assert len(server.logons()) == logons
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from statekeeper.cli import app
+from tests.messages import says
 from tests.oracle_server import OracleServer
 
 
@@ -87,5 +88,5 @@ def test_inferred_models_accept_the_tables_in_a_real_run(here, capsys, form):
 
 def test_a_schema_without_tables_is_an_error_with_a_hint(here, capsys):
     assert app.run_command(["init", "--source", "oracle", "--schema", "NOBODY", "--out", "new.yml"]) == 1
-    assert "schema NOBODY has no tables that APP may see" in capsys.readouterr().err
+    assert says(capsys.readouterr().err, "oracle.schema_without_tables", schema="NOBODY", user="APP")
     assert not Path("new.yml").exists()

@@ -8,6 +8,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
+from tests.messages import says
 from tests.oracle.pipelines import Lake, serving
 
 CUSTOMERS = {
@@ -89,7 +90,9 @@ def test_a_parent_whose_snapshot_is_lost_leaves_its_child_extracted_until_all_ar
     assert customers.failure.kind is FailureKind.SNAPSHOT_LOST
     assert orders.failure is not None
     assert orders.failure.kind is FailureKind.PARENT_MISSING
-    assert "ora.SALES.CUSTOMERS, whose rows this run does not have: it failed (" in orders.failure.message
+    assert says(
+        orders.failure.message, "validate.no_rows_of_the_parent", parent="ora.SALES.CUSTOMERS", why="it failed (..."
+    )
     lake.server.insert("SALES", "CUSTOMERS", [(9000, "ES", "late")])
     lake.server.insert("SALES", "ORDERS", [(9000, 9000, None)])
     assert lake.run(force=True).exit_code == 0

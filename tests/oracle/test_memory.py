@@ -12,6 +12,7 @@ import pytest
 from statekeeper.errors import FailureKind
 from statekeeper.model.plan import Chunk
 from statekeeper.model.table import Relation
+from tests.messages import says
 from tests.oracle.pipelines import opened, serving
 from tests.readings import reading
 
@@ -98,5 +99,12 @@ def test_value_larger_than_the_memory_limit_is_named(lake):
     lake.configure(_documents(lake.server, "HUGE", [b"x", b"x" * 9 * MIB]), execution={"memory_limit": "8MiB"})
     (report,) = lake.run().tables
     assert report.failure.kind is FailureKind.DATA
-    assert "column DOC (BLOB): a value has 9MiB, and execution.memory_limit is 8MiB" in report.failure.message
-    assert "memory_limit to 18MiB" in report.failure.hint
+    assert says(
+        report.failure.message,
+        "parquet.value_is_larger_than_the_memory",
+        column="DOC",
+        type="BLOB",
+        size="9MiB",
+        limit="8MiB",
+    )
+    assert says(report.failure.hint, "parquet.raise_memory_limit", limit="18MiB")

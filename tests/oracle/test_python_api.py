@@ -13,6 +13,7 @@ import pytest
 
 from statekeeper.api import DataExtractor
 from statekeeper.runtime.progress import NullReporter
+from tests.messages import says
 from tests.oracle_server import OracleServer
 
 DAY = "2026-01-06"
@@ -160,7 +161,7 @@ def test_a_password_among_the_arguments_works_and_is_warned_about(server, here):
     words += ["--user", "APP", "--password", "secret", "--source-name", "db", "--table-name", "CUSTOMERS"]
     done = _command(*words)
     assert done.returncode == 0
-    assert "warning: --password" in done.stderr
+    assert says(done.stderr, "cli.password_is_shown")
     assert "secret" not in done.stdout + done.stderr
     assert list(Path("data/db/CUSTOMERS").rglob("*.parquet"))
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from statekeeper.run.report import Outcome
+from tests.messages import says
 from tests.oracle.pipelines import Lake, serving
 
 DAY_TO_SECOND = timedelta(days=-3, hours=4, microseconds=5)
@@ -83,7 +84,7 @@ def test_a_type_without_an_exact_one_is_refused_by_name_with_what_to_do(plain, n
     assert report.outcome is Outcome.FAILED
     assert report.failure is not None
     for said in (planned, f"{report.failure.message} {report.failure.hint}"):
-        assert f"column {name} ({shown})" in said
+        assert says(said, "sources.column_and_type", column=name, type=shown)
         assert words in said
     assert not lake.output(f"T_{name}").exists()
 

@@ -11,6 +11,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
+from tests.messages import says
 from tests.oracle.pipelines import Lake, serving
 
 START = datetime(2026, 1, 1)  # noqa: DTZ001 - a DATE has no zone
@@ -196,7 +197,7 @@ def test_an_unreachable_host_exits_4_with_a_hint(lake):
     lake.configure(ORDERS, source={"port": 1})
     ran = lake.command("run", "ora.yml", "--date", "2026-01-06")
     assert ran.returncode == 4
-    assert "check host and port" in ran.stdout + ran.stderr
+    assert says(ran.stdout + ran.stderr, "oracle.check_host_and_port")
 
 
 def test_the_session_budget_is_never_exceeded(lake):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from statekeeper.run.report import Outcome
+from tests.messages import says
 from tests.oracle.pipelines import Lake, serving
 
 
@@ -73,5 +74,5 @@ def test_date_with_a_time_of_day_does_not_become_a_date(tmp_path, server):
     (report,) = lake.run().tables
     assert report.outcome is Outcome.FAILED
     assert report.failure is not None
-    assert "column SEEN (DATE)" in report.failure.message
+    assert says(report.failure.message, "sources.column_and_type", column="SEEN", type="DATE")
     assert "2026-01-05 12:30" in report.failure.message

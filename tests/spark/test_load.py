@@ -23,6 +23,7 @@ from statekeeper.model.metadata import parse_metadata
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
+from tests.messages import raises_message, says
 from tests.spark.delta import DeltaServer
 
 pytestmark = pytest.mark.spark
@@ -250,14 +251,14 @@ def test_a_table_that_has_published_nothing_fails_alone(spark, published):
     report = load_tables(published.folder / "shop.yml", into="main.raw", date=DAY, spark=spark, environ={})
     assert report.exit_code == 1
     assert [each.outcome for each in report.tables] == [LoadOutcome.FAILED, LoadOutcome.LOADED, LoadOutcome.LOADED]
-    assert "shop.later: the run shop-20260106 has published nothing" in report.tables[0].reason
+    assert says(report.tables[0].reason, "databricks.nothing_is_published", table="shop.later", run="shop-20260106")
 
 
 def test_a_table_that_statekeeper_did_not_create_is_left_alone(spark, first):
     spark.sql("create table main.raw.orders (id bigint) using delta").collect()
     done = first.load(spark)
     assert done["orders"].outcome is LoadOutcome.FAILED
-    assert "is not a table that a load has made" in done["orders"].reason
+    assert says(done["orders"].reason, "databricks.not_a_table_of_a_load")
     assert done["kinds"].outcome is LoadOutcome.LOADED
     assert _rows(spark) == []
 
@@ -268,7 +269,7 @@ def test_a_column_of_another_type_is_refused_by_name(spark, published):
     published.run(NEXT)
     done = published.load(spark, NEXT)["orders"]
     assert (done.outcome, len(_rows(spark))) == (LoadOutcome.FAILED, 100)
-    assert "the column amount is bigint, and the published rows have string" in done.reason
+    assert says(done.reason, "databricks.other_type_in_the_table", column="amount", found="bigint", published="string")
 
 
 def test_a_column_that_is_gone_is_null_for_the_new_rows(spark, published):
@@ -284,7 +285,7 @@ def test_files_without_the_number_of_rows_in_the_metadata_are_not_inserted(spark
     part.unlink()
     done = published.load(spark)["orders"]
     assert done.outcome is LoadOutcome.FAILED
-    assert "its metadata say 100" in done.reason
+    assert says(done.reason, "databricks.spark_finds_other_rows", recorded=100)
     assert not spark.catalog.tableExists("main.raw.orders")
 
 
@@ -297,14 +298,16 @@ def test_a_job_loads_what_its_run_has_published_and_fails_where_a_table_is_not_l
 
 @pytest.mark.parametrize("into", ["a.b.c", "", "main.", "."])
 def test_a_malformed_schema_name_is_refused_before_anything_is_loaded(spark, first, into):
-    with pytest.raises(UsageError, match=r"expected a schema as catalog\.schema"):
+    with raises_message(UsageError, "databricks.expected_a_schema"):
         first.load(spark, into=into)
 
 
 def test_two_tables_with_the_same_target_are_refused(spark, tmp_path):
     config = tmp_path / "two.yml"
     config.write_text(CONFIG.replace("{table_name: nobody}", "{source_name: erp, table_name: ORDERS}"))
-    with pytest.raises(UsageError, match=r"shop\.orders, erp\.ORDERS would be one table: main\.raw\.orders"):
+    with raises_message(
+        UsageError, "databricks.two_tables_of_one_name", keys="shop.orders, erp.ORDERS", table="main.raw.orders"
+    ):
         load_tables(config, into="main.raw", date=DAY, spark=spark, environ={})
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from statekeeper.engines.spark.preflight import zip_package
+from tests.messages import says
 from tests.spark.modes import CLUSTER, mode_named
 from tests.spark.world import LIMIT
 
@@ -64,7 +65,7 @@ def test_the_package_is_sent_where_it_is_missing(world, reference, bare, monkeyp
     monkeypatch.setattr("tests.spark.world.ROOT", world.folder)
     world.configure("shipped", mode=CLUSTER)
     assert world.run("run", "shipped.yml") == 0, world.said
-    assert "it was sent there" in world.said
+    assert says(world.said, "spark.sent_to_the_executors")
     world.assert_same("shipped", reference)
 
 
@@ -83,7 +84,7 @@ def test_executors_are_sent_the_package_and_say_which_source_they_cannot_connect
         )  # fmt: skip
     found, unreachable = json.loads(done.stdout.splitlines()[-1])
     assert found == flavour
-    assert "it was sent there" in done.stderr
+    assert says(done.stderr, "spark.sent_to_the_executors")
     assert set(unreachable) == {"far"}
     assert f"cannot connect to the source far (127.0.0.1:{ports['far']}: " in unreachable["far"]
 

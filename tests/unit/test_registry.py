@@ -14,6 +14,7 @@ from statekeeper.errors import ConfigError
 from statekeeper.registry import Registry
 from statekeeper.sources.registry import session_modules, source_type
 from tests.distributions import install
+from tests.messages import raises_message, says, text_of
 
 REGISTRY = Registry(group="test.animals", what="animal", shipped={"dict": "builtins:dict"})
 SOURCE = '''
@@ -84,7 +85,9 @@ def test_a_name_is_known_before_anything_of_its_package_is_imported(packages):
 def test_what_a_package_registers_is_an_object_of_the_class_that_is_asked_for(packages):
     packages("zoo", "[test.animals]\ncat = zoo_cats:CAT\n", zoo_cats="CAT = 'miaow'")
     assert REGISTRY.instance("cat", str) == "miaow"
-    with pytest.raises(ConfigError, match="the animal cat must be an instance of a subclass of int; found str") as told:
+    with raises_message(
+        ConfigError, "registry.not_an_instance", kind="animal", name="cat", found="str", parent="int"
+    ) as told:
         REGISTRY.instance("cat", int)
     assert told.value.hint == "correct what zoo_cats registers"
 
@@ -98,13 +101,26 @@ def test_a_package_cannot_replace_what_is_shipped(packages):
 def test_two_packages_with_one_name_are_both_named(packages):
     packages("zoo-a", "[test.animals]\ncat = zoo_a:CAT\n", zoo_a="CAT = 1")
     packages("zoo-b", "[test.animals]\ncat = zoo_b:CAT\n", zoo_b="CAT = 2")
-    with pytest.raises(ConfigError, match="the package zoo-a and the package zoo-b both bring the animal cat"):
+    with raises_message(
+        ConfigError,
+        "registry.two_packages_bring_it",
+        packages="the package zoo-a and the package zoo-b",
+        kind="animal",
+        name="cat",
+    ):
         REGISTRY.load("cat")
 
 
 def test_a_package_that_cannot_be_imported_is_named_with_its_error(packages):
     packages("zoo", "[test.animals]\ncat = zoo_cats:CAT\n", zoo_cats="import no_such_driver")
-    with pytest.raises(ConfigError, match=r"cat of the package zoo cannot be imported: ModuleNotFoundError: .*no_s"):
+    with raises_message(
+        ConfigError,
+        "registry.cannot_be_imported",
+        name="cat",
+        package="the package zoo",
+        error="ModuleNotFoundError",
+        text="...no_such_driver",
+    ):
         REGISTRY.load("cat")
 
 
@@ -127,35 +143,48 @@ def test_a_source_of_a_package_is_configured_like_any_other():
 def test_a_mistake_in_its_section_is_told_with_its_place():
     with pytest.raises(ConfigError) as error:
         config(a=LINES | {"pathh": "b"})
-    assert error.value.message == "sources.a.pathh: unknown key. hint: did you mean 'path'?"
+    assert error.value.message == ". hint: ".join(
+        (f"sources.a.pathh: {text_of('config.unknown_key')}", text_of("config.did_you_mean", key="path"))
+    )
 
 
 @pytest.mark.usefixtures("lines")
 def test_a_key_of_another_type_is_told_to_be_one():
-    with pytest.raises(ConfigError, match=r"sources\.a\.host: unknown key. hint: it is a key of type: oracle"):
+    with raises_message(ConfigError, "config.unknown_key") as caught:
         config(a=LINES | {"host": "b"})
+    assert says(caught.value, "config.it_is_a_key_of", type="oracle")
+    assert caught.value.message.startswith("sources.a.host: ")
 
 
 def test_an_unknown_type_names_the_known_ones_and_where_others_come_from():
     with pytest.raises(ConfigError) as error:
         config(a=LINES)
-    assert error.value.message == (
-        "sources.a.type: expected one of 'duckdb', 'oracle'; found 'lines'. hint: an installed package may "
-        "bring another type of source, by an entry point statekeeper.sources (docs/extending.md)"
+    assert error.value.message == "sources.a.type: " + ". hint: ".join(
+        (
+            text_of("config.expected", expected="one of 'duckdb', 'oracle'", found="'lines'"),
+            text_of("registry.another_package_may_bring_it", kind="type of source", group="statekeeper.sources"),
+        )
     )
 
 
 def test_a_misspelt_type_is_guessed_too():
-    with pytest.raises(ConfigError, match=r"did you mean 'oracle'\?; an installed package may bring another"):
+    with raises_message(ConfigError, "registry.another_package_may_bring_it") as caught:
         config(a={"type": "orcale"})
+    assert says(caught.value, "config.did_you_mean", key="oracle")
 
 
 def test_a_package_at_fault_stops_only_those_who_use_it(packages):
     packages("lines-source", "[statekeeper.sources]\nlines = lines_source:SOURCE\n", lines_source="import no_driver")
     assert config(a={"type": "duckdb", "path": "b"}).sources
-    with pytest.raises(ConfigError, match="expected one of 'duckdb', 'oracle'; found 'csv'"):
+    with raises_message(ConfigError, "config.expected", expected="one of 'duckdb', 'oracle'", found="'csv'"):
         config(a={"type": "csv"})
-    with pytest.raises(ConfigError, match="the type of source lines of the package lines-source cannot be imported"):
+    with raises_message(
+        ConfigError,
+        "registry.cannot_be_imported",
+        kind="type of source",
+        name="lines",
+        package="the package lines-source",
+    ):
         config(a=LINES)
 
 
@@ -166,9 +195,9 @@ def test_a_package_at_fault_stops_only_those_who_use_it(packages):
 )
 def test_a_package_whose_section_is_not_of_its_type_is_refused(packages, text):
     packages("lines-source", "[statekeeper.sources]\nlines = lines_source:SOURCE\n", lines_source=text)
-    with pytest.raises(ConfigError, match="type of source lines has no section of its own") as error:
+    with raises_message(ConfigError, "config.source_type_without_a_section", type="lines") as error:
         config(a=LINES)
-    assert "lines_source must register" in error.value.hint
+    assert says(error.value.hint, "config.must_register_a_section", module="lines_source")
 
 
 def test_only_the_type_that_a_config_names_is_imported():

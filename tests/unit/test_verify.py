@@ -11,6 +11,7 @@ from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import Interrupted
 from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.verify import VerifySpec, verify_published
+from tests.messages import says
 from tests.unit.small_shop import Shop
 
 TABLES = (
@@ -59,7 +60,7 @@ def test_nothing_is_wrong_with_what_was_just_published(shop, table, verify):
 )
 def test_metadata_that_was_edited_is_noticed_by_the_state_and_by_itself(shop, changes, words):
     _edit_metadata(shop, **changes)
-    assert "is not what was written" in _wrong(shop)
+    assert says(_wrong(shop), "verify.not_what_was_written")
     assert words in _wrong(shop, with_state=False)
 
 
@@ -68,8 +69,8 @@ def test_a_folder_in_place_of_a_file_and_the_reverse_are_damage(shop):
     orders.rename(orders.with_name("aside"))
     customers.rename(orders)
     orders.with_name("aside").rename(customers)
-    assert "is a file, and a folder was published" in _wrong(shop, "orders")
-    assert "is a folder, and a file was published" in _wrong(shop, "customers")
+    assert says(_wrong(shop, "orders"), "verify.other_kind", found="file", expected="folder")
+    assert says(_wrong(shop, "customers"), "verify.other_kind", found="folder", expected="file")
 
 
 def test_a_part_of_another_plan_is_no_part_of_this_one(shop):
@@ -79,13 +80,13 @@ def test_a_part_of_another_plan_is_no_part_of_this_one(shop):
     shop.layout("customers").output.write_bytes(before)
     assert len(before) == file.bytes
     assert "has md5" in _wrong(shop, "customers")
-    assert "does not belong to plan" in _wrong(shop, "customers", verify=Verify.QUICK)
+    assert says(_wrong(shop, "customers", verify=Verify.QUICK), "parquet.part_of_another_plan")
 
 
 def test_a_footer_that_cannot_be_read_is_damage_even_where_only_sizes_are_looked_at(shop):
     part = next(shop.layout().output.iterdir())
     part.write_bytes(b"x" * part.stat().st_size)
-    assert "no readable Parquet footer" in _wrong(shop, verify=Verify.QUICK)
+    assert says(_wrong(shop, verify=Verify.QUICK), "parquet.no_readable_footer")
 
 
 def test_a_verification_can_be_stopped_between_two_files(shop):
@@ -98,4 +99,4 @@ def test_a_part_with_other_rows_than_told_is_damage(shop):
     file = shop.metadata("customers").files[0].model_copy(update={"rows": 2})
     plan_id = shop.state("customers").published.plan_id
     found = find_part_damage(shop.layout("customers").output, file, plan_id=plan_id, verify=Verify.FULL)
-    assert "has 1 rows and not 2" in found
+    assert says(found, "parquet.other_number_of_rows", found=1, expected=2)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.messages import says
+
 ROOT = Path(__file__).parent.parent.parent
 RUNTIMES = json.loads((Path(__file__).parent / "runtimes.json").read_text())
 SUPPORTED = ("17.3", "18", "19", "serverless 4", "serverless 6")
@@ -130,5 +132,5 @@ def test_an_older_runtimes_packages_are_refused_by_pip_and_the_runtime_by_name(w
         place / "env/bin/statekeeper-databricks-job", "--config=x.yml", cwd=place, DATABRICKS_RUNTIME_VERSION="16.4"
     )
     assert done.returncode != 0
-    assert "Databricks Runtime 16.4 is not supported" in done.stderr
-    assert "17.3 LTS or newer" in done.stderr
+    assert says(done.stderr, "config.old_runtime", version="16.4")
+    assert says(done.stderr, "config.old_runtime", major=17, minor=3)

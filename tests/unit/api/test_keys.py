@@ -15,6 +15,7 @@ from statekeeper.config.sections.file import ConfigFile
 from statekeeper.config.sections.keys import ReferenceEntry
 from statekeeper.config.sections.policies import RetryPolicy
 from statekeeper.config.sections.tables import TableEntry
+from tests.messages import raises_message, says, text_of
 
 SHOP = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
 
@@ -64,14 +65,14 @@ class TestUnknownArguments:
     @pytest.mark.parametrize(
         ("name", "hint"),
         [
-            ("oracle_hots", "did you mean 'oracle_host'?"),
-            ("ouput", "did you mean 'output'?"),
-            ("tables", "give the tables to extract_run or extract_tables_parallel"),
-            ("base_path", "it is output_base_path"),
+            ("oracle_hots", text_of("config.did_you_mean", key="oracle_host")),
+            ("ouput", text_of("config.did_you_mean", key="output")),
+            ("tables", text_of("api.tables_belong_to_the_call")),
+            ("base_path", text_of("api.output_base_path_is_meant")),
         ],
     )
     def test_are_refused_when_the_extractor_is_made(self, name, hint):
-        with pytest.raises(UsageError, match=f"DataExtractor takes no '{name}'") as caught:
+        with raises_message(UsageError, "api.no_such_argument", extractor="DataExtractor", name=name) as caught:
             DataExtractor(sources=SHOP, **{name: "x"})
         assert caught.value.hint == hint
 
@@ -81,15 +82,19 @@ class TestUnknownArguments:
         assert caught.value.hint.startswith("it takes defaults, engine, execution, oracle_host, ")
 
     def test_of_a_subclass_are_measured_by_its_own_parameters_too(self):
-        with pytest.raises(UsageError, match="DatabricksDataExtractor takes no 'unity_catalog_volum'") as caught:
+        with raises_message(
+            UsageError, "api.no_such_argument", extractor="DatabricksDataExtractor", name="unity_catalog_volum"
+        ) as caught:
             DatabricksDataExtractor(sources=SHOP, output_base_path="lake", unity_catalog_volum="a/b/c")
-        assert caught.value.hint == "did you mean 'unity_catalog_volume'?"
+        assert caught.value.hint == text_of("config.did_you_mean", key="unity_catalog_volume")
 
     def test_of_a_table_are_refused_before_anything_begins(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         extractor = DataExtractor(sources=SHOP)
-        with pytest.raises(ConfigError, match=r"schema_nam: unknown key\. hint: did you mean 'schema_name'"):
+        with raises_message(ConfigError, "config.unknown_key") as caught:
             extractor.extract_table(source_name="shop", table_name="orders", schema_nam="hr")
+        assert "schema_nam: " in caught.value.message
+        assert says(caught.value, "config.did_you_mean", key="schema_name")
         assert [*Path().iterdir()] == []
 
 

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
 from statekeeper.model.record import State
+from tests.messages import says, text_of
 from tests.unit.run.run_on_disk import RunOnDisk
 
 CONFIG = """
@@ -158,7 +159,7 @@ def test_status_into_a_closed_pipe_is_no_defect(run: RunOnDisk) -> None:
 def test_check_of_a_valid_config_counts_its_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.run_command(["check", "demo.yml"]) == 0
     said, step = capsys.readouterr().out.splitlines()
-    assert said == "demo.yml is valid: pipeline demo, 2 tables"
+    assert said == text_of("cli.config_is_valid", config="demo.yml", pipeline="demo", tables="2 tables")
     assert step == "next: statekeeper check --connect demo.yml"
     assert app.run_command(["check", "demo.yml", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"pipeline": "demo", "tables": ["shop.HR.A", "shop.HR.B"]}
@@ -203,7 +204,7 @@ def test_run_that_was_made_in_python_cannot_be_resumed_from_the_command_line(
 ) -> None:
     run.write_manifest("A", config_path=None)
     assert app.run_command(["resume"]) == 2
-    assert "was started in Python" in capsys.readouterr().err
+    assert says(capsys.readouterr().err, "cli.run_was_started_in_python")
 
 
 def test_graph_is_the_transition_table(capsys: pytest.CaptureFixture[str]) -> None:

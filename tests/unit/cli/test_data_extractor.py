@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from statekeeper.cli import data_extractor
+from tests.messages import Message, message, says
 
 CONFIG = """
 pipeline: shop
@@ -36,19 +37,25 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        ([], "nothing to extract was named"),
-        (["--config", "shop.yml", "--host", "h", "--table-name", "t"], "found --host, --table-name with it"),
-        (["--tables", "t.json"], "--tables needs --config"),
-        (["--table-name", "t", "--host", "h"], "one table also needs --source-name, --service (or ORACLE_SERVICE)"),
-        (TABLE, "one table also needs ORACLE_PASSWORD (or --password)"),
-        (["--config", "none.yml"], "none.yml: there is no such file"),
+        ([], message("cli.nothing_was_named")),
+        (
+            ["--config", "shop.yml", "--host", "h", "--table-name", "t"],
+            message("cli.config_defines_all", options="--host, --table-name"),
+        ),
+        (["--tables", "t.json"], message("cli.tables_need_a_config")),
+        (
+            ["--table-name", "t", "--host", "h"],
+            message("cli.one_table_also_needs", options="--source-name, --service (or ORACLE_SERVICE)..."),
+        ),
+        (TABLE, message("cli.one_table_also_needs", options="ORACLE_PASSWORD (or --password)")),
+        (["--config", "none.yml"], message("config.no_such_file", path="none.yml")),
     ],
 )
 def test_wrong_usage_says_what_is_missing_and_ends_with_2(
-    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], error: str
+    here: Path, capsys: pytest.CaptureFixture[str], words: list[str], error: Message
 ) -> None:
     assert data_extractor.run_command(words) == 2
-    assert error in capsys.readouterr().err
+    assert says(capsys.readouterr().err, error)
     assert not Path("data").exists()
 
 
@@ -76,7 +83,7 @@ def test_an_unreachable_database_ends_with_4_and_a_warned_password_is_not_shown(
     words = [*TABLE, "--host", "localhost", "--port", "1", "--password", "s3cr3t-word"]
     assert data_extractor.run_command(words) == 4
     out, err = capsys.readouterr()
-    assert "warning: --password shows the password" in err
+    assert says(err, "cli.password_is_shown")
     assert "next: repeat the same call or command" in out
     assert "s3cr3t-word" not in out + err
     assert not [path for path in here.rglob("*") if path.is_file() and b"s3cr3t-word" in path.read_bytes()]

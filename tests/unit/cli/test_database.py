@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from statekeeper.cli.database import DatabaseOptions, database_options
 from statekeeper.errors import UsageError
+from tests.messages import message, raises_message
 
 ORACLE = {"type": "oracle", "host": "${ORACLE_HOST}", "service": "${ORACLE_SERVICE}", "user": "${ORACLE_USER}"}
 
@@ -50,7 +51,7 @@ def test_values_are_read_as_yaml_reads_them(named, written, value):
 
 def test_a_secret_is_only_taken_by_reference(named):
     assert named("--source", "oracle", "--set", "wallet_password=${W}")[1]["wallet_password"] == "${W}"
-    with pytest.raises(UsageError, match="wallet_password is a secret") as error:
+    with raises_message(UsageError, "cli.is_a_secret", key="wallet_password") as error:
         named("--source", "oracle", "--set", "wallet_password=hunter2")
     assert "hunter2" not in f"{error.value} {error.value.hint}"
 
@@ -58,16 +59,19 @@ def test_a_secret_is_only_taken_by_reference(named):
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        ((), "no database was named"),
-        (("--source", "duckdb"), "needs --duckdb PATH"),
-        (("--duckdb", "x", "--host", "h"), "found options of another database, too"),
-        (("--duckdb", "x", "--source", "oracle"), "found options of another database, too"),
-        (("--source", "duckdb", "--set", "path=x", "--host", "h"), "--host belongs to Oracle; the source is of type d"),
-        (("--duckdb", "x", "--set", "path"), "expected --set KEY=VALUE; found --set path"),
+        ((), message("cli.no_database_was_named")),
+        (("--source", "duckdb"), message("cli.duckdb_needs_a_path")),
+        (("--duckdb", "x", "--host", "h"), message("cli.options_of_another_database")),
+        (("--duckdb", "x", "--source", "oracle"), message("cli.options_of_another_database")),
+        (
+            ("--source", "duckdb", "--set", "path=x", "--host", "h"),
+            message("cli.belongs_to_oracle", option="--host", type="duckdb"),
+        ),
+        (("--duckdb", "x", "--set", "path"), message("cli.expected_key_and_value", key="path")),
     ],
 )
 def test_what_leaves_open_which_database_is_refused(named, words, why):
-    with pytest.raises(UsageError, match=why):
+    with raises_message(UsageError, why):
         named(*words)
 
 

@@ -10,6 +10,8 @@ import sys
 import duckdb
 import pytest
 
+from tests.messages import says
+
 _CONFIG = """
 pipeline: shop
 extraction_date: 2026-01-06
@@ -86,4 +88,4 @@ def test_few_threads_end_in_a_sentence(shop, number):
     ended = _run(shop, "-c", _FEW_THREADS, str(number))
     _check(ended, shop)
     if number == 0:
-        assert "a thread cannot be started" in ended.stderr
+        assert says(ended.stderr, "engines.thread_cannot_be_started")

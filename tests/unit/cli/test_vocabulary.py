@@ -15,6 +15,7 @@ import pytest
 
 from statekeeper.cli import app
 from statekeeper.cli.options import extraction_date
+from tests.messages import says
 
 CONFIG = """
 pipeline: demo
@@ -211,7 +212,7 @@ def test_tables_of_a_database_are_chosen_alike(folder: Path, capsys: pytest.Capt
         chosen[choice] = [table["table"] for table in json.loads(capsys.readouterr().out)["tables"]]
     assert list(chosen.values()) == [["fin.accounts", "fin.ledger"], ["fin.ledger", "hr.jobs"], ["hr.jobs"]]
     assert app.run_command([*arguments, "--table", "sales.*"]) == 2
-    assert "no table matches" in capsys.readouterr().err
+    assert says(capsys.readouterr().err, "cli.no_table_matches")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

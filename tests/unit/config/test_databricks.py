@@ -8,6 +8,7 @@ from statekeeper.config.databricks import Compute, Runtime, file_path, refusal_o
 from statekeeper.config.loader import pipeline_of
 from statekeeper.config.outline import base_path_of
 from statekeeper.errors import ConfigError, UsageError
+from tests.messages import message, raises_message, says, text_of
 
 
 @pytest.mark.parametrize(
@@ -20,7 +21,7 @@ def test_every_way_to_name_a_volume_is_its_folder(name):
 
 @pytest.mark.parametrize("name", ["", "erp", "raw.erp", "main.raw.erp.x", "main//erp", "main/../erp", "/data"])
 def test_what_names_no_volume_is_refused(name):
-    with pytest.raises(UsageError, match="expected a volume"):
+    with raises_message(UsageError, "config.expected_a_volume"):
         volume_folder(name)
 
 
@@ -49,20 +50,21 @@ _PIPELINE = {"sources": {"shop": {"type": "duckdb", "path": "shop.duckdb"}}, "ta
 @pytest.mark.parametrize("scheme", ["s3", "s3a", "abfss", "gs", "wasbs", "https"])
 def test_an_object_store_is_no_folder_anywhere(scheme, tmp_path):
     written = f"{scheme}://bucket/data"
-    with pytest.raises(ConfigError, match=r"output\.base_path.*through the file system"):
+    with raises_message(ConfigError, "config.object_store_address") as caught:
         pipeline_of({**_PIPELINE, "output": {"base_path": written}})
+    assert "output.base_path" in caught.value.message
     config = tmp_path / "shop.yml"
     config.write_text(f"output: {{base_path: '{written}'}}\n")
-    with pytest.raises(ConfigError, match="through the file system"):
+    with raises_message(ConfigError, "config.object_store_address"):
         base_path_of(config, environ={})
 
 
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("data", "is relative"),
-        ("/Workspace/Users/me/data", "executors cannot write"),
-        ("/Volumes/main/raw", "is not in a volume"),
+        ("data", message("config.relative_path", path="data")),
+        ("/Workspace/Users/me/data", message("config.workspace_path", path="/Workspace/Users/me/data")),
+        ("/Volumes/main/raw", message("config.not_in_a_volume", path="/Volumes/main/raw")),
         ("/Volumes/main/raw/erp", None),
         ("/Volumes/main/raw/erp/data", None),
         ("/dbfs/mnt/lake", None),
@@ -72,7 +74,7 @@ def test_on_databricks_some_folders_cannot_work(path, reason):
     refused = refusal_on_databricks(path)
     assert (refused is None) == (reason is None)
     if refused and reason:
-        assert reason in refused[0]
+        assert says(refused[0], reason)
         assert "/Volumes/<catalog>/<schema>/<volume>" in refused[1]
 
 
@@ -83,11 +85,11 @@ def test_on_databricks_some_folders_cannot_work(path, reason):
         ({"DATABRICKS_RUNTIME_VERSION": "17.3"}, Compute.CLUSTER, None),
         ({"DATABRICKS_RUNTIME_VERSION": "18.x"}, Compute.CLUSTER, None),
         ({"DATABRICKS_RUNTIME_VERSION": "19.0"}, Compute.CLUSTER, None),
-        ({"DATABRICKS_RUNTIME_VERSION": "17.2"}, Compute.CLUSTER, "Databricks Runtime 17.2 is not supported"),
-        ({"DATABRICKS_RUNTIME_VERSION": "16.4"}, Compute.CLUSTER, "Databricks Runtime 16.4 is not supported"),
-        ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Compute.CLUSTER, "Databricks Runtime 15.4 is not supported"),
+        ({"DATABRICKS_RUNTIME_VERSION": "17.2"}, Compute.CLUSTER, message("config.old_runtime", version="17.2")),
+        ({"DATABRICKS_RUNTIME_VERSION": "16.4"}, Compute.CLUSTER, message("config.old_runtime", version="16.4")),
+        ({"DATABRICKS_RUNTIME_VERSION": "15.4"}, Compute.CLUSTER, message("config.old_runtime", version="15.4")),
         ({"DATABRICKS_RUNTIME_VERSION": "client.4.9"}, Compute.SERVERLESS, None),
-        ({"DATABRICKS_RUNTIME_VERSION": "client.3.2"}, Compute.SERVERLESS, "serverless environment 3 is not"),
+        ({"DATABRICKS_RUNTIME_VERSION": "client.3.2"}, Compute.SERVERLESS, message("config.old_serverless", version=3)),
         ({"DATABRICKS_RUNTIME_VERSION": "", "IS_SERVERLESS": "TRUE"}, Compute.SERVERLESS, None),
     ],
 )
@@ -97,5 +99,8 @@ def test_the_environment_tells_the_runtime_and_whether_it_is_too_old(environ, co
     assert (runtime.refusal is None) == (refused is None)
     if runtime.refusal and refused:
         reason, hint = runtime.refusal
-        assert reason.startswith(refused)
-        assert hint in {"use Databricks Runtime 17.3 LTS or newer", "use environment version 4 or newer"}
+        assert says(reason, refused)
+        assert hint in {
+            text_of("config.use_newer_runtime", major=17, minor=3),
+            text_of("config.use_newer_serverless", oldest=4),
+        }

@@ -6,25 +6,26 @@ from pydantic import SecretStr
 from statekeeper.api import DataExtractor
 from statekeeper.config.given_sources import GivenSources, OracleLogin
 from statekeeper.errors import ConfigError, UsageError
+from tests.messages import raises_message
 
 SHOP = {"shop": {"type": "duckdb", "path": "shop.duckdb"}}
 LOGIN = {"oracle_host": "h", "oracle_service": "s", "oracle_user": "u", "oracle_password": "p"}
 
 
 def test_no_database_at_all_is_refused() -> None:
-    with pytest.raises(UsageError, match="expected an Oracle database or sources; found neither"):
+    with raises_message(UsageError, "config.neither_database_nor_sources"):
         DataExtractor()
 
 
 def test_two_ways_to_say_a_database_are_refused() -> None:
-    with pytest.raises(UsageError, match="found both sources and oracle_host"):
+    with raises_message(UsageError, "config.found_sources_and_a_database", database="oracle_host"):
         DataExtractor(sources=SHOP, oracle_host="h")
 
 
 @pytest.mark.parametrize("missing", LOGIN)
 @pytest.mark.parametrize("nothing", [None, ""])
 def test_a_database_that_is_not_said_in_full_is_refused_by_what_is_missing(missing: str, nothing: str | None) -> None:
-    with pytest.raises(UsageError, match=f"missing {missing}$"):
+    with raises_message(UsageError, "config.database_keys_are_missing", missing=missing):
         DataExtractor(**LOGIN | {missing: nothing})  # type: ignore[arg-type]
 
 

@@ -21,6 +21,7 @@ from statekeeper.config.resolved import (
 )
 from statekeeper.errors import ConfigError
 from statekeeper.model.record import State
+from tests.messages import message, says
 
 HEAD = "pipeline: p\nsources: {shop: {type: duckdb, path: shop.duckdb}}\n"
 ONE = HEAD + "tables: [{table_name: A}]\n"
@@ -215,83 +216,201 @@ tables:
 @pytest.mark.parametrize(
     ("entry", "place", "words"),
     [
-        ("{table_name: NO}", "tables[0].table_name", "found NO, which YAML reads as false. hint: quote it: 'NO'"),
-        ("{table_name: 007.50}", "tables[0].table_name", "found the number 007.50. hint: quote it: '007.50'"),
-        ("{table_name: NULL}", "tables[0].table_name", "found NULL, which YAML reads as nothing. hint: quote it"),
-        ("{table_name: }", "tables[0].table_name", "expected text; found nothing"),
-        ("{table_name: ' '}", "tables[0].table_name", "expected text that is not empty"),
-        ("{tablename: A}", "tables[0].tablename", "unknown key. hint: did you mean 'table_name'?"),
-        ("{table_name: A, table_name: B}", "tables[0].table_name", "duplicate key"),
-        ("{table_name: A, target_rows: 1}", "tables[0].target_rows", "unknown key"),
-        ("[A]", "tables[0]", "expected a mapping; found a list"),
-        ("{table_name: A, is_full_extract: 'true'}", "tables[0].is_full_extract", "hint: write it without quotes"),
-        ("{table_name: A, max_snapshot_restarts: -1}", "tables[0].max_snapshot_restarts", "at least 0"),
-        ("{table_name: A, extraction_date: 2026-02-30}", "tables[0].extraction_date", "found '2026-02-30'"),
-        ("{table_name: A, incremental_column: B, incremental_timezone: Europe/Madird}",
-         "tables[0].incremental_timezone", "did you mean 'Europe/Madrid'?"),
-        ("{table_name: A, incremental_column: B, incremental_timezone: America}",
-         "tables[0].incremental_timezone", "IANA"),
-        ("{table_name: A, window: day}", "tables[0].window", "this needs an incremental_column"),
-        ("{table_name: A, lookback: 1h}", "tables[0].lookback", "this needs an incremental_column"),
-        ("{table_name: A, is_full_extract: false}", "tables[0].is_full_extract", "this needs an incremental_column"),
-        ("{table_name: A, custom_query: select 1, chunking: {strategy: rowid}}", "tables[0].chunking.strategy",
-         "a custom_query cannot be cut by rowid"),
-        ("{table_name: A, custom_query: select 1, chunking: {strategy: partition}}", "tables[0].chunking.strategy",
-         "a custom_query cannot be cut by partition"),
-        ("{table_name: A, chunking: {strategy: key}}", "tables[0].chunking.strategy", "needs a `column`"),
-        ("{table_name: A, flashback_enabled: true}", "tables[0].flashback_enabled", "a duckdb source cannot read"),
-        ("{table_name: A, flashback_timestamp: '2026-01-01'}", "tables[0].flashback_timestamp", "a duckdb source"),
-        ("{table_name: A, schema: hr.Employee}", "tables[0].schema", "schemas/hr.py:Employee; found 'hr.Employee'"),
-        ("{table_name: A, schema: 'no.py:Employee'}", "tables[0].schema", "that exists; found 'no.py'"),
-        ("{table_name: A, schema: 'hr.py:E', columns: {X: {type: int}}}", "tables[0].columns", "found both"),
-        ("{table_name: A, columns: {}}", "tables[0].columns", "at least one entry; found an empty mapping"),
-        ("{table_name: A, columns: {X: {type: integer}}}", "tables[0].columns.X.type", "did you mean 'int'?"),
-        ("{table_name: A, columns: {X: {type: int, multiple_of: low}}}", "tables[0].columns.X.multiple_of",
-         "expected a number; found 'low'"),
-        ("{table_name: A, columns: {X: {type: int, enum: [1.5]}}}", "tables[0].columns.X.enum[0]",
-         "expected text or a whole number"),
-        ("{table_name: A, retry: {attempts: 1.5}}", "tables[0].retry.attempts", "a whole number; found the number 1.5"),
-        ("{table_name: A, retry: {initial_delay: 2}}", "tables[0].retry.initial_delay", "write 2s for seconds"),
+        (
+            "{table_name: NO}",
+            "tables[0].table_name",
+            message("config.expected", found="NO, which YAML reads as false. hint: quote it: 'NO'"),
+        ),
+        (
+            "{table_name: 007.50}",
+            "tables[0].table_name",
+            message("config.expected", found="the number 007.50. hint: quote it: '007.50'"),
+        ),
+        (
+            "{table_name: NULL}",
+            "tables[0].table_name",
+            message("config.expected", found="NULL, which YAML reads as nothing. hint: quote it"),
+        ),
+        ("{table_name: }", "tables[0].table_name", message("config.expected", expected="text", found="nothing")),
+        ("{table_name: ' '}", "tables[0].table_name", message("config.expected", expected="text that is not empty")),
+        ("{tablename: A}", "tables[0].tablename", message("config.did_you_mean", key="table_name")),
+        ("{table_name: A, table_name: B}", "tables[0].table_name", message("config.duplicate_key")),
+        ("{table_name: A, target_rows: 1}", "tables[0].target_rows", message("config.unknown_key")),
+        ("[A]", "tables[0]", message("config.expected", expected="a mapping", found="a list")),
+        (
+            "{table_name: A, is_full_extract: 'true'}",
+            "tables[0].is_full_extract",
+            message("config.write_it_without_quotes"),
+        ),
+        (
+            "{table_name: A, max_snapshot_restarts: -1}",
+            "tables[0].max_snapshot_restarts",
+            message("config.number_of_at_least", least=0),
+        ),
+        (
+            "{table_name: A, extraction_date: 2026-02-30}",
+            "tables[0].extraction_date",
+            message("config.expected", found="'2026-02-30'"),
+        ),
+        (
+            "{table_name: A, incremental_column: B, incremental_timezone: Europe/Madird}",
+            "tables[0].incremental_timezone",
+            message("config.did_you_mean", key="Europe/Madrid"),
+        ),
+        (
+            "{table_name: A, incremental_column: B, incremental_timezone: America}",
+            "tables[0].incremental_timezone",
+            message("config.time_zone"),
+        ),
+        ("{table_name: A, window: day}", "tables[0].window", message("config.needs_an_incremental_column")),
+        ("{table_name: A, lookback: 1h}", "tables[0].lookback", message("config.needs_an_incremental_column")),
+        (
+            "{table_name: A, is_full_extract: false}",
+            "tables[0].is_full_extract",
+            message("config.needs_an_incremental_column"),
+        ),
+        (
+            "{table_name: A, custom_query: select 1, chunking: {strategy: rowid}}",
+            "tables[0].chunking.strategy",
+            message("config.cannot_be_cut_by", what="custom_query", strategy="rowid"),
+        ),
+        (
+            "{table_name: A, custom_query: select 1, chunking: {strategy: partition}}",
+            "tables[0].chunking.strategy",
+            message("config.cannot_be_cut_by", what="custom_query", strategy="partition"),
+        ),
+        (
+            "{table_name: A, chunking: {strategy: key}}",
+            "tables[0].chunking.strategy",
+            message("config.strategy_needs_a_column"),
+        ),
+        (
+            "{table_name: A, flashback_enabled: true}",
+            "tables[0].flashback_enabled",
+            message("config.source_has_no_past", type="duckdb"),
+        ),
+        (
+            "{table_name: A, flashback_timestamp: '2026-01-01'}",
+            "tables[0].flashback_timestamp",
+            message("config.source_has_no_past", type="duckdb"),
+        ),
+        (
+            "{table_name: A, schema: hr.Employee}",
+            "tables[0].schema",
+            message("config.expected", expected="...schemas/hr.py:Employee", found="'hr.Employee'"),
+        ),
+        (
+            "{table_name: A, schema: 'no.py:Employee'}",
+            "tables[0].schema",
+            message("config.expected_a_python_file", found="'no.py'"),
+        ),
+        (
+            "{table_name: A, schema: 'hr.py:E', columns: {X: {type: int}}}",
+            "tables[0].columns",
+            message("config.expected_schema_or_columns"),
+        ),
+        (
+            "{table_name: A, columns: {}}",
+            "tables[0].columns",
+            message("config.expected", expected="at least one entry", found="an empty mapping"),
+        ),
+        (
+            "{table_name: A, columns: {X: {type: integer}}}",
+            "tables[0].columns.X.type",
+            message("config.did_you_mean", key="int"),
+        ),
+        (
+            "{table_name: A, columns: {X: {type: int, multiple_of: low}}}",
+            "tables[0].columns.X.multiple_of",
+            message("config.expected", expected="a number", found="'low'"),
+        ),
+        (
+            "{table_name: A, columns: {X: {type: int, enum: [1.5]}}}",
+            "tables[0].columns.X.enum[0]",
+            message("config.expected", expected="text or a whole number"),
+        ),
+        (
+            "{table_name: A, retry: {attempts: 1.5}}",
+            "tables[0].retry.attempts",
+            message("config.expected", expected="a whole number", found="the number 1.5"),
+        ),
+        (
+            "{table_name: A, retry: {initial_delay: 2}}",
+            "tables[0].retry.initial_delay",
+            message("config.write_seconds", value=2),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_in_an_entry_is_located(entry, place, words):
     (message,) = table_problems(f"  - {entry}\n")
     assert re.match(r"c\.yml:4:\d+: " + re.escape(place) + ": ", message)
-    assert words in message
+    assert says(message, words)
 
 
 @pytest.mark.parametrize(
     ("text", "start", "words"),
     [
-        ("[]", "c.yml:1:1: ", "expected a mapping with pipeline, sources and tables; found an empty list"),
-        ("hello", "c.yml:1:1: ", "found 'hello'"),
-        (HEAD, "c.yml:1:1: tables: ", "this key is missing"),
-        (HEAD + "tables: []", "c.yml:3:9: tables: ", "expected at least one entry; found an empty list"),
-        (HEAD + "tables:", "c.yml:3:8: tables: ", "found nothing"),
-        (HEAD + "tabels: [{table_name: A}]", "c.yml:3:1: tabels: ", "did you mean 'tables'?"),
-        ("pipeline: p\nsources: {}\ntables: [{table_name: A}]", "c.yml:2:10: sources: ", "at least one entry"),
-        (ONE + "execution: {engine: flink}", "c.yml:4:21: execution.engine: ", "spark"),
+        (
+            "[]",
+            "c.yml:1:1: ",
+            message("config.expected", expected="a mapping with pipeline, sources and tables", found="an empty list"),
+        ),
+        ("hello", "c.yml:1:1: ", message("config.expected", found="'hello'")),
+        (HEAD, "c.yml:1:1: tables: ", message("config.key_is_missing")),
+        (
+            HEAD + "tables: []",
+            "c.yml:3:9: tables: ",
+            message("config.expected", expected="at least one entry", found="an empty list"),
+        ),
+        (HEAD + "tables:", "c.yml:3:8: tables: ", message("config.expected", found="nothing")),
+        (HEAD + "tabels: [{table_name: A}]", "c.yml:3:1: tabels: ", message("config.did_you_mean", key="tables")),
+        (
+            "pipeline: p\nsources: {}\ntables: [{table_name: A}]",
+            "c.yml:2:10: sources: ",
+            message("config.expected", expected="at least one entry"),
+        ),
+        (
+            ONE + "execution: {engine: flink}",
+            "c.yml:4:21: execution.engine: ",
+            message("config.expected", expected="one of 'local', 'spark'", found="'flink'"),
+        ),
         (
             ONE + "execution: {spark: {master: local, remote: 'sc://h'}}",
             "c.yml:4:20: execution.spark: ",
-            "either `master` or `remote`",
+            message("config.expected", expected="either `master` or `remote`"),
         ),
-        (ONE + "execution: {workers: 0}", "c.yml:4:22: execution.workers: ", "at least 1"),
-        (ONE + "states: {on_enter: {faild: []}}", "c.yml:4:21: states.on_enter.faild: ", "'failed'?"),
-        (ONE + "output: {row_group_bytes: 0}", "c.yml:4:27: output.row_group_bytes: ", "above 0"),
-        (ONE + "states: {pending: {timeout: 0s}}", "c.yml:4:29: states.pending.timeout: ", "above zero"),
-        (ONE + "defaults:", "c.yml:4:10: defaults: ", "leave the key out"),
+        (
+            ONE + "execution: {workers: 0}",
+            "c.yml:4:22: execution.workers: ",
+            message("config.number_of_at_least", least=1),
+        ),
+        (
+            ONE + "states: {on_enter: {faild: []}}",
+            "c.yml:4:21: states.on_enter.faild: ",
+            message("config.did_you_mean", key="failed"),
+        ),
+        (
+            ONE + "output: {row_group_bytes: 0}",
+            "c.yml:4:27: output.row_group_bytes: ",
+            message("config.expected", expected="a number above 0"),
+        ),
+        (
+            ONE + "states: {pending: {timeout: 0s}}",
+            "c.yml:4:29: states.pending.timeout: ",
+            message("config.expected", expected="a duration above zero"),
+        ),
+        (ONE + "defaults:", "c.yml:4:10: defaults: ", message("config.leave_the_key_out")),
         (
             "pipeline: p\nsources: {s: {type: orcale, host: x, port: 1521}}\ntables: [{table_name: A}]",
             "c.yml:2:21: sources.s.type: ",
-            "expected one of 'duckdb', 'oracle'; found 'orcale'",
+            message("config.expected", expected="one of 'duckdb', 'oracle'", found="'orcale'"),
         ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_elsewhere_is_located(text, start, words):
     (message,) = problems(text)
     assert message.startswith(start)
-    assert words in message
+    assert says(message, words)
 
 
 def test_a_missing_source_name_is_asked_for_where_there_are_several():

@@ -23,6 +23,7 @@ from statekeeper.runtime.fingerprint import fingerprint_of
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.schemas.model.load import load_model
 from statekeeper.store.layout import LAST_RUN
+from tests.messages import raises_message, text_of
 
 MODEL = "from pydantic import BaseModel\n\n\nclass Order(BaseModel):\n    ID: int\n"
 CONFIG = """\
@@ -96,8 +97,9 @@ class TestRoot:
     def test_that_is_no_folder_is_a_mistake_with_its_place(self, project: Path) -> None:
         config = project / "configs" / "shop.yml"
         config.write_text("root: ../nowhere\n" + CONFIG)
-        with pytest.raises(ConfigError, match=r"shop\.yml:1:7: root: expected a folder that exists; found '\.\./now"):
+        with raises_message(ConfigError, "config.expected_a_folder", found="'../nowhere'") as caught:
             load_pipeline(config, environ={})
+        assert "shop.yml:1:7: root: " in caught.value.message
 
     def test_may_be_given_by_the_caller_where_the_config_says_none(self, project: Path) -> None:
         config = project / "configs" / "shop.yml"
@@ -164,11 +166,9 @@ class TestFromAnywhere:
         config.write_text("root: ../elsewhere\n" + CONFIG)
         assert _run(config) is Outcome.COMPLETED  # as version 0.1 did without the key
         config.write_text(CONFIG)
-        with pytest.raises(ConfigError, match=r"its earlier runs are in .*/elsewhere/lake") as caught:
+        with raises_message(ConfigError, "run.earlier_runs_are_elsewhere", folder=elsewhere / "lake") as caught:
             StatefulDataExtractor.from_config(config, environ={})
-        assert caught.value.hint == (
-            "write `root: ../elsewhere` into it to go on with them, or `root: ..` to extract anew"
-        )
+        assert caught.value.hint == text_of("run.write_the_root", there="../elsewhere", here="..")
         for root in ("../elsewhere", ".."):
             config.write_text(f"root: {root}\n" + CONFIG)
             assert StatefulDataExtractor.from_config(config, environ={}).base_path
@@ -204,9 +204,10 @@ class TestHome:
     def test_of_nobody_is_a_mistake(self, project: Path) -> None:
         config = project / "configs" / "shop.yml"
         config.write_text(CONFIG.replace("lake", "~nobody-here/lake"))
-        with pytest.raises(ConfigError, match=r"shop\.yml:3:21: output\.base_path: expected a path whose home folder"):
+        with raises_message(ConfigError, "config.path_with_a_known_home") as caught:
             load_pipeline(config, environ={})
-        with pytest.raises(UsageError, match="the home folder ~nobody-here is not known"):
+        assert "shop.yml:3:21: output.base_path: expected " in caught.value.message
+        with raises_message(UsageError, "config.home_is_not_known", home="~nobody-here"):
             expanded("~nobody-here/lake")
 
     def test_holds_what_oracle_keeps_in_files(self, project: Path) -> None:

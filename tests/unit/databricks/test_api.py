@@ -10,6 +10,7 @@ import pytest
 from statekeeper.config.resolved import EngineKind
 from statekeeper.databricks.api import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 from statekeeper.errors import UsageError
+from tests.messages import message, raises_message, says
 
 CLUSTER = {"DATABRICKS_RUNTIME_VERSION": "17.3"}
 OLD = {"DATABRICKS_RUNTIME_VERSION": "16.4"}
@@ -62,21 +63,24 @@ class TestOutput:
     @pytest.mark.parametrize(
         ("choices", "reason"),
         [
-            ({}, "expected unity_catalog_volume or a path"),
-            ({"output_base_path": "data"}, "data is relative"),
-            ({"output_base_path": "/Workspace/Users/me/data"}, "executors cannot write"),
-            ({"output_base_path": "s3://bucket/data"}, "address of an object store"),
-            ({"output_base_path": "/Volumes/main/raw"}, "is not in a volume"),
-            ({"unity_catalog_volume": "main.raw"}, "expected a volume"),
-            ({"unity_catalog_volume": "main.raw.erp", "output_base_path": "/Volumes/main/raw/other"}, "is not in it"),
+            ({}, message("databricks.expected_a_volume_or_a_path")),
+            ({"output_base_path": "data"}, message("config.relative_path", path="data")),
+            ({"output_base_path": "/Workspace/Users/me/data"}, message("config.workspace_path")),
+            ({"output_base_path": "s3://bucket/data"}, message("config.object_store_address")),
+            ({"output_base_path": "/Volumes/main/raw"}, message("config.not_in_a_volume")),
+            ({"unity_catalog_volume": "main.raw"}, message("config.expected_a_volume")),
+            (
+                {"unity_catalog_volume": "main.raw.erp", "output_base_path": "/Volumes/main/raw/other"},
+                message("databricks.path_is_not_in_the_volume"),
+            ),
             (
                 {"unity_catalog_volume": "main.raw.erp", "environ": OLD},
-                "Databricks Runtime 16.4 is not supported.*NumPy 1",
+                message("config.old_runtime", version="16.4", why="...NumPy 1..."),
             ),
         ],
     )
     def test_where_it_cannot_lie_the_reason_is_told(self, choices, reason):
-        with pytest.raises(UsageError, match=reason) as caught:
+        with raises_message(UsageError, reason) as caught:
             _plain(**choices)
         assert caught.value.hint
 
@@ -97,13 +101,13 @@ class TestOutput:
         assert stateful(output, unity_catalog_volume=volume).output.base_path == folder
 
     def test_of_a_configuration_without_any_is_refused(self, stateful):
-        with pytest.raises(UsageError, match="data is relative"):
+        with raises_message(UsageError, "config.relative_path", path="data"):
             stateful()
 
     def test_on_dbfs_is_warned_of(self, caplog):
         with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
             _plain(output_base_path="/dbfs/mnt/lake")
-        assert "DBFS is deprecated" in caplog.text
+        assert says(caplog.text, "databricks.dbfs_is_deprecated")
 
 
 class TestEngine:
@@ -138,10 +142,10 @@ class TestEngine:
     def test_serverless_says_why_it_reads_on_the_driver(self, caplog):
         with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
             _plain(SERVERLESS, unity_catalog_volume="main.raw.erp")
-        assert "its executors have no network" in caplog.text
+        assert says(caplog.text, "databricks.executors_have_no_network")
 
     def test_a_session_and_none_at_all_are_two_things(self):
-        with pytest.raises(UsageError, match="found both"):
+        with raises_message(UsageError, "databricks.session_or_none"):
             _plain(spark=object(), use_existing_spark=False, unity_catalog_volume="main.raw.erp")
 
     def test_the_given_session_is_the_one_that_is_used(self):

@@ -13,6 +13,7 @@ from statekeeper.databricks import job as databricks_job
 from statekeeper.databricks.job import JobParameters, RunIncomplete, load_job, run_job, run_notebook
 from statekeeper.errors import ConfigError, UsageError
 from statekeeper.run.report import RunReport
+from tests.messages import is_silent, message, raises_message, says, text_of
 
 CONFIG = """\
 pipeline: shop
@@ -73,8 +74,8 @@ def test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named():
     found = JobParameters.from_arguments(["--config=a.yml", "--tabel=orders", "--colour=red"])
     assert found == JobParameters(config="a.yml", unknown=("tabel", "colour"))
     of_a_typo, of_another = found.warnings()
-    assert of_a_typo == "there is no parameter 'tabel', and it is ignored: did you mean table?"
-    assert of_another.startswith("there is no parameter 'colour', and it is ignored: the parameters are config, folder")
+    assert of_a_typo == text_of("databricks.no_such_parameter", name="tabel", hint="did you mean table?")
+    assert says(of_another, "databricks.no_such_parameter", name="colour", hint="the parameters are config, folder...")
 
 
 @pytest.mark.parametrize(
@@ -93,27 +94,27 @@ def test_a_date_is_a_day_or_the_utc_day_of_a_timestamp(given, day):
 
 
 def test_a_reference_that_databricks_did_not_know_is_told_as_such():
-    with pytest.raises(UsageError, match=r"expected date as a day .*found '\{\{job.triger.time\}\}'") as caught:
+    with raises_message(UsageError, "databricks.expected_a_day", name="date", found="{{job.triger.time}}") as caught:
         JobParameters.of({"config": "a.yml", "date": "{{job.triger.time}}"})
-    assert "a reference that it does not know" in caught.value.hint
+    assert says(caught.value.hint, "databricks.reference_is_passed_on")
 
 
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ([], "config is missing"),
-        (["--config="], "config is missing"),
-        (["shop.yml", "2026-01-06"], "expected --name value or --name=value; found '2026-01-06'"),
-        (["shop.yml", "--table", "--date=2026-01-06"], "expected a value after --table"),
-        (["shop.yml", "--date"], "expected a value after --date"),
-        (["shop.yml", "--today=yesterday"], "expected today as a day"),
-        (["--config=a", "--force-reprocess=maybe"], "true or false"),
-        (["--config=a", "--workers=0"], "at least 1"),
-        (["--config=a", "--engine=dask"], "local or spark"),
+        ([], message("databricks.no_config")),
+        (["--config="], message("databricks.no_config")),
+        (["shop.yml", "2026-01-06"], message("databricks.expected_name_and_value", argument="2026-01-06")),
+        (["shop.yml", "--table", "--date=2026-01-06"], message("databricks.expected_a_value", argument="--table")),
+        (["shop.yml", "--date"], message("databricks.expected_a_value", argument="--date")),
+        (["shop.yml", "--today=yesterday"], message("databricks.expected_a_day", name="today")),
+        (["--config=a", "--force-reprocess=maybe"], message("databricks.true_or_false", found="maybe")),
+        (["--config=a", "--workers=0"], message("databricks.expected_workers", found="0")),
+        (["--config=a", "--engine=dask"], message("run.expected_the_engine", known="local or spark", found="dask")),
     ],
 )
 def test_a_wrong_parameter_is_told_before_anything_is_begun(arguments, error):
-    with pytest.raises(UsageError, match=error):
+    with raises_message(UsageError, error):
         JobParameters.from_arguments(arguments)
 
 
@@ -133,11 +134,11 @@ def test_a_job_that_is_repaired_after_midnight_extracts_the_day_that_it_was_trig
     given = {"config": "shop.yml", "folder": str(shop), "date": ""}
     report = run_job(JobParameters.of(given | {"today": "2026-01-07T23:59:00"}))
     assert (report.run_id, report.extraction_date) == ("shop-20260106", "2026-01-06")
-    assert "counts from the present" not in capsys.readouterr().err
+    assert is_silent(capsys.readouterr().err, "databricks.counts_from_the_present")
     report = run_job(JobParameters.of(given | {"date": "today", "today": "2026-01-08"}))
     assert report.extraction_date == "2026-01-08"
     run_job(JobParameters.of(given))
-    assert "yesterday counts from the present: if the job is repaired after midnight" in capsys.readouterr().err
+    assert says(capsys.readouterr().err, "databricks.counts_from_the_present", day="yesterday")
 
 
 def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
@@ -160,7 +161,7 @@ def test_the_metadata_of_a_job_have_its_links(shop):
 
 
 def test_a_load_without_a_schema_is_refused():
-    with pytest.raises(UsageError, match="the parameter into is missing"):
+    with raises_message(UsageError, "databricks.no_parameter_into"):
         load_job(JobParameters(config="shop.yml"))
 
 
@@ -194,7 +195,7 @@ def test_the_entry_point_prints_the_report_and_ends_nothing(shop, capsys, monkey
     out, err = capsys.readouterr()
     assert json.loads(out)["tables"][0]["outcome"] == "completed"
     assert "shop-20260106" in err
-    assert "there is no parameter 'colour', and it is ignored" in err
+    assert says(err, "databricks.no_such_parameter", name="colour")
 
 
 def _without_exit_code(text):

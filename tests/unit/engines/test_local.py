@@ -27,6 +27,7 @@ from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.worker import Begun
 from statekeeper.errors import DataError, InternalError, Interrupted, WorkerDied
 from statekeeper.runtime.retried_jobs import with_retries
+from tests.messages import raises_message, says
 
 from . import jobs
 
@@ -242,14 +243,14 @@ def test_what_cannot_be_sent_to_a_worker_fails_its_own_job_alone():
 
     bad, good = _run(main, workers=1)
     assert isinstance(bad, InternalError)
-    assert "cannot be sent to a worker" in bad.message
+    assert says(bad.message, "engines.work_cannot_be_sent")
     assert good == 1
 
 
 def test_an_answer_that_cannot_be_sent_is_an_error_and_the_worker_lives():
     async def main(engine):
         before = await engine.run(Job("t", jobs.pid_of, None))
-        with pytest.raises(InternalError, match="a result cannot be sent"):
+        with raises_message(InternalError, "engines.result_cannot_be_sent"):
             await engine.run(Job("t", jobs.answer_with_what_cannot_be_sent, None))
         return before, await engine.run(Job("t", jobs.pid_of, None))
 
@@ -270,7 +271,7 @@ def test_a_worker_that_cannot_be_started_is_an_error_that_a_retry_may_cure(monke
     async def main(engine):
         with monkeypatch.context() as patch:
             patch.setattr(spawning, "Pipe", _no_more_files)
-            with pytest.raises(WorkerDied, match="no worker process could be started") as caught:
+            with raises_message(WorkerDied, "engines.no_worker_could_be_started") as caught:
                 await engine.run(Job("t", jobs.echo, 1))
         assert "ulimit" in caught.value.hint
         return await engine.run(Job("t", jobs.echo, 2))

@@ -20,6 +20,7 @@ from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import EngineSetup, EngineType, Job
 from statekeeper.errors import ConfigError, Interrupted, UsageError
 from tests.distributions import install
+from tests.messages import raises_message, says, text_of
 from tests.test_extending import block
 
 
@@ -103,7 +104,7 @@ def test_a_closed_local_engine_takes_no_job_of_the_loop_that_closed_it():
     async def run_after_close():
         assert await engine.run(job) == "done"
         await engine.close()
-        with pytest.raises(Interrupted, match="the engine is closed"):
+        with raises_message(Interrupted, "engines.engine_is_closed"):
             await engine.run(job)
 
     asyncio.run(run_after_close())
@@ -165,18 +166,22 @@ def test_an_engine_of_a_package_is_used_by_its_name(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("shop")
 def test_an_object_that_is_no_engine_is_refused_before_anything_starts():
-    with pytest.raises(UsageError, match="expected engine as a name, an EngineType or an Engine; found dict"):
+    with raises_message(UsageError, "run.expected_an_engine", found="dict"):
         StatefulDataExtractor.from_config("shop.yml", engine={})
-    with pytest.raises(UsageError, match="expected the engine local or spark; found 'flink'") as error:
+    with raises_message(UsageError, "run.expected_the_engine", known="local or spark", found="flink") as error:
         StatefulDataExtractor.from_config("shop.yml", engine="flink")
-    assert "an installed package may bring another engine, by an entry point statekeeper.engines" in error.value.hint
+    assert says(error.value.hint, "registry.another_package_may_bring_it", kind="engine", group="statekeeper.engines")
 
 
 def test_an_unknown_engine_in_a_configuration_names_the_known_ones():
     sections = {"sources": {"a": {"type": "duckdb", "path": "x"}}, "tables": [{"table_name": "t"}]}
     with pytest.raises(ConfigError) as error:
         pipeline_of({**sections, "execution": {"engine": "sprak"}})
-    assert error.value.message == (
-        "execution.engine: expected one of 'local', 'spark'; found 'sprak'. hint: did you mean 'spark'?; an installed "
-        "package may bring another engine, by an entry point statekeeper.engines (docs/extending.md)"
+    assert error.value.message == "execution.engine: " + ". hint: ".join(
+        (
+            text_of("config.expected", expected="one of 'local', 'spark'", found="'sprak'"),
+            text_of("config.did_you_mean", key="spark")
+            + "; "
+            + text_of("registry.another_package_may_bring_it", kind="engine", group="statekeeper.engines"),
+        )
     )

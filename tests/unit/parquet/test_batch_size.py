@@ -15,6 +15,7 @@ from statekeeper.model.table import Relation
 from statekeeper.parquet.batch_size import UNSEEN, BatchSize, MemoryBudget, check_values_fit, pieces, rows_within
 from statekeeper.parquet.writer import RowGroups
 from statekeeper.sources.duckdb.session import DuckdbSession
+from tests.messages import says, text_of
 from tests.readings import reading
 
 MIB = 2**20
@@ -74,8 +75,10 @@ def test_value_too_large_even_alone_is_named_with_its_size_and_what_to_do():
     check_values_fit(_batch(3 * MIB, 3 * MIB), columns, MemoryBudget.of("4MiB"))
     with pytest.raises(DataError) as raised:
         check_values_fit(_batch(3 * MIB, 5 * MIB), columns, MemoryBudget.of("4MiB"))
-    assert raised.value.message == "column DOC (BLOB): a value has 5MiB, and execution.memory_limit is 4MiB"
-    assert "set execution.memory_limit to 10MiB or more" in raised.value.hint
+    assert raised.value.message == text_of(
+        "parquet.value_is_larger_than_the_memory", column="DOC", type="BLOB", size="5MiB", limit="4MiB"
+    )
+    assert says(raised.value.hint, "parquet.raise_memory_limit", limit="10MiB")
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0KiB"), (1, "1KiB"), (MIB, "1MiB"), (MIB + 1, "2MiB")])
@@ -119,7 +122,7 @@ def test_duckdb_that_needs_more_than_its_limit_says_which_columns_have_no_bound(
         list(session.read(docs, Chunk(chunk_id=0)))
     session.close()
     assert raised.value.kind == "memory"
-    assert "docs cannot be read" in raised.value.message
-    assert "raise execution.memory_limit" in raised.value.hint
+    assert says(raised.value.message, "duckdb.cannot_be_read", relation="docs")
+    assert says(raised.value.hint, "duckdb.raise_memory_limit")
     assert "doc (VARCHAR)" in raised.value.hint
     assert "id (" not in raised.value.hint

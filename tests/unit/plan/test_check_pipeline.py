@@ -14,6 +14,7 @@ from statekeeper.errors import ConfigError
 from statekeeper.plan.check_pipeline import load_checked
 from statekeeper.run.preview import look_at_tables, preview_tables
 from statekeeper.run.report import Outcome
+from tests.messages import says, text_of
 from tests.unit.small_shop import Shop
 
 HEAD = "pipeline: p\nsources: {shop: {type: duckdb, path: shop.duckdb, snapshot_scope: run}}\n"
@@ -70,12 +71,12 @@ class TestModels:
             "from pydantic import RootModel\n\n\nclass Ids(RootModel[list[int]]):\n    pass\n"
         )
         (found,) = problems("table_name: A, schema: 'root.py:Ids'")
-        assert "cannot describe a table: it is a RootModel" in found
+        assert says(found, "plan.cannot_describe_a_table", why="it is a RootModel")
 
     def test_a_broken_file_of_many_tables_is_imported_and_reported_once(self, here: Path) -> None:
         (here / "broken.py").write_text("import os\nos.mkdir('once')\nimport nowhere\n")
         (found,) = problems(*(f"table_name: T{n}, schema: 'broken.py:T{n}'" for n in range(2000)))
-        assert "and 1,999 more of the same, the last for c.yml:2003:" in found
+        assert says(found, "config.more_of_the_same", count="1,999", last="c.yml:2003:...")
         assert (here / "once").is_dir()
 
     def test_a_missing_file_of_many_tables_is_reported_once(self) -> None:
@@ -122,17 +123,17 @@ class TestWhatIsNotSet:
         assert app.run_command(["check", "--offline", "c.yml"]) == 0
         out = capsys.readouterr().out.splitlines()
         assert out[0].startswith("not checked: c.yml:2:37: sources.ora.host: the environment variable OH is not set")
-        assert out[3] == "c.yml is valid: pipeline p, 1 table"
+        assert out[3] == text_of("cli.config_is_valid", config="c.yml", pipeline="p", tables="1 table")
         assert app.run_command(["check", "--offline", "--json", "c.yml"]) == 0
         assert len(json.loads(capsys.readouterr().out)["unset"]) == 3
 
     def test_is_an_error_offline_where_it_decides_what_is_checked(self) -> None:
         (found,) = problems("table_name: '${T}'", head=ORACLE, unset=Unset.LEAVE)
-        assert "the environment variable T is not set" in found
+        assert says(found, "config.variable_is_not_set", name="T")
 
     def test_does_not_keep_other_mistakes_back(self) -> None:
         (found,) = problems("table_name: A, schema: 'm.py:Nope'", head=ORACLE, unset=Unset.LEAVE)
-        assert "has no class Nope" in found
+        assert says(found, "schemas.no_class", name="Nope")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", ".hidden", "a\nb", "a\x1b[0mb", "x" * 200])

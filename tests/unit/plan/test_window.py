@@ -9,6 +9,7 @@ from statekeeper.config.resolved import IncrementalConfig, WindowKind
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, TableRef
 from statekeeper.plan.window import decide_scope
+from tests.messages import raises_message
 
 DAY = date(2026, 1, 6)
 LATER = datetime(2026, 1, 8, tzinfo=UTC)
@@ -54,7 +55,7 @@ def test_days_have_the_hours_that_their_clocks_have(day, hours):
 
 
 def test_a_window_that_is_not_over_is_refused_with_what_to_do():
-    with pytest.raises(PlanError, match="after the snapshot") as caught:
+    with raises_message(PlanError, "plan.window_ends_after_the_snapshot") as caught:
         _scope(_config(), at=datetime(2026, 1, 6, 23, 59, tzinfo=UTC))
     assert "allow_open_window" in caught.value.hint
 

@@ -19,6 +19,7 @@ from statekeeper.store import receipts, staging
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import second_slot
 from tests.crash.nameless_disk import NamelessDisk
+from tests.messages import says
 from tests.unit.small_shop import DAY, Shop
 from tests.unit.store.files.dying_disk import Died
 
@@ -146,7 +147,7 @@ def test_a_copy_that_came_out_otherwise_is_not_published(shop):
 
     report = shop.run(FOLDER, disk=Corrupting())["orders"]
     assert report.outcome is Outcome.FAILED
-    assert "does not have the md5" in report.reason
+    assert says(report.reason, "publish.copy_is_not_the_part")
     assert not shop.layout().metadata.exists()
     assert shop.run(FOLDER, disk=NamelessDisk())["orders"].outcome is Outcome.COMPLETED
     assert shop.rows() == ROWS

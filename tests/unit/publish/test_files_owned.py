@@ -19,6 +19,7 @@ from statekeeper.publish.ownership import Ownership
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layouts import layout_of
 from tests.crash.nameless_disk import NamelessDisk
+from tests.messages import raises_message
 from tests.unit.commit_records import NOON, PLAN, TABLE, commit_record, state_of
 from tests.unit.small_shop import DAY
 
@@ -281,7 +282,7 @@ class TestFindings:
     @pytest.mark.parametrize("text", ['{"run_id": "s"}', "{}", "[]", "notes", "[" * 100_000])
     def test_any_other_file_of_that_name_is_in_the_way(self, place, text):
         place.layout.violations.write_text(text)
-        with pytest.raises(StorageError, match="is in the way"):
+        with raises_message(StorageError, "publish.something_is_in_the_way", path=place.layout.violations):
             place.ownership().check_findings()
 
 

@@ -19,6 +19,7 @@ from statekeeper.run.runner import RunIdentity
 from statekeeper.run.verify import verify_tables
 from statekeeper.store.layout import ExtractionLayout
 from tests.crash.nameless_disk import NamelessDisk
+from tests.messages import raises_message, says
 from tests.unit.small_shop import DAY, Shop
 
 ROWS, BAD = 100, 5
@@ -77,7 +78,7 @@ def test_a_run_id_whose_dataset_could_be_anothers_file_is_refused_where_it_enter
     config = shop.folder / "p.yml"
     source = {"type": "duckdb", "path": "shop.duckdb"}
     config.write_text(json.dumps({"pipeline": "n", "sources": {"shop": source}, "tables": [TABLE]}))
-    with pytest.raises(UsageError, match=f"must not end in '{end}'"):
+    with raises_message(UsageError, "store.reserved_end", end=end):
         StatefulDataExtractor.from_config(config, run_id=f"n{end}")
 
 
@@ -105,7 +106,7 @@ def test_quarantined_rows_of_another_run_are_never_overwritten_by_a_dataset(shop
     failed = _run(shop, f"{layout.run_id}_quarantine")
     assert (failed.outcome, failed.failure.kind) == (Outcome.FAILED, FailureKind.STORAGE)
     assert str(theirs) in failed.failure.message
-    assert f"move {theirs} away" in failed.failure.hint
+    assert says(failed.failure.hint, "publish.move_it_away", path=theirs)
     assert _content(theirs) == before
     assert _verified(shop, layout.run_id) is None
 
@@ -158,7 +159,7 @@ def test_a_file_of_somebody_else_at_the_datasets_place_fails_the_table_and_stays
     for is_forced in (False, True):
         failed = _run(shop, "shop-20260106", table=table, is_forced=is_forced)
         assert failed.outcome is Outcome.FAILED
-        assert f"{output} is in the way" in failed.failure.message
+        assert says(failed.failure.message, "publish.something_is_in_the_way", path=output)
         assert _content(output) == before
     output.rename(output.with_name("moved away"))
     assert _run(shop, "shop-20260106", table=table).outcome is Outcome.COMPLETED

@@ -27,6 +27,7 @@ from statekeeper.publish.part_copy import CopiesSpec, CopySpec, FileProof, copy_
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import Access, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
+from tests.messages import raises_message
 from tests.unit.run.test_blocking import Pulse
 from tests.unit.small_shop import Heard, Shop
 
@@ -122,7 +123,7 @@ class TestOneCopy:
                 super().sync_file(file, role=role)
                 os.ftruncate(file.fileno(), 10)
 
-        with pytest.raises(WorkerDied, match="does not have the md5 of the part"):
+        with raises_message(WorkerDied, "publish.copy_is_not_the_part"):
             copy_part(spec(Forgetful()), _context())
 
     def test_that_is_told_to_stop_leaves_no_half_file(self, spec):

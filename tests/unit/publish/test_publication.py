@@ -29,6 +29,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout, part_name
 from statekeeper.store.locks.fencing import fence_off
+from tests.messages import raises_message
 
 NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 OLD, NEW = "0" * 32, "1" * 32
@@ -316,7 +317,7 @@ def test_what_somebody_else_has_put_in_the_datasets_place_stays(layout, disk):
     _until_ready(new, disk, Epoch())
     layout.output.write_bytes(b"somebody's")
     one = Publication(disk, layout, new.staging, Epoch(), Ownership(disk, layout, _record(layout)))
-    with pytest.raises(StorageError, match="is in the way"):
+    with raises_message(StorageError, "publish.something_is_in_the_way", path=layout.output):
         one.swap_in(new.intent, {})
     assert layout.output.read_bytes() == b"somebody's"
 

@@ -26,6 +26,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.process import this_process
 from tests.crash.nameless_disk import NamelessDisk
+from tests.messages import raises_message, says
 from tests.unit.small_shop import DAY, RUN_ID, Shop
 from tests.unit.store.files.dying_disk import Died
 
@@ -229,7 +230,7 @@ class TestADateOfOneRun:
         before = _files(shop)
         refused = self._run(shop, "other")
         assert refused.outcome is Outcome.FAILED
-        assert f"belongs to the run {RUN_ID}" in refused.reason
+        assert says(refused.reason, "store.date_belongs_to_a_run", run=RUN_ID)
         assert f"--run-id {RUN_ID}" in refused.failure.hint
         runner = self._runner(shop, "other")
         (planned,) = preview_tables(runner, runner.pipeline.tables).tables
@@ -240,7 +241,7 @@ class TestADateOfOneRun:
     def test_the_run_that_has_it_is_named_as_it_is_typed(self, shop):
         assert self._run(shop, "it's/mine").outcome is Outcome.COMPLETED
         refused = self._run(shop, "other")
-        assert "belongs to the run it's/mine" in refused.reason
+        assert says(refused.reason, "store.date_belongs_to_a_run", run="it's/mine")
         assert shlex.split(refused.failure.hint.partition(";")[0])[-1] == "it's/mine"
 
     def test_it_is_refused_while_the_first_is_at_work(self, shop):
@@ -253,7 +254,7 @@ class TestADateOfOneRun:
     def test_another_has_it_when_what_the_first_left_was_moved_away(self, shop):
         shop.run(PARTS)
         shutil.move(shop.layout().folder, shop.folder / "records")
-        assert "is in the way" in self._run(shop, "other").reason
+        assert says(self._run(shop, "other").reason, "publish.something_is_in_the_way")
         shutil.move(shop.layout().output, shop.folder / "partition")
         assert self._run(shop, "other").outcome is Outcome.COMPLETED
 
@@ -277,7 +278,7 @@ class TestAnotherLayout:
             lambda: verify_tables(runner, tables),
             lambda: reset_tables(runner, tables, only=None),
         ):
-            with pytest.raises(UsageError, match=f"has the layout {before.kind}") as caught:
+            with raises_message(UsageError, "store.layout_of_the_run", layout=before.kind) as caught:
                 command()
             assert f"layout: {before.kind}" in caught.value.hint
         assert sorted((before.folder / "data").rglob("*")) == files
@@ -288,7 +289,7 @@ class TestAnotherLayout:
         before.run(PARTS)
         refused = after.run(PARTS, day=NEXT_DAY)["orders"]
         assert refused.outcome is Outcome.FAILED
-        assert f"in the layout {before.kind}" in refused.reason
+        assert says(refused.reason, "store.folder_in_another_layout", layout=before.kind)
         assert f"layout: {before.kind}" in refused.failure.hint
         runner = after.runner(PARTS, day=NEXT_DAY)
         (planned,) = preview_tables(runner, runner.pipeline.tables).tables
@@ -308,6 +309,6 @@ def test_a_column_of_the_partitions_name_is_refused(shop, name):
     shop.execute(f"create table dated as select 1 as id, date '2026-01-01' as {name}")
     refused = shop.run("dated")["dated"]
     assert refused.outcome is Outcome.FAILED
-    assert f"column {name} (DATE)" in refused.reason
+    assert says(refused.reason, "sources.column_and_type", column=name, type="DATE")
     assert not shop.layout("dated").output.exists()
     assert Shop(shop.folder).run("dated", output={"base_path": str(shop.folder / "other")})["dated"].is_good

@@ -15,6 +15,7 @@ from statekeeper.run import lock_watch
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.holder import LockTrouble
+from tests.messages import says
 from tests.unit.small_shop import Heard, Shop
 
 
@@ -63,7 +64,7 @@ def test_table_whose_lease_cannot_be_written_ends_with_the_reason_and_its_readin
     report = shop.run("orders", disk=disk, reporter=heard, make_engine=lambda _p: engine, output=output)["orders"]
     assert engine.was_cancelled
     assert report.outcome is Outcome.HELD
-    assert "no heartbeat could be written" in report.reason
+    assert says(report.reason, "locks.no_heartbeat")
     assert "Permission denied" in report.reason
     lease = f"{shop.layout().lock}.1"
     assert any(text.startswith(f"{lease}: no heartbeat could be written for") for text in heard.warnings)

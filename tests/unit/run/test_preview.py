@@ -18,6 +18,7 @@ from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.process import this_process
+from tests.messages import text_of
 from tests.unit.small_shop import Shop
 
 ROWS = 100
@@ -60,7 +61,7 @@ class TestPreview:
             "customers": PreviewAction.RESTART,
             "absent": PreviewAction.REFUSE,
         }
-        assert plans["customers"].reason == "its configuration changed: query"
+        assert plans["customers"].reason == text_of("run.configuration_changed", keys="query")
         assert plans["absent"].failure.kind is FailureKind.SOURCE
         assert {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")} == before
 

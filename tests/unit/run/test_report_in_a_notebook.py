@@ -10,6 +10,7 @@ from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest
 from statekeeper.model.table import TableRef
 from statekeeper.run.report import Outcome, RunReport, TableReport
+from tests.messages import raises_message
 from tests.unit.small_shop import Shop
 
 TABLE = TableRef(source_name="erp", schema_name="HR", table_name="<b>", path_name="b")
@@ -63,7 +64,7 @@ def test_links_have_a_host_and_two_numbers_and_no_login_or_token(workspace):
     ],
 )
 def test_a_reference_that_was_not_filled_in_is_no_link(workspace, job, run):
-    with pytest.raises(UsageError, match="expected the address of a workspace"):
+    with raises_message(UsageError, "model.expected_a_job_run"):
         JobRun.on_databricks(workspace_url=workspace, job_id=job, job_run_id=run)
 
 

@@ -19,6 +19,7 @@ from statekeeper.run.verify import verify_tables
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layouts import HiveLayout
 from tests.memory_state_store import MemoryStateStore
+from tests.messages import raises_message
 from tests.unit.small_shop import Heard, Shop
 
 SAME, OTHER = "source=1 query=2 schema=- window=-", "source=1 query=3 schema=- window=-"
@@ -183,7 +184,7 @@ class TestRecord:
         layout, find = self._found(tmp_path, None)
         layout.folder.mkdir(parents=True)
         (layout.folder / "other_state.json").write_text("{}")
-        with pytest.raises(UsageError, match="belongs to the run other"):
+        with raises_message(UsageError, "store.date_belongs_to_a_run", run="other"):
             find()
 
 

@@ -20,6 +20,7 @@ from statekeeper.model.manifest import FoundBy
 from statekeeper.run.report import Outcome
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.store.files import failpoints
+from tests.messages import raises_message
 from tests.unit.small_shop import CONFIG, RUN_ID, Shop, configured, manifest
 
 
@@ -211,8 +212,8 @@ class TestTwoConfigs:
     def test_of_one_pipeline_and_one_base_path_the_second_is_refused_and_named_a_way(self, shop, capsys):
         configured().run()
         Path("other.yml").write_text(self.OTHER)
-        with pytest.raises(
-            UsageError, match=r"other\.yml and .*shop\.yml have the same pipeline name and base_path"
+        with raises_message(
+            UsageError, "run.two_configs_of_one_name", config="other.yml", other="...shop.yml"
         ) as caught:
             configured("other.yml").run()
         assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}

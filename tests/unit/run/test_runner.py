@@ -23,6 +23,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.run.verify import verify_tables
 from statekeeper.runtime.progress import NullReporter
+from tests.messages import says
 from tests.unit.small_shop import CONFIG, Heard, Shop, configured, manifest
 
 
@@ -225,7 +226,7 @@ class TestHooks:
         monkeypatch.setattr("statekeeper.runtime.hooks.tempfile.TemporaryFile", _refused)
         states = {"on_enter": {"complete": [{"command": "true"}]}}
         shop.run("orders", states=states)
-        assert "a hook could not be run" in caplog.text
+        assert says(caplog.text, "runtime.hook_could_not_run")
 
     def test_that_were_told_at_another_address_are_warned_of(self, shop, caplog, monkeypatch):
         moved = HookResult(hook="webhook", is_ok=True, detail="was redirected within its host")

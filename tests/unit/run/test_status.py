@@ -15,6 +15,7 @@ from statekeeper.run.find_run import find_run
 from statekeeper.run.status import read_status
 from statekeeper.store import layout
 from statekeeper.store.process import Liveness, this_process
+from tests.messages import Message, message, raises_message, text_of
 from tests.unit.run.run_on_disk import DAY, NOON, OWNER, PLAN_ID, RunOnDisk
 
 
@@ -293,7 +294,7 @@ def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOn
     assert (found(None), found(DAY)) == ("again", "demo-20260106")
     layout.manifest_file(run.base_path, "demo-20260106").unlink()
     assert found(DAY) == "again"
-    with pytest.raises(UsageError, match=r"has no run of 2026-01-07") as caught:
+    with raises_message(UsageError, "run.no_run_of_the_config", wanted="run of 2026-01-07") as caught:
         found(date(2026, 1, 7))
     assert f"`statekeeper run {config} --date 2026-01-07`" in (caught.value.hint or "")
 
@@ -308,18 +309,18 @@ def test_run_of_a_date_without_a_config_is_one_of_the_last_runs_config(run: RunO
 
 
 @pytest.mark.parametrize(
-    ("config", "run_id", "message", "hint"),
+    ("config", "run_id", "told", "hint"),
     [
-        (None, "demo-20260199", "no run 'demo-20260199'", "demo-20260106"),
-        ("x.yml", None, "has no run", "statekeeper run"),
+        (None, "demo-20260199", message("run.no_such_run", run="demo-20260199"), "demo-20260106"),
+        ("x.yml", None, message("run.no_run_of_the_config", config="...x.yml", wanted="run"), "statekeeper run"),
     ],
 )
 def test_unknown_run_is_a_usage_error_that_names_others(
-    run: RunOnDisk, config: str | None, run_id: str | None, message: str, hint: str
+    run: RunOnDisk, config: str | None, run_id: str | None, told: Message, hint: str
 ) -> None:
     run.write_manifest("A")
     config_path = run.cwd / config if config else None
-    with pytest.raises(UsageError, match=message) as caught:
+    with raises_message(UsageError, told) as caught:
         find_run(
             run.cwd,
             config=_identity(config_path) if config_path else None,
@@ -330,9 +331,11 @@ def test_unknown_run_is_a_usage_error_that_names_others(
 
 
 def test_directory_without_a_run_is_a_usage_error(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run is known here") as caught:
+    with raises_message(UsageError, "run.no_run_is_known_here") as caught:
         find_run(tmp_path, config=None, base_path=None, run_id=None)
-    assert caught.value.hint == "name its config; `statekeeper init --help` says how to write one from a database"
+    assert caught.value.hint == text_of(
+        "run.name_its_config", how="`statekeeper init --help` says how to write one from a database"
+    )
 
 
 def test_unreadable_pointer_is_a_usage_error(run: RunOnDisk) -> None:
@@ -488,5 +491,5 @@ def test_next_steps_follow_from_how_the_tables_stand(
 
 def test_run_that_is_named_by_its_id_and_another_date_is_a_usage_error(run: RunOnDisk) -> None:
     run.write_manifest("A")
-    with pytest.raises(UsageError, match=r"is of 2026-01-06, and not of 2026-01-07"):
+    with raises_message(UsageError, "run.run_is_of_another_date", date="2026-01-06", asked="2026-01-07"):
         find_run(run.cwd, config=None, base_path=None, day=date(2026, 1, 7), run_id=run.run_id)

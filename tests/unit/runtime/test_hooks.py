@@ -18,6 +18,7 @@ from statekeeper.config.sections.policies import check_template
 from statekeeper.model.hook_event import HookEvent
 from statekeeper.runtime.hooks import run_hook
 from statekeeper.runtime.webhook import is_within_host
+from tests.messages import says
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def test_command_finds_every_field_in_its_environment(tmp_path: Path) -> None:
 def test_failing_command_is_reported_with_its_output() -> None:
     result = run_hook(Hook(command="sh -c 'echo out; echo no such channel >&2; exit 3'"), EVENT)
     assert not result.is_ok
-    assert "ended with 3" in result.detail
+    assert says(result.detail, "runtime.command_ended_with", code=3)
     assert "no such channel" in result.detail
 
 
@@ -84,7 +85,7 @@ def test_long_output_of_a_command_is_cut() -> None:
 def test_command_that_cannot_be_started_is_reported(command: str) -> None:
     result = run_hook(Hook(command=command), EVENT.model_copy(update={"failure": "a\0b"}))
     assert not result.is_ok
-    assert "could not be started" in result.detail
+    assert says(result.detail, "runtime.command_could_not_start")
 
 
 def test_command_is_killed_with_its_children_at_the_timeout(tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_command_is_killed_with_its_children_at_the_timeout(tmp_path: Path) -> N
     result = run_hook(hook, EVENT)
     assert time.monotonic() - began < 1.2
     assert not result.is_ok
-    assert "killed after 0.3 seconds" in result.detail
+    assert says(result.detail, "runtime.command_was_killed", timeout="0.3")
     time.sleep(1.6)
     assert not alive.exists()
 
@@ -223,7 +224,7 @@ def test_answer_with_an_unknown_code_is_reported(receiver: ThreadingHTTPServer) 
     receiver.targets = {"nowhere": "http://elsewhere.example/"}  # type: ignore[attr-defined]
     result = run_hook(Hook(webhook=_url(receiver, "/redirect/399/nowhere")), EVENT)
     assert not result.is_ok
-    assert "answered with 399" in result.detail
+    assert says(result.detail, "runtime.answered_with", code=399)
 
 
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -234,7 +235,7 @@ def test_redirect_within_the_host_is_followed_by_a_post_and_reported(receiver: T
     receiver.targets = {"here": "/new/s3cret"}  # type: ignore[attr-defined]
     result = run_hook(Hook(webhook=_url(receiver, f"/redirect/{code}/here")), EVENT)
     assert result.is_ok
-    assert "redirected within its host" in result.detail
+    assert says(result.detail, "runtime.redirected_within_its_host")
     assert "s3cret" not in result.detail
     assert [json.loads(body)["table"] for body in receiver.bodies] == [EVENT.table]  # type: ignore[attr-defined]
     assert receiver.others == []  # type: ignore[attr-defined]

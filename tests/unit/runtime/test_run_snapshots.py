@@ -19,6 +19,7 @@ from statekeeper.run.verify import verify_tables
 from statekeeper.store.documents import save_run_snapshot
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import run_snapshots_folder
+from tests.messages import says
 from tests.unit.small_shop import Heard, Shop
 
 TABLES = ("orders", "customers", "items")
@@ -98,9 +99,13 @@ def test_a_table_that_is_added_after_the_file_changed_fails_and_says_what_to_typ
         assert reports["orders"].outcome is Outcome.SKIPPED
         failure = reports["customers"].failure
         assert (failure.kind, failure.failed_in) == (FailureKind.SNAPSHOT_LOST, State.PENDING)
-        assert "all tables of the run from shop read at one snapshot" in failure.message
-        assert "was written or replaced since" in failure.message
-        assert "force_reprocess=True for all tables of the run at once takes a new snapshot" in failure.hint
+        assert says(failure.message, "run.tables_read_at_one_snapshot", source="shop")
+        assert says(failure.message, "duckdb.file_was_written_since")
+        assert says(
+            failure.hint,
+            "runtime.takes_a_new_snapshot",
+            command="...force_reprocess=True for all tables of the run at once",
+        )
         assert "a new plan" not in failure.hint
         assert not shop.layout("customers").output.exists()
     assert list(shop.snapshots) == [1]
@@ -230,7 +235,8 @@ def test_a_damaged_snapshot_stops_its_tables_and_a_forced_run_gets_past_it(shop)
     shop.snapshots[1].write_bytes(b"{")
     reports = shop.run(*TABLES)
     assert {report.failure.kind for report in reports.values()} == {FailureKind.STATE_DAMAGED}
-    assert all("0001.json is not whole JSON" in report.failure.message for report in reports.values())
+    assert all(says(report.failure.message, "model.not_whole_json") for report in reports.values())
+    assert all("0001.json" in report.failure.message for report in reports.values())
     assert {report.outcome for report in shop.run(*TABLES, is_forced=True).values()} == {Outcome.COMPLETED}
     assert list(shop.snapshots) == [1, 2]
 
@@ -255,7 +261,7 @@ def test_the_plan_says_at_which_snapshot_tables_would_be_read(shop):
     shop.change()
     (_, lost) = preview_tables(runner, runner.pipeline.tables).tables
     assert lost.failure.kind is FailureKind.SNAPSHOT_LOST
-    assert "takes a new snapshot" in lost.failure.hint
+    assert says(lost.failure.hint, "runtime.takes_a_new_snapshot")
     forced = preview_tables(runner, runner.pipeline.tables, PreviewWish(is_forced=True)).tables
     assert [plan.verdict for plan in forced] == [PreviewAction.RESTART, PreviewAction.START]
     assert all("which the first of them takes" in plan.notes[0] for plan in forced)

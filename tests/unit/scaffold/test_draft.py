@@ -20,6 +20,7 @@ from statekeeper.scaffold.entries import scalar
 from statekeeper.scaffold.tables import TableDraft
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.oracle.types import TypeChoices, type_rule
+from tests.messages import raises_message
 from tests.unit.schemas.staged_columns import plan_columns
 
 ORACLE = OracleSource(type="oracle", host="h", service="s", user="u", password="p")
@@ -133,7 +134,7 @@ def test_where_nothing_can_be_extracted_nothing_is_written(here: Path) -> None:
 def test_a_file_that_is_there_is_left_as_it_is_and_no_other_is_written(here: Path, taken: str) -> None:
     Path(taken).parent.mkdir()
     Path(taken).write_text("mine")
-    with pytest.raises(UsageError, match="is not overwritten"):
+    with raises_message(UsageError, "cli.file_exists"):
         _draft(_table(_column("A", "NUMBER(4)")))
     assert [path.read_text() for path in here.rglob("*.*")] == ["mine"]
 

@@ -19,6 +19,7 @@ from statekeeper.store import documents, receipts
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
+from tests.messages import raises_message
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 TABLE = TableRef(source_name="shop", schema_name=None, table_name="orders", path_name="orders")
@@ -124,7 +125,7 @@ def test_plan_makes_the_folders_that_workers_write_into(disk, staging):
 
 def test_plan_is_saved_once_and_never_changed(disk, staging):
     documents.save_plan(disk, staging, a_plan())
-    with pytest.raises(StateDamaged, match="another plan"):
+    with raises_message(StateDamaged, "store.another_plan"):
         documents.save_plan(disk, staging, a_plan(chunks=()))
     assert len(documents.load_plan(disk, staging).chunks) == 3
 
@@ -134,7 +135,7 @@ def test_missing_plan_is_none_and_a_plan_in_a_foreign_folder_is_damage(disk, lay
     foreign = layout.staging("f" * 32)
     disk.make_folder(foreign.folder, role="plan")
     foreign.plan.write_bytes(staging.plan.read_bytes())
-    with pytest.raises(StateDamaged, match="not the plan of its folder"):
+    with raises_message(StateDamaged, "store.plan_of_another_folder"):
         documents.load_plan(disk, foreign)
 
 

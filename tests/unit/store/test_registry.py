@@ -24,6 +24,7 @@ from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.registry import STORES, reading_disk, state_store, store_of, writing_disk
 from statekeeper.store.state import LocalStateStore
 from tests.distributions import install
+from tests.messages import says
 from tests.test_extending import block
 
 SECTIONS = {"sources": {"a": {"type": "duckdb", "path": "x"}}, "tables": [{"table_name": "t"}]}
@@ -106,8 +107,8 @@ def test_each_extractor_reads_from_the_store_of_its_base_path(tmp_path):
 def test_the_store_of_no_package_is_refused_and_says_where_others_come_from():
     with pytest.raises(ConfigError) as error:
         pipeline_of({**SECTIONS, "output": {"base_path": "mirror://team/lake"}})
-    assert "mirror://team/lake is an address of an object store" in error.value.message
-    assert "an installed package may bring another store, by an entry point statekeeper.stores" in error.value.message
+    assert says(error.value.message, "config.object_store_address", path="mirror://team/lake")
+    assert says(error.value.message, "registry.another_package_may_bring_it", kind="store", group="statekeeper.stores")
 
 
 def test_nothing_but_the_store_of_folders_makes_its_disk_or_its_state_store():

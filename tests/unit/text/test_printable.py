@@ -18,6 +18,7 @@ from statekeeper.cli.screen import Column, Grid, Screen
 from statekeeper.errors import UsageError
 from statekeeper.logs import LogFormat, Redactor, set_up_logging
 from statekeeper.text.printable import in_lines, one_line
+from tests.messages import raises_message
 
 EVIL = "t\n2026-01-06 INFO forged\x1b[2J\x9b1m\u202e\x7f\ud800"
 ESCAPED = r"t\n2026-01-06 INFO forged\u001b[2J\u009b1m\u202e\u007f\ud800"
@@ -89,5 +90,5 @@ def test_bytes_in_the_real_command_line_end_it_with_a_line(tmp_path: Path) -> No
 def test_a_run_id_that_is_no_text_is_refused_in_python(tmp_path: Path) -> None:
     sources = {"shop": {"type": "duckdb", "path": "x"}}
     extractor = DataExtractor(sources=sources, output_base_path=tmp_path)
-    with pytest.raises(UsageError, match="expected a run id in UTF-8"):
+    with raises_message(UsageError, "store.run_id_is_not_utf8"):
         extractor.extract_table(source_name="shop", table_name="t", run_id="\ud800")

@@ -13,6 +13,7 @@ from statekeeper.sources.duckdb import errors as duckdb_errors
 from statekeeper.sources.oracle import errors as oracle_errors
 from statekeeper.system_errors import as_system_error
 from statekeeper.text.privacy import RowValues, text_of, trace_of
+from tests.messages import says
 
 MARKER = "zq7marker"
 
@@ -39,7 +40,7 @@ def done(work, values):
 def test_error_nobody_has_foreseen_leaves_a_worker_with_its_trace_and_without_its_text():
     told = done(crash, RowValues.HIDDEN)
     assert MARKER not in told
-    assert "unexpected error in a worker: KeyError" in told
+    assert says(told, "engines.unexpected_error", error="KeyError")
     assert all(f"in {name}" in told for name in ("crash", "execute"))
     assert MARKER in done(crash, RowValues.SHOWN)
 

@@ -18,6 +18,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.validate.judgement import ViolationAction, judge, too_many
+from tests.messages import says, text_of
 from tests.unit.commit_records import PLAN, TABLE
 
 QUARANTINED = StagedFile(part="rejects", rows=1, bytes=1, md5="")
@@ -124,8 +125,9 @@ class TestVerdict:
 
     def test_findings_are_written_down_before_the_table_fails(self, judged):
         failure = judged.failure(config_of("fail"), found())
-        assert (
-            f"{TABLE.key}: 1 of 10 rows break the schema: a ge (1); see {judged.layout.violations}" in failure.message
+        broken = text_of("schemas.rows_break", rows=1, total=10, what="the schema: a ge (1)")
+        assert says(
+            failure.message, "validate.findings", table=TABLE.key, findings=broken, file=judged.layout.violations
         )
         assert (judged.document["run_id"], judged.document["table"]) == ("r", TABLE.key)
         assert judged.document["violating_rows"] == 1
@@ -142,23 +144,29 @@ class TestVerdict:
     def test_rows_that_break_a_key_fail_the_table_although_others_are_quarantined(self, judged):
         findings = found(violating_rows=1, key_violating_rows=2)
         failure = judged.failure(config_of("quarantine"), findings, quarantined=QUARANTINED)
-        assert "none can be quarantined" in failure.message
-        assert "correct the schema or the key, or set on_violation: warn, and" in failure.hint
+        assert says(failure.message, "validate.rows_of_a_key_are_not_quarantined")
+        assert says(
+            failure.hint,
+            "validate.correct_the_schema_or",
+            what="the schema or the key",
+            otherwise="set on_violation: warn",
+        )
 
     def test_too_many_to_quarantine_fail_the_table_with_the_bound(self, judged):
         failure = judged.failure(config_of("quarantine", max_quarantined=0), found())
-        assert failure.message.endswith("; that is more than max_quarantined: 0")
-        assert "correct the schema, or raise max_quarantined, if 1 rows may be quarantined, and" in failure.hint
+        assert failure.message.endswith("; " + text_of("validate.more_than_the_bound", bound=0))
+        otherwise = text_of("validate.raise_max_quarantined", rows=1)
+        assert says(failure.hint, "validate.correct_the_schema_or", what="the schema", otherwise=otherwise)
 
     @pytest.mark.parametrize(
-        ("findings", "words"),
+        ("findings", "what", "otherwise"),
         [
-            (found(), "correct the schema, or set on_violation: warn or quarantine, and"),
-            (found(key_violating_rows=1), "correct the schema or the key, or set on_violation: warn, and"),
+            (found(), "the schema", "set on_violation: warn or quarantine"),
+            (found(key_violating_rows=1), "the schema or the key", "set on_violation: warn"),
         ],
         ids=["schema", "key"],
     )
-    def test_the_hint_has_what_would_let_these_rows_pass(self, judged, findings, words):
+    def test_the_hint_has_what_would_let_these_rows_pass(self, judged, findings, what, otherwise):
         failure = judged.failure(config_of("fail"), findings)
-        assert words in failure.hint
+        assert says(failure.hint, "validate.correct_the_schema_or", what=what, otherwise=otherwise)
         assert "quarantine" not in failure.message

@@ -11,6 +11,7 @@ from statekeeper.errors import FailureKind
 from statekeeper.model.record import State
 from statekeeper.parquet.integrity import md5_of
 from statekeeper.run.report import Outcome
+from tests.messages import message, says, text_of
 from tests.unit.engines.counting_engine import CountingEngine
 from tests.unit.small_shop import Heard, Shop
 from tests.unit.store.files.dying_disk import Died, DyingDisk
@@ -108,7 +109,7 @@ def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_the
     ]  # fmt: skip
     violations = json.loads(shop.layout().violations.read_text())
     assert violations["violating_rows"] == len(BAD)
-    assert any("3 of 400 rows break the schema: amount ge (3)" in told for told in heard.warnings)
+    assert says("\n".join(heard.warnings), "schemas.rows_break", rows=3, total=400, what="the schema: amount ge (3)")
     file = f"_shop-20260106.quarantine/{plan8}.unpublished"
     assert report.remarks == (f"rows quarantined in {file}, since they break the schema: 3",)
     assert not shop.layout().staging_root.exists()
@@ -204,7 +205,7 @@ def test_another_policy_extracts_anew_what_had_bad_rows_and_nothing_else(shop):
     shop.run(_entry("warn"))
     assert (shop.rows(), shop.metadata().validation.violations) == (ROWS, len(BAD))
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
-    assert shop.state().history[-4].reason == "its configuration changed: on_violation"
+    assert shop.state().history[-4].reason == text_of("run.configuration_changed", keys="on_violation")
     _assert_adds_up(shop, BAD)
     assert shop.run(_entry("fail"))["orders"].outcome is Outcome.FAILED
     _assert_adds_up(shop, BAD)  # what was published stays
@@ -217,7 +218,8 @@ def test_another_policy_extracts_anew_what_had_bad_rows_and_nothing_else(shop):
 def test_a_failed_validation_is_judged_again_under_another_policy_without_reading_again(shop):
     failed = shop.run(_entry("fail"))["orders"]
     assert failed.failure.kind is FailureKind.VALIDATION
-    assert "on_violation: warn or quarantine" in failed.failure.hint
+    assert says(failed.failure.hint, "validate.set_on_violation")
+    assert "warn or quarantine" in failed.failure.hint
     engine = CountingEngine()
     assert shop.run(_entry(), make_engine=lambda _p: engine)["orders"].outcome is Outcome.COMPLETED
     assert "extract_chunk" not in engine.done
@@ -227,11 +229,11 @@ def test_a_failed_validation_is_judged_again_under_another_policy_without_readin
 @pytest.mark.parametrize(
     ("bad", "bound", "said"),
     [
-        (BAD, 2, "more than max_quarantined: 2"),
+        (BAD, 2, message("validate.more_than_the_bound", bound=2)),
         (BAD, 3, None),
-        (BAD, "0.7%", "more than max_quarantined: 0.7%"),
+        (BAD, "0.7%", message("validate.more_than_the_bound", bound="0.7%")),
         (BAD, "0.75%", None),
-        (range(ROWS), None, "every row breaks the schema"),
+        (range(ROWS), None, message("validate.every_row_breaks_the_schema")),
         (range(ROWS), "100%", None),
         (range(1, ROWS), None, None),
         ((), 0, None),
@@ -245,8 +247,8 @@ def test_more_than_the_bound_fails_and_publishes_nothing(shop, bad, bound, said)
         assert report.records == ROWS - len(bad)
         return
     assert report.failure.kind is FailureKind.VALIDATION
-    assert said in report.failure.message
-    assert f"raise max_quarantined, if {len(bad)} rows" in report.failure.hint
+    assert says(report.failure.message, said)
+    assert says(report.failure.hint, "validate.raise_max_quarantined", rows=len(bad))
     assert not shop.layout().output.exists()
     assert shop.quarantine() is None
 
@@ -329,8 +331,10 @@ def test_a_key_is_held_by_the_rows_that_are_published(shop):
     shop.execute("update orders set note = 'note 8' where id = 9")
     report = shop.run(_entry(**unique), is_forced=True)["orders"]
     assert report.failure.kind is FailureKind.VALIDATION
-    assert "3 of 400 rows break the schema and 2 of 400 rows break a key" in report.failure.message
-    assert "none can be quarantined" in report.failure.message
+    assert says(
+        report.failure.message, "schemas.rows_break", rows=3, total=400, what="the schema and 2 of 400 rows break a key"
+    )
+    assert says(report.failure.message, "validate.rows_of_a_key_are_not_quarantined")
     _assert_adds_up(shop, BAD)  # what was published stays
 
 

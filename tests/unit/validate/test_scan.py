@@ -19,6 +19,7 @@ from statekeeper.model.table import TableRef
 from statekeeper.schemas.rules.checks import Check, CompiledSchema
 from statekeeper.schemas.rules.findings import SAMPLES, Findings, Violation, Violations
 from statekeeper.validate import scan as validation
+from tests.messages import raises_message
 from tests.unit.schemas.staged_columns import Staged
 
 
@@ -117,7 +118,7 @@ def _explodes(value: Any) -> Any:
 
 def test_schema_code_that_fails_otherwise_is_an_error_not_a_verdict(tmp_path):
     kind = Annotated[int, AfterValidator(_explodes)]
-    with pytest.raises(DataError, match="the schema's own code raised KeyError"):
+    with raises_message(DataError, "schemas.own_code_raised", error="KeyError"):
         Staged(tmp_path, model_of(n=kind), {"n": ("int64", [1])}).scan()
 
 

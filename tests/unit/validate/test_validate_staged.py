@@ -12,6 +12,7 @@ from statekeeper.errors import DataError, FailureKind
 from statekeeper.model.record import State
 from statekeeper.parquet.integrity import md5_of
 from statekeeper.run.report import Outcome
+from tests.messages import says
 from tests.unit.engines.counting_engine import CountingEngine
 from tests.unit.small_shop import Heard, Shop
 from tests.unit.store.files.dying_disk import Died, DyingDisk
@@ -95,7 +96,7 @@ def test_a_count_that_does_not_agree_fails_and_restarts(shop):
     _staging(shop).count_receipt.write_bytes(told.to_bytes())
     report = shop.run(TABLE)["orders"]
     assert report.failure.kind is FailureKind.DATA
-    assert "counted 1 rows" in report.failure.message
+    assert says(report.failure.message, "validate.counts_differ", counted=1)
     assert shop.run(TABLE)["orders"].outcome is Outcome.COMPLETED
     assert shop.state().published.plan_id != plan_id
 

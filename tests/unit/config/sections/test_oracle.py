@@ -8,6 +8,7 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.config.resolved import Pipeline
 from statekeeper.config.sections.oracle import OracleSource, SnapshotMode
 from statekeeper.errors import ConfigError
+from tests.messages import message, raises_message, says
 
 LOGIN = {"user": "reader", "password": "hunter2-secret"}
 
@@ -25,48 +26,48 @@ def source(**keys: object) -> OracleSource:
 @pytest.mark.parametrize(
     ("keys", "words"),
     [
-        ({"host": "h"}, "exactly one of service, sid and dsn"),
-        ({"host": "h", "service": "s", "sid": "x"}, "exactly one of service, sid and dsn"),
-        ({"service": "s"}, "a host with the service"),
-        ({"host": "h", "dsn": "h/s"}, "the host inside the dsn only"),
-        ({"dsn": "u/p@h/s"}, "a dsn without user and password"),
-        ({"dsn": "h/s", "user": None}, "a user and a password"),
-        ({"dsn": "h/s", "external_auth": True}, "thick_mode: true, which external_auth needs"),
-        ({"dsn": "h/s", "client_lib_dir": "/x"}, "thick_mode: true with client_lib_dir"),
-        ({"dsn": "h/s", "snapshot": "transaction", "max_sessions": 2}, "max_sessions: 1"),
-        ({"dsn": "h/s", "snapshot": "scnn"}, "did you mean 'scn'"),
-        ({"dsn": "h/s", "fractional_seconds": "ms"}, "'us' or 'ns'"),
-        ({"dsn": "h/s", "port": 70000}, "at most 65535"),
-        ({"dsn": "h/s", "servise": "x"}, "unknown key"),
+        ({"host": "h"}, message("config.exactly_one_of_service_sid_and_dsn")),
+        ({"host": "h", "service": "s", "sid": "x"}, message("config.exactly_one_of_service_sid_and_dsn")),
+        ({"service": "s"}, message("config.a_host_with", way="service")),
+        ({"host": "h", "dsn": "h/s"}, message("config.host_inside_the_dsn_only")),
+        ({"dsn": "u/p@h/s"}, message("config.dsn_without_user_and_password")),
+        ({"dsn": "h/s", "user": None}, message("config.user_and_password")),
+        ({"dsn": "h/s", "external_auth": True}, message("config.thick_mode_for_external_auth")),
+        ({"dsn": "h/s", "client_lib_dir": "/x"}, message("config.thick_mode_for_client_lib_dir")),
+        ({"dsn": "h/s", "snapshot": "transaction", "max_sessions": 2}, message("config.one_session_for_transaction")),
+        ({"dsn": "h/s", "snapshot": "scnn"}, message("config.did_you_mean", key="scn")),
+        ({"dsn": "h/s", "fractional_seconds": "ms"}, message("config.expected", expected="one of 'us' or 'ns'")),
+        ({"dsn": "h/s", "port": 70000}, message("config.number_of_at_most", most=65535)),
+        ({"dsn": "h/s", "servise": "x"}, message("config.unknown_key")),
     ],
 )
 def test_what_does_not_fit_is_said(keys, words):
     with pytest.raises(ConfigError) as caught:
         pipeline(**{**LOGIN, **keys})
-    assert words in caught.value.message
+    assert says(caught.value, words)
     assert "hunter2" not in caught.value.message
 
 
 @pytest.mark.parametrize(
     ("dsn", "words"),
     [
-        ("jdbc:oracle:thin:@//h:1521/s", "write only what follows the @: dsn: //HOST:PORT/SERVICE"),
-        ("jdbc:oracle:thin:@tcps://h:1521/s", "write only what follows the @"),
-        ("jdbc:oracle:thin:@(DESCRIPTION=(ADDRESS=(HOST=h)(PORT=1)))", "write only what follows the @"),
-        ("jdbc:oracle:oci:@alias", "write only what follows the @"),
-        ("JDBC:oracle:thin:@h:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
-        ("jdbc:oracle:thin:scott/tiger@//h:1521/s", "a dsn without user and password"),
-        ("jdbc:postgresql://h/s", "without the prefix of a JDBC URL"),
-        ("h.example.com:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
-        ("//h:1521:ORCL", "write host: HOST, port: PORT and sid: SID"),
-        ("h:1521", "write dsn: HOST:PORT/SERVICE"),
-        ("tcps://h:2484/", "write dsn: HOST:PORT/SERVICE"),
+        ("jdbc:oracle:thin:@//h:1521/s", message("config.write_what_follows_the_at")),
+        ("jdbc:oracle:thin:@tcps://h:1521/s", message("config.write_what_follows_the_at")),
+        ("jdbc:oracle:thin:@(DESCRIPTION=(ADDRESS=(HOST=h)(PORT=1)))", message("config.write_what_follows_the_at")),
+        ("jdbc:oracle:oci:@alias", message("config.write_what_follows_the_at")),
+        ("JDBC:oracle:thin:@h:1521:ORCL", message("config.write_host_port_and_sid")),
+        ("jdbc:oracle:thin:scott/tiger@//h:1521/s", message("config.dsn_without_user_and_password")),
+        ("jdbc:postgresql://h/s", message("config.dsn_without_jdbc")),
+        ("h.example.com:1521:ORCL", message("config.write_host_port_and_sid")),
+        ("//h:1521:ORCL", message("config.write_host_port_and_sid")),
+        ("h:1521", message("config.write_host_port_and_service")),
+        ("tcps://h:2484/", message("config.write_host_port_and_service")),
     ],
 )
 def test_a_dsn_in_the_form_of_another_tool_is_answered_with_what_to_write(dsn, words):
     with pytest.raises(ConfigError) as caught:
         pipeline(dsn=dsn, **LOGIN)
-    assert words in caught.value.message
+    assert says(caught.value, words)
     assert "hunter2" not in caught.value.message
 
 
@@ -120,5 +121,5 @@ def test_flashback_is_for_oracle():
     entry = {"table_name": "T", "flashback_timestamp": "2026-01-05T00:00:00+00:00"}
     made = pipeline_of({"sources": {"ora": {"type": "oracle", "dsn": "h/s", **LOGIN}}, "tables": [entry]})
     assert made.tables[0].flashback_enabled
-    with pytest.raises(ConfigError, match="a duckdb source cannot read at an earlier time"):
+    with raises_message(ConfigError, "config.source_has_no_past", type="duckdb"):
         pipeline_of({"sources": {"d": {"type": "duckdb", "path": "x"}}, "tables": [entry]})

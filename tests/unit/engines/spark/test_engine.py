@@ -25,6 +25,7 @@ from statekeeper.engines.spark.ledger import Ledger
 from statekeeper.engines.spark.pace import Pace
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError, DataError, FailureKind, InternalError, Interrupted, WorkerDied
+from tests.messages import raises_message
 
 from .thread_spark import ThreadSpark
 
@@ -566,7 +567,7 @@ def test_a_driver_that_is_stopped_too_long_loses_its_workers_and_notices(room):
         await until(Hall.begun.is_set)
         engine._exchange.__class__.write_sign, write = lambda *_: None, engine._exchange.__class__.write_sign
         try:
-            with pytest.raises(WorkerDied, match="no heartbeat"):
+            with raises_message(WorkerDied, "spark.no_heartbeat_of_the_driver"):
                 await job
         finally:
             engine._exchange.__class__.write_sign = write

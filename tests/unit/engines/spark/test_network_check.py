@@ -24,6 +24,7 @@ from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError
 from statekeeper.sources.protocol import Address
 from statekeeper.store.process import this_process
+from tests.messages import says
 
 from .thread_spark import ThreadSpark
 
@@ -141,7 +142,7 @@ def test_jobs_of_an_unreachable_source_fail_before_they_start_and_the_others_run
     assert isinstance(refused, ConfigError)
     assert "cannot connect to the source erp (***" in str(refused)
     assert "engine: local" in refused.hint
-    assert "dedicated access mode" in refused.hint
+    assert says(refused.hint, "spark.read_on_the_driver")
     assert begun == []
 
 

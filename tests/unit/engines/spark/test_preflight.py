@@ -11,6 +11,7 @@ from statekeeper.engines.spark.preflight import Answer, inspect, send_package
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import ConfigError
 from statekeeper.store.process import this_process
+from tests.messages import message, raises_message, text_of
 
 from .thread_spark import ThreadSpark
 
@@ -63,7 +64,9 @@ def test_speculation_is_known(exchange):
 
 def test_another_folder_of_the_same_name_is_reported(exchange, monkeypatch):
     answering(monkeypatch, word="of another folder")
-    with pytest.raises(ConfigError, match=r"node-7 do not see the folder.*another folder has that name") as caught:
+    with raises_message(
+        ConfigError, "spark.folder_is_not_shared", host="node-7", why=text_of("spark.another_folder_of_the_name")
+    ) as caught:
         inspect(held(), exchange, parallelism=1, sources={})
     assert "base_path" in caught.value.hint
 
@@ -71,14 +74,22 @@ def test_another_folder_of_the_same_name_is_reported(exchange, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"modules": {"duckdb": None}}, "node-7 lack duckdb"),
-        ({"modules": {"statekeeper": "0.0.1"}}, f"node-7 have statekeeper 0.0.1, and the driver has {__version__}"),
-        ({"refusal": "Permission denied"}, "node-7 cannot write to .*Permission denied"),
+        ({"modules": {"duckdb": None}}, message("spark.executors_lack", host="node-7", modules="duckdb")),
+        (
+            {"modules": {"statekeeper": "0.0.1"}},
+            message(
+                "spark.executors_have_another_version", host="node-7", found="statekeeper 0.0.1", version=__version__
+            ),
+        ),
+        (
+            {"refusal": "Permission denied"},
+            message("spark.executors_cannot_write", host="node-7", why="Permission denied"),
+        ),
     ],
 )
 def test_what_executors_lack_is_reported(exchange, monkeypatch, changes, told):
     answering(monkeypatch, **changes)
-    with pytest.raises(ConfigError, match=told) as caught:
+    with raises_message(ConfigError, told) as caught:
         inspect(held(), exchange, parallelism=1, sources={})
     assert caught.value.hint
 
@@ -94,12 +105,14 @@ def test_a_first_job_that_fails_is_reported_with_its_cause(exchange):
     spark = ThreadSpark(
         fails=RuntimeError("[PYTHON_VERSION_MISMATCH] Python in worker has different version"), spares=0
     )
-    with pytest.raises(ConfigError, match="could not run a first job: RuntimeError") as caught:
+    with raises_message(ConfigError, "spark.first_job_failed", error="RuntimeError") as caught:
         inspect(held(spark), exchange, parallelism=1, sources={})
     assert "PYSPARK_PYTHON" in caught.value.hint
 
 
 def test_a_first_job_that_fails_in_java_is_reported_with_the_java_error(exchange):
     text = "An error occurred while calling o41.collect.\n: org.apache.spark.SparkException: Job aborted\n\tat org"
-    with pytest.raises(ConfigError, match=r"first job: RuntimeError: org\.apache\.spark\.SparkException: Job aborted$"):
+    with raises_message(
+        ConfigError, "spark.first_job_failed", error="RuntimeError: org.apache.spark.SparkException: Job aborted"
+    ):
         inspect(held(ThreadSpark(fails=RuntimeError(text), spares=0)), exchange, parallelism=1, sources={})

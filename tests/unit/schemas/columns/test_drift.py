@@ -9,6 +9,7 @@ import pytest
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
+from tests.messages import says, text_of
 from tests.unit.engines.counting_engine import CountingEngine
 from tests.unit.small_shop import Heard, Shop
 
@@ -60,7 +61,7 @@ def test_another_policy_makes_stale_what_it_would_have_made_otherwise(shop):
     shop.run(_entry("ignore-new"), day=LATER)
     again = shop.run(_entry("evolve"), day=LATER)["orders"]
     assert again.outcome is Outcome.COMPLETED
-    assert shop.state(day=LATER).history[-4].reason == "its configuration changed: on_drift"
+    assert shop.state(day=LATER).history[-4].reason == text_of("run.configuration_changed", keys="on_drift")
     assert _columns(shop, day=LATER) == ["id", "note", "extra"]
 
 
@@ -120,7 +121,9 @@ def test_a_lost_column_that_must_have_a_value_stops_an_evolving_table(shop):
         "gone": {"type": "int"},
     }
     failure = shop.run(_entry("evolve", columns=rules))["orders"].failure
-    assert "column gone is lost: expected int, but the table has no such column" in failure.message
+    assert says(
+        failure.message, "schemas.column_is_lost", column="gone", expected="int", why="the table has no such column"
+    )
 
 
 MODELS = """
@@ -158,7 +161,7 @@ def test_rows_without_a_lost_column_are_validated_as_the_model_would(shop):
     assert report.outcome is Outcome.COMPLETED, report.failure
     assert shop.metadata().validation.violations == 1  # the row with id 3, and no other
     refused = shop.run(_entry("evolve", schema=f"{model}:Demanding"))["orders"].failure
-    assert "column gone is lost" in refused.message
+    assert says(refused.message, "schemas.column_is_lost", column="gone")
 
 
 class Died(BaseException):

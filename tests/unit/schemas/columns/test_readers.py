@@ -14,6 +14,7 @@ from statekeeper.errors import FailureKind, PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.record import State
 from statekeeper.schemas.columns.readers import RULES, check_readers
+from tests.messages import says
 from tests.unit.small_shop import Heard, Shop
 
 WIDE = "decimal256(39, 1)"
@@ -69,7 +70,7 @@ def test_what_each_reader_refuses(columns, readers):
 def test_unnamed_readers_are_warned_of_with_column_type_and_what_to_do():
     (note,) = check_readers((column("T", "time64[us]", "TIME"),), None)
     assert note.startswith("column T (TIME): Spark has no type for a time of day")
-    assert "select it as text" in note
+    assert says(note, "schemas.select_it_as_text")
     assert "output.readers" in note
 
 
@@ -77,7 +78,7 @@ def test_named_reader_fails_the_plan_with_everything_that_it_does_not_read():
     columns = (column("T", "time64[us]", "TIME"), column("ID", "int64"), column("Id", "int64"))
     with pytest.raises(PlanError) as raised:
         check_readers(columns, (Reader.SPARK, Reader.PYARROW))
-    assert "column T (TIME)" in raised.value.message
+    assert says(raised.value.message, "sources.column_and_type", column="T", type="TIME")
     assert "columns ID and Id" in raised.value.message
     assert "alias" in raised.value.hint
     assert "output.readers" in raised.value.hint

@@ -19,6 +19,7 @@ from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import Kind, pair_fields
 from statekeeper.schemas.model.kinds import natural_kind
 from statekeeper.schemas.rules.rows import python_values
+from tests.messages import raises_message, says
 from tests.unit.schemas.staged_columns import Staged, plan_columns, source
 
 
@@ -113,8 +114,9 @@ def test_field_decides_the_type_of_the_file(read, kind, expected):
     ],
 )
 def test_types_that_do_not_meet_exactly_are_both_named(read, kind):
-    with pytest.raises(PlanError, match="column c does not fit: the database's DBTYPE is not exactly the model's"):
+    with raises_message(PlanError, "schemas.not_exactly_the_type", type="DBTYPE") as caught:
         arrow_type(read, kind, "DBTYPE")
+    assert says(caught.value, "schemas.column_does_not_fit", column="c")
 
 
 def test_uuid_meets_a_column_of_that_database_type():
@@ -131,9 +133,9 @@ def test_column_without_exact_type_is_taken_as_the_alternative_that_the_model_de
     column = source("c", None, "NUMBER(50)", alternatives=("string",), refusal="more than 38 digits: declare str")
     (planned,) = plan_columns((column,), model_of(c=str))
     assert planned.read_type == "string"
-    with pytest.raises(PlanError, match="column c does not fit: more than 38 digits: declare str"):
+    with raises_message(PlanError, "schemas.column_does_not_fit", column="c", why="more than 38 digits: declare str"):
         plan_columns((column,), model_of(c=Decimal))
-    with pytest.raises(PlanError, match="column c does not fit: more than 38 digits: declare str"):
+    with raises_message(PlanError, "schemas.column_does_not_fit", column="c", why="more than 38 digits: declare str"):
         plan_columns((column,), None)
 
 
@@ -165,8 +167,12 @@ def test_exact_spelling_wins_over_case():
 
 
 def test_names_that_differ_only_by_case_are_not_guessed():
-    with pytest.raises(
-        PlanError, match="column id is lost: expected int, but several columns differ from it only by case: ID, Id"
+    with raises_message(
+        PlanError,
+        "schemas.column_is_lost",
+        column="id",
+        expected="int",
+        why="several columns differ from it only by case: ID, Id",
     ):
         plan_columns((source("ID", "int64"), source("Id", "int64")), model_of(id=int))
 
@@ -195,7 +201,7 @@ def test_every_problem_is_reported_in_one_error():
         *("column a does not fit", "column extra is new", "column blob does not fit", "column items does not fit"),
         *("column gone is lost", "column maybe is lost"),
     ]
-    assert "NUMBER(9,2) is not exactly the model's int" in lines[0]
+    assert says(lines[0], "schemas.not_exactly_the_type", type="NUMBER(9,2)", expected="int")
     assert "declare `extra: int | None`" in lines[1]
     assert "DBMS_LOB.SUBSTR" in lines[2]
 
@@ -298,7 +304,7 @@ def test_every_pair_either_meets_exactly_or_is_refused_by_name(tmp_path, read, k
     if not can_meet:
         with pytest.raises(PlanError) as refused:
             plan_columns((column,), model)
-        assert f"{column.database_type} is not exactly the model's {kind}" in refused.value.message
+        assert says(refused.value.message, "schemas.not_exactly_the_type", type=column.database_type, expected=kind)
         return
     staged = Staged(tmp_path, model, {name: (read, list(values))})
     assert staged.scan().violations == ()

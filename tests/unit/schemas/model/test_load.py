@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from statekeeper.errors import ConfigError
 from statekeeper.model.schema import ColumnRule, SchemaRef
 from statekeeper.schemas.model.load import load_model, model_fingerprint
+from tests.messages import raises_message, says, text_of
 
 EMPLOYEE = """
 from __future__ import annotations
@@ -100,25 +101,25 @@ def test_changed_sibling_is_read_anew_and_what_did_not_change_is_not(tmp_path):
 
 
 def test_missing_file_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"there is no file .*nowhere\.py"):
+    with raises_message(ConfigError, "schemas.no_file", file=tmp_path / "nowhere.py"):
         load_model(SchemaRef(path="nowhere.py:Employee"), base=tmp_path)
 
 
 @pytest.mark.parametrize("path", ["hr.py", "hr.py:", ":Employee", "hr.py:no-name"])
 def test_path_of_another_form_is_refused(tmp_path, path):
-    assert "not of the form file.py:Class" in refused(tmp_path, EMPLOYEE, path).message
+    assert says(refused(tmp_path, EMPLOYEE, path).message, "schemas.path_without_a_class")
 
 
 def test_nearest_class_is_suggested(tmp_path):
     error = refused(tmp_path, EMPLOYEE, "hr.py:Employe")
-    assert "has no class Employe" in error.message
-    assert error.hint == "did you mean Employee?"
+    assert says(error.message, "schemas.no_class", name="Employe")
+    assert error.hint == text_of("config.did_you_mean_table", key="Employee")
 
 
 def test_class_that_is_no_model_is_refused(tmp_path):
     error = refused(tmp_path, "class Employee:\n    id: int\n")
     assert "Employee" in error.message
-    assert "not a pydantic model" in error.message
+    assert says(error.message, "schemas.not_a_model")
 
 
 @pytest.mark.parametrize(
@@ -139,14 +140,14 @@ def test_file_that_cannot_be_imported_says_why(tmp_path, text, expected):
 def test_model_with_an_undefined_name_is_refused(tmp_path):
     text = EMPLOYEE.replace("name: str", "name: Missing")
     error = refused(tmp_path, text)
-    assert "not fully defined" in error.message
+    assert says(error.message, "schemas.not_fully_defined")
     assert "Missing" in error.message
 
 
 def test_model_without_fields_is_refused(tmp_path):
-    assert (
-        "has no fields"
-        in refused(tmp_path, "from pydantic import BaseModel\nclass Employee(BaseModel):\n    pass\n").message
+    assert says(
+        refused(tmp_path, "from pydantic import BaseModel\nclass Employee(BaseModel):\n    pass\n").message,
+        "schemas.no_fields",
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 from statekeeper.errors import ConfigError
 from statekeeper.model.schema import ColumnRule, SchemaRef
 from statekeeper.schemas.model.shipped import ShippedModel
+from tests.messages import raises_message
 
 MODEL = "from pydantic import BaseModel\nfrom words import Word\n\nclass Row(BaseModel):\n    id: int\n    name: Word\n"
 BESIDE = "from typing import Annotated\nfrom pydantic import Field\nWord = Annotated[str, Field(max_length={})]\n"
@@ -58,5 +59,5 @@ def test_other_declarations_need_no_files(base):
 
 
 def test_a_file_that_is_missing_is_told_before_anything_is_sent(base):
-    with pytest.raises(ConfigError, match="there is no file"):
+    with raises_message(ConfigError, "schemas.no_file"):
         ShippedModel.of(SchemaRef(path="models/none.py:Row"), base=base)

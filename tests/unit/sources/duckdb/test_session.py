@@ -16,6 +16,7 @@ from statekeeper.model.plan import Chunk, ChunkKind, PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources.registry import open_session
 from tests import readings
+from tests.messages import message, raises_message, says
 from tests.readings import FULL
 
 WHOLE = Chunk(chunk_id=0)
@@ -66,7 +67,7 @@ def rows(session, what: ReadSpec, chunk: Chunk = WHOLE) -> int:
 
 
 def test_an_absent_file_is_unreachable_by_name(opened, tmp_path):
-    with pytest.raises(SourceUnreachable, match=r"nope\.duckdb does not exist") as caught:
+    with raises_message(SourceUnreachable, "duckdb.does_not_exist", path=tmp_path / "nope.duckdb") as caught:
         opened(tmp_path / "nope.duckdb")
     assert "path" in caught.value.hint
 
@@ -177,7 +178,7 @@ def test_a_session_opened_after_the_change_does_not_serve_the_old_snapshot(opene
     what = reading(first)
     first.close()
     write(path, "INSERT INTO shop.orders VALUES (7)")
-    with pytest.raises(SnapshotLost, match="written or replaced since"):
+    with raises_message(SnapshotLost, "duckdb.file_was_written_since"):
         rows(opened(), what)
 
 
@@ -186,7 +187,7 @@ def test_a_change_in_mid_read_is_found_at_the_end(opened, path):
     batches = session.read(reading(session), WHOLE, batch_rows=10)
     next(batches)
     replace(path)
-    with pytest.raises(SnapshotLost, match="another file"):
+    with raises_message(SnapshotLost, "duckdb.another_file"):
         list(batches)
 
 
@@ -212,11 +213,11 @@ def test_a_missing_table_is_reported_with_the_existing_ones(opened, path):
     session = opened()
     with pytest.raises(SourceError) as near:
         session.describe(Relation(schema_name="shop", table_name="order"))
-    assert "did you mean shop.orders" in near.value.hint
+    assert says(near.value.hint, "config.did_you_mean_table", key="shop.orders or shop.customers")
     with pytest.raises(SourceError) as elsewhere:
         session.describe(Relation(table_name="customers"))
-    assert "did you mean shop.customers" in elsewhere.value.hint
-    with pytest.raises(SourceError, match="no schema zzz, only shop") as far:
+    assert says(elsewhere.value.hint, "config.did_you_mean_table", key="shop.customers")
+    with raises_message(SourceError, "duckdb.no_schema", schema="zzz, only shop") as far:
         session.describe(Relation(schema_name="zzz", table_name="qqqqqq"))
     assert "shop.customers, shop.orders" in far.value.hint
 
@@ -261,17 +262,17 @@ def test_a_query_may_end_in_a_semicolon_or_a_comment(opened, query):
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("SELECT 1; SELECT 2", "2 statements"),
-        ("/* nothing */", "0 statements"),
-        ("SELEC 1", "does not parse"),
-        ("DROP TABLE shop.orders", "DROP"),
-        ("COPY shop.orders TO 'x'", "COPY"),
-        ("SELECT ?, ?", r"\$1, \$2"),
-        ("SELECT 1) AS a, (SELECT 2", "does not parse"),
+        ("SELECT 1; SELECT 2", message("duckdb.several_statements", count=2)),
+        ("/* nothing */", message("duckdb.several_statements", count=0)),
+        ("SELEC 1", message("duckdb.does_not_parse")),
+        ("DROP TABLE shop.orders", message("duckdb.is_no_select", type="DROP")),
+        ("COPY shop.orders TO 'x'", message("duckdb.is_no_select", type="COPY")),
+        ("SELECT ?, ?", message("duckdb.has_parameters", names="$1, $2")),
+        ("SELECT 1) AS a, (SELECT 2", message("duckdb.does_not_parse")),
     ],
 )
 def test_a_query_that_is_not_one_select_is_refused(opened, query, words):
-    with pytest.raises(PlanError, match=words):
+    with raises_message(PlanError, words):
         opened().describe(Relation(query=query))
 
 
@@ -288,7 +289,7 @@ def test_queries_and_views_cannot_read_other_files(opened, path, tmp_path):
     for relation in (Relation(table_name="outside"), Relation(query=f"FROM '{tmp_path}/other.csv'")):
         with pytest.raises(SourceError) as caught:
             session.describe(relation)
-        assert "only the database file itself" in caught.value.hint
+        assert says(caught.value.hint, "duckdb.only_the_file_itself")
 
 
 # --- chunks ----------------------------------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ def test_views_and_queries_have_no_rowids(opened, path, relation):
     write(path, "CREATE VIEW v AS FROM shop.orders")
     session = opened()
     what = readings.reading(session, relation)
-    with pytest.raises(PlanError, match="has no rowids") as caught:
+    with raises_message(PlanError, "duckdb.no_rowids") as caught:
         chunks_of(session, what, strategy="rowid")
     assert "key" in caught.value.hint
     plan = session.plan_chunks(relation, FULL, what.snapshot, ChunkingPolicy(target_rows=10))
@@ -335,7 +336,7 @@ def test_a_column_called_rowid_is_not_used_as_rowids(opened, path):
     session = opened()
     what = reading(session, "r")
     assert len(chunks_of(session, what, target_rows=10)) == 1
-    with pytest.raises(PlanError, match="hides the rowids"):
+    with raises_message(PlanError, "duckdb.rowids_are_hidden"):
         chunks_of(session, what, strategy="rowid")
 
 
@@ -381,7 +382,7 @@ def test_every_kind_of_key_puts_each_row_into_one_chunk(opened, path, kind):
 def test_a_key_whose_order_is_not_certain_is_refused(opened, path, kind):
     write(path, f"CREATE TABLE k (k {kind})")
     session = opened()
-    with pytest.raises(PlanError, match=r"cannot be a chunking key"):
+    with raises_message(PlanError, "sources.not_a_chunking_key"):
         session.plan_chunks(
             Relation(table_name="k"), FULL, session.take_snapshot(), ChunkingPolicy(strategy="key", column="k")
         )
@@ -393,7 +394,7 @@ def test_a_key_with_one_value_makes_one_chunk_and_says_so(opened, path):
     policy = ChunkingPolicy(strategy="key", column="k", target_rows=10)
     plan = session.plan_chunks(Relation(table_name="k"), FULL, session.take_snapshot(), policy)
     assert len(plan.chunks) == 1
-    assert "too few different values" in plan.notes[0]
+    assert says(plan.notes[0], "duckdb.one_chunk_of_few_values")
 
 
 @pytest.mark.parametrize("kind", ["TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "DATE", "TIMESTAMPTZ"])

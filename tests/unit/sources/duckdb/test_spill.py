@@ -11,6 +11,7 @@ import pytest
 from statekeeper.sources.duckdb import spill as duckdb_spill
 from statekeeper.sources.duckdb.session import DuckdbSession
 from statekeeper.sources.duckdb.spill import SpillFolder
+from tests.messages import raises_message
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_session_spills_to_its_own_folder_and_removes_it(temp, tmp_path):
 
 def test_session_that_cannot_be_opened_leaves_no_folder(temp, tmp_path):
     (tmp_path / "shop.duckdb").write_text("no database")
-    with pytest.raises(Exception, match="cannot be opened"):
+    with raises_message(Exception, "duckdb.cannot_be_opened"):
         DuckdbSession(str(tmp_path / "shop.duckdb"), memory_limit="64MiB")
     assert list(temp.iterdir()) == []
 

@@ -9,6 +9,7 @@ from statekeeper.errors import DataError, PlanError
 from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec
 from statekeeper.model.table import ExtractionMode, Relation, Scope
 from statekeeper.sources.registry import open_session
+from tests.messages import says
 
 NINES = 10**38 - 1
 
@@ -142,8 +143,8 @@ def test_a_value_that_does_not_fit_fails_with_its_column_type_and_what_to_do(tab
     (described,) = session.describe(Relation(table_name="t"))
     with pytest.raises(DataError, match=words) as raised:
         read(session, read_type)
-    assert f"column v ({described.database_type})" in raised.value.message
-    assert f"column v ({described.database_type})" in raised.value.discreet
+    assert says(raised.value.message, "sources.column_and_type", column="v", type=described.database_type)
+    assert says(raised.value.discreet, "sources.column_and_type", column="v", type=described.database_type)
     assert '"v"::VARCHAR' in raised.value.hint
     if not text.endswith(("infinity", "24:00:00")):
         assert text.split(" ")[-1] not in raised.value.discreet

@@ -16,6 +16,7 @@ from statekeeper.sources.oracle.relation import RelationKind, Source, spellings
 from statekeeper.sources.oracle.types import window_bound
 from statekeeper.sources.scope import window_condition
 from statekeeper.sources.sql import Sql
+from tests.messages import raises_message
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 SCN = Snapshot(kind="oracle-scn", token="4711", taken_at=AT)
@@ -47,9 +48,9 @@ def test_columns_are_found_by_exact_spelling_then_regardless_of_case():
     assert named_column(columns, "Id", "key").name == "Id"
     assert named_column(columns, "at", "key").name == "AT"
     assert named_column(columns, '"AT"', "key").name == "AT"
-    with pytest.raises(PlanError, match="differ from id only by case"):
+    with raises_message(PlanError, "sources.columns_differ_by_case", name="id"):
         named_column(columns, "id", "key")
-    with pytest.raises(PlanError, match="there is no column NO"):
+    with raises_message(PlanError, "sources.no_column", name="NO"):
         named_column(columns, "NO", "key")
 
 
@@ -105,7 +106,7 @@ def test_instants_are_compared_in_utc():
 
 
 def test_a_number_holds_no_points_in_time():
-    with pytest.raises(PlanError, match="holds no points in time"):
+    with raises_message(PlanError, "oracle.no_points_in_time"):
         window("NUMBER(8)")
 
 

@@ -19,6 +19,7 @@ from statekeeper.sources.oracle.types import (
     key_type,
     type_rule,
 )
+from tests.messages import raises_message
 
 PLAIN = TypeChoices()
 
@@ -161,7 +162,7 @@ def test_an_offset_column_refers_to_its_column_with_a_zone():
 
 
 def test_a_type_that_cannot_be_delivered_is_a_plan_error():
-    with pytest.raises(PlanError, match="cannot be read as double"):
+    with raises_message(PlanError, "sources.cannot_be_read_as", read_type="double"):
         delivery(database_type="NUMBER(5)", read_type="double", column="N", choices=PLAIN)
 
 

@@ -14,6 +14,7 @@ from statekeeper.errors import LockLost, StorageError
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE, create_once, replace
+from tests.messages import says
 
 
 class Epoch:
@@ -159,7 +160,7 @@ def test_full_disk_keeps_the_old_document(disk, tiny):
     with pytest.raises(StorageError) as caught:
         replace(disk, state, b"new" * 10_000, role="state", fence=Epoch())
     assert caught.value.code == "ENOSPC"
-    assert "free some space" in caught.value.hint
+    assert says(caught.value.hint, "system.free_some_space")
     assert state.read_bytes() == b"old" * 1000
     assert disk.names(tiny) == ["filler", "state.json"]
     (tiny / "filler").unlink()

@@ -20,6 +20,7 @@ from statekeeper.store.files.probe import disk_under
 from statekeeper.store.files.slots import second_slot
 from statekeeper.store.layout import manifest_file, manifest_lock, runs_folder
 from tests.crash.nameless_disk import NamelessDisk
+from tests.messages import raises_message, says
 from tests.unit.small_shop import DAY, Shop
 
 ROWS, BAD = 100, 5
@@ -107,7 +108,7 @@ def test_a_link_in_place_of_a_folder_fails_the_table_and_its_target_stays(shop, 
     report = shop.run(TABLE, is_forced=is_forced)["orders"]
     assert report.outcome is Outcome.FAILED
     assert str(link) in report.failure.message
-    assert "symbolic link" in report.failure.message
+    assert says(report.failure.message, "store.symbolic_link")
     assert _snapshot(precious) == before
 
 
@@ -132,10 +133,10 @@ def test_a_link_in_place_of_what_a_run_writes_refuses_the_run(shop, precious, of
     link = (paths | {"manifest lock": manifest_lock(base_path, run_id)})[of]
     _plant(link, precious if of == "runs" else precious / "notes.txt")
     before = _snapshot(precious)
-    with pytest.raises(StorageError, match="symbolic link"):
+    with raises_message(StorageError, "store.symbolic_link"):
         shop.run(TABLE)
     if of == "runs":
-        with pytest.raises(StorageError, match="symbolic link"):
+        with raises_message(StorageError, "store.symbolic_link"):
             disk_under(base_path, WritesKind.AUTO)
     assert _snapshot(precious) == before
 
@@ -153,7 +154,7 @@ def test_the_status_of_a_table_whose_state_is_a_link_says_so(shop, precious):
     shop.layout().state.unlink()
     shop.layout().state.symlink_to(precious / "notes.txt")
     status = read_status(shop.folder / "data", f"shop-{DAY:%Y%m%d}")
-    assert "symbolic link" in status.tables[0].failure.message
+    assert says(status.tables[0].failure.message, "store.symbolic_link")
 
 
 @pytest.mark.parametrize("of", ["the dataset", "a part"])
@@ -210,14 +211,14 @@ def test_below_a_folder_that_is_missing_nothing_is_looked_for(tmp_path, monkeypa
     assert sorted(map(str, looked)) == ["missing", "missing-too", "there", "there/one"]
     (tmp_path / "missing").mkdir()
     (tmp_path / "missing" / "source").symlink_to(tmp_path)
-    with pytest.raises(StorageError, match="symbolic link"):
+    with raises_message(StorageError, "store.symbolic_link"):
         refuse_links(tmp_path, *(tmp_path / name for name in names))
 
 
 def test_a_removed_folder_takes_nothing_with_it_through_a_link_of_its_name(tmp_path, precious):
     (tmp_path / "link").symlink_to(precious)
     before = _snapshot(precious)
-    with pytest.raises(OSError, match="symbolic link"):
+    with raises_message(OSError, "store.symbolic_link"):
         LocalDisk().remove_folder(tmp_path / "link", role="sweep")
     assert _snapshot(precious) == before
 

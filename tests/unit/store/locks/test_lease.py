@@ -21,6 +21,7 @@ from statekeeper.store.locks.lease import heartbeat_interval
 from statekeeper.store.locks.lease_watch import LeaseWatch
 from statekeeper.store.locks.lock import acquire, peek
 from statekeeper.store.process import this_process
+from tests.messages import says
 from tests.unit.store.files.refusing_system import RefusingSystem
 
 TTL = 0.8
@@ -164,7 +165,7 @@ class TestSignOfLife:
             lease_file.unlink()
             theirs = Holder.of(ELSEWHERE, epoch=1, ttl=timedelta(seconds=TTL)).to_bytes()
             lease_file.write_bytes(theirs)
-            assert "was replaced while it was held" in wait_for(lock.trouble, "trouble").message
+            assert says(wait_for(lock.trouble, "trouble").message, "locks.lock_was_replaced")
             assert loss_of(lock)
         assert lease_file.read_bytes() == theirs
 
@@ -196,7 +197,7 @@ class TestSilence:
         lock = take(layout)
         refuse_writes(code)
         trouble = wait_for(lock.trouble, "trouble")
-        assert "the lock is lost" in trouble.message
+        assert says(trouble.message, "locks.lock_is_lost")
         message = str(wait_for(lambda: loss_of(lock), "the loss"))
         assert message.startswith(f"{lease_file}: no heartbeat could be written for ")
         assert " UTC: " + os.strerror(code) in message
@@ -223,7 +224,7 @@ class TestSilence:
         disk = Hanging("rewrite", in_heart=True)
         lock = take(layout, disk)
         disk.answers.clear()
-        assert "the file system does not answer" in wait_for(lock.trouble, "trouble").message
+        assert says(wait_for(lock.trouble, "trouble").message, "locks.no_answer")
         assert wait_for(lambda: loss_of(lock), "the loss")
         disk.answers.set()
         wait_for(lambda: lock.trouble() is None, "the end of it")
@@ -242,7 +243,7 @@ class TestSilence:
         disk = Failing()
         with take(layout, disk, ttl=4 * TTL) as lock:
             disk.fails = True
-            assert "if that lasts for another" in wait_for(lock.trouble, "trouble").message
+            assert says(wait_for(lock.trouble, "trouble").message, "locks.lock_is_lost_after")
             disk.fails = False
             wait_for(lambda: lock.trouble() is None, "the end of it")
             lock.check()

@@ -21,6 +21,7 @@ from statekeeper.store.files.durable import replace
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks.lock import acquire, peek
 from statekeeper.store.process import this_process
+from tests.messages import raises_message, says
 
 CHILD = Path(__file__).with_name("lock_child.py")
 TTL = 1.0
@@ -113,7 +114,7 @@ def test_second_process_is_told_who_holds_it(layout, runner, kind):
 def test_second_acquisition_in_one_process_is_refused(layout, kind):
     with take(layout, kind), pytest.raises(LockHeld, match=f"process {os.getpid()} on") as caught:
         take(layout, kind)
-    assert "wait until that run ends, or stop it" in caught.value.hint
+    assert says(caught.value.hint, "run.let_that_run_end")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -186,7 +187,7 @@ def test_workers_see_a_lease_that_was_taken_over_and_are_not_misled_by_a_heartbe
             file.write_bytes(whole[:10])  # its owner is writing a heartbeat
             fence.check()
             layout.lock.with_name(f"{layout.lock.name}.2").write_bytes(whole)
-            with pytest.raises(LockLost, match="was taken over by"):
+            with raises_message(LockLost, "locks.taken_over"):
                 fence.check()
 
 
@@ -202,7 +203,7 @@ def test_stopped_owner_of_a_lease_loses_it_after_its_ttl(layout, runner):
         first.signal(signal.SIGCONT)
         answer = first.ask("check")
         assert answer.startswith("lost ")
-        assert f"taken over by process {os.getpid()} on" in answer
+        assert says(answer, "locks.taken_over", successor=f"process {os.getpid()} on ...")
         assert first.ask("save mine").startswith("lost ")
         assert first.ask("release") == "released"
         lock.check()
@@ -283,7 +284,7 @@ def test_flock_file_survives_release_and_its_torn_content_is_tolerated(layout):
     with take(layout, LockKind.FLOCK):
         before = layout.lock.stat().st_ino
         layout.lock.write_bytes(b'{"format": "statekeeper.lo')
-        with pytest.raises(LockHeld, match="an unknown runner"):
+        with raises_message(LockHeld, "locks.unknown_runner"):
             take(layout, LockKind.FLOCK)
     assert layout.lock.stat().st_ino == before
     with take(layout, LockKind.FLOCK) as lock:

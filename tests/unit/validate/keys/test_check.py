@@ -20,6 +20,7 @@ from statekeeper.model.table import Keys, Reference, Relation, TableRef
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import SAMPLES
 from statekeeper.validate.keys.check import check_keys
+from tests.messages import raises_message, text_of
 
 PARENT = TableRef(source_name="shop", schema_name=None, table_name="customers", path_name="customers")
 TYPES = {
@@ -150,10 +151,10 @@ def test_samples_show_the_first_rows_and_how_many_share_their_values(tmp_path):
     by_no, by_pair = found.violations
     assert (by_no.column, by_no.columns, by_no.constraint, by_no.count) == ("no", ("no",), "unique", 7)
     assert by_no.samples[0].values == {"id": "0", "no": "0"}
-    assert by_no.samples[0].message == "no=0 is in 2 rows"
-    assert by_no.samples[1].message == "no=1 is in 3 rows"
+    assert by_no.samples[0].message == text_of("validate.shared_values", values="no=0", rows=2)
+    assert by_no.samples[1].message == text_of("validate.shared_values", values="no=1", rows=3)
     assert (by_pair.column, by_pair.columns, by_pair.count) == (None, ("id", "no"), 2)
-    assert by_pair.samples[1].message == "id=1, no=1 is in 2 rows"
+    assert by_pair.samples[1].message == text_of("validate.shared_values", values="id=1, no=1", rows=2)
     assert found.violating_rows == 7
 
 
@@ -163,8 +164,10 @@ def test_a_reference_says_what_is_not_there(tmp_path):
     keys = Keys(references=(reference(("customer",), ("ID",)),))
     (violation,) = checked(rows, keys, parent, types={"customer": "int64"}).violations
     assert (violation.constraint, violation.count) == ("references", 1)
-    assert violation.expected_text == "a row of shop.customers (ID)"
-    assert violation.samples[0].message == "customer=7 is in no row of shop.customers (ID)"
+    assert violation.expected_text == text_of("validate.a_row_of", target="shop.customers (ID)")
+    assert violation.samples[0].message == text_of(
+        "validate.no_such_row", values="customer=7", target="shop.customers (ID)"
+    )
 
 
 @pytest.mark.parametrize("own", ["int64", "decimal128(38, 0)", "decimal128(38, 10)", "decimal128(9, 2)"])
@@ -187,20 +190,27 @@ def test_types_that_are_never_equal_are_refused_by_name(tmp_path):
     rows = write(tmp_path, [[{"at": None}]], {"at": "timestamp[us]"})
     parent = write(tmp_path, [[{"day": None}]], {"day": "date32[day]"}, name="theirs")
     keys = Keys(references=(reference(("at",), ("day",)),))
-    with pytest.raises(PlanError, match=r"at is timestamp\[us\] in the files, and day is date32\[day\]"):
+    with raises_message(
+        PlanError,
+        "validate.types_are_never_equal",
+        own="at",
+        own_type="timestamp[us]",
+        other="day",
+        other_type="date32[day]",
+    ):
         checked(rows, keys, parent, types={"at": "timestamp[us]"})
 
 
 def test_a_column_that_is_not_there_is_named(tmp_path):
     rows = write(tmp_path, [[{"a": 1}]], {"a": "int64"})
-    with pytest.raises(PlanError, match=r"references: shop\.customers: there is no column nope"):
+    with raises_message(PlanError, "sources.no_column", what="references: shop.customers", name="nope"):
         checked(rows, Keys(references=(reference(("a",), ("nope",)),)), rows, types={"a": "int64"})
 
 
 def test_a_file_that_is_gone_is_a_storage_error(tmp_path):
     rows = write(tmp_path, [[{"a": 1}]], {"a": "int64"})
     rows.files[0].unlink()
-    with pytest.raises(StorageError, match=r"shop.orders: its keys cannot be checked"):
+    with raises_message(StorageError, "validate.keys_cannot_be_checked", table="shop.orders"):
         checked(rows, Keys(unique=(("a",),)), types={"a": "int64"})
 
 

@@ -18,6 +18,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.lock import acquire
 from statekeeper.store.process import this_process
+from tests.messages import message, says, text_of
 from tests.unit.small_shop import Heard, Shop
 
 CUT = {"chunking": {"strategy": "rowid", "target_rows": 100}}
@@ -105,14 +106,20 @@ class TestUnique:
         shop.execute("insert into orders select 5, 100000, 0, null union all select 1000, 7, 0, null")
         report = shop.run(ORDERS | {"references": None})["orders"]
         assert (report.failure.kind, report.failure.failed_in) == (FailureKind.VALIDATION, State.VALIDATING)
-        assert "4 of 902 rows break a key: id unique (2), customer, no unique (2)" in report.failure.message
+        assert says(
+            report.failure.message,
+            "schemas.rows_break",
+            rows=4,
+            total=902,
+            what="a key: id unique (2), customer, no unique (2)",
+        )
         found = shop.violations()
         assert (found["violating_rows"], found["key_violating_rows"]) == (0, 4)
         by_id, by_pair = found["violations"]
         assert (by_id["column"], by_id["columns"], by_id["count"]) == ("id", ["id"], 2)
         assert [sample["values"]["customer"] for sample in by_id["samples"]] == ["5", "100000"]
         assert by_pair["columns"] == ["customer", "no"]
-        assert by_pair["samples"][0]["message"] == "customer=7, no=0 is in 2 rows"
+        assert by_pair["samples"][0]["message"] == text_of("validate.shared_values", values="customer=7, no=0", rows=2)
         assert not shop.layout().output.exists()
 
     def test_a_policy_of_warn_publishes_them_and_says_so(self, shop):
@@ -122,18 +129,18 @@ class TestUnique:
         assert report.outcome is Outcome.COMPLETED
         assert shop.rows() == 901
         assert (shop.metadata().validation.key_violations, shop.metadata().validation.violations) == (2, 0)
-        assert "2 of 901 rows break a key" in heard.warnings[0]
+        assert says(heard.warnings[0], "schemas.rows_break", rows=2, total=901, what="a key")
 
     def test_no_column_of_that_name_fails_the_plan(self, shop):
         report = shop.run({"table_name": "orders", "unique": [["id", "nope"]]})["orders"]
         assert (report.failure.kind, report.failure.failed_in) == (FailureKind.PLAN, State.PENDING)
-        assert "there is no column nope" in report.failure.message
+        assert says(report.failure.message, "sources.no_column", name="nope")
 
     def test_another_key_makes_a_table_stale(self, shop):
         shop.run({"table_name": "orders"})
         heard = Heard()
         assert outcomes(shop.run({"table_name": "orders", "unique": ["id"]}, reporter=heard)) == complete("orders")
-        assert heard.states[0][2] == "its configuration changed: keys"
+        assert heard.states[0][2] == text_of("run.configuration_changed", keys="keys")
         assert outcomes(shop.run({"table_name": "orders", "unique": ["id"]})) == {"orders": Outcome.SKIPPED}
 
 
@@ -148,10 +155,18 @@ class TestReferences:
         shop.execute("insert into orders select 1000, 300, 0, null union all select 1001, null, 0, null")
         reports = shop.run(ORDERS, CUSTOMERS)
         assert reports["customers"].outcome is Outcome.COMPLETED
-        assert "1 of 902 rows break a key: customer references (1)" in reports["orders"].failure.message
+        assert says(
+            reports["orders"].failure.message,
+            "schemas.rows_break",
+            rows=1,
+            total=902,
+            what="a key: customer references (1)",
+        )
         (violation,) = shop.violations()["violations"]
-        assert violation["expected_text"] == "a row of shop.customers (id)"
-        assert violation["samples"][0]["message"] == "customer=300 is in no row of shop.customers (id)"
+        assert violation["expected_text"] == text_of("validate.a_row_of", target="shop.customers (id)")
+        assert violation["samples"][0]["message"] == text_of(
+            "validate.no_such_row", values="customer=300", target="shop.customers (id)"
+        )
 
     def test_a_table_may_refer_to_itself_and_two_to_each_other(self, shop):
         shop.execute("alter table customers add column last integer", "update customers set last = id")
@@ -197,7 +212,9 @@ class TestReferences:
         }
         tables = (ORDERS | {"source_name": "shop"}, {"source_name": "crm", "table_name": "customers"})
         reports = shop.run(*tables, sources=sources)
-        assert "customer=299 is in no row of crm.customers (id)" in json.dumps(shop.violations())
+        assert says(
+            json.dumps(shop.violations()), "validate.no_such_row", values="customer=299", target="crm.customers (id)"
+        )
         assert reports["customers"].outcome is Outcome.COMPLETED
 
 
@@ -208,7 +225,13 @@ class TestParents:
         assert outcomes(reports) == dict.fromkeys(("orders", "customers"), Outcome.FAILED)
         failure = reports["orders"].failure
         assert (failure.kind, failure.failed_in) == (FailureKind.PARENT_MISSING, State.VALIDATING)
-        assert "shop.orders refers to shop.customers, whose rows this run does not have: it failed (" in failure.message
+        assert says(
+            failure.message,
+            "validate.no_rows_of_the_parent",
+            table="shop.orders",
+            parent="shop.customers",
+            why="it failed (...",
+        )
         assert "a defect" in failure.message
         plan = shop.state().plan_id
         again = Engine({})
@@ -220,7 +243,7 @@ class TestParents:
         tables = (ORDERS, CUSTOMERS)
         failure = shop.only("orders", of=tables)["orders"].failure
         assert failure.kind is FailureKind.PARENT_MISSING
-        assert "it was never begun" in failure.message
+        assert says(failure.message, "validate.never_begun")
         assert outcomes(shop.only("customers", of=tables)) == complete("customers")
         assert outcomes(shop.only("orders", of=tables)) == complete("orders")
 
@@ -236,7 +259,7 @@ class TestParents:
         next(shop.layout("customers").output.iterdir()).write_bytes(b"PAR1")
         failure = shop.only("orders", of=tables)["orders"].failure
         assert failure.kind is FailureKind.PARENT_MISSING
-        assert "what it has published is damaged" in failure.message
+        assert says(failure.message, "validate.published_rows_are_damaged")
 
     def test_a_parent_that_another_run_holds_fails_its_child(self, shop):
         layout = shop.layout("customers")
@@ -270,9 +293,17 @@ class TestParents:
             assert outcomes(shop.only("customers", of=tables)) == complete("customers")
         reports = shop.run(*tables)
         assert reports["customers"].is_good
-        assert "3 of 900 rows break a key: customer references (3)" in reports["orders"].failure.message
-        assert "correct the schema or the key" in reports["orders"].failure.hint
-        assert "customer=299 is in no row of shop.customers (id)" in json.dumps(shop.violations())
+        assert says(
+            reports["orders"].failure.message,
+            "schemas.rows_break",
+            rows=3,
+            total=900,
+            what="a key: customer references (3)",
+        )
+        assert says(reports["orders"].failure.hint, "validate.schema_or_key")
+        assert says(
+            json.dumps(shop.violations()), "validate.no_such_row", values="customer=299", target="shop.customers (id)"
+        )
 
     def test_parts_that_are_swept_while_they_are_read_are_read_where_they_were_published(self, shop):
         is_read = asyncio.Event()
@@ -311,7 +342,7 @@ class TestParents:
         orders = ORDERS | {"references": [{"columns": "customer", "table": "customers", "to": "nope"}]}
         report = shop.run(orders, CUSTOMERS)["orders"]
         assert (report.failure.kind, report.failure.failed_in) == (FailureKind.PLAN, State.PENDING)
-        assert "references: shop.customers: there is no column nope" in report.failure.message
+        assert says(report.failure.message, "sources.no_column", what="references: shop.customers", name="nope")
 
     def test_another_selection_of_the_parent_makes_the_child_stale(self, shop):
         shop.run(ORDERS, CUSTOMERS)
@@ -324,9 +355,9 @@ def test_the_plan_says_what_will_be_checked(shop):
     runner = shop.runner(ORDERS, CUSTOMERS)
     (orders, _) = preview_tables(runner, runner.pipeline.tables).tables
     assert orders.notes[1:] == (
-        "id must be unique",
-        "customer, no must be unique",
-        "customer references shop.customers (id), checked when both are extracted",
+        text_of("plan.key_must_be_unique", columns="id"),
+        text_of("plan.key_must_be_unique", columns="customer, no"),
+        text_of("plan.reference_is_checked_later", reference="customer references shop.customers (id)"),
     )
 
 
@@ -336,14 +367,18 @@ SOURCES = {"run": {"type": "duckdb", "path": "a", "snapshot_scope": "run"}, "own
 @pytest.mark.parametrize(
     ("reference", "parent", "words"),
     [
-        ({"table": "customers"}, {"source_name": "own"}, "a reference needs snapshot_scope: run"),
-        ({"table": "customers"}, {"source_name": "own"}, "set sources.own.snapshot_scope: run"),
-        ({"table": "custmers"}, {}, "tables[0].references[0].table: expected another table"),
-        ({"table": "custmers"}, {}, "did you mean 'customers'?"),
-        ({"table": "customers", "to": ["a", "b"]}, {}, "as many columns in to as in columns, 1"),
-        ({"table": "customers", "columns": ["a", "a"]}, {}, "columns that differ from each other"),
-        ({"table": "customers"}, {"incremental_column": "at", "is_full_extract": False}, "extracted by windows"),
-        ({"table": "TWICE"}, {}, "the name of several. hint: write one of run.a.twice, run.b.twice"),
+        ({"table": "customers"}, {"source_name": "own"}, message("config.reference_needs_one_snapshot", source="own")),
+        ({"table": "customers"}, {"source_name": "own"}, message("config.set_snapshot_scope", source="own")),
+        ({"table": "custmers"}, {}, message("config.expected", expected="another table...")),
+        ({"table": "custmers"}, {}, message("config.did_you_mean", key="customers")),
+        ({"table": "customers", "to": ["a", "b"]}, {}, message("config.as_many_columns", count=1)),
+        ({"table": "customers", "columns": ["a", "a"]}, {}, message("config.columns_that_differ")),
+        (
+            {"table": "customers"},
+            {"incremental_column": "at", "is_full_extract": False},
+            message("config.reference_needs_all_rows", parent="run.customers"),
+        ),
+        ({"table": "TWICE"}, {}, message("config.write_one_of", tables="run.a.twice, run.b.twice")),
     ],
 )
 def test_a_reference_that_cannot_be_is_refused_with_its_place(reference, parent, words):
@@ -354,5 +389,5 @@ def test_a_reference_that_cannot_be_is_refused_with_its_place(reference, parent,
     tables = [child, {"source_name": "run", "table_name": "customers"} | parent, *twice]
     with pytest.raises(ConfigError) as caught:
         pipeline_of({"sources": SOURCES, "tables": tables})
-    assert words in caught.value.message
+    assert says(caught.value, words)
     assert "tables[0].references[0]" in caught.value.message
