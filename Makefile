@@ -80,7 +80,7 @@ test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors a
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
 
-mutants: $(MUTANTS_STAMP) ## Change the code of decisions and see that a test fails: TARGETS="window resume" or all of them, which takes an hour.
+mutants: $(MUTANTS_STAMP) ## Change the code of decisions and see that a test fails: TARGETS="window resume" or all of them, which takes some minutes.
 	@$(BIN)/python -m tests.mutants.run $(TARGETS) $(MUTANTS_ARGS)
 
 soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, for SOAK_SECONDS (default 600), from a new SOAK_SEED.
