@@ -1,4 +1,5 @@
-"""The project's wheel in environments of its own: with Spark beside it, and among the packages of Databricks' runtimes.
+"""The project's wheel in environments of its own: with Spark beside it, among the packages of Databricks' runtimes, and
+beside Airflow 3 and pyiceberg.
 
 `runtimes.json` has names and versions, as Databricks publishes them for each runtime, of the packages that the wheel
 may bring. A runtime has Python 3.12; the tests take the Python that runs them.
@@ -121,6 +122,18 @@ def test_among_a_runtimes_packages_the_wheel_replaces_none_and_the_job_runs(name
     outcomes = _job(place, *parameters, runtime=RUNTIMES[name]["runtime"])
     assert len(outcomes) == 7
     assert set(outcomes.values()) == {"completed"}
+
+
+def test_pip_finds_releases_of_airflow_3_and_pyiceberg_that_stand_beside_the_wheel(wheel, place, tmp_path):
+    """As Airflow's users install what its constraints do not name: beside the Airflow that they have, without them."""
+    report = tmp_path / "report.json"
+    asked = (f"{wheel}[spark,databricks]", "apache-airflow>=3,<4", "pyiceberg>=0.9")
+    options = ("--dry-run", "--ignore-installed", "--report", report)
+    _run(place / "env/bin/python", *PIP, "install", *options, *asked, cwd=tmp_path)
+    found = [each["metadata"] for each in json.loads(report.read_text())["install"]]
+    versions = {each["name"]: each["version"] for each in found}
+    assert {"statekeeper", "apache-airflow", "pyiceberg", "pyspark", "databricks-sdk"} <= versions.keys()
+    assert versions["apache-airflow"].startswith("3.")
 
 
 def test_an_older_runtimes_packages_are_refused_by_pip_and_the_runtime_by_name(wheel, place, tmp_path):
