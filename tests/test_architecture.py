@@ -1,4 +1,4 @@
-"""docs/architecture.md is held to the tree: packages are named, paths exist, the floors are those of the lint."""
+"""docs/architecture.md agrees with the tree: packages are named, paths exist, the layers are those of the lint."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def test_the_page_names_enough_to_find_ones_way():
     assert len([path for path in PATHS if path.endswith(".py")]) > 40
 
 
-def test_its_floors_are_those_that_the_lint_holds():
+def test_its_layers_are_those_of_the_lint():
     config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (layers,) = (each["layers"] for each in config["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
-    table = PAGE[PAGE.index("| floor |") : PAGE.index("`legacy/` is on no floor")]
-    floors = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:] if line.startswith("|")]
-    assert floors == [re.findall(r"\w+", layer) for layer in layers]
-    assert len(floors) == 12, "say so in the headings"
+    table = PAGE[PAGE.index("| layer |") : PAGE.index("`legacy/` is in no layer")]
+    named = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:] if line.startswith("|")]
+    assert named == [re.findall(r"\w+", layer) for layer in layers]
+    assert len(named) == 12, "the heading says twelve"
 
 
 def test_every_link_leads_to_a_file():
