@@ -1,4 +1,4 @@
-"""docs/schemas.md is held to the code: its tables of types, pair by pair, and its example, line by line."""
+"""docs/schemas.md agrees with the code: every pair in its tables of types, and every line of its example."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_the_example_does_what_the_document_shows(tmp_path):
     assert run.returncode == 1
     assert fenced("", "`statekeeper run people.yml --date").strip() in run.stdout
     (written,) = tmp_path.rglob("*_violations.json")
-    assert json.loads(written.read_text())["violations"][-1] == json.loads(fenced("json", "and the last of the four"))
+    assert json.loads(written.read_text())["violations"][-1] == json.loads(fenced("json", "The last of the four violations"))
     assert not list(tmp_path.rglob("people-20260106.parquet"))
 
 
