@@ -121,7 +121,9 @@ def test_the_example_does_what_the_document_shows(tmp_path):
     assert run.returncode == 1
     assert fenced("", "`statekeeper run people.yml --date").strip() in run.stdout
     (written,) = tmp_path.rglob("*_violations.json")
-    assert json.loads(written.read_text())["violations"][-1] == json.loads(fenced("json", "The last of the four violations"))
+    assert json.loads(written.read_text())["violations"][-1] == json.loads(
+        fenced("json", "The last of the four violations")
+    )
     assert not list(tmp_path.rglob("people-20260106.parquet"))
 
 
