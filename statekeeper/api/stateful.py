@@ -23,7 +23,7 @@ from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
 from statekeeper.run.choices import GivenEngine, RunChoices, RunIdentity, RunOptions, checked_engine
 from statekeeper.run.find_run import require_output_of_earlier_runs
-from statekeeper.run.preview import PreviewWish, compare_tables, look_at_tables, preview_tables
+from statekeeper.run.preview import PreviewOptions, compare_tables, look_at_tables, preview_tables
 from statekeeper.run.report import RunReport
 from statekeeper.run.reset import reset_tables
 from statekeeper.run.resume import Reprocess
@@ -221,9 +221,9 @@ class StatefulDataExtractor(DataExtractor):
 
         Types of complete tables are looked up with `all_types` only.
         """
-        wish = PreviewWish(is_forced=force_reprocess, has_all_types=all_types)
+        options = PreviewOptions(is_forced=force_reprocess, has_all_types=all_types)
         with signals_handed_on():
-            return preview_tables(self._runner, self._selected(tables, exclude), wish)
+            return preview_tables(self._runner, self._selected(tables, exclude), options)
 
     def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
         """Log in to each source and look at each table's columns; nothing is read or written."""

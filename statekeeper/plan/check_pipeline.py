@@ -1,7 +1,7 @@
-"""What is wrong with a pipeline that its config and its models tell, before any source is asked.
+"""Finds the problems of a pipeline that its config and its models show, before any source is asked.
 
-Every model is loaded, which runs the files that it is in, and the columns that other keys name are looked for in it.
-What only a source knows is checked with its columns, when a table is planned.
+Every model is loaded, which executes its file, and is searched for the columns that other keys name. What only a source
+knows is checked later, when a table is planned.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ if TYPE_CHECKING:
 def load_checked(
     path: Path, *, environ: Mapping[str, str], tables_path: Path | None = None, unset: Unset = Unset.REFUSE
 ) -> Pipeline:
-    """The pipeline of a file, with models that can be used; with `Unset.LEAVE` its sources may lack what is not set.
+    """The pipeline of a file, with usable models; with `Unset.LEAVE` values of its sources may be missing.
 
     Raises:
-        ConfigError: every problem of the file is a line of its message, and every problem of its models.
+        ConfigError: each problem of the file and of its models is a line of the message.
     """
     try:
-        pipeline, told = load_pipeline(path, environ=environ, tables_path=tables_path, unset=unset), ""
+        pipeline, problems = load_pipeline(path, environ=environ, tables_path=tables_path, unset=unset), ""
     except ConfigError as error:
         try:
             pipeline = load_pipeline(path, environ=environ, tables_path=tables_path, unset=Unset.LEAVE)
         except ConfigError:
             raise error from None
-        told = f"{error.message}\n"
+        problems = f"{error.message}\n"
     findings = list(_findings(pipeline))
     if findings:
-        raise ConfigError(told + error_of(findings).message)
-    if told:
-        raise ConfigError(told.rstrip("\n"))
+        raise ConfigError(problems + error_of(findings).message)
+    if problems:
+        raise ConfigError(problems.rstrip("\n"))
     return pipeline
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A name that a model's field goes by."""
+    """A name by which a model's field is matched."""
 
     name: str
 
@@ -65,7 +65,7 @@ def _findings(pipeline: Pipeline) -> Iterator[Finding]:
     columns = {
         table.table: tuple(_Column(key) for part in read_model(model).fields for key in part.keys)
         for table in pipeline.tables
-        if (model := models[table.table]) and table.on_drift is OnDrift.FAIL  # else it may lack columns of the table
+        if (model := models[table.table]) and table.on_drift is OnDrift.FAIL  # otherwise it may lack columns
     }
     for table in pipeline.tables:
         yield from _unknown_columns(table, columns)
@@ -73,13 +73,13 @@ def _findings(pipeline: Pipeline) -> Iterator[Finding]:
 
 @dataclass
 class _Loading:
-    """Loads models, a file that cannot be imported once."""
+    """Loads models, but tries a file that cannot be imported only once."""
 
     findings: list[Finding] = field(default_factory=list)
     _broken: dict[str, ModelFileError] = field(default_factory=dict)
 
     def model_of(self, table: ExtractionConfig) -> type[BaseModel] | None:
-        """The model of a table; None without one, and where what is wrong with it is among the findings."""
+        """The model of a table; None if it has none, or if it has a problem, which is then among the findings."""
         if table.model.columns is not None and (problems := rule_problems(table.model.columns)):
             place = _place(table, "columns")
             self.findings += [Finding(f"{place}.{column}", text) for column, text in problems.items()]
@@ -106,7 +106,7 @@ class _Loading:
 
 
 def _unknown_columns(table: ExtractionConfig, models: Mapping[TableRef, tuple[_Column, ...]]) -> Iterator[Finding]:
-    """The columns that a table's keys name and a model lacks."""
+    """The columns that keys of a table name but the model lacks."""
     wanted: list[tuple[TableRef, str, str]] = []
     if table.incremental is not None:
         wanted.append((table.table, "incremental_column", table.incremental.column))

@@ -1,7 +1,6 @@
-"""What a table's earlier extractions leave to the next plan: its own scope, or the watermarks of other runs, and the
-columns that the table had.
+"""What a plan takes from earlier extractions of its table: its own scope or the watermarks of other runs, and columns.
 
-Reads state and commit records only; which window follows from watermarks is decided in `statekeeper.plan.window`.
+Reads only state and commit records; `statekeeper.plan.window` decides the window from the watermarks.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from statekeeper.store.layout import ExtractionLayout
 def scope_or_watermarks(
     disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord, fingerprint: str
 ) -> tuple[Scope | None, tuple[datetime, ...]]:
-    """The scope that this extraction has already, else what its scope is decided from.
+    """The scope that this extraction already has, or else the watermarks from which to decide it.
 
-    A scope that is decided anew, since the window is configured otherwise, looks at earlier dates alone: by now there
-    may be later ones, and a table's first, full extraction would come out as one day.
+    If the window's configuration has changed, the scope is decided again, from earlier dates only. By now there may be
+    later ones, and with those the table's first, full extraction would become a single day.
 
     Raises:
         StateDamaged: a commit record of another run cannot be read.
@@ -44,20 +43,20 @@ def scope_or_watermarks(
         return scope, ()
     before = date.fromisoformat(record.extraction_date) if is_decided_anew else None
     found = _watermarks(disk, layout, before=before)
-    # A day's window only asks whether there is any; there may be years of them.
+    # A day's window only needs to know whether there is one; there may be years of them.
     return None, tuple(found if config.incremental.kind is WindowKind.WATERMARK else islice(found, 1))
 
 
 def _kept_scope(record: StateRecord, fingerprint: str) -> Scope | None:
-    """The scope of the last plan, unless the window is configured otherwise than it was then."""
+    """The scope of the last plan, unless the configuration of the window has changed since."""
     return None if "window" in changed_aspects(record.fingerprint, fingerprint) else record.scope
 
 
 def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> Scope | None:
-    """The scope of what this extraction has published, where its state was lost."""
+    """The scope of this extraction's published data, for the case that its state was lost."""
     try:
         metadata = load_metadata(disk, layout.metadata)
-    except StateDamaged:  # it is about to be replaced, and says nothing
+    except StateDamaged:  # it is about to be replaced
         return None
     if metadata and "window" not in changed_aspects(metadata.config_fingerprint, fingerprint):
         return metadata.table_config.scope
@@ -65,21 +64,21 @@ def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> 
 
 
 def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
-    """The watermarks of the table's complete extractions other than that of `layout`, the newest dates first."""
+    """The watermarks of the table's other complete extractions, the newest dates first."""
     for path, day in _records(disk, layout):
         if path == layout.metadata or (before and day >= before):
             continue
-        # One that cannot be read is an error: a window guessed from the others could lose rows.
+        # An unreadable record is an error: a window guessed from the others could lose rows.
         metadata = load_metadata(disk, path)
         if metadata and metadata.extraction_complete:
             yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at
 
 
 def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str) -> Baseline | None:
-    """The columns of the table's last complete extraction, that of `layout` included.
+    """The columns of the table's last complete extraction, including the extraction of `layout`.
 
-    It is that of the newest date, and of several runs of one date the one that read last. One of another query or under
-    another schema says nothing of drift.
+    The last extraction is that of the newest date; of several runs of one date, the one with the latest snapshot. One
+    with another query or schema is ignored: its columns differ for other reasons than drift.
 
     Raises:
         StateDamaged: a commit record of another run cannot be read, and there is no model to compare with instead.

@@ -1,4 +1,4 @@
-"""Looks at a table without planning it: its columns, how they differ from the model, and advice. Work for workers."""
+"""Work for workers: inspects a table without a plan: its columns, how they differ from the model, and advice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from statekeeper.schemas.model.load import load_model
 
 
 def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
-    """The columns as model and database agree on them, without a look at a single row.
+    """The columns as reconciled between model and database, without reading a row.
 
     Raises:
         SourceError, PlanError: as `make_plan`.
@@ -24,9 +24,9 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
 
 
 def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
-    """Where model and live table differ, without a look at a single row, and whether a plan made now would be refused.
+    """How model and live table differ, and whether a plan would be refused now; reads no row.
 
-    Of a query's columns nobody has declared whether they may be NULL.
+    Nullability is not compared for a query, because nobody declares it for the columns of a query.
 
     Raises:
         SourceError: the table does not exist or may not be read.
@@ -50,13 +50,13 @@ def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:
 
 
 def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
-    """What should be known before the table is extracted, a sentence each.
+    """What a person should know before the table is extracted, a sentence each.
 
     Raises:
-        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or to select otherwise.
+        SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or what to select instead.
     """
     from statekeeper.schemas.columns.readers import check_readers
 
     session = context.session()
-    told = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers, spec.layout)
-    return (*told, *session.advise(spec.config.relation))
+    notes = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers, spec.layout)
+    return (*notes, *session.advise(spec.config.relation))

@@ -1,5 +1,6 @@
-"""Makes a plan in a worker: one snapshot, the columns as model and database agree on them, the scope, and the
-chunks. What needs Arrow is imported where the work is done, since the parent process only sends it away.
+"""Makes a plan in a worker: one snapshot, the columns as reconciled between model and database, the scope, the chunks.
+
+Modules that need Arrow are imported inside the functions, because the parent process only sends this work to a worker.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlanSpec:
-    """All that a plan is made from.
+    """The inputs of a plan.
 
-    `scope` is that of an earlier plan of the same extraction, which is kept. `run_snapshot` is what all tables of the
-    run read at; without one the plan takes its own. `baseline` is the columns of the table's last complete extraction.
+    `scope` is the scope of an earlier plan of the same extraction, if it is kept. `run_snapshot` is the snapshot for
+    all tables of the run; without one the plan takes its own. `baseline` has the columns of the table's last complete
+    extraction.
     """
 
     config: ExtractionConfig
@@ -46,15 +48,15 @@ class PlanSpec:
     run_snapshot: Snapshot | None = None
     baseline: Baseline | None = None
     readers: tuple[Reader, ...] | None = None
-    """As `output.readers` names them."""
+    """The readers of `output.readers`."""
     layout: Layout = Layout.DATED
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
-    """A new plan; it is not persisted here.
+    """A new plan; the caller saves it.
 
     Raises:
-        SourceError: and its subclasses; the table does not exist or may not be read.
+        SourceError: or a subclass: the table does not exist or may not be read.
         SnapshotLost: the table cannot be read at the run's snapshot any more.
         PlanError: the table cannot be extracted as declared; every reason is named.
     """
@@ -64,7 +66,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
     config = spec.config
     session = context.session()
     try:
-        # Before partition lists and bounds are read: they must not be older than the data.
+        # Take the snapshot before partition lists and bounds are read: they must not be older than the data.
         if spec.run_snapshot is None:
             snapshot = session.take_snapshot(config.relation, at=past_time(config))
         else:
@@ -103,12 +105,12 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         ),
         chunks=Packed(Chunk, pieces.chunks),
         drift=agreement.changes,
-        notes=(*_told(agreement, config), *notes, *pieces.notes),
+        notes=(*_drift_notes(agreement, config), *notes, *pieces.notes),
     )
 
 
 def _agreement(spec: PlanSpec, described: tuple[SourceColumn, ...]) -> Agreement:
-    """The columns as model, or else the last extraction, and database agree on them. Raises PlanError."""
+    """The database's columns reconciled with the model, or without one with the last extraction. Raises PlanError."""
     from statekeeper.schemas.columns.drift import Expectation, agree
 
     config = spec.config
@@ -117,7 +119,7 @@ def _agreement(spec: PlanSpec, described: tuple[SourceColumn, ...]) -> Agreement
     return agree(described, expected)
 
 
-def _told(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
+def _drift_notes(agreement: Agreement, config: ExtractionConfig) -> tuple[str, ...]:
     return tuple(
         f"{change} (on_drift: {config.on_drift})" if change.is_by_policy else str(change)
         for change in agreement.changes
@@ -130,10 +132,14 @@ def _require_named_columns(
     columns: tuple[PlannedColumn, ...],
     session: SourceSession,
 ) -> None:
-    """That there are the columns that the config names: those of windows, of chunks and of keys.
+    """Require the columns that the config names for windows, chunks and keys.
 
-    A window's column is looked for in the first, full extraction too, which has no window yet. Columns of tables of the
-    same source that are referred to are looked for here, those of other sources when both are extracted.
+    A window's column is required in the first, full extraction too, which has no window yet. The columns that a
+    reference names in another table are checked here if that table is in the same source, otherwise when both are
+    extracted.
+
+    Raises:
+        PlanError: a column is missing, or the incremental column has no points in time.
     """
     key = config.table.key
     if config.incremental is not None:
@@ -158,7 +164,7 @@ def _require_named_columns(
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:
-    """The past time that the table is to be read at; None is now."""
+    """The past time at which to read the table; None is now."""
     if not config.flashback_enabled or config.flashback_timestamp is None:
         return None
     return read_moment(config.flashback_timestamp)

@@ -1,7 +1,7 @@
-"""What a plan is made from, gathered in the parent for a run and for its preview alike.
+"""Collects the inputs of a plan in the parent process, for a run and for its preview.
 
-Which scope and columns earlier extractions leave is decided in `statekeeper.plan.history`; the plan is made in
-`statekeeper.plan.make_plan`, by a worker.
+`statekeeper.plan.history` reads scope and columns of earlier extractions; a worker makes the plan in
+`statekeeper.plan.make_plan`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from statekeeper.runtime.context import Run
 async def spec_of_plan(
     config: ExtractionConfig, run: Run, record: StateRecord, *, fingerprint: str, run_snapshot: Snapshot | None
 ) -> PlanSpec:
-    """All that the plan of a table is made from, which is read at `run_snapshot` or, without one, at its own.
+    """The inputs of a table's plan, which reads at `run_snapshot` or, without one, takes its own snapshot.
 
     Raises:
         StateDamaged: a commit record of another run cannot be read.
@@ -41,7 +41,7 @@ async def spec_of_plan(
 
 
 def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
-    """All that a look at a table needs, of which no plan is made: nothing of its earlier extractions."""
+    """The inputs for inspecting a table without a plan: nothing from its earlier extractions."""
     return PlanSpec(
         config=config,
         run_id=run.run_id,

@@ -1,7 +1,7 @@
-"""Which rows an extraction takes: mode and bounds, decided once at its first plan. Pure.
+"""Which rows an extraction reads: mode and bounds, decided once at its first plan. Pure.
 
-A day's window is `[date 00:00, next day 00:00)` on the clocks of `incremental_timezone`, so it has 23 or 25 hours on
-the days that do. A watermark window starts where the last complete extraction ended, less `lookback`.
+A day's window is `[date 00:00, next day 00:00)` in `incremental_timezone`, so it has 23 or 25 hours on days when clocks
+change. A watermark window starts where the last complete extraction ended, less `lookback`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def decide_scope(
 ) -> Scope:
     """The scope of an extraction that has no plan yet.
 
-    `earlier_watermarks` are those of the table's complete extractions of other runs; with none, the extraction is full.
+    `earlier_watermarks` come from the table's complete extractions in other runs; without any, the extraction is full.
 
     Raises:
         PlanError: the window ends after the snapshot and the table does not set `allow_open_window`.
@@ -39,7 +39,7 @@ def decide_scope(
     if incremental.kind is WindowKind.WATERMARK:
         start = _before(min(max(earlier_watermarks), end), incremental.lookback)
     else:
-        _require_begun(start, snapshot_time, table=config.table.key)
+        _require_started(start, snapshot_time, table=config.table.key)
         start = _before(start, incremental.lookback)
     window = Window(column=incremental.column, start=start, end=end, timezone=incremental.timezone)
     return Scope(mode=ExtractionMode.INCREMENTAL, window=window, watermark=end)
@@ -51,22 +51,22 @@ def _day(day: date, timezone: str) -> tuple[datetime, datetime]:
 
 
 def _before(moment: datetime, lookback: timedelta) -> datetime:
-    """`moment` less `lookback`, by its own clocks or by hours that pass, whichever is earlier: none is to be missed."""
+    """`moment` less `lookback`, in local time or in elapsed time, whichever is earlier, so that no row is missed."""
     return min(moment - lookback, (moment.astimezone(UTC) - lookback).astimezone(moment.tzinfo))
 
 
-def _require_begun(start: datetime, snapshot_time: datetime, *, table: str) -> None:
-    """An open window, too, has to have begun: a day before its time would be complete for ever, and empty."""
+def _require_started(start: datetime, snapshot_time: datetime, *, table: str) -> None:
+    """Refuse a window that starts after the snapshot, even an open one: it would be complete forever, and empty."""
     if start > snapshot_time:
         snapshot = snapshot_time.isoformat(timespec="seconds")
         raise PlanError(
             f"{table}: its window begins at {start.isoformat()}, after the snapshot of {snapshot}",
-            hint="run it when the day has begun in its incremental_timezone, or with an earlier --date",
+            hint="run it when the day has started in its incremental_timezone, or with an earlier --date",
         )
 
 
 def _open_end(incremental: IncrementalConfig, *, end: datetime, snapshot_time: datetime, table: str) -> datetime:
-    """Where a window ends that is not over yet: at the snapshot, since rows that come later cannot be seen."""
+    """The end of a window that has not ended: the snapshot, because later rows cannot be seen."""
     if incremental.allow_open_window:
         return snapshot_time.astimezone(end.tzinfo)
     snapshot = snapshot_time.isoformat(timespec="seconds")

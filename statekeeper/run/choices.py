@@ -1,7 +1,7 @@
-"""What is chosen for a run beside its configuration, and which run that makes it.
+"""The choices for a run in addition to its configuration, and which run they identify.
 
-Every way to begin a run of a configuration (the Python API, Databricks, the command line) passes one `RunChoices` on.
-What a single call chooses, such as its tables, are parameters of the call.
+The Python API, Databricks and the command line all start a run with one `RunChoices`. Choices of a single call, such as
+its tables, are parameters of that call.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class RunIdentity:
 
     @classmethod
     def of(cls, pipeline: Pipeline, *, day: str, run_id: str | None = None, today: date | None = None) -> Self:
-        """The run of a pipeline at `day`; `today` is the day that the words `today` and `yesterday` count from.
+        """The run of a pipeline at `day`; the words `today` and `yesterday` refer to `today`.
 
         Raises:
-            UsageError: `day` is no day, or no file can be named after `run_id`.
-            ConfigError: an entry of the pipeline was written for another run.
+            UsageError: `day` is not a date, or `run_id` cannot be part of a file name.
+            ConfigError: a table of the pipeline names another date or run id.
         """
         today = today or datetime.now(UTC).date()
         try:
@@ -55,11 +55,11 @@ class RunIdentity:
 
 
 Day: TypeAlias = date
-"""The type by another name, where a field is called `date`."""
+"""An alias of the type, for classes with a field named `date`."""
 
 
 GivenEngine: TypeAlias = "str | EngineType | Engine"
-"""An engine by its name, what starts one for each run, or one that is started already."""
+"""An engine: its name, an `EngineType` that starts one for each run, or an engine that is already started."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -78,14 +78,13 @@ class RunOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class RunChoices:
-    """What is chosen for a run; what is None is as the configuration says.
+    """The choices for a run; for None the configuration decides.
 
-    `tables_path` is a file whose tables replace those of the configuration. `date` is the extraction date, and `today`
-    the day that the words `today` and `yesterday` count from (default: the current one in UTC). `engine` and `workers`
-    stand for those of `execution:`; an engine may be a name, an `EngineType`, or an `Engine`, which a run closes at its
-    end. `job_run` is the job run that this is, which the metadata then name. `reporter`
-    hears what happens (default: it is logged). `spark` is a Spark session for `engine: spark`; without it the active
-    one is used, or one is made.
+    `tables_path` is a file whose tables replace those of the configuration. `date` is the extraction date; the words
+    `today` and `yesterday` refer to `today` (default: the current day in UTC). `engine` and `workers` replace those of
+    `execution:`; an engine may be a name, an `EngineType`, or an `Engine`, which the run closes at its end. `job_run`
+    is the job run that does this, which the metadata then name. `reporter` receives progress (default: it is logged).
+    `spark` is a Spark session for `engine: spark`; without it the active session is used, or a new one.
     """
 
     tables_path: str | Path | None = None
@@ -100,10 +99,10 @@ class RunChoices:
 
     @classmethod
     def of(cls, options: RunOptions) -> Self:
-        """The choices that keyword arguments make.
+        """The choices from keyword arguments.
 
         Raises:
-            UsageError: one is not known.
+            UsageError: an argument is unknown.
         """
         known = {field.name for field in dataclasses.fields(cls)}
         for name in options:
@@ -113,7 +112,7 @@ class RunChoices:
         return cls(**options)
 
     def configured(self, pipeline: Pipeline) -> Pipeline:
-        """The pipeline with the engine and the workers that were chosen.
+        """The pipeline with the chosen engine and workers.
 
         Raises:
             UsageError: there is no such engine, or `workers` is less than 1.
@@ -129,11 +128,11 @@ class RunChoices:
 
     @property
     def own_engine(self) -> EngineType | Engine | None:
-        """The engine that was given as an object. Raises UsageError if it is none."""
+        """The engine that was passed as an object, or None. Raises UsageError if the object is not an engine."""
         return checked_engine(None if isinstance(self.engine, str) else self.engine)
 
     def identity(self, pipeline: Pipeline, path: str | Path) -> RunIdentity:
-        """Which run of a pipeline from the configuration file `path` it is; see `RunIdentity.of` for what it raises."""
+        """Which run of the pipeline from the configuration file `path` this is. Raises like `RunIdentity.of`."""
         day = str(self.date) if self.date else pipeline.extraction_date
         identity = RunIdentity.of(pipeline, day=day, run_id=self.run_id, today=self.today)
         return dataclasses.replace(
@@ -145,7 +144,7 @@ class RunChoices:
 
 
 def engine_name(name: str) -> str:
-    """The name of an engine. Raises UsageError if there is none of it."""
+    """The full name of an engine. Raises UsageError if there is no such engine."""
     if (found := known_name(name)) is not None:
         return found
     known = ENGINES.names
@@ -154,11 +153,11 @@ def engine_name(name: str) -> str:
 
 
 def checked_engine(engine: EngineType | Engine | None) -> EngineType | Engine | None:
-    """The same. Raises UsageError if it is no engine."""
+    """The given engine. Raises UsageError if the object is not an engine."""
     from statekeeper.engines.protocol import EngineType
 
-    asked = ("run", "in_flight", "why_waiting", "close", "kill")
-    if engine is None or isinstance(engine, EngineType) or all(hasattr(engine, name) for name in asked):
+    required = ("run", "in_flight", "why_waiting", "close", "kill")
+    if engine is None or isinstance(engine, EngineType) or all(hasattr(engine, name) for name in required):
         return engine
     raise UsageError(
         f"expected engine as a name, an EngineType or an Engine; found {type(engine).__name__}",

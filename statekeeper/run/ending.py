@@ -1,9 +1,9 @@
-"""The one place where a table's turn in a run ends: state, run record, hooks and report all follow from it.
+"""The one place where the task of a table ends: state, run record, hooks and report all follow from it.
 
-Decides what an error means by when it comes. Until the table's data is proven complete, an error is a failure: the
-state says so or, where the state cannot be written or must stay `complete`, the run's record does. Afterwards it is a
-warning, because a table that is published is never reported as failed. Status and exit code follow from what is
-written and returned here.
+Decides what an error means by its time. Until the table's data is proven complete, an error is a failure. It is saved
+in the state, or in the run's record if the state cannot be written or must stay `complete`. Afterwards an error is a
+warning, because a published table is never reported as failed. Status and exit code follow from what is saved and
+returned here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOG = logging.getLogger("statekeeper.run")
 
 @dataclass
 class Ending:
-    """How one table's turn ends; `lifecycle` is None until its state is loaded."""
+    """How the task of one table ends; `lifecycle` is None until its state is loaded."""
 
     config: ExtractionConfig
     run: Run
@@ -40,9 +40,9 @@ class Ending:
     _stale: tuple[str, ...] = ()
 
     def prove_complete(self, outcome: Outcome, reason: str | None = None, *, stale: tuple[str, ...] = ()) -> None:
-        """Say that the table's data is complete and published: no later error in this turn changes that.
+        """Declare the table's data complete and published: no later error in this task changes that.
 
-        `stale` names what has changed in its configuration since.
+        `stale` names the aspects of its configuration that have changed since.
         """
         self._proven, self._reason, self._stale = outcome, reason, stale
 
@@ -51,11 +51,11 @@ class Ending:
         return self._proven is not None
 
     def withdraw(self) -> None:
-        """Say that the table is to be extracted again after all."""
+        """Declare that the table is extracted again after all."""
         self._proven = None
 
     async def complete(self) -> TableReport:
-        """End the turn of a table whose data is proven complete."""
+        """End the task of a table whose data is proven complete."""
         assert self._proven is not None, "only a table that is proven complete ends well"
         await self._clear_record()
         if self._proven is Outcome.SKIPPED:
@@ -66,7 +66,7 @@ class Ending:
         return report.model_copy(update={"stale": self._stale})
 
     async def after(self, error: Exception | asyncio.CancelledError) -> TableReport:
-        """End the turn after an error.
+        """End the task after an error.
 
         Raises:
             asyncio.CancelledError: the run was interrupted before the table was complete.
@@ -123,13 +123,13 @@ class Ending:
         return self._report(Outcome.FAILED, error.message, failure)
 
     async def _record(self, failure: Failure) -> None:
-        """Have the run's record say that the table failed, since its state does not."""
+        """Save the failure in the run's record, since the state does not have it."""
         found = TableFailure(table=self.config.table, found_by=FoundBy.RUN, at=self.run.clock(), failure=failure)
         self.run.manifest_failures[self.config.table] = found
         await self._update_manifest(lambda manifest: manifest.with_failure(found) if manifest else None)
 
     async def _clear_record(self) -> None:
-        """Take back what the run's record says of the table: it is complete, or its state says why not."""
+        """Remove the table's failure from the run's record: it is complete, or its state has the failure."""
         table = self.config.table
         if self.run.manifest_failures.pop(table, None) is not None:
             await self._update_manifest(lambda manifest: manifest.without_failure(table) if manifest else None)
@@ -138,19 +138,19 @@ class Ending:
         try:
             await self.run.threads.locks.do(self.run.update_manifest, change)
         except StatekeeperError as error:
-            self.run.reporter.warning(self._key, f"the run's record cannot be brought up to date: {error.message}")
+            self.run.reporter.warning(self._key, f"the run's record cannot be updated: {error.message}")
 
     async def _saved(self, error: StatekeeperError) -> Failure | None:
-        """The failure as the state tells it; None where the state cannot, or is `complete` and stays so.
+        """Save the failure in the state; None if that is impossible, or if the state is `complete` and stays so.
 
         Raises:
-            LockLost: the state is another runner's now.
+            LockLost: the state belongs to another runner now.
         """
         lifecycle = self.lifecycle
         if lifecycle is None or lifecycle.state is State.COMPLETE:
             return None
         try:
-            if lifecycle.state is State.FAILED:  # it fails again, before it could go on
+            if lifecycle.state is State.FAILED:  # it fails again before it could continue
                 await follow(
                     self.run, lifecycle, Trigger.RETRY, change=StateRecord.with_new_attempt, reason="tried again"
                 )
@@ -184,7 +184,7 @@ class Ending:
         )
 
     def _as_ours(self, error: Exception) -> StatekeeperError:
-        """The error as one of ours; one that nobody has foreseen is logged with its trace, secrets removed."""
+        """The error as one of ours; an unexpected one is logged with its traceback, without secrets."""
         known = error if isinstance(error, StatekeeperError) else as_system_error(error)
         if known is not None:
             return known

@@ -1,4 +1,4 @@
-"""Which run a command means: the one it names, the newest of its configuration, or the last in the folder."""
+"""Finds the run that a command means: the run it names, the newest of its configuration, or the folder's last run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from statekeeper.store.registry import reading_disk
 if TYPE_CHECKING:
     from statekeeper.config.resolved import Pipeline
 
-_RUNS_NAMED = 5
+_MAX_RUNS_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def find_run(
 ) -> RunLocation:
     """The run that a command means.
 
-    Without a config it is the one that the last run in `cwd` left word of; with one, whose base path the caller passes,
-    the newest run of that config. With `day` it is the run of that extraction date: the one with the default run id,
-    else the newest. `run_id` names any run under the same base path.
+    Without a config it is the run that was last started in the root of `cwd`. With a config, whose base path the caller
+    passes, it is the newest run of that config. With `day` it is the run of that extraction date: the one with the
+    default run id, else the newest. `run_id` names any run under the same base path.
 
     Raises:
         UsageError: there is no such run.
@@ -60,7 +60,7 @@ def find_run(
         last = last_run(cwd)
         if last is None:
             raise UsageError(
-                f"no run is known here: there is no {layout.LAST_RUN} in {cwd}, nor above it",
+                f"no run is known here: there is no {layout.LAST_RUN} in {cwd} or above it",
                 hint=f"name its config; {WRITE_ONE}",
             )
         base_path, known = cwd / last.base_path, last.run_id
@@ -74,7 +74,7 @@ def find_run(
         of = f"run of {day}" if day else "run"
         raise UsageError(f"{path or cwd} has no {of} under {base_path}", hint=_run_first(path, day))
     if not reading_disk(base_path).exists(layout.manifest_file(base_path, wanted)):
-        others = [path.stem for path in _manifests(base_path)[:_RUNS_NAMED]]
+        others = [path.stem for path in _manifests(base_path)[:_MAX_RUNS_NAMED]]
         named = (str(path),) if path else ()
         shown = quoted(command("status", *named, "--run-id", *others[:1]))
         known_ones = f"the newest there: {', '.join(others)}; {shown}"
@@ -82,32 +82,32 @@ def find_run(
             f"there is no run {wanted!r} under {base_path}", hint=known_ones if others else _run_first(path, day)
         )
     if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
-        raise UsageError(f"the run {run_id!r} is of {of}, and not of {day}", hint="leave out --date, or --run-id")
+        raise UsageError(f"the run {run_id!r} is for {of}, not for {day}", hint="leave out --date, or --run-id")
     return RunLocation(base_path=base_path, run_id=wanted)
 
 
 def _run_first(config: Path | None, day: date | None) -> str:
     if config is None:
-        return "the runs there were made in Python: repeat the call for it"
+        return "the runs there were started from Python: repeat the call"
     return f"run {quoted(command('run', str(config), *(('--date', day.isoformat()) if day else ())))} first"
 
 
 def require_output_of_earlier_runs(pipeline: Pipeline, config: Path, cwd: Path) -> None:
-    """Refuse a config whose runs lie where version 0.1 began its relative paths: at the working directory.
+    """Refuse a config whose runs are where version 0.1 started relative paths: under the working directory.
 
-    Elsewhere than there, everything would be extracted anew.
+    With another root, everything would be extracted again.
 
     Raises:
-        ConfigError: its paths start elsewhere now, and the config does not say that they should.
+        ConfigError: its paths start elsewhere now, and the config does not set a root.
     """
     former, present = cwd / expanded(pipeline.written_output.base_path), pipeline.base_path.absolute()
     if pipeline.is_root_named or former == present or not _has_run_of(config, former):
         return
     there, here = (os.path.relpath(folder, config.resolve().parent) for folder in (cwd, pipeline.root))
     raise ConfigError(
-        f"{config}: its earlier runs are in {former}, and its relative paths start at {pipeline.root} now: everything "
-        f"would be extracted anew to {present}",
-        hint=f"write `root: {there}` into it to go on with them, or `root: {here}` to extract anew",
+        f"{config}: its earlier runs are in {former}, but its relative paths start at {pipeline.root} now: everything "
+        f"would be extracted again to {present}",
+        hint=f"write `root: {there}` into it to continue them, or `root: {here}` to extract everything again",
     )
 
 
@@ -123,10 +123,10 @@ def _has_run_of(config: Path, base_path: Path) -> bool:
 
 
 def last_run(cwd: Path) -> LastRun | None:
-    """The run that was last started in the nearest root, from `cwd` upward; None where there is none.
+    """The run that was last started in the nearest root, from `cwd` upward; None if there is none.
 
     Raises:
-        UsageError: the pointer to it cannot be read.
+        UsageError: the file that names it cannot be read.
     """
     for folder in folders_above(cwd):
         path = folder / layout.LAST_RUN
@@ -140,7 +140,7 @@ def last_run(cwd: Path) -> LastRun | None:
 
 
 def read_manifest(base_path: Path, run_id: str) -> RunManifest:
-    """The manifest of a run. Raises UsageError where there is none, StateDamaged where it is damaged."""
+    """The manifest of a run. Raises UsageError if there is none, StateDamaged if it is damaged."""
     path = layout.manifest_file(base_path, run_id)
     try:
         return RunManifest.from_bytes(read_document(reading_disk(path), path), where=str(path))
@@ -149,15 +149,15 @@ def read_manifest(base_path: Path, run_id: str) -> RunManifest:
 
 
 def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None) -> str | None:
-    """The newest run of a config (None: of Python); of those of a `day`, the one with the default id."""
+    """The newest run of a config (None: of Python); with `day`, preferably the run of that day with the default id."""
     newest: str | None = None
     for path in _manifests(base_path):
         try:
             manifest = RunManifest.from_bytes(read_document(reading_disk(path), path), where=str(path))
         except (OSError, UnreadableDocument):
-            continue  # it can be named by --run-id, which then says what is wrong with it
-        is_meant = manifest.config_path is None if config is None else config.owns(manifest)
-        if not is_meant or (day and manifest.extraction_date != day.isoformat()):
+            continue  # --run-id can name it, and then the error says what is wrong with it
+        matches = manifest.config_path is None if config is None else config.owns(manifest)
+        if not matches or (day and manifest.extraction_date != day.isoformat()):
             continue
         newest = newest or manifest.run_id
         if day is None or manifest.run_id == run_id_of(manifest.pipeline, day):
@@ -166,7 +166,7 @@ def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None
 
 
 def _manifests(base_path: Path) -> list[Path]:
-    """The manifests under a base path, the last written first."""
+    """The manifests under a base path, the newest file first."""
     paths = layout.runs_folder(base_path).glob("*.json")
     return sorted((path for path in paths if not path.name.startswith(".")), key=_written, reverse=True)
 

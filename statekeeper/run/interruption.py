@@ -1,7 +1,7 @@
-"""How a run is stopped: by a signal, or from another thread; and which thread its event loop runs in.
+"""How a run is stopped, by a signal or from another thread; and in which thread its event loop runs.
 
-The first request ends a run cleanly, with its state saved; the second one ends it at once. What a table does when it is
-cancelled is `statekeeper.run.table_task`.
+The first request ends a run cleanly, with its state saved; the second one ends it at once. `statekeeper.run.table_task`
+decides what a cancelled table does.
 """
 
 from __future__ import annotations
@@ -29,67 +29,67 @@ class Interruption:
 
     signal_number: int | None = None
     _tasks: tuple[asyncio.Task[Any], ...] = ()
-    _asked: tuple[signal.Signals, ...] = ()
-    _answered: int = 0
+    _requests: tuple[signal.Signals, ...] = ()
+    _handled: int = 0
     _wake: Callable[[], object] = lambda: None
 
     def cancels(self, tasks: Iterable[asyncio.Task[Any]]) -> None:
-        """Name the tasks that the first request cancels."""
+        """Set the tasks that the first request cancels."""
         self._tasks = tuple(tasks)
         if self.signal_number is not None:
             self._cancel()
 
     @contextmanager
     def watched(self, engine: Engine) -> Iterator[None]:
-        """Listen while the block runs: to the signals where this is the main thread, and everywhere to `ask`."""
+        """Handle requests while the block runs: those of `ask` and, in the main thread, signals."""
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in _SIGNALS}
-        heard: list[signal.Signals] = []
-        self._wake = lambda: loop.call_soon_threadsafe(self._answer, engine)
-        self._answer(engine)  # what was asked before the loop ran
+        installed: list[signal.Signals] = []
+        self._wake = lambda: loop.call_soon_threadsafe(self._handle_requests, engine)
+        self._handle_requests(engine)  # those from before the loop ran
         try:
             with suppress(RuntimeError, ValueError, NotImplementedError):
                 for number in _SIGNALS:
-                    loop.add_signal_handler(number, self._hear, number, engine)
-                    heard.append(number)
+                    loop.add_signal_handler(number, self._on_signal, number, engine)
+                    installed.append(number)
             yield
         finally:
             self._wake = lambda: None
-            for number in heard:
+            for number in installed:
                 loop.remove_signal_handler(number)
-                _put_back(number, before[number])
+                _restore_handler(number, before[number])
 
     def ask(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop the run as a signal would, from any thread and at any time, also before the run has begun.
+        """Stop the run as a signal would, from any thread and at any time, even before the run has started.
 
-        The second time, the run's processes are killed, and this one is not.
+        The second call kills the run's processes, but not this one.
         """
-        self._asked += (number,)
-        with suppress(RuntimeError):  # the loop has just been closed: the run is over
+        self._requests += (number,)
+        with suppress(RuntimeError):  # the loop has just been closed: the run has ended
             self._wake()
 
     @contextmanager
     def signals_as_requests(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM as requests to a run in another thread, while the block runs in the main thread."""
+        """Send SIGINT and SIGTERM to a run in another thread, while the block runs in the main thread."""
         before: dict[signal.Signals, Any] = {}
         try:
-            with suppress(ValueError):  # only the main thread may do this
+            with suppress(ValueError):  # only the main thread may set handlers
                 for number in _SIGNALS:
                     before[number] = signal.signal(number, lambda number, _frame: self.ask(signal.Signals(number)))
             yield
         finally:
             for number, handler in before.items():
-                _put_back(number, handler)
+                _restore_handler(number, handler)
 
     @property
     def was_requested(self) -> bool:
-        """Whether the run was asked to stop by `ask`, be it that it had ended already."""
-        return bool(self._asked)
+        """Whether `ask` was called, even if the run had already ended."""
+        return bool(self._requests)
 
     def hand_on(self) -> None:
-        """Let the signal that came do, now that the run has ended, what it does without us.
+        """After the run has ended, do what its signal does in a program without a run.
 
-        A handler of the program around us is called; if it returns, so does this.
+        A handler of the calling program is called; if it returns, this returns too.
 
         Raises:
             KeyboardInterrupt: it was SIGINT.
@@ -98,24 +98,24 @@ class Interruption:
         if self.signal_number is not None:
             hand_on(self.signal_number)
 
-    def _hear(self, number: signal.Signals, engine: Engine) -> None:
+    def _on_signal(self, number: signal.Signals, engine: Engine) -> None:
         if self.signal_number is not None:
             engine.kill()
             os._exit(128 + number)
-        self._begin(number)
+        self._stop(number)
 
-    def _answer(self, engine: Engine) -> None:
-        while self._answered < len(self._asked):
-            number = self._asked[self._answered]
-            self._answered += 1
+    def _handle_requests(self, engine: Engine) -> None:
+        while self._handled < len(self._requests):
+            number = self._requests[self._handled]
+            self._handled += 1
             if self.signal_number is not None:
                 engine.kill()
             else:
-                self._begin(number)
+                self._stop(number)
 
-    def _begin(self, number: signal.Signals) -> None:
+    def _stop(self, number: signal.Signals) -> None:
         self.signal_number = number
-        _LOG.warning("%s: ending cleanly, state is saved; once more to stop at once", number.name)
+        _LOG.warning("%s: ending cleanly, state is saved; repeat the signal to stop at once", number.name)
         self._cancel()
 
     def _cancel(self) -> None:
@@ -123,14 +123,14 @@ class Interruption:
             task.cancel()
 
 
-def _put_back(number: signal.Signals, handler: Any) -> None:
-    """Give a signal to the handler of the program around us again; one that is not Python's own cannot be named."""
+def _restore_handler(number: signal.Signals, handler: Any) -> None:
+    """Restore the handler of the calling program; None stands for one that Python did not set and cannot restore."""
     if handler is not None:
         signal.signal(number, handler)
 
 
 def hand_on(number: int) -> None:
-    """Do what a signal does to a program that is in no run; see `Interruption.hand_on`."""
+    """Do what a signal does in a program without a run; see `Interruption.hand_on`."""
     handler = signal.getsignal(number)
     if callable(handler):
         handler(number, None)
@@ -141,12 +141,12 @@ def hand_on(number: int) -> None:
 
 
 def run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Interruption) -> Value:
-    """What the coroutine of `main` returns, from an event loop of its own: in this thread if it has none that runs."""
+    """Run the coroutine of `main` in a new event loop: in this thread, or in another if this one runs a loop."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return asyncio.run(main())
-    # A notebook's event loop runs already in this thread: use another thread with a loop of its own.
+    # A notebook already runs an event loop in this thread: use another thread with its own loop.
     future = start_in_thread(lambda: asyncio.run(main()))
     while True:
         try:
@@ -156,7 +156,7 @@ def run_to_end(main: Callable[[], Coroutine[Any, Any, Value]], interruption: Int
 
 
 def start_in_thread(work: Callable[[], Value]) -> Future[Value]:
-    """Begin `work` in a new thread, which has in Spark what this one has; the future of what it returns or raises."""
+    """Run `work` in a new thread, with this thread's Spark properties; returns the future of its result or error."""
     from statekeeper.engines.spark.session import inheriting_thread
 
     future: Future[Value] = Future()
@@ -164,7 +164,7 @@ def start_in_thread(work: Callable[[], Value]) -> Future[Value]:
     def target() -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it is raised where the run is waited for
+        except BaseException as error:  # noqa: BLE001 - it is raised again where the run is awaited
             future.set_exception(error)
 
     inheriting_thread(target=target, name="statekeeper-run").start()

@@ -1,7 +1,7 @@
 """The state machine of an extraction: one literal table of transitions, and the only place where a state changes.
 
-Decides which trigger is allowed in which state, and that a new state is durable before memory moves. What leads to a
-trigger, and the work of a state, is decided by `statekeeper.run.table_run`.
+Decides which trigger is allowed in which state, and makes a new state durable before it changes in memory.
+`statekeeper.run.table_run` decides when a trigger fires, and the work of each state.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statekeeper.store.files.failpoints import failpoint
 
 Change = Callable[[StateRecord], StateRecord]
 Save = Callable[[StateRecord], StateRecord]
-"""Makes a record durable before it returns it, as saved."""
+"""Makes a record durable, then returns it as it was saved."""
 
 
 _PENDING, _EXTRACTING, _VALIDATING = State.PENDING, State.EXTRACTING, State.VALIDATING
@@ -29,14 +29,14 @@ _COMPLETE, _FAILED = State.COMPLETE, State.FAILED
 TRANSITIONS: tuple[dict[str, Any], ...] = (
     # plan and snapshot are durable
     {"trigger": Trigger.START, "source": _PENDING, "dest": _EXTRACTING},
-    # an owner died; the rest of the work goes on
+    # an owner died; the work continues
     {"trigger": Trigger.RESUME, "source": _EXTRACTING, "dest": _EXTRACTING},
     {"trigger": Trigger.RESUME, "source": _VALIDATING, "dest": _VALIDATING},
     # every chunk has a receipt
     {"trigger": Trigger.EXTRACTED, "source": _EXTRACTING, "dest": _VALIDATING},
-    # checks hold and data is published
+    # the checks passed and the data is published
     {"trigger": Trigger.PASSED, "source": _VALIDATING, "dest": _COMPLETE},
-    # a staged part is damaged: its chunk again, same snapshot
+    # a staged part is damaged: its chunk is read again, at the same snapshot
     {"trigger": Trigger.REDO, "source": _VALIDATING, "dest": _EXTRACTING},
     # the failure is recorded first
     {"trigger": Trigger.FAIL, "source": [_PENDING, _EXTRACTING, _VALIDATING], "dest": _FAILED},
@@ -53,14 +53,14 @@ _SETTINGS: dict[str, Any] = {
     "transitions": TRANSITIONS,
     "auto_transitions": False,  # to_complete() would bypass the table
     "send_event": True,
-    "before_state_change": "persist",  # a failed save then leaves memory equal to disk
+    "before_state_change": "persist",  # if the save fails, memory stays equal to disk
 }
 
 
 class Lifecycle:
     """One extraction's state machine over its persisted record.
 
-    `fire` and `amend` are durable before they return; when the store refuses, its error passes and the record is
+    `fire` and `amend` are durable before they return. If the store refuses, its error is raised and the record is
     unchanged.
     """
 
@@ -81,14 +81,14 @@ class Lifecycle:
 
     @state.setter
     def state(self, value: State) -> None:
-        # The library announces the state that it enters; `persist` has put it on disk and into the record already.
+        # The library sets the state that it enters; `persist` has already saved it on disk and in the record.
         assert value == self._record.state, f"{value} was not persisted"
 
     def fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> StateRecord:
-        """Follow a transition, with `change` made to the record in the same save.
+        """Follow a transition, and apply `change` to the record in the same save.
 
         Raises:
-            IllegalTransition: the table has no such transition from the present state.
+            IllegalTransition: the table has no such transition from the current state.
             StorageError, LockLost: it could not be made durable; nothing has changed.
         """
         try:
@@ -105,7 +105,7 @@ class Lifecycle:
         return self._record
 
     def persist(self, event: EventData) -> None:
-        """Put the state that `event` leads to on disk; called by the library before it changes the state."""
+        """Save the state that `event` leads to; the library calls this before it changes the state."""
         change: Change | None = event.kwargs["change"]
         changed = change(self._record) if change else self._record
         self._record = self._save(
@@ -134,10 +134,10 @@ class Lifecycle:
 async def follow(
     run: Run, lifecycle: Lifecycle, trigger: Trigger, *, change: Change | None = None, reason: str | None = None
 ) -> None:
-    """Follow a transition of a table, durably, then tell reporter and hooks of the state that it has entered.
+    """Follow a transition of a table durably, then inform reporter and hooks about the new state.
 
     Raises:
-        StorageError, LockLost, IllegalTransition: nothing has changed, and nobody was told.
+        StorageError, LockLost, IllegalTransition: nothing has changed, and nobody was informed.
     """
 
     def transition() -> None:
@@ -148,7 +148,7 @@ async def follow(
     before = lifecycle.record
     try:
         await run.threads.disk.do(transition)
-    finally:  # also if we were cancelled meanwhile: it has happened
+    finally:  # also after a cancellation: the transition may have happened
         record = lifecycle.record
         if record is not before:
             run.reporter.table_state(record.table.key, record.state, reason)
@@ -156,13 +156,13 @@ async def follow(
 
 
 def _entered_name(event: EventData) -> str:
-    assert event.transition is not None, "the library calls this within a transition only"
+    assert event.transition is not None, "the library calls this only during a transition"
     return str(event.transition.dest)
 
 
 @cache
 def _machine() -> Machine:
-    """The machine of all extractions. None is added to it as a model: it would keep each for as long as we live."""
+    """The machine of all extractions. No extraction is added as a model, because the machine would never release it."""
     return Machine(model=None, initial=State.PENDING, **_SETTINGS)
 
 

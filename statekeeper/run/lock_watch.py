@@ -1,7 +1,7 @@
-"""A table's lock, watched while the table is worked on: trouble is told at once, and a loss ends the work.
+"""Watches the lock of a table during its work: reports trouble at once, and ends the work if the lock is lost.
 
-Whatever is written looks at the lock by itself (`store.files.durable`). Without this, hours of reading could follow a
-loss before anything is written. A look touches no file, so it costs no request and never blocks.
+Every durable write checks the lock (`store.files.durable`). But without this watch, hours of reading could follow a
+loss before anything is written. A check reads no file, so it costs no request and never blocks.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from statekeeper.errors import LockLost
 from statekeeper.runtime.progress import Reporter
 from statekeeper.store.locks.holder import ExtractionLock
 
-LOOK_EVERY_SECONDS = 1.0
-TOLD_EVERY_SECONDS = 30.0
+CHECK_EVERY_SECONDS = 1.0
+WARN_EVERY_SECONDS = 30.0
 
 
 @asynccontextmanager
 async def ended_by_loss(lock: ExtractionLock, *, key: str, reporter: Reporter) -> AsyncIterator[None]:
-    """Cancel the block once `lock`, that of the table `key`, is lost.
+    """Cancel the block once `lock`, the lock of the table `key`, is lost.
 
     Raises:
-        LockLost: it is; the message says why, where and since when.
+        LockLost: the lock is lost; the message says why, where and since when.
     """
     scope = asyncio.timeout(None)
     losses: list[LockLost] = []
@@ -37,7 +37,7 @@ async def ended_by_loss(lock: ExtractionLock, *, key: str, reporter: Reporter) -
         async with scope:
             yield
     except TimeoutError:
-        if not scope.expired():  # a time-out of the system's, in the work itself
+        if not scope.expired():  # the block itself raised TimeoutError
             raise
         raise losses[0] from None
     finally:
@@ -46,16 +46,18 @@ async def ended_by_loss(lock: ExtractionLock, *, key: str, reporter: Reporter) -
 
 
 async def _loss(lock: ExtractionLock, *, key: str, reporter: Reporter) -> LockLost:
-    """The error of a lost lock, once two looks in a row find it: one may be quicker than a heart that just woke up."""
-    loop, told_at, is_lost = asyncio.get_running_loop(), float("-inf"), False
+    """The error of a lost lock, once two checks in a row find it: after a pause of the process, the first check may
+    come before the next heartbeat.
+    """
+    loop, warned_at, is_lost = asyncio.get_running_loop(), float("-inf"), False
     while True:
-        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        await asyncio.sleep(CHECK_EVERY_SECONDS)
         trouble = lock.trouble()
         if trouble is None:
-            told_at, is_lost = float("-inf"), False
+            warned_at, is_lost = float("-inf"), False
             continue
-        if loop.time() - told_at >= TOLD_EVERY_SECONDS:
-            told_at = loop.time()
+        if loop.time() - warned_at >= WARN_EVERY_SECONDS:
+            warned_at = loop.time()
             reporter.warning(key, trouble.message)
         if is_lost and trouble.loss is not None:
             return trouble.loss

@@ -1,4 +1,4 @@
-"""One look at each of a run's tables, side by side, without running them."""
+"""Inspects each table of a run, concurrently, without running it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 async def _nothing(_run: Run) -> None:
-    """What is done before the tables are looked at."""
+    """The default for what is done before the tables are inspected."""
 
 
 def on_each_table(
@@ -30,10 +30,10 @@ def on_each_table(
     *,
     first: Callable[[Run], Awaitable[None]] = _nothing,
 ) -> tuple[Value, ...]:
-    """What `look` finds for each table, in their order; `first` is done before.
+    """The result of `look` for each table, in their order; `first` runs before.
 
     Raises:
-        Interrupted, Terminated: a signal came.
+        Interrupted, Terminated: a signal arrived.
     """
 
     async def look_at(config: ExtractionConfig, run: Run) -> Value:

@@ -1,4 +1,4 @@
-"""A limit for the time that a table works in a state, which stands still while the table only waits for others."""
+"""A limit on the time that a table works in a state; the clock stops while the table only waits for others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class OwnTimeExceeded(Exception):
 
 @asynccontextmanager
 async def own_time_limit(limit: timedelta | None, *, waits: Waits, key: str) -> AsyncIterator[None]:
-    """Cancel the block once the table `key` has worked for `limit`; None is forever.
+    """Cancel the block once the table `key` has worked for `limit`; None means no limit.
 
     Raises:
-        OwnTimeExceeded: it has.
+        OwnTimeExceeded: the limit is reached.
     """
     if limit is None:
         yield
@@ -29,7 +29,7 @@ async def own_time_limit(limit: timedelta | None, *, waits: Waits, key: str) -> 
     working_since: float | None = None
     scope = asyncio.timeout(None)
 
-    def look() -> None:
+    def update() -> None:
         nonlocal left, working_since
         now = loop.time()
         if working_since is not None:
@@ -40,10 +40,10 @@ async def own_time_limit(limit: timedelta | None, *, waits: Waits, key: str) -> 
 
     try:
         async with scope:
-            look()
-            with waits.observed(key, look):
+            update()
+            with waits.observed(key, update):
                 yield
     except TimeoutError as error:
-        if not scope.expired():  # a time-out of the system's, in the work itself
+        if not scope.expired():  # the block itself raised TimeoutError
             raise
         raise OwnTimeExceeded from error

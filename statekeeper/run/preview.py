@@ -1,4 +1,4 @@
-"""What is done to a run's tables beside running them: preview, verification, reset."""
+"""Inspects the tables of a run without running them: what a run would do, their columns, and their models."""
 
 from __future__ import annotations
 
@@ -35,38 +35,40 @@ from statekeeper.store.registry import state_store
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreviewWish:
-    """Of which run a preview is, and whether types are looked up that no plan needs: those of complete tables."""
+class PreviewOptions:
+    """Whether to preview a forced run, and whether to look up the types of complete tables, which need no plan."""
 
     is_forced: bool = False
     has_all_types: bool = False
 
     @property
     def reprocess(self) -> Reprocess:
-        """What the run extracts again."""
+        """Which complete tables the run extracts again."""
         return Reprocess.ALL if self.is_forced else Reprocess.STALE
 
 
-def preview_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], wish: PreviewWish | None = None) -> PlanReport:
+def preview_tables(
+    runner: Runner, tables: tuple[ExtractionConfig, ...], options: PreviewOptions | None = None
+) -> PlanReport:
     """What a run would do with each table. Nothing is locked or written."""
-    wish = wish or PreviewWish()
+    options = options or PreviewOptions()
     manifest = load_manifest(runner.disk, runner.pipeline.base_path, runner.identity.run_id)
     require_layout(runner.disk, runner.pipeline.output, manifest)
 
     async def first(run: Run) -> None:
-        await recall(run, manifest, tables=tables, reprocess=wish.reprocess)
+        await recall(run, manifest, tables=tables, reprocess=options.reprocess)
 
-    look = _or_refuse(partial(_preview, wish=wish))
+    look = _or_refuse(partial(_preview, options=options))
     return _plan_report(runner, on_each_table(runner, tables, look, first=first))
 
 
 def look_at_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> PlanReport:
-    """Log in to each source and look at each table's columns: can it be read, and held exactly?"""
+    """Log in to each source and describe each table: can it be read, and do its columns have exact types?"""
     return _plan_report(runner, on_each_table(runner, tables, _or_refuse(_look)))
 
 
 def compare_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> DiffReport:
-    """Hold each table's model beside the live table. A table that cannot be looked at says why."""
+    """Compare each table's model with the live table. The result of a table that cannot be read says why."""
     return DiffReport(tables=on_each_table(runner, tables, _compare))
 
 
@@ -112,7 +114,7 @@ async def _compare(config: ExtractionConfig, run: Run) -> TableDiff:
     return TableDiff.of(config.table, config.model, compared)
 
 
-async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> TablePlan:
+async def _preview(config: ExtractionConfig, run: Run, *, options: PreviewOptions) -> TablePlan:
     layout, do = run.layout_of(config), run.threads.disk.do
     await do(require_layout_of_table, run.disk, layout)
     holder = await do(peek, run.disk, layout)
@@ -121,11 +123,11 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
     found = await do(find_record, state_store(run.disk, layout.state, NO_FENCE), config, run)
     fingerprint = fingerprint_of(config, await do(load_model, config.model, base=run.model_folder))
     record = found or first_record(config, run, fingerprint=fingerprint)
-    first = await resume_decision(config, run, record, fingerprint=fingerprint, reprocess=wish.reprocess)
+    first = await resume_decision(config, run, record, fingerprint=fingerprint, reprocess=options.reprocess)
     verdict = _verdict(record, first.trigger)
     if verdict is PreviewAction.SKIP:
         skipped = TablePlan(table=config.table, verdict=verdict, reason="complete and verified")
-        return await _with_types(skipped, config, run) if wish.has_all_types else skipped
+        return await _with_types(skipped, config, run) if options.has_all_types else skipped
     await run.login_gate.ensure(config)
     kept = await do(run.snapshots.kept, config)
     spec = await spec_of_plan(config, run, record, fingerprint=fingerprint, run_snapshot=kept)
@@ -148,7 +150,7 @@ async def _preview(config: ExtractionConfig, run: Run, *, wish: PreviewWish) -> 
 
 
 async def _with_types(plan: TablePlan, config: ExtractionConfig, run: Run) -> TablePlan:
-    """The plan of a complete table with the types that it has now, if its source can be asked."""
+    """The plan of a complete table with its current types, or with a note if its source cannot be read."""
     try:
         looked_at = await _look(config, run)
     except StatekeeperError as error:

@@ -1,4 +1,4 @@
-"""What a run came to: one outcome per table, and the exit code that they add up to."""
+"""The result of a run: one outcome per table, and the exit code that follows from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from statekeeper.text.html_table import html_table
 
 
 class Outcome(StrEnum):
-    """What became of a table in a run."""
+    """The outcome of a table in a run."""
 
     COMPLETED = "completed"
     SKIPPED = "skipped"
@@ -28,11 +28,11 @@ class Outcome(StrEnum):
     HELD = "held"
     INTERRUPTED = "interrupted"
     PENDING = "pending"
-    """It is of the run, and was not worked on: a bare `resume` names what the config has besides."""
+    """The table belongs to the run but was not requested now; `resume` without a config names such tables."""
 
 
 class TableReport(Frozen):
-    """One table's outcome. `records`, `bytes` and `output_path` are of what is published, None where nothing is."""
+    """One table's outcome. `records`, `bytes` and `output_path` describe the published data; None if there is none."""
 
     table: TableRef
     outcome: Outcome
@@ -43,13 +43,13 @@ class TableReport(Frozen):
     duration_seconds: float = 0.0
     failure: Failure | None = None
     remarks: tuple[str, ...] = ()
-    """What a person should know of what is published, a sentence each."""
+    """What a person should know about the published data, a sentence each."""
     stale: tuple[str, ...] = ()
-    """What has changed in the configuration of a complete table that was left as it is (`schema`, `query`, ...)."""
+    """For a complete table that was left as it is: what has changed in its configuration (`schema`, `query`, ...)."""
 
     @property
     def end(self) -> TableEnd:
-        """The same as a reporter hears it."""
+        """The outcome as a reporter receives it."""
         return TableEnd(
             state=State.COMPLETE if self.outcome is Outcome.COMPLETED else self.outcome,
             reason=self.failure.message if self.failure else self.reason,
@@ -67,7 +67,7 @@ class TableReport(Frozen):
 
     @property
     def exit_code(self) -> int:
-        """What a run of this table alone ends with."""
+        """The exit code of a run of this table alone."""
         match self.outcome:
             case Outcome.COMPLETED | Outcome.SKIPPED:
                 return ExitCode.COMPLETE
@@ -84,23 +84,23 @@ class TableReport(Frozen):
 
 
 def standing_of(table: TableReport) -> Standing:
-    """How a table stands after its turn."""
+    """How a table stands after its task has ended."""
     failure = table.failure.kind if table.failure else None
     return Standing(table.table.key, table.is_good, failure, is_stale=bool(table.stale))
 
 
 class RunIncomplete(StatekeeperError):
-    """A run ended, and not every table's data is complete; `report` says which, and why."""
+    """A run ended without completing every table; `report` says which tables, and why."""
 
     def __init__(self, report: RunReport) -> None:
         wrong = [table for table in report.tables if not table.is_good]
         count = f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not complete"
-        super().__init__("\n".join([count, *map(_line, wrong)]), hint="run it again: it goes on from here")
+        super().__init__("\n".join([count, *map(_line, wrong)]), hint="run it again: it continues from here")
         self.report = report
         self.exit_code = report.exit_code
 
     def __reduce__(self) -> tuple[type[RunIncomplete], tuple[RunReport]]:
-        """Schedulers carry errors from process to process."""
+        """Schedulers send errors from process to process."""
         return RunIncomplete, (self.report,)
 
 
@@ -110,7 +110,7 @@ def _line(table: TableReport) -> str:
 
 
 class RunReport(Frozen):
-    """A run's outcomes. `interrupted_by` is the number of the signal that ended it early."""
+    """The outcomes of a run. `interrupted_by` is the number of the signal that ended it early."""
 
     run_id: str
     pipeline: str
@@ -122,7 +122,7 @@ class RunReport(Frozen):
     next_steps: tuple[NextStep, ...] = ()
 
     def with_left(self, tables: Iterable[TableRef], next_steps: tuple[NextStep, ...]) -> Self:
-        """With the tables of the run that are not complete and were not worked on: it must not be called complete."""
+        """The report with the other incomplete tables of the run, so that the run is not called complete."""
         known = {table.table for table in self.tables}
         reason = "part of this run, not complete, and not requested now"
         left = [TableReport(table=each, outcome=Outcome.PENDING, reason=reason) for each in tables if each not in known]
@@ -132,17 +132,17 @@ class RunReport(Frozen):
         return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
 
     def raise_for_failure(self) -> Self:
-        """The report itself, where every table's data is complete.
+        """Return the report itself if every table's data is complete.
 
         Raises:
-            RunIncomplete: some table failed, was not begun, is held by another runner, or was interrupted.
+            RunIncomplete: some table failed, was not started, is held by another runner, or was interrupted.
         """
         if self.exit_code:
             raise RunIncomplete(self)
         return self
 
     def _repr_html_(self) -> str:
-        """What `display()` of a notebook shows: a row per table."""
+        """The HTML that `display()` shows in a notebook: a row per table."""
         rows = (
             (
                 each.table.key,
@@ -159,14 +159,14 @@ class RunReport(Frozen):
         return html_table(f"{self.run_id} ({self.extraction_date})", columns, rows)
 
     def only_bad(self) -> Self:
-        """The same without the tables that are as they should be."""
+        """The report without the tables that are complete."""
         return self.model_copy(update={"tables": tuple(table for table in self.tables if not table.is_good)})
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
-        """0 all complete; 130/143 interrupted, over 4 a source not reached, over 1 failed or never begun, over 3 held
-        by another runner.
+        """0 if all tables are complete; else the first that applies: 130/143 interrupted, 4 a source was not reached,
+        1 a table failed or was never started, 3 a table is held by another runner.
         """
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by

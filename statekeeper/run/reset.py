@@ -1,4 +1,4 @@
-"""Puts tables back to `pending`, so that the next run extracts them anew."""
+"""Puts tables back to `pending`, so that the next run extracts them again."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from statekeeper.store.registry import state_store
 
 
 def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: State | None) -> tuple[str, ...]:
-    """Put the tables that are in state `only` (None: in any) back to `pending`; returns their keys.
+    """Put the tables in state `only` (None: in any state) back to `pending`; returns their keys.
 
-    Failed, too, is what the run's manifest says has failed.
+    A table whose failure is in the run's manifest counts as failed, too.
 
     Raises:
-        LockHeld: a run is at work on one of them; those before it were reset.
+        LockHeld: a run works on one of them; the tables before it were reset.
     """
     require_layout_of_run(runner.disk, runner.pipeline.output, runner.identity.run_id)
     recorded = _recorded_failures(runner) if only is State.FAILED else frozenset()
@@ -53,7 +53,7 @@ def reset_tables(runner: Runner, tables: tuple[ExtractionConfig, ...], *, only: 
 
 
 def _recorded_failures(runner: Runner) -> frozenset[str]:
-    """The keys of tables that `status` shows as failed because the run's manifest says so, not their states."""
+    """The keys of tables that `status` shows as failed because of the run's manifest, not because of their states."""
     base_path, run_id = runner.pipeline.base_path, runner.identity.run_id
     manifest = load_manifest(runner.disk, base_path, run_id)
     if manifest is None or not manifest.failures:
@@ -93,7 +93,7 @@ def _reset(runner: Runner, config: ExtractionConfig, *, only: State | None) -> b
 
 
 def _keep_evidence(runner: Runner, config: ExtractionConfig) -> None:
-    """Move a state file that cannot be read, or is of another table, aside, so that the extraction can begin again."""
+    """Move an unreadable or foreign state file aside, so that the extraction can start over."""
     layout = runner.layout_of(config)
     aside = layout.state.with_name(f"{layout.state.name}.damaged-{runner.clock():%Y%m%dT%H%M%S}")
     with storage_errors(layout.state, "move aside"):

@@ -1,8 +1,8 @@
-"""What a run's manifest says when a process begins to work on the run, and when it ends.
+"""The run's manifest when a process starts to work on the run, and when it ends.
 
-Decides which tables a run has. What one start brings is added to what earlier ones brought, since several processes may
-each extract some tables of one run; a table is only left out where the list that it came from, the config's own or that
-of a `--tables` file, no longer has it.
+Decides which tables a run has. Each start adds its tables to those of earlier starts, since several processes may each
+extract some tables of one run. A table is left out only if the list that it came from, the config's or that of a
+`--tables` file, no longer has it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from statekeeper.store.registry import reading_disk
 
 @dataclass(frozen=True, kw_only=True)
 class RunStart:
-    """One start of a run: of which tables, from which files, by whom; `is_gone` says of a process that it has ended."""
+    """One start of a run: its tables, its files, its process. `is_gone` tells whether a process has ended."""
 
     pipeline: Pipeline
     run_id: str
@@ -48,7 +48,7 @@ class RunStart:
         """The manifest with this start.
 
         Raises:
-            UsageError: the run is that of another config, or has another layout.
+            UsageError: the run belongs to another config, or has another layout.
         """
         require_layout(reading_disk(self.pipeline.base_path), self.pipeline.output, earlier)
         claim = self._claim(earlier)
@@ -77,7 +77,7 @@ class RunStart:
         has = set(tables)
         own = ("layout", "engine", "statekeeper_version", "tables", "lists", "job_run")
         changes = {name: getattr(first, name) for name in own}
-        if self.config_path is not None:  # a call in Python that joins a config's run does not make it its own
+        if self.config_path is not None:  # a Python call that joins a config's run does not take it over
             files = ["tables_path", "config_fingerprint", "base_path", "pipeline"]
             files += [] if claim is Claim.COPY else ["config_path"]
             changes |= {name: getattr(first, name) for name in files}
@@ -93,7 +93,7 @@ class RunStart:
         )
 
     def ended(self, latest: RunManifest | None, *, at: datetime, exit_code: int) -> RunManifest:
-        """The manifest without this process; the last one of several at work ends the run."""
+        """The manifest without this process; the last active process ends the run."""
         manifest = latest or self.begun(None)
         others = self._others(manifest)
         return manifest.model_copy(
@@ -111,12 +111,12 @@ class RunStart:
         claim = mine.claim(earlier)
         if claim is not Claim.NONE or is_abandoned(earlier, self.pipeline.base_path, environ=os.environ):
             return claim
-        apart = hashlib.sha256(str(mine.path.resolve()).encode()).hexdigest()[:6]
-        commands = replace(self.commands, run_id=f"{self.run_id}-{apart}")
+        suffix = hashlib.sha256(str(mine.path.resolve()).encode()).hexdigest()[:6]
+        commands = replace(self.commands, run_id=f"{self.run_id}-{suffix}")
         raise UsageError(
             f"{self.config_path} and {earlier.config_path} have the same pipeline name and base_path: "
-            f"the run {self.run_id} under {earlier.base_path} is that of {earlier.config_path}",
-            hint="give one of the two another `pipeline:` or `base_path:`, or this run a name of its own: "
+            f"the run {self.run_id} under {earlier.base_path} belongs to {earlier.config_path}",
+            hint="give one of the two another `pipeline:` or `base_path:`, or this run its own id: "
             f"{quoted(commands.run())}",
         )
 
@@ -146,7 +146,7 @@ class RunStart:
     def _listed_before(self, earlier: RunManifest | None) -> set[TableRef]:
         if earlier is None or self.config_path is None:
             return set()
-        if not earlier.lists:  # made in Python, or by a version that kept no lists: then it is this config's
+        if not earlier.lists:  # from Python, or from a version without lists: then its tables are this config's
             return set(earlier.tables) if earlier.config_path is not None else set()
         return set(earlier.listed)
 

@@ -1,6 +1,6 @@
-"""Runs the extractions of a pipeline: all tables at once over one engine, one outcome each, clean ends.
+"""Runs the extractions of a pipeline: all tables concurrently on one engine, with one outcome for each.
 
-Decides how a run begins, is interrupted and ends. A table's turn is `statekeeper.run.table_task`.
+Decides how a run starts, is interrupted and ends. `statekeeper.run.table_task` runs a single table.
 """
 
 from __future__ import annotations
@@ -59,8 +59,7 @@ Value = TypeVar("Value")
 class Runner:
     """Everything that a run needs from outside; `make_engine` is for tests.
 
-    `engine` stands for the one that the configuration names; `spark` is the session that engine: spark uses, where the
-    caller has one.
+    `engine` replaces the engine of the configuration; `spark` is the caller's session for `engine: spark`, if any.
     """
 
     pipeline: Pipeline
@@ -79,10 +78,10 @@ class Runner:
         reprocess: Reprocess = Reprocess.STALE,
         interruption: Interruption | None = None,
     ) -> RunReport:
-        """Bring every table to its outcome. `interruption` then says which signal came, be it too late for the report.
+        """Bring every table to its outcome. Afterwards `interruption` has the signal, even one too late for the report.
 
         Raises:
-            StorageError: the run's manifest could not be written; no table was begun.
+            StorageError: the run's manifest could not be written; no table was started.
         """
         started = self.clock()
         start = self._start(tables, started)
@@ -110,7 +109,7 @@ class Runner:
             base_path=str(self.pipeline.base_path),
             tables=reports,
             duration_seconds=(ended - started).total_seconds(),
-            # A signal that came when everything was done has interrupted nothing.
+            # A signal after everything was done has interrupted nothing.
             interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
         )
         manifest = self._end(start, ended, report.exit_code) or manifest
@@ -119,7 +118,7 @@ class Runner:
     def within_engine(
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
     ) -> Value:
-        """What `work` returns, done over an engine that is closed afterwards, whatever happens."""
+        """Run `work` on an engine that is closed afterwards, whatever happens; returns what `work` returns."""
         owner, threads = this_process(), Threads.of(self._most_active_tables)
 
         async def supervised() -> Value:
@@ -139,7 +138,7 @@ class Runner:
 
     @asynccontextmanager
     async def _watched(self, run: Run) -> AsyncIterator[None]:
-        """Tell what tables wait for while the block runs."""
+        """Report what tables wait for while the block runs."""
         watch = WaitWatch(
             waits=run.waits,
             reporter=run.reporter,
@@ -157,7 +156,7 @@ class Runner:
             await asyncio.wait([watching])
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
-        """Where the files of a table lie in this run."""
+        """The paths of a table's files in this run."""
         return layout_of(
             self.pipeline.output.layout,
             base_path=self.pipeline.base_path,
@@ -169,11 +168,11 @@ class Runner:
     def _engine(self) -> Engine:
         if self.make_engine is not None:
             return self.make_engine(self.pipeline)
-        started = self._engine_type
-        if not isinstance(started, EngineType):
-            return started
+        engine = self._engine_type
+        if not isinstance(engine, EngineType):
+            return engine
         modules = work_modules(source.type_name() for source in self.pipeline.sources.values())
-        return started.start(EngineSetup(self.pipeline, self.identity.run_id, modules, self.spark))
+        return engine.start(EngineSetup(self.pipeline, self.identity.run_id, modules, self.spark))
 
     @property
     def _engine_type(self) -> EngineType | Engine:
@@ -185,9 +184,9 @@ class Runner:
 
     @property
     def _most_active_tables(self) -> int:
-        started = self._engine_type
-        usual = started.most_active_tables if isinstance(started, EngineType) else EngineType.most_active_tables
-        return self.pipeline.execution.active_tables or usual
+        engine = self._engine_type
+        default = engine.most_active_tables if isinstance(engine, EngineType) else EngineType.most_active_tables
+        return self.pipeline.execution.active_tables or default
 
     def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
         reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
@@ -229,7 +228,7 @@ class Runner:
 
     @property
     def commands(self) -> RunCommands:
-        """What a person types next about this run."""
+        """The commands that a person can type next about this run."""
         identity = self.identity
         return RunCommands.of(
             pipeline=self.pipeline.name,
@@ -258,7 +257,7 @@ class Runner:
         )
 
     def _begin(self, start: RunStart) -> RunManifest:
-        """Write down what this run is, before any work of it begins."""
+        """Save the run's manifest before any of its work begins."""
         base_path = self.pipeline.base_path
         self._sweep_what_the_dead_left(base_path)
         begun = self._update_manifest(start.begun)
@@ -268,22 +267,22 @@ class Runner:
         )
         try:
             root = self.pipeline.root
-            # The root is a folder of this machine, wherever output lies.
+            # The root is a folder of this machine, whatever store the output is in.
             save_last_run(self.disk if store_of(root) is store_of(base_path) else reading_disk(root), root, last_run)
         except (
             LockHeld,
             StorageError,
-        ) as error:  # only a bare `resume` or `status` misses it, and those can name the config
-            _LOG.warning("this run will not be known as the last one: %s", error.message)
+        ) as error:  # only `resume` and `status` without a config need it, and they can be given the config
+            _LOG.warning("`status` and `resume` without a config will not find this run: %s", error.message)
         return begun
 
     def _sweep_what_the_dead_left(self, base_path: Path) -> None:
-        """Remove what processes of this run left who died: word of waits, and on Spark exchanges of drivers."""
+        """Remove what dead processes of this run left: files about waits, and on Spark the exchanges of drivers."""
         run_id, folder = self.identity.run_id, runs_folder(base_path)
         with storage_errors(folder, "list"):
             names = self.disk.names(folder)
         if activity_folder(base_path, run_id).name in names:
-            with suppress(StorageError):  # of a process that is gone it counts no more
+            with suppress(StorageError):  # the files of dead processes are ignored anyway
                 remove_activity(self.disk, base_path, run_id, this_process())
         if any(name.startswith(spark_exchange(base_path, run_id, "").name) for name in names):
             from statekeeper.engines.spark.sweeping import sweep_dead_exchanges
@@ -297,15 +296,15 @@ class Runner:
         of_run = {config.table for config in self.pipeline.tables if config.has_run_snapshot}
         ended = (dataclasses.replace(standing_of(each), has_run_snapshot=each.table in of_run) for each in reports)
         unfinished = [each.outcome for each in reports if not each.is_good]
-        is_held = bool(unfinished) and set(unfinished) == {Outcome.HELD}  # another process runs what is left
+        is_held = bool(unfinished) and set(unfinished) == {Outcome.HELD}  # another process runs the rest
         return next_steps((*ended, *left), self.commands, is_running=is_held)
 
     def _end(self, start: RunStart, ended: datetime, exit_code: int) -> RunManifest | None:
-        """Write down how the run ended, in the manifest as it is now; None where that cannot be written."""
+        """Record how the run ended in the current manifest; None if it cannot be written."""
         try:
             return self._update_manifest(lambda latest: start.ended(latest, at=ended, exit_code=exit_code))
-        except StatekeeperError as error:  # what became of the tables is in their states, and is reported all the same
-            _LOG.warning("the end of this run could not be written down: %s", error.message)
+        except StatekeeperError as error:  # the tables' outcomes are in their states, and are reported anyway
+            _LOG.warning("the end of this run could not be recorded: %s", error.message)
             return None
 
     def _update_manifest(self, change: ManifestChange) -> RunManifest | None:

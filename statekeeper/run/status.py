@@ -1,7 +1,7 @@
-"""How a run stands: read from its manifest, the tables' state files and the names of their receipts.
+"""The status of a run, read from its manifest, its tables' state files and the names of their receipts.
 
-Decides the state of a whole run, and which run is meant where none was named. It reads only JSON, connects to nothing
-and changes nothing; it must never import Arrow or a database driver (a lint holds that), so that it answers at once.
+Decides the state of a whole run. It reads only JSON, connects to nothing and changes nothing. It must never import
+Arrow or a database driver (a lint checks that), so that it answers at once.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ def read_status(
     working_folder: Path | None = None,
     liveness_of: Callable[[Owner], Liveness] = liveness,
 ) -> RunStatus:
-    """How the run `run_id` stands now, also as to tables of its config that it was never asked to extract.
+    """The current status of the run `run_id`, including tables of its config that it was never asked to extract.
 
-    `working_folder` is where the next steps are typed.
+    `working_folder` is the folder in which the next steps are typed.
 
     Raises:
-        UsageError, StateDamaged: there is no manifest, or it is damaged. A table's damaged state is part of the answer.
+        UsageError, StateDamaged: there is no manifest, or it is damaged. A table's damaged state is part of the result.
     """
-    manifest, looked_up = read_manifest(base_path, run_id), functools.cache(liveness_of)
-    waits = _waits(base_path, run_id, looked_up)
+    manifest, liveness_once = read_manifest(base_path, run_id), functools.cache(liveness_of)
+    waits = _waits(base_path, run_id, liveness_once)
     day = date.fromisoformat(manifest.extraction_date)
     tables: list[TableStatus] = []
     owners: dict[Owner, bool] = {}
@@ -76,16 +76,16 @@ def read_status(
         is_at_work = record is not None and record.owner is not None and record.state not in _FINISHED
         if record is not None and record.owner is not None:
             owners[record.owner] = owners.get(record.owner, False) or is_at_work
-            is_at_work = is_at_work and looked_up(record.owner) is Liveness.ALIVE
-        tables.append(status if is_at_work else _with_found(status, record, failures.get(table)))
-    # The owner of a finished table alone says nothing after the run's end: it may be a notebook that lives on.
+            is_at_work = is_at_work and liveness_once(record.owner) is Liveness.ALIVE
+        tables.append(status if is_at_work else _with_recorded(status, record, failures.get(table)))
+    # After the end of the run, the owner of a finished table proves nothing: it may be a notebook that still lives.
     at_work = [owner for owner, has_unfinished in owners.items() if has_unfinished or manifest.ended_at is None]
     since = {process.owner: process.since for process in manifest.processes}
     processes = tuple(
-        _process(owner, since.get(owner), looked_up(owner)) for owner in {**since, **dict.fromkeys(at_work)}
+        _process(owner, since.get(owner), liveness_once(owner)) for owner in {**since, **dict.fromkeys(at_work)}
     )
     state = _run_state({table.state for table in tables}, is_running=any(one.liveness == "alive" for one in processes))
-    if state == "complete":  # what did not say that it ended, perhaps on another machine, has left nothing to do
+    if state == "complete":  # a process that did not record its end, perhaps on another machine, left nothing to do
         processes = tuple(one for one in processes if one.liveness == "alive")
     return RunStatus(
         run_id=run_id,
@@ -102,14 +102,14 @@ def read_status(
 
 
 def unfinished_tables(base_path: Path, run_id: str) -> tuple[TableRef, ...]:
-    """The tables of a run that are not complete. Raises as `read_status`."""
+    """The tables of a run that are not complete. Raises like `read_status`."""
     manifest = read_manifest(base_path, run_id)
     complete = {table.key for table in read_status(base_path, run_id).tables if table.state == "complete"}
     return tuple(table for table in (*manifest.tables, *_listed_now(manifest)) if table.key not in complete)
 
 
 def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness]) -> dict[str, WaitStatus]:
-    """What tables wait for, by their keys, as the processes that work on the run have written it down."""
+    """What tables wait for, by their keys, as written by the processes that work on the run."""
     activities = load_activities(reading_disk(base_path), base_path, run_id)
     return {
         wait.table: WaitStatus(kind=wait.kind, what=wait.what, since=wait.since)
@@ -120,7 +120,7 @@ def _waits(base_path: Path, run_id: str, liveness_of: Callable[[Owner], Liveness
 
 
 def _listed_now(manifest: RunManifest) -> tuple[TableRef, ...]:
-    """The tables that the run is to have: what its config says now or, where it cannot be read, what it said last."""
+    """The tables that the run should have: those in its config now, or if that cannot be read, those in it last."""
     if manifest.config_path is None:
         return manifest.listed
     tables_path = Path(manifest.tables_path) if manifest.tables_path else None
@@ -138,7 +138,7 @@ def _next_steps(
     working_folder: Path,
     state: RunState,
 ) -> tuple[NextStep, ...]:
-    """What to type next; `resume` is of the tables that the run was last started with, those of other files are run."""
+    """What to type next: `resume` for the tables of the last start, `run` for tables of other files."""
     own, others = [], {}
     lists = {table: each.tables_path for each in manifest.lists for table in each.tables}
     for table, status in tables:
@@ -156,7 +156,7 @@ def _next_steps(
 
 
 def commands_of(manifest: RunManifest, tables_path: str | None, working_folder: Path) -> RunCommands:
-    """The commands about a run on disk and a list of its tables, as they are typed in `working_folder`."""
+    """The commands for a run on disk and a list of its tables, as typed in `working_folder`."""
     return RunCommands.of(
         pipeline=manifest.pipeline,
         extraction_date=date.fromisoformat(manifest.extraction_date),
@@ -181,10 +181,10 @@ def _standing(table: TableStatus, *, has_run_snapshot: bool) -> Standing:
     )
 
 
-def _with_found(status: TableStatus, record: StateRecord | None, found: TableFailure | None) -> TableStatus:
-    """The status with the failure that the manifest has of the table, if it still says something of it.
+def _with_recorded(status: TableStatus, record: StateRecord | None, found: TableFailure | None) -> TableStatus:
+    """The status with the table's failure from the manifest, if that still applies.
 
-    What `verify` found is of the data that was published then.
+    A failure that `verify` found applies only to the data that was published then.
     """
     if found is None or status.state == "damaged":
         return status
@@ -207,7 +207,7 @@ def _run_state(states: set[str], *, is_running: bool) -> RunState:
 def _read_record(
     files: ExtractionLayout, table: TableRef, run_id: str
 ) -> tuple[StateRecord | None, TableStateFailure | None]:
-    """The record of a table, or why it cannot be read; neither where the table was not begun."""
+    """The record of a table, or why it cannot be read; neither if the table was not started."""
     where = str(files.state)
     try:
         record = StateRecord.from_bytes(read_document(reading_disk(files.state), files.state), where=where)
@@ -274,7 +274,7 @@ def _chunk_progress(record: StateRecord, files: ExtractionLayout) -> ChunkProgre
         return ChunkProgress(done=total, total=total)
     if record.plan_id is None:
         return ChunkProgress(done=0, total=0)
-    # Receipts appear whole under their names, so their names are enough.
+    # A receipt gets its name only when it is complete, so the names are enough.
     done = 0
     with suppress(OSError):
         done = count_receipts(reading_disk(files.folder), files.staging(record.plan_id))

@@ -1,9 +1,9 @@
 """One table's way through the states in one run.
 
 Decides what a run does in each state, and which trigger follows. The transition table is in
-`statekeeper.run.lifecycle`; what the first step is, in `statekeeper.run.resume`; what the work of a state is, in the
-modules it calls; how it ends, in `statekeeper.run.ending`. Everything here happens in the parent process, which is the
-only writer of state. Whatever blocks is done in the run's threads, one step at a time.
+`statekeeper.run.lifecycle`, the first step in `statekeeper.run.resume`, the end in `statekeeper.run.ending`, and the
+work of each state in the modules that this one calls. Everything here runs in the parent process, which is the only
+writer of state. Blocking calls run in the run's threads, one step at a time.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ Value = TypeVar("Value")
 
 @dataclass
 class TableRun:
-    """An extraction whose lock is held."""
+    """The run of one table, whose lock is held."""
 
     config: ExtractionConfig
     run: Run
@@ -72,10 +72,10 @@ class TableRun:
     fingerprint: str = field(init=False)
     redone: int = 0
     is_swept: bool = False
-    """Whether nothing is left of any plan, and none has been made since."""
+    """Whether the staging of every plan is removed, and no plan was made since."""
 
     async def execute(self, reprocess: Reprocess) -> None:
-        """Bring it to `complete`, which `ending` is told; every error passes."""
+        """Bring the table to `complete`, and tell `ending`. Every error is raised."""
         await self._blocking(self._open)
         first = await resume_decision(
             self.config, self.run, self.record, fingerprint=self.fingerprint, reprocess=reprocess
@@ -113,7 +113,7 @@ class TableRun:
         return await self.run.threads.disk.do(step, *arguments, **options)
 
     def _open(self) -> None:
-        """Load the state, or make and persist the first one; only then look at the model, whose failure it can tell."""
+        """Load the state, or save the first one; then load the model, so that the state can record its failure."""
         store = state_store(self.run.disk, self.layout.state, self.lock)
         found = find_record(store, self.config, self.run)
         try:
@@ -135,11 +135,11 @@ class TableRun:
         return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
 
     async def _damage_of_published(self) -> str | None:
-        """What is wrong with what an earlier run may have put in place before it died."""
+        """The damage, if any, of a dataset that an earlier run may have published before it died."""
         return await damage_of_published(self.config, self.run, VerifySpec(self.layout, None, self.config.verify))
 
     async def _tidy(self) -> None:
-        """Remove what earlier runs left."""
+        """Remove leftovers of earlier runs."""
         is_complete = self.record.state is State.COMPLETE
         live = None if is_complete else self.record.plan_id
         ownership = self._ownership if is_complete else None
@@ -148,8 +148,8 @@ class TableRun:
                 sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, ownership=ownership
             )
             self.is_swept = live is None
-        except StorageError as error:  # left-overs are no reason to call a table failed, least of all a complete one
-            self.run.reporter.warning(self.key, f"left-overs stay until the next run: {error.message}")
+        except StorageError as error:  # leftovers are no reason to fail a table, least of all a complete one
+            self.run.reporter.warning(self.key, f"leftovers stay until the next run: {error.message}")
 
     async def _work_of(self, state: State) -> None:
         match state:
@@ -160,7 +160,7 @@ class TableRun:
             case State.VALIDATING:
                 await self._validate()
             case State.COMPLETE | State.FAILED:
-                raise AssertionError(f"nothing is to be done in {state}")
+                raise AssertionError(f"there is no work in {state}")
             case _ as never:
                 assert_never(never)
 
@@ -197,7 +197,7 @@ class TableRun:
         )
 
     def _save_plan(self, plan: Plan) -> None:
-        self.lock.check()  # an owner that was stopped while it planned leaves not even a plan behind
+        self.lock.check()  # a process that lost its lock while it planned saves no plan
         save_plan(self.run.disk, self.layout.staging(plan.plan_id), plan)
 
     async def _extract(self) -> None:
@@ -216,7 +216,7 @@ class TableRun:
         try:
             await run_chunks(active)
         except asyncio.CancelledError:
-            # A worker that had to be killed leaves the part that it was writing.
+            # A killed worker leaves the part that it was writing.
             with suppress(LockLost, OSError):
                 await self._blocking(self._sweep_parts)
             raise
@@ -238,14 +238,14 @@ class TableRun:
             await self._publish(intent, publisher)
 
     async def _intent(self, active: ActivePlan, publisher: Publisher) -> PublishIntent | DamagedPart:
-        """What is to be published, all of it checked and ready.
+        """What to publish, checked and staged; or the first part that is damaged.
 
-        An earlier owner may have put it in place before it died; then it was checked before.
+        An earlier owner may have published it before it died; then it was already checked.
 
         Raises:
             DataError: the counts do not agree.
-            ValidationFailed: rows break the schema or a key, and the table's policy does not let them pass.
-            ParentMissing: a table that is referred to is not extracted in this run.
+            ValidationFailed: rows break the schema or a key, and the table's policy does not allow that.
+            ParentMissing: a table that this one refers to is not extracted in this run.
         """
         publication, plan_id = publisher.publication, active.plan.plan_id
         earlier = self.record.intent_of_plan(plan_id)
@@ -264,7 +264,7 @@ class TableRun:
         return intent
 
     async def _publish(self, intent: PublishIntent, publisher: Publisher) -> None:
-        """Publish what was found good, and say that the table is complete."""
+        """Publish what was checked, and complete the table."""
         was_intended = self.record.intent == intent
         if not was_intended:
             await self._blocking(self.lifecycle.amend, lambda record: record.with_intent(intent))
@@ -278,7 +278,7 @@ class TableRun:
         await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         await announce_published(self.config, self.run, self.layout, intent.metadata)
         await self._tidy()
-        # What was about to be published when the run got a newer snapshot is published first, then read again.
+        # If the run got a newer snapshot just before the publication, the table is published first, then read again.
         if outdated := await self._why_outdated(published.snapshot):
             await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
@@ -286,14 +286,14 @@ class TableRun:
         self.redone += 1
         if self.redone > self.config.retry.attempts:
             raise StateDamaged(
-                f"{self.key}: staged parts are damaged again and again, last {part.damage}",
-                hint="look at the disk under base_path, then run again",
+                f"{self.key}: staged parts were damaged repeatedly; the last damage: {part.damage}",
+                hint="check the disk under base_path, then run again",
             )
         await self._blocking(part.discard, active)
         await self._fire(Trigger.REDO, reason=part.damage)
 
     async def _active_plan(self) -> ActivePlan | None:
-        """The live plan; without one on disk that is good, and of the run's snapshot, the extraction restarts."""
+        """The current plan. Without a good one at the run's snapshot, the extraction restarts and this returns None."""
         reason: str | None = "its plan is missing"
         try:
             plan = await self._blocking(load_plan, self.run.disk, self.staging)
@@ -313,17 +313,17 @@ class TableRun:
         most = self.config.max_snapshot_restarts
         if self.config.on_snapshot_lost is OnSnapshotLost.FAIL or self.record.snapshot_restarts >= most:
             raise error
-        if self.record.state is State.PENDING:  # it was lost while the plan was made, which is just made again
+        if self.record.state is State.PENDING:  # lost while the plan was made: make the plan again
             await self._blocking(self.lifecycle.amend, _without_its_snapshot)
             self.run.reporter.warning(self.key, f"planned again: {error.message}")
             return
         await self._fire(Trigger.RESTART, change=_without_its_snapshot, reason=error.message)
 
     async def _fire(self, trigger: Trigger, *, change: Change | None = None, reason: str | None = None) -> None:
-        """Follow a transition; `ending` hears when the data is complete by it, or is so no more."""
+        """Follow a transition, and tell `ending` whether the data is complete now."""
         try:
             await follow(self.run, self.lifecycle, trigger, change=change, reason=reason)
-        finally:  # it may have happened though we were cancelled meanwhile
+        finally:  # the transition may have happened although the task was cancelled
             if self.record.state is not State.COMPLETE:
                 self.ending.withdraw()
             elif trigger is Trigger.PASSED:
@@ -337,8 +337,8 @@ class TableRun:
                 yield
         except OwnTimeExceeded as error:
             raise StateTimeout(
-                f"{self.key}: {state} took longer than {limit}, without the time that it waited for others",
-                hint=f"raise states.{state}.timeout; what was done is kept, and the next run goes on from it",
+                f"{self.key}: {state} took longer than {limit}, not counting the time that it waited for others",
+                hint=f"raise states.{state}.timeout; finished work is kept, and the next run continues from it",
             ) from error
 
 

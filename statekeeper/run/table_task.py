@@ -1,7 +1,7 @@
-"""A table's turn in a run: a place among the active ones, its lock, and one report, whatever happens.
+"""The task of one table in a run: a place among the active tables, its lock, and one report, whatever happens.
 
-What is done while the lock is held is decided in `statekeeper.run.table_run`; how a turn ends, in
-`statekeeper.run.ending`. One table's failure never stops another.
+`statekeeper.run.table_run` decides what is done while the lock is held, and `statekeeper.run.ending` how the task ends.
+One table's failure never stops another.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ _LOG = logging.getLogger("statekeeper.run")
 
 
 async def run_table_task(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
-    """Bring one extraction to `complete`, or to a failure that state or run record tell; only cancellation passes."""
+    """Bring one extraction to `complete`, or to a failure that its state or the run's record has.
+
+    Raises:
+        asyncio.CancelledError: the run was interrupted; no other error leaves this function.
+    """
     try:
-        async with run.active:  # the lock, too, which is an open file: of a thousand tables there would be a thousand
+        async with run.active:  # the lock as well: it is an open file, and there may be a thousand tables
             started = run.clock()
-            report = await _perform(config, run, reprocess)
+            report = await _run_locked(config, run, reprocess)
             report = report.model_copy(update={"duration_seconds": (run.clock() - started).total_seconds()})
             run.reporter.table_ended(config.table.key, report.end)
             return report
@@ -41,7 +45,7 @@ async def run_table_task(config: ExtractionConfig, run: Run, reprocess: Reproces
         run.extracted.end(config.table)
 
 
-async def _perform(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
+async def _run_locked(config: ExtractionConfig, run: Run, reprocess: Reprocess) -> TableReport:
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
@@ -66,12 +70,12 @@ async def _lock(key: str, run: Run, layout: ExtractionLayout) -> AsyncIterator[E
 def _release(lock: ExtractionLock) -> None:
     try:
         lock.release()
-    except OSError as error:  # what the table came to is decided: it ends with this process at the latest
+    except OSError as error:  # the table's outcome is decided; the lock ends with this process at the latest
         _LOG.warning("a lock could not be released: %s", error)
 
 
 async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionLock:
-    """The extraction's lock. A step in a thread cannot be stopped: what it takes for a cancelled run is let go."""
+    """The extraction's lock. A thread cannot be stopped: a lock that it takes for a cancelled run is released."""
     taken: list[ExtractionLock] = []
     output, do = run.pipeline.output, run.threads.locks.do
     kind, ttl = output.lock, output.lease_lifetime
@@ -79,7 +83,7 @@ async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionL
         with run.waits.on(key, WaitKind.LOCK, f"the lock {layout.lock.name}, whose holder may be dead"):
             watch = await do(watch_lease, run.disk, layout, kind=kind, ttl=ttl)
             if watch is not None and not await do(watch.look):
-                # Others go on meanwhile, and are judged meanwhile: of a host that died there may be a hundred.
+                # Other tables continue meanwhile; a dead host may have left a hundred leases, all watched at once.
                 async with run.active_slot_released():
                     await _until_free(watch, run)
 
@@ -97,7 +101,7 @@ async def _acquired(key: str, run: Run, layout: ExtractionLayout) -> ExtractionL
 
 
 async def _until_free(watch: LeaseWatch, run: Run) -> None:
-    """Return when the lease may be taken; raises as `LeaseWatch.look` does."""
+    """Return once the lease may be taken. Raises like `LeaseWatch.look`."""
     is_free = False
     while not is_free:
         await asyncio.sleep(watch.pause)

@@ -1,4 +1,4 @@
-"""Verifies in full what each table of a run has published, and records what it finds."""
+"""Verifies the published data of each table of a run in full, and records the damage that it finds."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _LOG = logging.getLogger("statekeeper.verify")
 
 
 def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunReport:
-    """Check in full what each table has published. A table that is not complete counts as failed.
+    """Check the published data of each table in full. A table that is not complete counts as failed.
 
-    What is found is recorded in the run's manifest, so that `status` shows it until it is mended.
+    Damage is recorded in the run's manifest, so that `status` shows it until it is repaired.
     """
     require_layout_of_run(runner.disk, runner.pipeline.output, runner.identity.run_id)
     verified = on_each_table(runner, tables, _verify)
@@ -51,13 +51,13 @@ def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunRe
 
 @dataclass(frozen=True)
 class _Verified:
-    """What came of verifying a table; `plan_id` is that of the published data that was looked at."""
+    """The result of verifying a table; `plan_id` is that of the published data that was checked."""
 
     report: TableReport
     plan_id: str | None
 
     def found_in(self, manifest: RunManifest, *, at: datetime) -> RunManifest:
-        """The manifest with what was found here. What a run found wrong is not mended by data that holds."""
+        """The manifest with this result. Good data does not remove a failure that a run has recorded."""
         table, failure = self.report.table, self.report.failure
         if self.plan_id is None:
             return manifest
@@ -79,10 +79,10 @@ def _record_found(runner: Runner, verified: tuple[_Verified, ...]) -> None:
 
     try:
         manifest = load_manifest(runner.disk, base_path, run_id)
-        if change(manifest) != manifest:  # else there is nothing to write, perhaps where nothing may be written
+        if change(manifest) != manifest:  # otherwise write nothing: the folder may be read-only
             update_manifest(writing_disk(base_path, output.writes), output, run_id, change)
     except StatekeeperError as error:
-        _LOG.warning("what was found could not be recorded, so `status` does not show it: %s", error.message)
+        _LOG.warning("the results could not be recorded, so `status` does not show them: %s", error.message)
 
 
 async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
@@ -101,11 +101,11 @@ async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
         damage = damage or await damage_of_published(config, run, spec)
         if damage:
             again = quoted(run.commands.run(table=config.table.key))
-            raise DataError(f"{config.table.key}: {damage}", hint=f"extract it anew: {again}")
+            raise DataError(f"{config.table.key}: {damage}", hint=f"extract it again: {again}")
     except StatekeeperError as error:
         failure = Failure.of(error, failed_in=State.COMPLETE)
         failed = {"outcome": Outcome.FAILED, "failure": failure, "reason": error.message}
         return _Verified(report.model_copy(update=failed), plan_id)
     published = record.published
-    holds = {"records": published.records, "bytes": published.bytes, "output_path": published.output_path}
-    return _Verified(report.model_copy(update=holds), plan_id)
+    verified = {"records": published.records, "bytes": published.bytes, "output_path": published.output_path}
+    return _Verified(report.model_copy(update=verified), plan_id)

@@ -1,6 +1,6 @@
-"""Tells what tables wait for: a reporter, every second, and `status`, by a small file, every few seconds.
+"""Reports what tables wait for: to a reporter every second, and to `status` by a small file every few seconds.
 
-Nothing is told, and nothing written, of a wait that is shorter than `TOLD_AFTER_SECONDS`.
+A wait shorter than `REPORT_AFTER_SECONDS` is neither reported nor written.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from statekeeper.store.files.disk import Disk
 
 _LOG = logging.getLogger("statekeeper.run")
 
-LOOK_EVERY_SECONDS = 1.0
-TOLD_AFTER_SECONDS = 2.0
-WRITTEN_EVERY_SECONDS = 5.0
+CHECK_EVERY_SECONDS = 1.0
+REPORT_AFTER_SECONDS = 2.0
+WRITE_EVERY_SECONDS = 5.0
 
 
 @dataclass
 class WaitWatch:
-    """Of one run in this process."""
+    """Watches the waits of one run in this process."""
 
     waits: Waits
     reporter: Reporter
@@ -39,42 +39,42 @@ class WaitWatch:
     base_path: Path
     run_id: str
     owner: Owner
-    _told: set[str] = field(default_factory=set)
+    _reported: set[str] = field(default_factory=set)
     _written: tuple[TableWait, ...] = ()
     _written_at: datetime | None = None
 
     async def watch(self) -> None:
-        """Until it is cancelled."""
+        """Report and write long waits until cancelled."""
         try:
             while True:
-                await asyncio.sleep(LOOK_EVERY_SECONDS)
-                now = self.waits.clock()
-                long = {key: wait for key, wait in self.waits.now().items() if _seconds(wait, now) > TOLD_AFTER_SECONDS}
-                self._tell(long, now)
+                await asyncio.sleep(CHECK_EVERY_SECONDS)
+                now, waits = self.waits.clock(), self.waits.now()
+                long = {key: wait for key, wait in waits.items() if _seconds(wait, now) > REPORT_AFTER_SECONDS}
+                self._report(long, now)
                 await self._write(long, now)
         finally:
             if self._written_at is not None:
-                with suppress(StatekeeperError, OSError):  # of a process that is gone it counts no more
+                with suppress(StatekeeperError, OSError):  # the file of a dead process is ignored anyway
                     await self.threads.do(remove_activity, self.disk, self.base_path, self.run_id, self.owner)
 
-    def _tell(self, long: dict[str, Wait], now: datetime) -> None:
+    def _report(self, long: dict[str, Wait], now: datetime) -> None:
         for key, wait in long.items():
             self.reporter.waiting(key, wait.what, _seconds(wait, now))
-        for key in self._told - long.keys():
+        for key in self._reported - long.keys():
             self.reporter.waiting(key, None, 0.0)
-        self._told = set(long)
+        self._reported = set(long)
 
     async def _write(self, long: dict[str, Wait], now: datetime) -> None:
         waits = tuple(TableWait(table=key, kind=w.kind.value, what=w.what, since=w.since) for key, w in long.items())
-        is_due = self._written_at is None or (now - self._written_at).total_seconds() >= WRITTEN_EVERY_SECONDS
+        is_due = self._written_at is None or (now - self._written_at).total_seconds() >= WRITE_EVERY_SECONDS
         if waits == self._written or not is_due:
             return
         activity = RunActivity(run_id=self.run_id, owner=self.owner, written_at=now, waits=waits)
-        self._written, self._written_at = waits, now  # before: a cancelled write is finished all the same
+        self._written, self._written_at = waits, now  # set first, because a cancelled write still finishes
         try:
             await self.threads.do(save_activity, self.disk, self.base_path, activity)
-        except (StatekeeperError, OSError) as error:  # only `status` misses it
-            _LOG.debug("what tables wait for cannot be written down: %s", error)
+        except (StatekeeperError, OSError) as error:  # only `status` needs it
+            _LOG.debug("what tables wait for cannot be saved: %s", error)
 
 
 def _seconds(wait: Wait, now: datetime) -> float:

@@ -1,6 +1,6 @@
-"""What the processes that do work import before it comes: the work of every state, and sessions with sources.
+"""The modules that worker processes import in advance: the work of every state, and the sessions of sources.
 
-Engines know nothing of it; whoever starts one hands the names over.
+Engines do not know these modules; whoever starts an engine passes their names.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ WORK = (
 
 
 def work_modules(types: Iterable[str]) -> tuple[str, ...]:
-    """The modules that work needs whose sources are of these types."""
+    """The modules that work on sources of these types needs."""
     return (*WORK, *session_modules(types))

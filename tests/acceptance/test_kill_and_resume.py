@@ -91,7 +91,7 @@ def test_a_second_signal_stops_at_once(work):
         workers = _workers_of(process)  # they stay stopped: they would hold a clean end up for seconds
         for other in set(group_of(process)) - set(workers):
             other.resume()
-        assert any("once more to stop at once" in line for line in process.stderr)
+        assert any("repeat the signal to stop at once" in line for line in process.stderr)
         process.send_signal(signal.SIGINT)
         process.wait(timeout=3)
     assert process.returncode == 130

@@ -149,7 +149,7 @@ TYPED = {
     ],
     f"{_HERE}test_windows_that_are_not_over_are_extracted_as_is_said": [
         "run it when the day is over, with an earlier --date, or set allow_open_window: true",
-        "run it when the day has begun in its incremental_timezone, or with an earlier --date",
+        "run it when the day has started in its incremental_timezone, or with an earlier --date",
     ],
     f"{_HERE}test_variable_that_is_not_set_is_exported_or_given_a_default": [
         "export {}, or give a default: ${{}:-...}"
@@ -217,7 +217,7 @@ TYPED = {
         "oracle/scn.py: GRANT EXECUTE ON SYS.TIMESTAMP_TO_SCN TO {user}",
     ],
     "tests/unit/config/test_root.py::test_a_config_that_version_0_1_ran_from_elsewhere_is_not_extracted_anew_unsaid": [
-        "write `root: {}` into it to go on with them, or `root: {}` to extract anew",
+        "write `root: {}` into it to continue them, or `root: {}` to extract everything again",
     ],
     "tests/unit/config/sections/test_oracle.py::test_a_dsn_as_oracle_takes_it_is_taken": [
         "write only what follows the @: dsn: //HOST:PORT/SERVICE",

@@ -87,7 +87,7 @@ def test_status_without_a_run_says_what_to_do(run: RunOnDisk, capsys: pytest.Cap
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [
-        f"error: no run is known here: there is no .statekeeper/last-run.json in {run.cwd}, nor above it",
+        f"error: no run is known here: there is no .statekeeper/last-run.json in {run.cwd} or above it",
         "hint: name its config; `statekeeper init --help` says how to write one from a database",
     ]
 

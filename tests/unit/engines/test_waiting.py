@@ -141,8 +141,8 @@ class FrozenShop(InlineEngine):
 
 
 def test_reporter_and_status_say_what_a_table_waits_for_while_a_source_is_frozen(tmp_path, monkeypatch):
-    monkeypatch.setattr(wait_watch, "LOOK_EVERY_SECONDS", 0.01)
-    monkeypatch.setattr(wait_watch, "TOLD_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(wait_watch, "CHECK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(wait_watch, "REPORT_AFTER_SECONDS", 0.0)
     shop, has_answer = Shop(tmp_path), threading.Event()
     shop.execute("create table orders as select 1 as id")
     told: list[tuple[str, str | None]] = []

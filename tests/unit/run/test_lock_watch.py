@@ -57,7 +57,7 @@ def shop(tmp_path):
 
 
 def test_table_whose_lease_cannot_be_written_ends_with_the_reason_and_its_reading_stops(shop, monkeypatch):
-    monkeypatch.setattr(lock_watch, "LOOK_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(lock_watch, "CHECK_EVERY_SECONDS", 0.1)
     disk, heard = Refusing(), Heard()
     engine = Endless(disk)
     output = {"base_path": str(shop.folder / "data"), "lock": "lease", "lease_ttl": "1s"}
@@ -93,7 +93,7 @@ async def _watched(lock, heard):
 
 @pytest.mark.parametrize("last", [[], [None]])
 def test_a_loss_that_is_over_with_the_next_look_is_none(monkeypatch, last):
-    monkeypatch.setattr(lock_watch, "LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(lock_watch, "CHECK_EVERY_SECONDS", 0.01)
     lost = LockTrouble("lost", LockLost("lost"))
     heard = Heard()
     asyncio.run(_watched(Troubled(LockTrouble("silent", None), lost, None, lost, *last), heard))

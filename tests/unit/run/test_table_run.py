@@ -145,7 +145,7 @@ class TestLeftOvers:
         heard = Heard()
         reports = shop.run("orders", disk=FullDisk(), reporter=heard)
         assert (reports["orders"].outcome, shop.state().state) == (Outcome.COMPLETED, State.COMPLETE)
-        assert any("left-overs stay" in warning for warning in heard.warnings)
+        assert any("leftovers stay" in warning for warning in heard.warnings)
         assert shop.run("orders", disk=FullDisk())["orders"].outcome is Outcome.SKIPPED
         assert shop.run("orders")["orders"].outcome is Outcome.SKIPPED
         assert not shop.layout().staging_root.exists()

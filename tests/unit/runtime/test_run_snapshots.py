@@ -12,7 +12,7 @@ from statekeeper.errors import ConfigError, FailureKind
 from statekeeper.model.plan import RunSnapshot
 from statekeeper.model.preview import PreviewAction
 from statekeeper.model.record import State
-from statekeeper.run.preview import PreviewWish, preview_tables
+from statekeeper.run.preview import PreviewOptions, preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.verify import verify_tables
@@ -262,7 +262,7 @@ def test_the_plan_says_at_which_snapshot_tables_would_be_read(shop):
     (_, lost) = preview_tables(runner, runner.pipeline.tables).tables
     assert lost.failure.kind is FailureKind.SNAPSHOT_LOST
     assert says(lost.failure.hint, "runtime.takes_a_new_snapshot")
-    forced = preview_tables(runner, runner.pipeline.tables, PreviewWish(is_forced=True)).tables
+    forced = preview_tables(runner, runner.pipeline.tables, PreviewOptions(is_forced=True)).tables
     assert [plan.verdict for plan in forced] == [PreviewAction.RESTART, PreviewAction.START]
     assert all("which the first of them takes" in plan.notes[0] for plan in forced)
 
