@@ -1,8 +1,8 @@
-"""`extract_chunk`: read one chunk at the plan's snapshot, write one part, leave one receipt.
+"""`extract_chunk`: read one chunk at the plan's snapshot, write one part, save one receipt.
 
 The same function runs in a local worker process and on a Spark executor. It decides nothing about retries or
-scheduling, and writes nothing but its own part and receipt. What needs Arrow is imported where the work is done, since
-the parent process only sends it away.
+scheduling, and writes only its own part and receipt. Modules that need Arrow are imported inside the functions, because
+the parent process only sends this work to a worker.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChunkSpec:
-    """All that `extract_chunk` needs but a session, picklable; no secret is in it.
+    """The inputs of `extract_chunk` except for the session; can be pickled, contains no secret.
 
-    `table` names it in messages; the part is for a `subfolder` of the plan's folder of parts, unless that is empty.
+    `table` is for messages. The part goes into `subfolder` of the plan's folder of parts, unless that is empty.
     """
 
     table: str
@@ -51,11 +51,11 @@ class ChunkSpec:
 
 
 def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
-    """Make the chunk's part and receipt durable; if another attempt was first, its receipt is the answer.
+    """Make the chunk's part and receipt durable; if another attempt was first, return its receipt.
 
     Raises:
-        SourceError: and its subclasses, from reading.
-        DataError: a value does not fit exactly what was planned.
+        SourceError: or a subclass: reading failed.
+        DataError: a value does not fit its planned type exactly.
         StorageError: the part could not be written, or the staging folder is gone because its plan was discarded.
         Interrupted: it was asked to stop; nothing is left behind.
     """
@@ -123,7 +123,7 @@ def _checked(
 
 
 def _lineage(spec: ChunkSpec) -> dict[str, str]:
-    """What the Parquet footer says of where the rows come from."""
+    """The entries of the Parquet footer that say where the rows come from."""
     chunk = spec.chunk
     return {
         "statekeeper.run_id": spec.run_id,
@@ -135,7 +135,7 @@ def _lineage(spec: ChunkSpec) -> dict[str, str]:
 
 
 def _discard(disk: Disk, path: Path) -> None:
-    """Remove what nobody will name; what cannot be removed is swept with its plan."""
+    """Remove a part that no receipt names; if that fails, it is removed later with its plan."""
     try:
         disk.unlink(path, role="part")
     except (OSError, StatekeeperError):

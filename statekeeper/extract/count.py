@@ -13,7 +13,7 @@ from statekeeper.model.receipt import CountReceipt
 
 @dataclass(frozen=True)
 class CountSpec:
-    """A plan's count."""
+    """The inputs of `count_rows`."""
 
     config: ExtractionConfig
     plan_id: str
@@ -21,7 +21,7 @@ class CountSpec:
 
 
 def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
-    """What the source itself counts at the plan's snapshot."""
+    """The source's own count at the plan's snapshot."""
     session = context.session()
     counted = session.count(spec.reading)
     return CountReceipt(
@@ -33,5 +33,5 @@ def count_rows(spec: CountSpec, context: WorkContext) -> CountReceipt:
 
 
 def needs_count(config: ExtractionConfig) -> bool:
-    """Whether the source is asked for its count."""
+    """Whether the source must count its rows."""
     return config.reconcile is Reconcile.COUNT

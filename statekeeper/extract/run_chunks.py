@@ -25,13 +25,13 @@ from statekeeper.store.staging import subfolder_of
 async def run_chunks(active: ActivePlan) -> None:
     """Return when every chunk of the plan has a receipt.
 
-    After the first failure no further chunk is begun; those under way are let finish, since their receipts will count.
+    After the first failure no further chunk starts; running chunks may finish, because their receipts will count.
 
     Raises:
-        StatekeeperError: the first failure that retries did not cure.
+        StatekeeperError: the first failure that retries did not solve.
     """
     run, plan = active.run, active.plan
-    left = await run.threads.disk.do(_Left.of, active)
+    left = await run.threads.disk.do(_Remaining.of, active)
     chunks = len(plan.chunks)
     done = chunks - len(left.places)
     work = _ChunkWork(active, left.subfolders, chunks_done=done, receipts=left.receipts)
@@ -43,17 +43,17 @@ async def run_chunks(active: ActivePlan) -> None:
 
 
 @dataclass(frozen=True)
-class _Left:
-    """What is left to do of a plan: the chunks at these places of it, the largest first; and its count."""
+class _Remaining:
+    """The remaining work of a plan: the chunks at these positions in it, the largest first, and its count."""
 
     places: tuple[int, ...]
     is_counted: bool
     estimated_rows: int
     """Of all chunks."""
     receipts: list[Receipt]
-    """Those that count already, where they are to be recorded."""
+    """The existing receipts, if this kind of disk records them; else empty."""
     subfolders: tuple[str, ...]
-    """The folders that the plan was given for its parts: none, too, by a version before this one."""
+    """The folders of the plan for its parts; empty for few chunks, and for a plan of an earlier version."""
 
     @classmethod
     def of(cls, active: ActivePlan) -> Self:
@@ -61,7 +61,7 @@ class _Left:
         done = load_receipts(run.disk, staging, plan.plan_id)
         rows = [chunk.estimated_rows for chunk in plan.chunks]
         places = [place for place, chunk in enumerate(plan.chunks) if chunk.chunk_id not in done]
-        places.sort(key=lambda place: -rows[place])  # the queue, which does the same, does not see all of them
+        places.sort(key=lambda place: -rows[place])  # the queue sorts too, but does not see all chunks at once
         is_counted = not needs_count(active.config) or load_count(run.disk, staging, plan.plan_id) is not None
         receipts = list(done.values()) if are_recorded(run.disk) else []
         return cls(tuple(places), is_counted, sum(rows), receipts, subfolders_of(run.disk, staging))
@@ -69,7 +69,7 @@ class _Left:
 
 @dataclass
 class _Attempt:
-    """A piece of work that is waiting until `has_begun`. One that `is_last` is not tried again if it fails."""
+    """A piece of work that waits until `has_begun`. With `is_last` it is not tried again if it fails."""
 
     work: Callable[[_Attempt], Coroutine[object, object, None]]
     chunk: Chunk | None
@@ -78,35 +78,35 @@ class _Attempt:
 
 
 async def _all_or_first_failure(left: Iterator[_Attempt], *, at_once: int) -> None:
-    """Do all of it, so many at once; after the first failure, which is raised, only what has begun is waited for."""
-    under_way: dict[asyncio.Task[None], _Attempt] = {}
+    """Do all attempts, `at_once` at a time. After the first failure, wait for those that have begun, then raise it."""
+    running: dict[asyncio.Task[None], _Attempt] = {}
     failures: list[Exception] = []
 
     def stop_others() -> None:
-        for task, attempt in under_way.items():
+        for task, attempt in running.items():
             attempt.is_last = True
             if not attempt.has_begun:
                 task.cancel()
 
-    async def go_on() -> None:
+    async def work_off() -> None:
         task = asyncio.current_task()
-        assert task is not None, "it is a task's"
+        assert task is not None, "this coroutine runs in a task"
         for attempt in left:
             if failures:
                 return
-            under_way[task] = attempt
+            running[task] = attempt
             try:
                 await attempt.work(attempt)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised when nothing is under way
+            except Exception as error:  # noqa: BLE001 - it is raised once nothing runs any more
                 failures.append(error)
-                if len(failures) == 1:  # once: a second cancellation would disturb a task that gives up its work
+                if len(failures) == 1:  # once: a second cancellation would disturb a task that is stopping its work
                     stop_others()
             finally:
-                del under_way[task]
+                del running[task]
 
-    tasks = [asyncio.create_task(go_on()) for _ in range(at_once)]
+    tasks = [asyncio.create_task(work_off()) for _ in range(at_once)]
     try:
-        await asyncio.gather(*tasks, return_exceptions=True)  # which, cancelled, cancels them all
+        await asyncio.gather(*tasks, return_exceptions=True)  # if cancelled, it cancels all tasks
     finally:
         await asyncio.gather(*tasks, return_exceptions=True)
     if failures:
@@ -119,7 +119,7 @@ class _ChunkWork:
     subfolders: tuple[str, ...]
     chunks_done: int
     receipts: list[Receipt]
-    """Those that are to be recorded: elsewhere a finished chunk leaves nothing here."""
+    """The receipts to record, if this kind of disk records them; else empty."""
 
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
@@ -172,7 +172,7 @@ class _ChunkWork:
         def before_retry(error: StatekeeperError) -> None:
             if attempt.is_last:
                 raise error
-            attempt.has_begun = False  # while it waits to be tried again it may be given up
+            attempt.has_begun = False  # while it waits for its retry it may be cancelled
 
         active = self.active
         what = "the count" if attempt.chunk is None else f"chunk {attempt.chunk.chunk_id}"

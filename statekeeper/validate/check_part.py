@@ -1,4 +1,4 @@
-"""Checks one staged part in a worker: is it what its receipt says, and do its rows satisfy the schema?"""
+"""Checks one staged part in a worker: does it match its receipt, and do its rows satisfy the schema?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from statekeeper.store.files.durable import read_more_than_once
 
 @dataclass(frozen=True)
 class PartCheckSpec:
-    """A staged part and what it has to be; of each constraint that rows break, so many `samples` are told."""
+    """A staged part with its receipt and columns; the findings show up to `samples` rows per broken constraint."""
 
     path: Path
     receipt: Receipt
@@ -31,7 +31,7 @@ class PartCheckSpec:
 
 @dataclass(frozen=True, slots=True)
 class PartCheck:
-    """`damage` in words, or the findings of the scan."""
+    """The damage of the part in words, or the findings of its scan."""
 
     damage: str | None
     findings: Findings | None
@@ -40,7 +40,7 @@ class PartCheck:
 def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     """Check the part's bytes against its receipt, then its rows against the schema."""
     from statekeeper.schemas.rules.checks import (
-        compile_checks,  # only here: the parent process just sends the work away
+        compile_checks,  # imported here, because the parent process only sends this work to a worker
     )
     from statekeeper.validate.scan import scan_part
 

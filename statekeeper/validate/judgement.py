@@ -1,7 +1,6 @@
-"""What the policy of a table makes of rows that break its schema or a key: let them pass, quarantine them, or fail.
+"""Applies a table's policy to rows that break its schema or a key: let them pass, quarantine them, or fail.
 
-Decides it, and leaves what was found where a person looks for it. Which rows there are is decided in
-`statekeeper.validate.validate_staged`.
+Also writes the findings to the table's file of violations. `statekeeper.validate.validate_staged` finds the rows.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ class ViolationAction(Enum):
 
     NONE = auto()
     COPIED = auto()
-    """They are written to a file of their own; what is published, if anything, has them too."""
+    """They are written to a separate file; the published data, if any, has them too."""
     QUARANTINE = auto()
-    """They are written to a file of their own, and the other rows are published."""
+    """They are written to a separate file, and only the other rows are published."""
 
     @classmethod
     def of(cls, config: ExtractionConfig, findings: Findings) -> ViolationAction:
@@ -37,29 +36,29 @@ class ViolationAction(Enum):
 
     @property
     def wanted(self) -> SplitOutput | None:
-        """The files that it needs."""
+        """The files that the action needs."""
         return {ViolationAction.QUARANTINE: SplitOutput.BOTH, ViolationAction.COPIED: SplitOutput.REJECTED}.get(self)
 
 
 def too_many(config: ExtractionConfig, findings: Findings) -> str | None:
-    """Why so many rows cannot be quarantined, in words; None where they can.
+    """Why so many rows cannot be quarantined, in words; None if they can.
 
-    Without a bound of its own a table may lose rows, but not all: that is a wrong schema, and not wrong rows.
+    Without `max_quarantined` any number of rows may be quarantined, but not all: then the schema is wrong.
     """
     found, rows, bound = findings.violating_rows, findings.rows, config.max_quarantined
     if any(part.constraint == SCAN_DISAGREES for part in findings.violations):
-        return "which they are is not certain, by a defect of statekeeper: please report it"
+        return "a defect of statekeeper makes it uncertain which rows these are: please report it"
     if bound is None:
-        return None if found < rows or not found else "every row breaks the schema, so that none would be left"
+        return None if found < rows or not found else "every row breaks the schema, so none would be left"
     return None if bound.allows(found, of=rows) else f"that is more than max_quarantined: {bound}"
 
 
 def judge(active: ActivePlan, found: StagedFindings, *, fence: Fence) -> str | None:
-    """Write down what was found; a warning where the table's policy lets it pass.
+    """Save the findings; returns a warning if there are violations and the table's policy lets them pass.
 
     Raises:
-        ValidationFailed: the policy does not; what is published stays as it is.
-        StorageError, LockLost: it could not be written.
+        ValidationFailed: the policy does not let them pass; the published data stays unchanged.
+        StorageError, LockLost: the findings could not be saved.
     """
     config, run, findings = active.config, active.run, found.findings
     layout = run.layout_of(config)
@@ -80,16 +79,16 @@ def _validation_failed(
     message: str, config: ExtractionConfig, findings: Findings, commands: RunCommands
 ) -> ValidationFailed:
     what = "the schema or the key" if findings.key_violating_rows else "the schema"
-    otherwise = "set on_violation: warn"
+    alternative = "set on_violation: warn"
     if config.on_violation is OnViolation.QUARANTINE and (reason := too_many(config, findings)):
         message = f"{message}; {reason}"
-        otherwise = f"raise max_quarantined, if {findings.violating_rows:,} rows may be quarantined"
+        alternative = f"raise max_quarantined, if {findings.violating_rows:,} rows may be quarantined"
     elif config.on_violation is OnViolation.QUARANTINE:
-        message = f"{message}; of rows that break a key together, none can be quarantined"
+        message = f"{message}; rows that break a key cannot be quarantined"
     elif not findings.key_violating_rows:
-        otherwise += " or quarantine"
+        alternative += " or quarantine"
     force = quoted(commands.force(table=config.table.key))
     hint = (
-        f"correct {what}, or {otherwise}, and then {quoted(commands.resume())}; or correct the data, and then {force}"
+        f"correct {what}, or {alternative}, and then {quoted(commands.resume())}; or correct the data, and then {force}"
     )
     return ValidationFailed(message, hint=hint)

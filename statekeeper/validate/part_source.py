@@ -1,6 +1,6 @@
-"""A staged part as a table in SQL: DuckDB for scans, and the text of what it reads.
+"""A staged part as a table in SQL: the DuckDB for scans, and the SQL text of a part.
 
-Decides that no value is passed over: nothing is left out by the statistics of a file.
+Makes sure that every value is read: no row group is skipped because of a file's statistics.
 """
 
 from __future__ import annotations
@@ -25,52 +25,52 @@ _TEXT_LENGTH = 200
 
 @lru_cache(maxsize=1)
 def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
-    """The DuckDB of this process for scans: to make one takes longer than to scan a small part."""
+    """The DuckDB of this process for scans, kept because creating one takes longer than scanning a small part."""
     connection = duckdb.connect(
         ":memory:",
         config={
             "memory_limit": memory_limit,
             "threads": threads,
-            "enable_external_file_cache": False,  # a part is scanned once: what was read must not pile up
+            "enable_external_file_cache": False,  # a part is scanned once: a cache would only grow
             "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
     )
-    # Parquet's statistics leave NaN out, and DuckDB 2.0.1 skips row groups by them even for `isnan(x)`. Nothing may be
-    # decided by statistics here: every value is looked at.
+    # Parquet's statistics ignore NaN, and DuckDB 2.0.1 skips row groups by them even for `isnan(x)`. So statistics must
+    # not decide anything here: every value is read.
     connection.execute("SET disabled_optimizers = 'statistics_propagation,filter_pushdown'")
     return connection
 
 
 def part_source(path: Path, columns: Iterable[PlannedColumn]) -> str:
-    """A part as a table in SQL; `columns` are what it was written as."""
-    # hive_partitioning would add columns that a folder named key=value seems to have.
+    """A part as a table in SQL; it was written with `columns`."""
+    # hive_partitioning would add a column for every folder named key=value.
     source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
-    # pyarrow before 22 marks a time of day as one in UTC, and DuckDB reads that as TIME WITH TIME ZONE.
+    # pyarrow before 22 marks a time of day as UTC, which DuckDB reads as TIME WITH TIME ZONE.
     return _cast(source, {column.name: "TIME" for column in columns if pa.types.is_time(parse_type(column.arrow_type))})
 
 
 def batch_source(name: str, columns: Iterable[PlannedColumn]) -> str:
-    """Rows of a part that are in memory, registered as `name`, as the table that `part_source` would make of them."""
+    """Rows of a part in memory, registered as `name`, as the same table that `part_source` gives for the file."""
     kinds = {column.name: parse_type(column.arrow_type) for column in columns}
     coarse = [column for column, kind in kinds.items() if pa.types.is_timestamp(kind) and kind.unit in {"s", "ms"}]
     return _cast(quoted(name), dict.fromkeys(coarse, "TIMESTAMP"))
 
 
 def _cast(source: str, kinds: dict[str, str]) -> str:
-    """The same table with some of its columns cast, each to its type."""
+    """The table with some of its columns cast, each to its type in `kinds`."""
     replaced = ", ".join(f"CAST({quoted(name)} AS {kind}) AS {quoted(name)}" for name, kind in kinds.items())
     return f"(SELECT * REPLACE ({replaced}) FROM {source})" if kinds else source
 
 
 def numbered(source: str) -> str:
-    """The same with its rows numbered from 0, in the part's order."""
+    """The table with its rows numbered from 0, in the part's order."""
     return f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
 
 
 def _file_literal(path: Path) -> str:
-    """The path in SQL; `*`, `?` and `[` are themselves, not a glob."""
+    """The path as an SQL literal, in which `*`, `?` and `[` are no glob."""
     return literal("".join(f"[{char}]" if char in "*?[" else char for char in str(path)))
 
 

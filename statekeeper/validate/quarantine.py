@@ -1,8 +1,7 @@
-"""Which files the rows that break the schema and the others end in.
+"""Separates rows that break the schema from the others, and decides which files are published.
 
-Only parts with such rows are written anew; the others are published as they are. The work itself is done by
-`statekeeper.validate.split_part` in workers. Which rows are quarantined at all is decided in
-`statekeeper.validate.judgement`.
+Only parts with such rows are written again; the other parts are published unchanged. Workers do the work in
+`statekeeper.validate.split_part`. `statekeeper.validate.judgement` decides whether rows are quarantined at all.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from statekeeper.validate.split_part import RejectsSpec, SplitSpec, gather_rejec
 
 @dataclass(frozen=True)
 class BrokenPart:
-    """A part in which so many rows break the schema."""
+    """A part with rows that break the schema, and their number."""
 
     receipt: Receipt
     violating_rows: int
@@ -31,7 +30,7 @@ class BrokenPart:
 
 @dataclass(frozen=True)
 class Separated:
-    """The files that may be published, and the file of the rows that break the schema, if it was asked for."""
+    """The files that may be published, and the file of rows that break the schema, if it was wanted."""
 
     parts: Packed[PublishablePart]
     rejects: StagedFile | None = None
@@ -39,7 +38,7 @@ class Separated:
 
 @dataclass(frozen=True)
 class Separation:
-    """The parts of a plan, whose dataset will have the name `output_name`."""
+    """The separation of a plan's parts; the dataset will have the name `output_name`."""
 
     active: ActivePlan
     receipts: Packed[Receipt]
@@ -48,10 +47,10 @@ class Separation:
     async def separated(
         self, broken: tuple[BrokenPart, ...], model: ShippedModel, *, wanted: SplitOutput | None
     ) -> Separated:
-        """What is made of the parts, where so much is `wanted` of those that are broken.
+        """The files after the separation; `wanted` says which files to write for the broken parts, None for none.
 
         Raises:
-            StatekeeperError: a part could not be split; what was done is found again by its receipt.
+            StatekeeperError: a part could not be split; finished splits have receipts and are found again.
         """
         do = self.active.run.threads.disk.do
         if wanted is None:
@@ -64,7 +63,7 @@ class Separation:
         return Separated(await do(self._parts, kept), rejects)
 
     def _parts(self, kept: Mapping[int, StagedFile]) -> Packed[PublishablePart]:
-        """Each part, or what was `kept` of it, by its chunk, under the name that readers will see."""
+        """Each part, or its file of `kept` rows, under the name that readers will see; `kept` is by chunk."""
 
         def publishable(receipt: Receipt) -> PublishablePart:
             file = kept.get(receipt.chunk_id, receipt)

@@ -1,7 +1,7 @@
-"""Every row of a staged part that breaks the schema, one by one, and which constraints it breaks.
+"""Finds every row of a staged part that breaks the schema, and the constraints that it breaks.
 
-Decides nothing of its own: the same SQL and the same validators as `statekeeper.validate.scan`, which counts the rows
-and shows a few. It is handed the rows batch by batch, by whoever reads the part, and reads no file itself.
+It uses the same SQL and the same validators as `statekeeper.validate.scan`, which counts such rows and shows a few.
+The caller reads the part and passes its rows batch by batch; this module reads no file.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _BATCH = "statekeeper batch"
-_ASKED_ROWS = 10_000
-"""Rows that are Python's own objects at once."""
+_PYTHON_ROWS = 10_000
+"""The most rows that are Python objects at once."""
 
 
 @dataclass(frozen=True)
 class BrokenConstraint:
-    """A constraint that a row breaks; `column` None is the row as a whole. `expected` is what a value has to be, or
-    what pydantic says.
+    """A constraint that a row breaks; `column` is None for the row as a whole. `expected` describes a valid value or
+    is pydantic's message.
     """
 
     column: str | None
@@ -44,7 +44,7 @@ class BrokenConstraint:
 
 @dataclass(frozen=True)
 class RowVerdict:
-    """A row that breaks at least one constraint; rows count from 0 in their part."""
+    """A row that breaks at least one constraint; `number` counts from 0 in its part."""
 
     number: int
     broken: tuple[BrokenConstraint, ...]
@@ -52,9 +52,9 @@ class RowVerdict:
 
 @dataclass(frozen=True)
 class RowErrors:
-    """Finds what rows of a part break: those that `statekeeper.validate.scan` counts as violating.
+    """Finds the rows that `statekeeper.validate.scan` counts as violating, and what they break.
 
-    `compiled` was made from `model`; `memory_limit` is as DuckDB writes sizes.
+    `compiled` was made from `model`; `memory_limit` is a size in DuckDB's form (`256MB`).
     """
 
     compiled: CompiledSchema
@@ -62,7 +62,7 @@ class RowErrors:
     memory_limit: str
 
     def of(self, batch: pa.RecordBatch, *, start: int) -> list[RowVerdict]:
-        """The rows of a batch that break the schema, in their order; `start` is the number of its first.
+        """The rows of a batch that break the schema, in order; `start` is the number of the batch's first row.
 
         Raises:
             DataError: DuckDB refuses the batch, or the schema's own code fails on a row.
@@ -116,13 +116,13 @@ class RowErrors:
         rows = self._undecided_rows
         if rows is None:
             return
-        for batch in connection.sql(rows.query(self._source, self._violated)).to_arrow_reader(_ASKED_ROWS):
+        for batch in connection.sql(rows.query(self._source, self._violated)).to_arrow_reader(_PYTHON_ROWS):
             for row in rows.broken(batch):
                 messages = row.messages.items()
                 yield row.number, tuple(BrokenConstraint(key.column, key.constraint, text) for key, text in messages)
 
 
 def _joined(*found: tuple[BrokenConstraint, ...]) -> tuple[BrokenConstraint, ...]:
-    """What was found in one row: a constraint that was found twice, by SQL and by pydantic too, is one."""
-    once = {(part.column, part.constraint): part for part in reversed([*chain.from_iterable(found)])}
-    return tuple(reversed(once.values()))
+    """The broken constraints of one row, without duplicates: SQL and pydantic may both find the same one."""
+    unique = {(part.column, part.constraint): part for part in reversed([*chain.from_iterable(found)])}
+    return tuple(reversed(unique.values()))

@@ -1,10 +1,10 @@
 """Runs a compiled schema over one staged Parquet part.
 
-Decides nothing about meaning: `schemas.rules.checks` says what is checked, and pydantic says what is wrong with the
-sample rows and with whatever could not be compiled. Memory is bounded by `memory_limit` and by a batch of rows.
+`schemas.rules.checks` defines the checks; pydantic checks what could not be compiled, and words the messages of sample
+rows. Memory is bounded by `memory_limit` and by a batch of rows.
 
-A quick filter reads what is checked, and valid data needs no more. Only where it leaves a doubt is the part read again,
-whole: the counts of every constraint, the rows that pydantic is asked about and the samples come from that one pass.
+A quick filter reads only the checked columns, which is enough for valid data. If it finds a doubtful row, the part is
+read again with all columns. That one pass gives the counts of every constraint, the rows for pydantic, and the samples.
 """
 
 from __future__ import annotations
@@ -46,20 +46,19 @@ def scan_part(
     threads: int = 1,
     samples: int = SAMPLES,
 ) -> Findings:
-    """Which rows of a part break the schema.
+    """Find the rows of a part that break the schema.
 
     Args:
         path: the staged part; it has the columns that `compiled` was made for.
         compiled: the checks, from `compile_checks(model, columns)`.
-        model: the model that `compiled` was made from; it speaks for sample rows and for what was not compiled.
-        memory_limit: the most that DuckDB may take, as it writes sizes (`256MB`).
+        model: the model that `compiled` was made from; it checks what was not compiled, and words sample messages.
+        memory_limit: the memory limit of DuckDB, in its form (`256MB`).
         threads: threads of the scan.
-        samples: how many rows are shown of each constraint that is broken; with none, no value of a row is in the
-            findings.
+        samples: how many rows are shown per broken constraint; with 0, the findings contain no value of a row.
 
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
-        StorageError, OutOfMemory: the system does not give the file, or the memory.
+        StorageError, OutOfMemory: the system refuses the file, or the memory.
     """
     source = part_source(path, compiled.columns)
     try:
@@ -73,18 +72,18 @@ def scan_part(
 
 @dataclass
 class _Found:
-    """What is known so far of one broken constraint."""
+    """What is known so far about one broken constraint."""
 
     expected: str
     count: int = 0
     samples: list[RowSample] = field(default_factory=list)
     pending: list[tuple[int, str]] = field(default_factory=list)
-    """Numbers of rows that are to be shown, and pydantic's message."""
+    """The numbers of rows to show, each with pydantic's message."""
 
 
 @dataclass
 class _Refused:
-    """What SQL says of one check: how many rows break it, and the numbers of the first."""
+    """The SQL results of one check: how many rows break it, and the numbers of the first ones."""
 
     check: Check
     count: int = 0
@@ -92,7 +91,7 @@ class _Refused:
 
 
 class _Scan:
-    """One part's scan: a quick filter; where that leaves a doubt, one pass for SQL and pydantic; then samples."""
+    """The scan of one part: a quick filter; for doubtful rows, one pass for SQL and pydantic; then samples."""
 
     def __init__(
         self,
@@ -105,8 +104,8 @@ class _Scan:
     ) -> None:
         self._batch_rows = batch_rows
         self._samples = samples
-        # So many are looked at, even where none is shown: pydantic's word on them tells a defect of the scan.
-        self._looked_at = max(samples, SAMPLES)
+        # So many rows are compared with pydantic even if none is shown: a difference reveals a defect of the scan.
+        self._compared = max(samples, SAMPLES)
         self._connection = connection
         self._source = source
         self._numbered = numbered(source)
@@ -118,7 +117,7 @@ class _Scan:
 
     @cached_property
     def _shape(self) -> ModelShape | None:
-        """The model, read at the first row that needs it: most parts have none."""
+        """The model, read for the first row that needs it: most parts have no such row."""
         return read_model(self._model) if self._model is not None else None
 
     @cached_property
@@ -127,7 +126,7 @@ class _Scan:
 
     @cached_property
     def _undecided_rows(self) -> UndecidedRows | None:
-        """What pydantic is asked about; None where SQL decides everything."""
+        """The rows that pydantic checks; None if SQL decides everything."""
         if self._model is None or self._shape is None or not self._compiled.needs_pydantic:
             return None
         return UndecidedRows.of(self._compiled, self._fields, self._model, self._shape)
@@ -139,9 +138,9 @@ class _Scan:
         )  # rows: from the footer
         violating = 0
         if good < rows:
-            violating = self._look_at_doubtful_rows()
+            violating = self._check_doubtful_rows()
         elif self._compiled.row_by_row:
-            violating = self._ask_of_good_rows()
+            violating = self._check_good_rows_by_pydantic()
         return Findings(
             rows=rows, violating_rows=violating, violations=self._violations(), checks=self._compiled.constraints
         )
@@ -150,8 +149,8 @@ class _Scan:
         ((number,),) = self._connection.execute(f"SELECT count(*) FROM {self._source} WHERE {where}").fetchall()
         return int(number)
 
-    def _look_at_doubtful_rows(self) -> int:
-        """Read the whole rows that SQL refuses or leaves open, once; the number of rows that break the schema."""
+    def _check_doubtful_rows(self) -> int:
+        """Read rows that SQL refuses or cannot decide, with all columns; returns how many rows break the schema."""
         undecided_rows = self._undecided_rows
         layout = WholeRows(self._compiled, undecided_rows)
         refused = [_Refused(check) for check in self._compiled.checks]
@@ -161,11 +160,11 @@ class _Scan:
             violating += _number_of(layout.refused_by_any(batch))
             for one, flags in zip(refused, layout.refused(batch), strict=True):
                 one.count += _number_of(flags)
-                first = numbers.filter(flags)[: self._looked_at - len(one.first)].to_pylist()
+                first = numbers.filter(flags)[: self._compared - len(one.first)].to_pylist()
                 one.first += first
                 wanted.update(first)
             if undecided_rows is not None:
-                broken = undecided_rows.broken(layout.opened(batch, undecided_rows))
+                broken = undecided_rows.broken(layout.undecided(batch, undecided_rows))
                 violating += self._note(broken, shown=wanted)
             if wanted:
                 kept.append(batch.filter(pc.is_in(numbers, pa.array(sorted(wanted), numbers.type))))
@@ -176,13 +175,13 @@ class _Scan:
                 self._sample(one, rows)
         return violating
 
-    def _ask_of_good_rows(self) -> int:
-        """Have pydantic look at what SQL does not check, in a part of which SQL refuses no row.
+    def _check_good_rows_by_pydantic(self) -> int:
+        """Let pydantic check what SQL does not, in a part of which SQL refuses no row.
 
-        Only the columns that it needs are read; whole rows are once more, if it refuses any.
+        Only the columns that it needs are read; refused rows are then read again with all columns.
         """
         undecided_rows = self._undecided_rows
-        assert undecided_rows is not None, "what is checked row by row is open"
+        assert undecided_rows is not None, "checks row by row leave every row undecided"
         wanted: set[int] = set()
         violating = 0
         for batch in self._batches(undecided_rows.query(self._numbered, self._violated)):
@@ -194,17 +193,17 @@ class _Scan:
         return violating
 
     def _note(self, broken: Iterable[BrokenRow], *, shown: set[int]) -> int:
-        """Count what pydantic refuses, and add the rows to show to `shown`; how many SQL did not refuse already."""
+        """Count the rows that pydantic refuses, add rows to show to `shown`; returns how many SQL has not refused."""
         reasons = {part.column: part.reason for part in self._compiled.row_by_row}
         number = 0
         for row in broken:
             number += not row.is_flagged
             for key, message in row.messages.items():
-                told = message if self._samples else key.constraint  # a message may quote the value
-                expected = reasons.get(key.column) or reasons.get(None) or told
+                text = message if self._samples else key.constraint  # a message may quote the value
+                expected = reasons.get(key.column) or reasons.get(None) or text
                 found = self._found.setdefault(key, _Found(expected))
                 found.count += 1
-                if len(found.pending) < self._looked_at:
+                if len(found.pending) < self._compared:
                     found.pending.append((row.number, message))
                     shown.add(row.number)
         return number
@@ -222,7 +221,7 @@ class _Scan:
         check = refused.check
         found = self._found.setdefault(Key(check.column, check.constraint), _Found(expected=check.expected))
         found.count += refused.count
-        for number in refused.first[: self._looked_at - len(found.samples)]:
+        for number in refused.first[: self._compared - len(found.samples)]:
             row = rows[number]
             message = self._message(check, row)
             if message is not None:
@@ -232,12 +231,12 @@ class _Scan:
                 Key(check.column, SCAN_DISAGREES), _Found(expected="a defect of statekeeper: please report it")
             )
             defect.count += 1
-            if len(defect.samples) < self._looked_at:
+            if len(defect.samples) < self._compared:
                 text = f"the scan says that the row violates {check.constraint} ({check.expected}); pydantic accepts it"
                 defect.samples.append(RowSample(values=row.texts, message=text))
 
     def _message(self, check: Check, row: ShownRow) -> str | None:
-        """What is wrong with the row; None if pydantic finds nothing wrong with this column."""
+        """What is wrong with the row; None if pydantic accepts this column."""
         if check.constraint == REPRESENTABLE or row.values is None or self._model is None or self._shape is None:
             return f"{row.texts[check.column]} is not {check.expected}"
         key = self._fields[check.column].key
@@ -248,7 +247,7 @@ class _Scan:
         yield from self._connection.sql(query).to_arrow_reader(self._batch_rows)
 
     def _violations(self) -> tuple[Violation, ...]:
-        """In the order of the columns, what concerns the whole row last."""
+        """The violations in the order of the columns; those of the row as a whole come last."""
         order = {name: index for index, name in enumerate(self._columns)}
         keys = sorted(self._found, key=lambda key: (order.get(key.column or "", len(order)), key.constraint))
         return tuple(

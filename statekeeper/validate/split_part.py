@@ -1,8 +1,8 @@
-"""Splits a staged part, in a worker, into rows that break the schema and others; and gathers the former of all parts.
+"""Work for workers: splits a staged part into rows that break the schema and others, and gathers the rejected rows.
 
-The same durable order as for a chunk: files are whole under their names before the receipt that names them, and only
-what a receipt names counts. How the files are made is in `statekeeper.validate.split_writer`; which parts are split,
-and what becomes of the files, is decided in `statekeeper.validate.quarantine`.
+The durable order is the same as for a chunk: files are complete under their names before the receipt that names them,
+and only files with a receipt count. `statekeeper.validate.split_writer` writes the files.
+`statekeeper.validate.quarantine` decides which parts are split, and what happens to the files.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ from statekeeper.store.staging import Staging
 
 @dataclass(frozen=True)
 class SplitSpec:
-    """A staged part, and what is to be made of it; paths are absolute.
+    """A staged part, and how to split it; paths are absolute.
 
-    `rejected_rows` is how many rows break the schema, by the scan; `published_name` is the part's name in the dataset.
+    `rejected_rows` is the scan's count of rows that break the schema; `published_name` is the part's name in the
+    dataset.
     """
 
     run_id: str
@@ -51,12 +52,12 @@ class SplitSpec:
 
 
 def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
-    """Make the files durable, then the receipt; where an earlier attempt left good ones, that receipt is the answer.
+    """Make the files durable, then the receipt; if an earlier attempt left good files, return its receipt.
 
     Raises:
         DataError: the part cannot be scanned.
-        StorageError: a file could not be written, or the staging folder is gone because its plan was given up.
-        Interrupted: it was asked to stop; no file is left under its name without being whole.
+        StorageError: a file could not be written, or the staging folder is gone because its plan was discarded.
+        Interrupted: it was asked to stop; every file that has its final name is complete.
     """
     plan_id, chunk_id = spec.receipt.plan_id, spec.receipt.chunk_id
     earlier = load_split(spec.disk, spec.staging, plan_id, chunk_id)
@@ -67,8 +68,8 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
     from statekeeper.parquet.batch_size import MemoryBudget
     from statekeeper.schemas.rules.checks import compile_checks
     from statekeeper.validate.row_errors import RowErrors
-    from statekeeper.validate.split_writer import (  # only here: the parent process just sends the work away
-        Outlet,
+    from statekeeper.validate.split_writer import (  # imported here: the parent process only sends this work
+        SplitTarget,
         split,
     )
 
@@ -76,8 +77,8 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
     model = spec.model.load()
     errors = RowErrors(compile_checks(model, spec.columns), model, context.memory_limit)
     budget = MemoryBudget.of(context.memory_limit)
-    outlet = Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
-    kept, rejected = split(spec.receipt, errors, outlet, published_name=spec.published_name, wanted=spec.wanted)
+    target = SplitTarget(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget)
+    kept, rejected = split(spec.receipt, errors, target, published_name=spec.published_name, wanted=spec.wanted)
     _check_sum(spec, kept, rejected)
     save_split(
         spec.disk,
@@ -98,7 +99,7 @@ def split_part(spec: SplitSpec, context: WorkContext) -> SplitReceipt:
 
 
 def _check_sum(spec: SplitSpec, kept: StagedFile | None, rejected: StagedFile) -> None:
-    """No row is lost or doubled. Raises InternalError: both would be a defect of ours."""
+    """Check that no row is lost or doubled. Raises InternalError: either would be a defect of ours."""
     where = f"{spec.table}, chunk {spec.receipt.chunk_id}"
     if rejected.rows != spec.rejected_rows:
         raise InternalError(f"{where}: the scan counted {spec.rejected_rows:,} rows; {rejected.rows:,} were rejected")
@@ -115,18 +116,18 @@ def _still_holds(earlier: SplitReceipt, spec: SplitSpec) -> bool:
         if earlier.kept is None:
             return False
         files.append(earlier.kept)
-    return all(_is_whole(spec.staging, file, plan_id=earlier.plan_id) for file in files)
+    return all(_is_intact(spec.staging, file, plan_id=earlier.plan_id) for file in files)
 
 
-def _is_whole(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
-    """Whether a staged file still is what its receipt says."""
+def _is_intact(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
+    """Whether a staged file still matches its receipt."""
     expected = PublishedFile(name=file.part, rows=file.rows, bytes=file.bytes, md5=file.md5)
     return find_part_damage(staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
 
 
 @dataclass(frozen=True)
 class RejectsSpec:
-    """Files of rejected rows that are to become one, in this order; paths are absolute."""
+    """Files of rejected rows to join into one, in this order; paths are absolute."""
 
     plan_id: str
     files: tuple[StagedFile, ...]
@@ -136,7 +137,7 @@ class RejectsSpec:
 
 
 def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
-    """One staged file of all rejected rows; the only one there is, as it is.
+    """One staged file with all rejected rows; a single file is returned unchanged.
 
     Raises:
         StorageError, Interrupted: as `split_part`.
@@ -146,15 +147,15 @@ def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
     sources = tuple(file.md5 for file in spec.files)
     earlier = load_rejects(spec.disk, spec.staging, spec.plan_id)
     if earlier is not None:
-        if earlier.sources == sources and _is_whole(spec.staging, earlier.file, plan_id=spec.plan_id):
+        if earlier.sources == sources and _is_intact(spec.staging, earlier.file, plan_id=spec.plan_id):
             return earlier.file
         discard_rejects(spec.disk, spec.staging)
     from statekeeper.parquet.batch_size import MemoryBudget
-    from statekeeper.validate.split_writer import Outlet, joined
+    from statekeeper.validate.split_writer import SplitTarget, joined
 
     attempt = uuid4().hex[:12]
     budget = MemoryBudget.of(context.memory_limit)
-    made = joined(spec.files, Outlet(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget))
+    made = joined(spec.files, SplitTarget(spec.disk, spec.staging, spec.output, attempt, context.check_stop, budget))
     save_rejects(
         spec.disk,
         spec.staging,

@@ -1,7 +1,7 @@
-"""Splits a staged part into the rows that satisfy the schema and those that do not, in one pass over it.
+"""Splits a staged part into rows that satisfy the schema and rows that do not, in one pass.
 
-Decides what the files look like inside, and writes them durably; memory is bounded by a row group. Which receipts name
-them is `statekeeper.validate.split_part`'s matter.
+Decides the content of both files, and writes them durably; memory is bounded by a row group.
+`statekeeper.validate.split_part` saves the receipts that name them.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 _BROKEN = pa.list_(pa.struct([("column", pa.string()), ("constraint", pa.string()), ("expected", pa.string())]))
 _ADDED = (("statekeeper_violations", _BROKEN), ("statekeeper_part", pa.string()), ("statekeeper_row", pa.int64()))
-"""What a rejected row has beside its own columns: the constraints it breaks, the part that it was read for, by the name
-that readers know, and its place among the rows that were read for that part, from 0."""
+"""The columns that a rejected row has in addition to its own: the constraints it breaks, the part that it was read for,
+by its published name, and its position among the rows that were read for that part, from 0."""
 _READ_BYTES = 1 << 20
-_MOST_ROWS, _PIECE = 100_000, 10_000
-"""Rows that are looked at together, which costs some milliseconds however few they are; and of which row groups are
-gathered.
+_MAX_ROWS, _PIECE = 100_000, 10_000
+"""The most rows that are checked together, since each check costs some milliseconds however few rows there are; and the
+rows that are added to a row group at a time.
 """
 
 
 @dataclass(frozen=True)
-class Outlet:
+class SplitTarget:
     """Where and how files are written; `attempt` is in their names, `check_stop` is called between batches."""
 
     disk: Disk
@@ -50,80 +50,83 @@ class Outlet:
 
 
 def split(
-    receipt: Receipt, errors: RowErrors, outlet: Outlet, *, published_name: str, wanted: SplitOutput
+    receipt: Receipt, errors: RowErrors, target: SplitTarget, *, published_name: str, wanted: SplitOutput
 ) -> tuple[StagedFile | None, StagedFile]:
-    """Write the rows that break the schema to one file and, where both are wanted, the others to another.
+    """Write the rows that break the schema to one file and, if both are wanted, the others to another.
 
-    The part is read once: each batch of it is looked at while it is in memory.
+    The part is read once: each batch is checked while it is in memory.
 
     Args:
-        receipt: the part's.
+        receipt: the part's receipt.
         errors: finds the rows that break the schema.
-        outlet: where the files go.
+        target: where the files go.
         published_name: the part's name in the dataset.
         wanted: whether the other rows are written too.
+
+    Returns:
+        The file of the other rows (None if it is not wanted), and the file of rows that break the schema.
 
     Raises:
         StorageError: a file could not be read or written.
         DataError: the rows cannot be scanned.
-        Interrupted: it was asked to stop; no file is left under its name without being whole.
+        Interrupted: it was asked to stop; every file that has its final name is complete.
     """
-    part = outlet.staging.parts / receipt.part
-    rejected_name = rejected_part_name(receipt.chunk_id, outlet.attempt)
+    part = target.staging.parts / receipt.part
+    rejected_name = rejected_part_name(receipt.chunk_id, target.attempt)
     with ExitStack() as stack:
-        stack.enter_context(storage_errors(part, "read"))  # what writes says so itself
+        stack.enter_context(storage_errors(part, "read"))  # a failed write raises its own StorageError
         file = stack.enter_context(_opened(part))
-        rows_at_once = rows_within(file.metadata, outlet.budget, most=_MOST_ROWS)
+        rows_at_once = rows_within(file.metadata, target.budget, most=_MAX_ROWS)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
-            _StagedWriter(outlet, beside_part(receipt.part, rejected_name), schema, like=file)
+            _StagedWriter(target, beside_part(receipt.part, rejected_name), schema, like=file)
         )
         kept = None
         if wanted is SplitOutput.BOTH:
-            name = beside_part(receipt.part, kept_part_name(receipt.chunk_id, outlet.attempt))
+            name = beside_part(receipt.part, kept_part_name(receipt.chunk_id, target.attempt))
             kept = stack.enter_context(
-                _StagedWriter(outlet, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
+                _StagedWriter(target, name, file.schema_arrow, like=file, dictionaries=_dictionaries(file))
             )
         start = 0
         for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
-            outlet.check_stop()
+            target.check_stop()
             found = errors.of(batch, start=start)
             broken = pa.array([verdict.number - start for verdict in found], pa.int64())
             if found:
                 rejected.add(_rejected(batch.take(broken), found, schema, published_name))
             if kept is not None:
-                kept.add(batch.filter(_others(broken, batch.num_rows)) if found else batch)
+                kept.add(batch.filter(_all_but(broken, batch.num_rows)) if found else batch)
             start += batch.num_rows
         if kept is not None:
             kept.note("statekeeper.quarantined_rows", str(rejected.rows))
         return (kept.finished() if kept is not None else None), rejected.finished()
 
 
-def joined(files: tuple[StagedFile, ...], outlet: Outlet) -> StagedFile:
-    """One file of the rejected rows of several, in this order. Raises as `split`."""
+def joined(files: tuple[StagedFile, ...], target: SplitTarget) -> StagedFile:
+    """One file with the rejected rows of several files, in this order. Raises like `split`."""
     with ExitStack() as stack:
-        first = outlet.staging.parts / files[0].part
+        first = target.staging.parts / files[0].part
         with storage_errors(first, "read"):
             like = stack.enter_context(_opened(first))
         schema = like.schema_arrow
-        writer = stack.enter_context(_StagedWriter(outlet, rejects_name(outlet.attempt), schema, like=like))
+        writer = stack.enter_context(_StagedWriter(target, rejects_name(target.attempt), schema, like=like))
         for each in files:
-            part = outlet.staging.parts / each.part
+            part = target.staging.parts / each.part
             with storage_errors(part, "read"), _opened(part) as file:
-                rows_at_once = rows_within(file.metadata, outlet.budget)
+                rows_at_once = rows_within(file.metadata, target.budget)
                 for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
-                    outlet.check_stop()
+                    target.check_stop()
                     writer.add(batch.replace_schema_metadata(schema.metadata))
         return writer.finished()
 
 
 def _opened(part: Path) -> pq.ParquetFile:
-    """A part to be read in a stream: no column of a row group is in memory as a whole."""
+    """A part that is read as a stream: no column of a row group is in memory as a whole."""
     return pq.ParquetFile(part, buffer_size=_READ_BYTES, pre_buffer=False)
 
 
-def _others(indices: pa.Array, length: int) -> pa.Array:
-    """A mask that is true at all but these places."""
+def _all_but(indices: pa.Array, length: int) -> pa.Array:
+    """A mask that is true except at these indices."""
     mask = [True] * length
     for index in indices.to_pylist():
         mask[index] = False
@@ -131,7 +134,7 @@ def _others(indices: pa.Array, length: int) -> pa.Array:
 
 
 def _with_added(schema: pa.Schema) -> pa.Schema:
-    """The schema of rejected rows; an added name that the table has itself gets an underscore."""
+    """The schema of rejected rows; an added column gets an underscore if the table already has its name."""
     taken = {name.casefold() for name in schema.names}
     for name, kind in _ADDED:
         while name.casefold() in taken:
@@ -155,7 +158,7 @@ def _rejected(rows: pa.RecordBatch, verdicts: list[RowVerdict], schema: pa.Schem
 
 
 def _dictionaries(file: pq.ParquetFile) -> list[str]:
-    """The columns that the part has dictionaries for: those of its first row group."""
+    """The columns for which the part has dictionaries, by its first row group."""
     if not file.num_row_groups:
         return []
     group = file.metadata.row_group(0)
@@ -163,17 +166,17 @@ def _dictionaries(file: pq.ParquetFile) -> list[str]:
 
 
 class _Unfinished(Exception):
-    """Ends the stream of a file that is given up."""
+    """Ends the stream of a file that is abandoned."""
 
 
 @dataclass
 class _StagedWriter:
-    """A staged Parquet file under way: `finished` puts it, whole and durable, under its name.
+    """Writes a staged Parquet file; `finished` makes it durable and gives it its final name.
 
-    `like` is a part whose rows are as heavy as those that will be written.
+    `like` is a part with rows of the same size as those that will be written.
     """
 
-    outlet: Outlet
+    target: SplitTarget
     name: str
     schema: pa.Schema
     like: pq.ParquetFile
@@ -181,15 +184,15 @@ class _StagedWriter:
     rows: int = 0
 
     def __enter__(self) -> Self:
-        outlet = self.outlet
-        self._path = outlet.staging.parts / self.name
-        self._groups = RowGroups(self.schema, outlet.output, outlet.budget)
+        target = self.target
+        self._path = target.staging.parts / self.name
+        self._groups = RowGroups(self.schema, target.output, target.budget)
         with ExitStack() as opening:
-            stream = streamed_once(outlet.disk, self._path, role="sifted", unique=outlet.attempt)
+            stream = streamed_once(target.disk, self._path, role="sifted", unique=target.attempt)
             self._sink = Md5Sink(opening.enter_context(stream))
             row_bytes = heaviest_row_of(self.like.metadata)
             writer = parquet_writer(
-                self._sink, self.schema, outlet.output, dictionaries=self.dictionaries, row_bytes=row_bytes
+                self._sink, self.schema, target.output, dictionaries=self.dictionaries, row_bytes=row_bytes
             )
             self._writer = opening.enter_context(writer)
             self._open = opening.pop_all()
@@ -203,7 +206,7 @@ class _StagedWriter:
                 self._write(group)
 
     def note(self, key: str, value: str) -> None:
-        """Say something in the footer."""
+        """Add an entry to the footer."""
         self._writer.add_key_value_metadata({key: value})
 
     def finished(self) -> StagedFile:
@@ -218,5 +221,5 @@ class _StagedWriter:
             self._writer.write_table(group, row_group_size=group.num_rows)
 
     def __exit__(self, *_: object) -> None:
-        """What was not finished is taken away; what cannot be is swept with its plan."""
+        """Remove an unfinished file; if that fails, it is removed later with its plan."""
         self._open.__exit__(_Unfinished, _Unfinished(), None)

@@ -1,7 +1,7 @@
-"""The work of `validating`: is every staged part whole, do the counts agree, do the rows satisfy schema and keys?
+"""The work of `validating`: is every staged part intact, do the counts agree, do the rows satisfy schema and keys?
 
-Ends with what was found, and with the files that may be published. Whether they are is decided by
-`statekeeper.run.table_run`, by what `statekeeper.validate.judgement` says.
+The result has the findings and the files that may be published. `statekeeper.run.table_run` decides whether they are
+published, by the judgement of `statekeeper.validate.judgement`.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from statekeeper.validate.quarantine import BrokenPart, Separation
 
 @dataclass(frozen=True)
 class DamagedPart:
-    """A chunk whose staged part or receipt is not what it was. Without a `chunk_id` it is the receipt of the count."""
+    """A chunk whose staged part or receipt is damaged or missing. Without a `chunk_id` it is the count's receipt."""
 
     chunk_id: int | None
     receipt: Receipt | None
     damage: str
 
     def discard(self, active: ActivePlan) -> None:
-        """Remove receipt, then part, so that the chunk is done again."""
+        """Remove the receipt, then the part, so that the chunk is read again."""
         if self.chunk_id is None:
-            return  # what stood there was no receipt, and loading it has removed it
+            return  # loading a damaged receipt of the count has already removed it
         disk, parts = active.run.disk, active.staging.parts
         discard_receipt(disk, active.staging, active.plan.plan_id, self.chunk_id)
         if self.receipt:
@@ -48,11 +48,11 @@ class DamagedPart:
 
 
 async def check_staged(active: ActivePlan, *, output_name: str) -> StagedFindings | DamagedPart:
-    """Check all that is staged. The dataset will have the name `output_name`.
+    """Check all staged parts. The dataset will have the name `output_name`.
 
     Raises:
         DataError: the counts of receipts and source do not agree.
-        ParentMissing: a table that is referred to is not extracted in this run.
+        ParentMissing: a table that this one refers to is not extracted in this run.
     """
     config, run = active.config, active.run
     do = run.threads.disk.do
@@ -74,7 +74,7 @@ async def check_staged(active: ActivePlan, *, output_name: str) -> StagedFinding
         parts=separated.parts,
         extracted_rows=scanned.rows,
         counted=counted,
-        # Of the rows that may be published: one that is quarantined breaks no key any more.
+        # Keys are checked over the rows that may be published: a quarantined row breaks no key.
         findings=findings.with_keys(await keys_checked(active, separated.parts)),
         quarantined=separated.rejects if is_quarantined else None,
         copied=None if is_quarantined else separated.rejects,
@@ -83,10 +83,10 @@ async def check_staged(active: ActivePlan, *, output_name: str) -> StagedFinding
 
 @dataclass(frozen=True)
 class _Scanned:
-    """What was found in all parts together, and those, one by one, with rows that break the schema."""
+    """The findings of all parts together, and the single parts with rows that break the schema."""
 
     rows: int
-    """As the receipts say, which every part agrees with."""
+    """The sum over the receipts, with which every part agrees."""
     findings: Findings
     broken: tuple[BrokenPart, ...]
 
@@ -98,7 +98,7 @@ class _StagedChecks:
 
     @classmethod
     def opened(cls, active: ActivePlan) -> Self | DamagedPart:
-        """The checks of all staged parts, or the first part whose receipt is not there."""
+        """The checks of all staged parts, or the first part without a receipt."""
         plan = active.plan
         receipts = load_receipts(active.run.disk, active.staging, plan.plan_id)
         for chunk in plan.chunks:
@@ -107,7 +107,11 @@ class _StagedChecks:
         return cls(active, Packed(Receipt, (receipts[chunk.chunk_id] for chunk in plan.chunks)))
 
     def reconciled(self) -> CountReceipt | DamagedPart | None:
-        """The source's count, which equals the rows of all receipts; None where none was asked for."""
+        """The source's count, which equals the rows of all receipts; None if no count is configured.
+
+        Raises:
+            DataError: the two differ.
+        """
         active = self.active
         if active.config.reconcile is Reconcile.NONE:
             return None
@@ -118,12 +122,12 @@ class _StagedChecks:
         if counted.rows != read:
             raise DataError(
                 f"{active.key}: the source counted {counted.rows:,} rows at the snapshot; its chunks have {read:,}",
-                hint="the next run extracts the table anew; if it happens again the source does not answer truly",
+                hint="the next run extracts the table again; if it happens again, the source gives wrong answers",
             )
         return counted
 
     async def checked_parts(self, model: ShippedModel) -> tuple[PartCheck, ...]:
-        """What the check of every part says."""
+        """The result of the check of every part."""
         return await all_done(
             self.receipts, partial(self._check, model=model), at_once=self.active.run.engine.in_flight
         )
@@ -143,7 +147,7 @@ class _StagedChecks:
         return await active.retried(job, f"at the check of chunk {receipt.chunk_id}")
 
     def scanned(self, results: tuple[PartCheck, ...]) -> _Scanned | DamagedPart:
-        """What was found in all parts, or the first part that is damaged."""
+        """The findings of all parts, or the first damaged part."""
         found, broken = [], []
         for receipt, result in zip(self.receipts, results, strict=True):
             if result.findings is None:

@@ -1,7 +1,6 @@
-"""Whole rows of a staged part with what SQL says of each: read in the one pass that counts, asks pydantic and samples.
+"""Whole rows of a staged part, each with the results of its SQL checks, as the second pass of the scan reads them.
 
-Decides how such rows are laid out, and how a few of them are shown; what is done with them is decided in
-`statekeeper.validate.scan`.
+Decides the columns of such rows, and how a few of them are shown; `statekeeper.validate.scan` uses them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _SHOWN = "statekeeper shown rows"
 
 @dataclass(frozen=True)
 class ShownRow:
-    """A row as texts for a person, and as values for pydantic; None where Python cannot hold one of them."""
+    """A row as texts for a person, and as values for pydantic; `values` is None if Python cannot hold one of them."""
 
     texts: dict[str, str | None]
     values: dict[str, Any] | None
@@ -38,15 +37,15 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class WholeRows:
-    """How rows are laid out: the columns, a flag for each check, those of `undecided_rows`, whether the row is left
-    open, and last its number.
+    """The columns of such rows: those of the part, a flag for each check, the flags of `undecided_rows`, whether the
+    row is undecided, and last its number.
     """
 
     compiled: CompiledSchema
     undecided_rows: UndecidedRows | None
 
     def query(self, numbered_source: str, where: str) -> str:
-        """The rows for which `where` is true, which may name the flags."""
+        """The query for rows that satisfy `where`, which may use the flags."""
         selected = [quoted(column.name) for column in self.compiled.columns]
         selected += [f"{text} AS {_flag(index)}" for index, text in enumerate(self._flags)]
         inner = f"SELECT {', '.join([*selected, ROW_NUMBER])} FROM {numbered_source}"
@@ -54,7 +53,7 @@ class WholeRows:
 
     @property
     def are_doubtful(self) -> str:
-        """SQL over the flags: a check refuses the row, or pydantic has to look at it."""
+        """SQL over the flags: a check refuses the row, or pydantic has to check it."""
         checks = range(len(self.compiled.checks))
         flags = [*checks, len(self._flags) - 1] if self.undecided_rows else checks
         return " OR ".join(map(_flag, flags)) or "FALSE"
@@ -67,43 +66,44 @@ class WholeRows:
         )
 
     def refused(self, batch: pa.RecordBatch) -> list[pa.BooleanArray]:
-        """For each check, in which rows it is broken."""
+        """For each check, a mask of the rows that break it."""
         width = len(self.compiled.columns)
         return [batch.column(width + index) for index in range(len(self.compiled.checks))]
 
     def refused_by_any(self, batch: pa.RecordBatch) -> pa.BooleanArray:
-        """In which rows any check is broken."""
+        """A mask of the rows that break any check."""
         return reduce(pc.or_, self.refused(batch), pa.repeat(pa.scalar(False), batch.num_rows))
 
-    def opened(self, batch: pa.RecordBatch, undecided_rows: UndecidedRows) -> pa.RecordBatch:
-        """The open rows of a batch, as `UndecidedRows.broken` takes them."""
+    def undecided(self, batch: pa.RecordBatch, undecided_rows: UndecidedRows) -> pa.RecordBatch:
+        """The undecided rows of a batch, in the form that `UndecidedRows.broken` takes."""
         places = {column.name: index for index, column in enumerate(self.compiled.columns)}
-        *flags, is_open, numbers = batch.columns[len(places) + len(self.compiled.checks) :]
+        *flags, is_undecided, numbers = batch.columns[len(places) + len(self.compiled.checks) :]
         chosen = [batch.column(places[name]) for name in undecided_rows.fields]
         arrays = [*chosen, *flags, self.refused_by_any(batch), numbers]
         named = pa.RecordBatch.from_arrays(arrays, names=[f"c{index}" for index in range(len(arrays))])
-        return named.filter(is_open)
+        return named.filter(is_undecided)
 
     def shown(
         self, rows: pa.Table, fields: Mapping[str, ModelField], connection: duckdb.DuckDBPyConnection
     ) -> dict[int, ShownRow]:
-        """A few rows by their numbers."""
+        """A few rows, by their numbers."""
         columns = self.compiled.columns
         names = tuple(column.name for column in columns)
-        beyond: dict[str, pa.ChunkedArray] = {}
+        unrepresentable: dict[str, pa.ChunkedArray] = {}
         for index, check in enumerate(self.compiled.checks, len(columns)):
             if check.constraint == REPRESENTABLE:
-                beyond[check.column] = rows.column(index)
+                unrepresentable[check.column] = rows.column(index)
         values = {}
         for name, column in zip(names, rows.columns, strict=False):
             if (part := fields.get(name)) is not None:
-                held = pc.if_else(beyond[name], pa.scalar(None, column.type), column) if name in beyond else column
+                mask = unrepresentable.get(name)
+                held = column if mask is None else pc.if_else(mask, pa.scalar(None, column.type), column)
                 values[part.key] = python_values(held, part)
-        is_beyond = reduce(pc.or_, beyond.values(), pa.repeat(pa.scalar(False), rows.num_rows)).to_pylist()
+        has_none = reduce(pc.or_, unrepresentable.values(), pa.repeat(pa.scalar(False), rows.num_rows)).to_pylist()
         shown = {}
         for index, (number, texts) in enumerate(self._texts(rows, connection)):
             row = {key: column[index] for key, column in values.items()}
-            shown[number] = ShownRow(dict(zip(names, texts, strict=True)), None if is_beyond[index] else row)
+            shown[number] = ShownRow(dict(zip(names, texts, strict=True)), None if has_none[index] else row)
         return shown
 
     def _texts(self, rows: pa.Table, connection: duckdb.DuckDBPyConnection) -> list[tuple[int, tuple[str | None, ...]]]:

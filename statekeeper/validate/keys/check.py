@@ -1,7 +1,7 @@
-"""Checks the keys of a table over all its staged parts, in a worker: unique columns, and references to other tables.
+"""Work for workers: checks the keys of a table over all its staged parts, unique columns and references.
 
-Which parts there are, and when, is decided in `statekeeper.validate.keys.run`; what keys mean, in
-`statekeeper.validate.keys.scan`, which is imported where the work is done.
+`statekeeper.validate.keys.run` decides which parts are checked, and when. `statekeeper.validate.keys.scan` defines what
+keys mean; it is imported inside the function, because the parent process does not need it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from statekeeper.schemas.rules.findings import KeyFindings
 
 
 def check_keys(spec: KeyCheckSpec, context: WorkContext) -> KeyFindings:
-    """What breaks the keys of a table.
+    """Find the rows that break the keys of a table.
 
     Raises:
         PlanError: the columns of a reference cannot be compared.

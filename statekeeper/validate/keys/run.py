@@ -1,8 +1,8 @@
-"""The part of `validating` that looks at more than one part, or table: unique columns, and references.
+"""The checks of `validating` that need more than one part or table: unique columns, and references.
 
-Decides where the rows of a table that is referred to are found, and waits for them: what this process extracts is
-announced by `statekeeper.runtime.extracted_tables`; of any other table only what is complete, verified and read at the
-run's snapshot counts. What keys mean is decided in `statekeeper.validate.keys.check`.
+Decides where to find the rows of a referenced (parent) table, and waits for them. For a table that this process
+extracts, `statekeeper.runtime.extracted_tables` announces them; any other table must be complete, verified and read at
+the run's snapshot. `statekeeper.validate.keys.scan` defines what keys mean.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from statekeeper.verify import VerifySpec, damage_of_published
 
 
 async def keys_checked(active: ActivePlan, parts: Packed[PublishablePart]) -> KeyFindings:
-    """What breaks the table's keys in these parts, which are known to be whole; they are announced before any wait.
+    """Find the rows of these intact parts that break the table's keys; the parts are announced before any wait.
 
     Raises:
-        ParentMissing: a table that is referred to is not extracted in this run; another run may find that it is.
-        PlanError: the columns of a reference are not there, or cannot be compared.
+        ParentMissing: a parent table is not extracted in this run; a later run may find it.
+        PlanError: the columns of a reference are missing, or cannot be compared.
     """
     config, extracted = active.config, active.run.extracted
     if not config.keys and not extracted.is_wanted(config.table):
@@ -51,7 +51,7 @@ async def keys_checked(active: ActivePlan, parts: Packed[PublishablePart]) -> Ke
 
 
 async def announce_skipped(config: ExtractionConfig, run: Run, layout: ExtractionLayout) -> None:
-    """Let the tables that refer to a complete and verified one read what it has published.
+    """Let the tables that refer to this complete and verified table read its published rows.
 
     Raises:
         StateDamaged: its metadata cannot be read.
@@ -64,13 +64,13 @@ async def announce_skipped(config: ExtractionConfig, run: Run, layout: Extractio
 
 
 async def announce_published(config: ExtractionConfig, run: Run, layout: ExtractionLayout, metadata: Metadata) -> None:
-    """Let the tables that refer to this one read what it has just published: its staged parts are about to go."""
+    """Let the tables that refer to this one read its published rows: its staged parts are about to be removed."""
     if run.extracted.is_wanted(config.table):
         run.extracted.announce(config.table, await run.threads.disk.do(_published, layout, metadata))
 
 
 def _staged(active: ActivePlan, parts: Packed[PublishablePart]) -> tuple[ExtractedTable, int]:
-    """The staged rows, and how many they are."""
+    """The staged rows, and their number."""
     reading, folder = active.plan.reading, active.staging.parts
     files = tuple(folder / part.part for part in parts)
     columns = tuple(FileColumn(column.name, column.arrow_type) for column in reading.columns)
@@ -97,7 +97,7 @@ class _KeyWork:
             try:
                 return await self._checked(tuple(parent.rows for parent in parents))
             except (DataError, StorageError):
-                # Staged parts are swept once they are published: then they are read there.
+                # Staged parts are removed after publication: then read the published ones.
                 references = self.active.config.keys.references
                 if not any(self._has_moved(*pair) for pair in zip(references, parents, strict=True)):
                     raise
@@ -131,7 +131,7 @@ class _KeyWork:
         return found
 
     async def _on_disk(self, reference: Reference) -> ExtractedTable:
-        """The rows of a table that this process has not extracted, if they are published."""
+        """The published rows of a table that this process has not extracted."""
         parent = self._parent(reference)
         layout, do = self.active.run.layout_of(parent), self.active.run.threads.disk.do
         try:
@@ -140,7 +140,7 @@ class _KeyWork:
                 raise self._missing(reference, _state_of(record))
             spec = VerifySpec(layout, record.published, parent.verify)
             if damage := await damage_of_published(parent, self.active.run, spec):
-                raise self._missing(reference, f"what it has published is damaged: {damage}")
+                raise self._missing(reference, f"its published data is damaged: {damage}")
             metadata = await do(load_metadata, self.active.run.disk, layout.metadata)
         except ParentMissing:
             raise
@@ -154,22 +154,22 @@ class _KeyWork:
         both = self.active.run.commands.run_chosen((reference.parent.key, self.active.key), exclude=())
         return ParentMissing(
             f"{self.active.key} refers to {reference.parent.key}, whose rows this run does not have: {why}",
-            hint=f"extract {reference.parent.key} as well, from which this one goes on: {quoted(both)}; or leave the "
-            "reference out",
+            hint=f"extract {reference.parent.key} as well, then this table continues: {quoted(both)}; or remove the "
+            "reference",
         )
 
     def _parent(self, reference: Reference) -> ExtractionConfig:
         return next(config for config in self.active.run.pipeline.tables if config.table == reference.parent)
 
     def _has_moved(self, reference: Reference, read: ExtractedTable) -> bool:
-        """Whether the rows that were read lie elsewhere now, or soon will."""
+        """Whether the rows that were read are in another place now, or soon will be."""
         now = self.active.run.extracted.now(reference.parent)
         return now is not read and (now is not None or self.active.run.extracted.is_awaited(reference.parent))
 
 
 def _state_of(record: StateRecord | None) -> str:
     if record is None:
-        return "it was never begun"
+        return "it was never started"
     if record.failure is not None:
         return f"it failed ({record.failure.message})"
     return f"it is {record.state}"

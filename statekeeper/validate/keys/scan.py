@@ -1,10 +1,10 @@
-"""Scans all staged parts of a table for what breaks its keys.
+"""Scans all staged parts of a table for rows that break its keys.
 
-Decides what a key means. Of unique columns, rows of which any is NULL are left out (SQL's NULLS DISTINCT), and every
-row of those that share values counts. Of a reference, rows of which any column is NULL refer to nothing and are fine
-(MATCH SIMPLE). Values are compared as they stand in the files: text byte by byte, numbers by value, NaN equal to NaN.
+Defines what a key means. For unique columns, a row with NULL in any of them is ignored (SQL's NULLS DISTINCT), and all
+rows that share values count. For a reference, a row with NULL in any column refers to nothing and is valid (MATCH
+SIMPLE). Values are compared as they are in the files: text byte by byte, numbers by value, NaN equal to NaN.
 
-DuckDB groups and joins out of core: memory is bounded by `memory_limit`, what does not fit goes to a spill folder.
+DuckDB groups and joins out of core: memory is bounded by `memory_limit`, and the rest goes to a spill folder.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from statekeeper.text.sql_text import literal, quoted
 from statekeeper.validate.part_source import shown_text, sql_list
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
-"""The number of a row's file, its own number in the file, and of how many rows it is one that share their values."""
+"""The number of a row's file, the row's number in the file, and the number of rows that share its values."""
 _VIRTUAL = frozenset({"file_index", "file_row_number"})
 _SETTINGS = "SET disabled_optimizers = 'statistics_propagation,join_filter_pushdown'"
-"""Parquet's statistics leave NaN out: as in `statekeeper.validate.part_source`, nothing may be decided by them."""
+"""Parquet's statistics ignore NaN: as in `statekeeper.validate.part_source`, they must not decide anything."""
 
 
 def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[], None]) -> KeyFindings:
-    """What breaks the keys of a table; `check_stop` is called between two statements.
+    """Find the rows that break the keys of a table; `check_stop` is called between two statements.
 
     Raises:
         PlanError: the columns of a reference cannot be compared.
         DataError, StorageError: a file cannot be read; it may have been moved since.
-        OutOfMemory: not even with the spill folder is there room.
+        OutOfMemory: memory and spill folder together are not enough.
     """
     try:
         with _database(memory_limit) as connection:
@@ -69,7 +69,7 @@ def _database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @dataclass(frozen=True)
 class _Broken:
-    """A key that rows break. `message` is SQL, over the columns of the offending row and of `_offenders_<number>`."""
+    """A key that rows break. `message` is SQL over the columns of the offending row and of `_offenders_<number>`."""
 
     number: int
     columns: tuple[str, ...]
@@ -110,7 +110,7 @@ class _KeyScan:
         )
 
     def _unique(self, number: int, written: tuple[str, ...]) -> _Broken | None:
-        """One pass over the key's columns; only if values are found twice, a second one for the rows that have them."""
+        """One pass over the key's columns; a second pass for the offending rows only if values occur twice."""
         self._check_stop()
         rows = self._spec.rows
         columns = tuple(named_column(rows.columns, name, UNIQUE).name for name in written)
@@ -169,7 +169,7 @@ class _KeyScan:
         return tuple(zip(own, theirs, strict=True))
 
     def _positioned(self, columns: tuple[str, ...]) -> str:
-        """The columns of every row, with the number of its file and its own number in the file."""
+        """The columns of every row, with the number of its file and its number in the file."""
         names = ", ".join(quoted(name) for name in columns)
         files = self._spec.rows.files
         if not _VIRTUAL & {column.name.casefold() for column in self._spec.rows.columns}:
@@ -181,7 +181,7 @@ class _KeyScan:
         return f"({' UNION ALL '.join(parts)})"
 
     def _offending_rows(self, broken: list[_Broken]) -> int:
-        """How many rows break at least one key."""
+        """The number of rows that break at least one key."""
         if not broken:
             return 0
         each = " UNION ALL ".join(f"SELECT {_PART}, {_ROW} FROM {_offenders(one.number)}" for one in broken)
@@ -214,7 +214,7 @@ class _KeyScan:
 
 
 def _comparable(own: FileColumn, theirs: FileColumn, label: str) -> tuple[str, str]:
-    """Both columns as SQL that is equal exactly where their values are. Raises PlanError for types that never are."""
+    """Both columns as SQL that is equal exactly if their values are. Raises PlanError for types that never are."""
     one, other = f"own.{quoted(own.name)}", f"theirs.{quoted(theirs.name)}"
     types = parse_type(own.arrow_type), parse_type(theirs.arrow_type)
     if types[0] == types[1] or all(map(pa.types.is_integer, types)) or all(map(pa.types.is_floating, types)):
@@ -222,7 +222,7 @@ def _comparable(own: FileColumn, theirs: FileColumn, label: str) -> tuple[str, s
     if all(pa.types.is_integer(kind) or pa.types.is_decimal(kind) for kind in types):
         if all(map(pa.types.is_decimal, types)) and types[0].scale == types[1].scale:
             return one, other
-        return _digits(one), _digits(other)  # no decimal of DuckDB holds every value of both
+        return _digits(one), _digits(other)  # no DuckDB decimal holds every value of both types
     raise PlanError(
         f"{label}: {own.name} is {own.arrow_type} in the files, and {theirs.name} is {theirs.arrow_type}",
         hint="declare the same type for both in the tables' schemas",
@@ -235,7 +235,7 @@ def _shown(column: PlannedColumn) -> str:
 
 
 def _digits(column: str) -> str:
-    """A whole number or decimal as text without zeros at its end: equal for equal numbers."""
+    """An integer or decimal as text without trailing zeros: equal for equal numbers."""
     text = f"CAST({column} AS VARCHAR)"
     return f"CASE WHEN contains({text}, '.') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
 

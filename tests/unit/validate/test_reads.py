@@ -23,7 +23,7 @@ from statekeeper.store.layout import Staging
 from statekeeper.validate.part_source import batch_source, part_source, scanner
 from statekeeper.validate.row_errors import RowErrors
 from statekeeper.validate.scan import scan_part
-from statekeeper.validate.split_writer import Outlet, split
+from statekeeper.validate.split_writer import SplitTarget, split
 from tests.unit.schemas.staged_columns import Staged
 
 ROWS, RULES = 40_000, 6
@@ -100,11 +100,11 @@ def test_a_split_reads_its_part_once(tmp_path, by_pydantic):
     attempts = iter("ab")
 
     def write() -> None:
-        outlet = Outlet(
+        target = SplitTarget(
             LocalDisk(), staging, OutputConfig(base_path=str(tmp_path)), next(attempts), lambda: None,
             MemoryBudget.of("128MB"),
         )  # fmt: skip
-        kept, rejected = split(receipt, errors, outlet, published_name="p", wanted=SplitOutput.BOTH)
+        kept, rejected = split(receipt, errors, target, published_name="p", wanted=SplitOutput.BOTH)
         assert (kept.rows, rejected.rows) == (ROWS - len(bad), len(bad))
         assert pq.read_table(staging.parts / rejected.part).column("statekeeper_row").to_pylist() == list(bad)
 
