@@ -1,1 +1,1 @@
-"""Puts validated parts where readers look, all at once, and writes the commit record."""
+"""Publishes validated parts in one step, and writes the commit record."""

@@ -1,6 +1,6 @@
-"""What a publication will say of itself: the intent that is persisted before, the commit record, and the state's word.
+"""Builds what a publication records: the intent that is saved before it, the commit record, and the state's entry.
 
-Decides nothing about the data: what was found in it is in `StagedFindings`.
+Decides nothing about the data: `StagedFindings` has what was found in it.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from statekeeper.runtime.fingerprint import with_violations
 
 
 def intent_of(active: ActivePlan, found: StagedFindings, record: StateRecord, *, output: Path) -> PublishIntent:
-    """The intent to publish what was found good at `output`, with the commit record as it will be written.
+    """The intent to publish the good files at `output`, with the commit record as it will be written.
 
-    Where `record` has an intent of the same plan and the very same files already, it is that one: a part that was
-    damaged after it was persisted, and done again, may have other bytes.
+    If `record` already has an intent with the same plan and identical files, that intent is returned. The files may
+    differ: a part that was damaged after the intent was saved, and read again, may have other bytes.
 
     Raises:
-        DataError: the rows of the files are not those that were extracted.
+        DataError: the files do not have exactly the extracted rows.
     """
-    made = _intent(active, found, record, output)
+    intent = _intent(active, found, record, output)
     earlier = record.intent_of_plan(active.plan.plan_id)
-    return earlier if earlier is not None and _is_of_same_files(earlier, made) else made
+    return earlier if earlier is not None and _have_same_files(earlier, intent) else intent
 
 
-def _is_of_same_files(one: PublishIntent, other: PublishIntent) -> bool:
+def _have_same_files(one: PublishIntent, other: PublishIntent) -> bool:
     files = [(intent.metadata.files, intent.metadata.validation.quarantine) for intent in (one, other)]
     return files[0] == files[1] and one.metadata.output_name == other.metadata.output_name
 
 
 def published_by(metadata: Metadata, *, md5: str) -> Published:
-    """What the state says of a dataset that is in place; `md5` is that of its commit record."""
+    """The state's entry for a published dataset; `md5` is the md5 of its commit record."""
     return Published(
         plan_id=metadata.plan_id,
         records=metadata.record_count,
@@ -98,12 +98,12 @@ def _intent(active: ActivePlan, found: StagedFindings, record: StateRecord, outp
 
 
 def _quarantine(active: ActivePlan, found: StagedFindings) -> PublishedFile | None:
-    """The file of quarantined rows, as it lies beside the dataset. Raises DataError if a row is missing."""
+    """The file of quarantined rows, as it is published beside the dataset. Raises DataError if a row is missing."""
     file, kept = found.quarantined, sum(part.rows for part in found.parts)
-    apart = file.rows if file else 0
-    if kept + apart != found.extracted_rows:
+    rejected = file.rows if file else 0
+    if kept + rejected != found.extracted_rows:
         raise DataError(
-            f"{active.key}: of {found.extracted_rows:,} rows that were read {kept:,} are good, {apart:,} quarantined"
+            f"{active.key}: of {found.extracted_rows:,} rows that were read {kept:,} are good, {rejected:,} quarantined"
         )
     if file is None:
         return None

@@ -1,18 +1,18 @@
-"""Publication where nothing can be renamed or linked: by copying, with the metadata as the commit record.
+"""Publication on file systems without rename and link: by copying, with the metadata as the commit record.
 
-Parts cannot appear all at once under a name that readers know already. So they are copied, after every check passed and
-the intent is persisted, to a name that no commit record names: `<run_id>.parquet` where nothing is there, else a
-generation of it, `<run_id>.generation-<plan8>.parquet`; quarantined rows bear their plan in any case. Writing the
-metadata, whose `output_path` names the new dataset, is what publishes it; then quarantined rows of an earlier
-extraction go, and its dataset after the state says `complete`.
+Without rename, parts cannot appear at once under a name that readers already know. So they are copied, after every
+check has passed and the intent is saved, to a name that no commit record names: `<run_id>.parquet` if that is free,
+otherwise a generation, `<run_id>.generation-<plan8>.parquet`. Names of quarantined rows always contain their plan.
+Writing the metadata, whose `output_path` names the new dataset, publishes it. After that, quarantined rows of an
+earlier extraction are removed, and its dataset once the state is `complete`.
 
-What a rename gives and this does not: a reader that does not go by the metadata may find a dataset that is still being
-copied in, or two generations at once, since both need names under base_path that end in `.parquet`.
+The guarantee is weaker than with rename: a reader that ignores the metadata may find a dataset that is still being
+copied, or two generations at once, because both need names under base_path that end in `.parquet`.
 
-Why parts are not written where readers look in the first place, which would save the copy: until all of them are
-checked and counted, no `**/*.parquet` under base_path may match them, and no reader of folders may meet them, who
-(like Spark) takes every ending and leaves out only names that begin with `_` or `.`. A name that hides a part from both
-stays with it, where nothing can be renamed: published under it, it would be hidden from the same readers for ever.
+Why parts are not written to their final place at once, which would save the copy: until all are checked and counted, no
+`**/*.parquet` under base_path may match them. Nor may a reader of folders find them; Spark, for example, accepts every
+ending, and ignores only names that begin with `_` or `.`. A name that hides a part from both cannot be changed later
+without rename: the published part would stay hidden from the same readers forever.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from statekeeper.store.staging import Staging
 def publication_on(
     disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence, ownership: Ownership
 ) -> Publication:
-    """The publication that a disk allows."""
+    """The kind of publication that the disk supports."""
     kind = CopiedPublication if disk.writes is Writes.WHOLE else Publication
     return kind(disk, layout, staging, fence, ownership)
 
@@ -49,7 +49,7 @@ class CopiedPublication(Publication):
     """The publication of one plan's parts by copying each to its place."""
 
     _staged: dict[str, str] = field(default_factory=dict)
-    """What `stage` was given: each part's name by its md5."""
+    """The parts passed to `stage`: each name by its md5."""
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         intended = self.layout.dataset_named(intent.metadata.output_path) if intent else None
@@ -57,7 +57,7 @@ class CopiedPublication(Publication):
         return self.layout.place_of_copy(plan_id, intended=intended, is_free=is_free)
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
-        """Only remember the parts: they are copied straight to their place, once the intent is persisted."""
+        """Only remember the parts: they are copied directly to their place, after the intent is saved."""
         self._staged.update({part.md5: part.part for part in parts})
         if rejects is not None:
             self._staged[rejects.md5] = rejects.part
@@ -71,13 +71,13 @@ class CopiedPublication(Publication):
         return (self._copy(source, final, expected, rows=rows.rows, role="violating_rows", access=Access.PRIVATE),)
 
     def _put_rows(self, rows: StagedFile, final: Path) -> None:
-        """They were copied to their place."""
+        """Do nothing: the rows were already copied to their place."""
 
     def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
-        """A copy of every file that is not in place yet; the old dataset stays what the metadata name.
+        """A copy for every file that is not in place yet; the metadata still name the old dataset.
 
         Raises:
-            StorageError, LockLost: nothing was published; it can be done again.
+            StorageError, LockLost: nothing was published; it can be repeated.
         """
         final = self.output_for(intent.plan_id, intent)
         failpoint("publish", "publish", "before")
@@ -93,13 +93,13 @@ class CopiedPublication(Publication):
         return tuple(self._copy_to(placed) for placed in self._places(intent) if not placed.is_proven(proofs))
 
     def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
-        """Make the names of the copies durable, which are all there.
+        """Make the names of the copies durable; all copies are in place.
 
         Raises:
-            StorageError: it can be done again.
+            StorageError: it can be repeated.
         """
         final = self.output_for(intent.plan_id, intent)
-        assert self.is_in_place(intent, proofs), "every file was copied, or was there, and was read back"
+        assert self.is_in_place(intent, proofs), "every file was copied or already there, and was read back"
         with storage_errors(final, "publish"):
             if intent.metadata.validation.quarantine is not None:
                 self.disk.sync_folder(self.layout.quarantine_folder, role="quarantine")
@@ -109,7 +109,7 @@ class CopiedPublication(Publication):
         failpoint("publish", "publish", "after")
 
     def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
-        """Every file, where all are there by their names; else copies are made, which look at what is there."""
+        """Every file, if all of their names exist; otherwise none, because the copies check what is there."""
         places = self._places(intent)
         with storage_errors(self.layout.folder, "look at"):
             names = {folder: set(self.disk.names(folder)) for folder in {placed.path.parent for placed in places}}
@@ -117,11 +117,11 @@ class CopiedPublication(Publication):
         return places if are_there else ()
 
     def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
-        """Whether every file that is to be published is at its place with its bytes."""
+        """Whether every file to publish is at its place with the right bytes."""
         return all(placed.is_proven(proofs) for placed in self._places(intent))
 
     def commit(self, metadata: Metadata) -> str:
-        """Write the commit record; then remove what it does not name where readers of folders would find both."""
+        """Write the commit record; then remove other generations if readers of folders would find both."""
         metadata_md5 = super().commit(metadata)
         dataset = self.layout.dataset_named(metadata.output_path)
         if dataset is not None and self.layout.folders_around(dataset):
@@ -131,7 +131,7 @@ class CopiedPublication(Publication):
         return metadata_md5
 
     def _places(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
-        """Every file at its place: of the dataset, and of quarantined rows."""
+        """Every file of the dataset and of quarantined rows, with its place."""
         metadata, final = intent.metadata, self.output_for(intent.plan_id, intent)
         folder = final if metadata.is_folder else final.parent
         quarantine = metadata.validation.quarantine

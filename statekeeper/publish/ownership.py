@@ -1,8 +1,8 @@
-"""Which files in a table's folder are one extraction's own: nothing else is replaced, moved aside or removed.
+"""Which files in a table's folder belong to one extraction: only those are replaced, moved aside or removed.
 
-A Parquet file is its own where the footer names its run and table. A footer that names another run settles the matter
-the other way. Only where no footer tells (the file is damaged, or was written over by another program) does it count
-that the state or the commit record names the file: what was published is replaced, also when it is damaged.
+A Parquet file belongs to the extraction if its footer names the run and table. If the footer names another run, it does
+not. If there is no such footer (the file is damaged, or another program overwrote it), the file belongs to the
+extraction if its state or commit record names it, so that a damaged published file can be replaced.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from statekeeper.store.staging import UNPUBLISHED
 
 @dataclass(frozen=True)
 class Ownership:
-    """What is this extraction's own, by its state, `record`, and by what lies in its folder."""
+    """Decides which files belong to this extraction, by its state, `record`, and the files in its folder."""
 
     disk: Disk
     layout: ExtractionLayout
     record: StateRecord
 
     def check(self, *paths: Path) -> None:
-        """Return if each of `paths` is missing or this extraction's own, and so is the commit record.
+        """Return if each of `paths`, and the commit record, is missing or belongs to this extraction.
 
         Raises:
-            StorageError: one is not, or cannot be read, or is a symbolic link; the message names it.
+            StorageError: one does not, or cannot be read, or is a symbolic link; the message names it.
         """
         refuse_links_to(self.layout)
         with storage_errors(self.layout.folder, "look at"):
@@ -51,10 +51,10 @@ class Ownership:
             raise self._foreign_file(foreign_files[0])
 
     def check_findings(self) -> None:
-        """Return if the findings of an earlier validation, or nothing, lie under their name.
+        """Return if the file of violations is missing or belongs to this run.
 
         Raises:
-            StorageError: it is another file, or cannot be read; the message names it.
+            StorageError: another file has its name, or it cannot be read; the message names it.
         """
         path = self.layout.violations
         with storage_errors(path, "look at"):
@@ -68,7 +68,7 @@ class Ownership:
             raise self._foreign_file(path)
 
     def owns(self, path: Path) -> bool:
-        """Whether what lies at `path` is this extraction's. Raises OSError, FileNotFoundError too."""
+        """Whether the file or folder at `path` belongs to this extraction. Raises OSError, FileNotFoundError too."""
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
             return self._owns_folder(path)
@@ -87,8 +87,8 @@ class Ownership:
         sizes = self._claims.get(path, set())
         if self.disk.size(path) in sizes:
             return True
-        told = self._told_by_footer(path)
-        return told if told is not None else bool(sizes) or self._can_only_be_ours(path)
+        by_footer = self._is_ours_by_footer(path)
+        return by_footer if by_footer is not None else bool(sizes) or self._can_only_be_ours(path)
 
     def _owns_folder(self, path: Path) -> bool:
         names = self.disk.names(path)
@@ -97,33 +97,33 @@ class Ownership:
             return False
         parts = [match for match in map(PART_NAME.match, names) if match]
         unknown = [match.string for match in parts if match["plan8"] not in self._plans]
-        told = {self._told_by_footer(path / name) for name in unknown}
-        if False in told:
+        by_footer = {self._is_ours_by_footer(path / name) for name in unknown}
+        if False in by_footer:
             return False
-        is_told = bool(generations) or len(unknown) < len(parts) or True in told
-        return is_told or path in self._claims or self._can_only_be_ours(path)
+        is_proven = bool(generations) or len(unknown) < len(parts) or True in by_footer
+        return is_proven or path in self._claims or self._can_only_be_ours(path)
 
-    def _told_by_footer(self, path: Path) -> bool | None:
-        """Whether the footer names this run and table; None where there is no footer of ours."""
+    def _is_ours_by_footer(self, path: Path) -> bool | None:
+        """Whether the footer names this run and table; None if there is no footer of statekeeper."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         try:
             with pq.ParquetFile(path) as file:
-                said = file.metadata.metadata or {}
+                entries = file.metadata.metadata or {}
         except (pa.ArrowException, OSError):
             return None
-        run_id, table = (said.get(b"statekeeper." + key) for key in (b"run_id", b"table"))
+        run_id, table = (entries.get(b"statekeeper." + key) for key in (b"run_id", b"table"))
         if run_id is None or table is None:
             return None
         is_same_run = safe_name(run_id.decode(errors="replace")) == self.layout.run_id
         return is_same_run and table.decode(errors="replace") == self.record.table.key
 
     def _can_only_be_ours(self, path: Path) -> bool:
-        """Whether a file that cannot be read is a left-over of ours by its name.
+        """Whether an unreadable file is a leftover of this extraction, by its name.
 
-        No other run has generations of this name. One under the dataset's own name is ours where nothing is renamed,
-        and this extraction could publish already: when it began, that name was free.
+        No other run has generations with this name. A file with the dataset's name is ours on a disk without rename if
+        this extraction could already have published: when it started, that name was free.
         """
         if path == self.layout.output:
             has_published = any(entry.trigger == Trigger.EXTRACTED for entry in self.record.history)
@@ -132,7 +132,7 @@ class Ownership:
 
     @cached_property
     def _claims(self) -> Mapping[Path, set[int]]:
-        """What state and commit record name, with the bytes that it has or had."""
+        """The paths that state and commit record name, with the sizes in bytes that they have or had."""
         claims: defaultdict[Path, set[int]] = defaultdict(set)
         if published := self.record.published:
             self._claim(claims, published.output_path, published.bytes)
@@ -150,7 +150,7 @@ class Ownership:
 
     @cached_property
     def _plans(self) -> frozenset[str]:
-        """The plans of this extraction that are known, as names of parts have them."""
+        """The known plans of this extraction, in the short form of part names."""
         known = [self.record.plan_id, self.record.published.plan_id if self.record.published else None]
         known += [metadata.plan_id for metadata in self._known_metadata()]
         return frozenset(plan_id[:8] for plan_id in known if plan_id)
@@ -164,7 +164,7 @@ class Ownership:
 
     @property
     def _owns_metadata(self) -> bool:
-        """Whether the commit record may be replaced: a damaged one, too, of what the state says was published."""
+        """Whether the commit record may be replaced; a damaged one may, if the state has something published."""
         if not self.disk.exists(self.layout.metadata):
             return True
         if self._metadata is None:

@@ -1,21 +1,20 @@
-"""Copies files of a publication to their places, or reads one back that may be there: work for workers, on any machine.
+"""Work for workers on any machine: copies files of a publication to their places, or reads back one that may be there.
 
-Nothing can be renamed there, so a copy is opened under the name that readers will know. Therefore the order is, for
-each file,
+Without rename, a copy is opened under its final name, which readers know. Therefore each file is copied in this order:
 
-1. look at the fence: the owner of this work may have been stopped, and another may have published meanwhile;
-2. make the file, which is refused where one has the name already. That one is read back; if it is what it should be, it
-   is left alone: an attempt that comes late, or a second one, does not open for writing what may be published by now.
-   Else look at the fence once more, and write over it;
-3. write it, in one stream, to the end. Being told to stop does not break it off: what is closed half written is, on an
-   object store, the object, and it would stand in place of one that another attempt has finished;
-4. read it back: the writer gets no checksum from a mounted file system.
+1. Check the fence: the owner of this work may have been stopped, and another may have published meanwhile.
+2. Create the file, which fails if the name exists. Then read the existing file back. If it is right, leave it alone: a
+   late or second attempt must not open for writing what may already be published. Otherwise check the fence again, and
+   overwrite it.
+3. Write it to the end in one stream. A request to stop does not interrupt the write: on an object store, closing a
+   half-written file makes it the object, in place of one that another attempt has finished.
+4. Read it back: a mounted file system gives the writer no checksum.
 
-Every look at a name is a request, and a system answers one name of a folder at a time: so what is made is not looked
-for before, and what is read is not looked at besides. The requests of small files take longer than their bytes: some
-are copied side by side.
+Every check of a name is a request, and a file system answers one name of a folder at a time. So a file is created
+without looking for it first, and read without further checks. The requests for small files take longer than their
+bytes, so several small files are copied concurrently.
 
-Which files are copied, and what follows from a proof, is decided by the parent.
+The parent decides which files are copied, and what follows from a proof.
 """
 
 from __future__ import annotations
@@ -38,11 +37,11 @@ from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.files.no_follow import open_file, read_blocks
 
 _BLOCK = 1 << 20
-_MOST_TOGETHER, _BYTES_TOGETHER = 4, 32 << 20
+_MAX_TOGETHER, _BYTES_TOGETHER = 4, 32 << 20
 
 
-class _Told(Protocol):
-    """What a receipt or a commit record tells of a file."""
+class _HasProof(Protocol):
+    """A file's entry in a receipt or a commit record."""
 
     @property
     def bytes(self) -> int: ...
@@ -53,20 +52,20 @@ class _Told(Protocol):
 
 @dataclass(frozen=True)
 class FileProof:
-    """What a file was when it was read back."""
+    """Size and md5 of a file when it was read back."""
 
     bytes: int
     md5: str
 
     @classmethod
-    def of(cls, file: _Told) -> Self:
-        """The proof that a file would give that is what it should be."""
+    def of(cls, file: _HasProof) -> Self:
+        """The proof that the right file would give."""
         return cls(file.bytes, file.md5)
 
 
 @dataclass(frozen=True)
 class CopySpec:
-    """A staged file, the place that it is copied to, and what is to be found there; paths are absolute."""
+    """A staged file, its destination, and the proof expected there; paths are absolute."""
 
     source: Path
     dest: Path
@@ -80,7 +79,7 @@ class CopySpec:
 
 @dataclass(frozen=True)
 class CopiesSpec:
-    """Files that are copied side by side."""
+    """Files that are copied concurrently."""
 
     copies: tuple[CopySpec, ...]
 
@@ -95,24 +94,24 @@ class CopiesSpec:
 
 @dataclass(frozen=True)
 class CopiesProof:
-    """What the files of a `CopiesSpec` were, in its order."""
+    """The proofs for the files of a `CopiesSpec`, in its order."""
 
     files: tuple[FileProof, ...]
 
 
 @dataclass(frozen=True)
 class ProofSpec:
-    """A file that may be in place already."""
+    """A file that may already be in place."""
 
     path: Path
 
 
-def side_by_side(copies: tuple[CopySpec, ...]) -> tuple[CopiesSpec, ...]:
-    """The same copies, in order, a few together as long as they are small."""
+def grouped(copies: tuple[CopySpec, ...]) -> tuple[CopiesSpec, ...]:
+    """The copies in order, small ones in groups."""
     together: list[list[CopySpec]] = []
     room = 0
     for copy in copies:
-        if room <= 0 or len(together[-1]) == _MOST_TOGETHER:
+        if room <= 0 or len(together[-1]) == _MAX_TOGETHER:
             together.append([])
             room = _BYTES_TOGETHER
         together[-1].append(copy)
@@ -121,27 +120,27 @@ def side_by_side(copies: tuple[CopySpec, ...]) -> tuple[CopiesSpec, ...]:
 
 
 def copy_parts(spec: CopiesSpec, context: WorkContext) -> CopiesProof:
-    """Copy files side by side. Raises as `copy_part`, of the first that failed, once all have come to an end."""
+    """Copy files concurrently. Raises like `copy_part` for the first failure, after all have ended."""
     turn = threading.Lock()
     with ThreadPoolExecutor(len(spec.copies), "statekeeper-copy") as pool:
         return CopiesProof(tuple(pool.map(lambda each: _copied(each, context, turn), spec.copies)))
 
 
 def copy_part(spec: CopySpec, context: WorkContext) -> FileProof:
-    """Copy the file, unless it is in place, and read it back. It makes no folder.
+    """Copy the file, unless it is in place, and read it back. It creates no folder.
 
     Raises:
         LockLost: another runner has taken over; nothing was written.
-        WorkerDied: something else was read back, perhaps of another attempt that is at work; it may be done again.
-        StorageError: the file system refused, or the folder is gone; the copy may be there, or half of it.
-        Interrupted: it was asked to stop; the same.
+        WorkerDied: something else was read back, perhaps from another attempt at work; it may be repeated.
+        StorageError: the file system refused, or the folder is gone; the copy, or a part of it, may be there.
+        Interrupted: it was asked to stop; the copy, or a part of it, may be there.
     """
     return _copied(spec, context, nullcontext())
 
 
 def _copied(spec: CopySpec, context: WorkContext, turn: AbstractContextManager[object]) -> FileProof:
-    """The same; the file is made within `turn`: the system makes one name of a folder at a time in any case, and who
-    waits there cannot be told to stop.
+    """Like `copy_part`, but creates the file within `turn`: the system creates one name of a folder at a time anyway,
+    and a thread that waits for it could not be told to stop.
     """
     context.check_stop()
     with storage_errors(spec.source, "read"):
@@ -163,7 +162,7 @@ def _copied(spec: CopySpec, context: WorkContext, turn: AbstractContextManager[o
 
 
 def _is_made(spec: CopySpec, content: BinaryIO, context: WorkContext, turn: AbstractContextManager[object]) -> bool:
-    """Make the file and write it; False where one has its name."""
+    """Create and write the file; False if its name exists."""
     with storage_errors(spec.dest, "publish"):
         try:
             with turn:
@@ -186,10 +185,10 @@ def _write_over(spec: CopySpec, content: BinaryIO, context: WorkContext) -> None
 
 
 def _is_in_place(spec: CopySpec, context: WorkContext) -> bool:
-    """Whether what has the name is what should be there; only what has the size is read."""
+    """Whether the existing file is the right one; it is read only if it has the right size."""
     with storage_errors(spec.dest, "look at"):
-        may_be_it = spec.disk.file_size(spec.dest) == spec.expected.bytes
-    return may_be_it and _read_back(spec.dest, context) == spec.expected
+        has_right_size = spec.disk.file_size(spec.dest) == spec.expected.bytes
+    return has_right_size and _read_back(spec.dest, context) == spec.expected
 
 
 def prove_file(spec: ProofSpec, context: WorkContext) -> FileProof:
@@ -198,7 +197,7 @@ def prove_file(spec: ProofSpec, context: WorkContext) -> FileProof:
 
 
 def _read_back(path: Path, context: WorkContext) -> FileProof:
-    """What a file is, by its bytes alone."""
+    """The proof of a file, from its bytes."""
     digest, size = hashlib.md5(usedforsecurity=False), 0
     with storage_errors(path, "read"):
         for block in read_blocks(path, _BLOCK):

@@ -1,23 +1,23 @@
-"""Puts validated parts where readers look, all at once.
+"""Publishes validated parts in one step.
 
-The order, each step safe to do again after a crash:
+The order of the steps, each of which can be repeated after a crash:
 
 1. `stage`: link the parts into `publish.<epoch>/`, quarantined rows into `beside.<epoch>/` of the staging folder;
-2. the caller persists the publish intent;
-3. `swap_in`: rename, or exchange with what is there: quarantined rows first, so that a row which the new dataset
-   lacks is there before the old one goes; then the dataset;
+2. the caller saves the publish intent;
+3. `swap_in`: rename, or exchange with the existing file or folder. Quarantined rows come first, then the dataset, so
+   that a row which the new dataset lacks is in the quarantine before the old dataset goes;
 4. `commit`: write the metadata, which is the commit record; then remove quarantined rows that it does not name;
-5. the caller persists `complete`;
-6. `statekeeper.publish.sweep`: remove what is no longer named by anything.
+5. the caller saves `complete`;
+6. `statekeeper.publish.sweep`: remove what nothing names any more.
 
-`publish.<epoch>` lies in the staging folder; a dataset that is or replaces a folder waits beside base_path
-(`statekeeper.publish.swap`). It bears the epoch of the lock: the next owner of an extraction takes those of earlier
-epochs away first (`store.locks.fencing`), so that an owner that was stopped before its rename finds nothing left to
+`publish.<epoch>` is in the staging folder; a dataset that is or replaces a folder waits beside base_path
+(`statekeeper.publish.swap`). The name contains the epoch of the lock: the next owner of an extraction first removes the
+folders of earlier epochs (`store.locks.fencing`), so an owner that was stopped before its rename finds nothing to
 rename.
 
-What is replaced or removed was proven to be this extraction's own before (`statekeeper.publish.ownership`). No step
-here reads or writes the bytes of a part: that is work for workers (`statekeeper.publish.part_copy`), which
-`statekeeper.publish.publisher` hands out.
+A file is replaced or removed only after it was proven to belong to this extraction (`statekeeper.publish.ownership`).
+No step here reads or writes the bytes of a part: workers do that (`statekeeper.publish.part_copy`), started by
+`statekeeper.publish.publisher`.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.staging import Staging
 
 Proofs = Mapping[Path, FileProof]
-"""What files were when this owner had them read back, by their absolute paths."""
+"""The proofs of files that this owner has read back, by their absolute paths."""
 
 
 @dataclass(frozen=True)
 class PlacedFile:
-    """A file where readers look, and what is to be there."""
+    """A final path, and the file that should be there."""
 
     path: Path
     file: PublishedFile
 
     def is_proven(self, proofs: Proofs) -> bool:
-        """Whether it was what it is to be when it was read back."""
+        """Whether the right file was there when it was read back."""
         return proofs.get(self.path.absolute()) == FileProof.of(self.file)
 
 
@@ -70,12 +70,12 @@ class Publication:
     ownership: Ownership
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
-        """Where the dataset of a plan will be; `intent` is what is persisted already of its publication."""
+        """The path of a plan's dataset; `intent` is the saved intent of its publication, if any."""
         del plan_id, intent
         return self.layout.output
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
-        """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into the one beside it.
+        """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into its beside folder.
 
         Raises:
             StorageError, LockLost: nothing was published.
@@ -88,7 +88,7 @@ class Publication:
                 self._link_beside(rejects, QUARANTINE, role="quarantine")
 
     def _link_ready(self, parts: dict[str, str]) -> None:
-        """Link parts of these names, by those that readers will see."""
+        """Link the parts; keys are the names that readers will see."""
         ready, is_folder = self.staging.publish(self.fence.epoch), self.layout.output.name not in parts
         self.disk.make_folder(ready, role="publish")
         if is_folder or self.disk.is_folder(self.layout.output):
@@ -103,16 +103,16 @@ class Publication:
     def _link_beside(self, rows: StagedFile, name: str, *, role: str) -> Path:
         folder = self.staging.beside(self.fence.epoch)
         self.disk.make_folder(folder, role=role)
-        self.disk.unlink(folder / name, role=role)  # one of our own that was not finished
+        self.disk.unlink(folder / name, role=role)  # a leftover of an unfinished attempt
         self.disk.link_or_copy(self.staging.parts / rows.part, folder / name, role=role)
         self.disk.sync_folder(folder, role=role)
         return folder / name
 
     def write_violating_rows(self, rows: StagedFile | None) -> None:
-        """Put a copy of rows that break the schema in place of an earlier one; or take that away.
+        """Replace the copy of rows that break the schema; with None, remove it.
 
         Raises:
-            StorageError, LockLost: an earlier copy is whole.
+            StorageError, LockLost: an earlier copy is intact.
         """
         final = self.layout.violating_rows(self.staging.folder.name)
         with storage_errors(final, "write"):
@@ -127,10 +127,10 @@ class Publication:
         ready = self._link_beside(rows, VIOLATING, role="violating_rows")
         self.fence.check()
         self.disk.rename(ready, final, role="violating_rows")
-        self.disk.unlink(ready, role="violating_rows")  # two names of one file: the rename changed nothing
+        self.disk.unlink(ready, role="violating_rows")  # if both names were the same file, the rename did nothing
 
     def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
-        """What is to be copied before `swap_in`, but for what `proofs` show to be in place: here, nothing.
+        """The files to copy before `swap_in`, except for those that `proofs` show in place: here none.
 
         Raises:
             StorageError, LockLost: nothing was published.
@@ -139,15 +139,15 @@ class Publication:
         return ()
 
     def copies_of_violating_rows(self, rows: StagedFile) -> tuple[CopySpec, ...]:
-        """What is to be copied before `write_violating_rows`: here, nothing. Raises StorageError, LockLost."""
+        """The files to copy before `write_violating_rows`: here none. Raises StorageError, LockLost."""
         del rows
         return ()
 
     def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
-        """Make the ready files the dataset that readers see; does nothing where they are it already.
+        """Make the ready files the dataset that readers see; does nothing if they already are.
 
         Raises:
-            StorageError, LockLost: readers see the old or the new dataset, whole; it can be done again.
+            StorageError, LockLost: readers see the complete old or new dataset; it can be repeated.
         """
         final = self.layout.output
         failpoint("publish", "publish", "before")
@@ -163,7 +163,7 @@ class Publication:
         failpoint("publish", "publish", "after")
 
     def unproven(self, intent: PublishIntent) -> tuple[PlacedFile, ...]:
-        """The files that have the names and sizes of what is to be published, and that only their bytes can tell."""
+        """The existing files that have the right names and sizes, so that their bytes must be read to decide."""
         files = []
         with storage_errors(self.layout.folder, "look at"):
             quarantine = intent.metadata.validation.quarantine
@@ -174,7 +174,7 @@ class Publication:
             return tuple(placed for placed, ready in files if self._may_be_in_place(placed, ready))
 
     def is_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
-        """Whether nothing needs to be ready any more: dataset and quarantined rows are the intended ones."""
+        """Whether dataset and quarantined rows are already the intended ones."""
         return self._is_quarantine_in_place(intent, proofs) and self._is_dataset_in_place(intent, proofs)
 
     def _is_quarantine_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
@@ -185,7 +185,9 @@ class Publication:
         return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready_rejects)
 
     def _is_dataset_in_place(self, intent: PublishIntent, proofs: Proofs) -> bool:
-        """Parts in a folder bear their plan in their names, and quarantined rows change their sizes."""
+        """Whether the dataset is in place. In a folder, names and sizes are enough: part names contain the plan, and
+        a part without its quarantined rows has another size.
+        """
         final, files = self.layout.output, intent.metadata.files
         if not self._has_the_datasets_name(intent):
             return False
@@ -196,14 +198,14 @@ class Publication:
         return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / DATASET)
 
     def _has_the_datasets_name(self, intent: PublishIntent) -> bool:
-        """Whether what is at the dataset's place may be what is to be published, a file or a folder as that is."""
+        """Whether the dataset's path exists, as the kind (file or folder) that is to be published."""
         final = self.layout.output
         if self.layout.dataset_named(intent.metadata.output_path) != final:
-            return False  # a generation, of a time when nothing could be renamed
+            return False  # a generation, from when the disk had no rename
         return self.disk.exists(final) and self.disk.is_folder(final) == intent.metadata.is_folder
 
     def _may_be_in_place(self, placed: PlacedFile, ready: Path) -> bool:
-        """Whether a file of the right size is there; not while one still lies ready: then it is not read at all."""
+        """Whether a file of the right size is in place; False without a look at it while one is still ready."""
         if self.disk.exists(ready) and not self.disk.is_folder(ready):
             return False
         return self.disk.file_size(placed.path) == placed.file.bytes
@@ -221,7 +223,7 @@ class Publication:
         return hashlib.md5(data, usedforsecurity=False).hexdigest()
 
     def _remove_rows(self, folder: Path, earlier: list[Path], *, kept: str | None, role: str) -> None:
-        """Remove what of our own is in `folder`, and at the places of version 0.1, but the file `kept`."""
+        """Remove our files in `folder` and at the paths of version 0.1, except for the file `kept`."""
         paths = [*(folder / name for name in self.disk.names(folder)), *filter(self.disk.exists, earlier)]
         paths = [path for path in paths if path.relative_to(self.layout.folder).as_posix() != kept]
         for path in filter(self.ownership.owns, paths):
@@ -233,7 +235,7 @@ class Publication:
 
     @property
     def _ready(self) -> Path:
-        """Where the dataset lies ready: `stage` leaves it in one of these places alone."""
+        """The folder of the ready dataset: `stage` leaves it in only one of these places."""
         name = self.staging.publish(self.fence.epoch).name
         ready, *beside = (place / name for place in places_of(self.layout, self.staging.folder))
         return next(filter(self.disk.exists, beside), ready)
@@ -244,7 +246,7 @@ class Publication:
 
     def _put_quarantine(self, intent: PublishIntent) -> None:
         file = intent.metadata.validation.quarantine
-        assert file is not None, "only what there is is put in place"
+        assert file is not None, "there is a quarantine to publish"
         final = self.layout.folder / file.name
         self.ownership.check(final)
         self.disk.make_folder(final.parent, role="quarantine", access=Access.PRIVATE)
@@ -269,7 +271,7 @@ class Publication:
             self.disk.sync_folder(ready.parent, role="publish")
 
     def _swapped_in(self, ready: Path, final: Path, *, aside: Path) -> Path | None:
-        """Put `ready` in place of `final`; returns where what was there lies now, if it lies anywhere."""
+        """Put `ready` in place of `final`; returns where the replaced file or folder is now, if anywhere."""
         is_file_by_file = self.disk.exists(final) and not self.disk.is_folder(final) and not self.disk.is_folder(ready)
         if not self.disk.exists(final) or is_file_by_file:
             self.disk.rename(ready, final, role="publish")
@@ -285,17 +287,17 @@ class Publication:
             yield
         except FileNotFoundError as error:
             self.fence.check()
-            raise LockLost(f"{final}: what was ready to be published was removed by another runner") from error
+            raise LockLost(f"{final}: another runner has removed the files that were ready to be published") from error
 
     def _move_aside_and_rename(self, final: Path, ready: Path, *, aside: Path) -> None:
-        """Replace in two steps, where the system cannot swap two names; readers find nothing in between."""
+        """Replace in two steps, for systems that cannot exchange two names; readers find nothing in between."""
         sweep_replaced(self.disk, self.layout, aside)
         self.disk.rename(final, aside, role="publish")
         try:
             self.fence.check()
             self.disk.rename(ready, final, role="publish")
         except (LockLost, FileNotFoundError):
-            # What was moved aside may be what our successor has just published.
+            # What was moved aside may be the dataset that our successor has just published.
             if not self.disk.exists(final):
                 self.disk.rename(aside, final, role="publish")
             raise

@@ -1,8 +1,7 @@
-"""The parent's part of a publication: steps on the disk in threads, the bytes of parts in workers.
+"""Runs a publication from the parent process: disk steps in threads, reads and writes of parts in workers.
 
-Decides only who does what. Which steps there are, and in which order they are safe, is decided in
-`statekeeper.publish.publication` and, where nothing can be renamed, `statekeeper.publish.copied_publication`; the
-parent's process itself reads and writes no part.
+Decides only where each step runs; the parent process itself reads and writes no part. The steps and their safe order
+are in `statekeeper.publish.publication`, and for disks without rename in `statekeeper.publish.copied_publication`.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from statekeeper.publish.part_copy import (
     FileProof,
     ProofSpec,
     copy_parts,
+    grouped,
     prove_file,
-    side_by_side,
 )
 from statekeeper.publish.publication import PlacedFile, Publication
 from statekeeper.runtime.context import Run
@@ -31,7 +30,7 @@ from statekeeper.runtime.context import Run
 
 @dataclass(frozen=True)
 class Publisher:
-    """Publishes what one plan has staged, under a lock that is held."""
+    """Publishes the staged files of one plan; the extraction's lock is held."""
 
     config: ExtractionConfig
     run: Run
@@ -39,7 +38,7 @@ class Publisher:
     _proofs: dict[Path, FileProof] = field(default_factory=dict)
 
     async def is_in_place(self, intent: PublishIntent) -> bool:
-        """Whether an earlier owner has put everything in place before it died.
+        """Whether an earlier owner had published everything before it died.
 
         Raises:
             StorageError: the file system refused.
@@ -50,20 +49,20 @@ class Publisher:
         return await do(self.publication.is_in_place, intent, self._proofs)
 
     async def swap_in(self, intent: PublishIntent) -> None:
-        """Do everything that comes before the commit record. Raises as `Publication.swap_in`."""
+        """Do all steps before the commit record. Raises like `Publication.swap_in`."""
         do = self.run.threads.disk.do
         await self._copy_all(await do(self.publication.copies, intent, self._proofs))
         await do(self.publication.swap_in, intent, self._proofs)
 
     async def write_violating_rows(self, rows: StagedFile | None) -> None:
-        """Put a copy of rows that break the schema in place of an earlier one. Raises as the publication's."""
+        """Replace the copy of rows that break the schema, or remove it. Raises like the publication's method."""
         do = self.run.threads.disk.do
         if rows is not None:
             await self._copy_all(await do(self.publication.copies_of_violating_rows, rows))
         await do(self.publication.write_violating_rows, rows)
 
     async def _copy_all(self, copies: tuple[CopySpec, ...]) -> None:
-        await all_done(side_by_side(copies), self._copy, at_once=self.run.engine.in_flight)
+        await all_done(grouped(copies), self._copy, at_once=self.run.engine.in_flight)
 
     async def _copy(self, spec: CopiesSpec) -> None:
         job = Job(

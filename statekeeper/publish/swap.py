@@ -1,15 +1,15 @@
-"""Where a dataset of several parts waits to be exchanged for the one that readers see.
+"""Where a dataset of several parts waits until it is exchanged for the one that readers see.
 
-Its parts must bear the names that readers know, so that one exchange of the folder publishes them; and while it waits
-no `**/*.parquet` under base_path may meet them, nor those of the replaced dataset afterwards. So it waits beside
+Its parts need their final names, so that one exchange of the folder publishes them. But while it waits, no
+`**/*.parquet` under base_path may match them, nor later the parts of the replaced dataset. So it waits beside
 base_path, in `.<name of base_path>.swap`, on the same file system and private to this user.
 
-Where that cannot be (base_path is a mount point, or the folder above it cannot be written) it waits in the staging
-folder with concealed names. They are revealed for the exchange and concealed again after it: for the time of these
-renames a glob meets the parts of both.
+If that is impossible (base_path is a mount point, or the folder above it cannot be written), it waits in the staging
+folder under concealed names. They are revealed for the exchange, and those of the replaced dataset are concealed after
+it. During these renames a glob matches the parts of both.
 
-Nothing in here needs to survive a crash: parts stay in staging until the extraction is complete, so what is lost or
-stale is made anew.
+Nothing in these folders must survive a crash: parts stay in staging until the extraction is complete, so whatever is
+lost or stale is made again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from statekeeper.store.layout import PART_NAME, ExtractionLayout
 from statekeeper.store.staging import UNPUBLISHED
 
 _NOT_THERE = NOT_OFFERED | {errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.ELOOP}
-"""How the system says that base_path has no place beside it for this user."""
+"""The errors which mean that this user cannot use a folder beside base_path."""
 _ATTEMPTS = 3
 
 
 def moved_beside(disk: Disk, layout: ExtractionLayout, folder: Path) -> Path:
-    """Where `folder`, made within the staging folder, waits: beside base_path if that can be, else where it is.
+    """Move `folder` from the staging folder to beside base_path if possible; returns where it is now.
 
     Raises OSError.
     """
@@ -43,8 +43,8 @@ def moved_beside(disk: Disk, layout: ExtractionLayout, folder: Path) -> Path:
             disk.rename(folder, swap / folder.name, role="ready")
             disk.sync_folder(
                 folder.parent, role="ready"
-            )  # before it has parts: no power failure brings them back there
-        except FileNotFoundError:  # another extraction has removed the folder of all, which was empty
+            )  # before it has parts, so that no power failure brings them back there
+        except FileNotFoundError:  # another extraction has removed the shared folder, which was empty
             if not disk.exists(folder):
                 raise
         except OSError as error:
@@ -58,20 +58,20 @@ def moved_beside(disk: Disk, layout: ExtractionLayout, folder: Path) -> Path:
 
 
 def places_of(layout: ExtractionLayout, staging: Path) -> list[Path]:
-    """The folders in which what waits to be put in place may lie: `staging`, and the one beside base_path if ours."""
+    """The folders in which files may wait for publication: `staging`, and the folder beside base_path if it is ours."""
     swap = layout.swap
     return [staging, swap] if swap is not None and is_private(swap.parent) else [staging]
 
 
 def remove_empty(disk: Disk, layout: ExtractionLayout) -> None:
-    """Remove the extraction's folder beside base_path, and that of all extractions, if nothing is in them."""
+    """Remove the extraction's folder beside base_path, and the shared folder above it, if they are empty."""
     if layout.swap is not None and is_private(layout.swap.parent):
         disk.remove_if_empty(layout.swap)
         disk.remove_if_empty(layout.swap.parent)
 
 
 def _is_taken(disk: Disk, folder: Path) -> bool:
-    """Whether somebody else has made the folder of all extractions, or could put something in place of ours there."""
+    """Whether somebody else has made the shared folder, or could replace our files in it."""
     return disk.exists(folder) and not is_private(folder)
 
 
@@ -81,18 +81,18 @@ def concealed(name: str) -> str:
 
 
 def is_concealed(name: str) -> bool:
-    """Whether a name is that of a part which waits under base_path."""
+    """Whether a name belongs to a part that waits under base_path."""
     return name.endswith(UNPUBLISHED) and PART_NAME.match(name.removesuffix(UNPUBLISHED)) is not None
 
 
 def reveal(disk: Disk, folder: Path) -> None:
-    """Give concealed parts the names that readers know, durably."""
+    """Give concealed parts their final names, durably."""
     for name in filter(is_concealed, disk.names(folder)):
         disk.rename(folder / name, folder / name.removesuffix(UNPUBLISHED), role="publish")
     disk.sync_folder(folder, role="publish")
 
 
 def conceal(disk: Disk, folder: Path) -> None:
-    """Take from the parts of a replaced dataset the names that globs match."""
+    """Rename the parts of a replaced dataset so that no glob matches them."""
     for name in filter(PART_NAME.match, disk.names(folder)):
         disk.rename(folder / name, folder / concealed(name), role="publish")

@@ -1,7 +1,7 @@
-"""Removes what publications leave behind, and nothing that is not this extraction's own.
+"""Removes leftovers of publications, and nothing that does not belong to this extraction.
 
-Decides what a left-over is: what no commit record, state or live plan names. When it is removed is decided by
-`statekeeper.publish.publication`, before it stages, and by the run, before its work and after it.
+A leftover is a file that no commit record, state or live plan names. `statekeeper.publish.publication` calls this
+before it stages, and the run before and after its work.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from statekeeper.store.locks.fencing import sweep_documents
 from statekeeper.store.staging import UNPUBLISHED
 
 _READY = ("publish.", "beside.", "fenced-")
-"""How folders are named that this owner, or one that `store.locks.fencing` fenced off, has ready to publish."""
+"""Prefixes of folders with files ready to publish, of this owner or of one that `store.locks.fencing` fenced off."""
 DATASET, QUARANTINE, VIOLATING = (f"{name}{UNPUBLISHED}" for name in ("dataset", "quarantine", "violations"))
-"""The names of single files while they are ready."""
+"""The names of single files that are ready to publish."""
 
 
 def sweep(
     disk: Disk, layout: ExtractionLayout, *, live_plan: str | None, fence: Fence, ownership: Ownership | None = None
 ) -> None:
-    """Remove every left-over of this extraction but the staging folder of `live_plan`: replaced output, other plans,
-    temps; and, where `ownership` is given, which says what is published, every other generation of the dataset.
+    """Remove every leftover of this extraction: replaced output, temporary files, and staging except for `live_plan`.
+
+    With `ownership`, which knows the published dataset, every other generation of the dataset is removed as well.
 
     Raises:
-        LockLost: what lies there is another runner's.
+        LockLost: another runner has taken over.
         StorageError: the file system refused.
     """
     fence.check()
@@ -50,14 +51,15 @@ def sweep(
             for name in disk.names(folder):
                 sweep_replaced(disk, layout, folder / name)
             remove_empty(disk, layout)
-        # The lock's own epoch too: between two documents its owner has no temporary file.
+        # The lock's own epoch too: its owner has no temporary file between two documents.
         sweep_documents(disk, layout, older_than(fence.epoch + 1))
 
 
 def sweep_others(disk: Disk, layout: ExtractionLayout, ownership: Ownership, *, dataset: Path | None) -> None:
     """Remove every other generation of a published dataset.
 
-    What is not this extraction's own is kept; where it is in a folder that is, out of readers' sight.
+    A file that does not belong to this extraction is kept; within a folder of the extraction it is moved to where
+    readers do not find it.
 
     Raises OSError.
     """
@@ -76,7 +78,7 @@ def _sweep_plan(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
 
 
 def sweep_ready(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
-    """Remove what was ready to be published; after an exchange it is the replaced dataset that lies there.
+    """Remove what was ready to publish; after an exchange, that is the replaced dataset.
 
     Raises OSError.
     """
@@ -86,7 +88,7 @@ def sweep_ready(disk: Disk, layout: ExtractionLayout, folder: Path) -> None:
 
 
 def sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
-    """Remove a replaced dataset, but keep files in it that are not ours: whoever put them there may want them.
+    """Remove a replaced dataset, but keep foreign files in it: their owner may want them.
 
     Raises OSError.
     """
@@ -94,7 +96,7 @@ def sweep_replaced(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
         disk.unlink(path, role="sweep")
         return
     for name in disk.names(path):
-        # A single file made ready, or the folder that was exchanged for it; or rows beside the dataset.
+        # A single file that was ready, or the folder that was exchanged for it; or rows beside the dataset.
         is_ready = name in {DATASET, QUARANTINE, VIOLATING, layout.output.name} or layout.is_quarantine_name(name)
         if is_ready or layout.is_inner_generation(name):
             sweep_replaced(disk, layout, path / name)
@@ -110,6 +112,6 @@ def _keep_foreign(disk: Disk, layout: ExtractionLayout, path: Path) -> None:
 
 
 def _free_name(disk: Disk, path: Path) -> Path:
-    """`path`, or the first of `path.2`, `path.3` and so on that nothing has."""
+    """The first free one of `path`, `path.2`, `path.3` and so on."""
     numbered = (path if number == 1 else path.with_name(f"{path.name}.{number}") for number in itertools.count(1))
     return next(each for each in numbered if not disk.exists(each))

@@ -23,7 +23,7 @@ from statekeeper.engines.protocol import EngineSetup, Job, Urgency
 from statekeeper.engines.queue import JobQueue
 from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
 from statekeeper.model.record import State
-from statekeeper.publish.part_copy import CopiesSpec, CopySpec, FileProof, copy_part, copy_parts, side_by_side
+from statekeeper.publish.part_copy import CopiesSpec, CopySpec, FileProof, copy_part, copy_parts, grouped
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import Access, WholeFileDisk
 from statekeeper.store.files.durable import NO_FENCE
@@ -192,7 +192,7 @@ class TestSomeTogether:
     )
     def test_are_few_and_small(self, spec, megabytes, together):
         copies = tuple(replace(spec(), expected=FileProof(size << 20, "")) for size in megabytes)
-        parted = side_by_side(copies)
+        parted = grouped(copies)
         assert [len(each.copies) for each in parted] == together
         assert tuple(copy for each in parted for copy in each.copies) == copies
 
