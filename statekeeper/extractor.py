@@ -1,4 +1,4 @@
-"""`from statekeeper.extractor import DataExtractor`: the Python API by the name of its first version."""
+"""`from statekeeper.extractor import DataExtractor`: the import path of the first version of the Python API."""
 
 from statekeeper.api import DataExtractor, StatefulDataExtractor
 

@@ -1,7 +1,7 @@
-"""Whether what is published still is what was published: `complete` is re-verified, not believed.
+"""Verifies that published data is still what was committed: `complete` is not trusted.
 
-Finds damage and says it in words; it repairs nothing. Workers look at the files of a large dataset, many at once and on
-whichever machines; the parent process hands them out (`damage_of_published`).
+Finds damage and describes it; repairs nothing. Workers check the files of a large dataset, many at once and on any
+machine; the parent process starts them (`damage_of_published`).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from statekeeper.runtime.context import Run
 
 _SHARE_BYTES = 256 << 20
-"""What one worker reads: as much as takes it about a second, so that of a small table nothing is shared out."""
-_LOOK_BYTES = 16 << 20
-"""What it costs to look at a file at all, on a file system that is slow to answer, in bytes read meanwhile."""
+"""The bytes for one worker, about a second of reading, so that a small table is not split over workers."""
+_OPEN_BYTES = 16 << 20
+"""The cost of opening a file on a slow file system, in bytes that could be read in the same time."""
 
 
 @dataclass(frozen=True)
 class VerifySpec:
-    """A published extraction. `published` is what its state says; None where only files and metadata are to agree."""
+    """A published extraction. `published` is its entry in the state; with None, only files and metadata must agree."""
 
     layout: ExtractionLayout
     published: Published | None
@@ -43,7 +43,7 @@ class VerifySpec:
 
 @dataclass(frozen=True)
 class FilesSpec:
-    """Published files of one plan, in absolute paths, and what they are to be."""
+    """Published files of one plan: absolute paths, and what the metadata say about each."""
 
     files: tuple[tuple[Path, PublishedFile], ...]
     plan_id: str
@@ -55,12 +55,12 @@ class FilesSpec:
 
     @property
     def cost(self) -> int:
-        """What it costs to check them, in bytes read meanwhile."""
+        """The cost of checking the files, in bytes."""
         return sum(map(self._cost_of, self.files))
 
     @property
     def shares(self) -> tuple[FilesSpec, ...]:
-        """The same files in shares that are worth a worker's while each."""
+        """The files in shares, each large enough for a job of its own."""
         shares: list[list[tuple[Path, PublishedFile]]] = []
         room = 0
         for each in self.files:
@@ -72,29 +72,29 @@ class FilesSpec:
         return tuple(replace(self, files=tuple(share)) for share in shares)
 
     def _cost_of(self, each: tuple[Path, PublishedFile]) -> int:
-        return _LOOK_BYTES + (each[1].bytes if self.verify is Verify.FULL else 0)
+        return _OPEN_BYTES + (each[1].bytes if self.verify is Verify.FULL else 0)
 
 
 @dataclass(frozen=True)
 class FilesVerdict:
-    """What is wrong with files, in words; None where nothing is."""
+    """The damage of files in words; None if there is none."""
 
     damage: str | None
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What is wrong with what is published, in words, as far as one worker has looked at it: `left` is for others."""
+    """The damage that one worker has found, in words; `left` are shares of files for other workers."""
 
     damage: str | None
     left: tuple[FilesSpec, ...] = ()
 
 
 def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
-    """Hold published files against their metadata and their state. Of a large dataset it looks at no file itself.
+    """Compare published files with their metadata and state. For a large dataset, the files are left to other workers.
 
     Raises:
-        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+        StorageError: a path of the extraction is a symbolic link, or the system refuses to read a file.
     """
     refuse_links_to(spec.layout)
     try:
@@ -116,17 +116,17 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
 
 
 def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
-    """What is wrong with the first file of a share with which anything is. Raises StorageError, Interrupted."""
+    """The damage of the first damaged file of a share. Raises StorageError, Interrupted."""
     for path, file in spec.files:
         context.check_stop()
-        if wrong := find_part_damage(path, file, plan_id=spec.plan_id, verify=spec.verify):
-            return FilesVerdict(wrong)
+        if damage := find_part_damage(path, file, plan_id=spec.plan_id, verify=spec.verify):
+            return FilesVerdict(damage)
     return FilesVerdict(None)
 
 
 def _dataset(layout: ExtractionLayout, metadata: Metadata) -> Path:
     dataset = layout.dataset_named(metadata.output_path)
-    assert dataset is not None, "metadata that name no dataset of the extraction are refused before"
+    assert dataset is not None, "metadata that name no dataset of the extraction were refused before"
     return dataset
 
 
@@ -144,9 +144,9 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
     if not metadata.extraction_complete:
         return f"{name} does not say that the extraction is complete"
     if layout.dataset_named(metadata.output_path) is None:
-        return f"{name} names {metadata.output_name}, which is no dataset of this extraction"
+        return f"{name} names {metadata.output_name}, which is not a dataset of this extraction"
     if (quarantine := metadata.validation.quarantine) and not layout.is_quarantine_name(quarantine.name):
-        return f"{name} names {quarantine.name}, which is no quarantine of this extraction"
+        return f"{name} names {quarantine.name}, which is not a quarantine of this extraction"
     if dataset_checksum(metadata.files, is_folder=metadata.is_folder) != metadata.checksum:
         return f"the files listed in {metadata.output_name}'s metadata do not add up to its checksum"
     if sum(file.rows for file in metadata.files) != metadata.record_count:
@@ -160,35 +160,35 @@ def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | Non
         return f"{output.name} is missing"
     if disk.is_folder(output) != metadata.is_folder:
         was, is_now = ("folder", "file") if metadata.is_folder else ("file", "folder")
-        return f"{output.name} is a {is_now}, and a {was} was published"
+        return f"{output.name} is a {is_now}, but a {was} was published"
     folders = {folder: {output.name} for folder in layout.folders_around(output)}
     if metadata.is_folder:
         folders[output] = {file.name for file in metadata.files}
     for folder, names in folders.items():
         found = {name for name in disk.names(folder) if name[0] not in "._"}
         if foreign_files := found - names:
-            return f"{folder.name} has a file that is not of this extraction: {min(foreign_files)}"
-    apart = {f"{layout.quarantine_folder.name}/{name}" for name in disk.names(layout.quarantine_folder)}
+            return f"{folder.name} has a file that does not belong to this extraction: {min(foreign_files)}"
+    present = {f"{layout.quarantine_folder.name}/{name}" for name in disk.names(layout.quarantine_folder)}
     expected = metadata.validation.quarantine
-    if extra := {name for name in apart if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
+    if extra := {name for name in present if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
         return f"{min(extra)} is not what this extraction has quarantined"
     return None
 
 
 async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySpec) -> str | None:
-    """What is wrong with what an extraction has published, in words; None where nothing is.
+    """The damage of an extraction's published data, in words; None if there is none.
 
     Raises:
-        StorageError: a name of the extraction is a symbolic link, or the system does not let a file be read.
+        StorageError: a path of the extraction is a symbolic link, or the system refuses to read a file.
     """
-    from statekeeper.engines.in_flight import all_done  # only here: workers do without asyncio
+    from statekeeper.engines.in_flight import all_done  # imported here, because workers do not need asyncio
 
     async def retried(job: Job[Result]) -> Result:
         return await run.jobs.run(config, job, "at verification")
 
     async def checked(share: FilesSpec) -> FilesVerdict:
         size = share.rows // FILE_ROWS
-        result_type = FilesVerdict if share.verify is Verify.FULL else None  # footers alone are read where we are
+        result_type = FilesVerdict if share.verify is Verify.FULL else None  # only footers: read on this machine
         return await retried(
             Job(config.table.key, check_files, share, urgency=Urgency.CHUNK, size=size, remote_result_type=result_type)
         )

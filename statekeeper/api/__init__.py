@@ -1,6 +1,6 @@
-"""The Python API: extract one table, several, or a whole configured pipeline, and look at how they are.
+"""The Python API: extract one table, several, or a whole configured pipeline, and read their status.
 
-The classes resolve what is asked for into a pipeline, a run and tables; `statekeeper.run.runner` does the work.
+The classes resolve a call into a pipeline, a run and tables; `statekeeper.run.runner` does the work.
 """
 
 from statekeeper.api.extractor import DataExtractor

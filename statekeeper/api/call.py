@@ -1,6 +1,6 @@
-"""A run that is asked for, and the ways to wait for it: a call, an `await`, a stream of events.
+"""A requested run, and the ways to wait for it: a call, an `await`, a stream of events.
 
-Decides what an interruption does to the caller; how it ends the run is `statekeeper.run.interruption`.
+Decides what an interruption does to the caller; `statekeeper.run.interruption` decides how it ends the run.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _unchanged(report: RunReport) -> RunReport:
 
 @dataclass(frozen=True, kw_only=True)
 class RunCall:
-    """A run that is asked for. `finish` adds to its report what the run itself cannot know."""
+    """A requested run. `finish` adds to its report what the run itself cannot know."""
 
     runner: Runner
     tables: tuple[ExtractionConfig, ...]
@@ -36,7 +36,7 @@ class RunCall:
     finish: Callable[[RunReport], RunReport] = _unchanged
 
     def report(self, *, report_interrupt: bool = False) -> RunReport:
-        """The report, once the run has ended; if a signal ended it, only where the caller asks for that."""
+        """Run, and return the report. If a signal ended the run, it is returned only if the caller asks for that."""
         interruption = Interruption()
         report = self._run(self.runner, interruption)
         if not report_interrupt:
@@ -44,22 +44,22 @@ class RunCall:
         return self.finish(report)
 
     async def awaited(self) -> RunReport:
-        """The report, once the run has ended in a thread of its own.
+        """Run in a separate thread, and return the report.
 
         Raises:
-            CancelledError: the task that waits was cancelled; the run has ended cleanly, its state is saved.
+            CancelledError: the waiting task was cancelled; the run has ended cleanly, with its state saved.
         """
         interruption = Interruption()
-        begun = start_in_thread(lambda: self.finish(self._run(self.runner, interruption)))
-        ended = asyncio.wrap_future(begun)
+        started = start_in_thread(lambda: self.finish(self._run(self.runner, interruption)))
+        ended = asyncio.wrap_future(started)
         await wait_until_ended(ended, interruption)
         return ended.result()
 
     def events(self, *, report_interrupt: bool = False) -> RunEvents:
-        """The events of the run, which begins when they are iterated over."""
+        """The events of the run, which starts with the iteration."""
 
-        def run(tell: Callable[[ProgressEvent], None], interruption: Interruption) -> RunReport:
-            reporter = EventReporter(tell, also=self.runner.reporter)
+        def run(send: Callable[[ProgressEvent], None], interruption: Interruption) -> RunReport:
+            reporter = EventReporter(send, also=self.runner.reporter)
             return self.finish(self._run(dataclasses.replace(self.runner, reporter=reporter), interruption))
 
         return RunEvents(run, report_interrupt=report_interrupt)
@@ -69,19 +69,19 @@ class RunCall:
 
 
 def reprocess_of(force_reprocess: bool) -> Reprocess:  # noqa: FBT001 - the word that users know
-    """What `force_reprocess` means."""
+    """The meaning of `force_reprocess`."""
     return Reprocess.ALL if force_reprocess else Reprocess.STALE
 
 
 def on_its_disk(runner: Runner) -> Runner:
-    """The runner, able to write: with the disk that the output folder proves to be."""
+    """The runner with a disk that can write: of the kind that the output folder is on."""
     pipeline = runner.pipeline
     return dataclasses.replace(runner, disk=writing_disk(pipeline.base_path, pipeline.output.writes))
 
 
 @contextmanager
 def signals_handed_on() -> Iterator[None]:
-    """Let a signal that interrupts the block do what it does otherwise."""
+    """Let a signal that interrupts the block have its usual effect."""
     try:
         yield
     except Interrupted as error:

@@ -1,6 +1,6 @@
 """The events of a run as a stream, for `for` and for `async for`.
 
-The run works in a thread of its own. Whoever stops listening stops the run, which then ends cleanly.
+The run works in a separate thread. If the listener stops, the run ends cleanly.
 """
 
 from __future__ import annotations
@@ -20,25 +20,26 @@ from statekeeper.runtime.events import ProgressEvent
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded:
-    """The run has ended: the last event of every run that could begin."""
+    """The run has ended: the last event of every run that could start."""
 
     report: RunReport
 
 
 RunEvent: TypeAlias = ProgressEvent | RunEnded
-_Tell: TypeAlias = Callable[[ProgressEvent], None]
+_Send: TypeAlias = Callable[[ProgressEvent], None]
 
 
 class RunEvents:
-    """The events of a run, in order, as they happen. Each iteration is a run, which begins with the iteration.
+    """The events of a run, in order, as they happen. Each iteration starts a run.
 
     Leaving the loop early (`break`, an exception, a cancelled task) stops the run: it ends cleanly, with its state
     saved, before the statement after the loop. After a `break` from `async for` the event loop does that soon; with
-    `contextlib.aclosing` it is done at once. SIGINT and SIGTERM during a `for` in the main thread do the same as during
-    `StatefulDataExtractor.run`. What a slow reader has not taken yet waits in memory, a few hundred bytes an event.
+    `contextlib.aclosing` it happens at once. SIGINT and SIGTERM during a `for` in the main thread have the same effect
+    as during `StatefulDataExtractor.run`. Events that a slow reader has not taken yet wait in memory, a few hundred
+    bytes per event.
     """
 
-    def __init__(self, run: Callable[[_Tell, Interruption], RunReport], *, report_interrupt: bool = False) -> None:
+    def __init__(self, run: Callable[[_Send, Interruption], RunReport], *, report_interrupt: bool = False) -> None:
         self._run = run
         self._report_interrupt = report_interrupt
 
@@ -46,7 +47,7 @@ class RunEvents:
         interruption = Interruption()
         waiting: SimpleQueue[ProgressEvent | None] = SimpleQueue()
         with interruption.signals_as_requests():
-            ended = self._begun(waiting.put, interruption)
+            ended = self._start(waiting.put, interruption)
             ended.add_done_callback(lambda _: waiting.put(None))
             try:
                 while (event := waiting.get()) is not None:
@@ -63,11 +64,11 @@ class RunEvents:
         interruption, loop = Interruption(), asyncio.get_running_loop()
         waiting: asyncio.Queue[ProgressEvent | None] = asyncio.Queue()
 
-        def tell(event: ProgressEvent) -> None:
+        def send(event: ProgressEvent) -> None:
             with suppress(RuntimeError):  # the loop was closed, and nobody listens any more
                 loop.call_soon_threadsafe(waiting.put_nowait, event)
 
-        ended = asyncio.wrap_future(self._begun(tell, interruption))
+        ended = asyncio.wrap_future(self._start(send, interruption))
         ended.add_done_callback(lambda _: waiting.put_nowait(None))
         try:
             while (event := await waiting.get()) is not None:
@@ -78,15 +79,15 @@ class RunEvents:
                 interruption.ask()
             await wait_until_ended(ended, interruption)
 
-    def _begun(self, tell: _Tell, interruption: Interruption) -> Future[RunReport]:
-        return start_in_thread(lambda: self._run(tell, interruption))
+    def _start(self, send: _Send, interruption: Interruption) -> Future[RunReport]:
+        return start_in_thread(lambda: self._run(send, interruption))
 
 
 async def wait_until_ended(ended: asyncio.Future[RunReport], interruption: Interruption) -> None:
-    """Wait until a run is over. Each time that this task is cancelled, the run is asked to stop.
+    """Wait until a run has ended. Each cancellation of this task asks the run to stop.
 
     Raises:
-        CancelledError: the task was cancelled; the run is over all the same.
+        CancelledError: the task was cancelled; the run has ended anyway.
     """
     cancelled: asyncio.CancelledError | None = None
     while not ended.done():
@@ -96,5 +97,5 @@ async def wait_until_ended(ended: asyncio.Future[RunReport], interruption: Inter
             cancelled = error
             interruption.ask()
     if cancelled is not None:
-        ended.exception()  # what it was is in the state; the task asked for an end, and that is what it is told
+        ended.exception()  # mark it as retrieved: the state has it, and the caller gets the cancellation
         raise cancelled

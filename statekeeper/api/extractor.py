@@ -1,4 +1,4 @@
-"""`DataExtractor`: tables of databases that are named in the call, without a configuration file."""
+"""`DataExtractor`: extracts tables of databases given in the call, without a configuration file."""
 
 from __future__ import annotations
 
@@ -24,25 +24,28 @@ from statekeeper.store.registry import reading_disk
 class DataExtractor:
     """Extracts single tables to Parquet, without a configuration file.
 
-    The database is said in one of two ways. `oracle_host` (with `oracle_port`, `oracle_service`, `oracle_user` and
-    `oracle_password`) is one Oracle database, and a table's `source_name` is then a free name for its folder. `sources`
-    are the sections of a configuration's `sources:` by name, for example
+    There are two ways to give the database. `oracle_host` (with `oracle_port`, `oracle_service`, `oracle_user` and
+    `oracle_password`) is one Oracle database; you then choose a table's `source_name`, which names its folder.
+    `sources` are the sections of a configuration's `sources:` by name, for example
     `{"shop": {"type": "duckdb", "path": "data/shop.duckdb"}}`, and `source_name` is one of them.
 
     Further keyword arguments are top-level sections of a configuration: `output`, `execution`, `defaults`, `states`;
-    also `pipeline`, the name that runs are called after, and `show_values`.
-    Every table is extracted once per run id: a further call verifies what is published and returns at once.
-    A signal that comes during a call ends it with the state saved and then does what it does otherwise: SIGINT (Ctrl-C)
-    raises KeyboardInterrupt, SIGTERM raises SystemExit(143), and a handler of the program's own is called. With
-    `report_interrupt=True`, where there is a report, it is returned instead, and says what was interrupted.
-    `reporter` hears what happens; without it, it is logged. `spark` is a Spark session for `engine: spark`; without it
-    the active one is used, or one is made. `engine` stands for that of `execution`: its name, an `EngineType`, or an
+    also `pipeline`, from which run ids are made, and `show_values`.
+
+    Every table is extracted once per run id: another call verifies what is published and returns at once.
+
+    A signal during a call ends it with the state saved, and then has its usual effect: SIGINT (Ctrl-C) raises
+    KeyboardInterrupt, SIGTERM raises SystemExit(143); if the program has its own handler, it is called instead. With
+    `report_interrupt=True`, methods that return a report return it instead; it says what was interrupted.
+
+    `reporter` receives progress; without one, it is logged. `spark` is a Spark session for `engine: spark`; without it
+    the active one is used, or one is created. `engine` replaces that of `execution`: its name, an `EngineType`, or an
     `Engine`, which a run closes at its end.
 
     Raises:
-        UsageError: both ways are used, or neither, or the Oracle database is not said in full; or a keyword argument is
-            none of these.
-        ConfigError: what is in a section cannot be used; every mistake is named.
+        UsageError: both ways are used, or neither; the Oracle database is incomplete; or a keyword argument is
+            unknown.
+        ConfigError: a section cannot be used; every mistake is named.
     """
 
     def __init__(  # noqa: PLR0913 - the parameters that its users know, all by keyword
@@ -102,13 +105,14 @@ class DataExtractor:
         table_configs: Sequence[Mapping[str, Any]],
         force_reprocess: bool = False,  # noqa: FBT001, FBT002 - the signature that its users know
     ) -> dict[str, bool]:
-        """Extract several tables at once; True by `source.schema.table` (or `source.table`) where data is complete.
+        """Extract several tables in parallel; the result maps `source.schema.table` (or `source.table`) to True if the
+        table's data is complete.
 
-        Entries are mappings, or each a `Table`. They may each carry an `extraction_date` and a `run_id`; those that
-        share both are one run. A table that is in several runs is True where it is complete in each.
+        Entries are mappings or `Table` objects. Each may have an `extraction_date` and a `run_id`; entries that share
+        both are one run. A table in several runs is True if it is complete in each.
 
         Raises:
-            ConfigError: an entry cannot be used; nothing was begun.
+            ConfigError: an entry cannot be used; nothing was started.
         """
         runs = [self._call(entries, *run, force_reprocess) for run, entries in _by_run(table_configs).items()]
         results: dict[str, bool] = {}
@@ -126,10 +130,10 @@ class DataExtractor:
         force_reprocess: bool = False,
         report_interrupt: bool = False,
     ) -> RunReport:
-        """Extract tables at once, as one run; the report says what came of each, and why.
+        """Extract tables in parallel, as one run; the report has the outcome of each, and the reason.
 
         Raises:
-            ConfigError: an entry cannot be used; nothing was begun.
+            ConfigError: an entry cannot be used; nothing was started.
         """
         call = self._call(table_configs, extraction_date, run_id, force_reprocess)
         return call.report(report_interrupt=report_interrupt)
@@ -142,7 +146,7 @@ class DataExtractor:
         run_id: str | None = None,
         force_reprocess: bool = False,
     ) -> RunReport:
-        """`extract_run` to be awaited; see `StatefulDataExtractor.run_async`."""
+        """`extract_run` as a coroutine; see `StatefulDataExtractor.run_async`."""
         return await self._call(table_configs, extraction_date, run_id, force_reprocess).awaited()
 
     def extract_events(

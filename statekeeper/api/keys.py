@@ -1,7 +1,7 @@
-"""What the keyword arguments of the Python API may be: the keys of a table's entry, and the sections beside it.
+"""The keyword arguments of the Python API: the keys of a table's entry, and the sections of a configuration.
 
-Type checkers read it here; at run time the configuration's own models decide (`statekeeper.config.sections`). A test
-holds the two together. Wherever None may stand, it is the same as the built-in default.
+Type checkers use these types; at run time the models of the configuration decide (`statekeeper.config.sections`). A
+test keeps the two equal. None always means the built-in default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from statekeeper.runtime.progress import Reporter
 
 
 class ChunkingKeys(TypedDict, total=False):
-    """How a table is cut into chunks."""
+    """How a table is split into chunks."""
 
     strategy: Literal["auto", "partition", "rowid", "key", "none"]
     column: str | None
@@ -32,7 +32,7 @@ class ChunkingKeys(TypedDict, total=False):
 
 
 class RetryKeys(TypedDict, total=False):
-    """How often work is tried whose failure another attempt may cure."""
+    """How often work is tried again after a transient failure."""
 
     attempts: int
     initial_delay: str | timedelta
@@ -48,7 +48,7 @@ class ReferenceKeys(TypedDict, total=False):
 
 
 class TableKeys(TypedDict, total=False):
-    """The keys of a table's entry but for its names and its run; docs/configuration.md says what each means."""
+    """The keys of a table's entry except for its names and its run; docs/configuration.md explains each."""
 
     schema_name: str | None
     schema: str | Path | None
@@ -80,7 +80,7 @@ class TableKeys(TypedDict, total=False):
 
 
 class EntryKeys(TableKeys, total=False):
-    """The keys of a table's entry but for `table_name`."""
+    """The keys of a table's entry except for `table_name`."""
 
     source_name: str | None
     extraction_date: str | date | None
@@ -88,7 +88,7 @@ class EntryKeys(TableKeys, total=False):
 
 
 class SectionKeys(TypedDict, total=False):
-    """The sections of a configuration that `DataExtractor` takes; docs/configuration.md says what is in each."""
+    """The sections of a configuration that `DataExtractor` takes; docs/configuration.md explains each."""
 
     pipeline: str
     output: Mapping[str, Any]
@@ -113,10 +113,9 @@ class ExtractorKeys(SectionKeys, total=False):
 
 @final
 class Table(Mapping[str, Any]):
-    """One table to extract, checked when it is made; stands wherever an entry of `tables:` does.
+    """One table to extract, checked when it is created; usable wherever an entry of `tables:` is.
 
-    `Table("employees", source_name="erp", schema_name="HR")` is the same as the mapping with these keys. It cannot be
-    changed.
+    `Table("employees", source_name="erp", schema_name="HR")` equals the mapping with these keys. It is immutable.
 
     Raises:
         ConfigError: a key or its value cannot be used; every mistake is named.
@@ -143,10 +142,10 @@ class Table(Mapping[str, Any]):
 
 
 def refuse_unknown(extractor: type, sections: Iterable[str]) -> None:
-    """Refuse keyword arguments of `extractor` that are none of its parameters and no section.
+    """Refuse keyword arguments of `extractor` that are neither its parameters nor sections.
 
     Raises:
-        UsageError: one is not; the hint says which is meant.
+        UsageError: an argument is unknown; the hint suggests the right one.
     """
     known = _parameters(extractor) | {*SectionKeys.__annotations__}
     for name in sections:
@@ -166,9 +165,9 @@ _ELSEWHERE = {
 
 
 def _parameters(extractor: type) -> set[str]:
-    """The parameters that some class above `extractor` takes by name."""
+    """The keyword parameters of `extractor` and its base classes."""
     found: set[str] = set()
     for cls in extractor.__mro__[:-1]:
-        parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]  # of each class its own
+        parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]  # of each class itself
         found |= {each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY}
     return found

@@ -1,4 +1,4 @@
-"""`StatefulDataExtractor`: the runs of a configured pipeline, and what can be asked and done about them."""
+"""`StatefulDataExtractor`: the runs of a configured pipeline, and the operations on them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class StatefulDataExtractor(DataExtractor):
         self._root = pipeline.root
         self._reporter = reporter or LogReporter()
         self._spark = spark
-        # Single tables (`extract_table`) are the pipeline's in all but their entries: its sources, output and defaults.
+        # Single tables (`extract_table`) use the pipeline's sources, output and defaults; only their entries differ.
         self._sources = GivenSources.of_sections(pipeline.sources)
         sections = {
             "output": pipeline.written_output,
@@ -80,15 +80,15 @@ class StatefulDataExtractor(DataExtractor):
     ) -> Self:
         """The extractor of a configuration file, for one run of it.
 
-        `choices` say which run, and how it works: `date` (default: the configuration's own), `run_id`, `tables_path`,
-        `engine`, `workers`, `reporter` and the others of `RunChoices`. `root` is the folder that relative paths of the
-        configuration start at, where it does not say that itself. `environ` has what `${NAME}` stands for (default: the
-        environment), and `secrets(scope, key)` reads what `${databricks:scope/key}` stands for (default: the notebook's
+        `choices` say which run, and how it works: `date` (default: the configuration's), `run_id`, `tables_path`,
+        `engine`, `workers`, `reporter` and the others of `RunChoices`. `root` is the folder where relative paths of the
+        configuration start, unless the configuration has a `root`. `environ` has the values of `${NAME}` (default: the
+        environment). `secrets(scope, key)` reads the value of `${databricks:scope/key}` (default: the notebook's
         `dbutils`, else databricks-sdk).
 
         Raises:
             ConfigError: the file cannot be used; every problem is named with its place.
-            UsageError: a choice is not known, or cannot be.
+            UsageError: a choice is unknown or impossible.
         """
         chosen = RunChoices.of(choices)
         pipeline = load_pipeline(
@@ -110,12 +110,12 @@ class StatefulDataExtractor(DataExtractor):
 
     @property
     def commands(self) -> RunCommands:
-        """What a person types next about this run."""
+        """The commands that a person can type next about this run."""
         return self._runner.commands
 
     @property
     def base_path(self) -> Path:
-        """The folder under which all output lies."""
+        """The folder for all output."""
         return self.pipeline.base_path
 
     def run(
@@ -126,10 +126,10 @@ class StatefulDataExtractor(DataExtractor):
         force_reprocess: bool = False,
         report_interrupt: bool = False,
     ) -> RunReport:
-        """Bring every table of the pipeline (or those named) to `complete`; what is complete is verified and skipped.
+        """Bring every table of the pipeline (or those named) to `complete`; complete tables are verified and skipped.
 
-        `tables` and `exclude`, here and elsewhere, are names or patterns such as `fin.*`. With `force_reprocess`
-        complete tables are extracted again; readers see the old data until the new is valid.
+        `tables` and `exclude`, in all methods, are names or patterns such as `fin.*`. With `force_reprocess`
+        complete tables are extracted again; readers see the old data until the new data is valid.
 
         Raises:
             UsageError: a name is not a table of the pipeline.
@@ -139,10 +139,10 @@ class StatefulDataExtractor(DataExtractor):
     async def run_async(
         self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), force_reprocess: bool = False
     ) -> RunReport:
-        """`run` to be awaited, in a notebook or a service: the event loop goes on meanwhile.
+        """`run` as a coroutine, for a notebook or a service: it does not block the event loop.
 
-        The run works in a thread of its own. If the task that waits is cancelled, as by `asyncio.timeout` or by Ctrl-C
-        under `asyncio.run`, the run ends cleanly, with its state saved, and only then is CancelledError raised; a
+        The run works in a separate thread. If the waiting task is cancelled, as by `asyncio.timeout` or by Ctrl-C
+        under `asyncio.run`, the run ends cleanly, with its state saved, and then CancelledError is raised. A
         second cancellation kills its workers.
 
         Raises:
@@ -160,7 +160,7 @@ class StatefulDataExtractor(DataExtractor):
     ) -> RunEvents:
         """`run` as a stream of events, for `for` and for `async for`; the last one, `RunEnded`, has the report.
 
-        The run begins with the loop. Leaving the loop early ends the run cleanly, with its state saved.
+        The run starts with the loop. Leaving the loop early ends the run cleanly, with its state saved.
 
         Raises:
             UsageError: a name is not a table of the pipeline.
@@ -175,37 +175,37 @@ class StatefulDataExtractor(DataExtractor):
         stale: bool = False,
         report_interrupt: bool = False,
     ) -> RunReport:
-        """Bring every table of the configuration (or those named) to `complete`, also those that this run was not asked
-        for before.
+        """Bring every table of the configuration (or those named) to `complete`, including tables that this run was not
+        asked for before.
 
-        A complete table whose configuration has changed since is named in the report and left as it is; with `stale`
-        it is extracted again, as `run` does.
+        A complete table whose configuration has changed is named in the report and left as it is; with `stale`
+        it is extracted again, as by `run`.
         """
         return self._resume(tables, exclude, stale).report(report_interrupt=report_interrupt)
 
     async def resume_async(
         self, *, tables: Iterable[str] = (), exclude: Iterable[str] = (), stale: bool = False
     ) -> RunReport:
-        """`resume` to be awaited; see `run_async`."""
+        """`resume` as a coroutine; see `run_async`."""
         return await self._resume(tables, exclude, stale).awaited()
 
     def resume_begun(
         self, *, exclude: Iterable[str] = (), stale: bool = False, report_interrupt: bool = False
     ) -> RunReport:
-        """Go on with the tables that this run has; the report names others that are not complete.
+        """Continue the tables that this run has; the report names other tables that are not complete.
 
         `stale` is as for `resume`.
         """
-        unwanted, of_run = tuple(exclude), self._of_this_run()
-        begun = tuple(config for config in self._selected((), unwanted) if config in of_run)
-        call = self._resumed(begun, stale, is_whole=not unwanted)
+        excluded, of_run = tuple(exclude), self._of_this_run()
+        started = tuple(config for config in self._selected((), excluded) if config in of_run)
+        call = self._resumed(started, stale, is_whole=not excluded)
         return call.report(report_interrupt=report_interrupt)
 
     def status(self) -> RunStatus:
-        """How the tables of this run are, read from their files alone.
+        """The status of this run and its tables, read from their files alone.
 
         Raises:
-            UsageError: the run has not been begun.
+            UsageError: the run has not been started.
         """
         return read_status(self.base_path, self.identity.run_id)
 
@@ -217,21 +217,21 @@ class StatefulDataExtractor(DataExtractor):
         force_reprocess: bool = False,
         all_types: bool = False,
     ) -> PlanReport:
-        """What `run` would do, per table, with each column's types; nothing is written.
+        """What `run` would do with each table, and the types of each column; nothing is written.
 
-        Types of complete tables are looked up with `all_types` only.
+        Types of complete tables are looked up only with `all_types`.
         """
         options = PreviewOptions(is_forced=force_reprocess, has_all_types=all_types)
         with signals_handed_on():
             return preview_tables(self._runner, self._selected(tables, exclude), options)
 
     def check_connections(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> PlanReport:
-        """Log in to each source and look at each table's columns; nothing is read or written."""
+        """Log in to each source and check each table's columns; no row is read, nothing is written."""
         with signals_handed_on():
             return look_at_tables(self._runner, self._selected(tables, exclude))
 
     def diff_schemas(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> DiffReport:
-        """How each table's model differs from the live table; nothing is read or written.
+        """How each table's model differs from the live table; no row is read, nothing is written.
 
         Raises:
             UsageError: a name is not a table of the pipeline.
@@ -240,7 +240,7 @@ class StatefulDataExtractor(DataExtractor):
             return compare_tables(self._runner, self._selected(tables, exclude))
 
     def verify(self, *, tables: Iterable[str] = (), exclude: Iterable[str] = ()) -> RunReport:
-        """Check everything that this run has published, byte by byte: the tables that it has, or those named."""
+        """Check all published data of this run byte by byte, for all of its tables or those named."""
         names, selected = tuple(tables), self._selected(tables, exclude)
         if not names:
             selected = tuple(config for config in self._of_this_run() if config in selected)
@@ -248,7 +248,7 @@ class StatefulDataExtractor(DataExtractor):
             return verify_tables(self._runner, selected)
 
     def reset(self, *, tables: Iterable[str], exclude: Iterable[str] = ()) -> tuple[str, ...]:
-        """Put tables back to `pending`, their staged work removed; published data stays until it is replaced.
+        """Put tables back to `pending` and remove their staged work; published data stays until it is replaced.
 
         A state file that cannot be read is moved aside and kept. Returns the keys of the tables that were reset.
         """
@@ -275,16 +275,16 @@ class StatefulDataExtractor(DataExtractor):
         return RunCall(runner=self._runner, tables=selected, reprocess=reprocess_of(force_reprocess))
 
     def _resume(self, tables: Iterable[str], exclude: Iterable[str], stale: bool) -> RunCall:  # noqa: FBT001
-        names, unwanted = tuple(tables), tuple(exclude)
+        names, excluded = tuple(tables), tuple(exclude)
         self._warn_of_lost_tables(self._manifest)
-        return self._resumed(self._selected(names, unwanted), stale, is_whole=not (names or unwanted))
+        return self._resumed(self._selected(names, excluded), stale, is_whole=not (names or excluded))
 
     def _resumed(self, tables: tuple[ExtractionConfig, ...], stale: bool, *, is_whole: bool) -> RunCall:  # noqa: FBT001
         call = RunCall(runner=self._runner, tables=tables, reprocess=Reprocess.STALE if stale else Reprocess.NONE)
         return replace(call, finish=self._with_left) if is_whole else call
 
     def _with_left(self, report: RunReport) -> RunReport:
-        """The report of a resumed run, which is not complete where other tables of it are not."""
+        """The report of a resumed run, with the other tables of the run that are not complete."""
         run_id = self.identity.run_id
         left = unfinished_tables(self.base_path, run_id)
         return report.with_left(left, read_status(self.base_path, run_id).next_steps)

@@ -1,4 +1,4 @@
-"""The Python API on Databricks, and what its jobs call."""
+"""The Python API on Databricks, and the entry points of its jobs."""
 
 from statekeeper.databricks.api import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 

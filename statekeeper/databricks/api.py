@@ -1,7 +1,7 @@
 """The Python API on Databricks: the same extractors, with its paths, its Spark session and its kinds of compute.
 
-Decides where output may lie there and where chunks are read: on executors, or on the driver where executors cannot
-reach a database (serverless compute). Everything else is as it is elsewhere, and so is what is on disk.
+Decides where output may be and where chunks are read: on executors, or on the driver if executors cannot reach a
+database (serverless compute). Everything else, including the files on disk, is the same as elsewhere.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from statekeeper.run.choices import GivenEngine, RunIdentity, RunOptions, engine
 from statekeeper.runtime.progress import Reporter
 
 _LOG = logging.getLogger("statekeeper.databricks")
-_MOST_WORKERS = 4
+_MAX_WORKERS = 4
 
 
 def refuse_old_runtime(runtime: Runtime) -> None:
-    """Raises UsageError where the runtime is too old, before anything else is read."""
+    """Raises UsageError if the runtime is too old, before anything else is read."""
     if (refused := runtime.refusal) is not None:
         reason, hint = refused
         raise UsageError(reason, hint=hint)
@@ -38,7 +38,7 @@ def refuse_old_runtime(runtime: Runtime) -> None:
 
 @dataclass(frozen=True)
 class Place:
-    """Where we run, and which Spark session may be used there."""
+    """The runtime of this process, and the Spark session that may be used."""
 
     runtime: Runtime
     spark: object | None
@@ -61,17 +61,17 @@ class Place:
         return cls(runtime, spark, use_existing_spark)
 
     def folder(self, volume: str | None, path: str | None, *, root: Path) -> str:
-        """The output folder: in `volume`, at `path`, or at `path` in `volume`; elsewhere a path may start at `root`.
+        """The output folder: `volume`, `path`, or `path` in `volume`; outside Databricks, a path may start at `root`.
 
         Raises:
-            UsageError: it cannot work; the message says why, and the hint what can.
+            UsageError: output cannot be there; the message says why, and the hint what to use instead.
         """
         place = PurePosixPath(expanded(file_path(path))) if path else None
         if volume is not None:
             top = PurePosixPath(volume_folder(volume))
             if place is not None and place.is_absolute() and not place.is_relative_to(top):
                 raise UsageError(
-                    f"unity_catalog_volume is {top}, and the output path {place} is not in it",
+                    f"unity_catalog_volume is {top}, but the output path {place} is not in it",
                     hint="leave one of the two out, or give the path within the volume",
                 )
             place = top / place if place else top
@@ -86,7 +86,7 @@ class Place:
         return str(place)
 
     def engine(self, configured: str | None) -> str:
-        """Where chunks are read; `configured` is what was asked for, None where nothing was."""
+        """The engine for chunks; `configured` is the configured one, or None."""
         if self.runtime.compute is Compute.SERVERLESS:
             _LOG.warning("serverless compute: its executors have no network, so everything is read on the driver")
             return EngineKind.LOCAL
@@ -99,9 +99,9 @@ class Place:
 
     @property
     def workers(self) -> int:
-        """Processes of the driver where nothing else is said: a driver is shared with its notebooks and its Spark."""
+        """The default number of processes on the driver, which also serves notebooks and Spark."""
         cores = os.cpu_count() or 1
-        return min(_MOST_WORKERS, cores if self.runtime.compute is Compute.ELSEWHERE else max(1, cores // 2))
+        return min(_MAX_WORKERS, cores if self.runtime.compute is Compute.ELSEWHERE else max(1, cores // 2))
 
     def _check(self, place: str) -> None:
         refused = refusal_on_databricks(place)
@@ -115,13 +115,13 @@ class Place:
 class DatabricksDataExtractor(DataExtractor):
     """`DataExtractor` on Databricks.
 
-    Output lies in `unity_catalog_volume` (`catalog/schema/volume` or `catalog.schema.volume`), at `output_base_path` in
-    it if that is given, or at `output_base_path` alone. Chunks are read on the executors of the Spark session that is
-    there (or is given as `spark`); with `use_existing_spark=False`, and on serverless compute, by processes of the
-    driver. All else is as for `DataExtractor`.
+    Output goes to `unity_catalog_volume` (`catalog/schema/volume` or `catalog.schema.volume`), to `output_base_path` in
+    that volume, or to `output_base_path` alone. Chunks are read on the executors of the existing Spark session (or the
+    one passed as `spark`); with `use_existing_spark=False`, and on serverless compute, by processes of the
+    driver. Everything else is as for `DataExtractor`.
 
     Raises:
-        UsageError: the output cannot lie there; or what `DataExtractor` raises.
+        UsageError: the output cannot be there; or what `DataExtractor` raises.
     """
 
     def __init__(
@@ -190,10 +190,10 @@ class StatefulDatabricksDataExtractor(StatefulDataExtractor):
     ) -> Self:
         """The extractor of a configuration file on Databricks; see `StatefulDataExtractor.from_config` for the rest.
 
-        Secrets are read by `dbutils`, the notebook's; without it, it is looked for. `secrets` stands for both.
+        The notebook's `dbutils` reads secrets; if it is not passed, it is searched for. `secrets` replaces both.
 
         Raises:
-            ConfigError: the file cannot be used. UsageError: the output cannot lie where it says.
+            ConfigError: the file cannot be used. UsageError: the output cannot be where the file says.
         """
         refuse_old_runtime(Runtime.of(_environ(environ)))
         plain = StatefulDataExtractor.from_config(
@@ -223,10 +223,10 @@ def _fitted(pipeline: Pipeline, place: Place, volume: str | None) -> Pipeline:
 
 
 def fitted_output(pipeline: Pipeline, place: Place, volume: str | None) -> Pipeline:
-    """The pipeline with its output where it lies on Databricks; see `Place.folder`.
+    """The pipeline with its output folder on Databricks; see `Place.folder`.
 
     Raises:
-        UsageError: the output cannot lie there.
+        UsageError: the output cannot be there.
     """
     output = pipeline.written_output
     is_named = "base_path" in output.model_fields_set

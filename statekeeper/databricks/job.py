@@ -1,8 +1,8 @@
-"""What a Databricks job or notebook calls: a run of a configuration, or its load, from the job's parameters.
+"""The entry points of Databricks jobs and notebooks: run a configuration, or load it, by the parameters of the job.
 
-A wheel task calls `main`, or `load_main`, whose parameters are the arguments of a command; a notebook calls
-`run_notebook`, whose parameters are widgets. All raise where a table is not complete, so that the task fails and its
-retries begin, which go on from there; none ends the interpreter, unless a signal asks for it.
+A wheel task calls `main` or `load_main`, with parameters as command-line arguments; a notebook calls `run_notebook`,
+with parameters as widgets. All raise if a table is not complete, so that the task fails and its retries continue the
+run. None ends the interpreter, unless a signal asks for it.
 """
 
 from __future__ import annotations
@@ -42,28 +42,28 @@ _TRUE, _FALSE = frozenset({"true", "yes", "1"}), frozenset({"false", "no", "0", 
 
 
 class LoadIncomplete(StatekeeperError):
-    """A load ended, and not every table is in its schema; `report` says which, and why."""
+    """A load ended without loading every table; `report` says which tables, and why."""
 
     def __init__(self, report: LoadReport) -> None:
         wrong = [table for table in report.tables if table.outcome is LoadOutcome.FAILED]
         lines = [f"{table.table.key}: {table.reason}" for table in wrong]
         super().__init__(
             "\n".join([f"{report.run_id}: {len(wrong)} of {len(report.tables)} tables are not loaded", *lines]),
-            hint="run the task again: it goes on from here",
+            hint="run the task again: it continues from here",
         )
         self.report = report
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobParameters:
-    """The parameters of a job, all text; what is empty is as if it were left out.
+    """The parameters of a job, all text; an empty one counts as left out.
 
-    `config` is the configuration's path. `folder` is where relative paths begin: of `config`, of the models that it
-    names, of `tables_file`. `table` is one name or several, separated by commas. `today` is the day that `today` and
-    `yesterday` count from, in `date` and in the configuration. Both days may be timestamps, as Databricks gives them.
-    `into` is the schema that a load puts tables into. `workspace_url`, `job_id` and `job_run_id` become links in the
-    metadata. `unknown` are the names of those that are not ours, which are ignored: a job hands its parameters to every
-    task.
+    `config` is the path of the configuration. `folder` is where relative paths start: of `config`, of the models that
+    it names, of `tables_file`. `table` is one name, or several separated by commas. The words `today` and `yesterday`,
+    in `date` and in the configuration, refer to the day `today`. Both days may be timestamps, as Databricks gives them.
+    `into` is the schema that tables are loaded into. `workspace_url`, `job_id` and `job_run_id` become links in the
+    metadata. `unknown` are the names of other parameters, which are ignored, because a job passes its parameters to
+    every task.
     """
 
     config: str
@@ -107,10 +107,10 @@ class JobParameters:
     def from_arguments(cls, arguments: Sequence[str]) -> Self:
         """The parameters of a wheel task, as it is started by `parameters` or by `named_parameters`.
 
-        They are `--name value` or `--name=value`, hyphens for underscores allowed; one without a name is `config`.
+        They are `--name value` or `--name=value`, with hyphens or underscores; one without a name is `config`.
 
         Raises:
-            UsageError: an argument is of no such form, or as `of`.
+            UsageError: an argument has another form; or as `of`.
         """
         given: dict[str, str] = {}
         rest = iter(arguments)
@@ -130,7 +130,7 @@ class JobParameters:
 
     @classmethod
     def from_widgets(cls, dbutils: Any) -> Self:
-        """The parameters of a notebook: its widgets, of which those that are not ours are left alone.
+        """The parameters of a notebook, from its widgets; other widgets are ignored.
 
         Raises:
             UsageError: as `of`.
@@ -145,17 +145,17 @@ class JobParameters:
 
     @property
     def job_run(self) -> JobRun | None:
-        """The job run that this is; None where not all of it is said. Raises UsageError if it is said wrongly."""
+        """The current job run; None if a parameter for it is missing. Raises UsageError if one is wrong."""
         if not (self.workspace_url and self.job_id and self.job_run_id):
             return None
         return JobRun.on_databricks(workspace_url=self.workspace_url, job_id=self.job_id, job_run_id=self.job_run_id)
 
     def warnings(self) -> Iterator[str]:
-        """What is ignored, a sentence each."""
+        """A warning for each ignored parameter."""
         for name in self.unknown:
             near = difflib.get_close_matches(name, _NAMES, n=1)
             hint = f"did you mean {near[0]}?" if near else f"the parameters are {', '.join(_NAMES)}"
-            yield f"there is no parameter {name!r}, and it is ignored: {hint}"
+            yield f"there is no parameter {name!r}; it is ignored: {hint}"
 
 
 _NAMES = tuple(field.name for field in fields(JobParameters) if field.name != "unknown")
@@ -174,7 +174,7 @@ def load_main() -> None:
 
 
 def run_notebook(dbutils: Any, *, spark: object | None = None) -> None:
-    """Run as the notebook's widgets say, and end the notebook with the report as JSON.
+    """Run with the parameters of the notebook's widgets, and end the notebook with the report as JSON.
 
     Raises:
         RunIncomplete, and what `run_job` raises.
@@ -184,12 +184,12 @@ def run_notebook(dbutils: Any, *, spark: object | None = None) -> None:
 
 
 def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: object | None = None) -> RunReport:
-    """Run a configuration; the report of a run whose tables are all complete. Its log goes to standard error.
+    """Run a configuration; returns the report if all tables are complete. The log goes to standard error.
 
-    `spark` and `dbutils` are those of a notebook; without them they are looked for.
+    `spark` and `dbutils` are those of a notebook; if they are not passed, they are searched for.
 
     Raises:
-        RunIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
+        RunIncomplete: some table is not complete. ConfigError, UsageError: nothing was started.
     """
     log, job_run = _set_up(parameters), parameters.job_run
     with _within(parameters.folder):
@@ -216,10 +216,10 @@ def run_job(parameters: JobParameters, *, spark: object | None = None, dbutils: 
 
 
 def load_job(parameters: JobParameters, *, spark: object | None = None) -> LoadReport:
-    """Load what a run has published into the schema `into`; the report of a load whose tables are all there.
+    """Load what a run has published into the schema `into`; returns the report if all tables are loaded.
 
     Raises:
-        LoadIncomplete: some table is not. ConfigError, UsageError: nothing was begun.
+        LoadIncomplete: some table is not loaded. ConfigError, UsageError: nothing was started.
     """
     if not parameters.into:
         raise UsageError("the parameter into is missing", hint="give the schema to load into, as catalog.schema")
@@ -261,24 +261,24 @@ def _warn_of_the_clock(parameters: JobParameters, extractor: StatefulDatabricksD
     day = parameters.date or extractor.pipeline.extraction_date
     if day in RELATIVE_DAYS and not parameters.today:
         _LOG.warning(
-            "%s counts from the present: if the job is repaired after midnight (UTC), it extracts another day. "
-            "Give the parameter today as {{job.trigger.time.iso_date}}",
+            "%s depends on the current time: if the job is repaired after midnight (UTC), it extracts another day. "
+            "Set the parameter today to {{job.trigger.time.iso_date}}",
             day,
         )
 
 
 def _day(text: str, name: str) -> str:
-    """A day that Databricks gives, as YYYY-MM-DD; empty if there is none.
+    """A day from Databricks, as YYYY-MM-DD; empty if there is none.
 
     Raises:
-        UsageError: the text is no day.
+        UsageError: the text is not a day.
     """
     if not text:
         return ""
     try:
         return day_of(text).isoformat()
     except ValueError as error:
-        hint = "Databricks passes on a reference that it does not know as it is written" if "{{" in text else None
+        hint = "Databricks passes an unknown reference on unchanged" if "{{" in text else None
         raise UsageError(
             f"expected {name} as a day such as 2026-01-31, or a timestamp; found {text!r}", hint=hint
         ) from error

@@ -1,8 +1,8 @@
-"""Into Unity Catalog: what a run has published, as managed tables.
+"""Loads what a run has published into managed tables of Unity Catalog.
 
-A step of its own, after publication. It goes by the commit records: for each table of a run it reads the dataset that
-`output_path` of the metadata names, and puts its rows into the managed table of the same name. It connects to no
-source, asks for no secret, and changes nothing under base_path. Called again, it loads what is not loaded yet.
+This is a separate step after publication, by the commit records: for each table of a run it reads the dataset that
+`output_path` of the metadata names, and writes its rows into the managed table of the same name. It connects to no
+source, reads no secret, and changes nothing under base_path. A second call loads only what is not loaded yet.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _LOG = logging.getLogger("statekeeper.load")
 
 
 class LoadOutcome(StrEnum):
-    """What became of a table in a load."""
+    """The outcome of a table in a load."""
 
     LOADED = "loaded"
     PRESENT = "present"
-    """Its rows were there already, all of them."""
+    """All of its rows were already there."""
     FAILED = "failed"
 
 
 class TableLoad(Frozen):
-    """One table: `into` is the managed table, `rows` how many it has of this run."""
+    """The load of one table: `into` is the managed table, `rows` its number of rows from this run."""
 
     table: TableRef
     into: str
@@ -64,21 +64,21 @@ class TableLoad(Frozen):
 
 
 class LoadReport(Frozen):
-    """What came of each table of a load."""
+    """The outcome of each table of a load."""
 
     run_id: str
     into: str
     tables: tuple[TableLoad, ...]
 
     def _repr_html_(self) -> str:
-        """What `display()` of a notebook shows: a row per table."""
+        """The HTML that `display()` shows in a notebook: a row per table."""
         rows = ((each.table.key, each.into, each.outcome, count(each.rows), each.reason or "") for each in self.tables)
         return html_table(f"{self.run_id} into {self.into}", ("table", "into", "result", "rows", "why"), rows)
 
     @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
     @property
     def exit_code(self) -> int:
-        """0 all tables are loaded, 1 some are not."""
+        """0 if all tables are loaded, 1 if some are not."""
         codes = (ExitCode.FAILED if table.outcome is LoadOutcome.FAILED else ExitCode.COMPLETE for table in self.tables)
         return int(worst_exit_code(codes))
 
@@ -100,13 +100,12 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
 ) -> LoadReport:
     """Load what a run of a configuration has published into the schema `into` (`catalog.schema`), each row once.
 
-    The other parameters say which run and tables, as for `StatefulDatabricksDataExtractor`. `spark` is a Spark session;
-    without it the active one is used. A table that cannot be loaded is reported, and the others are loaded all the
-    same.
+    The other parameters choose run and tables, as for `StatefulDatabricksDataExtractor`. `spark` is a Spark session;
+    without it the active one is used. A table that cannot be loaded is reported, and the others are loaded anyway.
 
     Raises:
-        ConfigError: the configuration cannot be used. UsageError: `into` is not a schema, or two tables would be one in
-            it.
+        ConfigError: the configuration cannot be used. UsageError: `into` is not a schema, or two tables would have the
+            same name in it.
     """
     environment = os.environ if environ is None else environ
     pipeline = load_pipeline(
@@ -133,27 +132,27 @@ def load_tables(  # noqa: PLR0913 - a run has that many choices, all by keyword
 
 
 def _named(tables: tuple[ExtractionConfig, ...], into: str) -> list[tuple[ExtractionConfig, TableName]]:
-    """Every table with the name of its managed table. Raises UsageError where two have the same."""
+    """Every table with the name of its managed table. Raises UsageError if two have the same."""
     named = [(each, TableName.within(into, each.table.path_name)) for each in tables]
     for name, times in Counter(name for _, name in named).items():
         if times > 1:
             both = ", ".join(each.table.key for each, found in named if found == name)
             raise UsageError(
                 f"{both} would be one table: {name}",
-                hint="give one of them a path_name, or load them into a schema each",
+                hint="give one of them a path_name, or load each into its own schema",
             )
     return named
 
 
 @dataclass(frozen=True)
 class _Load:
-    """The load of one run by one session."""
+    """The load of one run in one session."""
 
     run: StatefulDataExtractor
     spark: Any
 
     def of(self, config: ExtractionConfig, name: TableName) -> TableLoad:
-        """Load a table, and say what came of it."""
+        """Load a table, and report its outcome."""
         report = TableLoad(table=config.table, into=str(name), outcome=LoadOutcome.FAILED)
         try:
             metadata = self._published(config)
@@ -195,7 +194,7 @@ class _Load:
         output = self._layout(config).dataset_named(metadata.output_path)
         if output is None:
             raise DataError(
-                f"{key}: its metadata name {metadata.output_path}, which is no dataset of this run",
+                f"{key}: its metadata name {metadata.output_path}, which is not a dataset of this run",
                 hint="verify what is published, then load again",
             )
         frame = self.spark.read.parquet(str(output.absolute()))
@@ -210,7 +209,7 @@ class _Load:
         if after != expected or self._published(config) != metadata:
             raise DataError(
                 f"{key}: {metadata.record_count:,} rows were put into {table.name}, which has "
-                f"{sum(after.values()):,} of {metadata.run_id}: another load, or an extraction, was at work meanwhile",
-                hint="load again, when nothing else is at work on the table",
+                f"{sum(after.values()):,} of {metadata.run_id}: another load, or an extraction, ran at the same time",
+                hint="load again, when nothing else works on the table",
             )
         return LoadOutcome.LOADED

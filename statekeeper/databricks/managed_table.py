@@ -1,11 +1,12 @@
-"""A managed table of Unity Catalog that holds published rows: how it is made, and how one publication gets in once.
+"""A managed table of Unity Catalog with published rows: how it is created, and how each publication is loaded once.
 
-Decides the table's columns and statements. Which extraction goes into which table is decided in `databricks_load`.
+Decides the table's columns and SQL statements. `statekeeper.databricks.load` decides which extraction goes into which
+table.
 
-Every row carries where it comes from (`Origin`). One statement puts a publication in: it replaces the rows of the same
-source and run, and Delta commits it whole or not at all. So the rows are the record of what was loaded: a load that
-was killed has left all of them or none, and one that is repeated finds them and does nothing. Rows of an extraction
-that was forced to run again take the place of the earlier ones in the same way.
+Every row says where it comes from (`Origin`). One statement loads a publication: it replaces the rows of the same
+source and run, and Delta commits all of it or nothing. So the rows themselves record what was loaded: a killed load
+leaves all of them or none, and a repeated load finds them and does nothing. A forced extraction replaces its earlier
+rows in the same way.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ _NEEDS_COLUMN_MAPPING = re.compile(r"[ ,;{}()\n\t=]")
 
 @dataclass(frozen=True)
 class Origin:
-    """Which publication rows belong to, as columns of their table.
+    """The publication that rows belong to, as columns of their table.
 
-    The columns come first in the table, because Delta keeps statistics of the first 32 columns only, and a load looks
-    for the rows of its run.
+    The columns come first in the table, because Delta keeps statistics only for the first 32 columns, and a load
+    searches for the rows of its run.
     """
 
     source: str
@@ -48,7 +49,7 @@ class Origin:
 
     @classmethod
     def of(cls, metadata: Metadata) -> Self:
-        """That of what a commit record names."""
+        """The origin of the rows that a commit record describes."""
         config = metadata.table_config
         day = date.fromisoformat(config.extraction_date)
         return cls(config.source_name, day, metadata.run_id, metadata.snapshot.token, metadata.plan_id)
@@ -62,7 +63,7 @@ class Origin:
 
     @property
     def of_the_run(self) -> str:
-        """The condition of all rows of this source and run, of whichever publication."""
+        """The condition for all rows of this source and run, from any publication."""
         return f"_source = {self.values['_source']} AND _run_id = {self.values['_run_id']}"
 
 
@@ -75,7 +76,7 @@ class TableName:
 
     @classmethod
     def within(cls, into: str, table: str) -> Self:
-        """The name of a table in the schema `into`; what Unity Catalog has not in a name becomes `_`.
+        """The name of a table in the schema `into`; characters that Unity Catalog does not allow become `_`.
 
         Raises:
             UsageError: `into` is not the name of a schema.
@@ -97,26 +98,26 @@ class TableName:
 
 @dataclass(frozen=True)
 class ManagedTable:
-    """A table of a catalog, by its name. `spark` is a Spark session of either flavour, spoken to in SQL alone."""
+    """A table of a catalog, by its name. `spark` is a classic or Connect session; the class uses only SQL."""
 
     spark: Any
     name: TableName
 
     def loaded(self, origin: Origin) -> dict[str, int]:
-        """The rows that the table has of a source and run: how many by the plan that published them.
+        """The number of rows that the table has from a source and run, by the plan that published them.
 
         Raises:
-            DataError: the table is not one of ours.
+            DataError: the table was not created by a load.
         """
         self._columns()
         query = f"SELECT _plan_id, count(*) FROM {self.name.sql} WHERE {origin.of_the_run} GROUP BY _plan_id"
         return {row[0]: row[1] for row in self.spark.sql(query).collect()}
 
     def put(self, frame: Any, origin: Origin, *, label: str) -> None:
-        """Put the rows of a DataFrame in, in place of those of the same source and run; make the table if need be.
+        """Replace the rows of the same source and run by those of a DataFrame; create the table if it is missing.
 
         Raises:
-            DataError: the table is not one of ours, or has a column of another type.
+            DataError: the table was not created by a load, or has a column of another type.
         """
         fields = _columns_of(frame)
         self._refuse_own_names(fields)
@@ -135,28 +136,28 @@ class ManagedTable:
             into = f"INSERT INTO {self.name.sql} REPLACE WHERE {origin.of_the_run}"
             self.spark.sql(f"{into} SELECT {', '.join(map(_quoted, known))} FROM {view}").collect()
         finally:
-            with suppress(Exception):  # the session may be gone, and the view with it
+            with suppress(Exception):  # the session may be gone, together with the view
                 self.spark.catalog.dropTempView(view)
 
     def exists(self) -> bool:
-        """Whether the table is there."""
+        """Whether the table exists."""
         return bool(self.spark.catalog.tableExists(self.name.sql))
 
     def _create(self, fields: dict[str, str], label: str) -> None:
         columns = ", ".join(f"{_quoted(name)} {kind}" for name, kind in (Origin.TYPES | fields).items())
-        properties = _told({"statekeeper.table": label} | _needed_for(fields))
+        properties = _property_list({"statekeeper.table": label} | _needed_for(fields))
         self.spark.sql(
             f"CREATE TABLE IF NOT EXISTS {self.name.sql} ({columns}) USING delta TBLPROPERTIES ({properties})"
         ).collect()
 
     def _fitted(self, fields: dict[str, str]) -> dict[str, str]:
-        """The columns of the table, in its order, once it has all of `fields`."""
+        """Add missing columns of `fields` to the table; returns its columns with their types, in order."""
         known = self._columns()
         kinds = {name.lower(): kind for name, kind in known.items()}
         for name, kind in fields.items():
             if (found := kinds.get(name.lower(), kind)) != kind:
                 raise DataError(
-                    f"{self.name}: the column {name} is {found}, and the published rows have {kind}",
+                    f"{self.name}: the column {name} is {found}, but the published rows have {kind}",
                     hint=f"change the column's type with ALTER TABLE if {kind} holds its values, or load into another "
                     "schema",
                 )
@@ -165,16 +166,16 @@ class ManagedTable:
             return known
         columns = ", ".join(f"{_quoted(name)} {kind}" for name, kind in added.items())
         if needed := _needed_for(added):
-            self.spark.sql(f"ALTER TABLE {self.name.sql} SET TBLPROPERTIES ({_told(needed)})").collect()
+            self.spark.sql(f"ALTER TABLE {self.name.sql} SET TBLPROPERTIES ({_property_list(needed)})").collect()
         self.spark.sql(f"ALTER TABLE {self.name.sql} ADD COLUMNS ({columns})").collect()
         return self._columns()
 
     def _columns(self) -> dict[str, str]:
-        """The table's columns with their types, in its order. Raises DataError where it is not one of ours."""
+        """The table's columns with their types, in order. Raises DataError if the table was not created by a load."""
         columns = _columns_of(self.spark.table(self.name.sql))
         if missing := [name for name in Origin.TYPES if name not in columns]:
             raise DataError(
-                f"{self.name} is not a table that a load has made: it has no column {missing[0]}",
+                f"{self.name} was not created by a load: it has no column {missing[0]}",
                 hint="load into another schema, or move that table away",
             )
         return columns
@@ -182,8 +183,8 @@ class ManagedTable:
     def _refuse_own_names(self, fields: dict[str, str]) -> None:
         if taken := [name for name in fields if name.lower() in Origin.TYPES]:
             raise DataError(
-                f"{self.name}: the published rows have a column {taken[0]}, which says where a row comes from",
-                hint="name the column otherwise in a custom_query",
+                f"{self.name}: the published rows have a column {taken[0]}, a name that the load needs itself",
+                hint="give the column another name in a custom_query",
             )
 
 
@@ -196,12 +197,12 @@ def _needed_for(fields: dict[str, str]) -> dict[str, str]:
     needed = {}
     if any(_NEEDS_COLUMN_MAPPING.search(name) for name in fields):
         needed["delta.columnMapping.mode"] = "name"
-    if "timestamp_ntz" in fields.values():  # CREATE TABLE sets it by itself, ADD COLUMNS does not
+    if "timestamp_ntz" in fields.values():  # CREATE TABLE sets it automatically, ADD COLUMNS does not
         needed["delta.feature.timestampNtz"] = "supported"
     return needed
 
 
-def _told(properties: dict[str, str]) -> str:
+def _property_list(properties: dict[str, str]) -> str:
     return ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in properties.items())
 
 
