@@ -167,7 +167,7 @@ def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | Non
     for folder, names in folders.items():
         found = {name for name in disk.names(folder) if name[0] not in "._"}
         if foreign_files := found - names:
-            return f"{folder.name} has a file that does not belong to this extraction: {min(foreign_files)}"
+            return f"{folder.name} has a file that is not of this extraction: {min(foreign_files)}"
     present = {f"{layout.quarantine_folder.name}/{name}" for name in disk.names(layout.quarantine_folder)}
     expected = metadata.validation.quarantine
     if extra := {name for name in present if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
