@@ -1,8 +1,7 @@
 """Makes the demo's database, a small company with a shop: `python configs/make_demo.py [PATH]`.
 
-Every value follows by arithmetic from its row's number, and no clock or random number is used: two machines make the
-same rows. The file appears under its name only when it is whole. A database that is already there and whole is left as
-it is.
+Every value is computed from its row's number, without clock or random numbers: two machines make the
+same rows. The file gets its name only when it is complete. An existing complete database is left unchanged.
 """
 
 import os

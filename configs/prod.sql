@@ -1,4 +1,4 @@
--- The tables of configs/prod.yml, for trying it out; the users (schemas) HR, SALES, FINANCE, FLEET, LEGAL and CRM exist.
+-- Creates the tables of configs/prod.yml for a test; the users (schemas) HR, SALES, FINANCE, FLEET, LEGAL and CRM must exist.
 
 CREATE TABLE HR.EMPLOYEES (
     EMPLOYEE_ID NUMBER(6) NOT NULL, FIRST_NAME VARCHAR2(20), LAST_NAME VARCHAR2(25) NOT NULL,

@@ -1,7 +1,8 @@
-"""The ERP's tables as pydantic models, for configs/prod.yml; what strictness means is said in schemas/shop.py.
+"""The ERP's tables as pydantic models, for configs/prod.yml; schemas/shop.py explains strict models.
 
-A field takes exactly the type that the database declares: NUMBER(p) to 18 digits is an int, every other NUMBER a
-Decimal, DATE a datetime (it has a time of day), TIMESTAMP WITH TIME ZONE an aware one, in UTC. To Oracle, "" is NULL.
+A field has exactly the type that the database declares: NUMBER(p) with up to 18 digits is an int, every other NUMBER a
+Decimal, DATE a datetime (it has a time of day), TIMESTAMP WITH TIME ZONE an aware datetime in UTC. In Oracle, "" is
+NULL.
 """
 
 from decimal import Decimal
@@ -14,7 +15,7 @@ Money = Annotated[Decimal, Field(max_digits=12, decimal_places=2, ge=0)]
 
 
 class Row(BaseModel):
-    """What all rows have in common: a field's column is called the same, in capitals."""
+    """Common settings: the column of a field has the same name in upper case."""
 
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=str.upper)
 
@@ -34,7 +35,7 @@ class Employee(Row):
 
 
 class Order(Row):
-    """SALES.ORDERS: rows without UPDATED_AT belong to no day, and are counted."""
+    """SALES.ORDERS: rows with NULL in UPDATED_AT belong to no day, and are counted."""
 
     order_id: Key
     customer_id: Key
@@ -61,7 +62,7 @@ class LedgerEntry(Row):
 
     entry_id: Annotated[Decimal, Field(max_digits=38, decimal_places=0, ge=1)]
     account: Annotated[str, Field(pattern="^[0-9]{4,10}$")]
-    # NUMBER without digits in the database: what the ledger really has. A value beyond fails, and is named.
+    # NUMBER without digits in the database: declare what the ledger really has. A larger value fails the table.
     amount: Annotated[Decimal, Field(max_digits=38, decimal_places=10)]
     # NUMBER(9,-3): whole thousands.
     budget: Annotated[Decimal, Field(max_digits=12, decimal_places=0, multiple_of=1000)] | None
@@ -86,7 +87,7 @@ class Contract(Row):
     """LEGAL.CONTRACTS."""
 
     contract_id: Key
-    # CHAR(12) keeps its padding, unless the source says trim_char.
+    # CHAR(12) keeps its padding, unless the source has trim_char.
     reference: Annotated[str, Field(min_length=12, max_length=12)]
     party: Annotated[str, Field(min_length=1, max_length=60)]
     body: str | None

@@ -1,4 +1,4 @@
-"""The personnel tables as pydantic models; what strictness means is said in schemas/shop.py."""
+"""The personnel tables as pydantic models; schemas/shop.py explains strict models."""
 
 from datetime import date, time
 from decimal import Decimal
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Row(BaseModel):
-    """What all rows have in common."""
+    """Common settings."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 

@@ -1,7 +1,7 @@
-"""The shop's tables as pydantic models: what a row must be for an extraction to be published.
+"""The shop's tables as pydantic models: an extraction is published only if every row satisfies its model.
 
-The models are strict: a value has exactly the declared type, no column is missing and none is added. A field's
-constraints are checked on every row. `X | None` says that a column may be NULL.
+The models are strict: a value has exactly the declared type, no column is missing and none is added. The
+constraints of a field are checked on every row. `X | None` means that a column may be NULL.
 """
 
 from datetime import date
@@ -15,7 +15,7 @@ Money = Annotated[Decimal, Field(max_digits=12, decimal_places=2, ge=0)]
 
 
 class Row(BaseModel):
-    """What all rows have in common."""
+    """Common settings."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
@@ -39,7 +39,7 @@ class Order(Row):
 
 
 class OrderEvent(Row):
-    """shop.order_events: rows without `updated_at` belong to no day, and are counted."""
+    """shop.order_events: rows with NULL in `updated_at` belong to no day, and are counted."""
 
     event_id: Key
     order_id: Key
@@ -49,7 +49,7 @@ class OrderEvent(Row):
 
 
 class Return(Row):
-    """shop.returns: an empty table makes an empty file with these columns."""
+    """shop.returns: an empty table gives an empty file with these columns."""
 
     return_id: Key
     order_id: Key

@@ -1,6 +1,6 @@
 """The benchmark's data: `lineitem` in a DuckDB file of any number of rows, made from row numbers and nothing else.
 
-A file is made when it is absent, under `build/bench-local/`, and is the same each time.
+A missing file is created under `build/bench-local/`, with the same content each time.
 """
 
 from pathlib import Path

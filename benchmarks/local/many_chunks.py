@@ -1,11 +1,10 @@
-"""A table of many chunks, extracted for real: how long does the parent's event loop hear nothing?
+"""Extracts a table of many chunks: for how long is the parent's event loop blocked?
 
     python -m benchmarks.local.many_chunks [chunks]
 
-A tick every few milliseconds notes how late it is. On a machine that has other things to do it is late because of them,
-too; so the processor time that was used since the last tick is told beside it: by the loop's own thread, and by all
-threads of the process, of which one that holds Python's lock keeps the loop waiting. The latter is what a quiet machine
-would show at most.
+A tick every few milliseconds records its delay. A busy machine delays it, too. So the processor time since the last
+tick is shown as well: of the loop's own thread, and of all threads of the process, any of which may hold Python's lock
+and block the loop. The latter is the most that an idle machine would show.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.local.memory [--rows 1000000,10000000] [--rounds 3] [--memory-limit 1GiB]
 
-The peak is VmHWM, the largest resident size that the kernel has seen: the most of all rounds.
+The peak is VmHWM, the largest resident size that the kernel has seen; the largest of all rounds is shown.
 """
 
 import argparse

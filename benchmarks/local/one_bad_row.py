@@ -3,8 +3,8 @@
     python -m benchmarks.local.one_bad_row [--rows 20000000] [--memory-limit SIZE]
 
 Extracts the table three times with two workers: without a bad value, with it and `on_violation: fail`, with it and
-`on_violation: quarantine`. Prints what was found and the peak memory (VmHWM) of the largest process; ends with an error
-where a number is not as it has to be.
+`on_violation: quarantine`. Prints the findings and the peak memory (VmHWM) of the largest process; ends with an error
+if a number is wrong.
 """
 
 import argparse

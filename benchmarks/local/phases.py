@@ -1,9 +1,9 @@
-"""What the processor time of one extraction is spent on, step by step: the whole pipeline in this one process.
+"""The processor time of one extraction, step by step, with the whole pipeline in this one process.
 
     python -m benchmarks.local.phases [--rows 10000000]
 
-Each step is timed where it is done, without what is timed inside it. The engine is the one for debuggers
-(`statekeeper.engines.inline`), so that every step is in sight; there is no second worker to wait for.
+Each step is timed without the steps inside it. The engine is the one for debuggers (`statekeeper.engines.inline`),
+which runs every step in this process; there is no second worker to wait for.
 """
 
 import argparse

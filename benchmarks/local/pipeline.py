@@ -10,7 +10,7 @@ STATEKEEPER = str(Path(sys.executable).with_name("statekeeper"))
 
 
 def write_config(name: str, database: Path, tables: list[str], *, memory_limit: str | None = None) -> Path:
-    """A pipeline over the tables, with two workers; everything else is as statekeeper's defaults have it."""
+    """A pipeline over the tables, with two workers and otherwise the defaults of statekeeper."""
     path = FOLDER / f"{name}.yml"
     limit = f", memory_limit: {memory_limit}" if memory_limit else ""
     lines = [

@@ -2,8 +2,7 @@
 
     python -m benchmarks.local.throughput [--rows 10000000] [--rounds 5]
 
-Both are whole commands, timed from start to exit, and both have two processes. The phases are those that the state
-file tells.
+Both are whole commands, timed from start to exit, and both have two processes. The phases come from the state file.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""Who reads the table: statekeeper, the bare loop, and two exporters of PyPI, each as a command of its own.
+"""The contestants that read the table: statekeeper, the bare loop, and two exporters from PyPI, each as a command.
 
-The exporters are installed each into an environment of its own under build/, since both are the Python package
+Each exporter is installed into its own environment under build/, because both install the Python package
 `oracle_parquet_exporter`.
 """
 

@@ -2,8 +2,8 @@
 
     python parquet_exporter.py HOST PORT SERVICE USER SCHEMA TABLE FOLDER     (the password in ORACLE_PASSWORD)
 
-Its command always loads Oracle's client libraries and ends where there are none. Here that one call does nothing, so
-that its driver reads in thin mode, as all others of the benchmark do; and the table is named instead of looked for.
+Its command always loads Oracle's client libraries, and fails without them. Here that call does nothing, so that its
+driver reads in thin mode, like the others in the benchmark; and the table is given instead of searched for.
 Everything else is its own code with its own defaults.
 """
 

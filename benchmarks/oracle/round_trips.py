@@ -2,8 +2,8 @@
 
     python -m benchmarks.oracle.round_trips [--rows 10000000] [--statements]
 
-The Oracle test server counts requests that it answers, and the packets that they and their answers are cut into: each
-request is a wait for the network, whatever the machine's speed.
+The Oracle test server counts the requests that it answers, and the packets of requests and answers. Each
+request is a wait for the network, whatever the speed of the machine.
 """
 
 import argparse

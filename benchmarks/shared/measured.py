@@ -48,7 +48,7 @@ def measure(
         environment: what is added to this process's own.
         spared: children of this process that are not the command's, by process id.
 
-    VmHWM only grows, so looking often misses nothing but the last instants of a process. Processor time is what the
+    VmHWM only grows, so frequent samples miss only the last instants of a process. Processor time is what the
     kernel has booked for the children that have ended, orphans among them: they are adopted and waited for.
     """
     _adopt_orphans()

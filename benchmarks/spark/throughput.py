@@ -3,7 +3,7 @@
     python -m benchmarks.spark.throughput [--rows 4000000] [--rounds 3]
 
 Spark is a `local-cluster` of two executors with a core each, started once and warm; the local engine has two
-processes. Of each the time of the run itself is taken, in this process, in turns.
+processes. The runs alternate in this process, and only the run itself is timed.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""One contestant, in a process of its own: validates parts and prints what it took, as JSON.
+"""One contestant, in its own process: validates parts and prints the time it took, as JSON.
 
     python -m benchmarks.validation.check NAME WARM_UP PART...
 
-The time is from the first part's opening to the last one's verdict, and reading Parquet is in it. Starting Python,
-importing the library, making the schema and a first small part are not. All its threads share one processor. "rows" is
-null where a part was found bad.
+The time runs from opening the first part to the result of the last one, including reading Parquet. It does not include
+starting Python, importing the library, making the schema and a first small part. All threads share one processor.
+"rows" is null if a part was found bad.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Who validates: each contestant says whether a part satisfies the constraints of `benchmarks.shared.lineitem`.
+"""The contestants: each checks whether a part satisfies the constraints of `benchmarks.shared.lineitem`.
 
-A contestant is a function that makes its checker once, which takes the path of a Parquet file and returns the rows that
-it has looked at, or None where one of them is bad. Each imports its own library, and runs in a process of its own.
+A contestant is a function that makes its checker once. The checker takes the path of a Parquet file and returns the
+number of rows it has checked, or None if one of them is bad. Each imports its own library, and runs in its own process.
 """
 
 from collections.abc import Callable
