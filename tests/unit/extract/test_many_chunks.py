@@ -69,7 +69,7 @@ def _chunk(number, source="shop"):
     return Job("t", print, None, urgency=Urgency.CHUNK, source=JobSource(source, None), size=number)
 
 
-def test_chunks_that_come_while_the_budget_is_full_and_a_worker_idle_cost_the_same_each():
+def test_queueing_a_chunk_while_the_session_budget_is_full_costs_constant_time():
     def work(number):
         queue = JobQueue(workers=4)
         for size in range(number):
@@ -79,7 +79,7 @@ def test_chunks_that_come_while_the_budget_is_full_and_a_worker_idle_cost_the_sa
     _calls_each(work)
 
 
-def test_chunks_that_are_taken_or_given_up_cost_the_same_each():
+def test_taking_or_cancelling_a_chunk_costs_constant_time():
     def take_all(number):
         queue = JobQueue(workers=4)
         for size in range(number):
@@ -96,7 +96,7 @@ def test_chunks_that_are_taken_or_given_up_cost_the_same_each():
     _calls_each(give_all_up)
 
 
-def test_a_round_of_the_spark_driver_costs_the_same_however_much_waits():
+def test_a_round_of_the_spark_driver_costs_constant_time():
     async def rounds_of(number):
         ledger = Ledger(JobQueue(4))
         for size in range(number):
@@ -242,7 +242,7 @@ def test_without_rename_no_chunk_lists_the_receipts_of_others(runner, tmp_path):
     run.threads.close()
 
 
-def test_receipts_of_attempts_are_listed_once_and_a_chunk_looks_at_none_but_its_own(tmp_path):
+def test_receipts_of_attempts_are_listed_once_and_a_chunk_reads_only_its_own(tmp_path):
     staging, disk = Staging(tmp_path), CountedWholeFileDisk()
     staging.receipts.mkdir(parents=True)
     for chunk_id in range(100):
@@ -253,7 +253,7 @@ def test_receipts_of_attempts_are_listed_once_and_a_chunk_looks_at_none_but_its_
     assert disk.listed == 100
 
 
-def test_pieces_of_work_are_so_many_at_once_in_order_and_end_with_the_first_failure():
+def test_work_runs_in_order_up_to_a_limit_and_ends_with_the_first_failure():
     under_way: Counter[str] = Counter()
 
     async def work(number):
@@ -277,5 +277,5 @@ def test_pieces_of_work_are_so_many_at_once_in_order_and_end_with_the_first_fail
     asyncio.run(main())
 
 
-def test_every_engine_says_how_many_jobs_of_a_table_it_wants():
+def test_every_engine_says_how_many_jobs_of_a_table_it_takes():
     assert InlineEngine().in_flight < LocalEngine(workers=4, budgets={}, memory_limit="1MB").in_flight < 200

@@ -82,7 +82,7 @@ def _file(number):
     return PublishedFile(name=f"part-{number:05d}.parquet", rows=number, bytes=1, md5="0" * 32)
 
 
-def test_packed_values_are_no_objects_to_the_collector_and_come_back_equal():
+def test_packed_values_are_invisible_to_the_collector_and_unpack_equal():
     files = [_file(number) for number in range(1_000)]
     gc.collect()
     before = len(gc.get_objects())
@@ -95,7 +95,7 @@ def test_packed_values_are_no_objects_to_the_collector_and_come_back_equal():
         packed[1_000]
 
 
-def test_no_piece_of_a_checksum_grows_with_the_document():
+def test_no_call_of_a_checksum_grows_with_the_document():
     """Each is made by one call, during which no other thread runs."""
     body = {"format": "x", "intent": {"files": [_file(number).model_dump() for number in range(1_000)]}}
     pieces = list(_canonical(body))
@@ -103,7 +103,7 @@ def test_no_piece_of_a_checksum_grows_with_the_document():
     assert max(map(len, pieces)) < 200
 
 
-def test_packed_values_are_equal_as_the_values_are():
+def test_packed_values_are_equal_if_the_values_are():
     def chunks(*texts):
         bounds = [Bound(type="int", text=text) for text in texts]
         return Packed(Chunk, [Chunk(chunk_id=n, kind=ChunkKind.KEY, lower=each) for n, each in enumerate(bounds)])

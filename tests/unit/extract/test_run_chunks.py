@@ -52,7 +52,7 @@ def _run(shop, width, on_chunk):
     return report, engine.begun, heard
 
 
-def test_after_the_first_failure_no_chunk_is_begun_and_those_under_way_count(shop):
+def test_after_the_first_failure_no_chunk_starts_and_running_ones_finish(shop):
     async def on_chunk(number):
         if number == 1:
             raise DataError("does not fit")
@@ -79,7 +79,7 @@ def test_after_the_first_failure_nothing_is_tried_again(shop):
     assert heard.warnings == []
 
 
-def test_after_the_first_failure_a_chunk_that_waits_is_cancelled_once_and_has_its_time_to_give_up(shop):
+def test_after_the_first_failure_a_waiting_chunk_is_cancelled_only_once(shop):
     """Cancelled again by each chunk that is done meanwhile, an engine may lose what the waiting job had taken."""
     waits, is_cancelled = asyncio.Event(), asyncio.Event()
     cancelled = []
@@ -110,7 +110,7 @@ def test_after_the_first_failure_a_chunk_that_waits_is_cancelled_once_and_has_it
     assert cancelled == ["first"]
 
 
-def test_many_failures_at_once_are_told_as_one(shop, caplog):
+def test_of_many_failures_at_once_only_the_first_is_raised(shop, caplog):
     async def on_chunk(_number):
         await asyncio.sleep(0.05)
         raise DataError("does not fit")

@@ -44,7 +44,7 @@ def problems(*tables: str, head: str = HEAD, unset: Unset = Unset.REFUSE) -> lis
 
 @pytest.mark.usefixtures("here")
 class TestModels:
-    def test_a_class_that_is_not_there_is_found(self) -> None:
+    def test_a_missing_class_is_found(self) -> None:
         (found,) = problems("table_name: A, schema: 'm.py:Orders'")
         assert found.startswith("c.yml:4:29: tables[0].schema: schema 'm.py:Orders': ")
         assert found.endswith("m.py has no class Orders. hint: did you mean Order?")
@@ -61,7 +61,7 @@ class TestModels:
             ("{type: int, ge: 1.5}", "ge of an int must be whole, found 1.5"),
         ],
     )
-    def test_a_rule_that_makes_no_model_is_found(self, rule: str, text: str) -> None:
+    def test_an_inline_rule_that_gives_no_model_is_found(self, rule: str, text: str) -> None:
         (found,) = problems(f"table_name: A, columns: {{ID: {{type: int}}, NAME: {rule}}}")
         assert found.startswith("c.yml:4:30: tables[0].columns.NAME: ")
         assert text in found
@@ -98,27 +98,27 @@ class TestNamedColumns:
         ],
     )
     @pytest.mark.parametrize("model", ["schema: 'm.py:Order'", "columns: {ID: {type: int}}"])
-    def test_that_a_model_lacks_are_found(self, model: str, keys: str, key: str) -> None:
+    def test_columns_that_the_model_lacks_are_found(self, model: str, keys: str, key: str) -> None:
         found = problems(f"table_name: A, {model}, {keys}", f"table_name: B, {model}")
         assert len([line for line in found if f"tables[0].{key}: " in line and "there is no column NOPE" in line]) >= 1
         assert all(line.startswith("c.yml:4:") for line in found)
 
-    def test_may_be_spelt_in_either_case(self) -> None:
+    def test_named_columns_may_be_in_either_case(self) -> None:
         assert problems("table_name: A, schema: 'm.py:Order', unique: [id]") == []
 
-    def test_may_be_ones_that_a_model_leaves_out(self) -> None:
+    def test_a_model_may_leave_out_columns_if_the_policy_allows_it(self) -> None:
         assert problems("table_name: A, schema: 'm.py:Order', on_drift: ignore-new, incremental_column: AT") == []
 
 
 @pytest.mark.usefixtures("here")
 class TestWhatIsNotSet:
-    def test_is_an_error_among_the_others(self) -> None:
+    def test_an_unset_variable_is_reported_with_the_other_errors(self) -> None:
         found = problems("table_name: A, schema: 'm.py:Nope'", head=ORACLE)
         assert [line.split(": ")[1] for line in found] == [
             *("sources.ora.host", "sources.ora.port", "sources.ora.password", "tables[0].schema")
         ]
 
-    def test_is_left_aside_offline_in_sources(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_offline_an_unset_variable_of_a_source_is_ignored(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert problems("table_name: A, schema: 'm.py:Order'", head=ORACLE, unset=Unset.LEAVE) == []
         assert app.run_command(["check", "--offline", "c.yml"]) == 0
         out = capsys.readouterr().out.splitlines()
@@ -127,25 +127,25 @@ class TestWhatIsNotSet:
         assert app.run_command(["check", "--offline", "--json", "c.yml"]) == 0
         assert len(json.loads(capsys.readouterr().out)["unset"]) == 3
 
-    def test_is_an_error_offline_where_it_decides_what_is_checked(self) -> None:
+    def test_offline_an_unset_variable_outside_sources_is_an_error(self) -> None:
         (found,) = problems("table_name: '${T}'", head=ORACLE, unset=Unset.LEAVE)
         assert says(found, "config.variable_is_not_set", name="T")
 
-    def test_does_not_keep_other_mistakes_back(self) -> None:
+    def test_an_unset_variable_does_not_hide_other_mistakes(self) -> None:
         (found,) = problems("table_name: A, schema: 'm.py:Nope'", head=ORACLE, unset=Unset.LEAVE)
         assert says(found, "schemas.no_class", name="Nope")
 
 
 @pytest.mark.parametrize("name", ["../../evil", "a/b", "a\\b", ".hidden", "a\nb", "a\x1b[0mb", "x" * 200])
 @pytest.mark.usefixtures("here")
-def test_a_name_that_is_none_for_files_is_refused(name: str) -> None:
+def test_a_name_that_cannot_be_a_file_name_is_refused(name: str) -> None:
     head = HEAD.replace("pipeline: p", f"pipeline: {json.dumps(name)}")
     (found,) = problems("table_name: A", head=head)
     assert found.startswith("c.yml:1:11: pipeline: expected a name")
 
 
 @pytest.mark.usefixtures("here")
-def test_a_time_that_is_none_is_refused() -> None:
+def test_an_invalid_time_is_refused() -> None:
     (found,) = problems(
         "table_name: A, flashback_timestamp: never", head=ORACLE.replace('"${OP}"', "1").replace("$", "$$")
     )
@@ -172,7 +172,7 @@ class TestFirstPlan:
             ({"chunking": {"strategy": "key", "column": "NOPE"}}, "there is no column NOPE"),
         ],
     )
-    def test_finds_a_column_that_is_named_wrongly(self, shop: Shop, keys: dict[str, object], words: str) -> None:
+    def test_the_first_plan_finds_a_wrong_column_name(self, shop: Shop, keys: dict[str, object], words: str) -> None:
         table = {"table_name": "orders", **keys}
         report = shop.run(table)["orders"]
         assert report.outcome is Outcome.FAILED
@@ -182,12 +182,12 @@ class TestFirstPlan:
             (plan,) = look(runner, runner.pipeline.tables).tables
             assert words in str(plan.reason)
 
-    def test_takes_one_that_is_there(self, shop: Shop) -> None:
+    def test_the_first_plan_accepts_an_existing_column(self, shop: Shop) -> None:
         table = {"table_name": "orders", "incremental_column": "AT"}
         assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
 
 
-def test_what_needs_no_source_works_without_its_login(
+def test_commands_without_a_source_work_without_its_login(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Shop(here).execute("create table orders as select 1::integer as id")

@@ -48,24 +48,24 @@ def test_a_day_is_half_open_from_midnight_to_midnight():
 
 
 @pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)])
-def test_days_have_the_hours_that_their_clocks_have(day, hours):
+def test_days_of_clock_changes_have_23_or_25_hours(day, hours):
     window = _scope(_config(timezone="Europe/Madrid"), day=day, at=datetime(2027, 1, 1, tzinfo=UTC)).window
     assert window.end.astimezone(UTC) - window.start.astimezone(UTC) == timedelta(hours=hours)
     assert (window.start.hour, window.end.hour) == (0, 0)
 
 
-def test_a_window_that_is_not_over_is_refused_with_what_to_do():
+def test_a_window_that_has_not_ended_is_refused_with_a_hint():
     with raises_message(PlanError, "plan.window_ends_after_the_snapshot") as caught:
         _scope(_config(), at=datetime(2026, 1, 6, 23, 59, tzinfo=UTC))
     assert "allow_open_window" in caught.value.hint
 
 
-def test_a_window_that_ends_at_the_very_moment_of_the_snapshot_is_over():
+def test_a_window_that_ends_exactly_at_the_snapshot_has_ended():
     at = datetime(2026, 1, 7, tzinfo=UTC)
     assert _scope(_config(), at=at).window.end == at
 
 
-def test_an_open_window_that_is_allowed_ends_at_the_snapshot():
+def test_an_allowed_open_window_ends_at_the_snapshot():
     at = datetime(2026, 1, 6, 12, tzinfo=UTC)
     scope = _scope(_config(allow_open_window=True), at=at)
     assert scope.window.end == scope.watermark == at
@@ -78,17 +78,17 @@ def test_a_watermark_window_starts_where_the_last_extraction_ended_less_lookback
     assert (window.start, window.end) == (datetime(2026, 1, 3, 22, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
 
 
-def test_a_watermark_beyond_the_window_takes_no_row_twice():
+def test_a_watermark_after_the_window_gives_an_empty_window():
     window = _scope(_config(kind=WindowKind.WATERMARK), earlier=(datetime(2026, 2, 1, tzinfo=UTC),)).window
     assert window.start == window.end
 
 
-def test_a_full_extraction_that_is_asked_for_is_full_every_time():
+def test_a_requested_full_extraction_is_always_full():
     assert _scope(_config(is_full=True)).mode is ExtractionMode.FULL
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])
-def test_a_day_that_has_not_begun_is_refused_open_or_not(is_allowed):
+def test_a_day_that_has_not_started_is_refused_even_with_open_windows(is_allowed):
     # At 01:00 UTC it is already today, and in Los Angeles still yesterday.
     config = _config(timezone="America/Los_Angeles", allow_open_window=is_allowed)
     with pytest.raises(PlanError, match=r"begins at|ends at"):
@@ -96,7 +96,7 @@ def test_a_day_that_has_not_begun_is_refused_open_or_not(is_allowed):
 
 
 @pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 22), (date(2026, 10, 25), 22), (date(2026, 3, 29), 24)])
-def test_a_lookback_over_a_change_of_clocks_is_never_shorter_than_it_says(day, hours):
+def test_a_lookback_over_a_clock_change_is_never_too_short(day, hours):
     config = _config(timezone="Europe/Madrid", lookback=timedelta(hours=hours))
     plain = _config(timezone="Europe/Madrid")
     for date_after in (day, day + timedelta(days=1)):

@@ -122,7 +122,7 @@ def _choices(shop, disk):
 
 class TestNothingIsDoneOnTheLoop:
     @pytest.mark.parametrize("kind", [LocalDisk, WholeFileDisk])
-    def test_by_any_step_of_an_extraction(self, shop, monkeypatch, kind):
+    def test_no_step_of_an_extraction_blocks_the_loop(self, shop, monkeypatch, kind):
         blocked = []
         opened = io.open
 
@@ -141,7 +141,7 @@ class TestNothingIsDoneOnTheLoop:
         assert verify_tables(runner, runner.pipeline.tables).exit_code == 0
         assert blocked == []
 
-    def test_by_a_failure_that_is_recorded(self, shop):
+    def test_recording_a_failure_does_not_block_the_loop(self, shop):
         blocked = []
         (shop.folder / "orders.py").write_text("import no_such_module")
         reports = shop.run(*_tables(shop), **_choices(shop, _watching(LocalDisk, blocked)))
@@ -210,7 +210,7 @@ class Pulse:
 
 
 class TestSlowDisk:
-    def test_stops_the_event_loop_for_less_than_a_tenth_of_a_second(self, shop):
+    def test_blocks_the_event_loop_for_less_than_a_tenth_of_a_second(self, shop):
         names = ["a", "b", "c"]
         shop.execute(*(f"create table {name} as select i as id from range(100) r(i)" for name in names))
         tables = [{"table_name": name, "chunking": {"strategy": "rowid", "target_rows": 50}} for name in names]
@@ -244,7 +244,7 @@ class StuckDisk(LocalDisk):
 
 class TestSignals:
     @pytest.mark.parametrize("role", ["state", "publish", "metadata"])
-    def test_end_the_work_of_others_while_a_disk_is_stuck(self, shop, role):
+    def test_a_signal_ends_other_tables_while_a_disk_is_stuck(self, shop, role):
         disk, pulse, signalled, ended = StuckDisk(role), Pulse(), [], []
 
         def interrupt():

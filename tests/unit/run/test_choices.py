@@ -24,14 +24,14 @@ def test_keyword_arguments_and_fields_are_the_same():
     assert typed == {field.name: field.type for field in fields(RunChoices)}
 
 
-def test_what_is_not_chosen_is_as_the_configuration_says():
+def test_without_a_choice_the_configuration_decides():
     extractor = configured()
     assert (extractor.identity.run_id, extractor.pipeline.execution.workers) == ("shop-20260106", 1)
     assert extractor.pipeline.execution.engine is EngineKind.LOCAL
     assert extractor.identity.config_path == str(Path("shop.yml").absolute())
 
 
-def test_what_is_chosen_stands_for_it():
+def test_a_choice_replaces_the_configuration():
     extractor = configured(date="2026-02-03", run_id="mine", engine="spark", workers=7)
     assert (extractor.identity.run_id, f"{extractor.identity.extraction_date}") == ("mine", "2026-02-03")
     execution = extractor.pipeline.execution
@@ -51,7 +51,7 @@ def test_what_is_chosen_stands_for_it():
         ),
     ],
 )
-def test_what_cannot_be_is_refused_when_the_extractor_is_made(choices, message, hint):
+def test_an_impossible_choice_is_refused_when_the_extractor_is_made(choices, message, hint):
     with pytest.raises(UsageError) as caught:
         configured(**choices)
     assert (str(caught.value), caught.value.hint) == (message, hint)

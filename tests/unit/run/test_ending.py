@@ -87,14 +87,14 @@ class Refusing(LocalDisk):
 
 
 class TestBrokenModel:
-    def test_of_a_table_that_was_never_begun_is_a_failure_that_its_state_tells(self, shop, hooked):
+    def test_before_the_first_start_the_failure_is_in_the_state(self, shop, hooked):
         _write(shop, BROKEN)
         report, code = _run(shop)
         assert (report.outcome, code) == (Outcome.FAILED, 1)
         assert (shop.state().state, shop.state().failure.kind) == (State.FAILED, FailureKind.CONFIG)
         assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "config")], None)
 
-    def test_is_told_again_by_every_run_until_it_is_mended(self, shop, hooked):
+    def test_every_run_reports_it_until_it_is_repaired(self, shop, hooked):
         for _ in range(2):
             _write(shop, BROKEN)
             assert _run(shop)[0].outcome is Outcome.FAILED
@@ -103,7 +103,7 @@ class TestBrokenModel:
         _write(shop, MODEL)
         assert _run(shop)[0].outcome is Outcome.COMPLETED
 
-    def test_of_a_table_half_extracted_keeps_its_plan(self, shop, hooked):
+    def test_a_half_extracted_table_keeps_its_plan(self, shop, hooked):
         class Interrupting(InlineEngine):
             async def run(self, job):
                 if job.work.__name__ == "extract_chunk":
@@ -121,7 +121,7 @@ class TestBrokenModel:
         assert (shop.state().state, shop.state().published.plan_id) == (State.COMPLETE, plan)
 
     @pytest.mark.parametrize("is_forced", [False, True])
-    def test_of_a_complete_table_leaves_it_published_and_its_run_failed(self, shop, hooked, is_forced):
+    def test_a_complete_table_stays_published_but_its_run_fails(self, shop, hooked, is_forced):
         _run(shop)
         before = shop.layout().output.stat().st_ino
         _write(shop, BROKEN)
@@ -135,8 +135,8 @@ class TestBrokenModel:
         assert (_recorded(shop), _status(shop).state) == (None, "complete")
 
 
-class TestStateThatCannotTell:
-    def test_a_torn_state_is_a_failure_that_hooks_hear(self, shop, hooked):
+class TestStateThatCannotBeWritten:
+    def test_hooks_are_told_of_a_torn_state(self, shop, hooked):
         _run(shop)
         shop.layout().state.write_bytes(b"{")
         report, code = _run(shop)
@@ -145,7 +145,7 @@ class TestStateThatCannotTell:
         assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "state_damaged")], FailureKind.STATE_DAMAGED)
         assert _status(shop).state == "failed"
 
-    def test_a_disk_that_refuses_it_does_not_hide_why_the_table_failed(self, shop, hooked):
+    def test_a_disk_that_refuses_the_state_does_not_hide_the_failure(self, shop, hooked):
         heard = Heard()
 
         class Failing(InlineEngine):
@@ -161,7 +161,7 @@ class TestStateThatCannotTell:
         assert (hooked, _recorded(shop)) == ([("shop.orders", "failed", "state_damaged")], FailureKind.STATE_DAMAGED)
         assert any("cannot be recorded in its state" in warning for warning in heard.warnings)
 
-    def test_a_lock_that_cannot_be_made_is_a_failure_that_hooks_hear(self, shop, hooked):
+    def test_hooks_are_told_of_a_lock_that_cannot_be_created(self, shop, hooked):
         shop.layout().lock.mkdir(parents=True)
         report, code = _run(shop)
         assert (report.outcome, report.failure.kind, code) == (Outcome.FAILED, FailureKind.STORAGE, 1)
@@ -181,7 +181,7 @@ AFTERWARDS = [
 
 class TestErrorsAfterPublication:
     @pytest.mark.parametrize("error", AFTERWARDS, ids=lambda error: type(error).__name__)
-    def test_of_sweeping_do_not_make_a_published_table_a_failed_one(self, shop, hooked, monkeypatch, error):
+    def test_an_error_of_the_sweep_does_not_fail_a_published_table(self, shop, hooked, monkeypatch, error):
         from statekeeper.run import table_run as extraction
 
         heard, sweep = Heard(), extraction.sweep
@@ -197,7 +197,7 @@ class TestErrorsAfterPublication:
         assert _run(shop)[0].outcome is Outcome.SKIPPED
         assert (shop.state().state, hooked) == (State.COMPLETE, [])
 
-    def test_of_the_lock_that_is_released_do_not_either(self, shop, hooked, monkeypatch):
+    def test_an_error_of_the_lock_release_does_not_fail_a_published_table(self, shop, hooked, monkeypatch):
         release = FileLock.release
 
         def release_and_fail(self):
@@ -209,7 +209,7 @@ class TestErrorsAfterPublication:
         assert _run(shop)[0].outcome is Outcome.COMPLETED
         assert hooked == []
 
-    def test_an_interruption_that_comes_when_it_is_published_has_interrupted_nothing(self, shop, monkeypatch):
+    def test_a_signal_after_publication_interrupts_nothing(self, shop, monkeypatch):
         from statekeeper.run import table_run as extraction
 
         sweep = extraction.sweep
@@ -224,7 +224,7 @@ class TestErrorsAfterPublication:
         assert (report.outcome, code, shop.state().state) == (Outcome.COMPLETED, 0, State.COMPLETE)
 
 
-def test_a_quick_look_does_not_take_back_what_verify_has_found(shop):
+def test_a_quick_verification_does_not_remove_what_verify_found(shop):
     quick = {"table": {"verify": "quick"}}
     _run(shop, **quick)
     data = bytearray(shop.layout().output.read_bytes())
@@ -243,7 +243,7 @@ def test_a_quick_look_does_not_take_back_what_verify_has_found(shop):
     assert _recorded(shop) is None
 
 
-def test_a_manifest_that_cannot_be_written_at_the_end_does_not_hide_what_the_tables_came_to(shop):
+def test_a_manifest_that_cannot_be_written_at_the_end_does_not_hide_the_outcomes(shop):
     disk = Refusing()
 
     class Late(InlineEngine):

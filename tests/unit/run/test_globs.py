@@ -169,7 +169,7 @@ GOOD = ROWS - BAD
 @pytest.mark.parametrize(
     ("before", "after"), [(None, "file"), (None, "folder"), ("file", "file"), ("folder", "folder"), ("folder", "file")]
 )
-def test_at_every_step_of_a_run_each_reader_meets_the_published_rows_alone(shop, before, after):
+def test_at_every_step_of_a_run_readers_see_only_published_rows(shop, before, after):
     _fill(shop, version=1)
     allowed = [Counter()]
     if before is not None:
@@ -184,7 +184,7 @@ def test_at_every_step_of_a_run_each_reader_meets_the_published_rows_alone(shop,
 
 
 @pytest.mark.parametrize("policy", ["fail", "warn"])
-def test_rows_that_break_the_schema_are_met_only_where_the_policy_publishes_them(shop, policy):
+def test_rows_that_break_the_schema_are_seen_only_if_the_policy_publishes_them(shop, policy):
     _fill(shop, version=1)
     _, met = _watched(shop, lambda: shop.run(_table("folder", on_violation=policy)))
     allowed = [Counter()] if policy == "fail" else [Counter(), Counter({1: ROWS})]
@@ -192,7 +192,7 @@ def test_rows_that_break_the_schema_are_met_only_where_the_policy_publishes_them
 
 
 @pytest.mark.parametrize("disk", [MountPoint(), NoExchange()], ids=["mount point", "no exchange"])
-def test_where_names_are_changed_one_by_one_only_these_renames_are_a_window(shop, disk):
+def test_with_renames_one_by_one_only_those_renames_expose_both_datasets(shop, disk):
     _fill(shop, version=1)
     shop.run(_table("folder"), disk=disk)
     _fill(shop, version=2)
@@ -206,7 +206,7 @@ def test_where_names_are_changed_one_by_one_only_these_renames_are_a_window(shop
     assert _by_duckdb(shop.folder / "data") == Counter({2: GOOD})
 
 
-def test_what_a_run_left_that_died_in_that_window_is_tidied_by_the_next(shop):
+def test_the_next_run_cleans_up_after_a_death_during_those_renames(shop):
     class Dying(MountPoint):
         def exchange(self, first, second, *, role):
             raise Died
@@ -220,7 +220,7 @@ def test_what_a_run_left_that_died_in_that_window_is_tidied_by_the_next(shop):
     assert _by_duckdb(shop.folder / "data") == Counter({1: GOOD})
 
 
-def test_readers_of_folders_meet_one_version_where_names_are_changed_one_by_one_under_base_path(tmp_path):
+def test_with_renames_one_by_one_readers_of_folders_see_one_version(tmp_path):
     shop = Shop(tmp_path, Layout.HIVE)
     _fill(shop, version=1)
     shop.run(_table("folder"), disk=MountPoint())

@@ -67,7 +67,7 @@ def _verified(shop, *tables):
 
 
 @pytest.mark.parametrize("table", [ONE_PART, PARTS], ids=["one part", "three parts"])
-def test_a_tables_folder_has_the_parts_of_its_partitions_and_nothing_else(shop, disk, table):
+def test_the_folder_of_a_table_has_only_the_parts_of_its_partitions(shop, disk, table):
     assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
     assert shop.run(table, disk=disk, day=NEXT_DAY)["orders"].outcome is Outcome.COMPLETED
     parts = {path.partition("/")[0] for path in _files(shop)}
@@ -78,7 +78,7 @@ def test_a_tables_folder_has_the_parts_of_its_partitions_and_nothing_else(shop, 
     assert {path.name for path in shop.layout().folder.iterdir()} >= {f"{RUN_ID}_state.json", f"{RUN_ID}_metadata.json"}
 
 
-def test_a_dataset_of_one_part_is_a_folder_and_has_the_checksum_of_one(shop, disk):
+def test_a_dataset_of_one_part_is_a_folder_with_the_checksum_of_a_folder(shop, disk):
     shop.run(ONE_PART, disk=disk)
     metadata = shop.metadata()
     (file,) = metadata.files
@@ -86,7 +86,7 @@ def test_a_dataset_of_one_part_is_a_folder_and_has_the_checksum_of_one(shop, dis
     assert metadata.checksum == hashlib.md5(f"{file.md5}  {file.name}\n".encode()).hexdigest()
 
 
-def test_what_is_complete_is_skipped_verified_and_shown(shop, disk):
+def test_a_complete_table_is_skipped_verified_and_shown(shop, disk):
     shop.run(PARTS, disk=disk)
     assert shop.run(PARTS, disk=disk)["orders"].outcome is Outcome.SKIPPED
     assert _verified(shop, PARTS).outcome is Outcome.SKIPPED
@@ -102,7 +102,7 @@ def test_a_dataset_is_replaced_by_one_of_more_parts_and_by_one_of_fewer(shop, di
         assert _files(shop) == _published(shop)
 
 
-def test_without_rename_each_plan_has_a_folder_of_its_own_in_the_partition(shop):
+def test_without_rename_each_plan_has_its_own_folder_in_the_partition(shop):
     disk = NamelessDisk()
     for _ in range(2):
         shop.run(PARTS, disk=disk, is_forced=True)
@@ -110,7 +110,7 @@ def test_without_rename_each_plan_has_a_folder_of_its_own_in_the_partition(shop)
         assert list(shop.layout().output.iterdir()) == [generation]
 
 
-def test_a_file_of_others_in_a_partition_is_damage_and_is_kept_out_of_readers_sight(shop, disk):
+def test_a_foreign_file_in_a_partition_is_damage_and_is_hidden_from_readers(shop, disk):
     shop.run(PARTS, disk=disk)
     (shop.layout().output / "more.parquet").write_bytes(b"of others")
     assert "more.parquet" in _verified(shop, PARTS).reason
@@ -120,7 +120,7 @@ def test_a_file_of_others_in_a_partition_is_damage_and_is_kept_out_of_readers_si
     assert shop.run(PARTS, disk=disk)["orders"].outcome is Outcome.SKIPPED
 
 
-def test_a_folder_of_others_in_a_partition_is_kept_out_of_readers_sight(shop, disk):
+def test_a_foreign_folder_in_a_partition_is_hidden_from_readers(shop, disk):
     shop.run(PARTS, disk=disk)
     folder = shop.layout().output / "mine"
     folder.mkdir()
@@ -140,7 +140,7 @@ def test_a_damaged_part_is_found_and_replaced(shop, disk):
     assert _files(shop) == _published(shop)
 
 
-def test_quarantined_rows_lie_with_the_documents(shop, disk):
+def test_quarantined_rows_are_stored_with_the_documents(shop, disk):
     table = {
         **PARTS,
         "columns": {"id": {"type": "int", "ge": 10}, "note": {"type": "str"}},
@@ -166,7 +166,7 @@ def test_a_reset_leaves_the_dataset_until_the_next_is_published(shop, disk):
 
 
 @pytest.mark.parametrize(("first", "then"), [(NamelessDisk(), LocalDisk()), (LocalDisk(), NamelessDisk())])
-def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
+def test_a_lake_may_move_to_another_kind_of_disk(shop, first, then):
     shop.run(PARTS, disk=first)
     assert shop.run(PARTS, disk=then)["orders"].outcome is Outcome.SKIPPED
     shop.run(PARTS, disk=then, is_forced=True)
@@ -175,7 +175,7 @@ def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
 
 
 @pytest.mark.parametrize("parts_copied", [0, 1])
-def test_what_was_left_in_the_middle_of_a_copy_is_gone_when_another_plan_is_published(shop, parts_copied):
+def test_leftovers_of_an_unfinished_copy_are_removed_when_another_plan_is_published(shop, parts_copied):
     class Dying(NamelessDisk):
         copied = 0
 
@@ -195,7 +195,7 @@ def test_what_was_left_in_the_middle_of_a_copy_is_gone_when_another_plan_is_publ
     assert not half & _files(shop)
 
 
-def test_a_table_that_is_referred_to_is_found_where_it_lies(shop, disk):
+def test_a_referenced_table_is_found_in_its_folder(shop, disk):
     shop.execute("create table lines as select i as id, i % 100 as orders_id from range(300) as r(i)")
     source = {"type": "duckdb", "path": str(shop.folder / "shop.duckdb"), "snapshot_scope": "run"}
     lines = {"table_name": "lines", "references": [{"columns": "orders_id", "table": "orders", "to": "id"}]}
@@ -208,7 +208,7 @@ def test_a_table_that_is_referred_to_is_found_where_it_lies(shop, disk):
     }
 
 
-def test_windows_go_on_from_the_dates_before(shop):
+def test_windows_continue_from_earlier_dates(shop):
     shop.execute("create table events as select i as id, timestamp '2026-01-05 12:00:00' as at from range(10) as r(i)")
     table = {"table_name": "events", "incremental_column": "at", "is_full_extract": False}
     shop.run(table)
@@ -225,7 +225,7 @@ class TestADateOfOneRun:
     def _runner(self, shop, run_id, table=PARTS):
         return dataclasses.replace(shop.runner(table), identity=RunIdentity(run_id, DAY))
 
-    def test_another_is_refused_and_told_which_run_has_it(self, shop):
+    def test_another_run_is_refused_and_told_which_run_has_the_date(self, shop):
         shop.run(PARTS)
         before = _files(shop)
         refused = self._run(shop, "other")
@@ -238,20 +238,20 @@ class TestADateOfOneRun:
         assert _files(shop) == before
         assert shop.run(PARTS)["orders"].outcome is Outcome.SKIPPED
 
-    def test_the_run_that_has_it_is_named_as_it_is_typed(self, shop):
+    def test_the_message_names_the_run_as_it_is_typed(self, shop):
         assert self._run(shop, "it's/mine").outcome is Outcome.COMPLETED
         refused = self._run(shop, "other")
         assert says(refused.reason, "store.date_belongs_to_a_run", run="it's/mine")
         assert shlex.split(refused.failure.hint.partition(";")[0])[-1] == "it's/mine"
 
-    def test_it_is_refused_while_the_first_is_at_work(self, shop):
+    def test_another_run_is_refused_while_the_first_is_at_work(self, shop):
         owner, layout = this_process(), shop.layout()
         ttl = shop.runner(PARTS).pipeline.output.lease_lifetime
         with acquire(LocalDisk(), layout, kind=LockKind.FLOCK, owner=owner, ttl=ttl):
             assert self._run(shop, "other").outcome is Outcome.HELD
         assert self._run(shop, "other").outcome is Outcome.COMPLETED
 
-    def test_another_has_it_when_what_the_first_left_was_moved_away(self, shop):
+    def test_another_run_gets_the_date_after_the_files_of_the_first_were_moved(self, shop):
         shop.run(PARTS)
         shutil.move(shop.layout().folder, shop.folder / "records")
         assert says(self._run(shop, "other").reason, "publish.something_is_in_the_way")
@@ -266,7 +266,7 @@ class TestAnotherLayout:
         first = request.param
         return Shop(shop.folder, first), Shop(shop.folder, next(each for each in Layout if each is not first))
 
-    def test_a_run_keeps_the_layout_that_it_was_begun_in(self, shops):
+    def test_a_run_keeps_the_layout_in_which_it_started(self, shops):
         before, after = shops
         before.run(PARTS)
         files = sorted((before.folder / "data").rglob("*"))
@@ -284,7 +284,7 @@ class TestAnotherLayout:
         assert sorted((before.folder / "data").rglob("*")) == files
         assert read_status(before.folder / "data", RUN_ID).state == "complete"
 
-    def test_a_table_with_extractions_in_the_one_is_refused_in_the_other(self, shops):
+    def test_a_table_with_extractions_in_one_layout_is_refused_in_the_other(self, shops):
         before, after = shops
         before.run(PARTS)
         refused = after.run(PARTS, day=NEXT_DAY)["orders"]
@@ -297,7 +297,7 @@ class TestAnotherLayout:
         assert not after.layout(day=NEXT_DAY).folder.exists()
         assert before.run(PARTS, day=date(2026, 1, 8))["orders"].outcome is Outcome.COMPLETED
 
-    def test_other_tables_under_the_same_base_path_are_free(self, shops):
+    def test_other_tables_under_the_same_base_path_may_use_either_layout(self, shops):
         before, after = shops
         before.run(PARTS)
         before.execute("create table customers as select 1 as id")
@@ -305,7 +305,7 @@ class TestAnotherLayout:
 
 
 @pytest.mark.parametrize("name", ["extraction_date", "EXTRACTION_DATE"])
-def test_a_column_of_the_partitions_name_is_refused(shop, name):
+def test_a_column_with_the_name_of_the_partition_is_refused(shop, name):
     shop.execute(f"create table dated as select 1 as id, date '2026-01-01' as {name}")
     refused = shop.run("dated")["dated"]
     assert refused.outcome is Outcome.FAILED

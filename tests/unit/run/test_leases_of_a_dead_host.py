@@ -61,7 +61,7 @@ def test_many_leases_of_a_dead_host_take_as_long_as_one(shop):
     assert TTL <= seconds < without_leases + 2.5 * TTL
 
 
-def test_a_run_that_waits_for_a_lease_ends_at_once_when_it_is_told_to(shop):
+def test_a_run_that_waits_for_a_lease_ends_at_once_on_request(shop):
     _leave_leases(shop, ["orders"], ttl=30)
     timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()

@@ -89,7 +89,7 @@ def test_a_failed_save_leaves_state_and_record_unchanged():
     assert lifecycle.state is State.PENDING
 
 
-def test_no_method_of_the_library_leads_around_the_table():
+def test_no_method_of_the_library_bypasses_the_table():
     lifecycle = _lifecycle(_record())
     assert not hasattr(lifecycle, "to_complete")
     assert not hasattr(lifecycle, "to_COMPLETE")
@@ -101,7 +101,7 @@ def test_a_state_cannot_be_assigned():
 
 
 @given(st.lists(st.sampled_from(list(Trigger)), max_size=12))
-def test_whatever_is_fired_memory_equals_what_was_saved(triggers):
+def test_after_any_triggers_memory_equals_the_saved_record(triggers):
     store = MemoryStateStore()
     lifecycle = _lifecycle(_record(), store)
     for trigger in triggers:
@@ -122,7 +122,7 @@ def test_the_diagram_has_every_transition_of_the_table():
     assert "complete --> pending: restart" in diagram
 
 
-def test_a_lifecycle_that_is_over_is_kept_by_nobody():
+def test_a_finished_lifecycle_is_not_kept_in_memory():
     lifecycle = _lifecycle(_record())
     lifecycle.fire(Trigger.START)
     kept = weakref.ref(lifecycle)

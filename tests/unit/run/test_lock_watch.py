@@ -56,7 +56,7 @@ def shop(tmp_path):
     return shop
 
 
-def test_table_whose_lease_cannot_be_written_ends_with_the_reason_and_its_reading_stops(shop, monkeypatch):
+def test_if_its_lease_cannot_be_written_a_table_stops_reading_and_says_why(shop, monkeypatch):
     monkeypatch.setattr(lock_watch, "CHECK_EVERY_SECONDS", 0.1)
     disk, heard = Refusing(), Heard()
     engine = Endless(disk)
@@ -92,7 +92,7 @@ async def _watched(lock, heard):
 
 
 @pytest.mark.parametrize("last", [[], [None]])
-def test_a_loss_that_is_over_with_the_next_look_is_none(monkeypatch, last):
+def test_a_loss_that_the_next_check_does_not_confirm_is_ignored(monkeypatch, last):
     monkeypatch.setattr(lock_watch, "CHECK_EVERY_SECONDS", 0.01)
     lost = LockTrouble("lost", LockLost("lost"))
     heard = Heard()
@@ -100,7 +100,7 @@ def test_a_loss_that_is_over_with_the_next_look_is_none(monkeypatch, last):
     assert heard.warnings[:2] == ["silent", "lost"]
 
 
-def test_a_timeout_of_the_work_itself_stays_one():
+def test_a_timeout_error_of_the_work_itself_is_raised():
     async def work():
         async with lock_watch.ended_by_loss(Troubled(), key="shop.orders", reporter=Heard()):
             raise TimeoutError("the source's")

@@ -34,7 +34,7 @@ def test_waiting_for_others_does_not_count(kind):
 
 
 @pytest.mark.parametrize("kind", [WaitKind.ANSWER, WaitKind.RESULT])
-def test_work_that_is_under_way_counts_though_other_work_waits(kind):
+def test_running_work_counts_although_other_work_waits(kind):
     async def block(waits):
         with waits.on("t", WaitKind.WORKER, "a worker"), waits.on("t", WaitKind.WORKER, "a worker") as begun:
             waits.change("t", begun, kind, "it")
@@ -44,7 +44,7 @@ def test_work_that_is_under_way_counts_though_other_work_waits(kind):
         _within(block)
 
 
-def test_what_is_no_wait_at_all_counts():
+def test_time_without_any_wait_counts():
     async def block(_waits):
         await asyncio.sleep(20)
 
@@ -61,7 +61,7 @@ def test_the_waits_of_other_tables_do_not_stop_it():
         _within(block)
 
 
-def test_the_parts_of_its_work_add_up():
+def test_separate_periods_of_work_add_up():
     rounds = []
 
     async def block(waits):
@@ -76,7 +76,7 @@ def test_the_parts_of_its_work_add_up():
     assert 1 <= len(rounds) <= 2
 
 
-def test_a_time_out_of_the_work_itself_passes():
+def test_a_timeout_error_of_the_work_itself_is_raised():
     async def block(_waits):
         raise TimeoutError("of the system's")
 
@@ -84,7 +84,7 @@ def test_a_time_out_of_the_work_itself_passes():
         _within(block)
 
 
-def test_without_a_limit_nothing_is_limited():
+def test_without_a_limit_nothing_is_cancelled():
     async def block(_waits):
         await asyncio.sleep(0)
 

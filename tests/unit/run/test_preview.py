@@ -51,7 +51,7 @@ def _lock(shop, table="orders"):
 
 
 class TestPreview:
-    def test_tells_for_each_table_what_a_run_would_do_and_changes_nothing(self, shop):
+    def test_shows_what_a_run_would_do_with_each_table_and_changes_nothing(self, shop):
         shop.run("orders", "customers", {"table_name": "absent"})
         query = {"table_name": "customers", "custom_query": "select 2 as id"}
         before = {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")}
@@ -65,7 +65,7 @@ class TestPreview:
         assert plans["absent"].failure.kind is FailureKind.SOURCE
         assert {path: path.stat().st_mtime_ns for path in shop.folder.rglob("*")} == before
 
-    def test_of_what_was_never_run_leaves_no_trace(self, shop):
+    def test_of_tables_that_never_ran_leaves_no_files(self, shop):
         plans = _preview(shop, {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 30}})
         assert (plans["orders"].verdict, plans["orders"].estimated_rows) == (PreviewAction.START, ROWS)
         assert plans["orders"].chunks > 1
@@ -88,7 +88,7 @@ class TestPreview:
         window = _preview(shop, longer, day=date(2026, 1, 4))["orders"].scope.window
         assert window.end - window.start == timedelta(hours=48)
 
-    def test_says_that_a_run_extracts_again_what_verify_found_damaged_where_a_quick_look_sees_nothing(self, shop):
+    def test_shows_a_restart_for_damage_that_verify_found_and_a_quick_check_does_not_see(self, shop):
         table = {"table_name": "orders", "verify": "quick"}
         shop.run(table)
         output = shop.layout().output
@@ -101,7 +101,7 @@ class TestPreview:
         assert (plan.verdict, "md5" in plan.reason) == (PreviewAction.RESTART, True)
         assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
 
-    def test_refuses_a_table_with_the_state_of_another_as_its_run_does(self, shop):
+    def test_refuses_a_state_file_of_another_table_like_a_run(self, shop):
         shop.run("orders", "customers")
         shop.layout("orders").state.write_bytes(shop.layout("customers").state.read_bytes())
         plan = _preview(shop, "orders")["orders"]
@@ -109,7 +109,7 @@ class TestPreview:
         assert (plan.verdict, plan.failure.kind) == (PreviewAction.REFUSE, FailureKind.STATE_DAMAGED)
         assert plan.failure.message == failure.message
 
-    def test_of_connections_describes_and_counts_nothing(self, shop):
+    def test_check_of_connections_describes_tables_and_counts_no_rows(self, shop):
         runner = shop.runner("orders", "absent")
         found = {plan.table.table_name: plan for plan in look_at_tables(runner, runner.pipeline.tables).tables}
         assert (found["orders"].verdict, found["absent"].verdict) == (PreviewAction.READABLE, PreviewAction.REFUSE)
@@ -117,7 +117,7 @@ class TestPreview:
 
 
 class TestVerification:
-    def test_fails_what_is_damaged_and_what_is_not_complete(self, shop):
+    def test_fails_damaged_and_incomplete_tables(self, shop):
         shop.run("orders", "customers")
         shop.layout("orders").output.write_bytes(b"")
         runner = shop.runner("orders", "customers", "absent")
@@ -132,13 +132,13 @@ class TestVerification:
 
 
 class TestReset:
-    def test_keeps_what_is_published_until_the_next_run_has_the_new(self, shop):
+    def test_keeps_published_data_until_the_next_run_replaces_it(self, shop):
         shop.run("orders")
         assert _reset(shop, "orders", "customers") == ("shop.orders",)
         assert (shop.state().state, shop.rows()) == (State.PENDING, ROWS)
         assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
 
-    def test_of_failed_tables_leaves_all_others(self, shop):
+    def test_of_failed_tables_leaves_other_tables(self, shop):
         shop.run("orders", "absent")
         assert _reset(shop, "orders", "absent", only=State.FAILED) == ("shop.absent",)
         assert (shop.state("orders").state, shop.state("absent").state) == (State.COMPLETE, State.PENDING)
@@ -150,7 +150,7 @@ class TestReset:
             _reset(shop, "orders")
         assert shop.state().state is State.COMPLETE
 
-    def test_moves_a_state_that_cannot_be_read_aside_but_only_where_the_table_was_named(self, shop):
+    def test_moves_an_unreadable_state_aside_only_if_the_table_was_named(self, shop):
         shop.run("orders")
         shop.layout().state.write_bytes(b"torn")
         assert _reset(shop, "orders", only=State.FAILED) == ()

@@ -16,7 +16,7 @@ from tests.unit.small_shop import Shop
 TABLE = TableRef(source_name="erp", schema_name="HR", table_name="<b>", path_name="b")
 
 
-def test_a_report_shows_itself_as_a_table_in_which_nothing_acts():
+def test_a_report_is_shown_as_a_table_without_active_content():
     report = RunReport(
         run_id="erp-20260106",
         pipeline="erp",
@@ -35,7 +35,7 @@ def test_a_report_shows_itself_as_a_table_in_which_nothing_acts():
     assert "\x1b" not in shown
 
 
-def test_the_report_of_a_load_shows_itself_too():
+def test_the_report_of_a_load_is_shown_as_a_table_too():
     load = TableLoad(table=TABLE, into="main.erp.b", outcome=LoadOutcome.PRESENT, rows=1000)
     shown = LoadReport(run_id="erp-20260106", into="main.erp", tables=(load,))._repr_html_()
     assert "<td>main.erp.b</td><td>present</td><td>1,000</td>" in shown
@@ -49,7 +49,7 @@ def test_the_report_of_a_load_shows_itself_too():
         "https://me:secret@adb-1.azuredatabricks.net/?t=s",
     ],
 )
-def test_links_have_a_host_and_two_numbers_and_no_login_or_token(workspace):
+def test_links_contain_a_host_and_two_numbers_but_no_login_or_token(workspace):
     found = JobRun.on_databricks(workspace_url=workspace, job_id="17", job_run_id="4711")
     assert found.job_url == "https://adb-1.azuredatabricks.net/jobs/17"
     assert found.run_url == "https://adb-1.azuredatabricks.net/jobs/17/runs/4711"
@@ -63,7 +63,7 @@ def test_links_have_a_host_and_two_numbers_and_no_login_or_token(workspace):
         ("https://adb-1.net", "17", "x/y"),
     ],
 )
-def test_a_reference_that_was_not_filled_in_is_no_link(workspace, job, run):
+def test_an_unresolved_reference_gives_no_link(workspace, job, run):
     with raises_message(UsageError, "model.expected_a_job_run"):
         JobRun.on_databricks(workspace_url=workspace, job_id=job, job_run_id=run)
 

@@ -51,18 +51,18 @@ def _decided(record, *, fingerprint=SAME, reprocess=Reprocess.STALE, damage=None
     return decide_resume(record, fingerprint=fingerprint, reprocess=reprocess, damage=damage)
 
 
-def test_resume_leaves_what_is_complete_and_names_what_has_changed_in_its_configuration():
+def test_resume_skips_complete_tables_and_names_changes_of_their_configuration():
     decision = _decided(_record(State.COMPLETE), fingerprint=OTHER, reprocess=Reprocess.NONE)
     assert (decision.trigger, decision.stale) == (None, ("query",))
 
 
-def test_resume_extracts_again_what_is_damaged():
+def test_resume_extracts_damaged_tables_again():
     decision = _decided(_record(State.COMPLETE), fingerprint=OTHER, reprocess=Reprocess.NONE, damage="a part is gone")
     assert (decision.trigger, decision.reason) == (Trigger.RESTART, "a part is gone")
 
 
 @pytest.mark.parametrize("state", [State.EXTRACTING, State.VALIDATING, State.FAILED])
-def test_resume_begins_unfinished_extractions_anew_whose_configuration_has_changed(state):
+def test_resume_restarts_unfinished_extractions_whose_configuration_has_changed(state):
     decision = _decided(_record(state), fingerprint=OTHER, reprocess=Reprocess.NONE)
     assert (decision.trigger, decision.stale) == (Trigger.RESTART, ())
 
@@ -77,18 +77,18 @@ def test_resume_begins_unfinished_extractions_anew_whose_configuration_has_chang
         (State.FAILED, Trigger.RETRY),
     ],
 )
-def test_what_holds_is_gone_on_with_and_what_is_complete_is_skipped(state, trigger):
+def test_unfinished_extractions_continue_and_complete_ones_are_skipped(state, trigger):
     assert _decided(_record(state)).trigger is trigger
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
-def test_forced_or_of_another_configuration_means_restart_with_the_reason(state):
+def test_force_or_a_changed_configuration_means_restart_with_the_reason(state):
     assert _decided(_record(state), reprocess=Reprocess.ALL).reason == "--force-reprocess"
     changed = _decided(_record(state), fingerprint=OTHER)
     assert (changed.trigger, changed.reason) == (Trigger.RESTART, "its configuration changed: query")
 
 
-def test_nothing_is_restarted_that_has_not_begun():
+def test_an_extraction_that_has_not_started_is_never_restarted():
     assert _decided(_record(State.PENDING), fingerprint=OTHER, reprocess=Reprocess.ALL).trigger is None
 
 
@@ -97,13 +97,13 @@ def test_damaged_data_means_restart_and_says_what_is_damaged():
     assert (decision.trigger, decision.reason) == (Trigger.RESTART, "x.parquet is missing")
 
 
-def test_what_is_complete_is_compared_with_the_configuration_that_its_data_was_made_for():
+def test_a_complete_table_is_compared_with_the_configuration_of_its_published_data():
     assert _decided(_record(State.COMPLETE, published_for=OTHER)).trigger is Trigger.RESTART
     assert _decided(_record(State.COMPLETE, published_for=OTHER), fingerprint=OTHER).trigger is None
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
-def test_a_failure_that_the_same_plan_would_only_repeat_means_another_plan(kind):
+def test_a_failure_that_the_same_plan_would_repeat_means_a_new_plan(kind):
     expected = Trigger.RESTART if kind in {FailureKind.DATA, FailureKind.SNAPSHOT_LOST} else Trigger.RETRY
     assert _decided(_record(State.FAILED, kind=kind)).trigger is expected
 

@@ -57,7 +57,7 @@ def _cli(capsys, line):
 
 
 class TestSeveralProcesses:
-    def test_a_run_of_another_table_between_the_reading_and_the_writing_of_the_manifest_is_kept(self, shop):
+    def test_two_processes_that_change_the_manifest_at_once_lose_nothing(self, shop):
         """The first stops just before it writes, until the second has ended or is seen to wait its turn."""
         second = threading.Thread(target=lambda: configured().run(tables=["customers"]))
         main, attempts = threading.get_ident(), itertools.count(1)
@@ -81,7 +81,7 @@ class TestSeveralProcesses:
         assert {table.table_name for table in manifest().tables} == {"orders", "customers"}
         assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
 
-    def test_the_run_has_ended_when_the_last_of_them_has(self, shop):
+    def test_the_run_ends_with_its_last_process(self, shop):
         seen = []
 
         class Engine(InlineEngine):
@@ -115,7 +115,7 @@ _CHOICES = {"": 1, "--table orders": 0, "--exclude parcels": 0, "--table parcels
 
 
 class TestTablesOfTheConfig:
-    def test_a_table_that_is_added_is_pending_and_the_run_not_complete(self, shop, capsys):
+    def test_an_added_table_is_pending_and_makes_the_run_incomplete(self, shop, capsys):
         configured().run()
         _add_table()
         for line in ("statekeeper status shop.yml", "statekeeper status"):
@@ -126,7 +126,7 @@ class TestTablesOfTheConfig:
         codes = {choice: _cli(capsys, f"statekeeper status --exit-code {choice}")[0] for choice in _CHOICES}
         assert codes == _CHOICES
 
-    def test_resume_with_the_config_extracts_it(self, shop):
+    def test_resume_with_the_config_extracts_an_added_table(self, shop):
         configured().run()
         _add_table()
         outcomes = _outcomes(configured().resume())
@@ -135,7 +135,7 @@ class TestTablesOfTheConfig:
         }  # fmt: skip
         assert configured().status().state == "complete"
 
-    def test_a_bare_resume_names_it_and_does_not_end_with_0(self, shop, capsys):
+    def test_resume_without_a_config_names_an_added_table_and_exits_nonzero(self, shop, capsys):
         configured().run()
         _add_table()
         code, out, _ = _cli(capsys, "statekeeper resume --no-progress")
@@ -144,7 +144,7 @@ class TestTablesOfTheConfig:
         assert out.splitlines()[-1] == "next: statekeeper resume shop.yml --date 2026-01-06"
         assert "parcels" not in {table.table_name for table in manifest().tables}
 
-    def test_a_run_of_one_table_is_incomplete_also_where_the_config_cannot_be_read_any_more(self, shop, capsys):
+    def test_a_run_of_one_table_is_incomplete_even_if_the_config_is_gone(self, shop, capsys):
         configured().run(tables=["orders"])
         assert _states(configured().status()) == {"orders": "complete", "customers": "pending"}
         Path("shop.yml").rename("elsewhere.yml")
@@ -159,13 +159,13 @@ class TestTablesOfTheConfig:
         _, out, _ = _cli(capsys, "statekeeper status shop.yml")
         assert "is complete: 2 complete" in out
 
-    def test_a_table_that_the_config_has_no_more_is_left_out_at_the_next_start(self, shop):
+    def test_a_table_removed_from_the_config_is_left_out_at_the_next_start(self, shop):
         configured().run()
         Path("shop.yml").write_text(CONFIG.replace("{table_name: orders}, ", ""))
         configured().run()
         assert _states(configured().status()) == {"customers": "complete"}
 
-    def test_a_file_of_tables_adds_its_tables_and_takes_away_none(self, shop):
+    def test_a_file_of_tables_adds_its_tables_and_removes_none(self, shop):
         configured().run()
         Path("more.json").write_text(json.dumps([{"table_name": "parcels"}]))
         configured(tables_path="more.json").run()
@@ -175,7 +175,7 @@ class TestTablesOfTheConfig:
         paths = [table.path_name for table in manifest().tables]
         assert paths == ["orders", "customers", "again"]
 
-    def test_tables_of_another_file_that_are_left_are_named_with_the_command_that_extracts_them(self, shop, capsys):
+    def test_incomplete_tables_of_another_file_are_named_with_the_command_that_extracts_them(self, shop, capsys):
         Path("more.json").write_text(json.dumps([{"table_name": "missing"}]))
         configured(tables_path="more.json").run()
         configured().run()
@@ -188,7 +188,7 @@ class TestTablesOfTheConfig:
         assert _cli(capsys, f"{expected.removeprefix('next: ')} --no-progress")[0] == 0
         assert "is complete: 3 complete" in _cli(capsys, "statekeeper status")[1]
 
-    def test_a_call_in_python_adds_its_table_to_the_run_of_a_config_and_takes_nothing(self, shop):
+    def test_a_python_call_adds_its_table_to_the_run_of_a_config_and_removes_none(self, shop):
         extractor = configured()
         extractor.run(tables=["orders"])
         assert extractor.extract_table(source_name="shop", table_name="parcels", extraction_date="2026-01-06")
@@ -199,7 +199,7 @@ class TestTablesOfTheConfig:
         assert set(_states(extractor.status()).values()) == {"complete"}
         assert len(manifest().tables) == 3
 
-    def test_calls_in_python_each_add_their_tables(self, shop):
+    def test_several_python_calls_each_add_their_tables(self, shop):
         extractor = DataExtractor(sources={"shop": {"type": "duckdb", "path": "shop.duckdb"}}, reporter=NullReporter())
         for table in ("orders", "customers"):
             assert extractor.extract_table(source_name="shop", table_name=table, extraction_date="2026-01-06")
@@ -209,7 +209,7 @@ class TestTablesOfTheConfig:
 class TestTwoConfigs:
     OTHER = CONFIG.replace("customers", "parcels")
 
-    def test_of_one_pipeline_and_one_base_path_the_second_is_refused_and_named_a_way(self, shop, capsys):
+    def test_the_second_config_with_the_same_pipeline_and_base_path_is_refused_with_a_solution(self, shop, capsys):
         configured().run()
         Path("other.yml").write_text(self.OTHER)
         with raises_message(
@@ -225,20 +225,20 @@ class TestTwoConfigs:
         assert "is complete: 2 complete" in out
         assert "shop.parcels" in out
 
-    def test_the_other_way_out_works_too(self, shop):
+    def test_the_other_suggested_solution_works_too(self, shop):
         configured().run()
         Path("other.yml").write_text(self.OTHER.replace("pipeline: shop", "pipeline: other"))
         assert configured("other.yml").run().exit_code == 0
         assert _states(configured().status()) == {"orders": "complete", "customers": "complete"}
 
     @pytest.mark.parametrize("change", [("pipeline: shop", "pipeline: old"), ("base_path: data", "base_path: old")])
-    def test_a_run_is_free_when_its_config_has_another_pipeline_or_base_path_now(self, shop, change):
+    def test_a_run_is_released_when_its_config_changes_pipeline_or_base_path(self, shop, change):
         configured().run()
         Path("other.yml").write_text(self.OTHER)
         Path("shop.yml").write_text(CONFIG.replace(*change))
         assert configured("other.yml").run().exit_code == 0
 
-    def test_one_that_was_moved_is_the_same_and_its_run_is_found(self, shop, capsys):
+    def test_a_moved_config_keeps_its_run(self, shop, capsys):
         configured().run()
         Path("configs").mkdir()
         Path("pyproject.toml").touch()
@@ -250,7 +250,7 @@ class TestTwoConfigs:
         assert set(_outcomes(configured("configs/renamed.yml").run()).values()) == {Outcome.SKIPPED}
         assert manifest().config_path == str(Path("configs/renamed.yml").absolute())
 
-    def test_a_copy_goes_on_with_the_run_until_its_text_differs(self, shop):
+    def test_a_copy_continues_the_run_until_its_text_differs(self, shop):
         configured().run()
         shutil.copy("shop.yml", "copy.yml")
         assert set(_outcomes(configured("copy.yml").run()).values()) == {Outcome.SKIPPED}
@@ -295,7 +295,7 @@ class TestVerify:
         next(iter(Path("data").rglob("orders/**/shop-20260106.parquet"))).write_bytes(b"PAR1")
         return configured().verify()
 
-    def test_what_it_finds_is_shown_by_status_until_a_run_mends_it(self, shop, capsys):
+    def test_status_shows_findings_until_a_run_repairs_them(self, shop, capsys):
         assert self._damaged(shop).exit_code == 1
         status = configured().status()
         assert (status.state, _states(status)) == ("failed", {"orders": "failed", "customers": "complete"})
@@ -310,7 +310,7 @@ class TestVerify:
         assert configured().status().state == "complete"
         assert manifest().failures == ()
 
-    def test_what_it_finds_is_shown_until_it_holds_again(self, shop):
+    def test_status_shows_findings_until_the_data_verifies_again(self, shop):
         path = next(iter(self._found(shop)))
         whole = path.read_bytes()
         path.write_bytes(b"PAR1")
@@ -324,7 +324,7 @@ class TestVerify:
         configured().run()
         return Path("data").rglob("orders/**/shop-20260106.parquet")
 
-    def test_what_it_finds_is_of_the_data_of_then(self, shop):
+    def test_findings_apply_only_to_the_data_that_was_verified(self, shop):
         """A run that has replaced the data meanwhile, and could not know of the finding, leaves nothing to mend."""
         self._damaged(shop)
         found = manifest().failures
@@ -335,13 +335,13 @@ class TestVerify:
         assert configured().status().state == "complete"
         assert configured().reset_failed() == ()
 
-    def test_that_holds_writes_nothing(self, shop):
+    def test_a_good_verification_writes_nothing(self, shop):
         configured().run()
         before = {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")}
         assert configured().verify().exit_code == 0
         assert {path: path.stat().st_mtime_ns for path in Path("data").rglob("*")} == before
 
-    def test_what_it_finds_is_reset_like_any_failure(self, shop):
+    def test_findings_are_reset_like_any_failure(self, shop):
         self._damaged(shop)
         assert configured().reset_failed() == ("shop.orders",)
         status = configured().status()

@@ -51,7 +51,7 @@ def _read(manifest: RunManifest) -> RunManifest:
     return RunManifest.from_bytes(manifest.to_bytes(), where="manifest")
 
 
-def test_tables_are_those_that_were_asked_for_in_the_order_of_the_config(tmp_path: Path) -> None:
+def test_requested_tables_are_in_the_order_of_the_config(tmp_path: Path) -> None:
     start = _start(6, tmp_path)
     begun = _read(start.begun(None))
     assert [table.table_name for table in begun.tables] == ["t0", "t1", "t2"]
@@ -62,7 +62,7 @@ def test_tables_are_those_that_were_asked_for_in_the_order_of_the_config(tmp_pat
     assert [table.table_name for table in fewer.never_started] == ["t3"]
 
 
-def test_work_of_a_start_and_of_a_status_grows_as_the_tables_do(
+def test_start_and_status_take_time_linear_in_the_number_of_tables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counted are the comparisons of stored values, of which a search through all tables for each makes the square."""

@@ -58,7 +58,7 @@ def _signal(number):
 
 class TestInterruption:
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_ends_cleanly_and_can_be_resumed(self, shop, number, code):
+    def test_an_interrupted_run_ends_cleanly_and_can_be_resumed(self, shop, number, code):
         runner = shop.runner("orders", make_engine=lambda _p: Slow(_signal(number)))
         began = time.monotonic()
         report = runner.run(runner.pipeline.tables)
@@ -67,7 +67,7 @@ class TestInterruption:
         assert manifest().exit_code == code
         assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
 
-    def test_that_comes_when_everything_is_done_has_interrupted_nothing(self, shop):
+    def test_a_signal_after_the_end_interrupts_nothing(self, shop):
         class Late(InlineEngine):
             async def close(self):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -78,7 +78,7 @@ class TestInterruption:
         report = runner.run(runner.pipeline.tables)
         assert (report.exit_code, report.tables[0].outcome) == (0, Outcome.COMPLETED)
 
-    def test_leaves_the_programs_own_handlers_as_they_were(self, shop):
+    def test_handlers_of_the_program_are_restored(self, shop):
         def mine(_number, _frame):
             """Nothing."""
 
@@ -91,7 +91,7 @@ class TestInterruption:
                 signal.signal(number, handler)
 
     @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, Interrupted), (signal.SIGTERM, Terminated)])
-    def test_of_a_verification_ends_it_at_the_first_signal(self, shop, number, error):
+    def test_the_first_signal_ends_a_verification(self, shop, number, error):
         shop.run("orders")
         runner = shop.runner("orders", make_engine=lambda _p: Slow(_signal(number)))
         began = time.monotonic()
@@ -100,7 +100,7 @@ class TestInterruption:
         assert time.monotonic() - began < 10
         assert caught.value.exit_code == 128 + number
 
-    def test_of_a_notebook_ends_its_run_too(self, shop):
+    def test_an_interrupted_notebook_ends_its_run_too(self, shop):
         ready = threading.Event()
         runner = shop.runner("orders", make_engine=lambda _p: Slow(ready.set))
 
@@ -125,12 +125,12 @@ class TestInterruption:
 
 
 class TestManifest:
-    def test_of_a_run_of_some_tables_joins_those_of_before(self, shop):
+    def test_a_run_of_some_tables_keeps_the_earlier_tables(self, shop):
         configured().run(tables=["customers"])
         configured().run(tables=["orders"])
         assert [table.table_name for table in manifest().tables] == ["orders", "customers"]
 
-    def test_keeps_tables_that_another_process_has_begun_meanwhile(self, shop):
+    def test_tables_of_a_concurrent_process_are_kept(self, shop):
         def meanwhile():
             configured().run(tables=["customers"])
 
@@ -150,7 +150,7 @@ class TestManifest:
         runner.run(runner.pipeline.tables[:1])
         assert [table.table_name for table in manifest().tables] == ["orders", "customers"]
 
-    def test_whose_tables_are_all_gone_from_the_configuration_has_none_of_its_own_to_go_on_with(self, shop):
+    def test_a_run_without_any_table_of_the_configuration_has_nothing_to_continue(self, shop):
         configured().run(tables=["orders"])
         Path("shop.yml").write_text(CONFIG.replace("{table_name: orders}, ", ""))
         extractor = configured()
@@ -176,7 +176,7 @@ class TestResume:
         self.heard = Heard()
         return configured(reporter=self.heard)
 
-    def test_leaves_a_complete_table_as_it_is_and_names_it(self, shop, stale):
+    def test_resume_leaves_a_complete_stale_table_and_names_it(self, shop, stale):
         report = stale.resume()
         assert (report.exit_code, [table.outcome for table in report.tables]) == (0, [Outcome.SKIPPED] * 2)
         assert (report.tables[0].stale, report.tables[1].stale) == (("schema",), ())
@@ -185,11 +185,11 @@ class TestResume:
         assert [warning for warning in self.heard.warnings if f"`{command}`" in warning]
         assert report.next_steps[0].command == command
 
-    def test_of_what_is_stale_extracts_it_again(self, shop, stale):
+    def test_run_extracts_a_stale_table_again(self, shop, stale):
         assert stale.resume(stale=True).tables[0].outcome is Outcome.COMPLETED
         assert shop.rows() == 2
 
-    def test_shows_the_command_that_extracts_it_again(self, shop, stale, capsys):
+    def test_the_command_that_extracts_a_stale_table_is_shown(self, shop, stale, capsys):
         assert run_command(["resume", "shop.yml", "--no-progress"]) == 0
         shown = capsys.readouterr().out
         assert shop.rows() == 1
@@ -199,14 +199,14 @@ class TestResume:
         assert run_command([*command.split(), "--no-progress"]) == 0
         assert shop.rows() == 2
 
-    def test_with_stale_extracts_it_again(self, shop, stale):
+    def test_resume_with_stale_extracts_it_again(self, shop, stale):
         assert run_command(["resume", "shop.yml", "--stale", "--no-progress"]) == 0
         assert shop.rows() == 2
 
 
 class TestReporters:
     @pytest.mark.parametrize("error", [ValueError("a broken reporter"), TimeoutError("of its own")])
-    def test_that_raise_stop_nothing(self, shop, caplog, error):
+    def test_a_reporter_that_raises_stops_nothing(self, shop, caplog, error):
         class Broken(NullReporter):
             def __getattribute__(self, name):
                 if name in {"table_state", "plan_ready", "rows_read", "chunk_done", "warning"}:
@@ -222,26 +222,26 @@ def _refused():
 
 
 class TestHooks:
-    def test_that_cannot_even_be_tried_stop_nothing(self, shop, caplog, monkeypatch):
+    def test_a_hook_that_cannot_be_started_stops_nothing(self, shop, caplog, monkeypatch):
         monkeypatch.setattr("statekeeper.runtime.hooks.tempfile.TemporaryFile", _refused)
         states = {"on_enter": {"complete": [{"command": "true"}]}}
         shop.run("orders", states=states)
         assert says(caplog.text, "runtime.hook_could_not_run")
 
-    def test_that_were_told_at_another_address_are_warned_of(self, shop, caplog, monkeypatch):
+    def test_a_redirected_webhook_is_warned_about(self, shop, caplog, monkeypatch):
         moved = HookResult(hook="webhook", is_ok=True, detail="was redirected within its host")
         monkeypatch.setattr("statekeeper.runtime.hook_runner.run_hook", lambda *_, **__: moved)
         shop.run("orders", states={"on_enter": {"complete": [{"webhook": "http://127.0.0.1:9/x"}]}})
         assert [record.levelname for record in caplog.records if "was redirected" in record.message] == ["WARNING"]
 
-    def test_that_print_what_was_passed_to_them_are_logged_without_it(self, shop, caplog, monkeypatch):
+    def test_the_output_of_a_hook_is_logged_without_secrets(self, shop, caplog, monkeypatch):
         monkeypatch.setenv("CHAT_TOKEN", "s3cr3t-token")
         hook = {"command": "sh -c 'echo no $CHAT_TOKEN; exit 3'", "pass_env": ["CHAT_TOKEN"]}
         shop.run("orders", states={"on_enter": {"complete": [hook]}})
         assert "ended with 3; its output: no ***" in caplog.text
         assert "s3cr3t" not in caplog.text
 
-    def test_that_are_slow_keep_nobody_waiting_but_the_end(self, shop):
+    def test_a_slow_hook_delays_only_the_end_of_the_run(self, shop):
         names = [f"t{number}" for number in range(5)]
         shop.execute(*(f"create table {name} as select 1 as id" for name in names))
         all_complete, ended = shop.folder / "all-complete", shop.folder / "ended"
@@ -269,14 +269,14 @@ class TestPython:
             reporter=NullReporter(),
         )
 
-    def test_a_table_in_several_runs_is_good_only_if_it_is_good_in_each(self, shop):
+    def test_a_table_in_several_runs_is_true_only_if_it_is_complete_in_each(self, shop):
         entries = [
             {"source_name": "shop", "table_name": "orders", "extraction_date": day, **more}
             for day, more in (("2026-01-06", {"custom_query": "select 1 / x from orders"}), ("2026-01-07", {}))
         ]
         assert self._extractor(shop).extract_tables_parallel(entries) == {"shop.orders": False}
 
-    def test_a_mistake_in_any_entry_means_that_nothing_was_begun(self, shop):
+    def test_a_mistake_in_any_entry_starts_nothing(self, shop):
         entries = [
             {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-06"},
             {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-07", "tabel": 1},
@@ -290,7 +290,7 @@ class TestPython:
         assert extractor.extract_table(source_name="shop", table_name="orders", extraction_date="2026-01-06")
         assert shop.rows() == 1
 
-    def test_the_defaults_of_the_configuration_are_those_of_a_single_table_too(self, shop):
+    def test_the_defaults_of_the_configuration_apply_to_a_single_table_too(self, shop):
         single = {"source_name": "shop", "table_name": "orders", "extraction_date": "2026-01-06"}
         with Path("shop.yml").open("a") as config:
             config.write("defaults: {retry: {attempts: 1, initial_delay: 5ms}, columns: {id: {type: int, ge: 100}}}\n")
@@ -301,7 +301,7 @@ class TestPython:
         report = extractor.extract_run([{**single, "columns": {"id": {"type": "int"}}}], extraction_date="2026-01-06")
         assert report.exit_code == 0, report.tables[0].failure
 
-    def test_verification_is_of_the_tables_that_the_run_has(self, shop):
+    def test_verification_covers_the_tables_of_the_run(self, shop):
         extractor = configured()
         extractor.run(tables=["orders"])
         report = extractor.verify()
@@ -333,7 +333,7 @@ def test_a_run_without_tables_ends(shop):
     assert empty.run(()).exit_code == 0
 
 
-def test_what_came_from_the_environment_into_a_command_is_in_no_line_about_it(shop, caplog, monkeypatch):
+def test_values_from_the_environment_in_a_command_are_never_logged(shop, caplog, monkeypatch):
     monkeypatch.setenv("TOKEN", "hunter2-token")
     command = "sh -c 'echo $0; exit 3' ${TOKEN}"
     Path("shop.yml").write_text(CONFIG + f'states: {{on_enter: {{complete: [{{command: "{command}"}}]}}}}\n')
@@ -357,18 +357,18 @@ class TestSignalsFromPython:
         return extract
 
     @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-    def test_end_the_callers_loop(self, shop, call, number, error):
+    def test_a_signal_ends_the_loop_of_the_caller(self, shop, call, number, error):
         with pytest.raises(error) as caught:
             call(number)
         assert manifest().exit_code == 128 + number
         assert error is KeyboardInterrupt or caught.value.code == 143
         assert shop.state().state is State.EXTRACTING
 
-    def test_are_in_the_report_where_the_caller_asks_for_it(self, call):
+    def test_a_signal_is_in_the_report_if_the_caller_asks_for_it(self, call):
         report = call(signal.SIGINT, report_interrupt=True)
         assert (report.interrupted_by, report.exit_code) == (signal.SIGINT, 130)
 
-    def test_reach_the_programs_own_handler(self, call):
+    def test_a_signal_reaches_the_handler_of_the_program(self, call):
         heard = []
         before = signal.signal(signal.SIGTERM, lambda number, _frame: heard.append(number))
         try:
@@ -377,7 +377,7 @@ class TestSignalsFromPython:
             signal.signal(signal.SIGTERM, before)
         assert heard == [signal.SIGTERM]
 
-    def test_that_come_when_everything_is_done_are_not_lost(self, shop, monkeypatch):
+    def test_a_signal_after_the_end_is_not_lost(self, shop, monkeypatch):
         class Late(InlineEngine):
             async def close(self):
                 os.kill(os.getpid(), signal.SIGINT)
@@ -389,7 +389,7 @@ class TestSignalsFromPython:
             configured().run()
         assert manifest().exit_code == 0
 
-    def test_end_a_single_table_and_several_and_a_verification_too(self, shop, monkeypatch):
+    def test_a_signal_ends_single_tables_several_tables_and_verifications(self, shop, monkeypatch):
         calls = {
             "one": lambda extractor: extractor.extract_table(source_name="shop", table_name="orders"),
             "several": lambda extractor: extractor.extract_tables_parallel(

@@ -54,7 +54,7 @@ def test_complete_table_shows_what_was_published(run: RunOnDisk) -> None:
     assert table.failure is None
 
 
-def test_chunks_done_are_the_receipts_of_the_live_plan(run: RunOnDisk) -> None:
+def test_done_chunks_are_counted_by_the_receipts_of_the_current_plan(run: RunOnDisk) -> None:
     run.write_manifest("A")
     run.write_state("A", State.EXTRACTING)
     receipts = run.files("A").staging(PLAN_ID).receipts
@@ -184,7 +184,7 @@ def _write(run: RunOnDisk, states: tuple[State | None, ...], *, ended: bool = Fa
         (["DONE", "BEGUN", "BROKEN", "NEW", "UNREACHED"], False, 4),
     ],
 )
-def test_exit_code_is_of_the_tables_that_are_chosen(
+def test_exit_code_covers_only_the_selected_tables(
     run: RunOnDisk, chosen: list[str], alive: bool, expected: int
 ) -> None:
     run.write_manifest("DONE", "BEGUN", "BROKEN", "NEW", "UNREACHED")
@@ -196,7 +196,7 @@ def test_exit_code_is_of_the_tables_that_are_chosen(
     assert status.only(tuple(table for table in status.tables if table.table_name in chosen)).exit_code == expected
 
 
-def test_own_process_is_a_living_owner_and_one_elsewhere_is_not_known_to_be(run: RunOnDisk) -> None:
+def test_own_process_is_alive_and_one_on_another_machine_is_unknown(run: RunOnDisk) -> None:
     run.write_manifest("A")
     run.write_state("A", State.EXTRACTING, owner=this_process())
     assert read_status(run.base_path, run.run_id).state == "running"
@@ -262,7 +262,7 @@ def test_newest_run_of_a_config_is_found(run: RunOnDisk) -> None:
 
 @pytest.mark.parametrize("started_by", ["real path", "link", "dots"])
 @pytest.mark.parametrize("asked_by", ["real path", "link", "dots", "relative"])
-def test_run_of_a_config_is_found_by_whichever_path_the_config_is_named(
+def test_run_of_a_config_is_found_by_any_path_to_the_config(
     run: RunOnDisk, monkeypatch: pytest.MonkeyPatch, started_by: str, asked_by: str
 ) -> None:
     folder = run.cwd / "configs"
@@ -299,7 +299,7 @@ def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOn
     assert f"`statekeeper run {config} --date 2026-01-07`" in (caught.value.hint or "")
 
 
-def test_run_of_a_date_without_a_config_is_one_of_the_last_runs_config(run: RunOnDisk) -> None:
+def test_run_of_a_date_without_a_config_belongs_to_the_config_of_the_last_run(run: RunOnDisk) -> None:
     RunOnDisk(run.cwd, run_id="other").write_manifest("A", config_path="/other.yml")
     run.write_manifest("A", config_path="/demo.yml")
     assert find_run(run.cwd, config=None, base_path=None, day=DAY).run_id == run.run_id
@@ -404,7 +404,7 @@ def test_failure_that_a_run_could_not_write_into_the_state_is_shown(run: RunOnDi
     assert status.exit_code == 1
 
 
-def test_failure_of_before_is_not_shown_of_a_table_that_is_at_work_again(run: RunOnDisk) -> None:
+def test_an_earlier_failure_is_not_shown_while_the_table_is_at_work_again(run: RunOnDisk) -> None:
     run.write_manifest("A")
     run.write_state("A", State.EXTRACTING)
     _failed(run, "A", FoundBy.RUN)
@@ -415,7 +415,7 @@ def test_failure_of_before_is_not_shown_of_a_table_that_is_at_work_again(run: Ru
     ("plan_id", "state", "shown"),
     [(PLAN_ID, State.COMPLETE, "failed"), ("f" * 32, State.COMPLETE, "complete"), (PLAN_ID, State.FAILED, "failed")],
 )
-def test_what_verify_found_is_shown_of_the_data_that_it_looked_at(
+def test_findings_of_verify_are_shown_only_for_the_data_it_checked(
     run: RunOnDisk, plan_id: str, state: State, shown: str
 ) -> None:
     run.write_manifest("A", ended=True)
@@ -428,7 +428,7 @@ def test_what_verify_found_is_shown_of_the_data_that_it_looked_at(
     )
 
 
-def test_process_that_has_not_begun_a_table_yet_makes_the_run_running_and_is_named(run: RunOnDisk) -> None:
+def test_process_without_a_started_table_makes_the_run_running_and_is_named(run: RunOnDisk) -> None:
     run.write_manifest("A")
     path = layout.manifest_file(run.base_path, run.run_id)
     manifest = RunManifest.from_bytes(path.read_bytes(), where="manifest")
@@ -472,7 +472,7 @@ _KINDS = {
         (["invalid"] * 4, ["reset demo.yml --date 2026-01-06 --failed", "resume demo.yml --date 2026-01-06"]),
     ],
 )
-def test_next_steps_follow_from_how_the_tables_stand(
+def test_next_steps_follow_from_the_states_of_the_tables(
     run: RunOnDisk, states: list[State | str], expected: list[str]
 ) -> None:
     names = "ABCD"[: len(states)]
@@ -489,7 +489,7 @@ def test_next_steps_follow_from_how_the_tables_stand(
     assert [step.command for step in status.next_steps] == [f"statekeeper {each}" for each in expected]
 
 
-def test_run_that_is_named_by_its_id_and_another_date_is_a_usage_error(run: RunOnDisk) -> None:
+def test_run_id_with_another_date_is_a_usage_error(run: RunOnDisk) -> None:
     run.write_manifest("A")
     with raises_message(UsageError, "run.run_is_of_another_date", date="2026-01-06", asked="2026-01-07"):
         find_run(run.cwd, config=None, base_path=None, day=date(2026, 1, 7), run_id=run.run_id)

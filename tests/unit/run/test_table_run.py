@@ -90,12 +90,12 @@ class TestFailures:
         assert shop.state().failure.message == "unforeseen error: ValueError('*** is wrong')"
         assert "s3cr3t" not in caplog.text
 
-    def test_a_time_out_of_the_system_is_not_that_of_the_state(self, shop):
+    def test_a_timeout_error_of_the_system_is_not_a_state_timeout(self, shop):
         failing = {"extract_chunk": _raising(TimeoutError(110, "Connection timed out"))}
         shop.run("orders", make_engine=_engine(**failing))
         assert shop.state().failure.kind is FailureKind.STORAGE
 
-    def test_a_state_that_lasts_too_long_fails_and_is_gone_on_with(self, shop):
+    def test_a_state_that_lasts_too_long_fails_and_can_continue(self, shop):
         slow = {"extract_chunk": lambda: asyncio.sleep(60)}
         shop.run("orders", make_engine=_engine(**slow), states={"extracting": {"timeout": "100ms"}})
         failure = shop.state().failure
@@ -104,7 +104,7 @@ class TestFailures:
         shop.run("orders")
         assert (shop.state().state, shop.state().published.plan_id) == (State.COMPLETE, plan)
 
-    def test_a_state_does_not_fail_for_the_time_that_its_table_waits_for_others(self, shop):
+    def test_time_spent_waiting_for_others_does_not_count_for_the_timeout(self, shop):
         names = [f"t{number}" for number in range(6)]
         shop.execute(*(f"create table {name} as select 1 as id" for name in names))
 
@@ -140,8 +140,8 @@ class FullDisk(LocalDisk):
             raise OSError(5, f"cannot remove {path} as {role}")
 
 
-class TestLeftOvers:
-    def test_that_cannot_be_removed_do_not_make_a_complete_table_a_failed_one(self, shop):
+class TestLeftovers:
+    def test_leftovers_that_cannot_be_removed_do_not_fail_a_complete_table(self, shop):
         heard = Heard()
         reports = shop.run("orders", disk=FullDisk(), reporter=heard)
         assert (reports["orders"].outcome, shop.state().state) == (Outcome.COMPLETED, State.COMPLETE)
@@ -150,7 +150,7 @@ class TestLeftOvers:
         assert shop.run("orders")["orders"].outcome is Outcome.SKIPPED
         assert not shop.layout().staging_root.exists()
 
-    def test_of_the_same_name_in_a_replaced_dataset_are_all_kept(self, shop):
+    def test_foreign_files_of_the_same_name_in_replaced_datasets_are_all_kept(self, shop):
         table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 50}}
         shop.run(table)
         for number in range(3):
@@ -162,25 +162,25 @@ class TestLeftOvers:
 
 
 class TestSnapshots:
-    def test_lost_while_the_plan_is_made_means_another_plan(self, shop):
+    def test_a_snapshot_lost_during_planning_means_a_new_plan(self, shop):
         heard = Heard()
         losing = {"make_plan": _raising(SnapshotLost("gone"), times=2)}
         assert shop.run("orders", make_engine=_engine(**losing), reporter=heard)["orders"].outcome is Outcome.COMPLETED
         assert heard.warnings == ["planned again: gone"] * 2
 
-    def test_lost_again_and_again_fail_in_the_end(self, shop):
+    def test_repeatedly_lost_snapshots_fail_the_table(self, shop):
         losing = {"make_plan": _raising(SnapshotLost("gone"))}
         table = {"table_name": "orders", "max_snapshot_restarts": 2}
         assert shop.run(table, make_engine=_engine(**losing))["orders"].failure.kind is FailureKind.SNAPSHOT_LOST
         assert shop.state().snapshot_restarts == 2
 
     @pytest.mark.parametrize("work", ["make_plan", "extract_chunk"])
-    def test_lost_are_a_failure_where_the_policy_says_so(self, shop, work):
+    def test_a_lost_snapshot_fails_the_table_if_the_policy_says_so(self, shop, work):
         table = {"table_name": "orders", "on_snapshot_lost": "fail"}
         losing = {work: _raising(SnapshotLost("gone"), times=1)}
         assert shop.run(table, make_engine=_engine(**losing))["orders"].failure.kind is FailureKind.SNAPSHOT_LOST
 
-    def test_lost_by_a_file_that_changes_between_two_chunks_leave_one_version_only(self, shop):
+    def test_a_file_that_changes_between_two_chunks_leaves_one_version_only(self, shop):
         table = {"table_name": "orders", "chunking": {"strategy": "rowid", "target_rows": 10}}
         changed = []
 
@@ -198,7 +198,7 @@ class TestSnapshots:
 
 
 class TestSources:
-    def test_a_resumed_table_logs_in_once_before_its_chunks_do(self, shop):
+    def test_a_resumed_table_logs_in_once_before_its_chunks(self, shop):
         shop.run("orders", make_engine=_engine(extract_chunk=_raising(StorageError("no space"))))
         engine = Engine(probe_source=_raising(LoginRefused("wrong password")))
         report = shop.run("orders", make_engine=lambda _pipeline: engine)["orders"]
@@ -208,7 +208,7 @@ class TestSources:
 
 
 class TestManyTables:
-    def test_are_not_all_locked_at_once(self, shop):
+    def test_many_tables_are_not_all_locked_at_once(self, shop):
         names = [f"t{number}" for number in range(20)]
         shop.execute(*(f"create table {name} as select 1 as id" for name in names))
         most = []
@@ -224,7 +224,7 @@ class TestManyTables:
 
 
 class TestCancellation:
-    def test_a_lock_that_is_had_too_late_is_let_go(self, shop, monkeypatch):
+    def test_a_lock_acquired_after_cancellation_is_released(self, shop, monkeypatch):
         shop.run("orders")
         waits = threading.Event()
 
@@ -262,7 +262,7 @@ class TestWindows:
         assert (scope.mode, rows) == (ExtractionMode.INCREMENTAL, 24)
         assert self._run(shop, day=date(2026, 1, 2), is_forced=True)[1] == ROWS
 
-    def test_another_window_in_the_configuration_is_another_window_in_the_data(self, shop):
+    def test_a_changed_window_configuration_changes_the_extracted_rows(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         assert self._run(shop, day=date(2026, 1, 4))[1] == 24
         longer = {**INCREMENTAL, "lookback": "24h"}
@@ -272,13 +272,13 @@ class TestWindows:
         assert self._run(shop, {**INCREMENTAL, "is_full_extract": True}, day=date(2026, 1, 4))[1] == ROWS
         assert self._run(shop, {"table_name": "orders"}, day=date(2026, 1, 4))[1] == ROWS
 
-    def test_another_window_does_not_make_the_first_full_extraction_one_day(self, shop):
+    def test_a_changed_window_does_not_reduce_the_first_full_extraction_to_one_day(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         self._run(shop, day=date(2026, 1, 3))
         scope, rows = self._run(shop, {**INCREMENTAL, "lookback": "1h"}, day=date(2026, 1, 2))
         assert (scope.mode, rows) == (ExtractionMode.FULL, ROWS)
 
-    def test_an_extraction_whose_state_was_lost_repeats_what_it_had_published(self, shop):
+    def test_an_extraction_whose_state_was_lost_repeats_its_published_scope(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         self._run(shop, day=date(2026, 1, 3))
         shop.layout(day=date(2026, 1, 2)).state.unlink()
@@ -291,7 +291,7 @@ class TestWindows:
         scope, rows = self._run(shop, table, day=date(2026, 1, 4))
         assert (scope.window.end - scope.window.start, rows) == (timedelta(days=2), 48)
 
-    def test_strange_files_among_the_dates_are_no_extractions(self, shop):
+    def test_foreign_files_among_the_dates_are_ignored(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         folder = shop.layout(day=date(2026, 1, 2)).folder.parent.parent
         (folder / ".DS_Store").touch()
