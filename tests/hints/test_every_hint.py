@@ -166,7 +166,7 @@ TYPED = {
         "schemas/model/load.py: did you mean {}?",
         "duckdb/relation.py: did you mean {}?",
     ],
-    "tests/unit/databricks/test_job.py::test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named": [
+    "tests/unit/databricks/test_job.py::test_unknown_parameters_of_the_job_are_ignored_with_a_warning": [
         "databricks/job.py: did you mean {}?",
     ],
     f"{_HERE}TestColumns::test_declaration_of_a_new_one_is_taken_as_it_is_said": [

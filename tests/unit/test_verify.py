@@ -43,7 +43,7 @@ def _edit_metadata(shop, **changes):
 
 @pytest.mark.parametrize("verify", list(Verify))
 @pytest.mark.parametrize("table", ["orders", "customers"])
-def test_nothing_is_wrong_with_what_was_just_published(shop, table, verify):
+def test_freshly_published_data_has_no_damage(shop, table, verify):
     assert _wrong(shop, table, verify=verify) is None
     assert _wrong(shop, table, verify=verify, with_state=False) is None
 
@@ -58,13 +58,13 @@ def test_nothing_is_wrong_with_what_was_just_published(shop, table, verify):
         ({"plan_id": "0" * 32}, "does not belong to plan"),
     ],
 )
-def test_metadata_that_was_edited_is_noticed_by_the_state_and_by_itself(shop, changes, words):
+def test_edited_metadata_is_found_by_its_md5_and_by_its_content(shop, changes, words):
     _edit_metadata(shop, **changes)
     assert says(_wrong(shop), "verify.not_what_was_written")
     assert words in _wrong(shop, with_state=False)
 
 
-def test_a_folder_in_place_of_a_file_and_the_reverse_are_damage(shop):
+def test_a_folder_instead_of_a_file_is_damage_and_the_reverse(shop):
     orders, customers = shop.layout("orders").output, shop.layout("customers").output
     orders.rename(orders.with_name("aside"))
     customers.rename(orders)
@@ -73,7 +73,7 @@ def test_a_folder_in_place_of_a_file_and_the_reverse_are_damage(shop):
     assert says(_wrong(shop, "customers"), "verify.other_kind", found="folder", expected="file")
 
 
-def test_a_part_of_another_plan_is_no_part_of_this_one(shop):
+def test_a_part_of_another_plan_is_damage(shop):
     before = shop.layout("customers").output.read_bytes()
     shop.run(*TABLES, is_forced=True)
     file = shop.metadata("customers").files[0]
@@ -83,7 +83,7 @@ def test_a_part_of_another_plan_is_no_part_of_this_one(shop):
     assert says(_wrong(shop, "customers", verify=Verify.QUICK), "parquet.part_of_another_plan")
 
 
-def test_a_footer_that_cannot_be_read_is_damage_even_where_only_sizes_are_looked_at(shop):
+def test_an_unreadable_footer_is_damage_even_in_a_quick_verification(shop):
     part = next(shop.layout().output.iterdir())
     part.write_bytes(b"x" * part.stat().st_size)
     assert says(_wrong(shop, verify=Verify.QUICK), "parquet.no_readable_footer")
@@ -95,7 +95,7 @@ def test_a_verification_can_be_stopped_between_two_files(shop):
         verify_published(VerifySpec(shop.layout(), None, Verify.FULL), stopping)
 
 
-def test_a_part_with_other_rows_than_told_is_damage(shop):
+def test_a_part_with_another_row_count_is_damage(shop):
     file = shop.metadata("customers").files[0].model_copy(update={"rows": 2})
     plan_id = shop.state("customers").published.plan_id
     found = find_part_damage(shop.layout("customers").output, file, plan_id=plan_id, verify=Verify.FULL)

@@ -53,7 +53,7 @@ def _words(annotation):
     return None
 
 
-def test_type_checkers_know_the_words_that_a_key_may_have():
+def test_type_checkers_know_the_allowed_words_of_a_key():
     fields = {field.alias or name: field.annotation for name, field in TableEntry.model_fields.items()}
     hints = get_type_hints(keys.EntryKeys)
     with_words = {key: _words(annotation) for key, annotation in fields.items() if _words(annotation)}
@@ -71,24 +71,24 @@ class TestUnknownArguments:
             ("base_path", text_of("api.output_base_path_is_meant")),
         ],
     )
-    def test_are_refused_when_the_extractor_is_made(self, name, hint):
+    def test_unknown_arguments_are_refused_when_the_extractor_is_made(self, name, hint):
         with raises_message(UsageError, "api.no_such_argument", extractor="DataExtractor", name=name) as caught:
             DataExtractor(sources=SHOP, **{name: "x"})
         assert caught.value.hint == hint
 
-    def test_far_from_every_known_one_are_refused_with_all_of_those(self):
+    def test_an_argument_unlike_any_known_one_is_refused_with_the_list(self):
         with pytest.raises(UsageError) as caught:
             DataExtractor(sources=SHOP, qqqqqq=1)
         assert caught.value.hint.startswith("it takes defaults, engine, execution, oracle_host, ")
 
-    def test_of_a_subclass_are_measured_by_its_own_parameters_too(self):
+    def test_suggestions_for_a_subclass_include_its_own_parameters(self):
         with raises_message(
             UsageError, "api.no_such_argument", extractor="DatabricksDataExtractor", name="unity_catalog_volum"
         ) as caught:
             DatabricksDataExtractor(sources=SHOP, output_base_path="lake", unity_catalog_volum="a/b/c")
         assert caught.value.hint == text_of("config.did_you_mean", key="unity_catalog_volume")
 
-    def test_of_a_table_are_refused_before_anything_begins(self, tmp_path, monkeypatch):
+    def test_unknown_keys_of_a_table_are_refused_before_anything_starts(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         extractor = DataExtractor(sources=SHOP)
         with raises_message(ConfigError, "config.unknown_key") as caught:
@@ -98,7 +98,7 @@ class TestUnknownArguments:
         assert [*Path().iterdir()] == []
 
 
-def test_every_mistake_in_a_section_is_told_when_the_extractor_is_made():
+def test_every_mistake_in_a_section_is_reported_when_the_extractor_is_made():
     with pytest.raises(ConfigError) as caught:
         DataExtractor(
             sources={"shop": {"type": "duckdbb"}}, output={"compresion": "zstd"}, execution={"workers": "many"}
@@ -111,12 +111,12 @@ def test_every_mistake_in_a_section_is_told_when_the_extractor_is_made():
     ]
 
 
-def test_a_default_that_is_only_good_with_a_tables_own_keys_is_no_mistake():
+def test_a_default_that_needs_keys_of_a_table_is_accepted():
     DataExtractor(sources=SHOP, defaults={"is_full_extract": False})
 
 
 class TestTable:
-    def test_is_the_mapping_that_it_was_made_from_and_can_be_extracted(self):
+    def test_a_table_equals_its_mapping_and_can_be_extracted(self):
         table = Table("orders", source_name="shop", chunking={"strategy": "key", "column": "id"})
         assert dict(table) == {
             "table_name": "orders",
@@ -126,7 +126,7 @@ class TestTable:
         assert table == Table(**table)
         assert repr(Table("orders", schema_name="hr")) == "Table(table_name='orders', schema_name='hr')"
 
-    def test_is_refused_when_it_is_made(self):
+    def test_a_wrong_table_is_refused_when_it_is_created(self):
         with pytest.raises(ConfigError) as caught:
             Table("orders", schema_nam="hr", verify="fully")
         assert str(caught.value).splitlines() == [
@@ -134,7 +134,7 @@ class TestTable:
             "verify: expected one of 'full' or 'quick'; found 'fully'. hint: did you mean 'full'?",
         ]
 
-    def test_does_not_change_with_what_it_was_made_from_or_gave_away(self):
+    def test_a_table_is_independent_of_the_values_it_was_given_and_returned(self):
         chunking = {"strategy": "none"}
         table = Table("orders", chunking=chunking)
         chunking["strategy"] = "key"

@@ -78,7 +78,7 @@ def engine():
 
 
 class TestAwaited:
-    def test_run_gives_the_report_and_the_loop_goes_on_meanwhile(self, shop, engine):
+    def test_run_async_returns_the_report_without_blocking_the_loop(self, shop, engine):
         async def program():
             ticks = 0
 
@@ -98,7 +98,7 @@ class TestAwaited:
         assert ticks > 10
         assert shop.rows() == 1
 
-    def test_resume_names_the_tables_that_are_left(self, shop, engine):
+    def test_resume_async_names_the_tables_that_are_left(self, shop, engine):
         configured(engine=engine).run(tables=["orders"])
         report = asyncio.run(configured(engine=engine).resume_async())
         assert {table.table.table_name: table.outcome for table in report.tables} == {
@@ -106,19 +106,19 @@ class TestAwaited:
             "customers": Outcome.COMPLETED,
         }
 
-    def test_extract_run_is_of_the_tables_that_are_given(self, shop, engine):
+    def test_extract_run_async_extracts_the_given_tables(self, shop, engine):
         extractor = DataExtractor(sources=SOURCES, reporter=NullReporter(), engine=engine)
         report = asyncio.run(extractor.extract_run_async([{"source_name": "shop", "table_name": "orders"}]))
         assert [table.outcome for table in report.tables] == [Outcome.COMPLETED]
 
-    def test_what_cannot_begin_raises_where_it_is_awaited(self, shop, engine):
+    def test_a_run_that_cannot_start_raises_at_the_await(self, shop, engine):
         with pytest.raises(UsageError):
             asyncio.run(configured(engine=engine).run_async(tables=["ordes"]))
         Path("data").write_text("a file is in the way")
         with pytest.raises(StorageError):
             asyncio.run(configured(engine=engine).run_async())
 
-    def test_cancelled_ends_cleanly_and_can_be_resumed(self, shop, engine):
+    def test_a_cancelled_run_ends_cleanly_and_can_be_resumed(self, shop, engine):
         engine.is_slow = True
 
         async def program():
@@ -147,7 +147,7 @@ class TestAwaited:
             asyncio.run(program())
         assert manifest().exit_code == 130
 
-    def test_cancelled_twice_kills_what_is_still_at_work(self, shop, engine):
+    def test_a_second_cancellation_kills_the_workers(self, shop, engine):
         engine.is_slow, engine.lingers = True, 2.0
 
         async def program():
@@ -175,7 +175,7 @@ class TestAwaited:
         assert (manifest().exit_code, shop.state().state) == (130, State.EXTRACTING)
 
 
-def test_a_request_that_comes_before_the_loop_runs_is_not_lost(shop):
+def test_a_request_before_the_loop_runs_is_not_lost(shop):
     runner, interruption = shop.runner("orders"), Interruption()
     interruption.ask()
     report = runner.run(runner.pipeline.tables, interruption=interruption)
@@ -184,7 +184,7 @@ def test_a_request_that_comes_before_the_loop_runs_is_not_lost(shop):
 
 
 class TestEvents:
-    def test_tell_what_happens_to_a_table_in_order_and_end_with_the_report(self, shop, engine):
+    def test_events_of_a_table_are_in_order_and_end_with_the_report(self, shop, engine):
         heard = Heard()
         events = [*configured(reporter=heard, engine=engine).events(tables=["orders"])]
         assert events[0] == RunStarted(tables=1)
@@ -205,13 +205,13 @@ class TestEvents:
         with pytest.raises(FrozenInstanceError):
             done.rows = 2
 
-    def test_of_several_tables_given_in_the_call(self, shop, engine):
+    def test_extract_events_yields_events_of_several_tables(self, shop, engine):
         extractor = DataExtractor(sources=SOURCES, reporter=NullReporter(), engine=engine)
         entries = [{"source_name": "shop", "table_name": name} for name in ("orders", "customers")]
         events = [*extractor.extract_events(entries)]
         assert {event.table for event in events if isinstance(event, TableEnded)} == {"shop.orders", "shop.customers"}
 
-    def test_a_loop_that_is_left_early_ends_the_run_cleanly(self, shop, engine):
+    def test_leaving_the_loop_early_ends_the_run_cleanly(self, shop, engine):
         engine.is_slow = True
         for event in configured(engine=engine).events(tables=["orders"]):
             if isinstance(event, TablePlanned):
@@ -228,7 +228,7 @@ class TestEvents:
         assert manifest().exit_code == 130
 
     @pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-    def test_a_signal_ends_the_run_and_then_does_what_it_does_otherwise(self, shop, engine, number, error):
+    def test_a_signal_ends_the_run_and_then_has_its_usual_effect(self, shop, engine, number, error):
         engine.is_slow = True
         before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
         last = None
@@ -241,14 +241,14 @@ class TestEvents:
         assert last.report.exit_code == manifest().exit_code == 128 + number
         assert {each: signal.getsignal(each) for each in before} == before
 
-    def test_a_signal_is_in_the_report_where_the_caller_asks_for_it(self, shop, engine):
+    def test_a_signal_is_in_the_report_if_the_caller_asks_for_it(self, shop, engine):
         engine.is_slow = True
         for event in configured(engine=engine).events(tables=["orders"], report_interrupt=True):
             if isinstance(event, TablePlanned):
                 os.kill(os.getpid(), signal.SIGINT)
         assert event.report.interrupted_by == signal.SIGINT
 
-    def test_a_loop_that_is_left_after_a_signal_ends_the_run_cleanly_all_the_same(self, shop, engine):
+    def test_leaving_the_loop_after_a_signal_still_ends_the_run_cleanly(self, shop, engine):
         engine.is_slow, engine.lingers = True, 1.0
         for event in configured(engine=engine).events(tables=["orders"]):
             if isinstance(event, TablePlanned):
@@ -257,12 +257,12 @@ class TestEvents:
                 break
         assert (manifest().exit_code, engine.was_killed) == (130, False)
 
-    def test_what_cannot_begin_raises_in_the_loop(self, shop, engine):
+    def test_a_run_that_cannot_start_raises_in_the_loop(self, shop, engine):
         Path("data").write_text("a file is in the way")
         with pytest.raises(StorageError):
             next(iter(configured(engine=engine).events()))
 
-    def test_within_an_event_loop_too(self, shop, engine):
+    def test_events_work_with_async_for(self, shop, engine):
         async def program():
             return [type(event) async for event in configured(engine=engine).events(tables=["orders"])]
 
@@ -270,7 +270,7 @@ class TestEvents:
         assert (kinds[0], kinds[-1]) == (RunStarted, RunEnded)
         assert ChunkDone in kinds
 
-    def test_within_an_event_loop_a_loop_that_is_left_early_ends_the_run_cleanly(self, shop, engine):
+    def test_leaving_an_async_for_early_ends_the_run_cleanly(self, shop, engine):
         engine.is_slow = True
 
         async def program():
@@ -282,7 +282,7 @@ class TestEvents:
 
         assert asyncio.run(program()) == 130
 
-    def test_within_an_event_loop_a_cancelled_task_ends_the_run_cleanly(self, shop, engine):
+    def test_cancelling_an_async_for_ends_the_run_cleanly(self, shop, engine):
         engine.is_slow = True
 
         async def listen():
@@ -300,7 +300,7 @@ class TestEvents:
         assert (manifest().exit_code, shop.state().state) == (130, State.EXTRACTING)
 
 
-def test_rows_that_are_read_are_told_in_all_and_not_too_often():
+def test_row_events_add_up_and_are_not_too_frequent():
     now, told = [0.0], []
     reporter = EventReporter(told.append, also=NullReporter(), clock=lambda: now[0])
     reporter.table_state("t", "extracting", None)
@@ -313,7 +313,7 @@ def test_rows_that_are_read_are_told_in_all_and_not_too_often():
     assert [event.rows for event in told if isinstance(event, RowsRead)] == [10, 40, 5]
 
 
-def test_every_event_is_told_to_the_second_reporter_too():
+def test_every_event_reaches_the_second_reporter_too():
     calls = []
 
     class Second(NullReporter):

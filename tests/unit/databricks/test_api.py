@@ -57,7 +57,7 @@ class TestOutput:
             ({"output_base_path": "dbfs:/mnt/lake"}, "/dbfs/mnt/lake"),
         ],
     )
-    def test_lies_in_the_volume_or_at_the_path(self, choices, folder):
+    def test_output_goes_to_the_volume_or_to_the_path(self, choices, folder):
         assert _plain(**choices).output.base_path == folder
 
     @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ class TestOutput:
             ),
         ],
     )
-    def test_where_it_cannot_lie_the_reason_is_told(self, choices, reason):
+    def test_an_impossible_path_is_refused_with_the_reason(self, choices, reason):
         with raises_message(UsageError, reason) as caught:
             _plain(**choices)
         assert caught.value.hint
 
-    def test_elsewhere_a_relative_path_is_one_of_this_machine(self, tmp_path, monkeypatch):
+    def test_outside_databricks_a_relative_path_is_on_this_machine(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
         assert _plain({}, output_base_path="data").output.base_path == str(tmp_path / "data")
 
@@ -97,14 +97,14 @@ class TestOutput:
             ("base_path: landing", "main.raw.erp", f"{VOLUME}/landing"),
         ],
     )
-    def test_of_a_configuration_is_made_fit(self, stateful, output, volume, folder):
+    def test_the_output_of_a_configuration_is_adapted(self, stateful, output, volume, folder):
         assert stateful(output, unity_catalog_volume=volume).output.base_path == folder
 
-    def test_of_a_configuration_without_any_is_refused(self, stateful):
+    def test_a_configuration_without_output_path_or_volume_is_refused(self, stateful):
         with raises_message(UsageError, "config.relative_path", path="data"):
             stateful()
 
-    def test_on_dbfs_is_warned_of(self, caplog):
+    def test_output_on_dbfs_gives_a_warning(self, caplog):
         with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
             _plain(output_base_path="/dbfs/mnt/lake")
         assert says(caplog.text, "databricks.dbfs_is_deprecated")
@@ -123,7 +123,7 @@ class TestEngine:
             ({}, {"spark": object()}, EngineKind.SPARK),
         ],
     )
-    def test_is_what_the_compute_allows(self, environ, choices, engine):
+    def test_the_engine_is_what_the_compute_allows(self, environ, choices, engine):
         assert _plain(environ, output_base_path=f"{VOLUME}/data", **choices).execution.engine is engine
 
     @pytest.mark.parametrize(
@@ -135,16 +135,16 @@ class TestEngine:
             (SERVERLESS, "engine: spark", {}, EngineKind.LOCAL),
         ],
     )
-    def test_of_a_configuration_is_kept_where_it_can_be(self, stateful, environ, execution, choices, engine):
+    def test_the_engine_of_a_configuration_is_kept_if_possible(self, stateful, environ, execution, choices, engine):
         found = stateful(f"base_path: {VOLUME}", execution, environ=environ, **choices)
         assert found.execution.engine is engine
 
-    def test_serverless_says_why_it_reads_on_the_driver(self, caplog):
+    def test_serverless_warns_that_it_reads_on_the_driver(self, caplog):
         with caplog.at_level(logging.WARNING, "statekeeper.databricks"):
             _plain(SERVERLESS, unity_catalog_volume="main.raw.erp")
         assert says(caplog.text, "databricks.executors_have_no_network")
 
-    def test_a_session_and_none_at_all_are_two_things(self):
+    def test_a_session_contradicts_use_existing_spark_false(self):
         with raises_message(UsageError, "databricks.session_or_none"):
             _plain(spark=object(), use_existing_spark=False, unity_catalog_volume="main.raw.erp")
 
@@ -162,17 +162,17 @@ class TestWorkers:
         monkeypatch.setattr("os.cpu_count", lambda: 6)
 
     @pytest.mark.parametrize(("environ", "workers"), [(CLUSTER, 3), ({}, 4)])
-    def test_leave_half_of_a_driver_to_the_others_on_it(self, environ, workers):
+    def test_default_workers_use_half_of_the_cores_of_a_driver(self, environ, workers):
         assert _plain(environ, output_base_path=VOLUME).execution.workers == workers
 
-    def test_are_as_many_as_are_asked_for(self, stateful):
+    def test_configured_workers_are_kept(self, stateful):
         assert _plain(output_base_path=VOLUME, execution={"workers": 7}).execution.workers == 7
         assert stateful(f"base_path: {VOLUME}", "workers: 7").execution.workers == 7
         assert stateful(f"base_path: {VOLUME}", workers=5).execution.workers == 5
         assert stateful(f"base_path: {VOLUME}").execution.workers == 3
 
 
-def test_everything_else_of_a_configuration_is_as_it_was(stateful):
+def test_everything_else_in_a_configuration_is_unchanged(stateful):
     found = stateful("compression: snappy, writes: whole", "memory_limit: 1GiB", unity_catalog_volume="main.raw.erp")
     assert (found.output.compression.value, found.output.writes.value) == ("snappy", "whole")
     assert found.execution.memory_limit == 2**30

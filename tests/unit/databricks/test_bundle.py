@@ -58,19 +58,19 @@ def test_the_documentation_shows_the_bundle_as_it_is():
 
 
 @pytest.mark.parametrize("target", BUNDLE["targets"])
-def test_databricks_own_types_take_the_job_of_every_target(target):
+def test_the_job_of_every_target_satisfies_the_types_of_databricks(target):
     job = Job.from_dict(_job(target)).as_dict()
     assert job["max_concurrent_runs"] == 1
     assert {task["task_key"] for task in job["tasks"]} == {"extract", "load"}
 
 
-def test_the_types_refuse_what_they_do_not_know():
+def test_the_types_refuse_unknown_keys():
     with pytest.raises(ValueError, match="max_concurent_runs"):
         Job.from_dict(_job("prod") | {"max_concurent_runs": 1})
 
 
 @pytest.mark.parametrize("target", BUNDLE["targets"])
-def test_every_task_runs_on_compute_that_the_job_has_with_the_wheel_on_it(target):
+def test_every_task_runs_on_compute_of_the_job_with_the_wheel(target):
     job = _job(target)
     clusters = {each["job_cluster_key"] for each in job.get("job_clusters", ())}
     environments = {each["environment_key"]: each["spec"]["dependencies"] for each in job.get("environments", ())}
@@ -83,7 +83,7 @@ def test_every_task_runs_on_compute_that_the_job_has_with_the_wheel_on_it(target
     assert bool(clusters) != bool(environments)
 
 
-def test_a_target_in_production_mode_says_where_it_lies_and_as_whom_it_runs():
+def test_a_production_target_sets_its_folder_and_its_user():
     for target in BUNDLE["targets"].values():
         assert target["mode"] == "production"
         assert target["workspace"]["root_path"].endswith("${bundle.name}/${bundle.target}")
@@ -96,7 +96,7 @@ def test_every_variable_is_declared_and_used():
     assert set(re.findall(r"\$\{var\.(\w+)\}", TEXT)) == set(BUNDLE["variables"])
 
 
-def test_the_schedule_meets_every_day_once_also_when_clocks_are_put():
+def test_the_schedule_runs_once_a_day_even_when_clocks_change():
     schedule = BUNDLE["resources"]["jobs"]["nightly"]["schedule"]
     _, minute, hour, *rest = schedule["quartz_cron_expression"].split()
     assert rest == ["*", "*", "?"]
@@ -114,7 +114,7 @@ def test_the_schedule_meets_every_day_once_also_when_clocks_are_put():
 
 
 @pytest.mark.parametrize("number", [0, 1])
-def test_every_task_calls_an_entry_point_with_parameters_that_it_knows(number):
+def test_every_task_calls_an_entry_point_with_known_parameters(number):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     task = BUNDLE["resources"]["jobs"]["nightly"]["tasks"][number]
     called = task["python_wheel_task"]
@@ -127,7 +127,7 @@ def test_every_task_calls_an_entry_point_with_parameters_that_it_knows(number):
     assert (ROOT / parameters.config).is_file()
 
 
-def test_the_load_is_of_the_run_that_was_extracted():
+def test_the_load_loads_the_run_that_was_extracted():
     extract, load = map(_parameters, BUNDLE["resources"]["jobs"]["nightly"]["tasks"])
     assert (load.config, load.folder, load.date, load.today) == (
         extract.config,

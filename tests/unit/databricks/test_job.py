@@ -60,7 +60,7 @@ def test_arguments_name_the_parameters():
     assert found == JobParameters(config="a.yml", run_id="r", force_reprocess="true")
 
 
-def test_widgets_that_are_not_ours_are_left_alone():
+def test_other_widgets_are_ignored():
     found = JobParameters.from_widgets(_Dbutils(config="a.yml", date="2026-01-06", colour="red"))
     assert found == JobParameters(config="a.yml", date="2026-01-06")
 
@@ -70,7 +70,7 @@ def test_an_argument_without_a_name_is_the_configuration():
     assert found == JobParameters(config="a.yml", date="2026-01-06")
 
 
-def test_parameters_of_the_job_that_are_not_ours_are_ignored_and_named():
+def test_unknown_parameters_of_the_job_are_ignored_with_a_warning():
     found = JobParameters.from_arguments(["--config=a.yml", "--tabel=orders", "--colour=red"])
     assert found == JobParameters(config="a.yml", unknown=("tabel", "colour"))
     of_a_typo, of_another = found.warnings()
@@ -93,7 +93,7 @@ def test_a_date_is_a_day_or_the_utc_day_of_a_timestamp(given, day):
     assert JobParameters.of({"config": "a.yml", "date": given}).date == day
 
 
-def test_a_reference_that_databricks_did_not_know_is_told_as_such():
+def test_an_unresolved_reference_is_explained():
     with raises_message(UsageError, "databricks.expected_a_day", name="date", found="{{job.triger.time}}") as caught:
         JobParameters.of({"config": "a.yml", "date": "{{job.triger.time}}"})
     assert says(caught.value.hint, "databricks.reference_is_passed_on")
@@ -113,12 +113,12 @@ def test_a_reference_that_databricks_did_not_know_is_told_as_such():
         (["--config=a", "--engine=dask"], message("run.expected_the_engine", known="local or spark", found="dask")),
     ],
 )
-def test_a_wrong_parameter_is_told_before_anything_is_begun(arguments, error):
+def test_a_wrong_parameter_is_reported_before_anything_starts(arguments, error):
     with raises_message(UsageError, error):
         JobParameters.from_arguments(arguments)
 
 
-def test_a_job_runs_skips_and_is_forced(shop):
+def test_a_job_runs_then_skips_then_is_forced(shop):
     parameters = JobParameters(config="shop.yml", folder=str(shop))
     assert [table.outcome for table in run_job(parameters).tables] == ["completed", "completed"]
     assert [table.outcome for table in run_job(parameters).tables] == ["skipped", "skipped"]
@@ -129,7 +129,7 @@ def test_a_job_runs_skips_and_is_forced(shop):
     assert (report.run_id, report.extraction_date, len(report.tables)) == ("again", "2026-01-07", 1)
 
 
-def test_a_job_that_is_repaired_after_midnight_extracts_the_day_that_it_was_triggered_for(shop, capsys):
+def test_a_job_repaired_after_midnight_extracts_the_day_of_its_trigger(shop, capsys):
     (shop / "shop.yml").write_text(CONFIG.replace("2026-01-06", "yesterday"))
     given = {"config": "shop.yml", "folder": str(shop), "date": ""}
     report = run_job(JobParameters.of(given | {"today": "2026-01-07T23:59:00"}))
@@ -141,7 +141,7 @@ def test_a_job_that_is_repaired_after_midnight_extracts_the_day_that_it_was_trig
     assert says(capsys.readouterr().err, "databricks.counts_from_the_present", day="yesterday")
 
 
-def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
+def test_a_job_with_a_failed_table_raises_and_its_retry_continues(shop):
     with duckdb.connect(shop / "shop.duckdb") as connection:
         connection.execute("alter table customers rename to clients")
     parameters = JobParameters(config="shop.yml", folder=str(shop))
@@ -153,7 +153,7 @@ def test_a_job_whose_table_fails_raises_and_its_retry_goes_on(shop):
     assert [table.outcome for table in run_job(parameters).tables] == ["skipped", "completed"]
 
 
-def test_the_metadata_of_a_job_have_its_links(shop):
+def test_metadata_have_the_links_of_the_job(shop):
     given = ["shop.yml", f"--folder={shop}", "--table=orders", "--workspace-url=https://adb-1.net", "--job-id=17"]
     run_job(JobParameters.from_arguments([*given, "--job-run-id=4711"]))
     metadata = json.loads(next((shop / "data").glob("**/*_metadata.json")).read_text())
@@ -188,7 +188,7 @@ def test_a_notebook_whose_configuration_is_wrong_fails(shop):
         run_notebook(_Dbutils(config="other.yml", folder=str(shop)))
 
 
-def test_the_entry_point_prints_the_report_and_ends_nothing(shop, capsys, monkeypatch):
+def test_the_entry_point_prints_the_report_and_does_not_exit(shop, capsys, monkeypatch):
     arguments = ["shop.yml", f"--folder={shop}", "--table", "orders", "--colour=red"]
     monkeypatch.setattr("sys.argv", ["job", *arguments])
     databricks_job.main()

@@ -48,7 +48,7 @@ def _datasets(shop):
 
 
 @pytest.mark.parametrize("table", ["orders", FOLDER], ids=["file", "folder"])
-def test_each_extraction_has_a_dataset_of_its_own_that_the_metadata_name(shop, disk, table):
+def test_each_extraction_has_its_own_dataset_named_by_the_metadata(shop, disk, table):
     assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
     layout = shop.layout()
     assert _output(shop) == layout.output
@@ -91,7 +91,7 @@ def test_a_dataset_named_by_the_metadata_must_be_of_this_extraction(shop, disk):
     assert found.outcome is Outcome.FAILED
 
 
-def test_files_that_are_not_ours_are_kept(shop, disk):
+def test_foreign_files_are_kept(shop, disk):
     shop.run(FOLDER, disk=disk)
     (shop.layout().output / "notes.txt").write_text("keep me")
     shop.run(FOLDER, disk=disk, is_forced=True)
@@ -99,7 +99,7 @@ def test_files_that_are_not_ours_are_kept(shop, disk):
     assert _datasets(shop) == [_output(shop).name]
 
 
-def test_the_dataset_of_a_run_with_such_a_name_is_left_alone(shop, disk):
+def test_the_dataset_of_a_run_named_like_a_generation_is_left_alone(shop, disk):
     shop.run(FOLDER, disk=disk)
     layout = shop.layout()
     other = layout.folder / f"{layout.run_id}.0123abcd.parquet"
@@ -109,7 +109,7 @@ def test_the_dataset_of_a_run_with_such_a_name_is_left_alone(shop, disk):
 
 
 @pytest.mark.parametrize("parts_copied", [0, 1])
-def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the_dataset(shop, disk, parts_copied):
+def test_leftovers_of_an_unfinished_first_publication_are_not_mistaken_for_the_dataset(shop, disk, parts_copied):
     class Dying(NamelessDisk):
         copied = 0
 
@@ -129,7 +129,7 @@ def test_what_was_left_in_the_middle_of_a_first_publication_is_not_taken_for_the
 
 
 @pytest.mark.parametrize(("first", "then"), [(NamelessDisk(), LocalDisk()), (LocalDisk(), NamelessDisk())])
-def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
+def test_a_lake_may_move_to_another_kind_of_disk(shop, first, then):
     shop.run(FOLDER, disk=first)
     shop.run(FOLDER, disk=first, is_forced=True)
     assert shop.run(FOLDER, disk=then)["orders"].outcome is Outcome.SKIPPED
@@ -138,7 +138,7 @@ def test_a_tree_may_move_to_another_kind_of_disk(shop, first, then):
     assert _datasets(shop) == [_output(shop).name]
 
 
-def test_a_copy_that_came_out_otherwise_is_not_published(shop):
+def test_a_copy_with_other_bytes_is_not_published(shop):
     class Corrupting(NamelessDisk):
         def sync_file(self, file, *, role):
             super().sync_file(file, role=role)
@@ -162,7 +162,7 @@ def test_a_reset_leaves_the_dataset_until_the_next_is_published(shop, disk):
     assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
 
 
-def test_a_state_that_is_damaged_in_both_slots_is_evidence(shop, disk):
+def test_a_state_damaged_in_both_slots_is_kept(shop, disk):
     shop.run(FOLDER, disk=disk)
     state = shop.layout().state
     state.write_bytes(b"{torn")
@@ -214,7 +214,7 @@ class TestManyChunks:
         }
 
     @pytest.mark.parametrize("died_at", ["part", "receipt", "publish"])
-    def test_what_is_done_is_not_read_again_and_nothing_is_left(self, shop, disk, died_at):
+    def test_finished_chunks_are_not_read_again_and_nothing_is_left(self, shop, disk, died_at):
         with pytest.raises(Died):
             shop.run(FOLDER, disk=_Dying(died_at))
         assert self._folders(shop) == {"parts": ["00", "01", "02"], "receipts": ["00", "01", "02"]}
@@ -242,14 +242,14 @@ class TestManyChunks:
         assert status.chunks.done == len(found)
         return found
 
-    def test_rows_that_are_put_apart_lie_beside_their_parts(self, shop, disk):
+    def test_quarantined_rows_are_staged_beside_their_parts(self, shop, disk):
         columns = {"id": {"type": "int", "lt": ROWS - 10}, "note": {"type": "str"}}
         table = {**FOLDER, "columns": columns, "on_violation": "quarantine"}
         assert shop.run(table, disk=disk)["orders"].outcome is Outcome.COMPLETED
         assert shop.rows() == ROWS - 10
         assert not shop.layout().staging_root.exists()
 
-    def test_a_plan_of_a_version_that_knew_no_subfolders_goes_on(self, shop, disk, monkeypatch):
+    def test_a_plan_of_a_version_without_subfolders_continues(self, shop, disk, monkeypatch):
         monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1000)
         with pytest.raises(Died):
             shop.run(FOLDER, disk=_Dying("receipt"))
@@ -258,7 +258,7 @@ class TestManyChunks:
         assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
         assert shop.rows() == ROWS
 
-    def test_a_part_that_is_damaged_is_read_again(self, shop, disk):
+    def test_a_damaged_part_is_read_again(self, shop, disk):
         class Damaging(NamelessDisk):
             is_done = False
 
@@ -308,7 +308,7 @@ class TestReceipts:
         assert found.keys() <= {0}
         return found[0].attempt if found else None
 
-    def test_until_one_is_recorded_the_first_that_ended_counts(self, disk, staging):
+    def test_without_a_record_the_first_finished_receipt_counts(self, disk, staging):
         assert self._counting(disk, staging) is None
         assert receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
         assert self._counting(disk, staging) == "late"
@@ -316,38 +316,38 @@ class TestReceipts:
         assert self._counting(disk, staging) == "early"
         assert receipts.count_receipts(disk, staging) == 1
 
-    def test_what_is_recorded_counts(self, disk, staging):
+    def test_the_recorded_receipt_counts(self, disk, staging):
         receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
         receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
         receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         assert self._counting(disk, staging) == "late"
 
-    def test_a_torn_record_is_none(self, disk, staging):
+    def test_a_torn_record_is_ignored(self, disk, staging):
         receipts.save_receipt(disk, staging, self._receipt("late", minute=9))
         receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("late", minute=9)])
         receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         staging.recorded_receipts.write_bytes(staging.recorded_receipts.read_bytes()[:-20])
         assert self._counting(disk, staging) == "early"
 
-    def test_what_an_earlier_version_recorded_chunk_by_chunk_counts(self, disk, staging):
+    def test_records_per_chunk_of_an_earlier_version_count(self, disk, staging):
         staging.receipt(0).write_bytes(self._receipt("late", minute=9).to_bytes())
         receipts.save_receipt(disk, staging, self._receipt("early", minute=1))
         assert self._counting(disk, staging) == "late"
 
-    def test_a_torn_one_does_not_block_the_chunk(self, disk, staging):
+    def test_a_torn_receipt_does_not_block_the_chunk(self, disk, staging):
         staging.receipt(0).write_bytes(b"{")
         staging.receipt_of_attempt(0, "torn").write_bytes(b"{")
         assert self._counting(disk, staging) is None
         receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("whole", minute=1)])
         assert self._counting(disk, staging) == "whole"
 
-    def test_one_that_is_in_the_writing_is_left_to_its_writer(self, disk, staging):
+    def test_an_unfinished_receipt_is_left_to_its_writer(self, disk, staging):
         half = self._receipt("slow", minute=1).to_bytes()[:100]
         staging.receipt_of_attempt(0, "slow").write_bytes(half)
         assert self._counting(disk, staging) is None
         assert staging.receipt_of_attempt(0, "slow").read_bytes() == half
 
-    def test_damage_of_a_part_takes_all_of_them_back(self, disk, staging):
+    def test_damage_of_a_part_discards_all_receipts_of_the_chunk(self, disk, staging):
         for attempt in ("one", "two"):
             receipts.save_receipt(disk, staging, self._receipt(attempt, minute=1))
         receipts.record_receipts(disk, staging, self.PLAN, [self._receipt("one", minute=1)])

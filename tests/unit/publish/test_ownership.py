@@ -74,7 +74,7 @@ def _as_version_0_1_wrote_it(layout: ExtractionLayout, record, metadata):
 
 
 @pytest.mark.parametrize("end", ["_quarantine", "_violations"])
-def test_a_run_id_whose_dataset_could_be_anothers_file_is_refused_where_it_enters(shop, end):
+def test_a_run_id_that_could_collide_with_other_files_is_refused(shop, end):
     config = shop.folder / "p.yml"
     source = {"type": "duckdb", "path": "shop.duckdb"}
     config.write_text(json.dumps({"pipeline": "n", "sources": {"shop": source}, "tables": [TABLE]}))
@@ -84,7 +84,7 @@ def test_a_run_id_whose_dataset_could_be_anothers_file_is_refused_where_it_enter
 
 @pytest.mark.parametrize("end", ["_quarantine", "_violations", ".0123abcd"])
 @pytest.mark.parametrize("disk", [None, NamelessDisk()], ids=["rename", "whole"])
-def test_a_dataset_of_another_run_is_never_removed_whatever_its_run_is_called(shop, end, disk):
+def test_a_dataset_of_another_run_is_never_removed_whatever_its_run_id(shop, end, disk):
     other = _layout(shop, f"n{end}").output
     table = {**TABLE, "keep_violating_rows": True}
     assert _run(shop, f"n{end}").outcome is Outcome.COMPLETED
@@ -111,7 +111,7 @@ def test_quarantined_rows_of_another_run_are_never_overwritten_by_a_dataset(shop
     assert _verified(shop, layout.run_id) is None
 
 
-def test_quarantined_rows_of_version_0_1_are_verified_and_removed_when_they_are_replaced(shop):
+def test_quarantined_rows_of_version_0_1_are_verified_and_removed_after_replacement(shop):
     _run(shop, "shop-20260106")
     layout = shop.layout()
     _as_version_0_1_wrote_it(layout, shop.state(), shop.metadata())
@@ -151,7 +151,7 @@ def _a_folder_of_parquet_files_of_somebodys(path):
     ],
 )
 @pytest.mark.parametrize("table", [TABLE, FOLDER], ids=["file", "folder"])
-def test_a_file_of_somebody_else_at_the_datasets_place_fails_the_table_and_stays(shop, make, table):
+def test_a_foreign_file_at_the_path_of_the_dataset_fails_the_table_and_stays(shop, make, table):
     output = shop.layout().output
     output.parent.mkdir(parents=True)
     make(output)
@@ -172,7 +172,7 @@ TEXT, JSON = "somebody's notes", '{"run_id": "another"}'
     ("name", "content"),
     [("metadata", TEXT), ("metadata", JSON), ("violations", TEXT), ("violations", JSON), ("lock", TEXT)],
 )
-def test_a_document_of_somebody_else_fails_the_table_and_stays(shop, name, content):
+def test_a_foreign_document_fails_the_table_and_stays(shop, name, content):
     path = getattr(shop.layout(), name)
     path.parent.mkdir(parents=True)
     path.write_text(content)
@@ -186,7 +186,7 @@ def test_a_document_of_somebody_else_fails_the_table_and_stays(shop, name, conte
 
 @pytest.mark.parametrize("lost", [("state",), ("state", "metadata"), ("metadata",)], ids=" ".join)
 @pytest.mark.parametrize("table", [TABLE, FOLDER], ids=["file", "folder"])
-def test_what_is_ones_own_is_replaced_although_documents_were_lost(shop, lost, table):
+def test_own_files_are_replaced_although_documents_were_lost(shop, lost, table):
     _run(shop, "shop-20260106", table=table)
     for name in lost:
         getattr(shop.layout(), name).unlink()
@@ -195,7 +195,7 @@ def test_what_is_ones_own_is_replaced_although_documents_were_lost(shop, lost, t
     assert _verified(shop, "shop-20260106", table=table) is None
 
 
-def test_a_dataset_that_another_run_has_written_over_is_left_to_it(shop):
+def test_a_dataset_overwritten_by_another_run_is_left_to_it(shop):
     _run(shop, "other")
     _run(shop, "shop-20260106")
     output = shop.layout().output

@@ -87,14 +87,14 @@ def spec(tmp_path):
 
 class TestOneCopy:
     @pytest.mark.parametrize("before", [None, b"", CONTENT[:1000], b"x" * len(CONTENT)])
-    def test_puts_a_whole_file_in_place_of_none_or_of_a_torn_one(self, spec, before):
+    def test_writes_a_complete_file_over_nothing_or_a_torn_file(self, spec, before):
         one = spec()
         if before is not None:
             one.dest.write_bytes(before)
         assert copy_part(one, _context()) == PROOF
         assert one.dest.read_bytes() == CONTENT
 
-    def test_does_not_open_for_writing_what_is_in_place_whoever_asks_for_it(self, spec):
+    def test_does_not_open_a_file_for_writing_that_is_already_in_place(self, spec):
         copy_part(spec(), _context())
         second, late = spec(), spec(fence=Taken())
         assert copy_part(second, _context()) == PROOF
@@ -102,7 +102,7 @@ class TestOneCopy:
             copy_part(late, _context())
         assert second.disk.written == late.disk.written == []
 
-    def test_of_an_owner_that_lost_its_lock_writes_nothing(self, spec):
+    def test_without_the_lock_nothing_is_written(self, spec):
         one = spec(fence=Taken())
         one.dest.write_bytes(b"of the next owner")
         with pytest.raises(LockLost):
@@ -110,14 +110,14 @@ class TestOneCopy:
         assert one.dest.read_bytes() == b"of the next owner"
         assert one.disk.written == []
 
-    def test_makes_no_folder(self, spec):
+    def test_creates_no_folder(self, spec):
         one = spec()
         one.dest.parent.rmdir()
         with pytest.raises(StorageError):
             copy_part(one, _context())
         assert not one.dest.parent.exists()
 
-    def test_that_is_read_back_as_something_else_is_to_be_done_again(self, spec):
+    def test_a_copy_that_reads_back_wrong_is_a_retryable_error(self, spec):
         class Forgetful(Counted):
             def sync_file(self, file, *, role):
                 super().sync_file(file, role=role)
@@ -126,7 +126,7 @@ class TestOneCopy:
         with raises_message(WorkerDied, "publish.copy_is_not_the_part"):
             copy_part(spec(Forgetful()), _context())
 
-    def test_that_is_told_to_stop_leaves_no_half_file(self, spec):
+    def test_a_stopped_copy_leaves_no_partial_file(self, spec):
         """What is closed half written would be, on an object store, the object."""
         one = spec()
         with pytest.raises(Interrupted):
@@ -140,7 +140,7 @@ class TestSomeTogether:
     def _spec(self, spec, disk, names="abcd"):
         return CopiesSpec(tuple(replace(spec(disk), dest=spec().dest.with_name(name)) for name in names))
 
-    def test_are_copied_side_by_side(self, spec):
+    def test_several_files_are_copied_concurrently(self, spec):
         together = threading.Barrier(4, timeout=20)
 
         class Waiting(Counted):
@@ -152,7 +152,7 @@ class TestSomeTogether:
         assert copy_parts(copies, _context()).files == (PROOF,) * 4
         assert all(copy.dest.read_bytes() == CONTENT for copy in copies.copies)
 
-    def test_fail_as_the_first_that_fails_and_the_others_come_to_their_end(self, spec):
+    def test_the_first_failure_is_raised_after_the_others_have_ended(self, spec):
         class Refusing(Counted):
             def create(self, path, **options):
                 if path.name == "b":
@@ -167,7 +167,7 @@ class TestSomeTogether:
         assert copy_parts(again, _context()).files == (PROOF,) * 4
         assert again.copies[0].disk.written == ["b"]
 
-    def test_are_made_one_after_the_other_and_none_after_the_word_to_stop(self, spec):
+    def test_files_are_created_one_at_a_time_and_none_after_a_request_to_stop(self, spec):
         """Whoever waits for the system to make a name hears nothing meanwhile."""
         making, is_told = [], threading.Event()
 
@@ -190,14 +190,14 @@ class TestSomeTogether:
         ("megabytes", "together"),
         [([1] * 6, [4, 2]), ([40, 40, 1], [1, 1, 1]), ([20, 20, 1], [2, 1]), ([1, 100, 1, 1], [2, 2]), ([], [])],
     )
-    def test_are_few_and_small(self, spec, megabytes, together):
+    def test_groups_are_few_and_small(self, spec, megabytes, together):
         copies = tuple(replace(spec(), expected=FileProof(size << 20, "")) for size in megabytes)
         parted = grouped(copies)
         assert [len(each.copies) for each in parted] == together
         assert tuple(copy for each in parted for copy in each.copies) == copies
 
 
-def test_of_two_tables_chunks_go_before_copies_but_for_one_start_in_so_many_workers():
+def test_chunks_go_before_copies_of_another_table_except_for_one_start_in_as_many_as_workers():
     queue, workers = JobQueue(4), 4
     copies = [Job("wide", copy_part, number, urgency=Urgency.CHUNK, size=100_000) for number in range(PARTS)]
     chunks = [Job("other", len, number, urgency=Urgency.CHUNK, size=1_000_000) for number in range(60)]
@@ -270,7 +270,7 @@ def shop(tmp_path):
 
 
 class TestManyCopies:
-    def test_leave_the_parents_process_its_pulse_and_other_tables_their_chunks(self, shop):
+    def test_copies_block_neither_the_event_loop_nor_chunks_of_other_tables(self, shop):
         tables, pulse, engines, spent = _wide(shop, rows=2048), Pulse(), [], []
 
         def make_engine(pipeline):
@@ -295,7 +295,7 @@ class TestManyCopies:
         assert len(chunks) >= 40
         assert len(meanwhile) < len(chunks) / 2, "copies took the places of another table's chunks"
 
-    def test_cost_a_retry_where_a_worker_is_killed_over_one(self, shop):
+    def test_a_worker_killed_during_a_copy_costs_one_retry(self, shop):
         heard, marker = Heard(), shop.folder / "killed"
         choices = _whole(shop, disk=DeadlyCopy(marker), reporter=heard, execution={"workers": 2})
         choices["make_engine"] = lambda pipeline: LOCAL.start(EngineSetup(pipeline, "killed"))
@@ -305,7 +305,7 @@ class TestManyCopies:
         assert [text for text in heard.warnings if re.match(r"attempt 1 at the \d copies to part-.* by signal 9", text)]
         assert shop.rows("wide") == 6 * 2048
 
-    def test_of_an_owner_that_is_overtaken_end_its_publication_before_the_commit_record(self, shop):
+    def test_a_publication_ends_before_the_commit_record_if_the_lock_is_lost(self, shop):
         table = _wide(shop, rows=2048, parts=6)[0]
 
         class Overtaken(InlineEngine):

@@ -215,13 +215,13 @@ def _until_moved_aside(new, disk, fence):
     "left_at", [_until_ready, _until_moved_aside, _until_in_place, _until_committed], ids=lambda step: step.__name__
 )
 @pytest.mark.parametrize("epochs", [(0, 0), (1, 2)], ids=["flock", "lease"])
-def test_what_was_left_at_any_step_is_rolled_forward(new, disk, left_at, epochs):
+def test_a_publication_that_stopped_at_any_step_is_rolled_forward(new, disk, left_at, epochs):
     left_at(new, disk, Epoch(epochs[0]))
     new.publish(disk, Epoch(epochs[1]))
     _assert_done(new)
 
 
-def test_half_made_ready_is_made_ready_anew(new, disk):
+def test_unfinished_staging_is_repeated(new, disk):
     ready = new.staging.publish(0)
     ready.mkdir()
     (ready / new.files[0].name).write_bytes(b"half")
@@ -229,7 +229,7 @@ def test_half_made_ready_is_made_ready_anew(new, disk):
     _assert_done(new)
 
 
-def test_it_is_in_place_only_when_all_of_it_is(new, disk):
+def test_is_in_place_only_if_every_file_is(new, disk):
     one = new.publication(disk, Epoch())
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
     one.stage(new.parts)
@@ -241,7 +241,7 @@ def test_it_is_in_place_only_when_all_of_it_is(new, disk):
     new.assert_is_what_readers_see()
 
 
-def test_a_large_file_is_not_read_while_it_still_lies_ready(layout):
+def test_a_large_file_is_not_read_while_it_is_still_ready(layout):
     disk = LocalDisk()
     Dataset(layout, OLD, parts=1).publish(disk, NO_FENCE)
     new = Dataset(layout, NEW, parts=1)
@@ -264,7 +264,7 @@ def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
     assert _seen(new.layout.output) == before
 
 
-def test_an_owner_whose_ready_files_were_taken_away_replaces_nothing(new, disk):
+def test_an_owner_whose_ready_files_were_removed_replaces_nothing(new, disk):
     before = _seen(new.layout.output)
     _until_ready(new, disk, Epoch(1))
     fence_off(disk, new.layout, epoch=2)
@@ -279,7 +279,7 @@ def _seen(output):
     return output.read_bytes() if output.exists() else None
 
 
-def test_a_sweep_keeps_the_live_plan_and_takes_everything_else(new, disk):
+def test_a_sweep_keeps_the_live_plan_and_removes_everything_else(new, disk):
     other = Dataset(new.layout, "2" * 32, parts=1)
     (new.layout.folder / f".{new.layout.run_id}.replaced-22222222").mkdir()
     (new.layout.folder / f".{new.layout.run_id}.replaced-33333333").write_bytes(b"a file")
@@ -294,7 +294,7 @@ def test_a_sweep_keeps_the_live_plan_and_takes_everything_else(new, disk):
     assert _seen(new.layout.output) == before
 
 
-def test_a_refusing_disk_is_a_storage_error_and_readers_keep_what_they_had(new):
+def test_a_refusing_disk_is_a_storage_error_and_readers_keep_the_old_data(new):
     class Full(LocalDisk):
         def link(self, source, dest, *, role):
             raise OSError(28, "No space left on device")

@@ -88,7 +88,7 @@ def _assert_adds_up(shop, bad):
     }
 
 
-def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_they_were(shop):
+def test_quarantined_rows_are_as_read_with_what_they_break_and_their_position(shop):
     heard = Heard()
     report = shop.run(_entry(), reporter=heard)["orders"]
     assert report.outcome is Outcome.COMPLETED, report.failure
@@ -115,7 +115,7 @@ def test_bad_rows_are_apart_as_they_were_read_with_what_they_break_and_where_the
     assert not shop.layout().staging_root.exists()
 
 
-def test_only_parts_with_bad_rows_are_written_anew_and_lineage_stays(shop):
+def test_only_parts_with_bad_rows_are_rewritten_and_lineage_is_kept(shop):
     shop.run(_entry())
     footers = [pq.read_metadata(path).metadata for path in sorted(shop.layout().output.iterdir())]
     assert [footer.get(b"statekeeper.quarantined_rows") for footer in footers] == [b"1", None, b"1", b"1"]
@@ -125,7 +125,7 @@ def test_only_parts_with_bad_rows_are_written_anew_and_lineage_stays(shop):
 
 
 @pytest.mark.parametrize(("name", "more"), [("Order", (100, 200, 300)), ("Whole", (100, 200, 250, 300))])
-def test_rules_that_pydantic_runs_row_by_row_put_every_bad_row_apart(shop, name, more):
+def test_every_bad_row_found_by_pydantic_row_by_row_is_quarantined(shop, name, more):
     shop.execute("update orders set note = null where id = 250")
     model = {"columns": None, "schema": f"{shop.folder}/models.py:{name}"}
     assert shop.run(_entry(**model))["orders"].outcome is Outcome.COMPLETED
@@ -147,14 +147,14 @@ def test_a_row_that_breaks_several_rules_names_each_once(shop):
     assert sorted(one["column"] for one in broken) == ["amount", "id"]
 
 
-def test_columns_of_the_tables_own_keep_their_names(shop):
+def test_own_columns_of_the_table_keep_their_names(shop):
     shop.execute("alter table orders add column Statekeeper_Row integer default 5")
     rules = {**RULES, "Statekeeper_Row": {"type": "int", "nullable": True}}
     shop.run(_entry(columns=rules))
     assert {(row["Statekeeper_Row"], row["statekeeper_row_"]) for row in _apart(shop)} == {(5, 7), (5, 5), (5, 99)}
 
 
-def test_a_later_extraction_without_bad_rows_takes_the_quarantine_away(shop):
+def test_a_later_extraction_without_bad_rows_removes_the_quarantine(shop):
     shop.run(_entry())
     _fill(shop, bad=())
     assert shop.run(_entry(), is_forced=True)["orders"].outcome is Outcome.COMPLETED
@@ -172,7 +172,7 @@ def test_a_later_extraction_with_other_bad_rows_replaces_it(shop):
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut", "edited", "other"])
-def test_a_damaged_quarantine_is_found_before_a_skip_and_made_again(shop, damage):
+def test_a_damaged_quarantine_is_found_before_a_skip_and_written_again(shop, damage):
     shop.run(_entry())
     assert shop.run(_entry())["orders"].outcome is Outcome.SKIPPED
     path = shop.quarantine()
@@ -191,7 +191,7 @@ def test_a_damaged_quarantine_is_found_before_a_skip_and_made_again(shop, damage
     _assert_adds_up(shop, BAD)
 
 
-def test_a_quarantine_that_nobody_made_is_damage(shop):
+def test_an_unexpected_quarantine_file_is_damage(shop):
     _fill(shop, bad=())
     shop.run(_entry())
     nobodys = shop.layout().quarantine("0" * 32)
@@ -201,7 +201,7 @@ def test_a_quarantine_that_nobody_made_is_damage(shop):
     assert shop.quarantine() is None
 
 
-def test_another_policy_extracts_anew_what_had_bad_rows_and_nothing_else(shop):
+def test_a_changed_policy_extracts_again_only_tables_with_bad_rows(shop):
     shop.run(_entry("warn"))
     assert (shop.rows(), shop.metadata().validation.violations) == (ROWS, len(BAD))
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
@@ -215,7 +215,7 @@ def test_another_policy_extracts_anew_what_had_bad_rows_and_nothing_else(shop):
     assert shop.run(_entry("fail"))["orders"].outcome is Outcome.SKIPPED
 
 
-def test_a_failed_validation_is_judged_again_under_another_policy_without_reading_again(shop):
+def test_a_failed_validation_is_repeated_under_another_policy_without_reading_again(shop):
     failed = shop.run(_entry("fail"))["orders"]
     assert failed.failure.kind is FailureKind.VALIDATION
     assert says(failed.failure.hint, "validate.set_on_violation")
@@ -239,7 +239,7 @@ def test_a_failed_validation_is_judged_again_under_another_policy_without_readin
         ((), 0, None),
     ],
 )
-def test_more_than_the_bound_fails_and_publishes_nothing(shop, bad, bound, said):
+def test_more_rows_than_the_bound_fail_the_table_and_publish_nothing(shop, bad, bound, said):
     _fill(shop, bad=tuple(bad))
     report = shop.run(_entry(max_quarantined=bound))["orders"]
     if said is None:
@@ -254,7 +254,7 @@ def test_more_than_the_bound_fails_and_publishes_nothing(shop, bad, bound, said)
 
 
 @pytest.mark.parametrize("policy", ["fail", "warn"])
-def test_rows_are_copied_on_request_where_they_are_not_put_apart(shop, policy):
+def test_violating_rows_are_copied_on_request_without_quarantine(shop, policy):
     shop.run(_entry(policy))
     assert shop.violating_rows() is None
     shop.run(_entry(policy, keep_violating_rows=True))
@@ -270,7 +270,7 @@ def test_rows_are_copied_on_request_where_they_are_not_put_apart(shop, policy):
 
 
 @pytest.mark.parametrize("damaged", ["kept", "rejected", "sifted", "rejects", "chunk"])
-def test_what_was_put_apart_before_a_crash_is_used_again_unless_it_is_damaged(shop, damaged):
+def test_a_split_from_before_a_crash_is_used_again_unless_it_is_damaged(shop, damaged):
     with pytest.raises(Died):
         shop.run(_entry(), disk=DyingDisk("quarantine"))
     assert (shop.state().state, shop.state().intent is not None) == (State.VALIDATING, True)
@@ -284,7 +284,7 @@ def test_what_was_put_apart_before_a_crash_is_used_again_unless_it_is_damaged(sh
     assert len(kept) == 3
 
 
-def test_a_crash_before_publication_sifts_nothing_twice(shop):
+def test_after_a_crash_before_publication_nothing_is_split_again(shop):
     with pytest.raises(Died):
         shop.run(_entry(), disk=DyingDisk("publish"))
     staging = shop.layout().staging(shop.state().plan_id)
@@ -294,7 +294,7 @@ def test_a_crash_before_publication_sifts_nothing_twice(shop):
     assert published <= set(before.values())
 
 
-def test_rows_put_apart_before_a_crash_are_published_after_all_where_they_are_now_only_copied(shop):
+def test_after_a_crash_and_a_changed_policy_split_rows_are_published_after_all(shop):
     with pytest.raises(Died):
         shop.run(_entry(), disk=DyingDisk("publish"))
     again = shop.run(_entry("warn", keep_violating_rows=True))["orders"]
@@ -304,7 +304,7 @@ def test_rows_put_apart_before_a_crash_are_published_after_all_where_they_are_no
     assert shop.quarantine() is None
 
 
-def test_another_policy_after_a_crash_never_mixes(shop):
+def test_a_changed_policy_after_a_crash_never_mixes_files_of_both(shop):
     """The parts of both policies have the same names; the first publication was about to happen."""
     with pytest.raises(Died):
         shop.run(_entry(), disk=DyingDisk("publish"))
@@ -316,13 +316,13 @@ def test_another_policy_after_a_crash_never_mixes(shop):
     assert shop.run(_entry("warn"))["orders"].outcome is Outcome.SKIPPED
 
 
-def test_an_empty_table_has_nothing_to_put_apart(shop):
+def test_an_empty_table_has_no_quarantine(shop):
     shop.execute("delete from orders")
     assert shop.run(_entry())["orders"].outcome is Outcome.COMPLETED
     assert shop.metadata().validation.quarantine is None
 
 
-def test_a_key_is_held_by_the_rows_that_are_published(shop):
+def test_keys_are_checked_over_the_rows_that_are_published(shop):
     """A row that is quarantined breaks no key; of those that break one together none can be quarantined."""
     unique = {"unique": ["note"]}
     shop.execute("update orders set note = 'note 8' where id = 7")  # which is bad anyway
@@ -338,7 +338,7 @@ def test_a_key_is_held_by_the_rows_that_are_published(shop):
     _assert_adds_up(shop, BAD)  # what was published stays
 
 
-def test_one_bad_value_in_the_last_row_group_of_many_is_found_and_put_apart(shop):
+def test_one_bad_value_in_the_last_of_many_row_groups_is_quarantined(shop):
     rows = 60_000
     shop.execute(
         f"create or replace table orders as select i as id, case when i = {rows - 1} then -1 else 1 end as amount, "

@@ -70,14 +70,14 @@ def _scan(staged: Staged):
 
 
 @pytest.mark.parametrize("bad", [(), (7,), (7, ROWS // 2, ROWS - 1), tuple(range(ROWS))])
-def test_counts_and_samples_of_every_rule_come_from_one_more_read(tmp_path, bad):
+def test_counts_and_samples_of_all_rules_need_one_more_read(tmp_path, bad):
     staged = _staged(tmp_path, bad=bad)
     assert len(_scan(staged).violations) == (RULES if bad else 0)
     assert _reads(staged, lambda: _scan(staged)) == pytest.approx(2 if bad else 1, abs=NOT_THE_PART)
 
 
 @pytest.mark.parametrize("bad", [(), (7, ROWS - 1)])
-def test_rows_that_pydantic_refuses_are_read_once_more_to_be_shown(tmp_path, bad):
+def test_samples_of_rows_that_pydantic_refuses_need_one_more_read(tmp_path, bad):
     staged = _staged(tmp_path, bad=bad, by_pydantic=True)
     assert _scan(staged).violating_rows == len(bad)
     assert _reads(staged, lambda: _scan(staged)) == pytest.approx(2 if bad else 1, abs=NOT_THE_PART)

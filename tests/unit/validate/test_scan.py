@@ -103,7 +103,7 @@ def test_custom_validator_runs_on_every_row_and_joins_the_counts(tmp_path):
     assert name.count == 3
 
 
-def test_rows_of_other_alphabets_are_judged_by_pydantic_not_by_re2(tmp_path):
+def test_pydantic_not_re2_checks_rows_with_other_alphabets(tmp_path):
     values = ["7", "\u0663", "x", "\u00e9"]
     kind = Annotated[str, Field(pattern=r"^\d$")]
     findings = Staged(tmp_path, model_of(c=kind), {"c": ("string", values)}).scan()
@@ -116,7 +116,7 @@ def _explodes(value: Any) -> Any:
     raise KeyError(value)
 
 
-def test_schema_code_that_fails_otherwise_is_an_error_not_a_verdict(tmp_path):
+def test_other_exceptions_of_schema_code_are_errors_not_violations(tmp_path):
     kind = Annotated[int, AfterValidator(_explodes)]
     with raises_message(DataError, "schemas.own_code_raised", error="KeyError"):
         Staged(tmp_path, model_of(n=kind), {"n": ("int64", [1])}).scan()

@@ -50,7 +50,7 @@ def _assert_published_truly(shop):
     assert shop.rows() == ROWS
 
 
-def test_a_part_damaged_after_the_intent_was_persisted_is_done_again_and_the_intent_with_it(shop):
+def test_a_part_damaged_after_the_intent_is_read_again_with_a_new_intent(shop):
     _die(shop, "publish", output={"base_path": str(shop.folder / "data"), "compression": "zstd"})
     assert (shop.state().state, shop.state().intent is not None) == (State.VALIDATING, True)
     _staged_parts(shop)[1].write_bytes(b"PAR1")
@@ -62,7 +62,7 @@ def test_a_part_damaged_after_the_intent_was_persisted_is_done_again_and_the_int
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{"])
-def test_a_count_whose_receipt_is_lost_is_made_again_and_no_chunk_is(shop, content):
+def test_if_the_count_receipt_is_lost_only_the_count_is_repeated(shop, content):
     _die(shop, "intent")
     receipt = _staging(shop).count_receipt
     receipt.unlink() if content is None else receipt.write_bytes(content)
@@ -73,7 +73,7 @@ def test_a_count_whose_receipt_is_lost_is_made_again_and_no_chunk_is(shop, conte
     assert sorted(path.stat().st_ino for path in shop.layout().output.iterdir()) == sorted(parts)
 
 
-def test_a_chunk_whose_receipt_is_lost_is_done_again_alone(shop):
+def test_if_a_chunk_receipt_is_lost_only_that_chunk_is_read_again(shop):
     _die(shop, "intent")
     _staging(shop).receipt(2).write_bytes(b"{")
     engine = CountingEngine()
@@ -82,7 +82,7 @@ def test_a_chunk_whose_receipt_is_lost_is_done_again_alone(shop):
     _assert_published_truly(shop)
 
 
-def test_a_count_that_does_not_agree_fails_and_restarts(shop):
+def test_a_count_that_differs_fails_the_table_and_the_next_run_restarts(shop):
     _die(shop, "intent")
     other = Shop(shop.folder / "other")
     other.folder.mkdir()

@@ -106,7 +106,7 @@ def key_of(one, columns):
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_the_verdict_is_that_of_a_look_at_every_row(tmp_path, data):
+def test_the_scan_agrees_with_a_check_of_every_row(tmp_path, data):
     has_odd_names = data.draw(st.booleans())
     types = dict(list(TYPES.items())[: None if has_odd_names else 4])
     parts = data.draw(st.lists(st.lists(row(types), max_size=8), min_size=1, max_size=3))
@@ -158,7 +158,7 @@ def test_samples_show_the_first_rows_and_how_many_share_their_values(tmp_path):
     assert found.violating_rows == 7
 
 
-def test_a_reference_says_what_is_not_there(tmp_path):
+def test_a_reference_violation_says_which_values_are_missing(tmp_path):
     rows = write(tmp_path, [[{"customer": 1}, {"customer": 7}, {"customer": None}]], {"customer": "int64"})
     parent = write(tmp_path, [[{"id": 1}]], {"id": "int64"}, name="theirs")
     keys = Keys(references=(reference(("customer",), ("ID",)),))
@@ -201,13 +201,13 @@ def test_types_that_are_never_equal_are_refused_by_name(tmp_path):
         checked(rows, keys, parent, types={"at": "timestamp[us]"})
 
 
-def test_a_column_that_is_not_there_is_named(tmp_path):
+def test_a_missing_column_is_named(tmp_path):
     rows = write(tmp_path, [[{"a": 1}]], {"a": "int64"})
     with raises_message(PlanError, "sources.no_column", what="references: shop.customers", name="nope"):
         checked(rows, Keys(references=(reference(("a",), ("nope",)),)), rows, types={"a": "int64"})
 
 
-def test_a_file_that_is_gone_is_a_storage_error(tmp_path):
+def test_a_missing_file_is_a_storage_error(tmp_path):
     rows = write(tmp_path, [[{"a": 1}]], {"a": "int64"})
     rows.files[0].unlink()
     with raises_message(StorageError, "validate.keys_cannot_be_checked", table="shop.orders"):

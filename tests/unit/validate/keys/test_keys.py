@@ -122,7 +122,7 @@ class TestUnique:
         assert by_pair["samples"][0]["message"] == text_of("validate.shared_values", values="customer=7, no=0", rows=2)
         assert not shop.layout().output.exists()
 
-    def test_a_policy_of_warn_publishes_them_and_says_so(self, shop):
+    def test_with_warn_duplicate_rows_are_published_with_a_warning(self, shop):
         shop.execute("insert into orders select 5, 100000, 0, null")
         heard = Heard()
         report = shop.run(ORDERS | {"references": None, "on_violation": "warn"}, reporter=heard)["orders"]
@@ -131,12 +131,12 @@ class TestUnique:
         assert (shop.metadata().validation.key_violations, shop.metadata().validation.violations) == (2, 0)
         assert says(heard.warnings[0], "schemas.rows_break", rows=2, total=901, what="a key")
 
-    def test_no_column_of_that_name_fails_the_plan(self, shop):
+    def test_a_missing_key_column_fails_the_plan(self, shop):
         report = shop.run({"table_name": "orders", "unique": [["id", "nope"]]})["orders"]
         assert (report.failure.kind, report.failure.failed_in) == (FailureKind.PLAN, State.PENDING)
         assert says(report.failure.message, "sources.no_column", name="nope")
 
-    def test_another_key_makes_a_table_stale(self, shop):
+    def test_a_changed_key_makes_a_table_stale(self, shop):
         shop.run({"table_name": "orders"})
         heard = Heard()
         assert outcomes(shop.run({"table_name": "orders", "unique": ["id"]}, reporter=heard)) == complete("orders")
@@ -145,13 +145,13 @@ class TestUnique:
 
 
 class TestReferences:
-    def test_rows_that_refer_to_rows_that_are_there_pass(self, shop):
+    def test_rows_that_refer_to_existing_rows_pass(self, shop):
         assert outcomes(shop.run(ORDERS, CUSTOMERS)) == complete("orders", "customers")
         assert {shop.metadata(table).snapshot.token for table in ("orders", "customers")} == {
             shop.metadata().snapshot.token
         }
 
-    def test_rows_that_refer_to_nothing_are_violations(self, shop):
+    def test_rows_that_refer_to_missing_rows_are_violations(self, shop):
         shop.execute("insert into orders select 1000, 300, 0, null union all select 1001, null, 0, null")
         reports = shop.run(ORDERS, CUSTOMERS)
         assert reports["customers"].outcome is Outcome.COMPLETED
@@ -176,7 +176,7 @@ class TestReferences:
         one_at_a_time = {"active_tables": 1}
         assert outcomes(shop.run(*tables, execution=one_at_a_time)) == complete("orders", "customers")
 
-    def test_a_circle_with_a_wrong_row_fails_the_table_that_has_it_alone(self, shop):
+    def test_in_a_circle_only_the_table_with_the_wrong_row_fails(self, shop):
         shop.execute("alter table customers add column last integer", "update customers set last = id * 100")
         last = {"columns": "last", "table": "orders", "to": "id"}
         for _ in range(2):  # once extracted, it stays so: the outcome is the same the second time
@@ -185,7 +185,7 @@ class TestReferences:
             assert reports["customers"].failure.kind is FailureKind.VALIDATION
         assert shop.violations("customers")["violations"][0]["count"] == 300 - 9
 
-    def test_sets_of_columns_refer_and_a_null_in_any_of_them_refers_to_nothing(self, shop):
+    def test_a_reference_with_several_columns_ignores_rows_with_a_null(self, shop):
         shop.execute(
             "create table lines as select id, customer, no from orders", "insert into lines values (1, null, 99)"
         )
@@ -195,14 +195,14 @@ class TestReferences:
         reports = shop.run(lines, ORDERS, CUSTOMERS, is_forced=True)
         assert "customer, no references (1)" in reports["lines"].failure.message
 
-    def test_many_tables_wait_without_keeping_the_others_from_beginning(self, shop):
+    def test_tables_that_wait_do_not_keep_others_from_starting(self, shop):
         names = [f"child_{number}" for number in range(6)]
         shop.execute(*(f"create table {name} as select id from customers" for name in names))
         children = [{"table_name": name, "references": [{"columns": "id", "table": "customers"}]} for name in names]
         reports = shop.run(*children, CUSTOMERS, execution={"active_tables": 2})
         assert outcomes(reports) == complete(*names, "customers")
 
-    def test_another_source_is_referred_to_as_well(self, shop):
+    def test_a_reference_to_another_source_is_checked(self, shop):
         other = Shop(shop.folder / "other")
         other.folder.mkdir()
         other.execute("create table customers as select i as id from range(299) r(i)")
@@ -219,7 +219,7 @@ class TestReferences:
 
 
 class TestParents:
-    def test_a_parent_that_failed_fails_its_child_with_the_cause_and_both_go_on_later(self, shop):
+    def test_a_failed_parent_fails_its_child_with_the_cause_and_both_continue_later(self, shop):
         before = {("shop.customers", "extract_chunk"): failing()}
         reports = shop.run(ORDERS, CUSTOMERS, make_engine=engine(before))
         assert outcomes(reports) == dict.fromkeys(("orders", "customers"), Outcome.FAILED)
@@ -247,7 +247,7 @@ class TestParents:
         assert outcomes(shop.only("customers", of=tables)) == complete("customers")
         assert outcomes(shop.only("orders", of=tables)) == complete("orders")
 
-    def test_a_parent_that_is_skipped_is_read_where_it_is_published(self, shop):
+    def test_a_skipped_parent_is_read_from_its_published_files(self, shop):
         tables = (ORDERS, CUSTOMERS)
         shop.only("customers", of=tables)
         reports = shop.run(*tables)
@@ -278,7 +278,7 @@ class TestParents:
         assert "it failed" in reports["orders"].failure.message
         assert shop.rows("orders") == 900, "readers keep what was published"
 
-    def test_a_parent_that_breaks_its_own_schema_was_extracted_all_the_same(self, shop):
+    def test_a_parent_that_breaks_its_own_schema_still_counts_as_extracted(self, shop):
         broken = CUSTOMERS | {"columns": {"id": {"type": "int", "lt": 299}}}
         for tables in ((ORDERS, broken), (broken, ORDERS)):
             reports = shop.run(*tables)
@@ -286,7 +286,7 @@ class TestParents:
             assert reports["customers"].failure.kind is FailureKind.VALIDATION
 
     @pytest.mark.parametrize("is_parent_first", [True, False])
-    def test_a_row_that_the_parent_puts_apart_is_not_there_whenever_it_is_looked_for(self, shop, is_parent_first):
+    def test_a_quarantined_row_of_the_parent_never_counts(self, shop, is_parent_first):
         sifted = CUSTOMERS | {"columns": {"id": {"type": "int", "lt": 299}}, "on_violation": "quarantine"}
         tables = (ORDERS, sifted)
         if is_parent_first:
@@ -305,7 +305,7 @@ class TestParents:
             json.dumps(shop.violations()), "validate.no_such_row", values="customer=299", target="shop.customers (id)"
         )
 
-    def test_parts_that_are_swept_while_they_are_read_are_read_where_they_were_published(self, shop):
+    def test_parts_removed_while_they_are_read_are_read_from_the_published_files(self, shop):
         is_read = asyncio.Event()
 
         async def until_the_parent_is_swept():
@@ -321,7 +321,7 @@ class TestParents:
         assert outcomes(shop.run(ORDERS, CUSTOMERS, make_engine=lambda _p: worker)) == complete("orders", "customers")
         assert worker.done.count(("shop.orders", "check_keys")) == 2
 
-    def test_a_process_that_dies_among_the_checks_reads_nothing_again(self, shop):
+    def test_after_a_death_during_the_checks_no_chunk_is_read_again(self, shop):
         class Died(BaseException):
             """The process dies here."""
 
@@ -338,13 +338,13 @@ class TestParents:
         assert outcomes(shop.run(ORDERS, CUSTOMERS, make_engine=lambda _p: again)) == complete("orders", "customers")
         assert not {"make_plan", "extract_chunk", "take_run_snapshot"} & {name for _, name in again.done}
 
-    def test_a_column_that_the_parent_does_not_have_fails_the_plan(self, shop):
+    def test_a_column_that_the_parent_lacks_fails_the_plan(self, shop):
         orders = ORDERS | {"references": [{"columns": "customer", "table": "customers", "to": "nope"}]}
         report = shop.run(orders, CUSTOMERS)["orders"]
         assert (report.failure.kind, report.failure.failed_in) == (FailureKind.PLAN, State.PENDING)
         assert says(report.failure.message, "sources.no_column", what="references: shop.customers", name="nope")
 
-    def test_another_selection_of_the_parent_makes_the_child_stale(self, shop):
+    def test_a_changed_query_of_the_parent_makes_the_child_stale(self, shop):
         shop.run(ORDERS, CUSTOMERS)
         fewer = {"table_name": "customers", "custom_query": "select id from customers where id < 299"}
         reports = shop.run(ORDERS, fewer)
@@ -381,7 +381,7 @@ SOURCES = {"run": {"type": "duckdb", "path": "a", "snapshot_scope": "run"}, "own
         ({"table": "TWICE"}, {}, message("config.write_one_of", tables="run.a.twice, run.b.twice")),
     ],
 )
-def test_a_reference_that_cannot_be_is_refused_with_its_place(reference, parent, words):
+def test_an_impossible_reference_is_refused_with_its_line(reference, parent, words):
     child = {"source_name": "run", "table_name": "orders", "references": [{"columns": "c"} | reference]}
     twice = [
         {"source_name": "run", "schema_name": schema, "table_name": "twice", "path_name": schema} for schema in "ab"
