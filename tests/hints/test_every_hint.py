@@ -331,7 +331,7 @@ ELSEWHERE = {
 
 FOUND = (
     "the pipeline's name or the table's path_name",
-    "give one of them a path_name, or load them",
+    "give one of them a path_name, or load each",
     "no table matches --table and --exclude",
     "--exclude leaves no table of those that --table names",
     "instead of host:port:SID, which only JDBC understands",
