@@ -1,4 +1,4 @@
-"""A web server of this machine that keeps what it was told, and answers as a test wants."""
+"""A local web server that records requests, and answers as a test wants."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass
 class Listener:
-    """Where it listens, and every path and JSON body that was posted to it."""
+    """The address of the server, and every path and JSON body that was posted to it."""
 
     address: str
     heard: list[tuple[str, dict[str, Any]]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""A working directory with a database and a pipeline, in which the real command line is run, watched and killed."""
+"""A working directory with a database and a pipeline, in which tests run, watch and kill the real command line."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Workplace:
         return cls(folder, layout=layout)
 
     def copy_to(self, folder: Path) -> Workplace:
-        """A copy, for commands that name their config: word of the last run would lead back to the original."""
+        """A copy, for commands that name their config: the file about the last run would lead to the original."""
         shutil.copytree(self.folder, folder, ignore=shutil.ignore_patterns(".statekeeper", "queries.jsonl"))
         return replace(self, folder=folder)
 
@@ -122,7 +122,7 @@ class Workplace:
         return layout_of(self.layout, base_path=base_path, table=ref, extraction_date=day, run_id=self.run_id)
 
     def day(self, table: str = "large") -> Path:
-        """Where the table's documents lie."""
+        """The folder of the table's documents."""
         return self.files(table).folder
 
     def dataset(self, table: str = "large") -> Path:
@@ -135,7 +135,7 @@ class Workplace:
         return json.loads((self.day(table) / f"{self.run_id}_metadata.json").read_text())
 
     def fingerprint(self, *tables: str) -> dict[str, tuple[int, int, str]]:
-        """Time, inode and content of every file of some tables but their locks, by its path: equal if untouched."""
+        """Time, inode and content of every file of some tables except locks, by path: equal if nothing was touched."""
         found = {}
         folders = {folder for table in tables for folder in (self.files(table).table_folder, self.day(table))}
         for path in {path for folder in folders for path in folder.rglob("*")}:
@@ -190,10 +190,10 @@ def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 6
 
 
 def stopped_in_mid_run(work: Workplace, *tables: str, after: int = 2) -> subprocess.Popen[str]:
-    """A run that `after` chunks of its large table are done of and as many are not, stopped with all its workers.
+    """A run with `after` finished chunks of its large table and as many unfinished ones, stopped with all its workers.
 
-    So it cannot end before the test acts: the test sends its signals, then lets the group `go_on`. A quick machine may
-    be through before it is stopped: then once more, from the beginning.
+    So it cannot end before the test acts: the test sends its signals, then lets the group `go_on`. On a fast machine
+    the run may end before it is stopped: then it is started again from the beginning.
     """
     for _ in range(10):
         process = work.start("run", "nightly.yml", *(word for table in tables for word in ("--table", table)))
@@ -227,7 +227,7 @@ def group_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 @contextmanager
 def no_process_left(process: subprocess.Popen[str], *, seconds: float = 15) -> Iterator[None]:
-    """Within `seconds` after the block, nothing of the command's group is alive."""
+    """Check that no process of the command's group is alive `seconds` after the block."""
     try:
         yield
         wait_until(lambda: not group_of(process), what="all processes to end", seconds=seconds)

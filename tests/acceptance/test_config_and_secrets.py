@@ -1,4 +1,4 @@
-"""A wrong config is told whole, each mistake with its place; a secret of a right one is found nowhere."""
+"""All mistakes of a wrong config are reported, each with its place; a secret of a right config is found nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Damage is found by the next run, which says what it found and makes that table anew, and no other."""
+"""The next run finds damage, says what it found, and extracts that table again, and no other."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _edit_the_tables_config(work):
     ],
     ids=lambda damage: damage.__name__.strip("_").replace("_", "-"),
 )
-def test_the_next_run_finds_it_says_why_and_restarts_that_table_only(work, damage):
+def test_the_next_run_finds_damage_and_restarts_only_that_table(work, damage):
     others = work.fingerprint("small", "empty")
     plan_before = work.state()["published"]["plan_id"]
     reason = damage(work)

@@ -1,4 +1,4 @@
-"""Incremental extraction over several days: one full load, then the rows of each window, each decided once."""
+"""Incremental extraction over several days: one full load, then the rows of each window; each is decided once."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_rows_without_a_time_are_counted_and_reported(days):
     assert 9 not in days.ids("2026-01-06")
 
 
-def test_a_window_that_is_not_over_is_refused_until_it_is_allowed(days):
+def test_a_window_that_has_not_ended_is_refused_unless_allowed(days):
     now = datetime.now(UTC)
     today = f"{now:%Y-%m-%d}"
     days.work.sql(f"insert into events values (20, timestamp '{now - timedelta(seconds=1):%Y-%m-%d %H:%M:%S}')")

@@ -1,4 +1,4 @@
-"""Whatever is written or printed as JSON is what the JSON Schemas in schemas/json/ say."""
+"""All JSON that is written or printed satisfies the JSON Schemas in schemas/json/."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ _NAMES = (
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_is_as_its_schema_says(documents, name):
+def test_every_document_satisfies_its_schema(documents, name):
     kind, document = documents[name]
     assert _violations_of(kind, document) == []
     # The schema is not one that anything satisfies.
@@ -107,7 +107,7 @@ def test_every_schema_has_a_document_here(documents):
     assert set(documents) == set(_NAMES)
 
 
-def test_the_status_has_every_key_that_is_promised(documents):
+def test_the_status_has_every_promised_key(documents):
     _, status = documents["the status"]
     promised = {"run_id", "pipeline", "extraction_date", "state", "tables", "counts", "processes", "next_steps"}
     assert set(status) == promised

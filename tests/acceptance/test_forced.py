@@ -1,4 +1,4 @@
-"""`--force-reprocess`: whoever reads meanwhile sees all of the old data or all of the new, and the old if it fails."""
+"""`--force-reprocess`: concurrent readers see all old data or all new data, and the old data if the run fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ tables:
 
 
 def _versions(dataset):
-    """What a careful reader finds: it opens every file before it reads the first; None if it must try again."""
+    """The rows that a careful reader finds, which opens every file before it reads the first; None to try again."""
     try:
         paths = sorted(dataset.glob("*.parquet")) if dataset.is_dir() else [dataset]
         files = []
@@ -56,7 +56,7 @@ def _versions(dataset):
 
 @contextmanager
 def _reader(dataset):
-    """Reads the dataset again and again while the block runs; gives everything that it found."""
+    """Reads the dataset repeatedly while the block runs; gives everything that it found."""
     found, is_over = [], threading.Event()
 
     def read():
@@ -91,7 +91,7 @@ def work(complete, tmp_path):
     return complete.copy_to(tmp_path / "work")
 
 
-def test_readers_see_all_of_the_old_until_all_of_the_new_is_there(work):
+def test_readers_see_all_old_data_until_all_new_data_is_published(work):
     work.sql(_TABLE.format(version=2))
     with _reader(work.dataset()) as found:
         forced = work.run("run", "nightly.yml", "--force-reprocess")
@@ -107,7 +107,7 @@ def test_readers_see_all_of_the_old_until_all_of_the_new_is_there(work):
     work.assert_no_staging()
 
 
-def test_when_rows_break_the_schema_readers_keep_the_old(work):
+def test_if_rows_break_the_schema_readers_keep_the_old_data(work):
     work.sql(_TABLE.format(version=2), f"update large set version = 3 where id = {_ROWS - 1}")
     before = work.metadata()
     with _reader(work.dataset()) as found:
@@ -126,7 +126,7 @@ def test_when_rows_break_the_schema_readers_keep_the_old(work):
     work.assert_no_staging()
 
 
-def test_when_the_table_is_gone_readers_keep_the_old(work):
+def test_if_the_table_is_gone_readers_keep_the_old_data(work):
     work.sql("drop table large")
     before = work.fingerprint("large")
     forced = work.run("run", "nightly.yml", "--force-reprocess")

@@ -1,4 +1,4 @@
-"""kill -9, Ctrl-C and dying workers in mid-run: `resume` goes on, and what was done is not done again."""
+"""kill -9, Ctrl-C and dying workers during a run: `resume` continues, and finished work is not done again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _assert_resumed_without_reading_again(work, done):
 
 
 @pytest.mark.parametrize("layout", Layout)
-def test_kill_9_of_the_whole_group_loses_only_the_chunks_under_way(tmp_path, layout):
+def test_kill_9_of_the_whole_group_loses_only_running_chunks(tmp_path, layout):
     work = Workplace.make(tmp_path / "work", layout=layout)
     process = stopped_in_mid_run(work, after=4)
     with no_process_left(process):

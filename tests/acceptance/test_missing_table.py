@@ -1,11 +1,11 @@
-"""One table that cannot be read is its own failure; once it can be, `resume` does that one alone."""
+"""A table that cannot be read fails alone; once it can be read, `resume` extracts only that table."""
 
 from __future__ import annotations
 
 from .pipeline import QUICK_CONFIG, QUICK_ROWS, Workplace
 
 
-def test_a_missing_table_fails_alone_and_resume_does_it_alone(tmp_path):
+def test_a_missing_table_fails_alone_and_resume_extracts_only_it(tmp_path):
     config = QUICK_CONFIG + "  - {table_name: missing}\n"
     work = Workplace.make(tmp_path / "work", rows=QUICK_ROWS, config=config)
 

@@ -35,7 +35,7 @@ states:
 """
 
 
-def test_hooks_are_told_what_became_of_each_table(tmp_path):
+def test_hooks_receive_the_outcome_of_each_table(tmp_path):
     config = QUICK_CONFIG + "  - {table_name: missing}\n" + _HOOKS
     work = Workplace.make(tmp_path / "work", rows=QUICK_ROWS, config=config)
     with listening() as listener:
@@ -84,7 +84,7 @@ def test_a_failing_hook_changes_neither_state_nor_exit_code(tmp_path):
     work.assert_equals_source("small")
 
 
-def test_a_state_that_lasts_too_long_fails_and_the_next_run_goes_on_from_its_receipts(tmp_path):
+def test_a_state_that_lasts_too_long_fails_and_the_next_run_uses_its_receipts(tmp_path):
     config = CONFIG.replace("target_rows: 100000", "target_rows: 20480")
     timeout = "states: {extracting: {timeout: 4s}}\n"
     work = Workplace.make(tmp_path / "work", rows=CHUNKS * 20_480, config=config + timeout)

@@ -1,4 +1,4 @@
-"""Values of rows are personal data: one switch keeps them out of everything but the data and the quarantine file."""
+"""Values of rows are personal data: one switch keeps them out of everything except data and the quarantine file."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def configured(folder: Path, server: OracleServer, address: str, **sections: obj
 
 
 def everything_said(folder: Path, capsys: pytest.CaptureFixture[str], heard: list[object]) -> dict[str, str]:
-    """By where it was said: every file but the data, what hooks heard, what the commands printed."""
+    """All texts by their place: every file except the data, input of hooks, output of commands."""
     said = {}
     for arguments in (
         ["run", "private.yml"],
@@ -159,7 +159,7 @@ def everything_said(folder: Path, capsys: pytest.CaptureFixture[str], heard: lis
 
 
 def is_data(folder: Path, path: Path) -> bool:
-    """The database, the config's own files, Parquet; and a plan, which keeps where chunks by key begin for `resume`."""
+    """Whether it is the database, a file of the config, Parquet, or a plan, which has the bounds of chunks by key."""
     if path.parent == folder and path.name != "hooks.txt":
         return True
     return path.name == "plan.json" or path.read_bytes()[:4] == b"PAR1"
@@ -179,7 +179,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def everywhere(said: dict[str, str]) -> dict[str, list[str]]:
-    """By trace, where it was found."""
+    """Each trace with the places where it was found."""
     return {trace: [where for where, text in said.items() if trace in text] for trace in TRACES}
 
 
@@ -203,8 +203,8 @@ def test_with_values_hidden_no_value_of_a_row_is_in_any_text(folder, server, cap
     assert [(one["column"], one["count"], one["samples"]) for one in violations] == [("name", 1, [])]
 
 
-def test_values_are_shown_where_nothing_is_said(folder, server, capsys):
-    """The same run by default: what the other test looks for would be found."""
+def test_values_are_shown_by_default(folder, server, capsys):
+    """The same run with defaults: it shows that the other test would find the values."""
     with listening() as listener:
         configured(folder, server, f"{listener.address}/hook")
         said = everything_said(folder, capsys, listener.heard)
@@ -215,7 +215,7 @@ def test_values_are_shown_where_nothing_is_said(folder, server, capsys):
     assert any(where.endswith("_violations.json") for where in found[MARKER])
 
 
-def test_one_table_may_hide_its_values_and_sample_rows_says_how_many_are_shown(folder, capsys):
+def test_one_table_may_hide_its_values_and_sample_rows_limits_the_samples(folder, capsys):
     in_duckdb(folder)
     keys = {
         "hidden": {},

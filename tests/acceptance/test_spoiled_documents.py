@@ -1,5 +1,5 @@
-"""Whatever lies in a document's place, bytes or no file at all: that table fails and says so, the others go on, and
-`reset --table` is the way out. Nothing waits for a pipe, reads a device, or ends with a traceback.
+"""Anything in place of a document, random bytes or a special file: that table fails and says so, the others continue,
+and `reset --table` repairs it. Nothing waits for a pipe, reads a device, or ends with a traceback.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _TABLES = [f"{document}_{spoiler}" for document in _DOCUMENTS for spoiler in _SP
 
 @pytest.fixture(scope="module")
 def spoiled(tmp_path_factory):
-    """A run of many tables, complete, each of which has another document spoiled in another way; and a healthy one."""
+    """A complete run of many tables, each with another document spoiled in another way, and one healthy table."""
     tables = "".join(f"  - {{table_name: {name}}}\n" for name in [*_TABLES, "healthy"])
     config = (
         "pipeline: nightly\nextraction_date: 2026-01-06\nsources:\n  shop: {type: duckdb, path: shop.duckdb}\n"
@@ -50,7 +50,7 @@ def spoiled(tmp_path_factory):
 
 
 def _answer(work, *arguments):
-    """What a command reported of each table; it ended by itself and in its own words."""
+    """What a command reported about each table; it ended by itself, without a traceback."""
     ended = work.run(*arguments, "--json")
     assert "Traceback" not in ended.stderr + ended.stdout
     assert "unforeseen" not in ended.stderr + ended.stdout
@@ -60,7 +60,7 @@ def _answer(work, *arguments):
     }
 
 
-def test_commands_that_only_look_name_what_is_spoiled(spoiled):
+def test_reading_commands_name_spoiled_documents(spoiled):
     status = _answer(spoiled, "status", "nightly.yml")
     assert {name for name, table in status.items() if table["state"] != "complete"} == {
         name for name in _TABLES if name.startswith("state_")
@@ -74,7 +74,7 @@ def test_commands_that_only_look_name_what_is_spoiled(spoiled):
     assert "unforeseen" not in ended.stderr + ended.stdout
 
 
-def test_a_run_leaves_out_what_is_spoiled_and_reset_is_the_way_out(spoiled):
+def test_a_run_skips_tables_with_spoiled_documents_and_reset_repairs_them(spoiled):
     report = _answer(spoiled, "run", "nightly.yml")
     assert report["healthy"]["outcome"] == "skipped"
     for name in _TABLES:

@@ -1,4 +1,4 @@
-"""One process per table of one run, all begun together, as an orchestrator does: no table and no outcome is lost."""
+"""One process per table of one run, all started together, as an orchestrator does: no table and no outcome is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEASE = _CONFIG.replace("{base_path: data}", "{base_path: data, lock: lease, le
 
 
 @pytest.mark.parametrize(("config", "rounds"), [(_CONFIG, 2), (_LEASE, 1)], ids=["flock", "lease"])
-def test_no_table_and_no_failure_of_runs_begun_together_is_lost(tmp_path, config, rounds):
+def test_runs_started_together_lose_no_table_and_no_failure(tmp_path, config, rounds):
     work = Workplace.make(tmp_path / "work", rows=QUICK_ROWS, config=config)
     for day in range(1, rounds + 1):
         date = f"2026-01-0{day}"

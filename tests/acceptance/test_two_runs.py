@@ -1,4 +1,4 @@
-"""Two runs of one config: every table is extracted once, by one of them; who lost the lock loses the work."""
+"""Two runs of one config: each table is extracted once, by one of them; a run that lost its lock changes nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_second_run_says_who_holds_the_table_and_ends_with_3(tmp_path):
     assert work.status()["state"] == "complete"
 
 
-def test_of_two_runs_begun_together_each_table_is_extracted_by_one(tmp_path):
+def test_of_two_runs_started_together_only_one_extracts_each_table(tmp_path):
     work = Workplace.make(tmp_path / "work", rows=_ROWS, config=_BUSY_CONFIG)
     runs = [work.start("run", "nightly.yml", "--json") for _ in range(2)]
     with no_process_left(runs[0]), no_process_left(runs[1]):
@@ -106,7 +106,7 @@ def leased(tmp_path_factory):
 
 
 class TestAStoppedOwnerThatLostItsLease:
-    """It wakes up to another runner's finished work, says so, ends with 3 and changes nothing."""
+    """It wakes up after another runner has finished the work, says so, exits with 3 and changes nothing."""
 
     def _assert_it_loses(self, work, stopped):
         taken_over = work.run("run", "nightly.yml")
@@ -123,7 +123,7 @@ class TestAStoppedOwnerThatLostItsLease:
         work.assert_no_staging()
         assert {table["state"] for table in work.tables().values()} == {"complete"}
 
-    def test_while_extracting_with_all_its_workers(self, tmp_path):
+    def test_stopped_while_extracting_with_all_its_workers(self, tmp_path):
         config = _BUSY_CONFIG.replace("output: {base_path: data}", _LEASE)
         work = Workplace.make(tmp_path / "work", rows=_ROWS, config=config)
         first = stopped_in_mid_run(work)
@@ -142,7 +142,7 @@ class TestAStoppedOwnerThatLostItsLease:
             "transition passed before",  # published and committed, and not complete
         ],
     )
-    def test_at_a_step_of(self, leased, tmp_path, point):
+    def test_stopped_at_a_durable_step(self, leased, tmp_path, point):
         work = leased.copy_to(tmp_path / "work")
         arguments = ("run", "nightly.yml", "--table", "large")
         stopped = work.start(*point.split(), *arguments, program=_STOPPED_CLI)
@@ -151,7 +151,7 @@ class TestAStoppedOwnerThatLostItsLease:
             assert not (work.day() / "nightly-20260106_metadata.json").exists() or "passed" in point
             self._assert_it_loses(work, stopped)
 
-    def test_before_it_exchanges_old_data_for_new(self, leased, tmp_path):
+    def test_stopped_before_it_exchanges_old_data_for_new(self, leased, tmp_path):
         work = leased.copy_to(tmp_path / "work")
         assert work.run("run", "nightly.yml").returncode == 0
         arguments = ("run", "nightly.yml", "--table", "large", "--force-reprocess")

@@ -1,4 +1,4 @@
-"""A database of each kind, and whole runs over it within this process: for what must come out alike of every source."""
+"""A database of each kind, and whole runs over it in this process, for tests that every source must pass equally."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class OracleDatabase(Database):
 
 @contextmanager
 def opened(kind):
-    """A database of a kind, in a folder of its own with its output; both are gone at the end.
+    """A database of a kind, in its own folder with its output; both are removed at the end.
 
     It is `duckdb` or `oracle`, or `duckdb, hive`: with its output in that layout.
 

@@ -78,7 +78,7 @@ CASES = [
 
 @pytest.fixture(scope="module", params=["duckdb", "duckdb, hive", "oracle"])
 def extracted(request):
-    """The database, what a plan said of the second run, and what became of each table in it."""
+    """The database, the plan for the second run, and the outcome of each table in it."""
     with opened(request.param) as database:
         entries = [case.entry for case in CASES]
         for case in CASES:
@@ -114,7 +114,7 @@ def test_each_kind_of_drift_under_each_policy(extracted, case):
     assert [note for note in plan.notes if str(change) in note and f"on_drift: {case.policy}" in note]
 
 
-def test_every_difference_is_told_at_once_with_what_was_expected_what_was_found_and_what_to_do():
+def test_all_differences_are_reported_at_once_with_expected_found_and_hint():
     with opened("duckdb") as database:
         database.make("T", (("ID", TEXT), ("NAME", TEXT), ("EXTRA", NUMBER)), [])
         failure = database.run([{"table_name": "T", "columns": SCHEMA}])["T"].failure
@@ -160,7 +160,7 @@ def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(kind):
 
 
 def test_a_grant_while_a_column_is_left_out_loses_no_snapshot():
-    """A GRANT is a DDL: the columns are compared, and the one that is left out is still there."""
+    """A GRANT is a DDL: then the columns are compared, and the one that is left out still exists."""
     with opened("oracle") as database:
         database.make("T", (*BASE, ("EXTRA", TEXT)), [(1, "one", 1, "x")])
         source = {**database.source, "snapshot": "none"}  # to AS OF, a GRANT is a change of the definition

@@ -1,6 +1,6 @@
-"""What every source must do, written over the SourceSession protocol and run against each source there is.
+"""What every source must do, written for the SourceSession protocol and run against every source.
 
-A source joins with one more harness in HARNESSES: it makes tables from plain columns and rows, and opens sessions.
+To test another source, add a harness to HARNESSES: it makes tables from plain columns and rows, and opens sessions.
 """
 
 import atexit
@@ -47,7 +47,7 @@ class Table:
 
 
 class Harness(Protocol):
-    """What the suite needs of a source."""
+    """What the suite needs from a source."""
 
     cuts_by: frozenset[ChunkingStrategy]
     """The strategies that its plain tables can be cut by, beside auto and none."""
@@ -55,7 +55,7 @@ class Harness(Protocol):
     """A schema, a table and eight columns, with whatever characters names may have."""
 
     def spelt(self, name: str) -> str:
-        """A name of `Table` as the source tells it."""
+        """A name of `Table` as the source spells it."""
 
     def as_read(self, row: tuple[object, ...]) -> tuple[object, ...]:
         """A row of `Table` as it is read without a model."""
@@ -393,7 +393,7 @@ def test_a_window_is_half_open_in_every_chunk_and_nulls_are_counted(source, poli
     assert sum(chunk.estimated_rows for chunk in chunks) == expected.total()
 
 
-def test_a_window_without_a_start_takes_everything_before_its_end(source):
+def test_a_window_without_a_start_includes_everything_before_its_end(source):
     source.make(EVENTS)
     end = START + timedelta(days=1)
     with opened(source) as session:
@@ -528,7 +528,7 @@ def test_a_snapshot_of_another_database_is_lost(source, tmp_path):
             rows_of(session, what.model_copy(update={"snapshot": other}))
 
 
-def test_a_query_is_described_cut_and_read_like_a_table(source):
+def test_a_query_is_described_split_and_read_like_a_table(source):
     source.make(EVENTS)
     relation = Relation(query="select id, name from shop.events where id < 500")
     policy = ChunkingPolicy(strategy="key", column="id", target_rows=100)
@@ -554,7 +554,7 @@ def test_names_of_any_kind_are_read(source):
             assert rows_of(session, what, chunk) == [tuple(range(8))]
 
 
-def test_a_read_that_is_given_up_leaves_the_session_usable(source):
+def test_an_abandoned_read_leaves_the_session_usable(source):
     source.make(EVENTS)
     with opened(source) as session:
         what = reading(session, EVENTS.relation)

@@ -1,4 +1,4 @@
-"""What every state store does, run over each of them."""
+"""What every state store must do, run against each of them."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def damage(data: bytes, **changes) -> bytes:
         (lambda data: damage(data, state="complete"), message("model.other_checksum")),
     ],
 )
-def test_damaged_state_is_an_error_and_stays_as_evidence(kept, ruin, words):
+def test_damaged_state_is_an_error_and_the_file_is_kept(kept, ruin, words):
     kept.store.save(a_record())
     ruined = ruin(kept.content())
     kept.put(ruined)
@@ -127,7 +127,7 @@ def test_damaged_state_is_an_error_and_stays_as_evidence(kept, ruin, words):
     assert kept.content() == ruined
 
 
-def test_state_of_a_newer_version_is_no_damage_and_stays(kept):
+def test_state_of_a_newer_version_is_not_damage_and_is_kept(kept):
     kept.store.save(a_record())
     newer = damage(kept.content(), version=99)
     kept.put(newer)

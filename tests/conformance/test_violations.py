@@ -1,6 +1,6 @@
-"""Rows that break the schema, each kind of constraint under each policy: what is published, what is told, what is kept.
+"""Rows that break the schema, each kind of constraint under each policy: what is published, reported and kept.
 
-Every case is a table of its own; all of them are extracted in one run.
+Every case is a separate table; all of them are extracted in one run.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ BAD = 11
 
 @dataclass(frozen=True)
 class Kind:
-    """A constraint: what a row is changed to, the rules or the model, and how the finding names it."""
+    """A constraint: how a row is changed, the rules or the model, and the name in the findings."""
 
     column: str
     value: object
@@ -89,7 +89,7 @@ POLICIES = ("fail", "warn", "quarantine")
 
 
 def _rows(kind):
-    """The rows, one of them bad; a row that is bad by the whole of it has neither id nor name."""
+    """The rows, one of them bad; a row that is bad as a whole has neither id nor name."""
     index = [name for name, _ in COLUMNS].index(kind.column)
     rows = [list(row) for row in ROWS]
     rows[BAD - 1][index] = kind.value
@@ -104,7 +104,7 @@ def _table(name, policy):
 
 @pytest.fixture(scope="module", params=["duckdb", "duckdb, hive", "oracle"])
 def extracted(request):
-    """The database, and what became of each table."""
+    """The database, and the outcome of each table."""
     with opened(request.param) as database:
         (database.folder / "model.py").write_text(MODEL)
         entries = []
