@@ -1,6 +1,6 @@
-"""A disk whose files have the names that they were written under for ever: no rename, no link, no append, no seeking.
+"""A disk whose files keep the names under which they were written: no rename, no link, no append, no seeking.
 
-Otherwise it is real. What is asked of it that it does not offer it refuses as a mounted object store does, with ENOSYS.
+Otherwise it is real. It refuses everything else with ENOSYS, like a mounted object store.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .lossy_disk import LossyDisk
 
 
 class _Stream(io.BufferedWriter):
-    """A file that is written from its beginning to its end, and only closed after that."""
+    """A file that is written from beginning to end, and then only closed."""
 
     def seek(self, _offset: int, _whence: int = 0) -> NoReturn:
         raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
@@ -43,7 +43,7 @@ class NamelessDisk(WholeFileDisk):
 
 
 class LossyNamelessDisk(NamelessDisk, LossyDisk):
-    """The same, that loses in a crash what was not synced."""
+    """A nameless disk that loses in a crash what was not synced."""
 
 
 def _refuse(*asked: object) -> NoReturn:

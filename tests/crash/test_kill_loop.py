@@ -1,4 +1,4 @@
-"""Runs of the real command line are killed at random instants (kill -9 of the whole group), again and again.
+"""Runs of the real command line are killed repeatedly at random instants (kill -9 of the whole group).
 
 After each kill every document on disk is whole, and readers see one whole version or, before the first, none. A story
 is a table's way to its next version through as many kills as it takes; the seed that is printed repeats its delays,
@@ -45,7 +45,7 @@ tables:
 
 @dataclass
 class _Loop:
-    """What is killed, and what was seen so far."""
+    """The command that is killed, and what was seen so far."""
 
     work: Workplace
     random: random.Random
@@ -76,7 +76,7 @@ class _Loop:
         self._check_the_end()
 
     def _kill_or_end(self, *arguments: str, delay: float) -> bool:
-        """Whether the command came to its own end before it was to be killed."""
+        """Whether the command ended by itself before it was killed."""
         started = time.monotonic()
         process = self.work.start(*arguments)
         with no_process_left(process):
@@ -103,7 +103,7 @@ class _Loop:
         return state is not None and state.state is State.COMPLETE
 
     def _version(self) -> int | None:
-        """The version that readers see, whole; None where there is no dataset."""
+        """The complete version that readers see; None if there is no dataset."""
         dataset = self.work.dataset()
         if not dataset.exists():
             return None
@@ -117,7 +117,7 @@ class _Loop:
         return int(found[0][0].removeprefix("version "))
 
     def _check_what_is_left(self, versions: set[int | None]) -> None:
-        """Every document is whole, and readers see one of `versions`."""
+        """Check that every document is intact, and that readers see one of `versions`."""
         assert self._version() in versions
         self._state()
         for staging in self.work.day().glob(f".{self.work.run_id}.staging/*"):
@@ -127,7 +127,7 @@ class _Loop:
                     kind.from_bytes(path.read_bytes(), where=str(path))
 
     def _check_the_end(self) -> None:
-        """Complete, equal to the source, each chunk there once, nothing left over."""
+        """Check that all is complete, equal to the source, with each chunk once and no leftovers."""
         work = self.work
         work.assert_equals_source("large")
         footers = [pq.read_metadata(path).metadata for path in work.dataset().iterdir()]

@@ -1,4 +1,4 @@
-"""What the lossy disk loses and keeps, and that it catches a sync left out."""
+"""What the lossy disk loses and keeps, and that it reveals a missing sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A full disk fails the extraction in plain words, and spoils nothing; with space again, `resume` completes it."""
+"""A full disk fails the extraction with a clear message and damages nothing; with space again, `resume` completes it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def work(template, tmp_path):
 
 
 def _state(work):
-    """The state on disk, which is valid whatever happened."""
+    """The state on disk, which must be valid in any case."""
     path = work.day() / f"{work.run_id}_state.json"
     return StateRecord.from_bytes(path.read_bytes(), where=str(path)) if path.exists() else None
 

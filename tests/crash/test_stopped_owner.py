@@ -1,4 +1,4 @@
-"""An owner is stopped while it copies, another takes over and publishes, and the first wakes up: it loses.
+"""An owner is stopped while it copies, another takes over and publishes, and the first wakes up: it changes nothing.
 
 Without rename there is nothing that a successor could take away from it; what is left of its work finds the lease of
 another, or the very bytes that it was about to write.

@@ -1,4 +1,4 @@
-"""A run is killed at every durable step in turn, and then resumed: nothing lost, nothing doubled, nothing left over."""
+"""A run is killed at each durable step, and then resumed: nothing is lost, doubled or left over."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = ROWS // 2
 
 @dataclass(frozen=True)
 class Scenario:
-    """What was published before (None: nothing), what is to be published, and on which kind of disk and lock."""
+    """What was published before (None: nothing), what will be published, and the kind of disk and lock."""
 
     before: int | None
     after: int
@@ -31,7 +31,7 @@ class Scenario:
     layout: Layout = Layout.DATED
 
     def is_of_interest(self, point: Point) -> bool:
-        """Whether a kill there tells anything that another scenario does not."""
+        """Whether a kill at this step tests something that no other scenario does."""
         if self.layout is Layout.HIVE and point[1] not in _OF_PLACE:
             return False
         if self.scope == "run":
@@ -44,7 +44,7 @@ class Scenario:
 
     @property
     def amounts_below(self) -> dict[int, int]:
-        """What is good, by the version that readers see."""
+        """The good amounts, by the version that readers see."""
         return (
             {1: self.good_after, 2: self.good_after}
             if self.before is None
@@ -208,7 +208,7 @@ def _all(points):
 
 
 def _first(points):
-    """The first time that each point is passed."""
+    """The first time each point is passed."""
     return sorted({point: number for number, point in reversed(list(enumerate(points)))}.values())
 
 

@@ -1,6 +1,6 @@
-"""A small world for crash tests: one database file, one table, one output tree; and runs in it that die at will.
+"""A small world for crash tests: one database file, one table, one output tree, and runs that die at a chosen step.
 
-A run happens in a process of its own, forked from one that has everything imported, so that thousands of
+Each run has its own process, forked from one that has everything imported, so that thousands of
 deaths cost little. It is killed with `os._exit` inside the chosen failpoint.
 """
 
@@ -69,7 +69,7 @@ class MountPoint(LocalDisk):
 
 @dataclass(frozen=True)
 class Killing:
-    """How a run in the world is done: with which chunks, and where it dies."""
+    """How a run works: its chunks, and where it dies."""
 
     chunk_rows: int = ROWS
     amounts_below: int = 100
@@ -85,7 +85,7 @@ class Killing:
 
 @dataclass
 class Run:
-    """What became of a run: the failpoints that it passed, and its outcome (None: it was killed)."""
+    """The result of a run: the failpoints that it passed, and its outcome (None: it was killed)."""
 
     points: list[Point] = field(default_factory=list)
     outcome: Outcome | None = None
@@ -94,14 +94,14 @@ class Run:
 
 @dataclass(frozen=True)
 class Started:
-    """A run under way."""
+    """A run that has started."""
 
     killing: Killing
     process: Any
     pipe: Any
 
     def end(self) -> Run:
-        """What became of it, when it has ended."""
+        """Wait for its end; returns its result."""
         run = Run()
         try:
             run = self.pipe.recv()
@@ -121,7 +121,7 @@ class Started:
             time.sleep(0.01)
 
     def wake_up(self) -> Run:
-        """Let it go on, to its end."""
+        """Let it continue to its end."""
         os.kill(self.process.pid, signal.SIGCONT)
         return self.end()
 
@@ -141,7 +141,7 @@ class World:
         return world
 
     def write_source(self, *, version: int) -> None:
-        """Put a database in place in which every row tells the version."""
+        """Write a database in which every row contains the version."""
         path = self.folder / f"v{version}.duckdb"
         with duckdb.connect(path) as connection:
             connection.execute(
@@ -155,11 +155,11 @@ class World:
         return replace(self, folder=folder)
 
     def run(self, killing: Killing) -> Run:
-        """Run the pipeline once, in a process of its own."""
+        """Run the pipeline once, in its own process."""
         return self.start(killing).end()
 
     def start(self, killing: Killing) -> Started:
-        """Begin a run, in a process of its own."""
+        """Start a run, in its own process."""
         context = multiprocessing.get_context("forkserver")
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=_child, args=(self, killing, theirs))
@@ -203,7 +203,7 @@ class World:
 
     @property
     def swap(self) -> Path:
-        """Where datasets of several parts wait, beside base_path."""
+        """The folder beside base_path in which datasets of several parts wait."""
         return self.folder / "out/.data.swap"
 
     def assert_globs_see_only_what_is_published(self) -> None:

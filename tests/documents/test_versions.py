@@ -1,4 +1,4 @@
-"""Documents outlive versions: what any released version wrote is read, and what a later one added is not lost.
+"""Documents of other versions: those of every released version are read, and keys of later versions are kept.
 
 `0.1/` holds documents as version 0.1 left them in the middle of a publication and after it; only host names and paths
 were replaced. A new version adds a folder of its own and changes none.

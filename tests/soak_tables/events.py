@@ -1,4 +1,4 @@
-"""What happens to the tables between two commands. Each event returns the tables that it happened to."""
+"""The events between two commands. Each event returns the tables that it affected."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _with_sources(world: World, tables: list[Table] | None = None, **changes: in
 
 
 def _damage(world: World, table: Table) -> None:
-    """Spoil what is published of a complete table, so that `verify` must find it."""
+    """Damage the published data of a complete table, so that `verify` must find it."""
     files = world.dataset_files(table)
     kinds: list[Callable[[], object]] = [world.document(table, "metadata").unlink]
     if files:

@@ -1,7 +1,7 @@
-"""What must be true after a command: the oracle, which knows the tables and nothing of the program.
+"""What must be true after a command: the oracle, a model that knows the tables but not the program.
 
-A table that nothing has interrupted has exactly one right end. One that was killed, or that a full disk stopped, may go
-on at the snapshot that it had, so its `pending_sources` holds each source that it may still publish.
+A table that nothing has interrupted has exactly one right end. After a kill or a full disk it may continue
+at the snapshot that it had, so its `pending_sources` holds each source that it may still publish.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EMPTY = Content(0, 0, 0)
 
 @dataclass(frozen=True)
 class Source:
-    """A table as it stands in the database."""
+    """A table as it is in the database."""
 
     version: int
     rows: int
@@ -42,7 +42,7 @@ class End(NamedTuple):
 
 @dataclass
 class Table:
-    """What the oracle knows of a table."""
+    """What the oracle knows about a table."""
 
     name: str
     source: Source
@@ -64,11 +64,11 @@ class Table:
 
     @property
     def is_broken(self) -> bool:
-        """Whether a command looks at rows that broke the schema, and at no others, unless it is forced."""
+        """Whether an unforced command only validates rows again that broke the schema."""
         return self.state == "failed" and self.damage != "state" and self.broken_for == self.rule
 
     def published_from(self, source: Source) -> Content | None:
-        """What readers see once `source` was extracted; None where the table fails."""
+        """What readers see after `source` was extracted; None if the table fails."""
         if not self._is_read(source):
             return None
         is_refused = self.on_violation == "fail" or (self.on_violation == "quarantine" and source.bad == source.rows)
@@ -130,7 +130,7 @@ class Table:
             self.pending_sources = self.pending_sources | {self.source} if keeps_plan else set()
 
     def was_reset(self) -> None:
-        """Learn that it is to begin anew; a state that could not be read was moved aside."""
+        """Learn that the table starts over; an unreadable state was moved aside."""
         self.state = "pending"
         self.broken_for = None
         self.pending_sources.clear()

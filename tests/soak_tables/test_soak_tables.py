@@ -43,7 +43,7 @@ class Command:
 
 @dataclass
 class Soak:
-    """One world, its rounds, and what they came to."""
+    """One world, its rounds, and their results."""
 
     world: World
     counts: Counter[str] = field(default_factory=Counter)
@@ -96,7 +96,7 @@ class Soak:
             self._check_end(command, ended, is_disk_full=True)
 
     def with_a_second_runner(self, command: Command) -> None:
-        """Two runners at once: what one has, the other leaves alone, and together they do what one would have done."""
+        """Two runners at once: each leaves alone what the other holds, and together they do what one would do."""
         world = self.world
         processes = [world.start(*command.arguments, "--json") for _ in range(2)]
         both = [world.end(process) for process in processes]

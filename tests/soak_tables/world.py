@@ -1,4 +1,4 @@
-"""A folder with a database of thirty tables and a pipeline over them: its commands, and what is to be seen in it."""
+"""A folder with a database of thirty tables and a pipeline over them: its commands, and what readers see in it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _LONGEST_COMMAND = 120.0
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that came to its own end."""
+    """A command that ended by itself."""
 
     arguments: tuple[str, ...]
     exit_code: int
@@ -102,7 +102,7 @@ class World:
         return self.dice.sample(drawn, min(len(drawn), self.dice.randint(1, most)))
 
     def write_source(self, tables: Iterable[Table]) -> None:
-        """Put the tables in the database as their sources say."""
+        """Write the tables into the database as their sources say."""
         with duckdb.connect(self.folder / "shop.duckdb") as connection:
             for table in tables:
                 source = table.source
@@ -134,7 +134,7 @@ class World:
     # --- commands
 
     def start(self, *arguments: str, most_bytes: int | None = None) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own; with `most_bytes` the system lets no file grow beyond them."""
+        """Start a command in its own process group; `most_bytes` limits the size of each file."""
 
         process = subprocess.Popen(
             [STATEKEEPER, *arguments],
@@ -175,7 +175,7 @@ class World:
         return self.end(process)
 
     def stop_for_a_while(self, process: subprocess.Popen[str], *, after: float) -> None:
-        """Stop the command's group, and let it go on."""
+        """Stop the command's group, then let it continue."""
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:
@@ -191,7 +191,7 @@ class World:
         return json.loads(process.said[: process.said.rindex("}") + 1])
 
     def hooks(self) -> Counter[tuple[str, str]]:
-        """What the hooks were told since this was asked last: (table, state)."""
+        """What the hooks received since the last call: (table, state)."""
         path = self.folder / "hooks.txt"
         lines = path.read_text().splitlines() if path.exists() else []
         told = [line.split() for line in lines[self._hooks_seen :]]
@@ -199,7 +199,7 @@ class World:
         return Counter((name.removeprefix("shop."), state) for name, state in told)
 
     def read(self, *, but: frozenset[str] = frozenset()) -> dict[str, Content | None]:
-        """What every glob that ends in `.parquet` meets under the base path, by table; `but` some that are damaged."""
+        """What every glob that ends in `.parquet` matches under the base path, by table; `but` some that are damaged."""
         lake = self.folder / "lake"
         files = [str(path) for path in self._files_of_any_depth(lake)]
         seen: dict[str, Content | None] = dict.fromkeys(self.tables)
