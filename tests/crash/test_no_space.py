@@ -1,4 +1,4 @@
-"""A full disk fails the extraction with a clear message and damages nothing; with space again, `resume` completes it."""
+"""A full disk fails the extraction with a clear message and damages nothing; with space, `resume` completes it."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class World:
         return Counter((name.removeprefix("shop."), state) for name, state in told)
 
     def read(self, *, but: frozenset[str] = frozenset()) -> dict[str, Content | None]:
-        """What every glob that ends in `.parquet` matches under the base path, by table; `but` some that are damaged."""
+        """What every glob `*.parquet` matches under the base path, by table; `but` some that are damaged."""
         lake = self.folder / "lake"
         files = [str(path) for path in self._files_of_any_depth(lake)]
         seen: dict[str, Content | None] = dict.fromkeys(self.tables)
