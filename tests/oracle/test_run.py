@@ -197,7 +197,7 @@ def test_an_unreachable_host_exits_4_with_a_hint(lake):
     lake.configure(ORDERS, source={"port": 1})
     ran = lake.command("run", "ora.yml", "--date", "2026-01-06")
     assert ran.returncode == 4
-    assert says(ran.stdout + ran.stderr, "oracle.check_host_and_port")
+    assert says(" ".join((ran.stdout + ran.stderr).split()), "oracle.check_host_and_port")
 
 
 def test_the_session_budget_is_never_exceeded(lake):
