@@ -19,7 +19,19 @@ _PACKAGE = _ROOT / "statekeeper"
 _PROJECT = tomllib.loads((_ROOT / "pyproject.toml").read_text())
 _NAME = re.compile(r"\bstatekeeper(?:\.[A-Za-z_]\w*)+(?::[A-Za-z_]\w*)?")
 _FORMATS = {
-    *("activity", "count", "lock", "plan", "receipt", "recorded_receipts", "rejects", "run", "sift", "state"),
+    *(
+        "activity",
+        "count",
+        "lock",
+        "plan",
+        "receipt",
+        "recorded_receipts",
+        "rejects",
+        "run",
+        "sift",
+        "state",
+        "windows",
+    ),
     *("spark.driver", "spark.refusal", "spark.slot"),
 }
 _LOGGERS = {"databricks", "load", "run", "sources", "spark"}

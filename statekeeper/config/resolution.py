@@ -23,7 +23,7 @@ from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
-_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window")
+_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window", "on_gap")
 _NAMING = frozenset({"source_name", "table_name", "path_name"})
 _DEPENDS = {
     **dict.fromkeys((*_NEEDS_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
@@ -33,6 +33,7 @@ _DEPENDS = {
 }
 """The other keys on which a problem at a key depends."""
 _POLICIES = (
+    "on_gap",
     "chunking",
     "verify",
     "reconcile",

@@ -24,6 +24,7 @@ from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import (
     BUILT_IN,
     OnDrift,
+    OnGap,
     OnSnapshotLost,
     OnViolation,
     Reconcile,
@@ -68,6 +69,7 @@ class ExtractionConfig:
     model: SchemaRef
     incremental: IncrementalConfig | None = None
     is_full_extract: bool = True
+    on_gap: OnGap = BUILT_IN.on_gap
     chunking: ChunkingPolicy = BUILT_IN.chunking
     verify: Verify = BUILT_IN.verify
     reconcile: Reconcile = BUILT_IN.reconcile
@@ -188,6 +190,7 @@ __all__ = [
     "IncrementalConfig",
     "LockKind",
     "OnDrift",
+    "OnGap",
     "OnSnapshotLost",
     "OnViolation",
     "OutputConfig",

@@ -133,7 +133,8 @@ class _ChunkWork:
         if receipt.null_incremental_rows:
             run.reporter.warning(
                 active.key,
-                f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: no window takes them",
+                f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: "
+                "only a first load takes them",
             )
 
     async def chunk(self, attempt: _Attempt) -> None:

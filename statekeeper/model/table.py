@@ -96,14 +96,21 @@ class Window(StoredValue):
 class Scope(StoredValue):
     """Mode and bounds of an extraction, decided at its first plan and kept by its later plans.
 
-    `watermark` is where a later `window: watermark` extraction starts (before its lookback): the window's end or, for
-    a full extraction of a table with an `incremental_column`, the earlier of the snapshot's time and the end of the
-    extraction date.
+    The first extraction of a table with an `incremental_column` has mode full and a window without a start.
+    `watermark` is how far the extraction covers the column: its window's end or, for a full extraction without a
+    window, the earlier of the snapshot's time and the end of the extraction date. `covered_from` is the window's start
+    without its lookback; null if there is none.
     """
 
     mode: ExtractionMode
     window: Window | None = None
     watermark: ZonedDatetime | None = None
+    covered_from: ZonedDatetime | None = None
+
+    @property
+    def covered(self) -> datetime | None:
+        """Where what it covers of the column begins; None is the beginning. Old documents include the lookback."""
+        return None if self.window is None else self.covered_from or self.window.start
 
 
 UNIQUE = "unique"

@@ -1,55 +1,52 @@
-"""What a plan takes from earlier extractions of its table: its own scope or the watermarks of other runs, and columns.
+"""What a table's earlier extractions leave to the next plan: its own scope, and the columns that the table had.
 
-Reads only state and commit records; `statekeeper.plan.window` decides the window from the watermarks.
+Reads state and commit records only. Which windows of the table are taken is `statekeeper.plan.window_index`' matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from functools import partial
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
-from statekeeper.config.resolved import ExtractionConfig, WindowKind
+from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import StateDamaged
 from statekeeper.model.drift import Baseline
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.record import StateRecord
-from statekeeper.model.table import Scope
+from statekeeper.model.table import Scope, Window
 from statekeeper.runtime.fingerprint import changed_aspects
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.layout import ExtractionLayout
 
+COMMIT_RECORD, STATE = "_metadata.json", "_state.json"
+"""How the names of documents end."""
 
-def scope_or_watermarks(
+
+def kept_scope(
     disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, record: StateRecord, fingerprint: str
-) -> tuple[Scope | None, tuple[datetime, ...]]:
-    """The scope that this extraction already has, or else the watermarks from which to decide it.
+) -> Scope | None:
+    """The scope that this extraction has already, from its state or, where that was lost, from what it has published.
 
-    If the window's configuration has changed, the scope is decided again, from earlier dates only. By now there may be
-    later ones, and with those the table's first, full extraction would become a single day.
-
-    Raises:
-        StateDamaged: a commit record of another run cannot be read.
+    None if it has none, or if its window is configured otherwise than it was then.
     """
-    scope = _kept_scope(record, fingerprint)
-    if scope is not None or config.incremental is None:
-        return scope, ()
-    is_decided_anew = record.scope is not None
-    if not is_decided_anew and (scope := _published_scope(disk, layout, fingerprint)):
-        return scope, ()
-    before = date.fromisoformat(record.extraction_date) if is_decided_anew else None
-    found = _watermarks(disk, layout, before=before)
-    # A day's window only needs to know whether there is one; there may be years of them.
-    return None, tuple(found if config.incremental.kind is WindowKind.WATERMARK else islice(found, 1))
+    if "window" in changed_aspects(record.fingerprint, fingerprint):
+        return None
+    found = record.scope or _published_scope(disk, layout, fingerprint)
+    return found if found is None else _bounded(found, config)
 
 
-def _kept_scope(record: StateRecord, fingerprint: str) -> Scope | None:
-    """The scope of the last plan, unless the configuration of the window has changed since."""
-    return None if "window" in changed_aspects(record.fingerprint, fingerprint) else record.scope
+def _bounded(scope: Scope, config: ExtractionConfig) -> Scope:
+    """A scope with a window: version 0.1 read everything there was at a first extraction, later days' rows too."""
+    if config.incremental is None or config.is_full_extract or scope.window is not None or scope.watermark is None:
+        return scope
+    incremental = config.incremental
+    window = Window(column=incremental.column, start=None, end=scope.watermark, timezone=incremental.timezone)
+    return scope.model_copy(update={"window": window})
 
 
 def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> Scope | None:
@@ -63,17 +60,6 @@ def _published_scope(disk: Disk, layout: ExtractionLayout, fingerprint: str) -> 
     return None
 
 
-def _watermarks(disk: Disk, layout: ExtractionLayout, *, before: date | None) -> Iterator[datetime]:
-    """The watermarks of the table's other complete extractions, the newest dates first."""
-    for path, day in _records(disk, layout):
-        if path == layout.metadata or (before and day >= before):
-            continue
-        # An unreadable record is an error: a window guessed from the others could lose rows.
-        metadata = load_metadata(disk, path)
-        if metadata and metadata.extraction_complete:
-            yield metadata.table_config.scope.watermark or metadata.snapshot.taken_at
-
-
 def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, fingerprint: str) -> Baseline | None:
     """The columns of the table's last complete extraction, including the extraction of `layout`.
 
@@ -83,7 +69,7 @@ def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, 
     Raises:
         StateDamaged: a commit record of another run cannot be read, and there is no model to compare with instead.
     """
-    for _, records in groupby(_records(disk, layout), key=lambda record: record[1]):
+    for _, records in groupby(records_of(disk, layout), key=lambda record: record[1]):
         found = [_comparable(disk, path, layout, config, fingerprint) for path, _ in records]
         complete = [metadata for metadata in found if metadata is not None]
         if complete:
@@ -107,12 +93,12 @@ def _comparable(
     return metadata if is_same else None
 
 
-def _records(disk: Disk, layout: ExtractionLayout) -> Iterator[tuple[Path, date]]:
-    """Every commit record of the table, with its date; the newest dates first."""
+def records_of(disk: Disk, layout: ExtractionLayout, end: str = COMMIT_RECORD) -> Iterator[tuple[Path, date]]:
+    """Every document of the table whose name has this end, with its date; the newest dates first."""
     names_in = partial(_names, disk)
     for folder, day in layout.record_folders(names_in):
         for name in names_in(folder):
-            if name.endswith("_metadata.json"):
+            if name.endswith(end) and not name.startswith("."):
                 yield folder / name, day
 
 

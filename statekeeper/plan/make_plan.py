@@ -21,6 +21,7 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
+from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.window import decide_scope
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
@@ -34,16 +35,16 @@ if TYPE_CHECKING:
 class PlanSpec:
     """The inputs of a plan.
 
-    `scope` is the scope of an earlier plan of the same extraction, if it is kept. `run_snapshot` is the snapshot for
-    all tables of the run; without one the plan takes its own. `baseline` has the columns of the table's last complete
-    extraction.
+    `scope` is the scope of an earlier plan of the same extraction, if it is kept; without one it is decided from the
+    `coverage` of the table's other extractions. `run_snapshot` is the snapshot for all tables of the run; without one
+    the plan takes its own. `baseline` has the columns of the table's last complete extraction.
     """
 
     config: ExtractionConfig
     run_id: str
     extraction_date: date
     scope: Scope | None
-    earlier_watermarks: tuple[datetime, ...]
+    coverage: Coverage
     model_folder: Path
     run_snapshot: Snapshot | None = None
     baseline: Baseline | None = None
@@ -83,7 +84,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             config,
             extraction_date=spec.extraction_date,
             snapshot_time=snapshot.taken_at,
-            earlier_watermarks=spec.earlier_watermarks,
+            coverage=spec.coverage,
         )
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
     except StatekeeperError as error:

@@ -1,7 +1,7 @@
 """Collects the inputs of a plan in the parent process, for a run and for its preview.
 
-`statekeeper.plan.history` reads scope and columns of earlier extractions; a worker makes the plan in
-`statekeeper.plan.make_plan`.
+Which scope and columns earlier extractions leave is decided in `statekeeper.plan.history`, which windows they have
+taken in `statekeeper.plan.window_index`. The plan is made in `statekeeper.plan.make_plan`, by a worker.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.record import StateRecord
-from statekeeper.plan.history import baseline_of, scope_or_watermarks
+from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.history import baseline_of, kept_scope
 from statekeeper.plan.make_plan import PlanSpec
+from statekeeper.plan.window_index import WindowIndex
 from statekeeper.runtime.context import Run
 
 
@@ -24,20 +26,29 @@ async def spec_of_plan(
         StorageError: the file system refused.
     """
     do, layout = run.threads.disk.do, run.layout_of(config)
-    scope, earlier = await do(scope_or_watermarks, run.disk, layout, config, record, fingerprint)
+    scope = await do(kept_scope, run.disk, layout, config, record, fingerprint)
+    coverage = Coverage() if config.incremental is None else await do(windows_of(config, run).coverage)
+    others = coverage.without((run.extraction_date.isoformat(), run.run_id))
+    if scope is not None and others.leaves_hole_before(scope.covered):
+        scope = None  # it is decided anew, to take the hole's rows as well
     baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
     return PlanSpec(
         config=config,
         run_id=run.run_id,
         extraction_date=run.extraction_date,
         scope=scope,
-        earlier_watermarks=earlier,
+        coverage=others,
         model_folder=run.model_folder,
         run_snapshot=run_snapshot,
         baseline=baseline,
         readers=run.pipeline.output.readers,
         layout=run.pipeline.output.layout,
     )
+
+
+def windows_of(config: ExtractionConfig, run: Run) -> WindowIndex:
+    """The windows that the extractions of a table have taken."""
+    return WindowIndex(run.disk, run.pipeline.output, config.table, run.layout_of(config))
 
 
 def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
@@ -47,7 +58,7 @@ def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
         run_id=run.run_id,
         extraction_date=run.extraction_date,
         scope=None,
-        earlier_watermarks=(),
+        coverage=Coverage(),
         model_folder=run.model_folder,
         readers=run.pipeline.output.readers,
         layout=run.pipeline.output.layout,

@@ -27,8 +27,11 @@ from statekeeper.errors import (
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import PublishIntent, State, StateRecord, Trigger
+from statekeeper.model.table import Scope
+from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.make_plan import make_plan
-from statekeeper.plan.plan_spec import spec_of_plan
+from statekeeper.plan.plan_spec import spec_of_plan, windows_of
+from statekeeper.plan.window_index import taken_window
 from statekeeper.publish.commit_record import intent_of, published_by
 from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
@@ -39,6 +42,7 @@ from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess, find_record, first_record, resume_decision
+from statekeeper.run.uncovered import uncovered_rows
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import DRIFT, fingerprint_of, kept_fingerprint
@@ -183,6 +187,8 @@ class TableRun:
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()
+        if not await self._blocking(self._take_window, plan.reading.scope, spec.coverage):
+            return  # another run has taken a window of this table meanwhile: the plan is made again
         await self._blocking(self._save_plan, plan)
         at = run.clock()
         await self._fire(
@@ -195,6 +201,20 @@ class TableRun:
                 at=at,
             ),
         )
+
+    def _take_window(self, scope: Scope, decided_by: Coverage) -> bool:
+        """Write down which window is about to be read; False if `decided_by` does not hold any more."""
+        config = self.config
+        if config.incremental is None:
+            return True
+        taken = taken_window(scope, self.run.run_id, self.run.extraction_date, config.incremental.column)
+        if taken is None:
+            return True
+        if not windows_of(config, self.run).take(taken, decided_by=decided_by):
+            return False
+        for warning in uncovered_rows(Coverage.of((*decided_by.taken, taken)), config, self.run):
+            self.run.reporter.warning(self.key, warning)
+        return True
 
     def _save_plan(self, plan: Plan) -> None:
         self.lock.check()  # a process that lost its lock while it planned saves no plan

@@ -40,12 +40,25 @@ def scope_conditions(scope: Scope, columns: Sequence[Typed], label: str, bound: 
         raise PlanError(f"{label}: {error.message}", hint=error.hint) from error
 
 
+def cut_conditions(scope: Scope, columns: Sequence[Typed], label: str, bound: WindowBound) -> tuple[Sql, ...]:
+    """The conditions under which chunks are cut: none for a first load, which takes nearly the whole relation.
+
+    Raises:
+        PlanError: as `scope_conditions` does.
+    """
+    conditions = scope_conditions(scope, columns, label, bound)
+    return conditions if scope.window is not None and scope.window.start is not None else ()
+
+
 def window_condition(window: Window, name: str, database_type: str, bound: WindowBound) -> Sql:
-    """The condition `start <= column < end`; rows with NULL are outside every window."""
+    """The condition `start <= column < end`.
+
+    Rows with NULL are outside every window but that of a first load, which has no start.
+    """
     column = column_of(name)
     condition = column + Sql(" < ") + bound("window_end", window.end, window, database_type)
     if window.start is None:
-        return condition
+        return condition + Sql(" OR ") + column + Sql(" IS NULL")
     return column + Sql(" >= ") + bound("window_start", window.start, window, database_type) + Sql(" AND ") + condition
 
 

@@ -20,6 +20,8 @@ the differences of the layout `hive`, and decides which layout an extraction has
                                   (`statekeeper.store.staging`)
     .<run_id>.replaced-<plan8>, .<run_id>.strangers/
                                   output moved aside; files of other programs that were found in a replaced dataset
+<base_path>/<source_name>/<path_name>/_windows.json
+                                  which windows of an incremental table are taken; beside it its lock, _windows.lock
 <base_path>/_runs/<run_id>.json   the run manifest
 <base_path>/_runs/<run_id>.lock   its lock (with leases: <run_id>.lock.<epoch>)
 <base_path>/_runs/<run_id>_snapshots/<source_name>/<nnnn>.json
@@ -150,6 +152,11 @@ class ExtractionLayout:
     def table_folder(self) -> Path:
         """The folder with the datasets of all dates."""
         return self.folder.parent.parent
+
+    @property
+    def windows(self) -> Path:
+        """The windows that the table's extractions have taken, those of all dates and runs."""
+        return self.table_folder / "_windows.json"
 
     @property
     def output(self) -> Path:

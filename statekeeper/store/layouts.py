@@ -71,6 +71,10 @@ class HiveLayout(ExtractionLayout):
         return self.output_folder.parent
 
     @property
+    def windows(self) -> Path:
+        return self.folder.parent / "_windows.json"
+
+    @property
     def output(self) -> Path:
         return self.output_folder
 

@@ -1,4 +1,4 @@
-"""Incremental extraction over several days: one full load, then the rows of each window; each is decided once."""
+"""Incremental extraction over several days: a first load up to the end of its day, then windows that tile the rest."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def template(tmp_path_factory):
     work = Workplace.make(tmp_path_factory.mktemp("days") / "work", rows=0, config=_CONFIG)
     rows = ", ".join(f"({number}, {repr(at) if at else 'null'}::timestamp)" for number, at in _EVENTS.items())
     work.sql(f"create table events as select * from (values {rows}) as v(id, changed_at)")
-    assert _Days(work).extracted("2026-01-05") == list(_EVENTS)
+    assert _Days(work).extracted("2026-01-05") == [1, 2, 9, 10], "with the rows that have no time"
     return work
 
 
@@ -75,24 +75,53 @@ def days(template, tmp_path):
     return _Days(template.copy_to(tmp_path / "work"))
 
 
-def test_the_first_day_is_full_and_later_days_are_half_open_windows(days):
+def test_the_first_day_takes_what_is_before_and_later_days_are_half_open_windows(days):
     assert days.document("2026-01-05", "state")["scope"]["mode"] == "full"
     assert days.extracted("2026-01-06") == [3, 4, 5]
     assert days.extracted("2026-01-07") == [6, 7]
-    assert days.extracted("2026-01-09") == []
     scope = days.document("2026-01-07", "metadata")["table_config"]["scope"]
     assert scope["mode"] == "incremental"
     assert (scope["window"]["start"], scope["window"]["end"]) == (
         "2026-01-07T00:00:00+00:00",
         "2026-01-08T00:00:00+00:00",
     )
-    # What was decided at the first plan is kept: day 1 is full again, day 2 is its window again.
+    # What was decided at the first plan is kept: each day again takes its own rows.
     days.work.sql(
         "insert into events values (11, timestamp '2026-01-05 08:00:00'), (12, timestamp '2026-01-06 08:00:00')"
     )
-    assert days.extracted("2026-01-05", "--force-reprocess") == [*_EVENTS, 11, 12]
+    assert days.extracted("2026-01-05", "--force-reprocess") == [1, 2, 9, 10, 11]
     assert days.extracted("2026-01-06", "--force-reprocess") == [3, 4, 5, 12]
     assert days.ids("2026-01-07") == [6, 7]
+
+
+def test_a_night_that_was_missed_comes_with_the_next_one(days):
+    assert days.extracted("2026-01-08") == [3, 4, 5, 6, 7, 8]
+    refused = days.run("2026-01-07")
+    assert refused.returncode == 1
+    assert "already in other extractions: nightly-20260108 of 2026-01-08" in refused.stderr
+    assert not days.path("2026-01-07").exists()
+
+
+def test_days_in_any_order_take_every_row_once(days):
+    taken = [*days.ids("2026-01-05")]
+    for day in ("2026-01-07", "2026-01-06", "2026-01-09", "2026-01-08"):
+        if days.run(day).returncode == 0:
+            taken += days.ids(day)
+    assert sorted(taken) == list(_EVENTS)
+
+
+def test_a_first_load_in_the_middle_of_its_day_leaves_the_rest_of_it_to_the_next_window(tmp_path):
+    work = Workplace.make(tmp_path / "work", rows=0, config=_CONFIG)
+    days, now = _Days(work), datetime.now(UTC)
+    yesterday, today = now - timedelta(days=1), f"{now:%Y-%m-%d}"
+    work.sql(
+        "create table events as select * from (values (1, timestamp '2026-01-01'), "
+        f"(2, timestamp '{yesterday:%Y-%m-%d %H:%M:%S}'), "
+        f"(3, timestamp '{now + timedelta(minutes=1):%Y-%m-%d %H:%M:%S}')) as v(id, changed_at)"
+    )
+    assert days.extracted(today) == [1, 2], "row 3 has a time after the snapshot"
+    scope = days.document(today, "state")["scope"]
+    assert now <= datetime.fromisoformat(scope["watermark"]) <= datetime.now(UTC)
 
 
 def test_rows_without_a_time_are_counted_and_reported(days):
@@ -115,24 +144,16 @@ def test_a_window_that_has_not_ended_is_refused_unless_allowed(days):
     assert "allow_open_window" in failure["hint"]
     assert not days.path(today).exists()
     days.work.configure(_CONFIG.replace("changed_at,", "changed_at, allow_open_window: true,"))
-    assert days.extracted(today) == [20]
+    assert days.extracted(today) == [3, 4, 5, 6, 7, 8, 20], "and the days in between, which nobody has taken"
     end = datetime.fromisoformat(days.document(today, "state")["scope"]["window"]["end"])
     assert now <= end <= datetime.now(UTC)
 
 
-def test_a_watermark_window_starts_where_the_last_complete_extraction_ended(days):
-    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark,"))
-    assert days.extracted("2026-01-07") == [3, 4, 5, 6, 7], "the days that were left out come with the next"
-    assert days.extracted("2026-01-08") == [8]
-    assert days.extracted("2026-01-09") == []
-    assert days.extracted("2026-01-07", "--force-reprocess") == [3, 4, 5, 6, 7], "its bounds were decided once"
-
-
 def test_lookback_reaches_back_for_late_rows(days):
-    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark, lookback: 1h,"))
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, lookback: 1h,"))
     assert days.extracted("2026-01-06") == [2, 3, 4, 5]
     # A window that is configured otherwise is another window: the next run decides it anew, and says why.
-    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, window: watermark, lookback: 13h,"))
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, lookback: 13h,"))
     again = days.run("2026-01-06")
     assert again.returncode == 0, again.stderr
     assert says(again.stderr, "run.configuration_changed", keys="window")

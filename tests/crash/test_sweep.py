@@ -29,9 +29,12 @@ class Scenario:
     good_after: int = 100
     """Amounts below this are good; rows with others are put apart."""
     layout: Layout = Layout.DATED
+    is_by_windows: bool = False
 
     def is_of_interest(self, point: Point) -> bool:
         """Whether a kill at this step tests something that no other scenario does."""
+        if self.is_by_windows:
+            return point[1] in _OF_WINDOWS
         if self.layout is Layout.HIVE and point[1] not in _OF_PLACE:
             return False
         if self.scope == "run":
@@ -72,9 +75,11 @@ class Scenario:
             lock=self.lock,
             scope=self.scope,
             amounts_below=self.good_after,
+            is_by_windows=self.is_by_windows,
         )
 
 
+_OF_WINDOWS = frozenset({"windows", "plan", "start"})
 _OF_SIFTING = frozenset({"sifted", "split_receipt", "rejects_receipt", "violations"})
 _OF_QUARANTINE = _OF_SIFTING | {"quarantine", "publish", "metadata", "passed"}
 """The kinds of files and steps that have to do with rows that are put apart; what is before publication is alike."""
@@ -122,6 +127,13 @@ SCENARIOS = {
     "file by file without rename": Scenario(ROWS, ROWS, disk="nameless", lock="lease"),
     "folder by folder without rename": Scenario(FOLDER, FOLDER, disk="nameless", lock="lease"),
     "file by folder without rename, what was not synced lost": Scenario(ROWS, FOLDER, "lossy-nameless", "lease"),
+    "a first window": Scenario(None, FOLDER, is_by_windows=True),
+    "a window under a lease": Scenario(FOLDER, FOLDER, lock="lease", is_by_windows=True),
+    "a first window on a disk that loses what was not synced": Scenario(None, FOLDER, disk="lossy", is_by_windows=True),
+    "a window without rename": Scenario(FOLDER, FOLDER, disk="nameless", lock="lease", is_by_windows=True),
+    "a first window without rename, what was not synced lost": Scenario(
+        None, FOLDER, disk="lossy-nameless", lock="lease", is_by_windows=True
+    ),
 }
 SCENARIOS |= {f"hive: {name}": replace(scenario, layout=Layout.HIVE) for name, scenario in SCENARIOS.items()}
 """A dataset of one part is a folder there, too: of "a file" is then one part."""

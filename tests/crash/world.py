@@ -27,6 +27,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import Layout, TableRef
+from statekeeper.model.windows import TableWindows
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
@@ -81,6 +82,7 @@ class Killing:
     disk: Literal["local", "no-exchange", "mount-point", "lossy", "nameless", "lossy-nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
+    is_by_windows: bool = False
 
 
 @dataclass
@@ -146,7 +148,8 @@ class World:
         with duckdb.connect(path) as connection:
             connection.execute(
                 "create table orders as select i as id, (i * 7 % 100)::decimal(12, 2) as amount, "
-                f"'version {version}, row ' || i as note from range({ROWS}) as r(i)"
+                f"'version {version}, row ' || i as note, timestamp '2026-01-06' + to_minutes(i) as changed_at "
+                f"from range({ROWS}) as r(i)"
             )
         path.replace(self.folder / "source.duckdb")
 
@@ -254,7 +257,8 @@ class World:
         with duckdb.connect() as connection:
             connection.execute(f"attach '{self.folder / 'source.duckdb'}' as source (read_only)")
             connection.execute(
-                f"create view published as select id, amount, note from read_parquet({files}, union_by_name = true)"
+                "create view published as "
+                f"select id, amount, note, changed_at from read_parquet({files}, union_by_name = true)"
             )
             for one, other in (("published", "source.orders"), ("source.orders", "published")):
                 left = connection.execute(f"select * from {one} except all select * from {other}").fetchall()
@@ -275,9 +279,22 @@ class World:
         if has_quarantine:
             expected |= {f"_{RUN_ID}.quarantine", f"{RUN_ID}_violations.json"}
         assert names == expected
+        self._assert_windows_are_in_order()
         assert not self.swap.exists()
         snapshots = self.folder / f"out/data/_runs/{RUN_ID}_snapshots/shop"
         assert not snapshots.exists() or {path.suffix for path in snapshots.iterdir()} == {".json"}
+
+    def _assert_windows_are_in_order(self) -> None:
+        """If the table is extracted by windows, one document has its one window, and nothing is beside it."""
+        path = self.files.windows
+        names = {name for name in os.listdir(path.parent) if "_windows" in name}  # noqa: PTH208
+        names -= {name for name in names if name.startswith(path.with_suffix(".lock").name)}
+        if self.state.scope is None or self.state.scope.window is None:
+            assert names == set()
+            return
+        assert {name for name in names if not name.startswith(f"{path.name}.")} <= {path.name}, "it may lie in slots"
+        found = TableWindows.from_bytes(read_document(LocalDisk(), path), where=str(path))
+        assert [(window.run_id, window.start) for window in found.taken] == [(RUN_ID, None)]
 
     @property
     def is_at_the_runs_snapshot(self) -> bool:
@@ -350,7 +367,9 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
                             "lt": killing.amounts_below,
                         },
                         "note": {"type": "str", "max_length": 40},
+                        "changed_at": {"type": "datetime"},
                     },
+                    **({"incremental_column": "changed_at", "is_full_extract": False} if killing.is_by_windows else {}),
                 }
             ],
         },

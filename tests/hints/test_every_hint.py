@@ -151,6 +151,14 @@ TYPED = {
         "run it when the day is over, with an earlier --date, or set allow_open_window: true",
         "run it when the day has started in its incremental_timezone, or with an earlier --date",
     ],
+    f"{_HERE}test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said": [
+        "read them there; to extract them again, run that date with --force-reprocess",
+        "no extraction has the rows from {} to {} (on_gap: fail)",
+        "run --date {} first, or set on_gap: extend",
+        "set incremental_column: {}, or give the table a path_name of its own",
+        "uncovered.py: commands.run",
+        "uncovered.py: commands.force",
+    ],
     f"{_HERE}test_variable_that_is_not_set_is_exported_or_given_a_default": [
         "export {}, or give a default: ${{}:-...}"
     ],
@@ -337,7 +345,7 @@ FOUND = (
     "instead of host:port:SID, which only JDBC understands",
     "with snapshot_scope: run, all tables of the source are read at one snapshot",
     "a name for files, of at most {} bytes: no /",
-    "rows have no value in the incremental column: no window",
+    "rows have no value in the incremental column",
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",
     "base_path: data",

@@ -369,6 +369,45 @@ def test_windows_that_are_not_over_are_extracted_as_is_said(typist):
     assert (not_begun.code, "with an earlier --date" in not_begun.words) == (1, True)
 
 
+def test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said(typist):
+    typist.sql(
+        "create table events as select i as id, timestamp '2026-01-01' + to_days(i - 1) as at, "
+        "null::timestamp as other from range(1, 8) r(i)"
+    )
+    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false"
+
+    def run(day, *options):
+        return typist.type(" ".join(("statekeeper run shop.yml --date", f"2026-01-0{day}", *options)))
+
+    def configure(more=""):
+        typist.write(CONFIG + entry + more + "}\n")
+
+    configure()
+    assert run(1).code == run(3).code == 0
+    covered = run(2)
+    assert (covered.code, "run that date with --force-reprocess" in covered.words) == (1, True)
+    assert run(3, "--force-reprocess").code == 0
+    configure(", on_gap: fail")
+    missing = run(5)
+    assert (missing.code, "run --date 2026-01-04 first" in missing.words) == (1, True)
+    assert run(4).code == run(5).code == 0
+    configure(", on_gap: extend")
+    other = CONFIG + entry.replace("column: at", "column: other") + "}\n"
+    typist.write(other)
+    refused = run(6)
+    assert (refused.code, "set incremental_column: at" in refused.words) == (1, True)
+    configure(", columns: {id: {type: int, lt: 6}, at: {type: datetime}, other: {type: datetime, nullable: true}}")
+    assert run(6).code == 1
+    configure()
+    unfinished = run(7)
+    assert unfinished.code == 0
+    typist.succeeds(unfinished.command("run", "2026-01-06"))
+    shutil.rmtree(typist.folder / "data/shop/events/202601/05")
+    (typist.folder / "data/shop/events/_windows.json").unlink()
+    hole = run(7, "--force-reprocess")
+    typist.succeeds(hole.command("run", "2026-01-05"))
+
+
 def test_variable_that_is_not_set_is_exported_or_given_a_default(typist, monkeypatch):
     plain, by_default = (
         CONFIG.replace("path: shop.duckdb", f"path: '${{{name}}}'") + "  - {table_name: orders}\n"

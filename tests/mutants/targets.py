@@ -15,7 +15,11 @@ class Target:
 
 TARGETS = {
     "resume": Target(("statekeeper/run/resume.py",), ("tests/unit/run/test_resume.py",)),
-    "window": Target(("statekeeper/plan/window.py",), ("tests/unit/plan/test_window.py",)),
+    "window": Target(
+        ("statekeeper/plan/window.py", "statekeeper/plan/coverage.py"),
+        ("tests/unit/plan/test_window.py", "tests/unit/plan/test_coverage.py"),
+    ),
+    "windows": Target(("statekeeper/plan/window_index.py",), ("tests/unit/plan/test_window_index.py",)),
     "history": Target(("statekeeper/plan/history.py",), ("tests/unit/plan/test_history.py",)),
     "ownership": Target(("statekeeper/publish/ownership.py",), ("tests/unit/publish/test_files_owned.py",)),
     "judgement": Target(

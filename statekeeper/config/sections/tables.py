@@ -32,6 +32,14 @@ class WindowKind(StrEnum):
     WATERMARK = "watermark"
 
 
+class OnGap(StrEnum):
+    """What a window does about the days before it that no extraction has taken."""
+
+    EXTEND = "extend"
+    """It starts where the last window ended."""
+    FAIL = "fail"
+
+
 class Verify(StrEnum):
     """How published data is checked before it is skipped: every byte's checksum, or sizes and footers."""
 
@@ -93,6 +101,7 @@ class BuiltIn:
     lookback: timedelta = timedelta()
     incremental_timezone: str = "UTC"
     allow_open_window: bool = False
+    on_gap: OnGap = OnGap.EXTEND
     chunking: ChunkingPolicy = field(default_factory=ChunkingPolicy)
     verify: Verify = Verify.FULL
     reconcile: Reconcile = Reconcile.COUNT
@@ -131,7 +140,7 @@ class TableDefaults(Section):
     )
     window: WindowKind | None = Field(
         default=None,
-        description="day (the default): the extraction date; watermark: since the last complete extraction",
+        description="day (the default); watermark is the same, for older files: windows start where coverage ends",
     )
     lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
     incremental_timezone: TimeZone | None = Field(
@@ -139,6 +148,11 @@ class TableDefaults(Section):
     )
     allow_open_window: bool | None = Field(
         default=None, description="extract a window that is not over yet, up to the snapshot"
+    )
+    on_gap: OnGap | None = Field(
+        default=None,
+        description="what a window does about days before it that no extraction has taken: extend (the default) takes "
+        "their rows too; fail",
     )
     custom_query: Name | None = Field(
         default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"

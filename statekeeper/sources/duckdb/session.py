@@ -24,7 +24,7 @@ from statekeeper.sources.duckdb.errors import VALUE_CLASSES
 from statekeeper.sources.duckdb.relation import Source, find_source
 from statekeeper.sources.duckdb.types import check_values, hint_on_value, type_rule, window_bound
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
-from statekeeper.sources.scope import scope_conditions
+from statekeeper.sources.scope import cut_conditions, scope_conditions
 from statekeeper.sources.sql import Bind, Sql, all_of, column_of, quoted
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class DuckdbSession:
         self._require(snapshot)
         source = find_source(self._connection, relation)
         columns = self._describe(source)
-        cut = Cut(self._connection, source, scope_conditions(scope, columns, source.label, window_bound), columns)
+        cut = Cut(self._connection, source, cut_conditions(scope, columns, source.label, window_bound), columns)
         plan = plan_chunks(cut, policy)
         self._require(snapshot)
         return plan
@@ -101,10 +101,11 @@ class DuckdbSession:
         self._require(reading.snapshot)
         source = find_source(self._connection, reading.relation)
         window = reading.scope.window
-        if window is None:
-            statement = Sql("SELECT count(*), NULL") + source.from_clause
+        columns = self._describe(source) if window is not None else ()
+        if window is None or window.start is None:
+            conditions = scope_conditions(reading.scope, columns, source.label, window_bound)
+            statement = Sql("SELECT count(*), NULL") + source.from_clause + all_of(conditions)
         else:
-            columns = self._describe(source)
             (inside,) = scope_conditions(reading.scope, columns, source.label, window_bound)
             name = column_of(named_column(columns, window.column, source.label).name)
             counts = Sql("SELECT count(") + name + Sql("), count(*) - count(") + name + Sql(")")

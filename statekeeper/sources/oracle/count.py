@@ -42,7 +42,7 @@ def uncounted_rows(
     scope: Scope, columns: Sequence[SourceColumn], source: Source, config: OracleSource
 ) -> tuple[str, ...]:
     """A note for the plan about rows that are in no window and are not counted; empty if there are none."""
-    if scope.window is None or config.count_nulls:
+    if scope.window is None or scope.window.start is None or config.count_nulls:
         return ()
     column = named_column(columns, scope.window.column, source.label)
     if not may_be_null(column, source):

@@ -39,7 +39,7 @@ from statekeeper.sources.oracle.types import (
     window_bound,
 )
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
-from statekeeper.sources.scope import scope_conditions
+from statekeeper.sources.scope import cut_conditions, scope_conditions
 from statekeeper.sources.sql import Sql, all_of, quoted
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class OracleSession:
         cut = Cut(
             self._connection,
             source,
-            scope_conditions(scope, columns, source.label, window_bound),
+            cut_conditions(scope, columns, source.label, window_bound),
             columns,
             snapshot,
             policy.target_rows,
@@ -120,7 +120,7 @@ class OracleSession:
         with self._at_snapshot(reading.snapshot):
             inside = scope_conditions(reading.scope, reading.all_columns, source.label, window_bound)
             rows = count_rows(self._connection, source, reading.snapshot, inside)
-            if window is None or not self._config.count_nulls:
+            if window is None or window.start is None or not self._config.count_nulls:
                 return SourceCount(rows=rows)
             column = named_column(reading.all_columns, window.column, source.label)
             nulls = 0

@@ -2,28 +2,41 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from statekeeper.config.resolved import IncrementalConfig, WindowKind
+from statekeeper.config.resolved import IncrementalConfig, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, TableRef
+from statekeeper.model.windows import TakenWindow
+from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.window import decide_scope
 from tests.messages import raises_message
 
 DAY = date(2026, 1, 6)
 LATER = datetime(2026, 1, 8, tzinfo=UTC)
-EARLIER = (datetime(2026, 1, 6, tzinfo=UTC),)
 
 
-def _config(*, is_full=False, **incremental):
+def _covered(through, *, start=None, column="updated_at", run_id="nightly"):
+    """Coverage by one extraction of an earlier date."""
+    taken = TakenWindow(
+        run_id=run_id, extraction_date="2026-01-05", column=column, start=start, end=through, is_complete=True
+    )
+    return Coverage.of((taken,))
+
+
+EARLIER = _covered(datetime(2026, 1, 6, tzinfo=UTC))
+
+
+def _config(*, is_full=False, on_gap=OnGap.EXTEND, **incremental):
     table = TableRef(source_name="s", table_name="t", path_name="t")
-    settings = IncrementalConfig(column="updated_at", **incremental) if incremental is not None else None
-    return SimpleNamespace(table=table, incremental=settings, is_full_extract=is_full)
+    settings = IncrementalConfig(column="updated_at", **incremental)
+    return SimpleNamespace(table=table, incremental=settings, is_full_extract=is_full, on_gap=on_gap)
 
 
 def _scope(config, *, day=DAY, at=LATER, earlier=EARLIER):
-    return decide_scope(config, extraction_date=day, snapshot_time=at, earlier_watermarks=earlier)
+    return decide_scope(config, extraction_date=day, snapshot_time=at, coverage=earlier)
 
 
 def test_without_an_incremental_column_everything_is_taken():
@@ -31,15 +44,16 @@ def test_without_an_incremental_column_everything_is_taken():
     assert _scope(config).mode is ExtractionMode.FULL
 
 
-def test_the_first_extraction_is_full_and_sets_the_watermark_at_the_end_of_its_day():
-    scope = _scope(_config(), earlier=())
-    assert (scope.mode, scope.window) == (ExtractionMode.FULL, None)
-    assert scope.watermark == datetime(2026, 1, 7, tzinfo=UTC)
+def test_the_first_extraction_takes_everything_up_to_the_end_of_its_day():
+    scope = _scope(_config(), earlier=Coverage())
+    assert (scope.mode, scope.window.start) == (ExtractionMode.FULL, None)
+    assert scope.window.end == scope.watermark == datetime(2026, 1, 7, tzinfo=UTC)
 
 
-def test_the_watermark_of_a_full_extraction_is_never_after_its_snapshot():
+def test_the_first_extraction_ends_at_its_snapshot_if_its_day_is_not_over():
     at = datetime(2026, 1, 6, 12, tzinfo=UTC)
-    assert _scope(_config(), earlier=(), at=at).watermark == at
+    scope = _scope(_config(), earlier=Coverage(), at=at)
+    assert scope.window.end == scope.watermark == at
 
 
 def test_a_day_is_half_open_from_midnight_to_midnight():
@@ -49,9 +63,53 @@ def test_a_day_is_half_open_from_midnight_to_midnight():
 
 @pytest.mark.parametrize(("day", "hours"), [(date(2026, 3, 29), 23), (date(2026, 10, 25), 25), (date(2026, 6, 1), 24)])
 def test_days_of_clock_changes_have_23_or_25_hours(day, hours):
-    window = _scope(_config(timezone="Europe/Madrid"), day=day, at=datetime(2027, 1, 1, tzinfo=UTC)).window
+    config = _config(timezone="Europe/Madrid")
+    midnight = datetime.combine(day, datetime.min.time(), ZoneInfo("Europe/Madrid"))
+    window = _scope(config, day=day, at=datetime(2027, 1, 1, tzinfo=UTC), earlier=_covered(midnight)).window
     assert window.end.astimezone(UTC) - window.start.astimezone(UTC) == timedelta(hours=hours)
     assert (window.start.hour, window.end.hour) == (0, 0)
+
+
+def test_a_window_takes_the_days_before_it_that_nobody_has_taken():
+    window = _scope(_config(), earlier=_covered(datetime(2026, 1, 3, 12, tzinfo=UTC))).window
+    assert (window.start, window.end) == (datetime(2026, 1, 3, 12, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
+
+
+def test_days_that_nobody_has_taken_are_refused_if_the_table_says_so():
+    config = _config(on_gap=OnGap.FAIL)
+    with raises_message(PlanError, "plan.days_are_missing", start="2026-01-05T00:00:00+00:00") as caught:
+        _scope(config, earlier=_covered(datetime(2026, 1, 5, tzinfo=UTC)))
+    assert "--date 2026-01-05" in caught.value.hint
+    assert _scope(config).window.start == datetime(2026, 1, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1), DAY - timedelta(days=400)])
+def test_a_day_that_others_have_taken_is_refused_with_their_names(day):
+    with raises_message(PlanError, "plan.rows_are_in_other_extractions", extractions="nightly of 2026-01-05"):
+        _scope(_config(), day=day, earlier=_covered(datetime(2026, 1, 7, tzinfo=UTC)))
+
+
+@pytest.mark.parametrize("minutes", [0, 5])
+def test_an_open_window_is_covered_where_another_has_taken_all_up_to_the_snapshot(minutes):
+    at = datetime(2026, 1, 6, 12, tzinfo=UTC)
+    with raises_message(PlanError, "plan.rows_are_in_other_extractions", date="2026-01-06"):
+        _scope(_config(allow_open_window=True), at=at, earlier=_covered(at + timedelta(minutes=minutes)))
+
+
+def test_a_day_in_a_hole_takes_the_hole_alone():
+    first = _covered(datetime(2026, 1, 4, tzinfo=UTC))
+    later = _covered(datetime(2026, 1, 9, tzinfo=UTC), start=datetime(2026, 1, 6, 8, tzinfo=UTC), run_id="later")
+    windows = (*first.taken, *later.taken)
+    scope = _scope(_config(), earlier=Coverage.of(windows))
+    assert scope.covered == datetime(2026, 1, 4, tzinfo=UTC)
+    assert scope.window.end == datetime(2026, 1, 6, 8, tzinfo=UTC)
+
+
+def test_windows_of_two_columns_are_refused():
+    other = _covered(datetime(2026, 1, 6, tzinfo=UTC), column="created_at")
+    with pytest.raises(PlanError, match="windows of created_at, and incremental_column says updated_at"):
+        _scope(_config(), earlier=other)
+    assert _scope(_config(), earlier=_covered(datetime(2026, 1, 6, tzinfo=UTC), column="UPDATED_AT")).window.start
 
 
 def test_a_window_that_has_not_ended_is_refused_with_a_hint():
@@ -71,16 +129,10 @@ def test_an_allowed_open_window_ends_at_the_snapshot():
     assert scope.window.end == scope.watermark == at
 
 
-def test_a_watermark_window_starts_where_the_last_extraction_ended_less_lookback():
-    earlier = (datetime(2026, 1, 3, tzinfo=UTC), datetime(2026, 1, 4, tzinfo=UTC))
-    config = _config(kind=WindowKind.WATERMARK, lookback=timedelta(hours=2))
-    window = _scope(config, earlier=earlier).window
-    assert (window.start, window.end) == (datetime(2026, 1, 3, 22, tzinfo=UTC), datetime(2026, 1, 7, tzinfo=UTC))
-
-
-def test_a_watermark_after_the_window_gives_an_empty_window():
-    window = _scope(_config(kind=WindowKind.WATERMARK), earlier=(datetime(2026, 2, 1, tzinfo=UTC),)).window
-    assert window.start == window.end
+def test_lookback_is_read_and_belongs_to_the_window_before():
+    scope = _scope(_config(lookback=timedelta(hours=2)))
+    assert scope.window.start == datetime(2026, 1, 5, 22, tzinfo=UTC)
+    assert (scope.covered_from, scope.covered) == (datetime(2026, 1, 6, tzinfo=UTC),) * 2
 
 
 def test_a_requested_full_extraction_is_always_full():
@@ -101,7 +153,8 @@ def test_a_lookback_over_a_clock_change_is_never_too_short(day, hours):
     plain = _config(timezone="Europe/Madrid")
     for date_after in (day, day + timedelta(days=1)):
         later = datetime(2027, 1, 1, tzinfo=UTC)
-        start = _scope(config, day=date_after, at=later).window.start.astimezone(UTC)
-        midnight = _scope(plain, day=date_after, at=later).window.start
+        covered = _covered(datetime.combine(date_after, datetime.min.time(), ZoneInfo("Europe/Madrid")))
+        start = _scope(config, day=date_after, at=later, earlier=covered).window.start.astimezone(UTC)
+        midnight = _scope(plain, day=date_after, at=later, earlier=covered).window.start
         assert midnight.astimezone(UTC) - start >= timedelta(hours=hours)
         assert start <= (midnight - timedelta(hours=hours)).astimezone(UTC)

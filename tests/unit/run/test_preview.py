@@ -82,10 +82,10 @@ class TestPreview:
         shop.run(table, day=date(2026, 1, 2))
         longer = {**table, "lookback": "24h"}
         for config, hours in ((table, 24), (longer, 48)):
-            window = _preview(shop, config, day=date(2026, 1, 4))["orders"].scope.window
+            window = _preview(shop, config, day=date(2026, 1, 3))["orders"].scope.window
             assert window.end - window.start == timedelta(hours=hours)
-        shop.run(table, day=date(2026, 1, 4))
-        window = _preview(shop, longer, day=date(2026, 1, 4))["orders"].scope.window
+        shop.run(table, day=date(2026, 1, 3))
+        window = _preview(shop, longer, day=date(2026, 1, 3))["orders"].scope.window
         assert window.end - window.start == timedelta(hours=48)
 
     def test_shows_a_restart_for_damage_that_verify_found_and_a_quick_check_does_not_see(self, shop):
@@ -167,4 +167,4 @@ class TestReset:
         runner = shop.runner(table, day=first)
         reset_tables(runner, runner.pipeline.tables, only=None)
         shop.run(table, day=first)
-        assert shop.rows(day=first) == ROWS
+        assert shop.rows(day=first) == 48

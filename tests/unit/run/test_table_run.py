@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import shutil
 import threading
 import time
 from datetime import date, timedelta
@@ -11,7 +13,6 @@ from datetime import date, timedelta
 import psutil
 import pytest
 
-from statekeeper.config.resolved import WindowKind
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LoginRefused, SnapshotLost, StorageError
 from statekeeper.model.record import State
@@ -256,40 +257,87 @@ class TestWindows:
         assert report.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}, report
         return shop.metadata(day=day).table_config.scope, shop.rows(day=day)
 
-    def test_the_first_extraction_is_full_and_stays_full_when_it_is_forced_after_later_ones(self, shop):
-        assert self._run(shop, day=date(2026, 1, 2))[1] == ROWS
+    def test_the_first_extraction_takes_all_up_to_its_day_and_so_again_when_it_is_forced_after_later_ones(self, shop):
+        assert self._run(shop, day=date(2026, 1, 2))[1] == 48
         scope, rows = self._run(shop, day=date(2026, 1, 3))
         assert (scope.mode, rows) == (ExtractionMode.INCREMENTAL, 24)
-        assert self._run(shop, day=date(2026, 1, 2), is_forced=True)[1] == ROWS
+        assert self._run(shop, day=date(2026, 1, 2), is_forced=True)[1] == 48
 
     def test_a_changed_window_configuration_changes_the_extracted_rows(self, shop):
         self._run(shop, day=date(2026, 1, 2))
-        assert self._run(shop, day=date(2026, 1, 4))[1] == 24
+        assert self._run(shop, day=date(2026, 1, 3))[1] == 24
         longer = {**INCREMENTAL, "lookback": "24h"}
-        scope, rows = self._run(shop, longer, day=date(2026, 1, 4))
+        scope, rows = self._run(shop, longer, day=date(2026, 1, 3))
         assert rows == 48
-        assert scope.window.start.isoformat().startswith("2026-01-03T00:00")
-        assert self._run(shop, {**INCREMENTAL, "is_full_extract": True}, day=date(2026, 1, 4))[1] == ROWS
-        assert self._run(shop, {"table_name": "orders"}, day=date(2026, 1, 4))[1] == ROWS
+        assert scope.window.start.isoformat().startswith("2026-01-02T00:00")
+        assert self._run(shop, {**INCREMENTAL, "is_full_extract": True}, day=date(2026, 1, 3))[1] == ROWS
+        assert self._run(shop, {"table_name": "orders"}, day=date(2026, 1, 3))[1] == ROWS
 
-    def test_a_changed_window_does_not_reduce_the_first_full_extraction_to_one_day(self, shop):
+    def test_a_changed_window_does_not_reduce_the_first_extraction_to_one_day(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         self._run(shop, day=date(2026, 1, 3))
         scope, rows = self._run(shop, {**INCREMENTAL, "lookback": "1h"}, day=date(2026, 1, 2))
-        assert (scope.mode, rows) == (ExtractionMode.FULL, ROWS)
+        assert (scope.mode, rows) == (ExtractionMode.FULL, 48)
 
     def test_an_extraction_whose_state_was_lost_repeats_its_published_scope(self, shop):
         self._run(shop, day=date(2026, 1, 2))
         self._run(shop, day=date(2026, 1, 3))
         shop.layout(day=date(2026, 1, 2)).state.unlink()
         scope, rows = self._run(shop, day=date(2026, 1, 2))
-        assert (scope.mode, rows) == (ExtractionMode.FULL, ROWS)
+        assert (scope.mode, rows) == (ExtractionMode.FULL, 48)
 
-    def test_a_watermark_window_starts_where_the_last_one_ended(self, shop):
-        table = {**INCREMENTAL, "window": WindowKind.WATERMARK.value}
-        self._run(shop, table, day=date(2026, 1, 2))
-        scope, rows = self._run(shop, table, day=date(2026, 1, 4))
+    def test_a_window_takes_the_days_that_were_left_out(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        scope, rows = self._run(shop, day=date(2026, 1, 4))
         assert (scope.window.end - scope.window.start, rows) == (timedelta(days=2), 48)
+
+    def test_a_day_that_was_left_out_is_refused_once_a_later_window_has_taken_it(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        self._run(shop, day=date(2026, 1, 4))
+        report = shop.run(INCREMENTAL, day=date(2026, 1, 3))["orders"]
+        assert report.failure.kind is FailureKind.PLAN
+        assert "2026-01-04" in report.failure.message
+
+    def test_a_window_that_was_planned_and_not_completed_is_taken_by_nobody_else(self, shop, monkeypatch):
+        self._run(shop, day=date(2026, 1, 2))
+        broken = {**INCREMENTAL, "columns": {"id": {"type": "int", "le": -1}, "at": {"type": "datetime"}}}
+        assert shop.run(broken, day=date(2026, 1, 3))["orders"].outcome is Outcome.FAILED
+        assert self._run(shop, day=date(2026, 1, 4))[1] == 24
+        assert self._run(shop, day=date(2026, 1, 3))[1] == 24
+
+    def test_a_forced_day_takes_a_hole_before_it(self, shop):
+        self._run(shop, day=date(2026, 1, 1))
+        self._run(shop, day=date(2026, 1, 2))
+        self._run(shop, day=date(2026, 1, 3))
+        shutil.rmtree(shop.layout(day=date(2026, 1, 2)).folder)
+        shop.layout(day=date(2026, 1, 3)).windows.unlink()
+        assert self._run(shop, day=date(2026, 1, 3), is_forced=True)[1] == 48
+
+    @pytest.mark.parametrize("harm", ["missing", "damaged", "of an older state"])
+    def test_windows_are_read_from_the_records_again_if_their_document_is_of_no_use(self, shop, harm):
+        self._run(shop, day=date(2026, 1, 1))
+        path = shop.layout(day=date(2026, 1, 1)).windows
+        older = path.read_bytes()
+        self._run(shop, day=date(2026, 1, 2))
+        match harm:
+            case "missing":
+                path.unlink()
+            case "damaged":
+                path.write_bytes(b"{")
+            case _:
+                path.write_bytes(older)
+        scope, rows = self._run(shop, day=date(2026, 1, 3))
+        assert (scope.window.start.day, rows) == (3, 24)
+
+    def test_what_version_0_1_took_at_a_first_extraction_counts_up_to_its_watermark(self, shop):
+        self._run(shop, day=date(2026, 1, 2))
+        layout = shop.layout(day=date(2026, 1, 2))
+        metadata = json.loads(layout.metadata.read_bytes())
+        scope = metadata["table_config"]["scope"]
+        scope["window"] = scope["covered_from"] = None
+        layout.metadata.write_text(json.dumps(metadata))
+        layout.windows.unlink()
+        assert self._run(shop, day=date(2026, 1, 3))[1] == 24
 
     def test_foreign_files_among_the_dates_are_ignored(self, shop):
         self._run(shop, day=date(2026, 1, 2))

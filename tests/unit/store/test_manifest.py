@@ -15,7 +15,7 @@ from statekeeper.errors import FailureKind, LockHeld, StateDamaged
 from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
 from statekeeper.model.record import Failure, Owner, State
 from statekeeper.model.table import TableRef
-from statekeeper.store import manifest as store
+from statekeeper.store import locked_change
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk
 from statekeeper.store.layout import manifest_file, manifest_lock
 from statekeeper.store.locks.holder import Holder
@@ -137,7 +137,7 @@ def test_damaged_manifest_is_left_as_it_is(tmp_path):
 
 def test_holder_that_does_not_let_go_is_named(tmp_path, monkeypatch):
     output, path = _output(tmp_path), manifest_lock(tmp_path / "data", RUN_ID)
-    monkeypatch.setattr(store, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(locked_change, "_WAIT_SECONDS", 0.1)
     taken = {"kind": LockKind.FLOCK, "owner": this_process(), "ttl": timedelta(seconds=1), "take_over": lambda _: None}
     with (
         acquire_lock(LocalDisk(), path, **taken),

@@ -1,0 +1,110 @@
+"""Which part of an incremental column's axis a table's extractions have taken, and which they have not. Pure.
+
+The windows of a table's extractions tile the axis: no value is in two of them, and none is passed over. So a window
+starts where coverage ends, and a date that is covered already has no rows left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from statekeeper.model.windows import TakenWindow
+
+
+@dataclass(frozen=True)
+class Interval:
+    """`[start, end)` on the axis of aware times; None is unbounded."""
+
+    start: datetime | None
+    end: datetime | None
+
+    def meets(self, other: Interval) -> bool:
+        """Whether they have a value in common."""
+        return _before(self.start, other.end) and _before(other.start, self.end)
+
+
+def _before(start: datetime | None, end: datetime | None) -> bool:
+    return start is None or end is None or start < end
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The windows that extractions have taken, complete or planned, in the order of their starts."""
+
+    taken: tuple[TakenWindow, ...] = ()
+    revision: str | None = None
+    """The checksum of the document that it was read from; None if there was none."""
+
+    @classmethod
+    def of(cls, taken: Iterable[TakenWindow], revision: str | None = None) -> Coverage:
+        """Coverage by these windows; empty ones are left out."""
+        kept = (window for window in taken if window.start is None or window.start < window.end)
+        in_order = sorted(kept, key=lambda window: (window.start is not None, window.start, window.end))
+        return cls(tuple(in_order), revision)
+
+    def without(self, extraction: tuple[str, str]) -> Coverage:
+        """Coverage by the other extractions than this one."""
+        others = tuple(window for window in self.taken if window.extraction != extraction)
+        return replace(self, taken=others)
+
+    @property
+    def gaps(self) -> tuple[Interval, ...]:
+        """What nobody has taken, in order. The last one is unbounded above, and starts where coverage ends."""
+        found: list[Interval] = []
+        reached: datetime | None = None
+        for window in self.taken:
+            if reached is None:
+                if window.start is not None:
+                    found.append(Interval(None, window.start))
+                reached = window.end
+                continue
+            if window.start is not None and reached < window.start:
+                found.append(Interval(reached, window.start))
+            reached = max(reached, window.end)
+        return (*found, Interval(reached, None))
+
+    @property
+    def holes(self) -> tuple[Interval, ...]:
+        """The gaps between windows. What is before the first window is none: a lake may begin anywhere."""
+        return tuple(gap for gap in self.gaps if gap.start is not None and gap.end is not None)
+
+    @property
+    def through(self) -> datetime | None:
+        """Up to where every value is in a complete extraction's window; None without one."""
+        complete = Coverage(tuple(window for window in self.taken if window.is_complete))
+        return next((gap.start for gap in complete.gaps if gap.start is not None), None)
+
+    @property
+    def overlaps(self) -> tuple[tuple[TakenWindow, TakenWindow], ...]:
+        """Neighbouring windows with a value in common."""
+        found: list[tuple[TakenWindow, TakenWindow]] = []
+        last: TakenWindow | None = None
+        for window in self.taken:
+            if last is not None and (window.start is None or window.start < last.end):
+                found.append((last, window))
+            if last is None or window.end > last.end:
+                last = window
+        return tuple(found)
+
+    def gap_in(self, window: Interval) -> Interval | None:
+        """The first gap with values of `window`, as far as it reaches back and at most to the window's end.
+
+        None: all of the window is taken.
+        """
+        for gap in self.gaps:
+            if gap.meets(window):
+                ends = [end for end in (gap.end, window.end) if end is not None]
+                return Interval(gap.start, min(ends, default=None))
+        return None
+
+    def leaves_hole_before(self, start: datetime | None) -> bool:
+        """Whether these extractions leave a hole that ends where a further one starts."""
+        if start is None:
+            return False
+        return any(gap.start is not None and gap.start < start <= (gap.end or start) for gap in self.gaps)
+
+    def takers_of(self, window: Interval) -> tuple[TakenWindow, ...]:
+        """The windows with values of `window`."""
+        return tuple(each for each in self.taken if Interval(each.start, each.end).meets(window))

@@ -1,0 +1,170 @@
+"""Which windows of an incremental table its extractions have taken: read, made again from the records, and added to.
+
+An extraction writes its window down before it reads a row of it, so no other one takes the same rows, and none that
+completes is ever missing. Whether it did complete, its commit record says. So a plan reads one document, the records of
+what was planned and not yet seen complete, and those of the newest date, however many dates there are. If the document
+and these records disagree, all records are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from statekeeper.config.sections.output import OutputConfig
+from statekeeper.errors import StateDamaged
+from statekeeper.model.metadata import Metadata
+from statekeeper.model.record import StateRecord
+from statekeeper.model.table import Scope, TableRef, safe_name
+from statekeeper.model.windows import TableWindows, TakenWindow
+from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.history import COMMIT_RECORD, STATE, records_of
+from statekeeper.store.documents import load_document, load_metadata
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
+from statekeeper.store.locked_change import SharedDocument
+
+
+@dataclass(frozen=True)
+class WindowIndex:
+    """The windows of a table; `layout` is that of any of its extractions."""
+
+    disk: Disk
+    output: OutputConfig
+    table: TableRef
+    layout: ExtractionLayout
+
+    def coverage(self) -> Coverage:
+        """What the table's extractions have taken, complete ones and planned ones.
+
+        Raises:
+            StateDamaged: a commit record that must be looked at cannot be read: what is guessed could lose rows.
+            StorageError: the file system refused.
+        """
+        found = self._document.load(self.disk)
+        if found is None or found.table != self.table:
+            return Coverage.of(self._recorded(), _revision(found))
+        seen = (window if window.is_complete else self._looked_at(window) for window in found.taken)
+        coverage = Coverage.of(seen, _revision(found))
+        complete = [window for window in coverage.taken if window.is_complete]
+        newest = max(complete, key=lambda window: window.end, default=None)
+        if self._has_unknown(coverage) or (newest is not None and self._looked_at(newest) != newest):
+            return Coverage.of(self._recorded(), _revision(found))
+        return coverage
+
+    def take(self, window: TakenWindow, *, decided_by: Coverage) -> bool:
+        """Write down the window of an extraction that is about to read it, durably.
+
+        False, and nothing is written, if the document has changed since `decided_by` was read.
+
+        Raises:
+            LockHeld, StorageError: as `SharedDocument.change`.
+        """
+        others = decided_by.without(window.extraction).taken
+        is_taken = False
+
+        def change(found: TableWindows | None) -> TableWindows | None:
+            nonlocal is_taken
+            is_taken = _revision(found) == decided_by.revision
+            return TableWindows(table=self.table, taken=Coverage.of((*others, window)).taken) if is_taken else None
+
+        self._document.change(self.disk, self.output, change)
+        return is_taken
+
+    def _has_unknown(self, coverage: Coverage) -> bool:
+        """Whether a commit record of the newest known date, or of a later one, has a window that is not covered.
+
+        An older statekeeper writes no window down, and a document may have been restored from a backup.
+        """
+        known = {(window.date, safe_name(window.run_id)) for window in coverage.taken}
+        newest = max((window.date for window in coverage.taken), default=date.min)
+        for path, day in records_of(self.disk, self.layout):
+            if day < newest:
+                return False
+            if (day, path.name.removesuffix(COMMIT_RECORD)) not in known:
+                metadata = load_metadata(self.disk, path)
+                if metadata and metadata.extraction_complete and window_of(metadata):
+                    return True
+        return False
+
+    @property
+    def _document(self) -> SharedDocument[TableWindows]:
+        path = self.layout.windows
+        return SharedDocument(TableWindows, path, path.with_suffix(".lock"), role="windows", is_index=True)
+
+    def _looked_at(self, window: TakenWindow) -> TakenWindow:
+        """A window as its extraction's commit record has it; one without a complete record is planned only."""
+        metadata = load_metadata(self.disk, self._layout_of(window).metadata)
+        taken = None if metadata is None or not metadata.extraction_complete else window_of(metadata)
+        return taken or window.model_copy(update={"is_complete": False})
+
+    def _layout_of(self, window: TakenWindow) -> ExtractionLayout:
+        return layout_of(
+            self.output.layout,
+            base_path=Path(self.output.base_path),
+            table=self.table,
+            extraction_date=window.date,
+            run_id=window.run_id,
+        )
+
+    def _recorded(self) -> Iterator[TakenWindow]:
+        """The windows as commit records and, of extractions that have none, their states have them."""
+        for path, day in records_of(self.disk, self.layout, end=COMMIT_RECORD):
+            metadata = load_metadata(self.disk, path)
+            if metadata and metadata.extraction_complete and (taken := window_of(metadata)):
+                yield taken
+                continue
+            state = path.with_name(path.name.removesuffix(COMMIT_RECORD) + STATE)
+            yield from self._planned(state, day)
+        for path, day in records_of(self.disk, self.layout, end=STATE):
+            if not self.disk.exists(path.with_name(path.name.removesuffix(STATE) + COMMIT_RECORD)):
+                yield from self._planned(path, day)
+
+    def _planned(self, path: Path, day: date) -> Iterator[TakenWindow]:
+        try:
+            record = load_document(self.disk, path, StateRecord)
+        except StateDamaged:  # its next run says so, and plans anew
+            return
+        if record is None or record.plan_id is None or record.scope is None:
+            return
+        taken = taken_window(record.scope, record.run_id, day)
+        if taken is not None:
+            yield taken
+
+
+def window_of(metadata: Metadata) -> TakenWindow | None:
+    """The window of a complete extraction; None for a table without an incremental column."""
+    config = metadata.table_config
+    if config.incremental_column is None:
+        return None
+    scope = config.scope
+    if scope.window is None and scope.watermark is None:  # the first versions kept no watermark
+        scope = scope.model_copy(update={"watermark": metadata.snapshot.taken_at})
+    taken = taken_window(scope, metadata.run_id, date.fromisoformat(config.extraction_date), config.incremental_column)
+    return taken and taken.model_copy(update={"is_complete": True})
+
+
+def taken_window(scope: Scope, run_id: str, day: date, column: str | None = None) -> TakenWindow | None:
+    """The window that an extraction takes, its lookback apart; None for a table without an incremental column.
+
+    A full extraction without a window takes everything up to its watermark. `column` is its column, where no window
+    names it.
+    """
+    window = scope.window
+    if scope.watermark is None or (window is None and column is None):
+        return None
+    return TakenWindow(
+        run_id=run_id,
+        extraction_date=day.isoformat(),
+        column=window.column if window else column or "",
+        start=scope.covered,
+        end=scope.watermark,
+        is_complete=False,
+    )
+
+
+def _revision(found: TableWindows | None) -> str | None:
+    return None if found is None else found.checksum

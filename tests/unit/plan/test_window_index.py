@@ -1,0 +1,216 @@
+"""Which windows are taken: by one document, and by the commit records where it is of no use."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from statekeeper.config.sections.output import OutputConfig
+from statekeeper.errors import StateDamaged
+from statekeeper.model.record import State
+from statekeeper.model.table import ExtractionMode, Scope, Window
+from statekeeper.model.windows import TakenWindow
+from statekeeper.plan.window_index import WindowIndex, taken_window, window_of
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.layout import ExtractionLayout
+from tests.unit.commit_records import NOON, TABLE, commit_record, state_of
+
+DAY = date(2026, 1, 6)
+
+
+def scope_of(day, *, days=1, lookback=timedelta()):
+    """The scope of one date or of several, of which `day` is the last."""
+    end = NOON + (day - DAY)
+    start = end - timedelta(days=days)
+    window = Window(column="at", start=start - lookback, end=end, timezone="UTC")
+    return Scope(mode=ExtractionMode.INCREMENTAL, window=window, watermark=end, covered_from=start)
+
+
+class CountingDisk(LocalDisk):
+    """Counts what is read and listed."""
+
+    def __init__(self):
+        super().__init__()
+        self.looks = 0
+
+    def read(self, path):
+        self.looks += 1
+        return super().read(path)
+
+    def names(self, folder):
+        self.looks += 1
+        return super().names(folder)
+
+
+class Table:
+    """The folder of a table, and extractions as they come."""
+
+    def __init__(self, base_path):
+        self.base_path = base_path
+        self.disk = CountingDisk()
+        self.index = WindowIndex(self.disk, OutputConfig(base_path=str(base_path)), TABLE, self.layout(DAY))
+
+    def layout(self, day, run_id="shop"):
+        return ExtractionLayout.of(base_path=self.base_path, table=TABLE, extraction_date=day, run_id=run_id)
+
+    def take(self, day, run_id="shop", **scope):
+        taken = taken_window(scope_of(day, **scope), run_id, day)
+        assert self.index.take(taken, decided_by=self.index.coverage())
+
+    def complete(self, day, run_id="shop", *, scope=None, **changes):
+        layout = self.layout(day, run_id)
+        layout.folder.mkdir(parents=True, exist_ok=True)
+        record = commit_record(layout, scope=scope or scope_of(day), **changes)
+        config = record.table_config.model_copy(
+            update={"incremental_column": "at", "extraction_date": day.isoformat(), "run_id": run_id}
+        )
+        layout.metadata.write_bytes(record.model_copy(update={"table_config": config}).to_bytes())
+        return layout.metadata
+
+    def plan(self, day, run_id="shop"):
+        layout = self.layout(day, run_id)
+        layout.folder.mkdir(parents=True, exist_ok=True)
+        planned = {"extraction_date": day.isoformat(), "state": State.EXTRACTING, "plan_id": "a" * 32}
+        layout.state.write_bytes(state_of(layout, scope=scope_of(day), **planned).to_bytes())
+
+    @property
+    def found(self):
+        return [(window.date.day, window.run_id, window.is_complete) for window in self.index.coverage().taken]
+
+
+@pytest.fixture
+def table(tmp_path):
+    return Table(tmp_path)
+
+
+def test_a_window_that_was_taken_is_there_and_complete_once_its_commit_record_is(table):
+    table.take(DAY)
+    assert table.found == [(6, "shop", False)]
+    table.complete(DAY)
+    assert table.found == [(6, "shop", True)]
+
+
+def test_a_window_is_taken_by_one_of_two_that_decide_at_once(table):
+    table.take(date(2026, 1, 4))
+    decided = table.index.coverage()
+    first, second = (taken_window(scope_of(DAY), run_id, DAY) for run_id in ("first", "second"))
+    assert table.index.take(first, decided_by=decided)
+    assert not table.index.take(second, decided_by=decided)
+    assert [run_id for _, run_id, _ in table.found] == ["shop", "first"]
+    assert table.index.take(second, decided_by=table.index.coverage())
+
+
+def test_of_two_that_find_no_document_one_takes(table):
+    decided = table.index.coverage()
+    assert decided.revision is None
+    first, second = (taken_window(scope_of(DAY), run_id, DAY) for run_id in ("first", "second"))
+    assert table.index.take(first, decided_by=decided)
+    assert not table.index.take(second, decided_by=decided)
+
+
+def test_an_extraction_that_plans_again_has_one_window(table):
+    table.take(DAY)
+    table.take(DAY, days=3)
+    (window,) = table.index.coverage().taken
+    assert window.end - window.start == timedelta(days=3)
+
+
+def test_a_lookback_belongs_to_the_window_before(table):
+    table.take(DAY, lookback=timedelta(hours=5))
+    (window,) = table.index.coverage().taken
+    assert window.start == NOON - timedelta(days=1)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{", b'{"format": "statekeeper.plan"}'])
+def test_records_say_what_a_lost_or_damaged_document_said(table, content):
+    table.complete(date(2026, 1, 4))
+    table.complete(date(2026, 1, 5), extraction_complete=False)
+    table.complete(DAY, run_id="other")
+    table.plan(date(2026, 1, 7))
+    if content is not None:
+        table.index.layout.windows.write_bytes(content)
+    assert table.found == [(4, "shop", True), (6, "other", True), (7, "shop", False)]
+    table.take(date(2026, 1, 8))
+    assert [day for day, _, _ in table.found] == [4, 6, 7, 8]
+
+
+def test_a_commit_record_that_cannot_be_read_is_an_error_and_no_hole(table):
+    table.complete(DAY).write_text("{")
+    with pytest.raises(StateDamaged):
+        table.index.coverage()
+
+
+def test_a_later_date_that_the_document_does_not_know_is_found_in_the_records(table):
+    table.take(DAY)
+    table.complete(DAY)
+    table.complete(date(2026, 1, 7))  # as an older version does, which writes no window down
+    assert table.found == [(6, "shop", True), (7, "shop", True)]
+
+
+def test_a_run_of_the_newest_date_that_the_document_does_not_know_is_found_too(table):
+    table.take(DAY)
+    table.complete(DAY)
+    table.complete(DAY, run_id="older")
+    assert sorted(table.found) == [(6, "older", True), (6, "shop", True)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"scope": None}, {"extraction_complete": False}], ids=["without a window", "incomplete"]
+)
+def test_what_has_no_window_is_no_reason_to_read_all_records(table, changes, monkeypatch):
+    table.take(date(2026, 1, 5))
+    table.complete(date(2026, 1, 5))
+    if changes == {"scope": None}:
+        full = commit_record(table.layout(DAY))
+        table.layout(DAY).folder.mkdir(parents=True)
+        table.layout(DAY).metadata.write_bytes(full.to_bytes())
+    else:
+        table.complete(DAY, **changes)
+    monkeypatch.setattr(WindowIndex, "_recorded", lambda _index: pytest.fail("it reads all records"))
+    assert table.found == [(5, "shop", True)]
+
+
+def test_a_plan_that_was_given_up_and_a_state_that_cannot_be_read_take_nothing(table):
+    layout = table.layout(DAY)
+    layout.folder.mkdir(parents=True)
+    for content in (state_of(layout, scope=scope_of(DAY)).to_bytes(), b"{"):
+        layout.state.write_bytes(content)
+        assert table.found == []
+
+
+def test_a_newest_extraction_that_is_gone_is_no_window(table):
+    for day in (date(2026, 1, 5), DAY):
+        table.take(day)
+        table.complete(day)
+    assert [day for day, _, _ in table.found] == [5, 6]
+    table.take(date(2026, 1, 7))  # which has both seen complete
+    table.layout(DAY).metadata.unlink()
+    assert [day for day, _, _ in table.found] == [5], "nothing lies there any more, of the last one either"
+
+
+def test_a_plan_looks_at_a_constant_number_of_files_however_many_dates_there_are(table):
+    counts = {}
+    for number in range(90):
+        day = date(2026, 1, 1) + timedelta(days=number)
+        table.take(day)
+        table.complete(day)
+        table.disk.looks = 0
+        assert len(table.index.coverage().taken) == number + 1
+        counts[number] = table.disk.looks
+    assert max(counts.values()) <= 12, counts
+
+
+def test_a_first_extraction_of_version_0_1_is_taken_up_to_its_watermark_or_its_snapshot(table):
+    later = NOON + timedelta(hours=3)
+    for watermark, taken_at in ((NOON, later), (None, NOON)):
+        table.complete(DAY, scope=Scope(mode=ExtractionMode.FULL, watermark=watermark), taken_at=taken_at)
+        (window,) = table.index.coverage().taken
+        assert (window.start, window.end, window.column) == (None, NOON, "at")
+
+
+def test_a_table_without_an_incremental_column_has_no_window(table):
+    assert window_of(commit_record(table.layout(DAY))) is None
+    assert taken_window(Scope(mode=ExtractionMode.FULL), "shop", DAY) is None
+    assert taken_window(scope_of(DAY).model_copy(update={"watermark": None}), "shop", DAY) is None
+    assert isinstance(taken_window(scope_of(DAY), "shop", DAY), TakenWindow)
