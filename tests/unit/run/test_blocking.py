@@ -52,9 +52,10 @@ class ThreadEngine(InlineEngine):
 
     async def run(self, job):
         async with self.one_at_a_time:
-            return await asyncio.to_thread(self._done, super().run(job))
+            return await asyncio.to_thread(self._done, job)
 
-    def _done(self, coroutine):
+    def _done(self, job):
+        coroutine = super().run(job)  # made here: a thread that is cancelled before it begins would leave it unawaited
         try:
             coroutine.send(None)  # its one pause
             coroutine.send(None)
