@@ -341,7 +341,8 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
             # A signal to the process may stop another thread first, and this one would run on for a moment.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
-    staging._CHUNKS_OF_A_SUBFOLDER = 1  # so that the parts of two chunks lie in subfolders, where there are any
+    assert staging._CHUNKS_PER_SUBFOLDER
+    staging._CHUNKS_PER_SUBFOLDER = 1  # so that the parts of two chunks lie in subfolders, where there are any
     failpoints.install(hook)
     pipeline = pipeline_of(
         {

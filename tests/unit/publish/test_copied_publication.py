@@ -204,7 +204,7 @@ class TestManyChunks:
 
     @pytest.fixture(autouse=True)
     def few_are_many(self, monkeypatch):
-        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1)
+        monkeypatch.setattr(staging, "_CHUNKS_PER_SUBFOLDER", 1)
 
     def _folders(self, shop):
         (plan,) = shop.layout().staging_root.iterdir()
@@ -250,10 +250,10 @@ class TestManyChunks:
         assert not shop.layout().staging_root.exists()
 
     def test_a_plan_of_a_version_without_subfolders_continues(self, shop, disk, monkeypatch):
-        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1000)
+        monkeypatch.setattr(staging, "_CHUNKS_PER_SUBFOLDER", 1000)
         with pytest.raises(Died):
             shop.run(FOLDER, disk=_Dying("receipt"))
-        monkeypatch.setattr(staging, "_CHUNKS_OF_A_SUBFOLDER", 1)
+        monkeypatch.setattr(staging, "_CHUNKS_PER_SUBFOLDER", 1)
         assert self._folders(shop) == {"parts": [], "receipts": []}
         assert shop.run(FOLDER, disk=disk)["orders"].outcome is Outcome.COMPLETED
         assert shop.rows() == ROWS
