@@ -24,8 +24,6 @@ _OLDEST_SERVERLESS = 4
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 _CLIENT = re.compile(r"^client\.(\d+)")
 _TOO_OLD = "its Python packages are too old (NumPy 1, pydantic before 2.10)"
-_OLDEST = (17, 3)
-"""The first long-term runtime whose Python packages are new enough."""
 
 
 class Compute(StrEnum):
