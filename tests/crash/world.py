@@ -36,7 +36,7 @@ from statekeeper.store import staging
 from statekeeper.store.documents import load_run_snapshot
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
-from statekeeper.store.files.slots import read_document
+from statekeeper.store.files.slots import read_document, second_slot
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.layouts import layout_of
 
@@ -292,7 +292,8 @@ class World:
         if self.state.scope is None or self.state.scope.window is None:
             assert names == set()
             return
-        assert {name for name in names if not name.startswith(f"{path.name}.")} <= {path.name}, "it may lie in slots"
+        # Where the removal of a second slot was lost, it has the same content, and the next change removes it.
+        assert names <= {path.name, second_slot(path).name}
         found = TableWindows.from_bytes(read_document(LocalDisk(), path), where=str(path))
         assert [(window.run_id, window.start) for window in found.taken] == [(RUN_ID, None)]
 
