@@ -52,6 +52,7 @@ LEFT_OUT = (
     r"\bTYPE_CHECKING\b",  # types, which nothing asks for at run time
     r"\bstrict=True\b",  # `zip` asserts what the types cannot
     r"\bassert\b",  # the same
+    r"\bassert_never\(",  # the types show that nothing comes there
     r"^@",  # decorators
     r"^_?[A-Z_]+ = .*\d",  # the module's limits of time and size
     r"\bfailpoint\(",  # where tests kill a run: a program outside of tests does nothing there

@@ -20,6 +20,7 @@ from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layouts import HiveLayout
 from tests.memory_state_store import MemoryStateStore
 from tests.messages import raises_message
+from tests.unit.engines.counting_engine import CountingEngine
 from tests.unit.small_shop import Heard, Shop
 
 SAME, OTHER = "source=1 query=2 schema=- window=-", "source=1 query=3 schema=- window=-"
@@ -221,6 +222,13 @@ def _outcomes(reports):
     return [reports[name].outcome for name in ("orders", "customers")]
 
 
+def _verifications(shop, **choices):
+    """How many extractions a run verifies."""
+    engine = CountingEngine()
+    shop.run(*TABLES, make_engine=lambda _pipeline: engine, **choices)
+    return engine.done.count("verify_published")
+
+
 class TestVerified:
     """What is complete is verified before it is skipped."""
 
@@ -230,6 +238,13 @@ class TestVerified:
         assert _outcomes(shop.run(*TABLES, reporter=heard)) == [Outcome.COMPLETED, Outcome.SKIPPED]
         (reason, *_) = [reason for key, _, reason in heard.states if key == "shop.orders"]
         assert "is missing" in reason
+
+    def test_only_complete_data_that_a_run_may_skip_is_read(self, tmp_path):
+        shop = Shop(tmp_path)
+        shop.execute("create table orders as select 1 as id", "create table customers as select 1 as id")
+        assert _verifications(shop) == 0
+        assert _verifications(shop) == len(TABLES)
+        assert _verifications(shop, is_forced=True) == 0
 
     def test_what_a_verification_found_is_mended_although_a_quick_look_does_not_see_it(self, shop):
         part = min(shop.layout().output.iterdir())
