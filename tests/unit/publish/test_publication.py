@@ -5,22 +5,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from datetime import UTC, datetime
 
 import pytest
 
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import LockLost, StorageError
-from statekeeper.model.metadata import (
-    Metadata,
-    TableConfigRecord,
-    ValidationSummary,
-    dataset_checksum,
-)
-from statekeeper.model.plan import Snapshot
 from statekeeper.model.receipt import PublishablePart
-from statekeeper.model.record import PublishIntent, StateRecord
-from statekeeper.model.table import ExtractionMode, Scope, TableRef
+from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import ProofSpec, prove_file
 from statekeeper.publish.publication import Publication
@@ -30,8 +21,8 @@ from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout, part_name
 from statekeeper.store.locks.fencing import fence_off
 from tests.messages import raises_message
+from tests.unit.commit_records import commit_record, state_of
 
-NOON = datetime(2026, 1, 6, 12, tzinfo=UTC)
 OLD, NEW = "0" * 32, "1" * 32
 CONTEXT = ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
 
@@ -74,11 +65,13 @@ class Dataset:
         self.parts = tuple(staged)
         self.files = tuple(part.published for part in staged)
         self.intent = PublishIntent(
-            plan_id=plan_id, aside_name=layout.aside(plan_id).name, metadata=_metadata(layout, plan_id, self.files)
+            plan_id=plan_id,
+            aside_name=layout.aside(plan_id).name,
+            metadata=commit_record(layout, files=self.files, plan_id=plan_id),
         )
 
     def publication(self, disk, fence):
-        record = _record(self.layout).with_intent(self.intent)
+        record = state_of(self.layout).with_intent(self.intent)
         return Publication(disk, self.layout, self.staging, fence, Ownership(disk, self.layout, record))
 
     def publish(self, disk, fence):
@@ -103,51 +96,6 @@ def _proofs(one, intent):
     """What workers say of the files that only their bytes can tell."""
     specs = [ProofSpec(placed.path.absolute()) for placed in one.unproven(intent)]
     return {spec.path: prove_file(spec, CONTEXT) for spec in specs}
-
-
-def _record(layout):
-    """A state that says nothing: what is published is known by its metadata."""
-    table = TableRef(source_name="shop", table_name="orders", path_name="orders")
-    return StateRecord(run_id=layout.run_id, pipeline="shop", extraction_date="2026-01-06", table=table, fingerprint="")
-
-
-def _metadata(layout, plan_id, files):
-    table = TableConfigRecord(
-        source_name="shop",
-        table_name="orders",
-        schema_name=None,
-        incremental_column=None,
-        extraction_date="2026-01-06",
-        is_full_extract=True,
-        custom_query=None,
-        flashback_enabled=False,
-        flashback_timestamp=None,
-        run_id=layout.run_id,
-        path_name="orders",
-        schema_model=None,
-        verify="full",
-        reconcile="count",
-        scope=Scope(mode=ExtractionMode.FULL),
-    )
-    return Metadata(
-        output_path=str(layout.output),
-        record_count=len(files),
-        start_time=NOON,
-        end_time=NOON,
-        duration_seconds=0.0,
-        file_size_bytes=sum(file.bytes for file in files),
-        checksum=dataset_checksum(files, is_folder=len(files) > 1),
-        table_config=table,
-        extraction_complete=True,
-        run_id=layout.run_id,
-        statekeeper_version="0",
-        plan_id=plan_id,
-        snapshot=Snapshot(kind="k", token="t", taken_at=NOON),
-        files=files,
-        columns={},
-        config_fingerprint="",
-        validation=ValidationSummary(reconcile="count", counted_rows=1, model=None, checks=0),
-    )
 
 
 class MountPoint(LocalDisk):
@@ -316,7 +264,7 @@ def test_what_somebody_else_has_put_in_the_datasets_place_stays(layout, disk):
     new = Dataset(layout, NEW, parts=1)
     _until_ready(new, disk, Epoch())
     layout.output.write_bytes(b"somebody's")
-    one = Publication(disk, layout, new.staging, Epoch(), Ownership(disk, layout, _record(layout)))
+    one = Publication(disk, layout, new.staging, Epoch(), Ownership(disk, layout, state_of(layout)))
     with raises_message(StorageError, "publish.something_is_in_the_way", path=layout.output):
         one.swap_in(new.intent, {})
     assert layout.output.read_bytes() == b"somebody's"
