@@ -21,8 +21,9 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
+from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
-from statekeeper.plan.window import decide_scope
+from statekeeper.plan.window import decide_scope, note_on_end
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import SourceSession
@@ -76,6 +77,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         agreement = _agreement(spec, described)
         model = load_model(config.model, base=spec.model_folder)
         _require_named_columns(config, described, agreement.columns, session)
+        axis = time_axis(config, described)
         notes = (
             *check_readers(agreement.columns, spec.readers, spec.layout),
             *compile_checks(model, agreement.columns).notes,
@@ -85,7 +87,9 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             extraction_date=spec.extraction_date,
             snapshot_time=snapshot.taken_at,
             coverage=spec.coverage,
+            axis=axis,
         )
+        shortened = axis and spec.scope is None and note_on_end(scope, snapshot_time=snapshot.taken_at, axis=axis)
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
     except StatekeeperError as error:
         if config.table.key in error.message:
@@ -106,7 +110,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         ),
         chunks=Packed(Chunk, pieces.chunks),
         drift=agreement.changes,
-        notes=(*_drift_notes(agreement, config), *notes, *pieces.notes),
+        notes=(*_drift_notes(agreement, config), *((shortened,) if shortened else ()), *notes, *pieces.notes),
     )
 
 
@@ -143,14 +147,7 @@ def _require_named_columns(
         PlanError: a column is missing, or the incremental column has no points in time.
     """
     key = config.table.key
-    if config.incremental is not None:
-        found = named_column(described, config.incremental.column, f"{key}: incremental_column")
-        if found.read_type is not None and not found.read_type.startswith(("date", "timestamp")):
-            raise PlanError(
-                f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in "
-                "time",
-                hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
-            )
+    time_axis(config, described)
     if config.chunking.strategy is ChunkingStrategy.KEY and config.chunking.column is not None:
         named_column(described, config.chunking.column, f"{key}: chunking")
     for name in chain.from_iterable(config.keys.unique):
@@ -162,6 +159,25 @@ def _require_named_columns(
             described = session.describe(reference.parent_relation)
             for name in reference.parent_columns:
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
+
+
+def time_axis(config: ExtractionConfig, described: tuple[SourceColumn, ...]) -> TimeAxis | None:
+    """The axis of a table's incremental column; None without one.
+
+    Raises:
+        PlanError: there is no such column, or it holds no points in time.
+    """
+    if config.incremental is None:
+        return None
+    key, incremental = config.table.key, config.incremental
+    found = named_column(described, incremental.column, f"{key}: incremental_column")
+    axis = axis_of(found, incremental.timezone)
+    if axis is None:
+        raise PlanError(
+            f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in time",
+            hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+        )
+    return axis
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:

@@ -3,23 +3,31 @@
 A day's window is `[date 00:00, next day 00:00)` in `incremental_timezone`, so it has 23 or 25 hours on days when clocks
 change. It starts earlier if days before it were never extracted (`on_gap: extend`): at the point up to which
 earlier extractions cover the column. The first extraction takes everything up to the end of its day.
+`statekeeper.plan.axis` decides what a bound of a column without a zone is.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, datetime
 
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, Scope, Window
+from statekeeper.plan.axis import Reach, TimeAxis
 from statekeeper.plan.coverage import Coverage, Interval
 
 
 def decide_scope(
-    config: ExtractionConfig, *, extraction_date: date, snapshot_time: datetime, coverage: Coverage
+    config: ExtractionConfig,
+    *,
+    extraction_date: date,
+    snapshot_time: datetime,
+    coverage: Coverage,
+    axis: TimeAxis | None = None,
 ) -> Scope:
     """The scope of an extraction that has no plan yet; `coverage` is by the table's other extractions.
+
+    `axis` is that of the incremental column; by default, that of a column with a zone.
 
     Raises:
         PlanError: all of the date's window is in other extractions; days before it are in none, and `on_gap` is fail;
@@ -28,48 +36,54 @@ def decide_scope(
     incremental = config.incremental
     if incremental is None:
         return Scope(mode=ExtractionMode.FULL)
-    day = _day(extraction_date, incremental.timezone)
+    axis = axis or TimeAxis(incremental.timezone)
+    day, reach = axis.day(extraction_date), axis.reach(snapshot_time)
     assert day.start is not None
     assert day.end is not None
     if config.is_full_extract:
-        return Scope(mode=ExtractionMode.FULL, watermark=min(day.end, snapshot_time))
+        return Scope(mode=ExtractionMode.FULL, watermark=min(day.end, reach.end))
     if not coverage.taken:
-        return _scope(incremental, start=None, end=min(day.end, snapshot_time.astimezone(day.end.tzinfo)))
+        return _scope(incremental, axis, start=None, end=min(day.end, reach.end))
     _require_one_column(config, incremental, coverage)
     gap = coverage.gap_in(day)
     if gap is None:
         raise _is_covered(config, extraction_date, day, coverage)
     end = gap.end or day.end
-    if end > snapshot_time:
-        _require_started(day.start, snapshot_time, table=config.table.key)
-        end = _open_end(incremental, end=end, snapshot_time=snapshot_time, table=config.table.key)
+    if end > reach.end:
+        _require_started(day.start, reach, snapshot_time, table=config.table.key)
+        end = _open_end(incremental, end=end, reach=reach, snapshot_time=snapshot_time, table=config.table.key)
     if gap.start is not None and gap.start >= end:
-        raise _is_covered(config, extraction_date, day, coverage)
+        if reach.why is None and coverage.takers_of(day):
+            raise _is_covered(config, extraction_date, day, coverage)
+        raise _has_not_ended(config, reach, snapshot_time)
     if config.on_gap is OnGap.FAIL and gap.start is not None and gap.start < day.start:
         raise _days_are_missing(config, gap.start, day.start)
-    start = None if gap.start is None else gap.start.astimezone(day.end.tzinfo)
-    return _scope(incremental, start=start, end=end)
+    return _scope(incremental, axis, start=gap.start, end=end)
 
 
-def _scope(incremental: IncrementalConfig, *, start: datetime | None, end: datetime) -> Scope:
+def note_on_end(scope: Scope, *, snapshot_time: datetime, axis: TimeAxis) -> str | None:
+    """Why a window that was just decided ends well before the snapshot; None if it does not."""
+    reach = axis.reach(snapshot_time)
+    if reach.why is None or scope.watermark != reach.end:
+        return None
+    end = reach.end.isoformat()
+    return f"its window ends at {end}, before the snapshot: {reach.why}; the next window goes on there"
+
+
+def _scope(incremental: IncrementalConfig, axis: TimeAxis, *, start: datetime | None, end: datetime) -> Scope:
     mode = ExtractionMode.FULL if start is None else ExtractionMode.INCREMENTAL
-    read_from = None if start is None else _before(start, incremental.lookback)
-    window = Window(column=incremental.column, start=read_from, end=end, timezone=incremental.timezone)
+    start = None if start is None else axis.position(start)
+    read_from = None if start is None else axis.back(start, incremental.lookback)
+    window = Window(column=incremental.column, start=read_from, end=end, timezone=axis.zone)
     return Scope(mode=mode, window=window, watermark=end, covered_from=start)
 
 
-def _day(day: date, timezone: str) -> Interval:
-    zone = ZoneInfo(timezone)
-    midnight = datetime.combine(day, time.min, zone)
-    return Interval(midnight, datetime.combine(day + timedelta(days=1), time.min, zone))
-
-
-def _before(moment: datetime, lookback: timedelta) -> datetime:
-    """`moment` less `lookback`, in local time or in elapsed time, whichever is earlier, so that no row is missed."""
-    return min(moment - lookback, (moment.astimezone(UTC) - lookback).astimezone(moment.tzinfo))
-
-
 def _is_covered(config: ExtractionConfig, extraction_date: date, day: Interval, coverage: Coverage) -> PlanError:
+    if day.start == day.end and not coverage.takers_of(day):
+        return PlanError(
+            f"{config.table.key}: clocks in its incremental_timezone skip {extraction_date}",
+            hint="run the next date: its window goes on where coverage ends",
+        )
     takers = ", ".join(f"{each.run_id} of {each.extraction_date}" for each in coverage.takers_of(day)) or "none"
     return PlanError(
         f"{config.table.key}: the rows of {extraction_date} are already in other extractions: {takers}",
@@ -95,23 +109,37 @@ def _days_are_missing(config: ExtractionConfig, start: datetime, end: datetime) 
     )
 
 
-def _require_started(start: datetime, snapshot_time: datetime, *, table: str) -> None:
+def _has_not_ended(config: ExtractionConfig, reach: Reach, snapshot_time: datetime) -> PlanError:
+    """The error for an open window of which no part has ended."""
+    snapshot = snapshot_time.isoformat(timespec="seconds")
+    why = f": {reach.why}" if reach.why else ""
+    return PlanError(
+        f"{config.table.key}: nothing of its window has ended at the snapshot of {snapshot}{why}",
+        hint="run it again later: rows of the time up to now may still come",
+    )
+
+
+def _require_started(start: datetime, reach: Reach, snapshot_time: datetime, *, table: str) -> None:
     """Refuse a window that starts after the snapshot, even an open one: it would be complete forever, and empty."""
-    if start > snapshot_time:
+    if start > reach.end:
         snapshot = snapshot_time.isoformat(timespec="seconds")
+        why = f" ({reach.why})" if reach.why else ""
         raise PlanError(
-            f"{table}: its window begins at {start.isoformat()}, after the snapshot of {snapshot}",
+            f"{table}: its window begins at {start.isoformat()}, after the snapshot of {snapshot}{why}",
             hint="run it when the day has started in its incremental_timezone, or with an earlier --date",
         )
 
 
-def _open_end(incremental: IncrementalConfig, *, end: datetime, snapshot_time: datetime, table: str) -> datetime:
-    """The end of a window that has not ended: the snapshot, because later rows cannot be seen."""
+def _open_end(
+    incremental: IncrementalConfig, *, end: datetime, reach: Reach, snapshot_time: datetime, table: str
+) -> datetime:
+    """The end of a window that has not ended: later rows cannot be seen yet."""
     if incremental.allow_open_window:
-        return snapshot_time.astimezone(end.tzinfo)
+        return reach.end
     snapshot = snapshot_time.isoformat(timespec="seconds")
+    why = f" ({reach.why})" if reach.why else ""
     raise PlanError(
-        f"{table}: its window ends at {end.isoformat()}, after the snapshot of {snapshot}: "
+        f"{table}: its window ends at {end.isoformat()}, after the snapshot of {snapshot}{why}: "
         "rows that arrive until then would be missed",
         hint="run it when the day is over, with an earlier --date, or set allow_open_window: true for the table",
     )

@@ -62,13 +62,24 @@ def window_condition(window: Window, name: str, database_type: str, bound: Windo
     return column + Sql(" >= ") + bound("window_start", window.start, window, database_type) + Sql(" AND ") + condition
 
 
-def wall_time(instant: datetime, window: Window, unit: timedelta) -> datetime:
-    """The wall-clock time of an instant in the window's time zone, rounded up to the unit of a type.
+def wall_time(bound: datetime, window: Window, unit: timedelta) -> datetime:
+    """A bound as wall-clock time in the window's time zone, rounded up to the unit of a type.
 
     A coarser type has no value between the exact and the rounded bound, so `>=` and `<` select the same rows.
     """
-    wall = instant.astimezone(ZoneInfo(window.timezone)).replace(tzinfo=None)
+    wall = wall_of(bound, ZoneInfo(window.timezone))
     return _EPOCH - (_EPOCH - wall) // unit * unit
+
+
+def wall_of(bound: datetime, zone: ZoneInfo) -> datetime:
+    """The wall-clock time of a bound in a zone: as it is written, if it is written with an offset of the zone.
+
+    So the midnight of a day that begins at 01:00, when clocks skip the hour, stays a midnight.
+    """
+    written = bound.replace(tzinfo=None, fold=0)
+    if any(written.replace(tzinfo=zone, fold=fold).utcoffset() == bound.utcoffset() for fold in (0, 1)):
+        return written
+    return bound.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def no_points_in_time(window: Window, database_type: str) -> PlanError:
