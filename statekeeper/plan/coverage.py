@@ -67,8 +67,8 @@ class Coverage:
 
     @property
     def holes(self) -> tuple[Interval, ...]:
-        """The gaps between windows. What is before the first window is none: a lake may begin anywhere."""
-        return tuple(gap for gap in self.gaps if gap.start is not None and gap.end is not None)
+        """The gaps between windows, and before the first: the first extraction takes everything before its end."""
+        return tuple(gap for gap in self.gaps if gap.end is not None)
 
     @property
     def through(self) -> datetime | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata
-from statekeeper.model.record import StateRecord
+from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import Scope, TableRef, safe_name
 from statekeeper.model.windows import TableWindows, TakenWindow
 from statekeeper.plan.coverage import Coverage
@@ -47,11 +47,10 @@ class WindowIndex:
         found = self._document.load(self.disk)
         if found is None or found.table != self.table:
             return Coverage.of(self._recorded(), _revision(found))
-        seen = (window if window.is_complete else self._looked_at(window) for window in found.taken)
-        coverage = Coverage.of(seen, _revision(found))
+        coverage = Coverage.of(self._seen(found.taken), _revision(found))
         complete = [window for window in coverage.taken if window.is_complete]
         newest = max(complete, key=lambda window: window.end, default=None)
-        if self._has_unknown(coverage) or (newest is not None and self._looked_at(newest) != newest):
+        if self._has_unknown(coverage) or (newest is not None and self._completed(newest) != newest):
             return Coverage.of(self._recorded(), _revision(found))
         return coverage
 
@@ -95,11 +94,19 @@ class WindowIndex:
         path = self.layout.windows
         return SharedDocument(TableWindows, path, path.with_suffix(".lock"), role="windows", is_index=True)
 
-    def _looked_at(self, window: TakenWindow) -> TakenWindow:
-        """A window as its extraction's commit record has it; one without a complete record is planned only."""
+    def _seen(self, taken: tuple[TakenWindow, ...]) -> Iterator[TakenWindow]:
+        """The windows; those of extractions that have planned one, as their commit records have them."""
+        planning = {window.extraction for window in taken if not window.is_complete}
+        for window in taken:
+            if not window.is_complete:
+                yield from _with_planned(self._completed(window), window)
+            elif window.extraction not in planning:
+                yield window
+
+    def _completed(self, window: TakenWindow) -> TakenWindow | None:
+        """The window of the same extraction as its commit record has it; None if it is not complete."""
         metadata = load_metadata(self.disk, self._layout_of(window).metadata)
-        taken = None if metadata is None or not metadata.extraction_complete else window_of(metadata)
-        return taken or window.model_copy(update={"is_complete": False})
+        return None if metadata is None or not metadata.extraction_complete else window_of(metadata)
 
     def _layout_of(self, window: TakenWindow) -> ExtractionLayout:
         return layout_of(
@@ -111,28 +118,27 @@ class WindowIndex:
         )
 
     def _recorded(self) -> Iterator[TakenWindow]:
-        """The windows as commit records and, of extractions that have none, their states have them."""
+        """The windows as commit records have them and, of extractions that are not complete, as their states do."""
         for path, day in records_of(self.disk, self.layout, end=COMMIT_RECORD):
             metadata = load_metadata(self.disk, path)
-            if metadata and metadata.extraction_complete and (taken := window_of(metadata)):
-                yield taken
-                continue
+            taken = window_of(metadata) if metadata and metadata.extraction_complete else None
             state = path.with_name(path.name.removesuffix(COMMIT_RECORD) + STATE)
-            yield from self._planned(state, day)
+            planned = self._planned(state, day, is_published=taken is not None)
+            yield from _with_planned(taken, planned)
         for path, day in records_of(self.disk, self.layout, end=STATE):
             if not self.disk.exists(path.with_name(path.name.removesuffix(STATE) + COMMIT_RECORD)):
-                yield from self._planned(path, day)
+                yield from _with_planned(None, self._planned(path, day, is_published=False))
 
-    def _planned(self, path: Path, day: date) -> Iterator[TakenWindow]:
+    def _planned(self, path: Path, day: date, *, is_published: bool) -> TakenWindow | None:
+        """The window of an extraction's plan; None if it has none, or has published what it had planned."""
         try:
             record = load_document(self.disk, path, StateRecord)
         except StateDamaged:  # its next run says so, and plans anew
-            return
+            return None
         if record is None or record.plan_id is None or record.scope is None:
-            return
-        taken = taken_window(record.scope, record.run_id, day)
-        if taken is not None:
-            yield taken
+            return None
+        is_done = is_published and record.state is State.COMPLETE
+        return None if is_done else taken_window(record.scope, record.run_id, day)
 
 
 def window_of(metadata: Metadata) -> TakenWindow | None:
@@ -164,6 +170,15 @@ def taken_window(scope: Scope, run_id: str, day: date, column: str | None = None
         end=scope.watermark,
         is_complete=False,
     )
+
+
+def _with_planned(complete: TakenWindow | None, planned: TakenWindow | None) -> tuple[TakenWindow, ...]:
+    """What an extraction has taken: what it has published, and what it has planned if that is another window.
+
+    It may have been killed while it was extracted again: its plan is continued, and what is published stays until then.
+    """
+    found = tuple(window for window in (complete, planned) if window is not None)
+    return found[:1] if len({(window.start, window.end) for window in found}) == 1 else found
 
 
 def _revision(found: TableWindows | None) -> str | None:

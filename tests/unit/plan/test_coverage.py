@@ -44,7 +44,7 @@ def test_nothing_taken_is_one_gap_without_ends():
 def test_gaps_are_what_lies_between_windows_before_the_first_and_after_the_last():
     coverage = covered((5, 6), (2, 3), (3, 4))
     assert gaps(coverage) == [(None, day(2)), (day(4), day(5)), (day(6), None)]
-    assert [(hole.start, hole.end) for hole in coverage.holes] == [(day(4), day(5))]
+    assert [(hole.start, hole.end) for hole in coverage.holes] == [(None, day(2)), (day(4), day(5))]
 
 
 def test_windows_that_overlap_cover_what_either_has():

@@ -68,11 +68,11 @@ class Table:
         layout.metadata.write_bytes(record.model_copy(update={"table_config": config}).to_bytes())
         return layout.metadata
 
-    def plan(self, day, run_id="shop"):
+    def plan(self, day, run_id="shop", *, state=State.EXTRACTING, **scope):
         layout = self.layout(day, run_id)
         layout.folder.mkdir(parents=True, exist_ok=True)
-        planned = {"extraction_date": day.isoformat(), "state": State.EXTRACTING, "plan_id": "a" * 32}
-        layout.state.write_bytes(state_of(layout, scope=scope_of(day), **planned).to_bytes())
+        planned = {"extraction_date": day.isoformat(), "state": state, "plan_id": "a" * 32}
+        layout.state.write_bytes(state_of(layout, scope=scope_of(day, **scope), **planned).to_bytes())
 
     @property
     def found(self):
@@ -120,6 +120,36 @@ def test_a_lookback_belongs_to_the_window_before(table):
     table.take(DAY, lookback=timedelta(hours=5))
     (window,) = table.index.coverage().taken
     assert window.start == NOON - timedelta(days=1)
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["read", "made again"])
+def test_an_extraction_that_is_extracted_again_by_a_wider_window_has_taken_both(table, is_lost):
+    """It was killed, and goes on with its plan later: no other one takes the rows that it has planned."""
+    table.complete(DAY)
+    table.plan(DAY, days=3)
+    table.take(DAY, days=3)
+    if is_lost:
+        table.index.layout.windows.unlink()
+    assert [(window.start, window.is_complete) for window in table.index.coverage().taken] == [
+        (NOON - timedelta(days=3), False),
+        (NOON - timedelta(days=1), True),
+    ]
+    table.complete(DAY, scope=scope_of(DAY, days=3))
+    table.plan(DAY, days=3, state=State.COMPLETE)
+    (window,) = table.index.coverage().taken
+    assert (window.start, window.is_complete) == (NOON - timedelta(days=3), True)
+
+
+def test_an_extraction_that_is_extracted_again_by_a_narrower_window_leaves_the_rest(table):
+    table.take(DAY, days=3)
+    table.complete(DAY, scope=scope_of(DAY, days=3))
+    table.take(DAY)
+    table.take(date(2026, 1, 8), "other")  # which saves both windows that the first one has
+    table.complete(DAY)
+    assert [(window.start, window.run_id) for window in table.index.coverage().taken] == [
+        (NOON - timedelta(days=1), "shop"),
+        (NOON + timedelta(days=1), "other"),
+    ]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{", b'{"format": "statekeeper.plan"}'])
