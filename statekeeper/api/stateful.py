@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -16,15 +17,19 @@ from statekeeper.config.loader import load_pipeline
 from statekeeper.config.reading.references import Secrets
 from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.config.root import expanded
+from statekeeper.config.sections.dates import resolve_date
 from statekeeper.config.selection import select_tables
+from statekeeper.errors import UsageError
 from statekeeper.hints.next_command import RunCommands
-from statekeeper.model.manifest import RunManifest, RunStatus
+from statekeeper.model.manifest import BackfillRange, RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
+from statekeeper.run.backfill import Backfill
 from statekeeper.run.choices import GivenEngine, RunChoices, RunIdentity, RunOptions, checked_engine
 from statekeeper.run.find_run import require_output_of_earlier_runs
+from statekeeper.run.interruption import Interruption
 from statekeeper.run.preview import PreviewOptions, compare_tables, look_at_tables, preview_tables
-from statekeeper.run.report import RunReport
+from statekeeper.run.report import BackfillReport, RunReport
 from statekeeper.run.reset import reset_tables
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Runner
@@ -201,6 +206,40 @@ class StatefulDataExtractor(DataExtractor):
         call = self._resumed(started, stale, is_whole=not excluded)
         return call.report(report_interrupt=report_interrupt)
 
+    def backfill(
+        self,
+        *,
+        from_: date | str,
+        to: date | str,
+        tables: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        force_reprocess: bool = False,
+        report_interrupt: bool = False,
+    ) -> BackfillReport:
+        """Bring every table with an `incremental_column` (or those named) to `complete` on every date of a range.
+
+        Each date is a run of its own with the default run id. A table's dates are extracted in their order, tables side
+        by side. What is complete is verified and skipped, so the same call continues a backfill that was interrupted; a
+        date whose rows are all in other extractions is skipped, too. The dates may also be `today` or `yesterday`.
+
+        Raises:
+            UsageError: the range has no date; a name is not a table of the pipeline, or that table is extracted whole;
+                or this extractor has a run id of its own.
+        """
+        names, excluded = tuple(tables), tuple(exclude)
+        today = datetime.now(UTC).date()
+        first, last = (_given_date(day, today) for day in (from_, to))
+        tables_path = self.identity.tables_path
+        asked = BackfillRange(
+            first=first.isoformat(), last=last.isoformat(), tables=names, exclude=excluded, tables_path=tables_path
+        )
+        runner, interruption = on_its_disk(self._runner), Interruption()
+        backfill = Backfill.of(runner, self._selected(names, excluded), asked)
+        report = backfill.run(reprocess=reprocess_of(force_reprocess), interruption=interruption)
+        if not report_interrupt:
+            interruption.hand_on()
+        return report
+
     def status(self) -> RunStatus:
         """The status of this run and its tables, read from their files alone.
 
@@ -308,3 +347,12 @@ class StatefulDataExtractor(DataExtractor):
 
     def _selected(self, names: Iterable[str], exclude: Iterable[str] = ()) -> tuple[ExtractionConfig, ...]:
         return select_tables(self.pipeline, names, exclude=exclude)
+
+
+def _given_date(day: date | str, today: date) -> date:
+    if isinstance(day, date):
+        return day
+    try:
+        return resolve_date(day, today=today)
+    except ValueError as error:
+        raise UsageError(f"the date is {day!r}; {error}") from error

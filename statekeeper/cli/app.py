@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -21,12 +22,13 @@ from statekeeper.cli import options, render
 from statekeeper.cli.check import check
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
-from statekeeper.cli.request import RunRequest, locate
+from statekeeper.cli.render_backfill import show_backfill
+from statekeeper.cli.request import RunRequest, last_backfill, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal, Verbosity
 from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat
-from statekeeper.model.manifest import NextStep, RunStatus
+from statekeeper.model.manifest import BackfillRange, NextStep, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.run.choices import RunChoices
 from statekeeper.run.status import read_status
@@ -96,6 +98,73 @@ def run(
 
 
 @app.command()
+@options.date_range
+@click.option(
+    "--force-reprocess",
+    is_flag=True,
+    help="Also extract dates that are complete; old data stays until the new is valid.",
+)
+@options.placement
+@options.output
+@options.progress
+@in_terminal
+def backfill(
+    terminal: Terminal,
+    *,
+    config: Path,
+    tables_path: Path | None,
+    first: date,
+    last: date,
+    tables: tuple[str, ...],
+    exclude: tuple[str, ...],
+    force_reprocess: bool,
+    engine: str | None,
+    is_databricks: bool,
+    workers: int | None,
+    is_json: bool,
+    log_format: LogFormat,
+    no_progress: bool,
+) -> int:
+    """Extract every date of a range that is not complete yet, for the tables of CONFIG with an incremental_column."""
+    choices = RunChoices(tables_path=tables_path, date=last, engine=engine, workers=workers)
+    request = RunRequest(config, choices, is_databricks=is_databricks)
+    asked = BackfillRange(first=first.isoformat(), last=last.isoformat(), tables=tables, exclude=exclude)
+    progress = Progress(log_format, is_live=not no_progress)
+    return _backfill(terminal, request, asked, progress, is_json=is_json, is_forced=force_reprocess)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How progress is shown: the format of log lines, and whether there is a live display on a terminal."""
+
+    log_format: LogFormat
+    is_live: bool
+
+
+def _backfill(
+    terminal: Terminal,
+    request: RunRequest,
+    asked: BackfillRange,
+    progress: Progress,
+    *,
+    is_json: bool,
+    is_forced: bool = False,
+) -> int:
+    with terminal.extractor(
+        request, log_format=progress.log_format, is_live=progress.is_live, has_one_run=False
+    ) as extractor:
+        report = extractor.backfill(
+            from_=asked.first,
+            to=asked.last,
+            tables=asked.tables,
+            exclude=asked.exclude,
+            force_reprocess=is_forced,
+            report_interrupt=True,
+        )
+    return terminal.show_result(report, show_backfill, is_json=is_json)
+
+
+@app.command()
 @options.known_run
 @options.placement
 @options.output
@@ -119,8 +188,13 @@ def resume(
     no_progress: bool,
 ) -> int:
     """Continue a run of CONFIG: every table that is not complete, or each --table. Without CONFIG: the tables of the
-    last run here.
+    last run here, or the last backfill.
     """
+    if (config, day, run_id, tables, exclude) == (None, None, None, (), ()) and (found := last_backfill()):
+        request, asked = found
+        request = replace(request, choices=replace(request.choices, engine=engine, workers=workers))
+        progress = Progress(log_format, is_live=not no_progress)
+        return _backfill(terminal, replace(request, is_databricks=is_databricks), asked, progress, is_json=is_json)
     request = RunRequest.again(config, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         if config is None and not tables:

@@ -112,6 +112,12 @@ extraction_date = _date_option(
     "The extraction date, also `today` or `yesterday`. [default: the config's extraction_date, which is today]"
 )
 new_run_id = _run_id_option("The run's name. [default: PIPELINE-YYYYMMDD]")
+first_date = click.option(
+    "--from", "first", type=_Day(), required=True, help="The first extraction date, also `today` or `yesterday`."
+)
+last_date = click.option(
+    "--to", "last", type=_Day(), required=True, help="The last extraction date, also `today` or `yesterday`."
+)
 known_date = _date_option("The run of this extraction date, also `today` or `yesterday`. [default: the newest run]")
 known_run_id = _run_id_option("The run of this name. [default: the newest of CONFIG, or the last of this directory]")
 engine = click.option(
@@ -161,6 +167,8 @@ no_progress = click.option("--no-progress", is_flag=True, help="Log lines instea
 
 new_run = _group(config_argument, tables_file, table_selection, extraction_date, new_run_id)
 """CONFIG, tables, date and run id of a run that may not be on disk yet."""
+date_range = _group(config_argument, tables_file, first_date, last_date, table_selection)
+"""CONFIG, the dates of a range, and tables."""
 known_run = _group(config_argument_or_last_run, table_selection, known_date, known_run_id)
 """A run that is on disk, and its selected tables."""
 placement = _group(engine, databricks, workers)

@@ -25,7 +25,7 @@ _TABLES_NAMED = 5
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """A failure or a note to show below a table of results."""
 
     table: str
@@ -65,26 +65,26 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
     )
     screen.grid(Grid(columns, rows))
     failed = [
-        _Problem(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
+        Problem(table.table.key, table.failure.message, table.failure.hint) for table in report.tables if table.failure
     ]
     _show_remarks(
         ((table.table.key, table.remarks) for table in report.tables if table.outcome is Outcome.COMPLETED), screen
     )
     stale = [
-        _Problem(table.table.key, f"stale: its {' and '.join(table.stale)} changed since it was extracted", None)
+        Problem(table.table.key, f"stale: its {' and '.join(table.stale)} changed since it was extracted", None)
         for table in report.tables
         if table.stale
     ]
     reasons = [
-        _Problem(table.table.key, f"{table.outcome}: {table.reason}", None)
+        Problem(table.table.key, f"{table.outcome}: {table.reason}", None)
         for table in report.tables
         if table.reason and not table.failure and table.outcome is not Outcome.SKIPPED
     ]
-    _show_problems([*failed, *reasons, *stale], screen)
+    show_problems([*failed, *reasons, *stale], screen)
     screen.line()
-    counted = _counted(Counter(words[table.outcome] for table in report.tables))
+    outcomes = counted(Counter(words[table.outcome] for table in report.tables))
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
-    screen.line(f"{report.run_id}: {counted}{took}")
+    screen.line(f"{report.run_id}: {outcomes}{took}")
     screen.line(f"files: {report.base_path}")
     show_next(report.next_steps, screen)
 
@@ -122,15 +122,15 @@ def show_status(status: RunStatus, screen: Screen) -> None:
     )
     screen.grid(Grid(columns, rows))
     _show_remarks(((table.key, table.remarks) for table in tables), screen)
-    _show_problems(
-        [_Problem(table.key, table.failure.message, table.failure.hint) for table in tables if table.failure],
+    show_problems(
+        [Problem(table.key, table.failure.message, table.failure.hint) for table in tables if table.failure],
         screen,
     )
     _show_waits(status, screen, now=datetime.now(UTC))
     if rows:
         screen.line()
-    counted = _counted(status.counts)
-    screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {counted}")
+    states = counted(status.counts)
+    screen.line(f"{status.run_id} of {status.extraction_date} is {status.state}: {states}")
     for process in status.processes:
         screen.line(_process(process))
     show_next(status.next_steps, screen)
@@ -170,7 +170,7 @@ def show_plan(report: PlanReport, screen: Screen) -> None:
     """Show what a run would do with each table and why, then each column's types in the database and in the file."""
     for table in report.tables:
         _show_table_plan(table, screen)
-    screen.line(f"{report.run_id} would: {_counted(Counter(table.verdict.value for table in report.tables))}")
+    screen.line(f"{report.run_id} would: {counted(Counter(table.verdict.value for table in report.tables))}")
     screen.line(f"files: {report.base_path}")
 
 
@@ -182,7 +182,7 @@ def show_connections(report: PlanReport, screen: Screen) -> None:
             for note in table.notes:
                 screen.line(f"  note: {note}")
         else:
-            _show_problem(_Problem(table.table.key, table.failure.message, table.failure.hint), screen)
+            _show_problem(Problem(table.table.key, table.failure.message, table.failure.hint), screen)
 
 
 def _show_table_plan(table: TablePlan, screen: Screen) -> None:
@@ -212,7 +212,7 @@ def _show_table_plan(table: TablePlan, screen: Screen) -> None:
     for note in table.notes:
         screen.line(f"  note: {note}")
     if table.failure is not None:
-        _show_problem(_Problem(table.table.key, table.failure.message, table.failure.hint), screen)
+        _show_problem(Problem(table.table.key, table.failure.message, table.failure.hint), screen)
     screen.line()
 
 
@@ -222,9 +222,9 @@ def _show_remarks(remarks: Iterable[tuple[str, tuple[str, ...]]], screen: Screen
             screen.line(f"{table}: {sentence}")
 
 
-def _show_problems(problems: list[_Problem], screen: Screen) -> None:
+def show_problems(problems: list[Problem], screen: Screen) -> None:
     """Show each failure once, with all tables that have it."""
-    equal: dict[tuple[str, str | None], list[_Problem]] = {}
+    equal: dict[tuple[str, str | None], list[Problem]] = {}
     for problem in problems:
         equal.setdefault((problem.message.replace(problem.table, ""), problem.hint), []).append(problem)
     for first, *others in equal.values():
@@ -236,13 +236,13 @@ def _show_problems(problems: list[_Problem], screen: Screen) -> None:
             screen.line(f"  the same for {named}{more}")
 
 
-def _show_problem(problem: _Problem, screen: Screen) -> None:
+def _show_problem(problem: Problem, screen: Screen) -> None:
     is_named = problem.table in problem.message
     screen.line(problem.message if is_named else f"{problem.table}: {problem.message}")
     if problem.hint:
         screen.line(f"  hint: {problem.hint}")
 
 
-def _counted(words: Mapping[str, int]) -> str:
+def counted(words: Mapping[str, int]) -> str:
     """`5 complete, 1 failed`, the most frequent first."""
     return ", ".join(f"{number} {word}" for word, number in Counter(words).most_common()) or "no tables"

@@ -11,8 +11,9 @@ from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import base_path_of
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
+from statekeeper.model.manifest import BackfillRange
 from statekeeper.run.choices import RunChoices
-from statekeeper.run.find_run import RunLocation, find_run, read_manifest
+from statekeeper.run.find_run import RunLocation, find_run, last_run, read_manifest
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class RunRequest:
             workers=workers,
         )
         return cls(known, choices, is_databricks=is_databricks)
+
+
+def last_backfill() -> tuple[RunRequest, BackfillRange] | None:
+    """The backfill that was last started in this directory; None if something else was, or it was from Python."""
+    last = last_run(Path.cwd())
+    if last is None or last.backfill is None or last.config_path is None:
+        return None
+    asked = last.backfill
+    return RunRequest(Path(last.config_path), RunChoices(tables_path=asked.tables_path, date=asked.last)), asked
 
 
 def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:

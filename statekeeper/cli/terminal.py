@@ -110,6 +110,7 @@ class Terminal:
         log_format: LogFormat = LogFormat.HUMAN,
         is_live: bool = False,
         has_workers: bool = True,
+        has_one_run: bool = True,
         unset: Unset = Unset.REFUSE,
     ) -> Iterator[StatefulDataExtractor]:
         """The extractor of a run, with its log and its display on standard error.
@@ -130,7 +131,7 @@ class Terminal:
             if has_workers:
                 start_fork_server(work_modules(source.type_name() for source in pipeline.sources.values()))
             extractor = _class_for(request).of_pipeline(pipeline, request.config, choices)
-            log.run = extractor.identity.run_id
+            log.run = extractor.identity.run_id if has_one_run else None
             yield extractor
 
 

@@ -70,6 +70,13 @@ class RunCommands:
         options = (*self._tables_option, *self._new_run, *_table_option(table))
         return command("run", self.config, *options, "--force-reprocess")
 
+    def backfill(self, first: date, last: date, tables: Sequence[str] = (), exclude: Sequence[str] = ()) -> str:
+        """Extracts every date of a range that is not complete."""
+        if self.config is None:
+            return "repeat the same call"
+        dates = ("--from", first.isoformat(), "--to", last.isoformat())
+        return command("backfill", self.config, *self._tables_option, *dates, *chosen(tables, exclude))
+
     def resume(self) -> str:
         """Continues what is not complete."""
         return self._again("resume", in_python="repeat the same call or command")

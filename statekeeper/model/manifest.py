@@ -112,12 +112,23 @@ class RunManifest(Document):
         return self.model_copy(update={"failures": tuple(found for found in self.failures if found.table != table)})
 
 
+class BackfillRange(StoredValue):
+    """The dates and tables of a backfill; `tables` and `exclude` are names and patterns as they were given."""
+
+    first: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    last: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
+    tables: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    tables_path: str | None = None
+
+
 class LastRun(StoredValue):
     """`.statekeeper/last-run.json` in the configuration's root; for a run in Python, in the folder where it started."""
 
     run_id: str
     base_path: str
     config_path: str | None
+    backfill: BackfillRange | None = Field(default=None, description="set if it was a backfill; `run_id` is the last's")
 
 
 class NextStep(Frozen):

@@ -53,6 +53,10 @@ class RunIdentity:
         check_run(pipeline, extraction_date=extraction_date, run_id=name, today=today)
         return cls(name, extraction_date)
 
+    def is_default_of(self, pipeline: Pipeline) -> bool:
+        """Whether the run has the id that it gets unless another is chosen."""
+        return self.run_id == run_id_of(pipeline.name, self.extraction_date)
+
 
 Day: TypeAlias = date
 """An alias of the type, for classes with a field named `date`."""

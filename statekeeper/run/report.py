@@ -171,3 +171,48 @@ class RunReport(Frozen):
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         return int(worst_exit_code(table.exit_code for table in self.tables))
+
+
+class BackfillReport(Frozen):
+    """The outcomes of a backfill: a report of each date's run, in the order of the dates.
+
+    `left_out` are selected tables that are extracted whole, and so have no earlier dates.
+    """
+
+    pipeline: str
+    first_date: str
+    last_date: str
+    base_path: str
+    runs: tuple[RunReport, ...]
+    left_out: tuple[str, ...] = ()
+    duration_seconds: float
+    interrupted_by: int | None = None
+    next_steps: tuple[NextStep, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+        return f"{self.pipeline} from {self.first_date} to {self.last_date}"
+
+    def raise_for_failure(self) -> Self:
+        """Return the report itself if every table's data is complete on every date.
+
+        Raises:
+            RunIncomplete: of the first date on which it is not.
+        """
+        for run in self.runs:
+            run.raise_for_failure()
+        return self
+
+    def only_bad(self) -> Self:
+        """The report without what is complete."""
+        bad = (run.only_bad() for run in self.runs)
+        return self.model_copy(update={"runs": tuple(run for run in bad if run.tables)})
+
+    @computed_field  # type: ignore[prop-decorator]  # pydantic's own form of a serialised property
+    @property
+    def exit_code(self) -> int:
+        """As of a run of all tables and dates."""
+        if self.interrupted_by is not None:
+            return 128 + self.interrupted_by
+        return int(worst_exit_code(run.exit_code for run in self.runs))

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,16 +23,16 @@ from statekeeper.engines.waiting import Waits, WatchedEngine
 from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.hints.next_steps import Standing, next_steps
-from statekeeper.model.manifest import LastRun, NextStep, RunManifest
+from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunManifest
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.run.choices import RunIdentity
+from statekeeper.run.day import Day, extract_all
 from statekeeper.run.interruption import Interruption, run_to_end
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
-from statekeeper.run.resume import Reprocess, recall
+from statekeeper.run.resume import Reprocess
 from statekeeper.run.run_start import RunStart
-from statekeeper.run.table_task import run_table_task
-from statekeeper.run.wait_watch import WaitWatch
+from statekeeper.run.wait_watch import watched
 from statekeeper.run.work_modules import work_modules
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.extracted_tables import ExtractedTables
@@ -53,6 +53,18 @@ from statekeeper.store.registry import reading_disk, store_of
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the runs that one process works on share. `login_gate` is to be taken by `of_run`."""
+
+    engine: Engine
+    threads: Threads
+    owner: Owner
+    reporter: Reporter
+    login_gate: LoginGate
+    active: asyncio.Semaphore
 
 
 @dataclass(frozen=True)
@@ -83,51 +95,29 @@ class Runner:
         Raises:
             StorageError: the run's manifest could not be written; no table was started.
         """
-        started = self.clock()
-        start = self._start(tables, started)
-        manifest = self._begin(start)
+        start = self.start(tables)
+        manifest = self.begin(start)
 
-        async def work(run: Run, interruption: Interruption) -> tuple[TableReport, ...]:
-            await recall(run, manifest, tables=tables, reprocess=reprocess)
-            run.extracted.begin(config.table for config in tables)
-            run.reporter.run_began(len(tables))
-            tasks = {asyncio.create_task(run_table_task(config, run, reprocess)): config for config in tables}
-            interruption.cancels(tasks)
-            if tasks:
-                await asyncio.wait(tasks)
-            reports = tuple(_outcome(task, config) for task, config in tasks.items())
-            await run.hooks.drain()
-            return reports
+        async def work(shared: Shared, interruption: Interruption) -> tuple[TableReport, ...]:
+            day = Day(self.run_with(shared), tables, reprocess, begin=lambda: manifest)
+            day.run.reporter.run_began(len(tables))
+            await extract_all(((config, (day,)) for config in tables), interruption)
+            return day.reports
 
         interruption = interruption or Interruption()
-        reports = self.within_engine(work, interruption)
-        ended, outcomes = self.clock(), {table.outcome for table in reports}
-        report = RunReport(
-            run_id=self.identity.run_id,
-            pipeline=self.pipeline.name,
-            extraction_date=self.identity.extraction_date.isoformat(),
-            base_path=str(self.pipeline.base_path),
-            tables=reports,
-            duration_seconds=(ended - started).total_seconds(),
-            # A signal after everything was done has interrupted nothing.
-            interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
-        )
-        manifest = self._end(start, ended, report.exit_code) or manifest
-        return report.model_copy(update={"next_steps": self._next_steps(reports, manifest.never_started)})
+        return self.end(start, self.sharing(work, interruption), interruption)
 
-    def within_engine(
-        self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
+    def sharing(
+        self, work: Callable[[Shared, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
     ) -> Value:
-        """Run `work` on an engine that is closed afterwards, whatever happens; returns what `work` returns."""
+        """Run `work` with an engine that is closed afterwards, whatever happens; returns what `work` returns."""
         owner, threads = this_process(), Threads.of(self._most_active_tables)
 
         async def supervised() -> Value:
             engine = self._engine()
             with interruption.watched(engine):
                 try:
-                    run = self._run_over(engine, threads, owner)
-                    async with self._watched(run):
-                        return await work(run, interruption)
+                    return await work(self._shared(engine, threads, owner), interruption)
                 finally:
                     await engine.close()
 
@@ -136,24 +126,21 @@ class Runner:
         finally:
             threads.close()
 
-    @asynccontextmanager
-    async def _watched(self, run: Run) -> AsyncIterator[None]:
-        """Report what tables wait for while the block runs."""
-        watch = WaitWatch(
-            waits=run.waits,
-            reporter=run.reporter,
-            disk=run.disk,
-            threads=run.threads.disk,
-            base_path=run.pipeline.base_path,
-            run_id=run.run_id,
-            owner=run.owner,
-        )
-        watching = asyncio.create_task(watch.watch())
-        try:
-            yield
-        finally:
-            watching.cancel()
-            await asyncio.wait([watching])
+    def within_engine(
+        self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
+    ) -> Value:
+        """The same for `work` that needs nothing but this run."""
+
+        async def watched_work(shared: Shared, interruption: Interruption) -> Value:
+            run = self.run_with(shared)
+            watching = asyncio.create_task(watched(run))
+            try:
+                return await work(run, interruption)
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+
+        return self.sharing(watched_work, interruption)
 
     def layout_of(self, config: ExtractionConfig) -> ExtractionLayout:
         """The paths of a table's files in this run."""
@@ -188,26 +175,38 @@ class Runner:
         default = engine.most_active_tables if isinstance(engine, EngineType) else EngineType.most_active_tables
         return self.pipeline.execution.active_tables or default
 
-    def _run_over(self, engine: Engine, threads: Threads, owner: Owner) -> Run:
+    def _shared(self, engine: Engine, threads: Threads, owner: Owner) -> Shared:
         reporter, waits = GuardedReporter(self.reporter), Waits(self.clock)
-        jobs = RetriedJobs(engine, reporter)
+        return Shared(
+            engine=engine,
+            threads=threads,
+            owner=owner,
+            reporter=reporter,
+            login_gate=LoginGate(RetriedJobs(engine, reporter), waits),
+            active=asyncio.Semaphore(self._most_active_tables),
+        )
+
+    def run_with(self, shared: Shared) -> Run:
+        """This run, with what it shares with the other runs of this process."""
+        reporter, waits = shared.reporter, Waits(self.clock)
+        jobs = RetriedJobs(shared.engine, reporter)
         return Run(
             pipeline=self.pipeline,
             run_id=self.identity.run_id,
             extraction_date=self.identity.extraction_date,
             job_run=self.identity.job_run,
-            engine=WatchedEngine(engine, waits),
+            engine=WatchedEngine(shared.engine, waits),
             disk=self.disk,
-            threads=threads,
-            owner=owner,
+            threads=shared.threads,
+            owner=shared.owner,
             reporter=reporter,
             clock=self.clock,
             model_folder=self.pipeline.root,
-            login_gate=LoginGate(jobs, waits),
+            login_gate=shared.login_gate.of_run(jobs, waits),
             snapshots=RunSnapshots(
                 jobs=jobs,
                 disk=self.disk,
-                threads=threads.disk,
+                threads=shared.threads.disk,
                 waits=waits,
                 base_path=self.pipeline.base_path,
                 run_id=self.identity.run_id,
@@ -220,11 +219,21 @@ class Runner:
             extracted=ExtractedTables.of(self.pipeline.tables),
             hooks=Hooks(self.pipeline, self.identity.run_id, self.identity.extraction_date),
             commands=self.commands,
-            active=asyncio.Semaphore(self._most_active_tables),
+            active=shared.active,
             layout_of=self.layout_of,
             manifest_failures={},
             waits=waits,
         )
+
+    def at(self, day: date) -> Runner:
+        """The runner of another date, whose run has the default id.
+
+        Raises:
+            ConfigError: a table of the pipeline names another date or run id.
+        """
+        known = RunIdentity.of(self.pipeline, day=day.isoformat())
+        identity = dataclasses.replace(self.identity, run_id=known.run_id, extraction_date=day)
+        return dataclasses.replace(self, identity=identity)
 
     @property
     def commands(self) -> RunCommands:
@@ -239,7 +248,8 @@ class Runner:
             working_folder=Path.cwd(),
         )
 
-    def _start(self, tables: tuple[ExtractionConfig, ...], at: datetime) -> RunStart:
+    def start(self, tables: tuple[ExtractionConfig, ...]) -> RunStart:
+        """A start of this run by this process, now, with these tables."""
         identity = self.identity
         return RunStart(
             pipeline=self.pipeline,
@@ -250,23 +260,40 @@ class Runner:
             tables_path=identity.tables_path,
             tables=frozenset(config.table for config in tables),
             owner=this_process(),
-            at=at,
+            at=self.clock(),
             commands=self.commands,
             is_gone=lambda owner: liveness(owner) is Liveness.DEAD,
             job_run=identity.job_run,
         )
 
-    def _begin(self, start: RunStart) -> RunManifest:
-        """Save the run's manifest before any of its work begins."""
-        base_path = self.pipeline.base_path
-        self._sweep_what_the_dead_left(base_path)
+    def begin(self, start: RunStart) -> RunManifest:
+        """Save the run's manifest before any of its work begins, and that it is the last run of its root.
+
+        Raises:
+            UsageError: the run belongs to another configuration, or has another layout.
+            StorageError, LockHeld: the manifest could not be written.
+        """
+        manifest = self.begin_manifest(start)
+        self.save_last_run(None)
+        return manifest
+
+    def begin_manifest(self, start: RunStart) -> RunManifest:
+        """Save the run's manifest only. Raises like `begin`."""
+        self._sweep_what_the_dead_left(self.pipeline.base_path)
         begun = self._update_manifest(start.begun)
         assert begun is not None, "a run that begins has a manifest"
+        return begun
+
+    def save_last_run(self, backfill: BackfillRange | None) -> None:
+        """Save which run, or which backfill, `resume` and `status` without a config mean; a failure is a warning."""
+        base_path, root = self.pipeline.base_path, self.pipeline.root
         last_run = LastRun(
-            run_id=self.identity.run_id, base_path=str(base_path.absolute()), config_path=self.identity.config_path
+            run_id=self.identity.run_id,
+            base_path=str(base_path.absolute()),
+            config_path=self.identity.config_path,
+            backfill=backfill,
         )
         try:
-            root = self.pipeline.root
             # The root is a folder of this machine, whatever store the output is in.
             save_last_run(self.disk if store_of(root) is store_of(base_path) else reading_disk(root), root, last_run)
         except (
@@ -274,7 +301,25 @@ class Runner:
             StorageError,
         ) as error:  # only `resume` and `status` without a config need it, and they can be given the config
             _LOG.warning("`status` and `resume` without a config will not find this run: %s", error.message)
-        return begun
+
+    def end(
+        self, start: RunStart, reports: tuple[TableReport, ...], interruption: Interruption, *, is_begun: bool = True
+    ) -> RunReport:
+        """Record in the manifest how the run has ended, if it was begun; returns its report."""
+        ended, outcomes = self.clock(), {table.outcome for table in reports}
+        report = RunReport(
+            run_id=self.identity.run_id,
+            pipeline=self.pipeline.name,
+            extraction_date=self.identity.extraction_date.isoformat(),
+            base_path=str(self.pipeline.base_path),
+            tables=reports,
+            duration_seconds=(ended - start.at).total_seconds(),
+            # A signal after everything was done has interrupted nothing.
+            interrupted_by=interruption.signal_number if Outcome.INTERRUPTED in outcomes else None,
+        )
+        manifest = self._end(start, ended, report.exit_code) if is_begun else None
+        never_started = manifest.never_started if manifest else ()
+        return report.model_copy(update={"next_steps": self._next_steps(reports, never_started)})
 
     def _sweep_what_the_dead_left(self, base_path: Path) -> None:
         """Remove what dead processes of this run left: files about waits, and on Spark the exchanges of drivers."""
@@ -309,9 +354,3 @@ class Runner:
 
     def _update_manifest(self, change: ManifestChange) -> RunManifest | None:
         return update_manifest(self.disk, self.pipeline.output, self.identity.run_id, change)
-
-
-def _outcome(task: asyncio.Task[TableReport], config: ExtractionConfig) -> TableReport:
-    if task.cancelled():
-        return TableReport(table=config.table, outcome=Outcome.INTERRUPTED, reason="interrupted; what is done is saved")
-    return task.result()

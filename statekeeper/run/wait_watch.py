@@ -17,6 +17,7 @@ from statekeeper.engines.waiting import Wait, Waits
 from statekeeper.errors import StatekeeperError
 from statekeeper.model.activity import RunActivity, TableWait
 from statekeeper.model.record import Owner
+from statekeeper.runtime.context import Run
 from statekeeper.runtime.progress import Reporter
 from statekeeper.store.activity import remove_activity, save_activity
 from statekeeper.store.files.disk import Disk
@@ -26,6 +27,20 @@ _LOG = logging.getLogger("statekeeper.run")
 CHECK_EVERY_SECONDS = 1.0
 REPORT_AFTER_SECONDS = 2.0
 WRITE_EVERY_SECONDS = 5.0
+
+
+async def watched(run: Run) -> None:
+    """Report what the tables of a run wait for until cancelled."""
+    watch = WaitWatch(
+        waits=run.waits,
+        reporter=run.reporter,
+        disk=run.disk,
+        threads=run.threads.disk,
+        base_path=run.pipeline.base_path,
+        run_id=run.run_id,
+        owner=run.owner,
+    )
+    await watch.watch()
 
 
 @dataclass

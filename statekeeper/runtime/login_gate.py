@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.context import JobSource
@@ -24,6 +24,10 @@ class LoginGate:
     _locks: defaultdict[str, asyncio.Lock] = field(default_factory=lambda: defaultdict(asyncio.Lock))
     _open: set[str] = field(default_factory=set)
     _closed: dict[str, StatekeeperError] = field(default_factory=dict)
+
+    def of_run(self, jobs: RetriedJobs, waits: Waits) -> LoginGate:
+        """The same gate for one of several runs: what is known of the sources is shared, `jobs` and `waits` are not."""
+        return replace(self, jobs=jobs, waits=waits)
 
     async def ensure(self, config: ExtractionConfig) -> None:
         """Return once a login to the table's source has succeeded in this run.

@@ -1,0 +1,66 @@
+"""How the result of a backfill is printed: a row per table with its dates counted, then what went wrong, by date."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from statekeeper.cli.render import Problem, counted, show_next, show_problems
+from statekeeper.cli.screen import Column, Fit, Grid, Screen
+from statekeeper.run.report import BackfillReport, Outcome, TableReport
+from statekeeper.runtime.progress import without_name
+from statekeeper.text.amounts import count, duration, plural, size
+
+_PROBLEMS_SHOWN = 10
+
+
+def show_backfill(report: BackfillReport, screen: Screen) -> None:
+    """Show a backfill's result."""
+    columns = (
+        Column("table", fit=Fit.SHORTEN),
+        Column("dates"),
+        Column("rows", "right"),
+        Column("size", "right"),
+        Column("time", "right"),
+    )
+    by_table: dict[str, list[TableReport]] = {}
+    for run in report.runs:
+        for table in run.tables:
+            by_table.setdefault(table.table.key, []).append(table)
+    screen.grid(Grid(columns, tuple(_row(key, reports) for key, reports in by_table.items())))
+    _show_what_went_wrong(report, screen)
+    screen.line()
+    outcomes = Counter(table.outcome.value for run in report.runs for table in run.tables)
+    took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
+    tables, dates = plural(len(by_table), "table"), plural(len(report.runs), "date")
+    screen.line(f"{report.name}: {tables} on {dates}: {counted(outcomes)}{took}")
+    if report.left_out:
+        screen.line(f"left out, since they are extracted whole: {', '.join(report.left_out)}")
+    screen.line(f"files: {report.base_path}")
+    show_next(report.next_steps, screen)
+
+
+def _row(key: str, reports: list[TableReport]) -> tuple[str, ...]:
+    return (
+        key,
+        counted(Counter(table.outcome.value for table in reports)),
+        count(sum(table.records or 0 for table in reports)),
+        size(sum(table.bytes or 0 for table in reports)),
+        duration(sum(table.duration_seconds for table in reports) or None),
+    )
+
+
+def _show_what_went_wrong(report: BackfillReport, screen: Screen) -> None:
+    problems = [
+        _problem(table, run.extraction_date)
+        for run in report.runs
+        for table in run.tables
+        if table.outcome in {Outcome.FAILED, Outcome.HELD}
+    ]
+    show_problems(problems[:_PROBLEMS_SHOWN], screen)
+    if len(problems) > _PROBLEMS_SHOWN:
+        screen.line(f"and {plural(len(problems) - _PROBLEMS_SHOWN, 'further problem')}; --json has all of them")
+
+
+def _problem(table: TableReport, date: str) -> Problem:
+    key, reason = table.table.key, table.failure.message if table.failure else f"{table.outcome}: {table.reason}"
+    return Problem(f"{key} of {date}", without_name(key, reason), table.failure.hint if table.failure else None)
