@@ -59,7 +59,7 @@ class TableKeys(TypedDict, total=False):
     lookback: str | timedelta | None
     incremental_timezone: str | None
     allow_open_window: bool | None
-    on_gap: Literal["extend", "fail"] | None
+    on_gap: Literal["extend", "backfill", "fail"] | None
     custom_query: str | None
     flashback_enabled: bool | None
     flashback_timestamp: str | datetime | None

@@ -15,6 +15,7 @@ from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.model.manifest import NextStep, ProcessStatus, RunStatus
 from statekeeper.model.preview import PlanReport, TablePlan
 from statekeeper.run.report import Outcome, RunReport
+from statekeeper.runtime.progress import without_name
 from statekeeper.text.amounts import count, duration, plural, size
 
 _AT_WORK = ("extracting", "validating")
@@ -81,12 +82,28 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
         if table.reason and not table.failure and table.outcome is not Outcome.SKIPPED
     ]
     show_problems([*failed, *reasons, *stale], screen)
+    for earlier in report.earlier:
+        screen.line()
+        outcomes = counted(Counter(words[table.outcome] for table in earlier.tables))
+        screen.line(f"before it, {earlier.run_id}: {outcomes}")
+        show_problems(dated_problems(earlier), screen)
     screen.line()
     outcomes = counted(Counter(words[table.outcome] for table in report.tables))
     took = f" in {duration(report.duration_seconds)}" if report.duration_seconds else ""
     screen.line(f"{report.run_id}: {outcomes}{took}")
     screen.line(f"files: {report.base_path}")
     show_next(report.next_steps, screen)
+
+
+def dated_problems(report: RunReport) -> list[Problem]:
+    """What went wrong in a run that is shown among those of other dates: each table is named with its date."""
+    found = []
+    for table in report.tables:
+        if table.outcome in {Outcome.FAILED, Outcome.HELD}:
+            reason = table.failure.message if table.failure else f"{table.outcome}: {table.reason}"
+            key, hint = table.table.key, table.failure.hint if table.failure else None
+            found.append(Problem(f"{key} of {report.extraction_date}", without_name(key, reason), hint))
+    return found
 
 
 def show_status(status: RunStatus, screen: Screen) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from statekeeper.cli.render import Problem, counted, show_next, show_problems
+from statekeeper.cli.render import counted, dated_problems, show_next, show_problems
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
-from statekeeper.run.report import BackfillReport, Outcome, TableReport
-from statekeeper.runtime.progress import without_name
+from statekeeper.run.report import BackfillReport, TableReport
 from statekeeper.text.amounts import count, duration, plural, size
 
 _PROBLEMS_SHOWN = 10
@@ -50,17 +49,7 @@ def _row(key: str, reports: list[TableReport]) -> tuple[str, ...]:
 
 
 def _show_what_went_wrong(report: BackfillReport, screen: Screen) -> None:
-    problems = [
-        _problem(table, run.extraction_date)
-        for run in report.runs
-        for table in run.tables
-        if table.outcome in {Outcome.FAILED, Outcome.HELD}
-    ]
+    problems = [problem for run in report.runs for problem in dated_problems(run)]
     show_problems(problems[:_PROBLEMS_SHOWN], screen)
     if len(problems) > _PROBLEMS_SHOWN:
         screen.line(f"and {plural(len(problems) - _PROBLEMS_SHOWN, 'further problem')}; --json has all of them")
-
-
-def _problem(table: TableReport, date: str) -> Problem:
-    key, reason = table.table.key, table.failure.message if table.failure else f"{table.outcome}: {table.reason}"
-    return Problem(f"{key} of {date}", without_name(key, reason), table.failure.hint if table.failure else None)

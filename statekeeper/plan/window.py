@@ -13,7 +13,6 @@ from datetime import date, datetime
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, Scope, Window
-from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.axis import Reach, TimeAxis
 from statekeeper.plan.coverage import Coverage, Interval
 
@@ -69,16 +68,6 @@ def note_on_end(scope: Scope, *, snapshot_time: datetime, axis: TimeAxis) -> str
         return None
     end = reach.end.isoformat()
     return f"its window ends at {end}, before the snapshot: {reach.why}; the next window goes on there"
-
-
-def extractions_that_cover(
-    config: ExtractionConfig, extraction_date: date, taken: tuple[TakenWindow, ...]
-) -> tuple[TakenWindow, ...]:
-    """The extractions that have all rows of a date between them; none if some of its rows are in none of `taken`."""
-    if config.incremental is None or config.is_full_extract:
-        return ()
-    coverage, day = Coverage.of(taken), TimeAxis(config.incremental.timezone).day(extraction_date)
-    return () if coverage.gap_in(day) else coverage.takers_of(day)
 
 
 def _scope(incremental: IncrementalConfig, axis: TimeAxis, *, start: datetime | None, end: datetime) -> Scope:

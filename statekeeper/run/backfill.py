@@ -7,21 +7,20 @@ continues a backfill that was interrupted.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import UsageError
-from statekeeper.model.manifest import BackfillRange, NextStep, RunManifest
-from statekeeper.run.dated_reporter import DatedReporter
-from statekeeper.run.day import Day, extract_all
+from statekeeper.model.manifest import BackfillRange, NextStep
+from statekeeper.run.day import DatedRun, extract_all
 from statekeeper.run.interruption import Interruption
-from statekeeper.run.report import BackfillReport, RunReport
+from statekeeper.run.report import BackfillReport
 from statekeeper.run.resume import Reprocess
-from statekeeper.run.run_start import RunStart
 from statekeeper.run.runner import Runner, Shared
+
+_MOST_STEPS = 5
+"""So many steps for single dates are shown; the others come with the next backfill."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,8 @@ class Backfill:
         self.runner.at(self.last).save_last_run(self.asked)
         started = self.runner.clock()
 
-        async def work(shared: Shared, interruption: Interruption) -> list[_DatedRun]:
-            runs = [_DatedRun.of(runner, shared, self.tables, reprocess) for runner in runners]
+        async def work(shared: Shared, interruption: Interruption) -> list[DatedRun]:
+            runs = [runner.dated(shared, self.tables, reprocess) for runner in runners]
             shared.reporter.run_began(len(runs) * len(self.tables))
             days = [run.day for run in runs]
             await extract_all(((config, days) for config in self.tables), interruption)
@@ -99,34 +98,14 @@ class Backfill:
         return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
 
     def _next_steps(self, report: BackfillReport) -> tuple[NextStep, ...]:
-        """What failed, date by date, and then the same command again."""
+        """What resuming cannot fix, date by date, the first few; then the same command again."""
         if not report.exit_code:
             return ()
+        of_dates: list[NextStep] = []
+        for run in report.runs:
+            if run.exit_code:
+                resume = self.runner.at(date.fromisoformat(run.extraction_date)).commands.resume()
+                of_dates += [step for step in run.next_steps if step.command != resume]
         again = self.runner.commands.backfill(self.first, self.last, self.asked.tables, self.asked.exclude)
-        return (NextStep(command=again, when="to go on; what is complete is verified and skipped"),)
-
-
-@dataclass
-class _DatedRun:
-    """The run of one date of a backfill."""
-
-    runner: Runner
-    day: Day
-    starts: list[RunStart] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, runner: Runner, shared: Shared, tables: Iterable[ExtractionConfig], reprocess: Reprocess) -> _DatedRun:
-        chosen, starts = tuple(tables), list[RunStart]()
-
-        def begin() -> RunManifest:
-            starts.append(runner.start(chosen))
-            return runner.begin_manifest(starts[0])
-
-        dated = DatedReporter(shared.reporter, runner.identity.extraction_date)
-        run = runner.run_with(dataclasses.replace(shared, reporter=dated))
-        return cls(runner, Day(run, chosen, reprocess, begin, skips_covered=True), starts)
-
-    def end(self, interruption: Interruption) -> RunReport:
-        """The run's report, once its end is recorded."""
-        start = self.starts[0] if self.starts else self.runner.start(self.day.tables)
-        return self.runner.end(start, self.day.reports, interruption, is_begun=self.day.manifest is not None)
+        go_on = NextStep(command=again, when="to go on; what is complete is verified and skipped")
+        return (*of_dates[:_MOST_STEPS], go_on)

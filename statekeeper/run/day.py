@@ -16,11 +16,11 @@ from statekeeper.errors import StatekeeperError
 from statekeeper.model.manifest import RunManifest
 from statekeeper.model.record import Failure, State
 from statekeeper.model.table import TableRef
-from statekeeper.model.windows import TakenWindow
+from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.dates import why_nothing_is_left
 from statekeeper.plan.plan_spec import windows_of
-from statekeeper.plan.window import extractions_that_cover
 from statekeeper.run.interruption import Interruption
-from statekeeper.run.report import Outcome, TableReport
+from statekeeper.run.report import Outcome, RunReport, TableReport
 from statekeeper.run.resume import Reprocess, recall
 from statekeeper.run.table_task import run_table_task
 from statekeeper.run.wait_watch import watched
@@ -83,7 +83,7 @@ class Day:
 
     async def has_taken_window(self, config: ExtractionConfig) -> bool:
         """Whether the table's window of this date is written down, so that later dates leave it alone."""
-        return any(window.extraction == self._extraction for window in await self._taken(config))
+        return any(window.extraction == self._extraction for window in (await self._coverage(config)).taken)
 
     @property
     def _extraction(self) -> tuple[str, str]:
@@ -115,23 +115,19 @@ class Day:
         """The report of a table whose rows of this date are all in other extractions, as far as that can be known."""
         if not self.skips_covered or await self.run.threads.disk.do(self._exists, config):
             return None
-        takers = extractions_that_cover(config, self.run.extraction_date, await self._taken(config))
-        if not takers:
-            return None
-        named = ", ".join(f"{each.run_id} of {each.extraction_date}" for each in takers)
-        return TableReport(table=config.table, outcome=Outcome.SKIPPED, reason=f"its rows are in {named}")
+        why = why_nothing_is_left(config, self.run.extraction_date, await self._coverage(config))
+        return TableReport(table=config.table, outcome=Outcome.SKIPPED, reason=why) if why else None
 
     def _exists(self, config: ExtractionConfig) -> bool:
         layout = self.run.layout_of(config)
         return self.run.disk.exists(layout.state) or self.run.disk.exists(layout.metadata)
 
-    async def _taken(self, config: ExtractionConfig) -> tuple[TakenWindow, ...]:
-        """The windows that the table's extractions have taken; none if that cannot be read, which its plan reports."""
+    async def _coverage(self, config: ExtractionConfig) -> Coverage:
+        """What the table's extractions have taken; nothing if that cannot be read, which its plan reports."""
         try:
-            found = await self.run.threads.disk.do(windows_of(config, self.run).coverage)
+            return await self.run.threads.disk.do(windows_of(config, self.run).coverage)
         except StatekeeperError:
-            return ()
-        return found.taken
+            return Coverage()
 
     @asynccontextmanager
     async def _watched(self) -> AsyncIterator[None]:
@@ -147,6 +143,14 @@ class Day:
                 watch, self._watch = self._watch, None
                 watch.cancel()
                 await asyncio.wait([watch])
+
+
+@dataclass(frozen=True)
+class DatedRun:
+    """A day of several that a process works on; `end` records its end, and returns its report."""
+
+    day: Day
+    end: Callable[[Interruption], RunReport]
 
 
 async def extract_all(chosen: Iterable[tuple[ExtractionConfig, Sequence[Day]]], interruption: Interruption) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from functools import partial
 
 from statekeeper.config.resolved import ExtractionConfig
@@ -16,9 +17,11 @@ from statekeeper.errors import (
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
 from statekeeper.model.record import Failure, State, StateRecord, Trigger
+from statekeeper.plan.dates import with_earlier_dates
 from statekeeper.plan.inspect import advise_on_table, compare_table, describe_table
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_look, spec_of_plan
+from statekeeper.run.missing_dates import missing_dates_of
 from statekeeper.run.on_each_table import on_each_table
 from statekeeper.run.resume import Reprocess, find_record, first_record, recall, resume_decision
 from statekeeper.run.runner import Runner
@@ -131,6 +134,9 @@ async def _preview(config: ExtractionConfig, run: Run, *, options: PreviewOption
     await run.login_gate.ensure(config)
     kept = await do(run.snapshots.kept, config)
     spec = await spec_of_plan(config, run, record, fingerprint=fingerprint, run_snapshot=kept)
+    missing = await missing_dates_of(config, run)
+    if missing:
+        spec = replace(spec, coverage=with_earlier_dates(config, run.extraction_date, spec.coverage))
     try:
         plan = await run.engine.run(Job(config.table.key, make_plan, spec, source=JobSource.of(config)))
     except SnapshotLost as error:
@@ -145,7 +151,7 @@ async def _preview(config: ExtractionConfig, run: Run, *, options: PreviewOption
         columns=plan.reading.columns,
         chunks=len(plan.chunks),
         estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
-        notes=(*_note_on_snapshot(config, kept), *config.keys.notes, *plan.notes),
+        notes=(*_note_on_missing(missing), *_note_on_snapshot(config, kept), *config.keys.notes, *plan.notes),
     )
 
 
@@ -163,6 +169,13 @@ def _note_on_snapshot(config: ExtractionConfig, kept: Snapshot | None) -> tuple[
         return ()
     which = f", {describe_snapshot(kept)}" if kept else ", which the first of them takes"
     return (f"all tables of the run from {config.table.source_name} read at one snapshot{which}",)
+
+
+def _note_on_missing(dates: tuple[date, ...]) -> tuple[str, ...]:
+    if not dates:
+        return ()
+    which = f"{dates[0]} is" if len(dates) == 1 else f"the {len(dates)} dates from {dates[0]} to {dates[-1]} are"
+    return (f"{which} extracted first, each under its own path (on_gap: backfill)",)
 
 
 def _verdict(record: StateRecord, trigger: Trigger | None) -> PreviewAction:

@@ -110,7 +110,10 @@ def _line(table: TableReport) -> str:
 
 
 class RunReport(Frozen):
-    """The outcomes of a run. `interrupted_by` is the number of the signal that ended it early."""
+    """The outcomes of a run. `interrupted_by` is the number of the signal that ended it early.
+
+    `earlier` are the runs of earlier dates that tables with `on_gap: backfill` were extracted on first.
+    """
 
     run_id: str
     pipeline: str
@@ -120,6 +123,7 @@ class RunReport(Frozen):
     duration_seconds: float
     interrupted_by: int | None = None
     next_steps: tuple[NextStep, ...] = ()
+    earlier: tuple[RunReport, ...] = ()
 
     def with_left(self, tables: Iterable[TableRef], next_steps: tuple[NextStep, ...]) -> Self:
         """The report with the other incomplete tables of the run, so that the run is not called complete."""
@@ -130,6 +134,14 @@ class RunReport(Frozen):
             return self
         steps = tuple(dict.fromkeys((*self.next_steps, *next_steps)))
         return self.model_copy(update={"tables": (*self.tables, *left), "next_steps": steps})
+
+    def with_earlier(self, runs: tuple[RunReport, ...]) -> Self:
+        """The report with the runs of earlier dates, and with what to type for those that are not complete."""
+        left = [step for run in runs if run.exit_code for step in run.next_steps]
+        own = self.next_steps if self.exit_code or not left else ()
+        interrupted_by = next((run.interrupted_by for run in runs if run.interrupted_by), self.interrupted_by)
+        steps = tuple(dict.fromkeys((*left, *own)))
+        return self.model_copy(update={"earlier": runs, "next_steps": steps, "interrupted_by": interrupted_by})
 
     def raise_for_failure(self) -> Self:
         """Return the report itself if every table's data is complete.
@@ -170,7 +182,8 @@ class RunReport(Frozen):
         """
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
-        return int(worst_exit_code(table.exit_code for table in self.tables))
+        own = worst_exit_code(table.exit_code for table in self.tables)
+        return int(worst_exit_code((own, *(run.exit_code for run in self.earlier))))
 
 
 class BackfillReport(Frozen):

@@ -27,8 +27,10 @@ from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunMani
 from statekeeper.model.record import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.run.choices import RunIdentity
-from statekeeper.run.day import Day, extract_all
+from statekeeper.run.dated_reporter import DatedReporter
+from statekeeper.run.day import DatedRun, Day, extract_all
 from statekeeper.run.interruption import Interruption, run_to_end
+from statekeeper.run.missing_dates import tables_by_missing_date
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.run_start import RunStart
@@ -98,14 +100,39 @@ class Runner:
         start = self.start(tables)
         manifest = self.begin(start)
 
-        async def work(shared: Shared, interruption: Interruption) -> tuple[TableReport, ...]:
-            day = Day(self.run_with(shared), tables, reprocess, begin=lambda: manifest)
-            day.run.reporter.run_began(len(tables))
-            await extract_all(((config, (day,)) for config in tables), interruption)
-            return day.reports
+        async def work(shared: Shared, interruption: Interruption) -> tuple[Day, list[DatedRun]]:
+            today = Day(self.run_with(shared), tables, reprocess, begin=lambda: manifest)
+            missing = await tables_by_missing_date(tables, today.run)
+            earlier = [self.at(day).dated(shared, chosen, reprocess) for day, chosen in missing.items()]
+            days = (*(run.day for run in earlier), today)
+            shared.reporter.run_began(sum(len(day.tables) for day in days))
+            await extract_all(
+                ((config, [day for day in days if config in day.tables]) for config in tables), interruption
+            )
+            return today, earlier
 
         interruption = interruption or Interruption()
-        return self.end(start, self.sharing(work, interruption), interruption)
+        today, earlier = self.sharing(work, interruption)
+        reports = tuple(run.end(interruption) for run in earlier)
+        return self.end(start, today.reports, interruption).with_earlier(reports)
+
+    def dated(self, shared: Shared, tables: tuple[ExtractionConfig, ...], reprocess: Reprocess) -> DatedRun:
+        """This run as one of several dates; it begins when the first of its tables is reached."""
+        starts: list[RunStart] = []
+
+        def begin() -> RunManifest:
+            starts.append(self.start(tables))
+            return self.begin_manifest(starts[0])
+
+        dated = DatedReporter(shared.reporter, self.identity.extraction_date)
+        run = self.run_with(dataclasses.replace(shared, reporter=dated))
+        day = Day(run, tables, reprocess, begin, skips_covered=True)
+
+        def end(interruption: Interruption) -> RunReport:
+            start = starts[0] if starts else self.start(tables)
+            return self.end(start, day.reports, interruption, is_begun=day.manifest is not None)
+
+        return DatedRun(day, end)
 
     def sharing(
         self, work: Callable[[Shared, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption

@@ -37,6 +37,8 @@ class OnGap(StrEnum):
 
     EXTEND = "extend"
     """It starts where the last window ended."""
+    BACKFILL = "backfill"
+    """Each of these days is extracted first, as an extraction of its own."""
     FAIL = "fail"
 
 
@@ -152,7 +154,7 @@ class TableDefaults(Section):
     on_gap: OnGap | None = Field(
         default=None,
         description="what a window does about days before it that no extraction has taken: extend (the default) takes "
-        "their rows too; fail",
+        "their rows too; backfill extracts each of them first, on its own; fail",
     )
     custom_query: Name | None = Field(
         default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"

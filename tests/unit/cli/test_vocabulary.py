@@ -31,7 +31,7 @@ tables:
 SCHEMAS = {f"schemas {name}": command for name, command in app.app.commands["schemas"].commands.items()}
 COMMANDS = {**app.app.commands, **SCHEMAS}
 OF_RUNS = {"run", "plan", "verify", "resume", "status", "reset"}
-OF_TABLES = {*OF_RUNS, "check", "init", "schemas infer", "schemas diff", "schemas export"}
+OF_TABLES = {*OF_RUNS, "backfill", "check", "init", "schemas infer", "schemas diff", "schemas export"}
 HAVE = {
     "--table": OF_TABLES,
     "--exclude": OF_TABLES,

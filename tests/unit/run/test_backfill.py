@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from statekeeper.cli.app import run_command
+from statekeeper.errors import UsageError
+from statekeeper.model.manifest import BackfillRange
+from statekeeper.model.record import State
+from statekeeper.run.backfill import Backfill
+from statekeeper.run.find_run import last_run
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess
+from tests.messages import raises_message
+from tests.unit.small_shop import Heard, Shop
+
+FIRST, LAST = date(2026, 1, 1), date(2026, 1, 5)
+WINDOWS = {"incremental_column": "at", "incremental_timezone": "UTC"}
+ORDERS = {"table_name": "orders", **WINDOWS}
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """Ten rows before 2026, then ten on each day until the tenth of January."""
+    made = Shop(tmp_path)
+    for table in ("orders", "returns"):
+        made.execute(
+            f"create table {table} as select range as id, "
+            "timestamp '2025-12-31' + interval (range // 10) day + interval (range % 10) hour as at "
+            "from range(110)"
+        )
+    made.execute("create table customers as select 1 as id")
+    return made
+
+
+def _backfill(shop, *tables, first=FIRST, last=LAST, reprocess=Reprocess.STALE, only=(), **choices):
+    runner = shop.runner(*tables, **choices)
+    asked = BackfillRange(first=first.isoformat(), last=last.isoformat(), tables=only)
+    selected = tuple(each for each in runner.pipeline.tables if not only or each.table.table_name in only)
+    return Backfill.of(runner, selected, asked).run(reprocess=reprocess)
+
+
+def _outcomes(report, table="orders"):
+    return [each.outcome for run in report.runs for each in run.tables if each.table.table_name == table]
+
+
+def _published(shop, table="orders"):
+    with duckdb.connect() as connection:
+        files = f"{shop.folder}/data/shop/{table}/**/*.parquet"
+        return sorted(row for (row,) in connection.execute("select id from read_parquet(?)", [files]).fetchall())
+
+
+def test_each_date_of_the_range_is_an_extraction_of_its_own(shop):
+    report = _backfill(shop, ORDERS, {"table_name": "returns", **WINDOWS})
+    assert report.exit_code == 0
+    assert [run.extraction_date for run in report.runs] == [f"2026-01-0{day}" for day in range(1, 6)]
+    for table in ("orders", "returns"):
+        assert _outcomes(report, table) == [Outcome.COMPLETED] * 5
+        assert _published(shop, table) == list(range(60))
+        assert [shop.rows(table, day=FIRST + timedelta(days=number)) for number in range(5)] == [20, 10, 10, 10, 10]
+
+
+def test_the_same_backfill_again_reads_nothing(shop):
+    _backfill(shop, ORDERS)
+    plans = [shop.state(day=FIRST + timedelta(days=number)).published for number in range(5)]
+    report = _backfill(shop, ORDERS, last=LAST + timedelta(days=1))
+    assert _outcomes(report) == [*[Outcome.SKIPPED] * 5, Outcome.COMPLETED]
+    assert [shop.state(day=FIRST + timedelta(days=number)).published for number in range(5)] == plans
+
+
+def test_a_forced_backfill_reads_every_date_again_with_the_same_rows(shop):
+    _backfill(shop, ORDERS)
+    report = _backfill(shop, ORDERS, reprocess=Reprocess.ALL)
+    assert _outcomes(report) == [Outcome.COMPLETED] * 5
+    assert _published(shop) == list(range(60))
+
+
+def test_a_date_whose_rows_another_extraction_has_is_skipped_and_named(shop):
+    shop.run(ORDERS, day=date(2026, 1, 3))
+    report = _backfill(shop, ORDERS)
+    assert _outcomes(report) == [*[Outcome.SKIPPED] * 3, *[Outcome.COMPLETED] * 2]
+    assert report.runs[0].tables[0].reason == "its rows are in shop-20260103 of 2026-01-03"
+    assert _published(shop) == list(range(60))
+    assert not shop.layout(day=FIRST).state.exists()
+
+
+def test_dates_after_a_failed_one_go_on_if_its_window_is_its_own(shop):
+    broken = {**ORDERS, "columns": {"id": {"type": "int"}, "at": {"type": "datetime"}}}
+    shop.execute("update orders set id = -1 where id = 35")
+    broken["columns"]["id"]["ge"] = 0
+    report = _backfill(shop, broken)
+    assert _outcomes(report) == [Outcome.COMPLETED, Outcome.COMPLETED, Outcome.FAILED, *[Outcome.COMPLETED] * 2]
+    assert report.exit_code == 1
+    assert len(report.next_steps) == 2
+    shop.execute("update orders set id = 35 where id = -1")
+    assert shop.run(broken, day=date(2026, 1, 3), is_forced=True)["orders"].outcome is Outcome.COMPLETED
+    assert _outcomes(_backfill(shop, broken)) == [Outcome.SKIPPED] * 5
+    assert _published(shop) == list(range(60))
+
+
+def test_dates_after_one_that_fails_without_a_window_are_left(shop):
+    state = shop.layout(day=date(2026, 1, 3)).state
+    state.parent.mkdir(parents=True)
+    state.write_text("not a state")
+    report = _backfill(shop, ORDERS)
+    assert _outcomes(report) == [*[Outcome.COMPLETED] * 2, Outcome.FAILED, *[Outcome.PENDING] * 2]
+    assert report.runs[3].tables[0].reason == "it comes after 2026-01-03, which is failed"
+    assert report.exit_code == 1
+    state.unlink()
+    assert _backfill(shop, ORDERS).exit_code == 0
+    assert _published(shop) == list(range(60))
+
+
+def test_tables_that_are_extracted_whole_are_left_out_or_refused(shop):
+    report = _backfill(shop, ORDERS, "customers")
+    assert report.left_out == ("shop.customers",)
+    with raises_message(UsageError, "run.backfill_needs_windows", tables="shop.customers"):
+        _backfill(shop, ORDERS, "customers", only=("orders", "customers"))
+    with raises_message(UsageError, "run.backfill_needs_windows", tables="shop.customers"):
+        _backfill(shop, "customers")
+
+
+def test_a_range_without_a_date_is_refused(shop):
+    with raises_message(UsageError, "run.range_has_no_date", first=str(LAST), last=str(FIRST)):
+        _backfill(shop, ORDERS, first=LAST, last=FIRST)
+
+
+def test_what_is_reported_names_the_date(shop):
+    heard = Heard()
+    _backfill(shop, ORDERS, reporter=heard, last=FIRST)
+    assert ("shop.orders 2026-01-01", State.COMPLETE.value, None) in heard.states
+
+
+class TestOnGap:
+    """`on_gap: backfill`: a run extracts the dates that were missed, each on its own, before its own date."""
+
+    def test_missed_dates_are_extracted_first(self, shop):
+        table = {**ORDERS, "on_gap": "backfill"}
+        shop.run(table, day=FIRST)
+        runner = shop.runner(table, day=LAST)
+        report = runner.run(runner.pipeline.tables)
+        assert [run.extraction_date for run in report.earlier] == ["2026-01-02", "2026-01-03", "2026-01-04"]
+        assert report.exit_code == 0
+        assert [shop.rows(day=FIRST + timedelta(days=number)) for number in range(5)] == [20, 10, 10, 10, 10]
+        again = runner.run(runner.pipeline.tables)
+        assert (again.earlier, [each.outcome for each in again.tables]) == ((), [Outcome.SKIPPED])
+
+    def test_a_first_load_takes_everything_before_it(self, shop):
+        table = {**ORDERS, "on_gap": "backfill"}
+        assert shop.run(table, day=LAST)["orders"].outcome is Outcome.COMPLETED
+        assert _published(shop) == list(range(60))
+
+    def test_a_missed_date_that_fails_before_it_has_a_window_stops_the_run_of_its_table(self, shop):
+        table = {**ORDERS, "on_gap": "backfill"}
+        shop.run(table, day=FIRST)
+        state = shop.layout(day=date(2026, 1, 3)).state
+        state.parent.mkdir(parents=True)
+        state.write_text("not a state")
+        runner = shop.runner(table, day=LAST)
+        report = runner.run(runner.pipeline.tables)
+        assert [each.outcome for each in report.tables] == [Outcome.PENDING]
+        assert report.exit_code == 1
+        assert _published(shop) == list(range(30))
+
+
+@pytest.fixture
+def project(shop, monkeypatch):
+    monkeypatch.chdir(shop.folder)
+    Path("shop.yml").write_text(
+        "pipeline: shop\nsources: {shop: {type: duckdb, path: shop.duckdb}}\noutput: {base_path: data}\n"
+        "execution: {workers: 1}\n"
+        "tables: [{table_name: orders, incremental_column: at, incremental_timezone: UTC}, {table_name: customers}]\n"
+    )
+    return shop
+
+
+@pytest.mark.parametrize("words", [("resume",), ("backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-05")])
+def test_a_backfill_is_continued_by_itself_and_by_a_bare_resume(project, capsys, words):
+    state = project.layout(day=date(2026, 1, 3)).state
+    state.parent.mkdir(parents=True)
+    state.write_text("not a state")
+    assert run_command(["backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-05"]) == 1
+    failed = capsys.readouterr().out
+    assert last_run(Path.cwd()).backfill == BackfillRange(first="2026-01-01", last="2026-01-05")
+    assert re.search(r"^shop.orders +2 completed, 2 pending, 1 failed ", failed, re.MULTILINE)
+    assert "next, to go on; what is complete is verified and skipped: " in failed
+    assert "statekeeper backfill shop.yml --from 2026-01-01 --to 2026-01-05" in failed
+    state.unlink()
+    assert run_command(words) == 0
+    assert re.search(r"^shop.orders +3 completed, 2 skipped ", capsys.readouterr().out, re.MULTILINE)
+    assert _published(project) == list(range(60))
