@@ -35,6 +35,7 @@ PARTS = {
     ),
     "What came of it": (
         "RunReport",
+        "BackfillReport",
         "TableReport",
         "Outcome",
         "Failure",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from statekeeper.model.record import Failure
     from statekeeper.model.table import TableRef
     from statekeeper.run.choices import RunChoices
-    from statekeeper.run.report import Outcome, RunIncomplete, RunReport, TableReport
+    from statekeeper.run.report import BackfillReport, Outcome, RunIncomplete, RunReport, TableReport
     from statekeeper.runtime.events import (
         ChunkDone,
         RowsRead,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "BackfillReport",
     "ChunkDone",
     "ConfigError",
     "DataExtractor",
@@ -87,7 +88,7 @@ _HOMES = {
     "statekeeper.model.record": ("Failure",),
     "statekeeper.model.table": ("TableRef",),
     "statekeeper.run.choices": ("RunChoices",),
-    "statekeeper.run.report": ("Outcome", "RunIncomplete", "RunReport", "TableReport"),
+    "statekeeper.run.report": ("BackfillReport", "Outcome", "RunIncomplete", "RunReport", "TableReport"),
     "statekeeper.runtime.events": (
         "ChunkDone",
         "RowsRead",

@@ -24,7 +24,7 @@ from statekeeper.model.preview import PlanReport
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import StateRecord
 from statekeeper.model.table import safe_name
-from statekeeper.run.report import RunReport
+from statekeeper.run.report import BackfillReport, RunReport
 from statekeeper.scaffold.inference import Inference
 from statekeeper.schemas.columns.differences import DiffReport
 from statekeeper.schemas.model.export import DIALECT, json_schema
@@ -41,6 +41,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("rejects-receipt", RejectsReceipt),
     ("split-receipt", SplitReceipt),
     ("run-report", RunReport),
+    ("backfill-report", BackfillReport),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),
     ("run-snapshot", RunSnapshot),
