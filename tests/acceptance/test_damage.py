@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.messages import message, says
+
 from .pipeline import QUICK_CONFIG, QUICK_ROWS, Workplace
 
 
@@ -31,30 +33,30 @@ def _flip_a_byte(work):
     content = bytearray(part.read_bytes())
     content[100] ^= 0x01  # in a data page: the footer still reads
     part.write_bytes(content)
-    return f"{part.name} has md5"
+    return message("parquet.other_md5", file=part.name)
 
 
 def _truncate_a_part(work):
     part = _first_part(work)
     size = part.stat().st_size
     part.write_bytes(part.read_bytes()[:-1])
-    return f"{part.name} has {size - 1} bytes and not {size}"
+    return message("parquet.other_size", file=part.name, found=size - 1, expected=size)
 
 
 def _delete_a_part(work):
     part = _first_part(work)
     part.unlink()
-    return f"{part.name} is missing"
+    return message("parquet.file_is_missing", file=part.name)
 
 
 def _delete_metadata(work):
     (work.day() / f"{work.run_id}_metadata.json").unlink()
-    return "_metadata.json is missing"
+    return message("parquet.file_is_missing", file="..._metadata.json")
 
 
 def _add_a_foreign_file(work):
     (work.dataset() / "other.parquet").write_bytes(_first_part(work).read_bytes())
-    return "not of this extraction: other.parquet"
+    return message("verify.foreign_file", file="other.parquet")
 
 
 def _edit_the_tables_config(work):
@@ -65,7 +67,7 @@ def _edit_the_tables_config(work):
         rules += f", {column}: {{type: str, nullable: true}}"
     rules += ", at: {type: datetime, nullable: true}}"
     work.configure(QUICK_CONFIG.replace("{table_name: large}", f"{{table_name: large, columns: {rules}}}"))
-    return "its configuration changed: schema"
+    return message("run.configuration_changed", keys="schema")
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_the_next_run_finds_damage_and_restarts_only_that_table(work, damage):
     assert run.returncode == 0, run.stderr
     said = [line for line in run.stderr.splitlines() if "shop.large: pending: " in line]
     assert len(said) == 1, run.stderr
-    assert reason in said[0]
+    assert says(said[0], reason)
     assert "shop.small: skipped" in run.stderr
     assert "shop.empty: skipped" in run.stderr
     assert work.fingerprint("small", "empty") == others
@@ -101,11 +103,17 @@ def test_the_next_run_finds_damage_and_restarts_only_that_table(work, damage):
 
 
 BAD_STATES = {
-    "torn": (lambda state: state[: len(state) // 2], "is not whole JSON"),
-    "blank": (lambda _state: b"", "is not whole JSON (0 bytes"),
-    "stranger": (lambda _state: b'{"name": "somebody\'s own notes"}', "is not a statekeeper.state document"),
-    "future": (lambda state: state.replace(b'"version": 1', b'"version": 2'), "reads up to version 1"),
-    "edited": (lambda state: state.replace(b'"complete"', b'"pending"'), "does not match its own checksum"),
+    "torn": (lambda state: state[: len(state) // 2], message("model.not_whole_json")),
+    "blank": (lambda _state: b"", message("model.not_whole_json", bytes=0)),
+    "stranger": (
+        lambda _state: b'{"name": "somebody\'s own notes"}',
+        message("model.not_a_document", format="statekeeper.state"),
+    ),
+    "future": (
+        lambda state: state.replace(b'"version": 1', b'"version": 2'),
+        message("model.newer_version", version=2, newest=1),
+    ),
+    "edited": (lambda state: state.replace(b'"complete"', b'"pending"'), message("model.other_checksum")),
 }
 _BAD_STATES_CONFIG = QUICK_CONFIG.replace(
     "  - {table_name: large}\n", "".join(f"  - {{table_name: {name}}}\n" for name in BAD_STATES)
@@ -131,11 +139,11 @@ def test_a_bad_state_file_stops_its_own_extraction_and_is_kept(tmp_path):
     assert run.returncode == 1
     assert "Traceback" not in run.stderr
     reports = {report["table"]["table_name"]: report for report in json.loads(run.stdout)["tables"]}
-    for name, (_, message) in BAD_STATES.items():
+    for name, (_, words) in BAD_STATES.items():
         assert reports[name]["outcome"] == "failed"
         failure = reports[name]["failure"]
         assert failure["kind"] == "state_damaged"
-        assert message in failure["message"]
+        assert says(failure["message"], words)
         assert f"{work.run_id}_state.json" in failure["message"]
         assert failure["hint"]
         assert f"shop.{name}: failed: {failure['message']}" in run.stderr

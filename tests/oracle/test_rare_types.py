@@ -8,19 +8,25 @@ import pyarrow as pa
 import pytest
 
 from statekeeper.run.report import Outcome
-from tests.messages import says
+from tests.messages import Message, message, says
 from tests.oracle.pipelines import Lake, serving
 
 DAY_TO_SECOND = timedelta(days=-3, hours=4, microseconds=5)
+
+
+def as_text(function: str) -> Message:
+    return message("oracle.declare_a_text", function=function)
+
+
 REFUSED = {
-    "DS": ("INTERVAL DAY TO SECOND", "INTERVAL DAY(2) TO SECOND(6)", 'declare a str, which makes it TO_CHAR("DS")'),
-    "YM": ("INTERVAL YEAR TO MONTH", "INTERVAL YEAR(2) TO MONTH", 'declare a str, which makes it TO_CHAR("YM")'),
-    "J": ("JSON", "JSON", 'declare a str, which makes it JSON_SERIALIZE("J" RETURNING CLOB ERROR ON ERROR)'),
-    "X": ("XMLTYPE", "XMLTYPE", 'declare a str, which makes it XMLSERIALIZE(CONTENT "X" AS CLOB)'),
-    "V": ("VECTOR", "VECTOR", 'declare a str, which makes it VECTOR_SERIALIZE("V" RETURNING CLOB)'),
-    "F": ("BFILE", "BFILE", "read it in a function that returns a BLOB"),
-    "P": ("MDSYS.SDO_GEOMETRY", "MDSYS.SDO_GEOMETRY", "select its attributes one by one in a custom_query, such as t."),
-    "N": ("NUMBER(20,-20)", "NUMBER(20,-20)", "needs 40 digits"),
+    "DS": ("INTERVAL DAY TO SECOND", "INTERVAL DAY(2) TO SECOND(6)", as_text('TO_CHAR("DS")')),
+    "YM": ("INTERVAL YEAR TO MONTH", "INTERVAL YEAR(2) TO MONTH", as_text('TO_CHAR("YM")')),
+    "J": ("JSON", "JSON", as_text('JSON_SERIALIZE("J" RETURNING CLOB ERROR ON ERROR)')),
+    "X": ("XMLTYPE", "XMLTYPE", as_text('XMLSERIALIZE(CONTENT "X" AS CLOB)')),
+    "V": ("VECTOR", "VECTOR", as_text('VECTOR_SERIALIZE("V" RETURNING CLOB)')),
+    "F": ("BFILE", "BFILE", message("oracle.returns_a_blob")),
+    "P": ("MDSYS.SDO_GEOMETRY", "MDSYS.SDO_GEOMETRY", message("oracle.select_attributes")),
+    "N": ("NUMBER(20,-20)", "NUMBER(20,-20)", message("oracle.needs_digits", digits=40)),
 }  # fmt: skip
 TEXTS = {
     "DS": (DAY_TO_SECOND, "-02 19:59:59.999995"),
@@ -85,7 +91,7 @@ def test_a_type_without_an_exact_one_is_refused_by_name_with_what_to_do(plain, n
     assert report.failure is not None
     for said in (planned, f"{report.failure.message} {report.failure.hint}"):
         assert says(said, "sources.column_and_type", column=name, type=shown)
-        assert words in said
+        assert says(said, words)
     assert not lake.output(f"T_{name}").exists()
 
 

@@ -11,7 +11,7 @@ from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import Interrupted
 from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.verify import VerifySpec, verify_published
-from tests.messages import says
+from tests.messages import message, says
 from tests.unit.small_shop import Shop
 
 TABLES = (
@@ -51,17 +51,17 @@ def test_freshly_published_data_has_no_damage(shop, table, verify):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"record_count": 1}, "record_count"),
-        ({"checksum": "0" * 32}, "checksum"),
-        ({"extraction_complete": False}, "does not say"),
-        ({"record_count": "seven"}, "cannot be read"),
-        ({"plan_id": "0" * 32}, "does not belong to plan"),
+        ({"record_count": 1}, message("verify.other_record_count")),
+        ({"checksum": "0" * 32}, message("verify.other_checksum")),
+        ({"extraction_complete": False}, message("verify.not_complete")),
+        ({"record_count": "seven"}, message("model.metadata_cannot_be_read")),
+        ({"plan_id": "0" * 32}, message("parquet.part_of_another_plan", plan="0" * 32)),
     ],
 )
 def test_edited_metadata_is_found_by_its_md5_and_by_its_content(shop, changes, words):
     _edit_metadata(shop, **changes)
     assert says(_wrong(shop), "verify.not_what_was_written")
-    assert words in _wrong(shop, with_state=False)
+    assert says(_wrong(shop, with_state=False), words)
 
 
 def test_a_folder_instead_of_a_file_is_damage_and_the_reverse(shop):
@@ -79,7 +79,7 @@ def test_a_part_of_another_plan_is_damage(shop):
     file = shop.metadata("customers").files[0]
     shop.layout("customers").output.write_bytes(before)
     assert len(before) == file.bytes
-    assert "has md5" in _wrong(shop, "customers")
+    assert says(_wrong(shop, "customers"), "parquet.other_md5", expected=file.md5)
     assert says(_wrong(shop, "customers", verify=Verify.QUICK), "parquet.part_of_another_plan")
 
 

@@ -186,17 +186,26 @@ def test_wrong_config_is_told_with_places_and_exit_code_2(run: RunOnDisk, capsys
         (["reset", "demo.yml"], "--failed"),
         (["reset", "demo.yml", "--failed", "--table", "A"], "--failed"),
         (["check", "absent.yml"], "absent.yml"),
-        (["resume"], "no run is known here"),
-        (["resume", "--run-id", "x"], "no run is known here"),
     ],
 )
 @pytest.mark.usefixtures("run")
 def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
-    assert app.run_command(arguments) == 2
+    assert complaint in _complaint(capsys, *arguments)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--run-id", "x"]])
+@pytest.mark.usefixtures("run")
+def test_nothing_is_resumed_where_no_run_is_known(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert says(_complaint(capsys, "resume", *arguments), "run.no_run_is_known_here")
+
+
+def _complaint(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What wrong usage is answered with, which has exit code 2."""
+    assert app.run_command(list(arguments)) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert complaint in err
     assert "Traceback" not in err
+    return err
 
 
 def test_run_that_was_made_in_python_cannot_be_resumed_from_the_command_line(

@@ -10,6 +10,7 @@ import pytest
 from statekeeper.config.resolved import EngineKind
 from statekeeper.errors import UsageError
 from statekeeper.run.choices import RunChoices, RunOptions
+from tests.messages import text_of
 from tests.unit.small_shop import CONFIG, configured
 
 
@@ -41,12 +42,20 @@ def test_a_choice_replaces_the_configuration():
 @pytest.mark.parametrize(
     ("choices", "message", "hint"),
     [
-        ({"run_idd": "x"}, "a run has no choice 'run_idd'", "did you mean 'run_id'?"),
-        ({"engine": "sparc"}, "expected the engine local or spark; found 'sparc'", "did you mean 'spark'?"),
-        ({"workers": 0}, "expected workers as a whole number of at least 1; found 0", None),
+        (
+            {"run_idd": "x"},
+            text_of("run.no_such_choice", name="run_idd"),
+            text_of("config.did_you_mean", key="run_id"),
+        ),
+        (
+            {"engine": "sparc"},
+            text_of("run.expected_the_engine", known="local or spark", found="sparc"),
+            text_of("config.did_you_mean", key="spark"),
+        ),
+        ({"workers": 0}, text_of("run.expected_workers", found=0), None),
         (
             {"date": "soon"},
-            "the extraction date is 'soon'; expected today, yesterday or a day such as 2026-01-31",
+            text_of("run.extraction_date_is", date="soon", why=text_of("config.expected_a_date")),
             None,
         ),
     ],

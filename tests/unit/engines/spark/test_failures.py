@@ -6,6 +6,7 @@ import pytest
 
 from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.errors import ConfigError, DataError, InternalError, WorkerDied
+from tests.messages import raises_message
 from tests.unit.engines.spark.room import chunk, of_another_type, refuse, square
 
 
@@ -47,7 +48,7 @@ def test_an_answer_of_another_type_fails_its_job(room):
 
 def test_a_job_that_cannot_be_sent_fails_its_slot_and_not_the_engine(room):
     async def main(engine):
-        with pytest.raises(InternalError, match="cannot be sent"):
+        with raises_message(InternalError, "spark.job_cannot_be_sent"):
             await engine.run(chunk(lambda _spec, _context: 1))
         assert await engine.run(chunk(square, 2)) == 4
 

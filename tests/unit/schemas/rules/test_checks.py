@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from statekeeper.schemas.rules.checks import compile_checks
+from tests.messages import message, says
 from tests.unit.schemas.staged_columns import PYDANTIC, Staged
 
 
@@ -174,30 +175,45 @@ def _even(value: int) -> int:
 @pytest.mark.parametrize(
     ("kind", "read", "reason"),
     [
-        (Annotated[int, AfterValidator(_even)], "int64", "validator _even"),
-        (Annotated[str, Field(pattern=r"\p{Greek}")], "string", "pattern with the escape"),
-        (Annotated[str, Field(pattern=re.compile("a"))], "string", "a compiled Python pattern"),
-        (Annotated[int, AfterValidator(_even)] | str, "int64", "a union with validator _even"),
-        (float | str | int, "int64", "a union in which float may accept a column of int"),
-        (Annotated[str, Field(pattern=r"\d")] | int, "string", "a union with a pattern"),
-        (PastDate, "date32[day]", "past at the time of validation"),
-        (HttpUrl, "string", "validator wrap_val"),
-        (SecretStr, "string", "lax-or-strict"),
-        (Json, "string", "text that is read as json"),
-        (UUID4, "string", "version"),
-        (Annotated[Decimal, Field(multiple_of=3)], "decimal128(38, 0)", "28 digits"),
-        (Annotated[Decimal, Field(max_digits=20)], "decimal128(38, 0)", "28"),
-        (Strange, "double", "members that are not all str or all int"),
-        (Annotated[datetime, Field(ge=datetime(2020, 1, 1, tzinfo=UTC))], "timestamp[us]", "time zone"),
+        (Annotated[int, AfterValidator(_even)], "int64", message("schemas.validator", name="_even")),
+        (Annotated[str, Field(pattern=r"\p{Greek}")], "string", message("schemas.pattern_is_not_compiled")),
+        (Annotated[str, Field(pattern=re.compile("a"))], "string", message("schemas.compiled_pattern")),
+        (Annotated[int, AfterValidator(_even)] | str, "int64", message("schemas.union_with", why="validator _even")),
+        (float | str | int, "int64", message("schemas.float_in_a_union", type="int")),
+        (Annotated[str, Field(pattern=r"\d")] | int, "string", message("schemas.pattern_in_a_union")),
+        (PastDate, "date32[day]", message("schemas.time_of_validation", word="past")),
+        (HttpUrl, "string", message("schemas.validator", name="wrap_val")),
+        (Json, "string", message("schemas.text_that_is_read", kind="json")),
+        (Annotated[Decimal, Field(multiple_of=3)], "decimal128(38, 0)", message("schemas.multiple_of_too_many_digits")),
+        (Annotated[Decimal, Field(max_digits=20)], "decimal128(38, 0)", message("schemas.digits_that_are_rounded")),
+        (Strange, "double", message("schemas.members_of_several_types")),
+        (
+            Annotated[datetime, Field(ge=datetime(2020, 1, 1, tzinfo=UTC))],
+            "timestamp[us]",
+            message("schemas.zone_of_a_bound"),
+        ),
     ],
 )
 def test_what_is_not_certain_is_left_to_pydantic_and_said(tmp_path, kind, read, reason):
+    left, note = _left_to_pydantic(tmp_path, kind, read)
+    assert says(left, reason)
+    assert says(note, reason)
+
+
+@pytest.mark.parametrize(("kind", "word"), [(SecretStr, "lax-or-strict"), (UUID4, "version")])
+def test_what_pydantic_calls_by_its_own_name_is_left_to_it_under_that_name(tmp_path, kind, word):
+    left, note = _left_to_pydantic(tmp_path, kind, "string")
+    assert word in left
+    assert word in note
+
+
+def _left_to_pydantic(tmp_path, kind, read):
+    """The reason why a field is left to pydantic, alone and in a note."""
     name = "uuid" if kind is UUID4 else "c"
     staged = Staged(tmp_path, create_model("Row", **{name: (kind, ...)}), {name: (read, [])})
     (left,) = staged.compiled.row_by_row
     assert left.column == name
-    assert reason in left.reason
-    assert reason in staged.compiled.notes[0]
+    return left.reason, staged.compiled.notes[0]
 
 
 def test_enum_and_uuid_are_compiled(tmp_path):
@@ -246,7 +262,7 @@ def test_validator_that_looks_at_other_fields_is_handed_those_before_it_and_no_m
     staged = Staged(tmp_path, Related, columns)
     (left,) = staged.compiled.row_by_row
     assert (left.column, left.reason, left.reads) == ("B", "validator above_a", ("A",))
-    assert staged.compiled.notes[0].endswith("validator above_a (it also gets A)")
+    assert says(staged.compiled.notes[0], "schemas.also_gets", columns="A")
     assert staged.broken() == {"A.ge": 1, "B.value_error": 1}
     assert staged.scan().violating_rows == 2
 
