@@ -16,24 +16,26 @@ from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.tables import TableDefaults, TableEntry
+from statekeeper.config.sections.tables import NullRows, Reconcile, TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
-_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window", "on_gap")
+_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window", "on_gap", "null_rows")
 _NAMING = frozenset({"source_name", "table_name", "path_name"})
 _DEPENDS = {
     **dict.fromkeys((*_NEEDS_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
     **dict.fromkeys(("flashback_enabled", "flashback_timestamp"), frozenset({"source_name"})),
+    "null_rows": frozenset({"incremental_column", "reconcile"}),
     "chunking": frozenset({"custom_query"}),
     "columns": frozenset({"schema"}),
 }
 """The other keys on which a problem at a key depends."""
 _POLICIES = (
     "on_gap",
+    "null_rows",
     "chunking",
     "verify",
     "reconcile",
@@ -193,7 +195,14 @@ class _Table:
         return getattr(self.entry, _ATTRIBUTES.get(key, key)) is not None
 
     def problems(self) -> list[Problem]:
-        found = [*self._source(), *self._schema(), *self._incremental(), *self._chunking(), *self._flashback()]
+        found = [
+            *self._source(),
+            *self._schema(),
+            *self._incremental(),
+            *self._null_rows(),
+            *self._chunking(),
+            *self._flashback(),
+        ]
         # Do not report a key as missing that was left out because it could not be read.
         return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
 
@@ -235,6 +244,11 @@ class _Table:
             dependent.append("is_full_extract")
         hint = "name the column with the time when a row was written, or leave this key out"
         return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in dependent]
+
+    def _null_rows(self) -> list[Problem]:
+        if self.entry.null_rows is not NullRows.FAIL or self.entry.reconcile is not Reconcile.NONE:
+            return []
+        return [self.problem("null_rows", text="'fail' needs reconcile: count, since it counts rows")]
 
     def _chunking(self) -> list[Problem]:
         chunking = self.entry.chunking

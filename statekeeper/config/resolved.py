@@ -23,6 +23,7 @@ from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import (
     BUILT_IN,
+    NullRows,
     OnDrift,
     OnGap,
     OnSnapshotLost,
@@ -70,6 +71,7 @@ class ExtractionConfig:
     incremental: IncrementalConfig | None = None
     is_full_extract: bool = True
     on_gap: OnGap = BUILT_IN.on_gap
+    null_rows: NullRows = BUILT_IN.null_rows
     chunking: ChunkingPolicy = BUILT_IN.chunking
     verify: Verify = BUILT_IN.verify
     reconcile: Reconcile = BUILT_IN.reconcile
@@ -189,6 +191,7 @@ __all__ = [
     "Hook",
     "IncrementalConfig",
     "LockKind",
+    "NullRows",
     "OnDrift",
     "OnGap",
     "OnSnapshotLost",

@@ -15,8 +15,9 @@ from statekeeper.errors import RETRYABLE, FailureKind, StatekeeperError
 from statekeeper.extract.chunk import ChunkSpec, extract_chunk
 from statekeeper.extract.count import CountSpec, count_rows, needs_count
 from statekeeper.model.plan import Chunk
-from statekeeper.model.receipt import Receipt
+from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.runtime.active_plan import ActivePlan
+from statekeeper.runtime.null_rows import judge_null_rows
 from statekeeper.store.documents import load_count, save_count
 from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
 from statekeeper.store.staging import subfolder_of
@@ -28,6 +29,7 @@ async def run_chunks(active: ActivePlan) -> None:
     After the first failure no further chunk starts; running chunks may finish, because their receipts will count.
 
     Raises:
+        DataError: rows have no value in the incremental column, no extraction has them, and `null_rows` is fail.
         StatekeeperError: the first failure that retries did not solve.
     """
     run, plan = active.run, active.plan
@@ -36,7 +38,9 @@ async def run_chunks(active: ActivePlan) -> None:
     done = chunks - len(left.places)
     work = _ChunkWork(active, left.subfolders, chunks_done=done, receipts=left.receipts)
     run.reporter.plan_ready(active.key, chunks, left.estimated_rows)
-    count = [] if left.is_counted else [_Attempt(work.count, None)]
+    if left.counted is not None:
+        judge_null_rows(active, left.counted)
+    count = [_Attempt(work.count, None)] if left.counted is None and needs_count(active.config) else []
     attempts = chain(count, (_Attempt(work.chunk, plan.chunks[place]) for place in left.places))
     await _all_or_first_failure(attempts, at_once=min(run.engine.in_flight, len(count) + len(left.places)))
     await run.threads.disk.do(record_receipts, run.disk, active.staging, plan.plan_id, work.receipts)
@@ -47,7 +51,7 @@ class _Remaining:
     """The remaining work of a plan: the chunks at these positions in it, the largest first, and its count."""
 
     places: tuple[int, ...]
-    is_counted: bool
+    counted: CountReceipt | None
     estimated_rows: int
     """Of all chunks."""
     receipts: list[Receipt]
@@ -62,9 +66,9 @@ class _Remaining:
         rows = [chunk.estimated_rows for chunk in plan.chunks]
         places = [place for place, chunk in enumerate(plan.chunks) if chunk.chunk_id not in done]
         places.sort(key=lambda place: -rows[place])  # the queue sorts too, but does not see all chunks at once
-        is_counted = not needs_count(active.config) or load_count(run.disk, staging, plan.plan_id) is not None
+        counted = load_count(run.disk, staging, plan.plan_id) if needs_count(active.config) else None
         receipts = list(done.values()) if are_recorded(run.disk) else []
-        return cls(tuple(places), is_counted, sum(rows), receipts, subfolders_of(run.disk, staging))
+        return cls(tuple(places), counted, sum(rows), receipts, subfolders_of(run.disk, staging))
 
 
 @dataclass
@@ -130,12 +134,8 @@ class _ChunkWork:
         receipt = await self._retried(job, attempt)
         await run.threads.disk.do(save_count, run.disk, active.staging, receipt, attempt=uuid4().hex[:12])
         run.reporter.plan_ready(active.key, len(plan.chunks), receipt.rows)
-        if receipt.null_incremental_rows:
-            run.reporter.warning(
-                active.key,
-                f"{receipt.null_incremental_rows:,} rows have no value in the incremental column: "
-                "only a first load takes them",
-            )
+        if warning := judge_null_rows(active, receipt):
+            run.reporter.warning(active.key, warning)
 
     async def chunk(self, attempt: _Attempt) -> None:
         assert attempt.chunk is not None

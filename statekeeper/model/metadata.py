@@ -39,7 +39,12 @@ class ValidationSummary(StoredValue):
         default=0, description="rows that broke the schema and were let through by on_violation: warn"
     )
     key_violations: int = Field(default=0, description="the same for rows that broke a key; they may be the same rows")
-    null_incremental_rows: int | None = None
+    null_incremental_rows: int | None = Field(
+        default=None, description="rows without a value in the incremental column, in no window; null: not counted"
+    )
+    untaken_null_rows: int | None = Field(
+        default=None, description="of these, the rows that no extraction has taken; null: not known"
+    )
     extracted_rows: int | None = Field(
         default=None, description="record_count and quarantined_rows together; null in files of older versions"
     )
@@ -59,6 +64,10 @@ class ValidationSummary(StoredValue):
             remarks.append(f"rows published although they break the schema: {self.violations:,}")
         if self.key_violations:
             remarks.append(f"rows published although they break a key: {self.key_violations:,}")
+        if self.untaken_null_rows:
+            remarks.append(
+                f"rows in no extraction, since their incremental column has no value: {self.untaken_null_rows:,}"
+            )
         if self.quarantine:
             remarks.append(
                 f"rows quarantined in {self.quarantine.name}, since they break the schema: {self.quarantined_rows:,}"

@@ -53,6 +53,15 @@ class UnreadColumn(StoredValue):
     database_type: str
 
 
+class NullCount(StrEnum):
+    """Whether the rows without a value in the incremental column are counted."""
+
+    NONE = "none"
+    """There cannot be any: the column is never NULL."""
+    COUNTED = "counted"
+    UNCOUNTED = "uncounted"
+
+
 class ReadSpec(StoredValue):
     """What all chunks of a plan share: everything that reading one needs, except its bounds."""
 
@@ -64,6 +73,9 @@ class ReadSpec(StoredValue):
     relation_state: dict[str, str] = Field(
         default_factory=dict,
         description="identifies the relation's current form in the source, compared before reading",
+    )
+    null_count: NullCount = Field(
+        default=NullCount.UNCOUNTED, description="whether rows without a value in the window's column are counted"
     )
 
     @property
@@ -119,6 +131,12 @@ class Plan(Document):
     chunks: Packed[Chunk]
     drift: tuple[ColumnChange, ...] = Field(
         default=(), description="columns that differ from the expected ones, decided once"
+    )
+    taken_null_rows: int | None = Field(
+        default=None,
+        ge=0,
+        description="of the rows without a value in the incremental column at the last complete extraction: how many "
+        "an extraction has taken",
     )
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
 

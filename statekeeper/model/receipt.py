@@ -47,7 +47,7 @@ class CountReceipt(Document):
     plan_id: str
     rows: int = Field(ge=0)
     null_incremental_rows: int | None = Field(
-        default=None, description="rows outside every window because their incremental column is NULL"
+        default=None, description="rows without a value in the incremental column"
     )
     ended_at: AwareDatetime
 

@@ -12,21 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, Reader
+from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, NullRows, Reader
 from statekeeper.config.sections.dates import read_moment
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
-from statekeeper.model.plan import Chunk, Plan, PlannedColumn, ReadSpec, Snapshot
+from statekeeper.model.plan import Chunk, NullCount, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
 from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.window import decide_scope, note_on_end
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
-from statekeeper.sources.protocol import SourceSession
+from statekeeper.sources.protocol import ChunkPlan, SourceSession
 
 if TYPE_CHECKING:
     from statekeeper.schemas.columns.drift import Agreement
@@ -52,6 +52,8 @@ class PlanSpec:
     readers: tuple[Reader, ...] | None = None
     """The readers of `output.readers`."""
     layout: Layout = Layout.DATED
+    taken_null_rows: int | None = None
+    """The same as `Plan.taken_null_rows`."""
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -91,6 +93,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         )
         shortened = axis and spec.scope is None and note_on_end(scope, snapshot_time=snapshot.taken_at, axis=axis)
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
+        null_notes = _notes_on_null_rows(config, pieces, scope)
     except StatekeeperError as error:
         if config.table.key in error.message:
             raise
@@ -107,11 +110,36 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             columns=agreement.columns,
             left_out=agreement.left_out,
             relation_state=pieces.relation_state,
+            null_count=NullCount.UNCOUNTED if config.null_rows is NullRows.IGNORE else pieces.null_count,
         ),
         chunks=Packed(Chunk, pieces.chunks),
         drift=agreement.changes,
-        notes=(*_drift_notes(agreement, config), *((shortened,) if shortened else ()), *notes, *pieces.notes),
+        taken_null_rows=spec.taken_null_rows,
+        notes=(
+            *_drift_notes(agreement, config),
+            *((shortened,) if shortened else ()),
+            *notes,
+            *null_notes,
+            *pieces.notes,
+        ),
     )
+
+
+def _notes_on_null_rows(config: ExtractionConfig, pieces: ChunkPlan, scope: Scope) -> tuple[str, ...]:
+    """A note if rows without a value in the incremental column are not counted. Raises PlanError if they must be."""
+    if scope.window is None or config.null_rows is NullRows.IGNORE:
+        return ()
+    column, advice = scope.window.column, pieces.null_advice
+    is_uncounted = pieces.null_count is NullCount.UNCOUNTED
+    if config.null_rows is NullRows.FAIL and (is_uncounted or advice):
+        raise PlanError(
+            f"rows without a value in {column} are in no window, and cannot be counted cheaply (null_rows: fail)",
+            hint=advice or "set null_rows: ignore",
+        )
+    if not is_uncounted:
+        return ()
+    cure = f": {advice}" if advice else ""
+    return (f"rows without a value in {column} are in no window, and are not counted{cure}",)
 
 
 def _agreement(spec: PlanSpec, described: tuple[SourceColumn, ...]) -> Agreement:

@@ -27,7 +27,9 @@ async def spec_of_plan(
     """
     do, layout = run.threads.disk.do, run.layout_of(config)
     scope = await do(kept_scope, run.disk, layout, config, record, fingerprint)
-    coverage = Coverage() if config.incremental is None else await do(windows_of(config, run).coverage)
+    coverage, windows = Coverage(), windows_of(config, run)
+    if config.incremental is not None:
+        coverage = await do(windows.coverage)
     others = coverage.without((run.extraction_date.isoformat(), run.run_id))
     if scope is not None and others.leaves_hole_before(scope.covered):
         scope = None  # it is decided anew, to take the hole's rows as well
@@ -43,6 +45,7 @@ async def spec_of_plan(
         baseline=baseline,
         readers=run.pipeline.output.readers,
         layout=run.pipeline.output.layout,
+        taken_null_rows=await do(windows.taken_null_rows, others),
     )
 
 

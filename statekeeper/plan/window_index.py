@@ -73,6 +73,21 @@ class WindowIndex:
         self._document.change(self.disk, self.output, change)
         return is_taken
 
+    def taken_null_rows(self, coverage: Coverage) -> int | None:
+        """Of the rows without a value at the last complete extraction: how many an extraction has taken.
+
+        The last one is the newest window or, if it was extracted again later, the first load, which takes them all.
+        None: there is none, or it did not count them.
+        """
+        complete = [window for window in coverage.taken if window.is_complete]
+        newest = max(complete, key=lambda window: window.end, default=None)
+        looked_at = [window for window in complete if window is newest or window.start is None]
+        found = [load_metadata(self.disk, self._layout_of(window).metadata) for window in looked_at]
+        last = max((one for one in found if one), key=lambda one: one.snapshot.taken_at, default=None)
+        if last is None or last.validation.null_incremental_rows is None:
+            return None
+        return last.validation.null_incremental_rows - (last.validation.untaken_null_rows or 0)
+
     def _has_unknown(self, coverage: Coverage) -> bool:
         """Whether a commit record of the newest known date, or of a later one, has a window that is not covered.
 

@@ -20,6 +20,7 @@ from statekeeper.model.packed import Packed
 from statekeeper.model.record import Published, PublishIntent, StateRecord
 from statekeeper.runtime.active_plan import ActivePlan, StagedFindings
 from statekeeper.runtime.fingerprint import with_violations
+from statekeeper.runtime.null_rows import untaken_null_rows
 
 
 def intent_of(active: ActivePlan, found: StagedFindings, record: StateRecord, *, output: Path) -> PublishIntent:
@@ -91,6 +92,7 @@ def _intent(active: ActivePlan, found: StagedFindings, record: StateRecord, outp
             quarantined_rows=quarantine.rows if quarantine else 0,
             quarantine=quarantine,
             null_incremental_rows=found.counted.null_incremental_rows if found.counted else None,
+            untaken_null_rows=untaken_null_rows(plan, found.counted) if found.counted else None,
             drift=plan.drift,
         ),
     )

@@ -20,7 +20,7 @@ from statekeeper.config.sections.section import FilePath
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.model.base import Frozen
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, ChunkKind, ReadSpec, Snapshot
+from statekeeper.model.plan import Chunk, ChunkKind, NullCount, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class ChunkPlan(Frozen):
     notes: tuple[str, ...] = ()
     relation_state: dict[str, str] = Field(default_factory=dict)
     """The same as `ReadSpec.relation_state`."""
+    null_count: NullCount = NullCount.UNCOUNTED
+    """Whether `count` counts the rows without a value in the window's column."""
+    null_advice: str = ""
+    """What to do so that later windows count them too; empty if there is nothing to do."""
 
 
 class SourceCount(Frozen):
@@ -46,6 +50,7 @@ class SourceCount(Frozen):
 
     rows: int
     null_incremental_rows: int | None = None
+    """Rows without a value in the window's column; None if they were not counted."""
 
 
 class SourceSession(Protocol):
@@ -82,7 +87,11 @@ class SourceSession(Protocol):
         """Disjoint chunks that cover the relation. Raises PlanError if the relation does not allow the strategy."""
 
     def count(self, reading: ReadSpec) -> SourceCount:
-        """`COUNT(*)` of the scope at the snapshot of `reading`, and of the rows whose incremental column is NULL."""
+        """`COUNT(*)` of the scope at the snapshot of `reading`.
+
+        If `reading.null_count` is `COUNTED`, it also counts the rows without a value in the window's column, in the
+        window (of a first load) or not.
+        """
 
     def read(
         self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES
@@ -162,6 +171,7 @@ __all__ = [
     "ChunkingPolicy",
     "ChunkingStrategy",
     "FilePath",
+    "NullCount",
     "ReadSpec",
     "Relation",
     "Scope",

@@ -17,6 +17,7 @@ from statekeeper.errors import DataError
 from statekeeper.model.packed import Packed
 from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.runtime.active_plan import ActivePlan, StagedFindings
+from statekeeper.runtime.null_rows import judge_null_rows
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.store.documents import load_count
@@ -110,7 +111,7 @@ class _StagedChecks:
         """The source's count, which equals the rows of all receipts; None if no count is configured.
 
         Raises:
-            DataError: the two differ.
+            DataError: the two differ, or rows are in no extraction and `null_rows` is fail.
         """
         active = self.active
         if active.config.reconcile is Reconcile.NONE:
@@ -124,6 +125,7 @@ class _StagedChecks:
                 f"{active.key}: the source counted {counted.rows:,} rows at the snapshot; its chunks have {read:,}",
                 hint="the next run extracts the table again; if it happens again, the source gives wrong answers",
             )
+        judge_null_rows(active, counted)  # the policy may have changed since the rows were read
         return counted
 
     async def checked_parts(self, model: ShippedModel) -> tuple[PartCheck, ...]:

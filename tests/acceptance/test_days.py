@@ -54,6 +54,10 @@ class _Days:
     def document(self, day, name):
         return json.loads(self.path(day, f"_{name}.json").read_text())
 
+    def nulls(self, day):
+        validation = self.document(day, "metadata")["validation"]
+        return validation["null_incremental_rows"], validation["untaken_null_rows"]
+
     def extracted(self, day, *options):
         run = self.run(day, *options)
         assert run.returncode == 0, run.stderr
@@ -124,12 +128,48 @@ def test_a_first_load_in_the_middle_of_its_day_leaves_the_rest_of_it_to_the_next
     assert now <= datetime.fromisoformat(scope["watermark"]) <= datetime.now(UTC)
 
 
-def test_rows_without_a_time_are_counted_and_reported(days):
+def test_rows_without_a_time_are_counted_and_those_in_no_extraction_are_reported(days):
+    first = days.run("2026-01-06")
+    assert first.returncode == 0
+    assert "have no value" not in first.stderr
+    assert days.nulls("2026-01-05") == (2, 0), "the first load took them"
+    assert days.nulls("2026-01-06") == (2, 0)
+    days.work.sql("insert into events values (20, null), (21, null), (22, null)")
+    warned = days.run("2026-01-07")
+    assert warned.returncode == 0
+    assert says(warned.stderr, "extract.untaken_null_rows", rows=3, column="changed_at")
+    assert days.nulls("2026-01-07") == (5, 3)
+    assert says(days.work.run("status").stdout, "extract.rows_in_no_extraction", rows=3)
+    days.work.sql("update events set changed_at = timestamp '2026-01-08 10:00:00' where id in (9, 20)")
+    assert says(days.run("2026-01-08").stderr, "extract.untaken_null_rows", rows=1), "at least: 3 are left of 2 and 3"
+    assert days.nulls("2026-01-08") == (3, 1)
+    assert days.ids("2026-01-08") == [8, 9, 20]
+
+
+def test_rows_without_a_time_fail_a_table_until_the_first_load_has_them(days):
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, null_rows: fail,"))
+    days.work.sql("insert into events values (20, null)")
+    failed = days.run("2026-01-06")
+    assert failed.returncode == 1
+    failure = days.work.tables()["events"]["failure"]
+    assert says(failure["message"], "extract.untaken_null_rows", rows=1)
+    assert says(failure["hint"], "extract.give_them_a_value")
+    assert not days.path("2026-01-06").exists()
+    assert days.extracted("2026-01-05", "--force-reprocess") == [1, 2, 9, 10, 20]
+    assert days.extracted("2026-01-06") == [3, 4, 5]
+    assert days.nulls("2026-01-06") == (3, 0)
+
+
+def test_ignored_rows_without_a_time_are_not_counted(days):
+    days.work.configure(_CONFIG.replace("changed_at,", "changed_at, null_rows: ignore,"))
+    days.work.sql("insert into events values (20, null)")
     run = days.run("2026-01-06")
     assert run.returncode == 0
-    assert says(run.stderr, "extract.no_incremental_value", rows=2)
-    assert days.document("2026-01-06", "metadata")["validation"]["null_incremental_rows"] == 2
-    assert 9 not in days.ids("2026-01-06")
+    assert "have no value" not in run.stderr
+    assert days.nulls("2026-01-06") == (None, None)
+    days.work.configure(_CONFIG)
+    assert says(days.run("2026-01-07").stderr, "extract.no_incremental_value", rows=3), "unknown: 01-06 counted none"
+    assert "have no value" not in days.run("2026-01-08").stderr
 
 
 def test_a_window_that_has_not_ended_is_refused_unless_allowed(days):

@@ -22,7 +22,7 @@ from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrateg
 from statekeeper.config.sections.duckdb import DuckDBSource
 from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.errors import PlanError, SnapshotLost, SourceError
-from statekeeper.model.plan import Chunk, ReadSpec, Snapshot
+from statekeeper.model.plan import Chunk, NullCount, ReadSpec, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session
@@ -384,12 +384,15 @@ def test_a_window_is_half_open_in_every_chunk_and_nulls_are_counted(source, poli
     expected = Counter(row for row in table.rows if row[2] is not None and START <= row[2] < end)
     with opened(source) as session:
         what = reading(session, table.relation, scope=scope)
-        chunks = session.plan_chunks(what.relation, scope, what.snapshot, policy).chunks
+        plan = session.plan_chunks(what.relation, scope, what.snapshot, policy)
+        chunks = plan.chunks
         got = Counter(row for chunk in chunks for row in rows_of(session, what, chunk))
-        counted = session.count(what)
+        counted = session.count(what.model_copy(update={"null_count": plan.null_count}))
+        uncounted = session.count(what)
     assert got == expected
     assert counted.rows == expected.total()
     assert counted.null_incremental_rows == sum(row[2] is None for row in table.rows)
+    assert (uncounted.rows, uncounted.null_incremental_rows) == (counted.rows, None)
     assert sum(chunk.estimated_rows for chunk in chunks) == expected.total()
 
 
@@ -399,7 +402,9 @@ def test_a_window_without_a_start_includes_everything_before_its_end_and_rows_wi
     with opened(source) as session:
         what = reading(session, EVENTS.relation, scope=window("at", start=None))
         got = rows_of(session, what)
+        counted = session.count(what.model_copy(update={"null_count": NullCount.COUNTED}))
     assert Counter(got) == Counter(row for row in EVENTS.rows if row[2] is None or row[2] < end)
+    assert (counted.rows, counted.null_incremental_rows) == (len(got), sum(row[2] is None for row in got))
 
 
 def test_a_wall_clock_column_is_compared_in_the_windows_time_zone(source):

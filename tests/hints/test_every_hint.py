@@ -151,6 +151,9 @@ TYPED = {
         "run it when the day is over, with an earlier --date, or set allow_open_window: true",
         "run it when the day has started in its incremental_timezone, or with an earlier --date",
     ],
+    "tests/acceptance/test_days.py::test_rows_without_a_time_fail_a_table_until_the_first_load_has_them": [
+        "give them a value and run again, or take them: run the --date of the first load with --force-reprocess",
+    ],
     f"{_HERE}test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said": [
         "read them there; to extract them again, run that date with --force-reprocess",
         "no extraction has the rows from {} to {} (on_gap: fail)",
@@ -317,6 +320,16 @@ SETTINGS = {
     "this needs thick_mode: true": _oracle("thick_mode: true"),
     "or use thick_mode: true": _oracle("thick_mode: true"),
     "set count_nulls: true for the source": _oracle("count_nulls: true"),
+    "run once with null_rows: count": _config(
+        tables="[{table_name: t, incremental_column: at, null_rows: count}, "
+        "{table_name: u, incremental_column: at, null_rows: ignore}]"
+    ),
+    "make_plan.py: set null_rows: ignore": _config(
+        tables="[{table_name: t, incremental_column: at, null_rows: ignore}]"
+    ),
+    "'fail' needs reconcile: count": _config(
+        tables="[{table_name: t, incremental_column: at, null_rows: fail, reconcile: count}]"
+    ),
     "sources/files.py: set snapshot_scope: table": _oracle("snapshot_scope: table"),
     "or write `layout: dated` in `output`": _config(more="output: {layout: dated}"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
@@ -345,7 +358,8 @@ FOUND = (
     "instead of host:port:SID, which only JDBC understands",
     "with snapshot_scope: run, all tables of the source are read at one snapshot",
     "a name for files, of at most {} bytes: no /",
-    "rows have no value in the incremental column",
+    "and cannot be counted cheaply (null_rows: fail)",
+    "{}: {} (null_rows: fail)",
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",
     "base_path: data",

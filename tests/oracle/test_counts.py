@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -10,10 +13,16 @@ from statekeeper.api import StatefulDataExtractor
 from statekeeper.run.report import Outcome, TableReport
 from tests.messages import says
 from tests.oracle.pipelines import Lake, Warnings, serving
+from tests.oracle_server import OracleServer
 
-COLUMNS = [("ID", "NUMBER(9)", "NOT NULL"), ("AT", "TIMESTAMP(6)"), ("MADE", "DATE", "NOT NULL")]
+COLUMNS = [
+    ("ID", "NUMBER(9)", "NOT NULL"),
+    ("AT", "TIMESTAMP(6)"),
+    ("MADE", "DATE", "NOT NULL"),
+    ("NOTE", "VARCHAR2(9)"),
+]
 DAY = dt.datetime(2026, 1, 6, 12)  # noqa: DTZ001 - a TIMESTAMP has no zone
-ROWS = [(n, None if n % 10 == 0 else DAY + dt.timedelta(days=n % 3), DAY) for n in range(300)]
+ROWS = [(n, None if n % 10 == 0 else DAY + dt.timedelta(days=n % 3), DAY, None) for n in range(300)]
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +53,31 @@ def run(lake: Lake, *, column: str | None = None, **source: object) -> tuple[Tab
     return report, warnings
 
 
+def windows(lake: Lake, *days: str, column: str = "AT", **table: object) -> tuple[TableReport, Warnings]:
+    """The extractions of the table at these days, the first of which is a first load."""
+    path = lake.configure({"schema_name": "SALES", "table_name": "EVENTS", "incremental_column": column, **table})
+    for day in days:
+        lake.server.clear_log()
+        warnings = Warnings()
+        (report,) = StatefulDataExtractor.from_config(path, date=day, reporter=warnings).run().tables
+    return report, warnings
+
+
+@contextmanager
+def an_index(server: OracleServer, *parts: str) -> Iterator[None]:
+    server.create_index("SALES", "EVENTS", *parts)
+    try:
+        yield
+    finally:
+        server.drop_index("SALES", "EVENTS", *parts)
+
+
+def null_counts(lake: Lake, run_id: str = "ora-20260106") -> dict:
+    path = lake.output("EVENTS").parents[1] / run_id[-2:] / f"{run_id}_metadata.json"
+    validation = json.loads(path.read_text())["validation"]
+    return {name: validation[name] for name in ("null_incremental_rows", "untaken_null_rows")}
+
+
 def of_nulls(warnings: Warnings) -> bool:
     return any("not counted" in message for message in warnings.told)
 
@@ -66,9 +100,68 @@ def test_a_window_is_counted_by_its_index_and_never_by_reading_the_whole_table(l
 
 def test_rows_without_a_value_are_counted_on_request(lake):
     _, warnings = run(lake, column="AT", count_nulls=True)
-    assert lake.metadata("EVENTS")["validation"]["null_incremental_rows"] == 30
+    assert null_counts(lake) == {"null_incremental_rows": 30, "untaken_null_rows": 0}
     assert not of_nulls(warnings), warnings.told
     assert [one["access"] for one in data(lake)][-1] == "TABLE ACCESS FULL"
+
+
+def test_a_first_load_counts_the_rows_without_a_value_as_it_counts_the_others(lake):
+    windows(lake, "2026-01-05")
+    assert null_counts(lake, "ora-20260105") == {"null_incremental_rows": 30, "untaken_null_rows": 0}
+    (counted,) = (one for one in data(lake) if one["action"] == "SALES.EVENTS count")
+    assert "COUNT(*) - COUNT(" in counted["sql"]
+
+
+@pytest.mark.parametrize("part", ["0", "'x'", "ID"])
+def test_rows_without_a_value_are_counted_by_an_index_that_has_them(lake, server, part):
+    with an_index(server, "AT", part):
+        _, warnings = windows(lake, "2026-01-05", "2026-01-06")
+    assert null_counts(lake) == {"null_incremental_rows": 30, "untaken_null_rows": 0}
+    assert not of_nulls(warnings), warnings.told
+    assert {one["access"] for one in data(lake)} == {"INDEX RANGE SCAN"}
+
+
+@pytest.mark.parametrize("parts", [("NOTE", "AT", "0"), ("AT", "NOTE"), ("AT", "NULL")])
+def test_an_index_without_these_rows_does_not_count(lake, server, parts):
+    with an_index(server, *parts):
+        _, warnings = windows(lake, "2026-01-05", "2026-01-06")
+    assert null_counts(lake) == {"null_incremental_rows": None, "untaken_null_rows": None}
+    assert of_nulls(warnings), warnings.told
+
+
+def test_ignored_rows_without_a_value_are_neither_counted_nor_reported(lake, server):
+    with an_index(server, "AT", "0"):
+        _, warnings = windows(lake, "2026-01-05", "2026-01-06", null_rows="ignore")
+    assert null_counts(lake) == {"null_incremental_rows": None, "untaken_null_rows": None}
+    assert not of_nulls(warnings), warnings.told
+
+
+def test_a_table_that_must_have_no_such_rows_is_refused_at_its_first_plan_if_they_cannot_be_counted(lake, server):
+    report, _ = windows(lake, "2026-01-05", null_rows="fail")
+    assert report.failure is not None
+    assert says(report.failure.message, "plan.null_rows_cannot_be_counted", column="AT")
+    index = 'CREATE INDEX <name> ON "SALES"."EVENTS" ("AT", 0), or '
+    assert says(report.failure.hint, "oracle.count_null_rows_by_an_index", index=index)
+    with an_index(server, "AT", "0"):
+        report, _ = windows(lake, "2026-01-05", "2026-01-06", null_rows="fail")
+    assert report.outcome is Outcome.COMPLETED, report.failure
+
+
+def test_new_rows_without_a_value_fail_or_are_warned_of(lake, server):
+    with an_index(server, "AT", "0"):
+        windows(lake, "2026-01-05", null_rows="fail")
+        server.insert("SALES", "EVENTS", [(999, None, DAY, None)])
+        try:
+            failed, _ = windows(lake, "2026-01-06", null_rows="fail")
+            warned, warnings = windows(lake, "2026-01-06", null_rows="count")
+        finally:
+            server.sql("DELETE FROM EVENTS WHERE ID = 999", "SALES")
+    assert failed.failure is not None
+    assert says(failed.failure.message, "extract.untaken_null_rows", rows=1, column="AT")
+    assert says(failed.failure.hint, "extract.give_them_a_value")
+    assert warned.outcome is Outcome.COMPLETED, warned.failure
+    assert any(says(text, "extract.untaken_null_rows", rows=1) for text in warnings.told)
+    assert null_counts(lake) == {"null_incremental_rows": 31, "untaken_null_rows": 1}
 
 
 @pytest.mark.parametrize("asked", [True, False])
@@ -76,7 +169,7 @@ def test_rows_without_a_value_of_a_not_null_column_are_not_counted(lake, asked):
     report, warnings = run(lake, column="MADE", count_nulls=asked)
     assert report.outcome is Outcome.COMPLETED, report.reason
     assert not of_nulls(warnings), warnings.told
-    assert lake.metadata("EVENTS")["validation"]["null_incremental_rows"] == (0 if asked else None)
+    assert null_counts(lake) == {"null_incremental_rows": 0, "untaken_null_rows": 0}
     assert {one["access"] for one in data(lake)} == {"INDEX RANGE SCAN"}
 
 

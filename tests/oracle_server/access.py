@@ -1,7 +1,8 @@
 """Access: the path by which Oracle's optimizer would access the rows of a statement's table.
 
 Only what decides about the tables of a warehouse: a range of ROWIDs or of an indexed column, or all of the table. Terms
-that are joined by OR, of which one is no range, leave nothing but the whole table; and no B-tree holds a NULL.
+that are joined by OR, of which one is no range, leave nothing but the whole table. A B-tree holds a row without a value
+only if another part of its key has one.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def access_path(tree: exp.Expression, find: Callable[[str | None, str], Table | 
     bounded = {name_of(term.this.this) for term in terms if isinstance(term, _RANGES) and _is_column(term.this)}
     if "ROWID" in bounded:
         return BY_ROWID
-    return BY_INDEX if bounded & table.indexed else FULL
+    tests = [term.unnest() for term in terms]
+    missing = {name_of(test.this.this) for test in tests if isinstance(test, exp.Is) and _is_column(test.this)}
+    return BY_INDEX if bounded & table.indexed or missing & table.indexed_with_nulls else FULL
 
 
 def sorted_by(tree: exp.Expression) -> exp.Expression | None:

@@ -233,8 +233,14 @@ class Controller:
         table.columns = [replace(one, hidden=one.hidden or one.name == column) for one in table.columns]
 
     def create_index(self, schema: str, name: str, *columns: str) -> None:
-        """The dictionary has it, and the log's `access` uses it; rows are found without it."""
+        """The dictionary has it, and the log's `access` uses it; rows are found without it.
+
+        What is no column of the table is a constant, such as the 0 of `(AT, 0)`.
+        """
         self._table(schema, name).indexes.append(columns)
+
+    def drop_index(self, schema: str, name: str, *columns: str) -> None:
+        self._table(schema, name).indexes.remove(columns)
 
     def set_view_calls(self, schema: str, name: str, calls: list[tuple[str, str, str]]) -> None:
         """The PL/SQL that a view calls, as owner, name and type: the dictionary knows it, the server runs none."""

@@ -114,8 +114,8 @@ class OracleSource(SourceSection):
     )
     count_nulls: bool = Field(
         default=False,
-        description="count the rows without a value in the incremental column, which no window takes: reads the "
-        "whole table",
+        description="count the rows without a value in the incremental column even where no index has them, which "
+        "reads the whole table",
     )
     expire_time: int = Field(
         default=2,

@@ -42,6 +42,15 @@ class OnGap(StrEnum):
     FAIL = "fail"
 
 
+class NullRows(StrEnum):
+    """What to do about rows without a value in the incremental column that no extraction has taken."""
+
+    COUNT = "count"
+    """Warn of them, if they can be counted."""
+    FAIL = "fail"
+    IGNORE = "ignore"
+
+
 class Verify(StrEnum):
     """How published data is checked before it is skipped: every byte's checksum, or sizes and footers."""
 
@@ -104,6 +113,7 @@ class BuiltIn:
     incremental_timezone: str = "UTC"
     allow_open_window: bool = False
     on_gap: OnGap = OnGap.EXTEND
+    null_rows: NullRows = NullRows.COUNT
     chunking: ChunkingPolicy = field(default_factory=ChunkingPolicy)
     verify: Verify = Verify.FULL
     reconcile: Reconcile = Reconcile.COUNT
@@ -155,6 +165,11 @@ class TableDefaults(Section):
         default=None,
         description="what a window does about days before it that no extraction has taken: extend (the default) takes "
         "their rows too; backfill extracts each of them first, on its own; fail",
+    )
+    null_rows: NullRows | None = Field(
+        default=None,
+        description="rows without a value in incremental_column that no extraction has taken: count (the default) "
+        "warns of them; fail; ignore does not count them",
     )
     custom_query: Name | None = Field(
         default=None, description="a SELECT that is read instead of the table; {as_of} is where a snapshot clause goes"

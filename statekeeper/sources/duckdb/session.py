@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, OutOfMemory, PlanError, SnapshotLost, StatekeeperError
 from statekeeper.model.column import SourceColumn
-from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
+from statekeeper.model.plan import Chunk, NullCount, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
 from statekeeper.sources.columns import described_column, named_column
@@ -95,22 +95,22 @@ class DuckdbSession:
         cut = Cut(self._connection, source, cut_conditions(scope, columns, source.label, window_bound), columns)
         plan = plan_chunks(cut, policy)
         self._require(snapshot)
-        return plan
+        return plan.model_copy(update={"null_count": NullCount.COUNTED if scope.window else NullCount.UNCOUNTED})
 
     def count(self, reading: ReadSpec) -> SourceCount:
         self._require(reading.snapshot)
         source = find_source(self._connection, reading.relation)
         window = reading.scope.window
         columns = self._describe(source) if window is not None else ()
-        if window is None or window.start is None:
-            conditions = scope_conditions(reading.scope, columns, source.label, window_bound)
+        conditions = scope_conditions(reading.scope, columns, source.label, window_bound)
+        if window is None or reading.null_count is not NullCount.COUNTED:
             statement = Sql("SELECT count(*), NULL") + source.from_clause + all_of(conditions)
         else:
-            (inside,) = scope_conditions(reading.scope, columns, source.label, window_bound)
             name = column_of(named_column(columns, window.column, source.label).name)
-            counts = Sql("SELECT count(") + name + Sql("), count(*) - count(") + name + Sql(")")
-            outside = name + Sql(" IS NULL")
-            statement = counts + source.from_clause + Sql(" WHERE (") + inside + Sql(") OR ") + outside
+            rows = Sql("count(*)") if window.start is None else Sql("count(") + name + Sql(")")
+            counts = Sql("SELECT ") + rows + Sql(", count(*) - count(") + name + Sql(")")
+            missing = Sql(" OR ") + name + Sql(" IS NULL")
+            statement = counts + source.from_clause + Sql(" WHERE (") + conditions[0] + Sql(")") + missing
         ((rows, nulls),) = self._connection.rows(statement, f"{source.label} cannot be counted")
         self._require(reading.snapshot)
         return SourceCount(rows=rows, null_incremental_rows=nulls)

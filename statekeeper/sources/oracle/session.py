@@ -18,12 +18,12 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
-from statekeeper.sources.columns import described_column, named_column
+from statekeeper.sources.columns import described_column
 from statekeeper.sources.oracle.advice import advise, unseen_parts
 from statekeeper.sources.oracle.batches import Projection, delivered
 from statekeeper.sources.oracle.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle.connection import Connection, Described
-from statekeeper.sources.oracle.count import count_rows, may_be_null, uncounted_rows
+from statekeeper.sources.oracle.count import count_scope, null_counting
 from statekeeper.sources.oracle.errors import UnreadableValue
 from statekeeper.sources.oracle.relation import Source, find_source
 from statekeeper.sources.oracle.snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
@@ -108,26 +108,21 @@ class OracleSession:
         )
         with self._at_snapshot(snapshot):
             plan = plan_chunks(cut, policy)
-        unseen = unseen_parts(self._connection, source, self._config)
-        notes = (*plan.notes, *uncounted_rows(scope, columns, source, self._config), *unseen)
-        return plan.model_copy(update={"notes": notes, "relation_state": table_state(self._connection, source)})
+        found = {
+            "notes": (*plan.notes, *unseen_parts(self._connection, source, self._config)),
+            "relation_state": table_state(self._connection, source),
+        }
+        if scope.window is not None:
+            counting = null_counting(self._connection, source, scope.window, columns, self._config)
+            found |= {"null_count": counting.null_count, "null_advice": counting.advice}
+        return plan.model_copy(update=found)
 
     def count(self, reading: ReadSpec) -> SourceCount:
         self._connection.set_action(f"{reading.relation.label} count")
         self._snapshots.require(reading.snapshot)
         source = self._source_of(reading)
-        window = reading.scope.window
         with self._at_snapshot(reading.snapshot):
-            inside = scope_conditions(reading.scope, reading.all_columns, source.label, window_bound)
-            rows = count_rows(self._connection, source, reading.snapshot, inside)
-            if window is None or window.start is None or not self._config.count_nulls:
-                return SourceCount(rows=rows)
-            column = named_column(reading.all_columns, window.column, source.label)
-            nulls = 0
-            if may_be_null(column, source):
-                missing = (Sql(f"q.{quoted(column.name)} IS NULL"),)
-                nulls = count_rows(self._connection, source, reading.snapshot, missing)
-        return SourceCount(rows=rows, null_incremental_rows=nulls)
+            return count_scope(self._connection, source, reading)
 
     def read(
         self, reading: ReadSpec, chunk: Chunk, *, batch_rows: int = MOST_ROWS, batch_bytes: int = USUAL_BYTES

@@ -307,7 +307,7 @@ def _indexes(session: Session) -> Iterator[Row]:
         is_key = columns == table.primary_key
         yield {
             "OWNER": table.schema, "INDEX_NAME": name, "TABLE_OWNER": table.schema, "TABLE_NAME": table.name,
-            "INDEX_TYPE": "IOT - TOP" if is_key and table.organization == "index" else "NORMAL",
+            "INDEX_TYPE": "IOT - TOP" if is_key and table.organization == "index" else _index_type(table, columns),
             "UNIQUENESS": "UNIQUE" if is_key else "NONUNIQUE",
             "STATUS": "VALID", "PARTITIONED": "NO", "VISIBILITY": "VISIBLE",
         }  # fmt: skip
@@ -322,5 +322,29 @@ def _index_columns(session: Session) -> Iterator[Row]:
         for number, column in enumerate(columns, 1):
             yield {
                 "INDEX_OWNER": table.schema, "INDEX_NAME": name, "TABLE_OWNER": table.schema, "TABLE_NAME": table.name,
-                "COLUMN_NAME": column, "COLUMN_POSITION": number, "DESCEND": "ASC",
+                "COLUMN_NAME": f"SYS_NC{number:05}$" if _is_constant(table, column) else column,
+                "COLUMN_POSITION": number, "DESCEND": "ASC",
             }  # fmt: skip
+
+
+@view(
+    "ALL_IND_EXPRESSIONS DBA_IND_EXPRESSIONS USER_IND_EXPRESSIONS",
+    "INDEX_OWNER INDEX_NAME TABLE_OWNER TABLE_NAME COLUMN_EXPRESSION:long COLUMN_POSITION:n",
+)
+def _index_expressions(session: Session) -> Iterator[Row]:
+    for table, name, columns in _indexed(session):
+        for number, column in enumerate(columns, 1):
+            if _is_constant(table, column):
+                yield {
+                    "INDEX_OWNER": table.schema, "INDEX_NAME": name, "TABLE_OWNER": table.schema,
+                    "TABLE_NAME": table.name, "COLUMN_EXPRESSION": column, "COLUMN_POSITION": number,
+                }  # fmt: skip
+
+
+def _is_constant(table: Table, part: str) -> bool:
+    return part not in {column.name for column in table.columns}
+
+
+def _index_type(table: Table, columns: tuple[str, ...]) -> str:
+    is_plain = not any(_is_constant(table, column) for column in columns)
+    return "NORMAL" if is_plain else "FUNCTION-BASED NORMAL"

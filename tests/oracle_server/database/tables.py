@@ -120,6 +120,12 @@ class Table:
         """The columns that an index begins with."""
         return {index[0] for index in [*self.indexes, self.primary_key] if index}
 
+    @property
+    def indexed_with_nulls(self) -> set[str]:
+        """The columns that an index begins with whose other parts, such as a constant, are never all NULL."""
+        nullable = {column.name for column in self.columns if column.nullable}
+        return {index[0] for index in self.indexes if not set(index) <= nullable}
+
     def alter(self) -> None:
         """Let LAST_DDL_TIME, which shows whole seconds, be another one."""
         self.ddl_time = max(dt.datetime.now(dt.UTC), self.ddl_time + dt.timedelta(seconds=1))

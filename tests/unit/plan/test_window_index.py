@@ -8,6 +8,7 @@ import pytest
 
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
+from statekeeper.model.metadata import ValidationSummary
 from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.model.windows import TakenWindow
@@ -244,3 +245,45 @@ def test_a_table_without_an_incremental_column_has_no_window(table):
     assert taken_window(Scope(mode=ExtractionMode.FULL), "shop", DAY) is None
     assert taken_window(scope_of(DAY).model_copy(update={"watermark": None}), "shop", DAY) is None
     assert isinstance(taken_window(scope_of(DAY), "shop", DAY), TakenWindow)
+
+
+def counted(nulls, untaken=0):
+    """The change of a commit record that has these rows without a value."""
+    found = {"null_incremental_rows": nulls, "untaken_null_rows": untaken}
+    return {
+        "validation": ValidationSummary(reconcile="count", counted_rows=1, model=None, checks=0).model_copy(
+            update=found
+        )
+    }
+
+
+def first_load(day):
+    return scope_of(day).model_copy(
+        update={
+            "window": Window(column="at", start=None, end=scope_of(day).watermark, timezone="UTC"),
+            "covered_from": None,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("nulls", "untaken", "taken"), [(30, 0, 30), (35, 5, 30), (0, 0, 0), (35, None, 35), (None, None, None)]
+)
+def test_rows_without_a_value_that_were_taken_are_those_of_the_newest_window(table, nulls, untaken, taken):
+    table.complete(date(2026, 1, 4), scope=first_load(date(2026, 1, 4)), **counted(99))
+    later = NOON + timedelta(hours=1)
+    table.complete(date(2026, 1, 5), taken_at=later, **counted(nulls, untaken))
+    assert table.index.taken_null_rows(table.index.coverage()) == taken
+
+
+def test_a_first_load_that_was_extracted_again_has_taken_the_rows_without_a_value(table):
+    again = NOON + timedelta(days=1)
+    table.complete(date(2026, 1, 4), scope=first_load(date(2026, 1, 4)), taken_at=again, **counted(35))
+    table.complete(date(2026, 1, 5), **counted(35, 5))
+    assert table.index.taken_null_rows(table.index.coverage()) == 35
+
+
+def test_nothing_is_known_of_rows_without_a_value_before_an_extraction_is_complete(table):
+    assert table.index.taken_null_rows(table.index.coverage()) is None
+    table.take(DAY)
+    assert table.index.taken_null_rows(table.index.coverage()) is None
