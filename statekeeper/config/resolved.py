@@ -47,8 +47,14 @@ class IncrementalConfig(Frozen):
     column: str
     kind: WindowKind = BUILT_IN.window
     lookback: timedelta = BUILT_IN.lookback
-    timezone: str = BUILT_IN.incremental_timezone
+    timezone: str | None = None
+    """As configured; a column without a zone needs it."""
     allow_open_window: bool = BUILT_IN.allow_open_window
+
+    @property
+    def zone(self) -> str:
+        """The zone whose midnights bound a day."""
+        return self.timezone or "UTC"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,9 @@ class TakenWindow(StoredValue):
     column: str
     start: ZonedDatetime | None
     end: ZonedDatetime
+    timezone: str | None = Field(
+        default=None, description="the zone of its bounds; null if it was not selected by them, or if it is not known"
+    )
     is_complete: bool = Field(description="whether its commit record was seen; false: planned, and maybe complete")
 
     @property

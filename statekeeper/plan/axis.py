@@ -54,6 +54,10 @@ class TimeAxis:
         offset = wall_of(moment, self._zone) - moment.astimezone(UTC).replace(tzinfo=None)
         return moment.astimezone(timezone(offset))
 
+    def is_written_in_its_zone(self, moment: datetime) -> bool:
+        """Whether a moment is written with an offset that the zone has at its wall time."""
+        return self.position(moment).utcoffset() == moment.utcoffset()
+
     def back(self, position: datetime, lookback: timedelta) -> datetime:
         """`position` less `lookback`, in local or in elapsed time, whichever is earlier, so that no row is missed."""
         local = wall_of(position, self._zone) - lookback

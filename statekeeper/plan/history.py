@@ -45,7 +45,7 @@ def _bounded(scope: Scope, config: ExtractionConfig) -> Scope:
     if config.incremental is None or config.is_full_extract or scope.window is not None or scope.watermark is None:
         return scope
     incremental = config.incremental
-    window = Window(column=incremental.column, start=None, end=scope.watermark, timezone=incremental.timezone)
+    window = Window(column=incremental.column, start=None, end=scope.watermark, timezone=incremental.zone)
     return scope.model_copy(update={"window": window})
 
 

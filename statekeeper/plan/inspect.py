@@ -6,6 +6,7 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.plan.make_plan import PlanSpec, _agreement, _require_named_columns
+from statekeeper.plan.window_source import time_axis
 from statekeeper.schemas.columns.differences import Compared
 from statekeeper.schemas.model.load import load_model
 
@@ -19,6 +20,7 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     session = context.session()
     described = session.describe(spec.config.relation)
     columns = _agreement(spec, described).columns
+    time_axis(spec.config, described, session, spec.coverage)
     _require_named_columns(spec.config, described, columns, session)
     return columns
 

@@ -15,15 +15,15 @@ from uuid import uuid4
 from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, NullRows, Reader
 from statekeeper.config.sections.dates import read_moment
 from statekeeper.engines.context import WorkContext
-from statekeeper.errors import PlanError, StatekeeperError
+from statekeeper.errors import StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, NullCount, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
-from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.window import decide_scope, note_on_end
+from statekeeper.plan.window_source import time_axis
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import ChunkPlan, SourceSession
@@ -78,8 +78,8 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         described = session.describe(config.relation)
         agreement = _agreement(spec, described)
         model = load_model(config.model, base=spec.model_folder)
+        axis = time_axis(config, described, session, spec.coverage)
         _require_named_columns(config, described, agreement.columns, session)
-        axis = time_axis(config, described)
         notes = (
             *check_readers(agreement.columns, spec.readers, spec.layout),
             *compile_checks(model, agreement.columns).notes,
@@ -165,17 +165,15 @@ def _require_named_columns(
     columns: tuple[PlannedColumn, ...],
     session: SourceSession,
 ) -> None:
-    """Require the columns that the config names for windows, chunks and keys.
+    """Require the columns that the config names for chunks and keys.
 
-    A window's column is required in the first, full extraction too, which has no window yet. The columns that a
-    reference names in another table are checked here if that table is in the same source, otherwise when both are
-    extracted.
+    The columns that a reference names in another table are checked here if that table is in the same source, otherwise
+    when both are extracted.
 
     Raises:
-        PlanError: a column is missing, or the incremental column has no points in time.
+        PlanError: a column is missing.
     """
     key = config.table.key
-    time_axis(config, described)
     if config.chunking.strategy is ChunkingStrategy.KEY and config.chunking.column is not None:
         named_column(described, config.chunking.column, f"{key}: chunking")
     for name in chain.from_iterable(config.keys.unique):
@@ -187,25 +185,6 @@ def _require_named_columns(
             described = session.describe(reference.parent_relation)
             for name in reference.parent_columns:
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
-
-
-def time_axis(config: ExtractionConfig, described: tuple[SourceColumn, ...]) -> TimeAxis | None:
-    """The axis of a table's incremental column; None without one.
-
-    Raises:
-        PlanError: there is no such column, or it holds no points in time.
-    """
-    if config.incremental is None:
-        return None
-    key, incremental = config.table.key, config.incremental
-    found = named_column(described, incremental.column, f"{key}: incremental_column")
-    axis = axis_of(found, incremental.timezone)
-    if axis is None:
-        raise PlanError(
-            f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in time",
-            hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
-        )
-    return axis
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:

@@ -36,7 +36,7 @@ def decide_scope(
     incremental = config.incremental
     if incremental is None:
         return Scope(mode=ExtractionMode.FULL)
-    axis = axis or TimeAxis(incremental.timezone)
+    axis = axis or TimeAxis(incremental.zone)
     day, reach = axis.day(extraction_date), axis.reach(snapshot_time)
     assert day.start is not None
     assert day.end is not None

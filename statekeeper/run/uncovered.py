@@ -35,7 +35,7 @@ def _filling(hole: Interval, coverage: Coverage, config: ExtractionConfig, run: 
     """The command that takes a hole: its last day or, if that day has an extraction, the one after the hole again."""
     assert hole.end is not None
     assert config.incremental is not None
-    last = hole.end.astimezone(ZoneInfo(config.incremental.timezone)) - timedelta(microseconds=1)
+    last = hole.end.astimezone(ZoneInfo(config.incremental.zone)) - timedelta(microseconds=1)
     day, key = last.date(), config.table.key
     if all(window.date != day for window in coverage.taken):
         commands = replace(run.commands, extraction_date=day, run_id=None)

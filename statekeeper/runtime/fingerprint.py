@@ -36,7 +36,9 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
         SCHEMA: "-" if model is None else model_fingerprint(model)[:16],
         "window": "-"
         if incremental is None
-        else _digest({**incremental.model_dump(mode="json"), "full": config.is_full_extract}),
+        else _digest(
+            {**incremental.model_dump(mode="json"), "timezone": incremental.zone, "full": config.is_full_extract}
+        ),
     }
     aspects[DRIFT] = config.on_drift.value
     aspects[VIOLATIONS] = _violations_policy(config)

@@ -60,4 +60,7 @@ def _schema(table: TableDraft, model: str | None) -> list[str]:
     for column in table.incremental_candidates[:1]:
         about = "whole once, then by day: needs an extraction_date that is over"
         lines.append(f"# incremental_column: {scalar(column)}    # {about}")
+        lines.append(
+            "# incremental_timezone: UTC    # the zone in which it is written, which a column without a zone needs"
+        )
     return lines

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from pydantic import Field
 
@@ -113,6 +113,14 @@ class SourceSession(Protocol):
         """Close the session. Never raises."""
 
 
+@runtime_checkable
+class ServerSession(Protocol):
+    """What a session with a server can tell in addition; a session may leave it out."""
+
+    def utc_offset(self) -> str:
+        """The offset of the server's clock from UTC now, such as `+02:00`: columns without a zone may hold its time."""
+
+
 class Address(NamedTuple):
     """Where a server accepts TCP connections."""
 
@@ -175,6 +183,7 @@ __all__ = [
     "ReadSpec",
     "Relation",
     "Scope",
+    "ServerSession",
     "Snapshot",
     "SourceColumn",
     "SourceCount",

@@ -19,7 +19,7 @@ sources:
 output: {base_path: data}
 execution: {workers: 2, memory_limit: 256MiB}
 tables:
-  - {table_name: events, incremental_column: changed_at, is_full_extract: false}
+  - {table_name: events, incremental_column: changed_at, incremental_timezone: UTC, is_full_extract: false}
 """
 _EVENTS = {
     1: "2026-01-05 12:00:00",

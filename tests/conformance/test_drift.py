@@ -147,6 +147,7 @@ def test_rows_can_be_chosen_and_cut_by_columns_that_are_left_out(kind):
         "columns": {"NAME": {"type": "str", "nullable": True}},
         "on_drift": "ignore-new",
         "incremental_column": "AT",
+        "incremental_timezone": "UTC",
         "chunking": {"strategy": "key", "column": "ID", "target_rows": 5},
     }
     with opened(kind) as database:

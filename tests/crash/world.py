@@ -371,7 +371,11 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
                         "note": {"type": "str", "max_length": 40},
                         "changed_at": {"type": "datetime"},
                     },
-                    **({"incremental_column": "changed_at", "is_full_extract": False} if killing.is_by_windows else {}),
+                    **(
+                        {"incremental_column": "changed_at", "incremental_timezone": "UTC", "is_full_extract": False}
+                        if killing.is_by_windows
+                        else {}
+                    ),
                 }
             ],
         },

@@ -154,6 +154,11 @@ TYPED = {
     "tests/acceptance/test_days.py::test_rows_without_a_time_fail_a_table_until_the_first_load_has_them": [
         "give them a value and run again, or take them: run the --date of the first load with --force-reprocess",
     ],
+    f"{_HERE}test_a_column_without_a_zone_is_extracted_as_is_said": [
+        "write incremental_timezone: UTC, or the zone of the programs that write the column",
+        "set incremental_timezone: {}, or give the table a path_name of its own",
+        "config_text.py: # incremental_timezone: UTC",
+    ],
     f"{_HERE}test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said": [
         "read them there; to extract them again, run that date with --force-reprocess",
         "no extraction has the rows from {} to {} (on_gap: fail)",

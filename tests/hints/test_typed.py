@@ -356,7 +356,7 @@ def test_what_is_in_the_way_is_moved_away_or_avoided_as_is_said(typist):
 
 
 def test_windows_that_are_not_over_are_extracted_as_is_said(typist):
-    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false"
+    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false, incremental_timezone: UTC"
     typist.sql("create table events as select timestamp '2026-01-01' as at")
     typist.write(CONFIG + entry + "}\n")
     typist.succeeds("statekeeper run shop.yml --date 2026-01-05")
@@ -369,12 +369,41 @@ def test_windows_that_are_not_over_are_extracted_as_is_said(typist):
     assert (not_begun.code, "with an earlier --date" in not_begun.words) == (1, True)
 
 
+def test_a_column_without_a_zone_is_extracted_as_is_said(typist):
+    typist.sql(
+        "create table events as select timestamp '2026-01-01' as at, timestamptz '2026-01-01 00:00:00Z' as zoned"
+    )
+
+    def configure(keys):
+        typist.write(CONFIG + f"  - {{table_name: events, {keys}}}\n")
+
+    configure("incremental_column: at")
+    for command in ("plan", "check --connect", "run"):
+        refused = typist.type(f"statekeeper {command} shop.yml")
+        assert (refused.code, "write incremental_timezone: UTC, or the zone of the programs" in refused.words) == (
+            1,
+            True,
+        )
+    configure("incremental_column: zoned, path_name: zoned")
+    typist.succeeds("statekeeper check --connect shop.yml")
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-05")
+    configure("incremental_column: at, incremental_timezone: UTC")
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-05")
+    configure("incremental_column: at, incremental_timezone: Europe/Madrid")
+    other = typist.type("statekeeper run shop.yml --date 2026-01-06")
+    assert (other.code, "set incremental_timezone: UTC, or give the table a path_name" in other.words) == (1, True)
+    configure("incremental_column: at, incremental_timezone: UTC")
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-06")
+    configure("incremental_column: at, incremental_timezone: Europe/Madrid, path_name: in_madrid")
+    typist.succeeds("statekeeper run shop.yml --date 2026-01-06")
+
+
 def test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said(typist):
     typist.sql(
         "create table events as select i as id, timestamp '2026-01-01' + to_days(i - 1) as at, "
         "null::timestamp as other from range(1, 8) r(i)"
     )
-    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false"
+    entry = "  - {table_name: events, incremental_column: at, is_full_extract: false, incremental_timezone: UTC"
 
     def run(day, *options):
         return typist.type(" ".join(("statekeeper run shop.yml --date", f"2026-01-0{day}", *options)))

@@ -43,7 +43,9 @@ def lake(tmp_path, server):
 
 def run(lake: Lake, *, column: str | None = None, **source: object) -> tuple[TableReport, Warnings]:
     """A full extraction of the table; with a `column`, then its window of the next day."""
-    table = {"schema_name": "SALES", "table_name": "EVENTS"} | ({"incremental_column": column} if column else {})
+    table = {"schema_name": "SALES", "table_name": "EVENTS"}
+    if column:
+        table |= {"incremental_column": column, "incremental_timezone": "UTC"}
     path = lake.configure(table, source=source)
     for day in ["2026-01-05", "2026-01-06"] if column else ["2026-01-06"]:
         lake.server.clear_log()

@@ -94,7 +94,12 @@ def test_force_reprocess_reads_again(server, here):
 def test_an_incremental_table_has_a_first_load_and_then_days(server, here):
     def rows(day, **keys):
         assert _extractor(server).extract_table(
-            source_name="db", table_name="ORDERS", incremental_column="UPDATED_AT", extraction_date=day, **keys
+            source_name="db",
+            table_name="ORDERS",
+            incremental_column="UPDATED_AT",
+            incremental_timezone="UTC",
+            extraction_date=day,
+            **keys,
         )
         where = _file("db", "ORDERS", f"{day[:4]}{day[5:7]}/{day[8:]}", f"extract-{day.replace('-', '')}")
         return sorted(row["NAME"] for row in pq.read_table(where).to_pylist())

@@ -286,7 +286,7 @@ def test_a_past_time_is_read_as_it_was(lake):
 
 def test_an_incremental_day_takes_its_rows_only(lake):
     lake.server.insert("SALES", "ORDERS", [(9000, "in", 1, datetime(2026, 1, 6, 12)), (9001, "null", 1, None)])  # noqa: DTZ001
-    entry = {**ORDERS, "incremental_column": "at", "is_full_extract": False}
+    entry = {**ORDERS, "incremental_column": "at", "incremental_timezone": "UTC", "is_full_extract": False}
     lake.configure(entry)
     assert lake.run().tables[0].outcome is Outcome.COMPLETED
     lake.server.insert("SALES", "ORDERS", [(9002, "next day", 1, datetime(2026, 1, 7, 12))])  # noqa: DTZ001

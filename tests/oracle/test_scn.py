@@ -13,6 +13,7 @@ from statekeeper.model.table import Relation
 from statekeeper.run.report import Outcome
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.sources.oracle import snapshot as oracle_snapshot
+from tests.messages import says
 from tests.oracle.pipelines import Lake, opened
 
 ORDERS = Relation(schema_name="SALES", table_name="ORDERS")
@@ -85,6 +86,15 @@ def test_a_window_that_a_standby_has_not_fully_applied_is_refused(server, tmp_pa
     assert "window" in refused.failure.message
     server.set(role="PRIMARY", apply_lag=0)
     assert ran(ended).outcome is Outcome.COMPLETED
+
+
+def test_a_column_without_a_zone_needs_one_and_the_servers_offset_is_suggested(server, tmp_path):
+    lake = Lake(tmp_path, server)
+    lake.configure({**TABLE, "incremental_column": "AT"}, workers=1)
+    (table,) = lake.run().tables
+    assert table.failure is not None
+    assert says(table.failure.message, "plan.column_has_no_zone", table="ora.SALES.ORDERS", column="AT", type="DATE")
+    assert says(table.failure.hint, "plan.clock_of_the_database", offset="+00:00")
 
 
 @pytest.mark.parametrize("minutes", [0, 120, -330])

@@ -110,7 +110,6 @@ class BuiltIn:
 
     window: WindowKind = WindowKind.DAY
     lookback: timedelta = timedelta()
-    incremental_timezone: str = "UTC"
     allow_open_window: bool = False
     on_gap: OnGap = OnGap.EXTEND
     null_rows: NullRows = NullRows.COUNT
@@ -156,7 +155,9 @@ class TableDefaults(Section):
     )
     lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
     incremental_timezone: TimeZone | None = Field(
-        default=None, description=f"the zone whose midnights bound a day; {BUILT_IN.incremental_timezone} by default"
+        default=None,
+        description="the zone whose midnights bound a day, and whose wall times a column without a zone holds, for "
+        "which it must be set; UTC by default for a column with a zone",
     )
     allow_open_window: bool | None = Field(
         default=None, description="extract a window that is not over yet, up to the snapshot"

@@ -110,6 +110,13 @@ def data_time(connection: Connection) -> datetime:
     return _as_utc(now) if role == _PRIMARY else current_moment(connection).at
 
 
+def utc_offset(connection: Connection) -> str:
+    """The offset of the server's clock, by which SYSDATE is written, such as `+02:00`."""
+    statement = Sql("SELECT TO_CHAR(SYSTIMESTAMP, 'TZH:TZM') FROM DUAL")
+    ((offset,),) = connection.rows(statement, "the offset of the server's clock cannot be read")
+    return str(offset).strip()
+
+
 def _applied_until(connection: Connection, scn: int) -> datetime:
     """The time of a standby's SCN, since its host's clock is ahead of the redo that it has applied."""
     clock = _ServerClock.at(connection, scn)

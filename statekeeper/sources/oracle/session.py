@@ -26,6 +26,7 @@ from statekeeper.sources.oracle.connection import Connection, Described
 from statekeeper.sources.oracle.count import count_scope, null_counting
 from statekeeper.sources.oracle.errors import UnreadableValue
 from statekeeper.sources.oracle.relation import Source, find_source
+from statekeeper.sources.oracle.scn import utc_offset
 from statekeeper.sources.oracle.snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
 from statekeeper.sources.oracle.table_state import require_same_table, table_state
 from statekeeper.sources.oracle.types import (
@@ -92,6 +93,9 @@ class OracleSession:
     def join_snapshot(self, relation: Relation, snapshot: Snapshot) -> Snapshot:
         self._connection.set_action(f"{relation.label} snapshot")
         return self._snapshots.join(find_source(self._connection, relation), snapshot)
+
+    def utc_offset(self) -> str:
+        return utc_offset(self._connection)
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._connection.set_action(f"{relation.label} plan")

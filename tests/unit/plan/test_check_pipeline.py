@@ -190,7 +190,7 @@ class TestFirstPlan:
             assert says(plan.reason, words)
 
     def test_the_first_plan_accepts_an_existing_column(self, shop: Shop) -> None:
-        table = {"table_name": "orders", "incremental_column": "AT"}
+        table = {"table_name": "orders", "incremental_column": "AT", "incremental_timezone": "UTC"}
         assert shop.run(table)["orders"].outcome is Outcome.COMPLETED
 
 

@@ -210,7 +210,12 @@ def test_a_referenced_table_is_found_in_its_folder(shop, disk):
 
 def test_windows_continue_from_earlier_dates(shop):
     shop.execute("create table events as select i as id, timestamp '2026-01-05 12:00:00' as at from range(10) as r(i)")
-    table = {"table_name": "events", "incremental_column": "at", "is_full_extract": False}
+    table = {
+        "table_name": "events",
+        "incremental_column": "at",
+        "incremental_timezone": "UTC",
+        "is_full_extract": False,
+    }
     shop.run(table)
     shop.run(table, day=NEXT_DAY)
     modes = [shop.metadata("events", day=day).table_config.scope.mode for day in (DAY, NEXT_DAY)]

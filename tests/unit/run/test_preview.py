@@ -77,7 +77,12 @@ class TestPreview:
             assert _preview(shop, "orders")["orders"].verdict is PreviewAction.HELD
 
     def test_shows_the_window_that_the_run_will_take(self, shop):
-        table = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+        table = {
+            "table_name": "orders",
+            "incremental_column": "at",
+            "incremental_timezone": "UTC",
+            "is_full_extract": False,
+        }
         assert _preview(shop, table)["orders"].scope.mode is ExtractionMode.FULL
         shop.run(table, day=date(2026, 1, 2))
         longer = {**table, "lookback": "24h"}
@@ -159,7 +164,12 @@ class TestReset:
         assert shop.run("orders")["orders"].outcome is Outcome.COMPLETED
 
     def test_repeats_the_first_full_extraction_even_after_its_state_was_torn(self, shop):
-        table = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+        table = {
+            "table_name": "orders",
+            "incremental_column": "at",
+            "incremental_timezone": "UTC",
+            "is_full_extract": False,
+        }
         for day in (date(2026, 1, 2), date(2026, 1, 3)):
             shop.run(table, day=day)
         first = date(2026, 1, 2)

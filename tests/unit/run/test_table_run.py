@@ -26,7 +26,12 @@ from statekeeper.store.locks.lock import acquire
 from tests.unit.small_shop import DAY, Heard, Shop
 
 ROWS = 100
-INCREMENTAL = {"table_name": "orders", "incremental_column": "at", "is_full_extract": False}
+INCREMENTAL = {
+    "table_name": "orders",
+    "incremental_column": "at",
+    "incremental_timezone": "UTC",
+    "is_full_extract": False,
+}
 
 
 @pytest.fixture

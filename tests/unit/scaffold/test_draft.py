@@ -158,7 +158,9 @@ def test_a_name_in_oracles_quotes_gets_a_folder_without_them(here: Path) -> None
 
 def test_the_column_of_the_last_change_is_proposed(here: Path) -> None:
     _draft(_table(_column("ID", "NUMBER(4)"), _column("UPDATED_AT", "DATE")))
-    assert "    # incremental_column: UPDATED_AT " in Path("configs/new.yml").read_text()
+    written = Path("configs/new.yml").read_text()
+    assert "    # incremental_column: UPDATED_AT " in written
+    assert "    # incremental_timezone: UTC " in written
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=15).filter(

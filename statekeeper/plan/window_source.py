@@ -1,0 +1,70 @@
+"""What a window needs to know of its source: how its column holds points in time.
+
+A column without a zone needs `incremental_timezone`: nobody can see in which zone its wall times are, and a wrong guess
+loses rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.errors import PlanError
+from statekeeper.model.column import SourceColumn
+from statekeeper.plan.axis import TimeAxis, axis_of
+from statekeeper.plan.coverage import Coverage
+from statekeeper.sources.columns import named_column
+from statekeeper.sources.protocol import ServerSession, SourceSession
+
+
+def time_axis(
+    config: ExtractionConfig, described: Sequence[SourceColumn], session: SourceSession, coverage: Coverage
+) -> TimeAxis | None:
+    """The axis of a table's incremental column; None without one. `coverage` is by its earlier extractions.
+
+    Raises:
+        PlanError: there is no such column, it holds no points in time, or it has no zone and the table does not set
+            `incremental_timezone`, or another one than its earlier extractions.
+    """
+    if config.incremental is None:
+        return None
+    key, incremental = config.table.key, config.incremental
+    found = named_column(described, incremental.column, f"{key}: incremental_column")
+    axis = axis_of(found, incremental.zone)
+    if axis is None:
+        raise PlanError(
+            f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in time",
+            hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+        )
+    if axis.has_zone:
+        return axis
+    if incremental.timezone is None:
+        raise PlanError(
+            f"{key}: incremental_column {found.name} is of type {found.database_type}, which has no time zone: the "
+            "table needs incremental_timezone, the zone of the column's wall times",
+            hint=_ways_to_state(session, coverage),
+        )
+    _require_one_zone(config, axis, coverage)
+    return axis
+
+
+def _ways_to_state(session: SourceSession, coverage: Coverage) -> str:
+    ways = "write incremental_timezone: UTC, or the zone of the programs that write the column, such as Europe/Madrid"
+    if isinstance(session, ServerSession):
+        ways += f"; the clock of the database is at {session.utc_offset()} now"
+    if coverage.taken:
+        ways += "; its windows so far, of an earlier version, are those of UTC, which go on with UTC"
+    return ways
+
+
+def _require_one_zone(config: ExtractionConfig, axis: TimeAxis, coverage: Coverage) -> None:
+    """Bounds by the wall times of two zones cannot tile: rows would be in two windows, or in none."""
+    for window in coverage.taken:
+        bounds = [bound for bound in (window.start, window.end) if bound is not None]
+        if window.timezone in {None, axis.zone} or all(axis.is_written_in_its_zone(bound) for bound in bounds):
+            continue
+        raise PlanError(
+            f"{config.table.key}: extractions such as {window.run_id} of {window.extraction_date} have taken windows "
+            f"by the wall times of {window.timezone}, and incremental_timezone says {axis.zone}",
+            hint=f"set incremental_timezone: {window.timezone}, or give the table a path_name of its own to begin anew",
+        )
