@@ -32,7 +32,7 @@ def missing_dates(config: ExtractionConfig, extraction_date: date, coverage: Cov
     gap = coverage.gap_in(day)
     if gap is None or gap.start is None:
         return ()
-    first = gap.start.astimezone(ZoneInfo(config.incremental.timezone)).date()
+    first = gap.start.astimezone(ZoneInfo(config.incremental.zone)).date()
     extracted = {window.date for window in coverage.taken}
     days = (first + timedelta(days=number) for number in range((extraction_date - first).days))
     return tuple(day for day in days if day not in extracted)
@@ -57,4 +57,4 @@ def with_earlier_dates(config: ExtractionConfig, extraction_date: date, coverage
 
 
 def _day(incremental: IncrementalConfig, day: date) -> Interval:
-    return TimeAxis(incremental.timezone).day(day)
+    return TimeAxis(incremental.zone).day(day)

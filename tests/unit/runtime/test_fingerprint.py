@@ -73,6 +73,7 @@ def test_another_database_makes_data_stale(tmp_path):
         {"on_violation": "warn"},
         {"on_drift": "evolve"},
         {"path_name": "elsewhere"},
+        {"incremental_timezone": "UTC"},  # as it was taken where it was not set
     ],
 )
 def test_a_change_of_how_a_table_is_read_makes_nothing_stale(tmp_path, change):
