@@ -15,7 +15,7 @@ from uuid import uuid4
 from statekeeper.config.resolved import ChunkingStrategy, ExtractionConfig, NullRows, Reader
 from statekeeper.config.sections.dates import read_moment
 from statekeeper.engines.context import WorkContext
-from statekeeper.errors import StatekeeperError
+from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
