@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
 
+import pyarrow.parquet as pq
 import pytest
 
 from statekeeper.api import StatefulDataExtractor
@@ -29,6 +31,7 @@ def server(sales):
     yield sales
     sales.set_ddl_settles(0)
     sales.set(role="PRIMARY", apply_lag=0, clock_minutes=0)
+    sales.set_clock(0)
     sales.clear_log()
     sales.sql("DROP TABLE SALES.ORDERS")
 
@@ -95,6 +98,36 @@ def test_a_column_without_a_zone_needs_one_and_the_servers_offset_is_suggested(s
     assert table.failure is not None
     assert says(table.failure.message, "plan.column_has_no_zone", table="ora.SALES.ORDERS", column="AT", type="DATE")
     assert says(table.failure.hint, "plan.clock_of_the_database", offset="+00:00")
+
+
+@pytest.mark.parametrize("error", [-420, 420])
+@pytest.mark.parametrize("mode", ["scn", "transaction", "none"])
+def test_the_time_of_a_snapshot_is_the_servers_and_never_that_of_this_machine(server, mode, error):
+    server.set_clock(error)
+    before = server.now()
+    with opened(server, snapshot=mode) as session:
+        snapshot = session.take_snapshot(ORDERS)
+    assert before <= snapshot.taken_at <= server.now()
+    assert abs(datetime.now(UTC) - snapshot.taken_at) > timedelta(seconds=300)
+
+
+@pytest.mark.parametrize("error", [-420, 420])
+def test_a_window_up_to_now_ends_by_the_servers_clock_which_stamps_the_rows(server, tmp_path, error):
+    """By another clock it would end after rows that are still to come, or before rows that are there."""
+    server.set_clock(error)
+    server.sql("INSERT INTO ORDERS (ID, AT) VALUES (3, SYSDATE - 10/86400)", "SALES")
+    lake = Lake(tmp_path, server)
+    entry = {**TABLE, "incremental_column": "AT", "incremental_timezone": "UTC", "is_full_extract": False}
+    path = lake.configure(entry, workers=1)
+    today = server.now().date()
+    (table,) = StatefulDataExtractor.from_config(path, date=today.isoformat(), reporter=NullReporter()).run().tables
+    assert table.outcome is Outcome.COMPLETED, table.failure
+    (folder,) = (tmp_path / "lake/ora/ORDERS").glob("2*/*")
+    assert 3 in pq.read_table(folder / f"ora-{today:%Y%m%d}.parquet").column("ID").to_pylist()
+    metadata = json.loads((folder / f"ora-{today:%Y%m%d}_metadata.json").read_text())
+    server.sql("INSERT INTO ORDERS (ID, AT) VALUES (4, SYSDATE)", "SALES")
+    ((stamp,),) = server.sql("SELECT AT FROM ORDERS WHERE ID = 4", "SALES")
+    assert datetime.fromisoformat(metadata["table_config"]["scope"]["watermark"]) <= stamp.replace(tzinfo=UTC)
 
 
 @pytest.mark.parametrize("minutes", [0, 120, -330])

@@ -186,7 +186,11 @@ class Controller:
         return self.database.clock.scn
 
     def now(self) -> dt.datetime:
-        return dt.datetime.now(dt.UTC)
+        return self.database.clock.now()
+
+    def set_clock(self, error: int) -> None:
+        """Let the host's clock be ahead by so many seconds, or behind if negative."""
+        self.database.clock.error = error
 
     def advance_scn(self, by: int = 1) -> int:
         return self.database.clock.tick(by)

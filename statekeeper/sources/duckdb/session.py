@@ -70,11 +70,12 @@ class DuckdbSession:
         if at is not None:
             what = relation.label if relation else self._path
             raise PlanError(f"{what} cannot be read at an earlier time", hint="leave flashback_timestamp out")
+        at = datetime.now(UTC)  # the clock of the file's machine, before the file is looked at
         self._reopen_if_changed()
         return Snapshot(
             kind=SNAPSHOT_KIND,
             token=self._connection.opened.token,
-            taken_at=datetime.now(UTC),
+            taken_at=at,
             identity=self.identity(),
         )
 

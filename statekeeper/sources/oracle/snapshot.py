@@ -216,8 +216,9 @@ class Snapshots:
 
     def _read_only_transaction(self) -> Snapshot:
         if self._transaction is None:
+            at = data_time(self._connection)  # before it begins: rows of a later time are not in it
             self._connection.run(Sql("SET TRANSACTION READ ONLY"), "no read-only transaction")
-            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, data_time(self._connection))
+            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, at)
         return self._transaction
 
     def _snapshot(self, kind: str, token: str, at: datetime) -> Snapshot:

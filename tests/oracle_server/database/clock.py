@@ -14,6 +14,8 @@ class Clock:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
+        self.error = 0
+        """Seconds by which the host's clock is ahead of the true time, or behind it if negative."""
         self._scns = [FIRST_SCN]
         self._times = [dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)]  # so that there is a past to ask for
 
@@ -33,6 +35,10 @@ class Clock:
         with self.lock:
             at = bisect.bisect_right(self._scns, scn)
             del self._scns[at:], self._times[at:]
+
+    def now(self) -> dt.datetime:
+        """The host's time in UTC."""
+        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.error)
 
     def scn_at(self, moment: dt.datetime) -> int:
         """The SCN that was current then; ORA-08180 for the future and before the beginning."""

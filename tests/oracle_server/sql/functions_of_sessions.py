@@ -28,6 +28,7 @@ def _timestamp_to_scn(self: Functions, see: Expressions, arguments: Arguments) -
     moment = self.session.moment_of(value)
     if value.type.name == "TIMESTAMP":
         moment -= dt.timedelta(minutes=database.clock_minutes)
+    moment -= dt.timedelta(seconds=database.clock.error)
     return number_literal(Decimal(database.clock.scn_at(moment)))
 
 
@@ -41,7 +42,8 @@ def _whole(self: Functions, value: Typed) -> int:
 def _scn_to_timestamp(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
     database = self.session.database
     moment = database.clock.time_of(_whole(self, see(arguments[0])))
-    moment += dt.timedelta(minutes=database.clock_minutes) - dt.timedelta(seconds=database.apply_lag)
+    moment += dt.timedelta(minutes=database.clock_minutes)
+    moment += dt.timedelta(seconds=database.clock.error - database.apply_lag)
     return moment_literal(*values.moment(moment.replace(tzinfo=None)), types.TIMESTAMP)
 
 
@@ -69,25 +71,25 @@ def _userenv(self: Functions, see: Expressions, arguments: Arguments) -> Typed:
 
 
 @named("SYSDATE")
-def _sysdate(_: Functions, __: Expressions, ___: Arguments) -> Typed:
-    now = dt.datetime.now(dt.UTC).replace(tzinfo=None, microsecond=0)
+def _sysdate(self: Functions, __: Expressions, ___: Arguments) -> Typed:
+    now = self.session.database.clock.now().replace(tzinfo=None, microsecond=0)
     return moment_literal(*values.moment(now), types.DATE)
 
 
 @named("SYSTIMESTAMP")
-def _systimestamp(_: Functions, __: Expressions, ___: Arguments) -> Typed:
-    return moment_literal(*values.moment(dt.datetime.now(dt.UTC)), types.TIMESTAMP_TZ)
+def _systimestamp(self: Functions, __: Expressions, ___: Arguments) -> Typed:
+    return moment_literal(*values.moment(self.session.database.clock.now()), types.TIMESTAMP_TZ)
 
 
 @named("CURRENT_TIMESTAMP")
 def _current_timestamp(self: Functions, _: Expressions, __: Arguments) -> Typed:
-    nanos, _offset = values.moment(dt.datetime.now(dt.UTC))
+    nanos, _offset = values.moment(self.session.database.clock.now())
     return moment_literal(nanos, self.session.zone_minutes, types.TIMESTAMP_TZ)
 
 
 @named("LOCALTIMESTAMP", "CURRENT_DATE")
 def _localtimestamp(self: Functions, _: Expressions, __: Arguments) -> Typed:
-    nanos, _offset = values.moment(dt.datetime.now(dt.UTC))
+    nanos, _offset = values.moment(self.session.database.clock.now())
     return moment_literal(nanos + self.session.zone_minutes * 60 * 10**9, 0, types.TIMESTAMP)
 
 

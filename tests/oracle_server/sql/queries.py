@@ -6,6 +6,7 @@ mixed-case and reserved names need no care.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -157,7 +158,8 @@ class Translator:
         see = Expressions(self, Scope())
         said = see(version.expression)
         if str(version.this).upper() == "TIMESTAMP":
-            return self.session.database.clock.scn_at(self.session.moment_of(said))
+            clock = self.session.database.clock
+            return clock.scn_at(self.session.moment_of(said) - dt.timedelta(seconds=clock.error))
         if said.literal is None:
             raise OracleError(8181)
         scn = int(said.literal)
