@@ -192,7 +192,7 @@ class Publication:
         if not self._has_the_datasets_name(intent):
             return False
         if intent.metadata.is_folder:
-            names = {name for name in self.disk.names(final) if name[0] not in "._"}
+            names = set(self.disk.names(final))
             return all(file.name in names and self.disk.size(final / file.name) == file.bytes for file in files)
         placed = PlacedFile(final, files[0])
         return placed.is_proven(proofs) and self._may_be_in_place(placed, self._ready / DATASET)
@@ -229,8 +229,8 @@ class Publication:
         for path in filter(self.ownership.owns, paths):
             self.fence.check()
             self.disk.unlink(path, role=role)
-        if paths:
-            self.disk.sync_folder(self.layout.folder, role=role)
+        for parent in sorted({path.parent for path in paths}):  # so that no power failure brings them back
+            self.disk.sync_folder(parent, role=role)
         self.disk.remove_if_empty(folder)
 
     @property

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from statekeeper.model.receipt import StagedFile
 from statekeeper.model.table import Layout
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.publication import Publication
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layouts import layout_of
 from tests.crash.lossy_disk import LossyDisk
-from tests.unit.commit_records import TABLE
+from tests.unit.commit_records import TABLE, state_of
 from tests.unit.publish.test_publication import (
     NEW,
     OLD,
@@ -85,6 +88,8 @@ def test_what_is_in_place_is_there_after_a_power_failure(tmp_path, kind_of_disk,
     _until_in_place(new, disk, Epoch())
     disk.crash()
     _assert_is_there(new)
+    waiting = {path.name for path in place.layout.swap.rglob("part-*")}
+    assert not waiting & {file.name for file in new.files}, "a part that is published does not wait as well"
 
 
 @DISKS
@@ -108,7 +113,31 @@ def test_what_is_committed_is_there_after_a_power_failure_and_what_it_replaces_i
     _until_committed(new, disk, Epoch())
     disk.crash()
     _assert_is_there(new)
+    assert not old.quarantine.exists()
     assert place.layout.metadata.read_bytes() == new.intent.metadata.to_bytes()
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_rows_that_break_the_schema_are_there_after_a_power_failure_and_those_of_before_are_not(tmp_path, is_first):
+    place = Place(tmp_path)
+    before = place.layout.violating_rows(OLD)
+    if not is_first:
+        _write_violating_rows(place.layout, LocalDisk(), OLD)
+        assert before.exists()
+    disk = place.disk(LossyDisk)
+    _write_violating_rows(place.layout, disk, NEW)
+    disk.crash()
+    assert place.layout.violating_rows(NEW).read_bytes() == NEW.encode()
+    assert not before.exists()
+
+
+def _write_violating_rows(layout, disk, plan_id):
+    """Write one file, whose content is the plan's id."""
+    staging = layout.staging(plan_id)
+    disk.make_folder(staging.parts, role="parts")
+    disk.write_new(staging.parts / "rejects", plan_id.encode(), role="parts")
+    rows = StagedFile(part="rejects", rows=1, bytes=len(plan_id), md5="")
+    Publication(disk, layout, staging, NO_FENCE, Ownership(disk, layout, state_of(layout))).write_violating_rows(rows)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)

@@ -24,6 +24,7 @@ from tests.messages import raises_message
 from tests.unit.commit_records import commit_record, state_of
 
 OLD, NEW = "0" * 32, "1" * 32
+TAKEN_OVER = "taken over"
 CONTEXT = ProcessContext(Sessions("100MB"), memory_limit="100MB", is_stopping=lambda: False, report=lambda _rows: None)
 
 
@@ -42,7 +43,7 @@ class Epoch:
 
     def check(self):
         if self.is_lost:
-            raise LockLost("taken over")
+            raise LockLost(TAKEN_OVER)
 
 
 class Dataset:
@@ -200,6 +201,48 @@ def test_a_large_file_is_not_read_while_it_is_still_ready(layout):
     new.assert_is_what_readers_see()
 
 
+def test_a_reader_of_all_of_base_path_finds_each_part_once(new, disk):
+    before = _read_by_a_glob(new.layout)
+    _until_ready(new, disk, Epoch())
+    assert _read_by_a_glob(new.layout) == before
+    new.publication(disk, Epoch()).swap_in(new.intent, {})
+    assert _read_by_a_glob(new.layout) == new.contents
+
+
+def _read_by_a_glob(layout):
+    """What `**/*.parquet` matches under base_path, hidden folders included."""
+    return sorted(path.read_bytes() for path in layout.base_path.rglob("*.parquet") if path.is_file())
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_what_an_earlier_attempt_has_moved_aside_makes_room(layout, parts):
+    disk = DiskWithoutExchange()
+    Dataset(layout, OLD, parts=3).publish(disk, NO_FENCE)
+    new = Dataset(layout, NEW, parts=parts)
+    _until_ready(new, disk, Epoch())
+    left = layout.swap / new.intent.aside_name
+    left.mkdir()
+    (left / part_name(0, OLD)).write_bytes(b"moved aside before")
+    new.publication(disk, Epoch()).swap_in(new.intent, {})
+    new.assert_is_what_readers_see()
+
+
+def test_an_owner_that_was_taken_over_says_that_and_not_what_is_missing(layout):
+    class TakenOver(LocalDisk):
+        def rename(self, source, dest, *, role):
+            fence.is_lost = role == "publish"
+            if fence.is_lost:
+                fence_off(LocalDisk(), layout, epoch=2)
+            super().rename(source, dest, role=role)
+
+    fence, new = Epoch(1), Dataset(layout, NEW, parts=1)
+    _until_ready(new, TakenOver(), fence)
+    with pytest.raises(LockLost) as caught:
+        new.publication(TakenOver(), fence).swap_in(new.intent, {})
+    assert caught.value.message == TAKEN_OVER
+    assert not layout.output.exists()
+
+
 def test_an_owner_that_lost_its_lock_replaces_nothing(new, disk):
     before = _seen(new.layout.output)
     fence = Epoch(1)
@@ -289,12 +332,16 @@ def test_a_file_of_the_same_size_but_other_bytes_is_not_in_place(layout, disk):
     assert not one.is_in_place(new.intent, _proofs(one, new.intent))
 
 
-def test_a_generation_of_the_same_files_is_another_dataset(layout, disk):
-    new = Dataset(layout, NEW, parts=3)
+@pytest.mark.parametrize("parts", [1, 3])
+def test_a_generation_of_the_same_files_is_another_dataset(layout, disk, parts):
+    new = Dataset(layout, NEW, parts=parts)
     new.publish(disk, Epoch())
-    metadata = new.intent.metadata.model_copy(update={"output_path": str(layout.generation(NEW))})
-    one = new.publication(disk, Epoch())
-    assert not one.is_in_place(new.intent.model_copy(update={"metadata": metadata}), {})
+    generation = layout.generation(NEW)
+    files = new.files if parts > 1 else (new.files[0].model_copy(update={"name": generation.name}),)
+    metadata = new.intent.metadata.model_copy(update={"output_path": str(generation), "files": files})
+    intent, one = new.intent.model_copy(update={"metadata": metadata}), new.publication(disk, Epoch())
+    assert one.unproven(intent) == ()
+    assert not one.is_in_place(intent, _proofs(one, new.intent))
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -12,6 +12,7 @@ from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.receipt import StagedFile
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publication import Publication
+from statekeeper.publish.sweep import VIOLATING
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.layout import ExtractionLayout
@@ -151,6 +152,21 @@ class TestViolating:
     def test_written_again_they_are_the_last_ones(self, layout, disk):
         self._write(layout, disk, b"once")
         assert self._write(layout, disk, b"twice").read_bytes() == b"twice"
+
+    def test_written_again_from_the_same_file_they_lie_nowhere_else(self, layout, disk):
+        final = self._write(layout, disk, b"once")
+        staging = layout.staging(NEW)
+        rows = StagedFile(part="rejects", rows=1, bytes=4, md5=hashlib.md5(b"once").hexdigest())
+        ownership = Ownership(disk, layout, state_of(layout))
+        Publication(disk, layout, staging, NO_FENCE, ownership).write_violating_rows(rows)
+        assert final.read_bytes() == b"once"
+        assert not any(staging.folder.glob("beside.*/*"))
+
+    def test_a_leftover_of_an_unfinished_attempt_makes_room(self, layout, disk):
+        beside = layout.staging(NEW).beside(NO_FENCE.epoch)
+        beside.mkdir(parents=True)
+        (beside / VIOLATING).write_bytes(b"half")
+        assert self._write(layout, disk, b"whole").read_bytes() == b"whole"
 
     def test_without_any_those_of_before_go_and_their_folder(self, layout, disk):
         self._write(layout, disk, b"before")
