@@ -36,6 +36,10 @@ PARTS = {
     "What came of it": (
         "RunReport",
         "BackfillReport",
+        "TableHistory",
+        "PastExtraction",
+        "HistoryGap",
+        "HistoryOverlap",
         "TableReport",
         "Outcome",
         "Failure",

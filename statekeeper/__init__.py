@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         StatekeeperError,
         UsageError,
     )
+    from statekeeper.model.history import HistoryGap, HistoryOverlap, PastExtraction, TableHistory
     from statekeeper.model.manifest import RunStatus, TableStatus
     from statekeeper.model.preview import PlanReport
     from statekeeper.model.record import Failure
@@ -46,9 +47,12 @@ __all__ = [
     "ExitCode",
     "Failure",
     "FailureKind",
+    "HistoryGap",
+    "HistoryOverlap",
     "LogReporter",
     "NullReporter",
     "Outcome",
+    "PastExtraction",
     "PlanReport",
     "Reporter",
     "RowsRead",
@@ -66,6 +70,7 @@ __all__ = [
     "Table",
     "TableEnd",
     "TableEnded",
+    "TableHistory",
     "TablePlanned",
     "TableRef",
     "TableReport",
@@ -83,6 +88,7 @@ _HOMES = {
     "statekeeper.api.keys": ("Table",),
     "statekeeper.databricks.api": ("DatabricksDataExtractor", "StatefulDatabricksDataExtractor"),
     "statekeeper.errors": ("ConfigError", "ExitCode", "FailureKind", "StatekeeperError", "UsageError"),
+    "statekeeper.model.history": ("HistoryGap", "HistoryOverlap", "PastExtraction", "TableHistory"),
     "statekeeper.model.manifest": ("RunStatus", "TableStatus"),
     "statekeeper.model.preview": ("PlanReport",),
     "statekeeper.model.record": ("Failure",),

@@ -21,6 +21,7 @@ from statekeeper.config.sections.dates import resolve_date
 from statekeeper.config.selection import select_tables
 from statekeeper.errors import UsageError
 from statekeeper.hints.next_command import RunCommands
+from statekeeper.model.history import TableHistory
 from statekeeper.model.manifest import BackfillRange, RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
 from statekeeper.model.record import State
@@ -34,6 +35,7 @@ from statekeeper.run.reset import reset_tables
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Runner
 from statekeeper.run.status import read_status, unfinished_tables
+from statekeeper.run.table_history import read_history
 from statekeeper.run.verify import verify_tables
 from statekeeper.runtime.progress import LogReporter, Reporter
 from statekeeper.schemas.columns.differences import DiffReport
@@ -247,6 +249,24 @@ class StatefulDataExtractor(DataExtractor):
             UsageError: the run has not been started.
         """
         return read_status(self.base_path, self.identity.run_id)
+
+    def history(self, table: str) -> TableHistory:
+        """Every extraction of a table, of all dates and runs, and which rows no extraction has; read from files alone.
+
+        Raises:
+            UsageError: there is no such table in the pipeline, or a pattern matches several.
+        """
+        selected = self._selected((table,))
+        if len(selected) > 1:
+            keys = ", ".join(config.table.key for config in selected)
+            raise UsageError(f"{table!r} names {len(selected)} tables: {keys}", hint="name one of them")
+        return read_history(
+            self.base_path,
+            selected[0].table,
+            layout=self.pipeline.output.layout,
+            pipeline=self.pipeline.name,
+            commands=self.commands,
+        )
 
     def preview(
         self,

@@ -20,6 +20,7 @@ import click
 from statekeeper import __version__
 from statekeeper.cli import options, render
 from statekeeper.cli.check import check
+from statekeeper.cli.history import history
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
 from statekeeper.cli.render_backfill import show_backfill
@@ -354,5 +355,6 @@ def graph(terminal: Terminal) -> None:
 
 
 app.add_command(check)
+app.add_command(history)
 app.add_command(init)
 app.add_command(schemas)

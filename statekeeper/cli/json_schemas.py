@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.config.sections.file import config_json_schema
 from statekeeper.errors import StorageError, UsageError
+from statekeeper.model.history import TableHistory
 from statekeeper.model.manifest import RunManifest, RunStatus
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Plan, RunSnapshot
@@ -42,6 +43,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split-receipt", SplitReceipt),
     ("run-report", RunReport),
     ("backfill-report", BackfillReport),
+    ("history", TableHistory),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),
     ("run-snapshot", RunSnapshot),

@@ -52,7 +52,9 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
         Column("size", "right"),
         Column("time", "right"),
         Column("where", fit=Fit.DROP),
+        *_through_column(table.covered_through for table in report.tables),
     )
+    has_through = any(table.covered_through for table in report.tables)
     rows = tuple(
         (
             table.table.key,
@@ -61,6 +63,7 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
             size(table.bytes),
             duration(table.duration_seconds or None),
             table.output_path or "",
+            *((moment(table.covered_through),) if has_through else ()),
         )
         for table in report.tables
     )
@@ -123,7 +126,9 @@ def show_status(status: RunStatus, screen: Screen) -> None:
         Column("attempts", "right"),
         Column("time", "right"),
         Column("where", fit=Fit.DROP),
+        *_through_column(table.covered_through for table in tables),
     )
+    has_through = any(table.covered_through for table in tables)
     rows = tuple(
         (
             table.key,
@@ -134,6 +139,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
             count(table.attempts or None),
             duration(table.duration_seconds),
             table.output_path or "",
+            *((moment(table.covered_through),) if has_through else ()),
         )
         for table in tables
     )
@@ -170,6 +176,19 @@ def _process(process: ProcessStatus) -> str:
             return f"perhaps running: {where}, which is another machine and cannot be checked from here"
         case _ as never:
             assert_never(never)
+
+
+def moment(at: datetime | None) -> str:
+    """A point on the axis of an incremental column, in its own zone; nothing for None."""
+    if at is None:
+        return ""
+    is_whole = not (at.second or at.microsecond)
+    return at.isoformat(sep=" ", timespec="minutes" if is_whole else "auto")
+
+
+def _through_column(found: Iterable[datetime | None]) -> tuple[Column, ...]:
+    """The column of how far windows cover a table, if any table has windows."""
+    return (Column("covered to", fit=Fit.DROP),) if any(found) else ()
 
 
 def _moment(at: datetime) -> str:

@@ -16,7 +16,7 @@ from statekeeper.model.drift import ColumnChange
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Snapshot
-from statekeeper.model.table import Scope
+from statekeeper.model.table import ExtractionMode, Scope, Window, ZonedDatetime
 
 
 class PublishedFile(StoredValue):
@@ -116,6 +116,16 @@ class Metadata(StoredValue):
     statekeeper_version: str
     plan_id: str
     snapshot: Snapshot
+    mode: ExtractionMode | None = Field(
+        default=None, description="full or incremental; null in files of older versions, as are the next two"
+    )
+    window: Window | None = Field(
+        default=None, description="which values of the incremental column were read, its lookback included"
+    )
+    covered_through: ZonedDatetime | None = Field(
+        default=None,
+        description="when this was published, complete extractions of the table had every value before this point",
+    )
     files: Packed[PublishedFile]
     columns: dict[str, str] = Field(description="column name to Arrow type, in file order")
     database_types: dict[str, str] = Field(

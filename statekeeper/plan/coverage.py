@@ -49,6 +49,11 @@ class Coverage:
         others = tuple(window for window in self.taken if window.extraction != extraction)
         return replace(self, taken=others)
 
+    def with_complete(self, window: TakenWindow) -> Coverage:
+        """Coverage once the extraction of `window` is complete."""
+        complete = window.model_copy(update={"is_complete": True})
+        return Coverage.of((*self.without(window.extraction).taken, complete), self.revision)
+
     @property
     def gaps(self) -> tuple[Interval, ...]:
         """What nobody has taken, in order. The last one is unbounded above, and starts where coverage ends."""

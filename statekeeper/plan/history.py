@@ -21,10 +21,7 @@ from statekeeper.runtime.fingerprint import changed_aspects
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
-from statekeeper.store.layout import ExtractionLayout
-
-COMMIT_RECORD, STATE = "_metadata.json", "_state.json"
-"""How the names of documents end."""
+from statekeeper.store.layout import COMMIT_RECORD, ExtractionLayout
 
 
 def kept_scope(

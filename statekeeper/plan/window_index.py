@@ -15,15 +15,15 @@ from pathlib import Path
 
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
-from statekeeper.model.metadata import Metadata
 from statekeeper.model.record import State, StateRecord
-from statekeeper.model.table import Scope, TableRef, safe_name
+from statekeeper.model.table import TableRef, safe_name
 from statekeeper.model.windows import TableWindows, TakenWindow
 from statekeeper.plan.coverage import Coverage
-from statekeeper.plan.history import COMMIT_RECORD, STATE, records_of
+from statekeeper.plan.history import records_of
+from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.store.documents import load_document, load_metadata
 from statekeeper.store.files.disk import Disk
-from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layout import COMMIT_RECORD, STATE, ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.locked_change import SharedDocument
 
@@ -114,7 +114,7 @@ class WindowIndex:
         planning = {window.extraction for window in taken if not window.is_complete}
         for window in taken:
             if not window.is_complete:
-                yield from _with_planned(self._completed(window), window)
+                yield from with_planned(self._completed(window), window)
             elif window.extraction not in planning:
                 yield window
 
@@ -139,10 +139,10 @@ class WindowIndex:
             taken = window_of(metadata) if metadata and metadata.extraction_complete else None
             state = path.with_name(path.name.removesuffix(COMMIT_RECORD) + STATE)
             planned = self._planned(state, day, is_published=taken is not None)
-            yield from _with_planned(taken, planned)
+            yield from with_planned(taken, planned)
         for path, day in records_of(self.disk, self.layout, end=STATE):
             if not self.disk.exists(path.with_name(path.name.removesuffix(STATE) + COMMIT_RECORD)):
-                yield from _with_planned(None, self._planned(path, day, is_published=False))
+                yield from with_planned(None, self._planned(path, day, is_published=False))
 
     def _planned(self, path: Path, day: date, *, is_published: bool) -> TakenWindow | None:
         """The window of an extraction's plan; None if it has none, or has published what it had planned."""
@@ -154,47 +154,6 @@ class WindowIndex:
             return None
         is_done = is_published and record.state is State.COMPLETE
         return None if is_done else taken_window(record.scope, record.run_id, day)
-
-
-def window_of(metadata: Metadata) -> TakenWindow | None:
-    """The window of a complete extraction; None for a table without an incremental column."""
-    config = metadata.table_config
-    if config.incremental_column is None:
-        return None
-    scope = config.scope
-    if scope.window is None and scope.watermark is None:  # the first versions kept no watermark
-        scope = scope.model_copy(update={"watermark": metadata.snapshot.taken_at})
-    taken = taken_window(scope, metadata.run_id, date.fromisoformat(config.extraction_date), config.incremental_column)
-    return taken and taken.model_copy(update={"is_complete": True})
-
-
-def taken_window(scope: Scope, run_id: str, day: date, column: str | None = None) -> TakenWindow | None:
-    """The window that an extraction takes, its lookback apart; None for a table without an incremental column.
-
-    A full extraction without a window takes everything up to its watermark. `column` is its column, where no window
-    names it.
-    """
-    window = scope.window
-    if scope.watermark is None or (window is None and column is None):
-        return None
-    return TakenWindow(
-        run_id=run_id,
-        extraction_date=day.isoformat(),
-        column=window.column if window else column or "",
-        start=scope.covered,
-        end=scope.watermark,
-        timezone=window.timezone if window else None,
-        is_complete=False,
-    )
-
-
-def _with_planned(complete: TakenWindow | None, planned: TakenWindow | None) -> tuple[TakenWindow, ...]:
-    """What an extraction has taken: what it has published, and what it has planned if that is another window.
-
-    It may have been killed while it was extracted again: its plan is continued, and what is published stays until then.
-    """
-    found = tuple(window for window in (complete, planned) if window is not None)
-    return found[:1] if len({(window.start, window.end) for window in found}) == 1 else found
 
 
 def _revision(found: TableWindows | None) -> str | None:

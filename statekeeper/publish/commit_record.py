@@ -5,6 +5,7 @@ Decides nothing about the data: `StagedFindings` has what was found in it.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 from statekeeper import __version__
@@ -23,8 +24,17 @@ from statekeeper.runtime.fingerprint import with_violations
 from statekeeper.runtime.null_rows import untaken_null_rows
 
 
-def intent_of(active: ActivePlan, found: StagedFindings, record: StateRecord, *, output: Path) -> PublishIntent:
+def intent_of(
+    active: ActivePlan,
+    found: StagedFindings,
+    record: StateRecord,
+    *,
+    output: Path,
+    covered_through: datetime | None = None,
+) -> PublishIntent:
     """The intent to publish the good files at `output`, with the commit record as it will be written.
+
+    `covered_through` is how far complete extractions of the table, this one included, cover its incremental column.
 
     If `record` already has an intent with the same plan and identical files, that intent is returned. The files may
     differ: a part that was damaged after the intent was saved, and read again, may have other bytes.
@@ -32,7 +42,7 @@ def intent_of(active: ActivePlan, found: StagedFindings, record: StateRecord, *,
     Raises:
         DataError: the files do not have exactly the extracted rows.
     """
-    intent = _intent(active, found, record, output)
+    intent = _intent(active, found, record, output, covered_through)
     earlier = record.intent_of_plan(active.plan.plan_id)
     return earlier if earlier is not None and _have_same_files(earlier, intent) else intent
 
@@ -54,10 +64,13 @@ def published_by(metadata: Metadata, *, md5: str) -> Published:
         fingerprint=metadata.config_fingerprint,
         snapshot=metadata.snapshot,
         remarks=metadata.validation.remarks,
+        covered_through=metadata.covered_through,
     )
 
 
-def _intent(active: ActivePlan, found: StagedFindings, record: StateRecord, output: Path) -> PublishIntent:
+def _intent(
+    active: ActivePlan, found: StagedFindings, record: StateRecord, output: Path, covered_through: datetime | None
+) -> PublishIntent:
     config, run, plan, findings = active.config, active.run, active.plan, found.findings
     layout = run.layout_of(config)
     files, quarantine = Packed(PublishedFile, (part.published for part in found.parts)), _quarantine(active, found)
@@ -76,6 +89,9 @@ def _intent(active: ActivePlan, found: StagedFindings, record: StateRecord, outp
         statekeeper_version=__version__,
         plan_id=plan.plan_id,
         snapshot=plan.reading.snapshot,
+        mode=plan.reading.scope.mode,
+        window=plan.reading.scope.window,
+        covered_through=covered_through,
         files=files,
         columns={column.name: column.arrow_type for column in plan.reading.columns},
         database_types={column.name: column.database_type for column in plan.reading.columns},

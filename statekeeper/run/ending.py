@@ -181,6 +181,7 @@ class Ending:
             output_path=published.output_path if published else None,
             failure=failure,
             remarks=published.remarks if published else (),
+            covered_through=published.covered_through if published else None,
         )
 
     def _as_ours(self, error: Exception) -> StatekeeperError:

@@ -156,11 +156,11 @@ class Runner:
     def within_engine(
         self, work: Callable[[Run, Interruption], Coroutine[Any, Any, Value]], interruption: Interruption
     ) -> Value:
-        """The same for `work` that needs nothing but this run."""
+        """The same for `work` that only looks at this run's tables, and writes nothing."""
 
         async def watched_work(shared: Shared, interruption: Interruption) -> Value:
             run = self.run_with(shared)
-            watching = asyncio.create_task(watched(run))
+            watching = asyncio.create_task(watched(run, is_saved=False))
             try:
                 return await work(run, interruption)
             finally:

@@ -261,6 +261,7 @@ def _table_status(
         output_path=published.output_path if published else None,
         failure=_failure(record.failure) if record.failure else None,
         remarks=published.remarks if published else (),
+        covered_through=published.covered_through if published else None,
     )
 
 

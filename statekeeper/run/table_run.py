@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import ParamSpec, TypeVar, assert_never
 
 from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost
@@ -31,7 +32,7 @@ from statekeeper.model.table import Scope
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_plan, windows_of
-from statekeeper.plan.window_index import taken_window
+from statekeeper.plan.taken_window import taken_window
 from statekeeper.publish.commit_record import intent_of, published_by
 from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
@@ -216,6 +217,14 @@ class TableRun:
             self.run.reporter.warning(self.key, warning)
         return True
 
+    def _covered_through(self, scope: Scope) -> datetime | None:
+        """Up to where complete extractions have every value of the incremental column, once this one is published."""
+        config = self.config
+        if config.incremental is None:
+            return None
+        own = taken_window(scope, self.run.run_id, self.run.extraction_date, config.incremental.column)
+        return windows_of(config, self.run).coverage().with_complete(own).through if own else None
+
     def _save_plan(self, plan: Plan) -> None:
         self.lock.check()  # a process that lost its lock while it planned saves no plan
         save_plan(self.run.disk, self.layout.staging(plan.plan_id), plan)
@@ -279,7 +288,8 @@ class TableRun:
         await publisher.write_violating_rows(found.copied)
         if warning := await self._blocking(judge, active, found, fence=self.lock):
             self.run.reporter.warning(self.key, warning)
-        intent = await self._blocking(intent_of, active, found, self.record, output=output)
+        through = await self._blocking(self._covered_through, active.plan.reading.scope)
+        intent = await self._blocking(intent_of, active, found, self.record, output=output, covered_through=through)
         await self._blocking(publication.stage, found.parts, rejects=found.quarantined)
         return intent
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.model.manifest import run_id_of
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.coverage import Coverage, Interval
-from statekeeper.runtime.context import Run
+
+if TYPE_CHECKING:  # `history` is quicker without them
+    from statekeeper.config.resolved import ExtractionConfig
+    from statekeeper.runtime.context import Run
 
 _MOST = 5
 """So many sentences say what is wrong with a lake; the rest are counted."""
@@ -20,45 +23,74 @@ _MOST = 5
 
 def uncovered_rows(coverage: Coverage, config: ExtractionConfig, run: Run) -> tuple[str, ...]:
     """A sentence for each hole between windows, and for each unfinished window of another extraction; the first few."""
-    found = (*_holes(coverage, config, run), *_unfinished(coverage, config, run))
-    if len(found) <= _MOST:
-        return found
-    return (*found[:_MOST], f"{len(found) - _MOST} more windows like these are missing")
-
-
-def _holes(coverage: Coverage, config: ExtractionConfig, run: Run) -> Iterator[str]:
-    for hole in coverage.holes:
-        yield f"{_rows(hole)} are in no extraction: {quoted(_filling(hole, coverage, config, run))} takes them"
-
-
-def _filling(hole: Interval, coverage: Coverage, config: ExtractionConfig, run: Run) -> str:
-    """The command that takes a hole: its last day or, if that day has an extraction, the one after the hole again."""
-    assert hole.end is not None
-    assert config.incremental is not None
-    last = hole.end.astimezone(ZoneInfo(config.incremental.zone)) - timedelta(microseconds=1)
-    day, key = last.date(), config.table.key
-    if all(window.date != day for window in coverage.taken):
-        commands = replace(run.commands, extraction_date=day, run_id=None)
-        return commands.run(table=key)
-    commands = _commands_of(next(window for window in coverage.taken if window.start == hole.end), run)
-    return commands.force(table=key)
-
-
-def _unfinished(coverage: Coverage, config: ExtractionConfig, run: Run) -> Iterator[str]:
     own = (run.extraction_date.isoformat(), run.run_id)
-    for window in coverage.taken:
-        if not window.is_complete and window.extraction != own:
-            rows = _rows(Interval(window.start, window.end))
-            commands = _commands_of(window, run)
-            typed = quoted(commands.run(table=config.table.key))
-            extraction = f"{window.run_id} of {window.extraction_date}"
-            yield f"{rows} belong to {extraction}, which is not complete: {typed} goes on"
+    return _Uncovered(coverage, config.table.key, run.pipeline.name, run.commands, own).sentences
 
 
-def _commands_of(window: TakenWindow, run: Run) -> RunCommands:
-    """The commands for the run of another window."""
-    is_default = window.run_id == run_id_of(run.pipeline.name, window.date)
-    return replace(run.commands, extraction_date=window.date, run_id=None if is_default else window.run_id)
+def what_is_uncovered(coverage: Coverage, *, key: str, pipeline: str, commands: RunCommands) -> tuple[str, ...]:
+    """The same for a table outside of a run: every unfinished window is that of another extraction."""
+    return _Uncovered(coverage, key, pipeline, commands).sentences
+
+
+@dataclass(frozen=True)
+class _Uncovered:
+    """What is uncovered of a table; `commands` are those of any of its runs, and `own` is the extraction at work."""
+
+    coverage: Coverage
+    key: str
+    pipeline: str
+    commands: RunCommands
+    own: tuple[str, str] | None = None
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        found = (*self._holes(), *self._unfinished())
+        shown = found if len(found) <= _MOST else (*found[:_MOST], f"{len(found) - _MOST} more windows are missing")
+        return (*shown, *self._all_holes())
+
+    def _holes(self) -> Iterator[str]:
+        for hole in self.coverage.holes:
+            yield f"{_rows(hole)} are in no extraction: {quoted(self._filling(hole))} takes them"
+
+    def _unfinished(self) -> Iterator[str]:
+        for window in self.coverage.taken:
+            if not window.is_complete and window.extraction != self.own:
+                typed = quoted(self._of(window).run(table=self.key))
+                extraction = f"{window.run_id} of {window.extraction_date}"
+                rows = _rows(Interval(window.start, window.end))
+                yield f"{rows} belong to {extraction}, which is not complete: {typed} goes on"
+
+    def _all_holes(self) -> Iterator[str]:
+        """One command for all holes that dates without an extraction take."""
+        holes = [hole for hole in self.coverage.holes if hole.start and self._is_free(self._last_day(hole))]
+        if len(holes) > 1 and self.commands.config is not None:
+            assert holes[0].start is not None
+            typed = self.commands.backfill(holes[0].start.date(), self._last_day(holes[-1]), (self.key,))
+            yield f"{len(holes)} of these holes at once: {quoted(typed)}"
+
+    def _filling(self, hole: Interval) -> str:
+        """The command that takes a hole: its last day or, if that day has an extraction, the one after it again."""
+        day = self._last_day(hole)
+        if self._is_free(day):
+            return replace(self.commands, extraction_date=day, run_id=None).run(table=self.key)
+        return self._of(self._after(hole)).force(table=self.key)
+
+    def _after(self, hole: Interval) -> TakenWindow:
+        return next(window for window in self.coverage.taken if window.start == hole.end)
+
+    def _last_day(self, hole: Interval) -> date:
+        assert hole.end is not None
+        zone = self._after(hole).timezone
+        end = hole.end.astimezone(ZoneInfo(zone)) if zone else hole.end
+        return (end - timedelta(microseconds=1)).date()
+
+    def _is_free(self, day: date) -> bool:
+        return all(window.date != day for window in self.coverage.taken)
+
+    def _of(self, window: TakenWindow) -> RunCommands:
+        """The commands for the run of another window."""
+        is_default = window.run_id == run_id_of(self.pipeline, window.date)
+        return replace(self.commands, extraction_date=window.date, run_id=None if is_default else window.run_id)
 
 
 def _rows(window: Interval) -> str:

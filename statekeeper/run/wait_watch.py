@@ -29,8 +29,8 @@ REPORT_AFTER_SECONDS = 2.0
 WRITE_EVERY_SECONDS = 5.0
 
 
-async def watched(run: Run) -> None:
-    """Report what the tables of a run wait for until cancelled."""
+async def watched(run: Run, *, is_saved: bool = True) -> None:
+    """Report what the tables of a run wait for until cancelled; for `status` too, unless nothing may be written."""
     watch = WaitWatch(
         waits=run.waits,
         reporter=run.reporter,
@@ -39,6 +39,7 @@ async def watched(run: Run) -> None:
         base_path=run.pipeline.base_path,
         run_id=run.run_id,
         owner=run.owner,
+        is_saved=is_saved,
     )
     await watch.watch()
 
@@ -54,6 +55,7 @@ class WaitWatch:
     base_path: Path
     run_id: str
     owner: Owner
+    is_saved: bool = True
     _reported: set[str] = field(default_factory=set)
     _written: tuple[TableWait, ...] = ()
     _written_at: datetime | None = None
@@ -66,7 +68,8 @@ class WaitWatch:
                 now, waits = self.waits.clock(), self.waits.now()
                 long = {key: wait for key, wait in waits.items() if _seconds(wait, now) > REPORT_AFTER_SECONDS}
                 self._report(long, now)
-                await self._write(long, now)
+                if self.is_saved:
+                    await self._write(long, now)
         finally:
             if self._written_at is not None:
                 with suppress(StatekeeperError, OSError):  # the file of a dead process is ignored anyway

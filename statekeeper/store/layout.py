@@ -60,6 +60,8 @@ from statekeeper.model.table import TableRef, safe_name
 from statekeeper.store.staging import UNPUBLISHED, Staging
 
 LAST_RUN = Path(".statekeeper") / "last-run.json"
+COMMIT_RECORD, STATE = "_metadata.json", "_state.json"
+"""How the names of an extraction's two main documents end."""
 PART_NAME = re.compile(r"^part-\d{5,}-(?P<plan8>[0-9a-f]{8})\.parquet$")
 _LONGEST_RUN_ID = 200
 _MONTH, _DAY = re.compile(r"\d{6}"), re.compile(r"\d{2}")
@@ -243,11 +245,11 @@ class ExtractionLayout:
 
     @property
     def metadata(self) -> Path:
-        return self.folder / f"{self.run_id}_metadata.json"
+        return self.folder / f"{self.run_id}{COMMIT_RECORD}"
 
     @property
     def state(self) -> Path:
-        return self.folder / f"{self.run_id}_state.json"
+        return self.folder / f"{self.run_id}{STATE}"
 
     @property
     def violations(self) -> Path:

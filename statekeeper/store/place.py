@@ -21,12 +21,11 @@ from statekeeper.model.manifest import RunManifest
 from statekeeper.model.table import Layout
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
-from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layout import STATE, ExtractionLayout
 from statekeeper.store.layouts import HiveLayout, layout_of, records_folder
 from statekeeper.store.manifest import load_manifest
 
 _MONTH = re.compile(r"\d{6}")
-_STATE = "_state.json"
 
 
 def require_layout_of_run(disk: Disk, output: OutputConfig, run_id: str) -> None:
@@ -103,9 +102,9 @@ def require_own_date(disk: Disk, layout: ExtractionLayout) -> None:
         return
     with storage_errors(layout.folder, "list"):
         names = disk.names(layout.folder)
-    states = [name for name in names if name.endswith(_STATE) and not name.startswith(".")]
+    states = [name for name in names if name.endswith(STATE) and not name.startswith(".")]
     if states and layout.state.name not in states:
-        run_id = unquote(states[0].removesuffix(_STATE))  # as `safe_name` has escaped it
+        run_id = unquote(states[0].removesuffix(STATE))  # as `safe_name` has escaped it
         raise UsageError(
             f"{layout.output} belongs to the run {run_id}: in the layout hive a date of a table has one run",
             hint=f"continue that run: --run-id {shlex.quote(run_id)}; or choose another --date; "

@@ -37,8 +37,8 @@ HAVE = {
     "--exclude": OF_TABLES,
     "--date": OF_RUNS,
     "--run-id": OF_RUNS,
-    "--json": {*OF_TABLES, "schemas json"},
-    "--quiet": {*OF_TABLES, "schemas json"},
+    "--json": {*OF_TABLES, "history", "schemas json"},
+    "--quiet": {*OF_TABLES, "history", "schemas json"},
 }
 
 

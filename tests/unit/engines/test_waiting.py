@@ -17,6 +17,7 @@ from statekeeper.engines.waiting import WaitKind, Waits, WatchedEngine
 from statekeeper.model.activity import RunActivity
 from statekeeper.model.manifest import RunStatus
 from statekeeper.run import wait_watch
+from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.status import read_status
 from statekeeper.runtime.progress import LogReporter, NullReporter
@@ -164,6 +165,22 @@ def test_reporter_and_status_say_what_a_table_waits_for_while_a_source_is_frozen
     assert stood[0].tables[0].waiting.what == "a login to shop"
     assert read_status(tmp_path / "data", runner.identity.run_id).tables[0].waiting is None
     assert not list((tmp_path / "data" / "_runs").glob(".*activity*")), "what was written is removed in the end"
+
+
+def test_a_preview_reports_what_it_waits_for_and_writes_nothing(tmp_path, monkeypatch):
+    for name in ("CHECK_EVERY_SECONDS", "REPORT_AFTER_SECONDS", "WRITE_EVERY_SECONDS"):
+        monkeypatch.setattr(wait_watch, name, 0.0)
+    shop, has_answer = Shop(tmp_path), threading.Event()
+    shop.execute("create table orders as select 1 as id")
+
+    class Reporter(NullReporter):
+        def waiting(self, key, what, seconds):
+            has_answer.set()
+
+    runner = shop.runner("orders", make_engine=lambda _p: FrozenShop(has_answer), reporter=Reporter())
+    assert preview_tables(runner, runner.pipeline.tables).exit_code == 0
+    assert has_answer.is_set()
+    assert not (tmp_path / "data").exists()
 
 
 def test_what_a_killed_process_left_is_gone_after_the_next_run(tmp_path):

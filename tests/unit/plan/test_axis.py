@@ -16,8 +16,8 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.table import TableRef, Window
 from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.taken_window import taken_window
 from statekeeper.plan.window import decide_scope, note_on_end
-from statekeeper.plan.window_index import taken_window
 from statekeeper.sources.scope import wall_time
 from tests.messages import raises_message, says
 

@@ -12,7 +12,8 @@ from statekeeper.model.metadata import ValidationSummary
 from statekeeper.model.record import State
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.model.windows import TakenWindow
-from statekeeper.plan.window_index import WindowIndex, taken_window, window_of
+from statekeeper.plan.taken_window import taken_window, window_of
+from statekeeper.plan.window_index import WindowIndex
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.layout import ExtractionLayout
 from tests.unit.commit_records import NOON, TABLE, commit_record, state_of

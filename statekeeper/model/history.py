@@ -1,0 +1,53 @@
+"""What `statekeeper history` shows of a table: its extractions, and what they cover of its incremental column."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime, Field
+
+from statekeeper.model.base import Frozen
+from statekeeper.model.table import TableRef, ZonedDatetime
+
+
+class PastExtraction(Frozen):
+    """One extraction of a table. `start` and `end` are null for a table without an incremental column."""
+
+    extraction_date: str
+    run_id: str
+    state: Literal["pending", "extracting", "validating", "complete", "failed", "damaged", "missing"] = Field(
+        description="missing: it was complete, and its files are gone"
+    )
+    records: int | None = Field(description="rows that are published; null if none are")
+    bytes: int | None
+    start: ZonedDatetime | None = Field(description="where its window begins, its lookback apart; null: the beginning")
+    end: ZonedDatetime | None
+    ended_at: AwareDatetime | None
+
+
+class HistoryGap(Frozen):
+    """Values that no extraction has taken: between two windows or, with `start` null, before the first."""
+
+    start: ZonedDatetime | None
+    end: ZonedDatetime
+
+
+class HistoryOverlap(Frozen):
+    """Values that two extractions have taken."""
+
+    start: ZonedDatetime
+    end: ZonedDatetime
+    run_ids: tuple[str, str]
+
+
+class TableHistory(Frozen):
+    """The extractions of a table, the oldest date first."""
+
+    table: TableRef
+    base_path: str
+    incremental_column: str | None
+    covered_through: ZonedDatetime | None = Field(description="complete extractions have every value before this point")
+    extractions: tuple[PastExtraction, ...]
+    holes: tuple[HistoryGap, ...] = ()
+    overlaps: tuple[HistoryOverlap, ...] = ()
+    remarks: tuple[str, ...] = Field(default=(), description="what is not covered, with the command that extracts it")
