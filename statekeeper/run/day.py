@@ -115,7 +115,8 @@ class Day:
         """The report of a table whose rows of this date are all in other extractions, as far as that can be known."""
         if not self.skips_covered or await self.run.threads.disk.do(self._exists, config):
             return None
-        why = why_nothing_is_left(config, self.run.extraction_date, await self._coverage(config))
+        others = (await self._coverage(config)).without(self._extraction)  # its own files may be gone
+        why = why_nothing_is_left(config, self.run.extraction_date, others)
         return TableReport(table=config.table, outcome=Outcome.SKIPPED, reason=why) if why else None
 
     def _exists(self, config: ExtractionConfig) -> bool:

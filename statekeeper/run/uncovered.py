@@ -55,7 +55,8 @@ class _Uncovered:
     def _unfinished(self) -> Iterator[str]:
         for window in self.coverage.taken:
             if not window.is_complete and window.extraction != self.own:
-                typed = quoted(self._of(window).run(table=self.key))
+                commands = self._of(window)
+                typed = quoted(commands.run(table=self.key))
                 extraction = f"{window.run_id} of {window.extraction_date}"
                 rows = _rows(Interval(window.start, window.end))
                 yield f"{rows} belong to {extraction}, which is not complete: {typed} goes on"
@@ -72,8 +73,10 @@ class _Uncovered:
         """The command that takes a hole: its last day or, if that day has an extraction, the one after it again."""
         day = self._last_day(hole)
         if self._is_free(day):
-            return replace(self.commands, extraction_date=day, run_id=None).run(table=self.key)
-        return self._of(self._after(hole)).force(table=self.key)
+            commands = replace(self.commands, extraction_date=day, run_id=None)
+            return commands.run(table=self.key)
+        commands = self._of(self._after(hole))
+        return commands.force(table=self.key)
 
     def _after(self, hole: Interval) -> TakenWindow:
         return next(window for window in self.coverage.taken if window.start == hole.end)

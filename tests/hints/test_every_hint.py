@@ -167,6 +167,19 @@ TYPED = {
         "uncovered.py: commands.run",
         "uncovered.py: commands.force",
     ],
+    f"{_HERE}test_holes_are_filled_by_the_backfill_that_history_types": [
+        "next_command.py: command('backfill', self.config, *self._tables_option, *dates, *chosen(tables, exclude))",
+        "choose others with --table, or give the table an incremental_column",
+    ],
+    "tests/unit/run/test_backfill.py::test_dates_after_a_failed_one_go_on_if_its_window_is_its_own": [
+        "run/backfill.py: commands.resume",
+    ],
+    "tests/unit/run/test_backfill.py::test_many_problems_are_counted_and_json_has_them": [
+        "render_backfill.py: and {}; --json has all of them",
+    ],
+    "tests/unit/run/test_backfill.py::TestOnGap::test_a_plan_says_which_dates_come_first": [
+        "{} extracted first, each under its own path (on_gap: backfill)",
+    ],
     f"{_HERE}test_variable_that_is_not_set_is_exported_or_given_a_default": [
         "export {}, or give a default: ${{}:-...}"
     ],

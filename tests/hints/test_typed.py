@@ -437,6 +437,24 @@ def test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said(t
     typist.succeeds(hole.command("run", "2026-01-05"))
 
 
+def test_holes_are_filled_by_the_backfill_that_history_types(typist):
+    typist.sql(
+        "create table events as select i as id, timestamp '2026-01-01' + to_days(i - 1) as at from range(1, 8) r(i)",
+        "create table names as select 1 as id",
+    )
+    entry = "  - {table_name: events, incremental_column: at, incremental_timezone: UTC}\n"
+    typist.write(CONFIG + entry + "  - table_name: names\n")
+    dates = "--from 2026-01-01 --to 2026-01-07"
+    whole = typist.type(f"statekeeper backfill shop.yml {dates} --table names")
+    assert (whole.code, "choose others with --table, or give the table" in whole.words) == (2, True)
+    typist.succeeds(f"statekeeper backfill shop.yml {dates} --table events")
+    for day in ("02", "05"):
+        shutil.rmtree(typist.folder / f"data/shop/events/202601/{day}")
+    history = typist.type("statekeeper history events shop.yml")
+    typist.succeeds(history.command("backfill"))
+    assert "hole" not in typist.type("statekeeper history events shop.yml").words
+
+
 def test_variable_that_is_not_set_is_exported_or_given_a_default(typist, monkeypatch):
     plain, by_default = (
         CONFIG.replace("path: shop.duckdb", f"path: '${{{name}}}'") + "  - {table_name: orders}\n"

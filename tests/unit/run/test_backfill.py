@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import json
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from statekeeper.model.manifest import BackfillRange
 from statekeeper.model.record import State
 from statekeeper.run.backfill import Backfill
 from statekeeper.run.find_run import last_run
+from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from tests.messages import raises_message
@@ -149,6 +151,16 @@ class TestOnGap:
         again = runner.run(runner.pipeline.tables)
         assert (again.earlier, [each.outcome for each in again.tables]) == ((), [Outcome.SKIPPED])
 
+    def test_a_plan_says_which_dates_come_first(self, shop):
+        table = {**ORDERS, "on_gap": "backfill"}
+        shop.run(table, day=FIRST)
+        runner = shop.runner(table, day=LAST)
+        (plan,) = preview_tables(runner, runner.pipeline.tables).tables
+        assert plan.notes[0] == (
+            "the 3 dates from 2026-01-02 to 2026-01-04 are extracted first, each under its own path (on_gap: backfill)"
+        )
+        assert plan.scope.covered == datetime(2026, 1, 5, tzinfo=UTC)
+
     def test_a_first_load_takes_everything_before_it(self, shop):
         table = {**ORDERS, "on_gap": "backfill"}
         assert shop.run(table, day=LAST)["orders"].outcome is Outcome.COMPLETED
@@ -193,3 +205,15 @@ def test_a_backfill_is_continued_by_itself_and_by_a_bare_resume(project, capsys,
     assert run_command(words) == 0
     assert re.search(r"^shop.orders +3 completed, 2 skipped ", capsys.readouterr().out, re.MULTILINE)
     assert _published(project) == list(range(60))
+
+
+def test_many_problems_are_counted_and_json_has_them(project, capsys):
+    project.execute(*(f"update orders set id = {-1 - day} where id = {10 * day}" for day in range(11)))
+    rule = "incremental_column: at, columns: {id: {type: int, ge: 0}, at: {type: datetime}}"
+    Path("shop.yml").write_text(Path("shop.yml").read_text().replace("incremental_column: at", rule))
+    command = ["backfill", "shop.yml", "--from", "2025-12-31", "--to", "2026-01-10"]
+    assert run_command(command) == 1
+    assert "and 1 further problem; --json has all of them" in capsys.readouterr().out
+    assert run_command([*command, "--json"]) == 1
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["tables"][0]["outcome"] for run in runs] == ["failed"] * 11
