@@ -60,6 +60,7 @@ class TableKeys(TypedDict, total=False):
     incremental_timezone: str | None
     allow_open_window: bool | None
     on_gap: Literal["extend", "backfill", "fail"] | None
+    late_commits: Literal["wait", "lookback", "ignore"] | None
     custom_query: str | None
     flashback_enabled: bool | None
     flashback_timestamp: str | datetime | None

@@ -16,18 +16,27 @@ from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.tables import NullRows, Reconcile, TableDefaults, TableEntry
+from statekeeper.config.sections.tables import LateCommits, NullRows, Reconcile, TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
-_NEEDS_COLUMN = ("window", "lookback", "incremental_timezone", "allow_open_window", "on_gap", "null_rows")
+_NEEDS_COLUMN = (
+    "window",
+    "lookback",
+    "incremental_timezone",
+    "allow_open_window",
+    "on_gap",
+    "late_commits",
+    "null_rows",
+)
 _NAMING = frozenset({"source_name", "table_name", "path_name"})
 _DEPENDS = {
     **dict.fromkeys((*_NEEDS_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
     **dict.fromkeys(("flashback_enabled", "flashback_timestamp"), frozenset({"source_name"})),
+    "late_commits": frozenset({"incremental_column", "lookback"}),
     "null_rows": frozenset({"incremental_column", "reconcile"}),
     "chunking": frozenset({"custom_query"}),
     "columns": frozenset({"schema"}),
@@ -35,6 +44,7 @@ _DEPENDS = {
 """The other keys on which a problem at a key depends."""
 _POLICIES = (
     "on_gap",
+    "late_commits",
     "null_rows",
     "chunking",
     "verify",
@@ -199,6 +209,7 @@ class _Table:
             *self._source(),
             *self._schema(),
             *self._incremental(),
+            *self._late_commits(),
             *self._null_rows(),
             *self._chunking(),
             *self._flashback(),
@@ -244,6 +255,11 @@ class _Table:
             dependent.append("is_full_extract")
         hint = "name the column with the time when a row was written, or leave this key out"
         return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in dependent]
+
+    def _late_commits(self) -> list[Problem]:
+        if self.entry.late_commits is not LateCommits.LOOKBACK or self.entry.lookback:
+            return []
+        return [self.problem("late_commits", text="'lookback' needs a lookback that is longer than any transaction")]
 
     def _null_rows(self) -> list[Problem]:
         if self.entry.null_rows is not NullRows.FAIL or self.entry.reconcile is not Reconcile.NONE:

@@ -23,6 +23,7 @@ from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.tables import (
     BUILT_IN,
+    LateCommits,
     NullRows,
     OnDrift,
     OnGap,
@@ -77,6 +78,7 @@ class ExtractionConfig:
     incremental: IncrementalConfig | None = None
     is_full_extract: bool = True
     on_gap: OnGap = BUILT_IN.on_gap
+    late_commits: LateCommits | None = None
     null_rows: NullRows = BUILT_IN.null_rows
     chunking: ChunkingPolicy = BUILT_IN.chunking
     verify: Verify = BUILT_IN.verify
@@ -196,6 +198,7 @@ __all__ = [
     "ExtractionConfig",
     "Hook",
     "IncrementalConfig",
+    "LateCommits",
     "LockKind",
     "NullRows",
     "OnDrift",

@@ -26,6 +26,11 @@ class Snapshot(StoredValue):
     token: str
     taken_at: AwareDatetime
     identity: dict[str, str] = Field(default_factory=dict)
+    open_since: AwareDatetime | None = Field(
+        default=None,
+        description="the start of the oldest transaction that was open before it was taken or, if none was, the moment "
+        "when that was read; null: not known, or the source has no transactions of others",
+    )
 
     def is_same_moment(self, other: Snapshot) -> bool:
         """Whether both see the same data, whatever their `kind`."""

@@ -6,7 +6,7 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.plan.make_plan import PlanSpec, _agreement, _require_named_columns
-from statekeeper.plan.window_source import time_axis
+from statekeeper.plan.window_source import notes_on_late_commits, time_axis
 from statekeeper.schemas.columns.differences import Compared
 from statekeeper.schemas.model.load import load_model
 
@@ -61,4 +61,4 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
 
     session = context.session()
     notes = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers, spec.layout)
-    return (*notes, *session.advise(spec.config.relation))
+    return (*notes, *session.advise(spec.config.relation), *notes_on_late_commits(spec.config, session))

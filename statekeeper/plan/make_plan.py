@@ -23,7 +23,7 @@ from statekeeper.model.plan import Chunk, NullCount, Plan, PlannedColumn, ReadSp
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.window import decide_scope, note_on_end
-from statekeeper.plan.window_source import time_axis
+from statekeeper.plan.window_source import open_since, time_axis
 from statekeeper.schemas.model.load import load_model
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import ChunkPlan, SourceSession
@@ -84,14 +84,20 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             *check_readers(agreement.columns, spec.readers, spec.layout),
             *compile_checks(model, agreement.columns).notes,
         )
+        since, late_notes = (None, ()) if spec.scope else open_since(config, snapshot, session)
         scope = spec.scope or decide_scope(
             config,
             extraction_date=spec.extraction_date,
             snapshot_time=snapshot.taken_at,
             coverage=spec.coverage,
             axis=axis,
+            open_since=since,
         )
-        shortened = axis and spec.scope is None and note_on_end(scope, snapshot_time=snapshot.taken_at, axis=axis)
+        shortened = (
+            None
+            if axis is None or spec.scope
+            else note_on_end(scope, snapshot_time=snapshot.taken_at, axis=axis, open_since=since)
+        )
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
         null_notes = _notes_on_null_rows(config, pieces, scope)
     except StatekeeperError as error:
@@ -118,6 +124,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         notes=(
             *_drift_notes(agreement, config),
             *((shortened,) if shortened else ()),
+            *late_notes,
             *notes,
             *null_notes,
             *pieces.notes,

@@ -8,13 +8,16 @@ earlier extractions cover the column. The first extraction takes everything up t
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.plan.axis import Reach, TimeAxis
 from statekeeper.plan.coverage import Coverage, Interval
+
+_SOON = timedelta(seconds=5)
+"""A window that ends so shortly before its snapshot ends at it, for people."""
 
 
 def decide_scope(
@@ -24,10 +27,12 @@ def decide_scope(
     snapshot_time: datetime,
     coverage: Coverage,
     axis: TimeAxis | None = None,
+    open_since: datetime | None = None,
 ) -> Scope:
     """The scope of an extraction that has no plan yet; `coverage` is by the table's other extractions.
 
-    `axis` is that of the incremental column; by default, that of a column with a zone.
+    `axis` is that of the incremental column; by default, that of a column with a zone. Rows that are stamped after
+    `open_since` may be committed after the snapshot: the window ends there at the latest.
 
     Raises:
         PlanError: all of the date's window is in other extractions; days before it are in none, and `on_gap` is fail;
@@ -38,12 +43,13 @@ def decide_scope(
         return Scope(mode=ExtractionMode.FULL)
     axis = axis or TimeAxis(incremental.zone)
     day, reach = axis.day(extraction_date), axis.reach(snapshot_time)
+    settled = _settled(axis, reach, open_since)
     assert day.start is not None
     assert day.end is not None
     if config.is_full_extract:
-        return Scope(mode=ExtractionMode.FULL, watermark=min(day.end, reach.end))
+        return Scope(mode=ExtractionMode.FULL, watermark=min(day.end, reach.end, settled.end))
     if not coverage.taken:
-        return _scope(incremental, axis, start=None, end=min(day.end, reach.end))
+        return _scope(incremental, axis, start=None, end=min(day.end, reach.end, settled.end))
     _require_one_column(config, incremental, coverage)
     gap = coverage.gap_in(day)
     if gap is None:
@@ -52,22 +58,44 @@ def decide_scope(
     if end > reach.end:
         _require_started(day.start, reach, snapshot_time, table=config.table.key)
         end = _open_end(incremental, end=end, reach=reach, snapshot_time=snapshot_time, table=config.table.key)
+    end = min(end, settled.end)
     if gap.start is not None and gap.start >= end:
-        if reach.why is None and coverage.takers_of(day):
+        why = settled.why or reach.why
+        if why is None and coverage.takers_of(day):
             raise _is_covered(config, extraction_date, day, coverage)
-        raise _has_not_ended(config, reach, snapshot_time)
-    if config.on_gap is OnGap.FAIL and gap.start is not None and gap.start < day.start:
+        raise _has_not_ended(config, why, snapshot_time)
+    if config.on_gap is OnGap.FAIL and gap.start is not None and _is_missing_date(gap.start, day.start, coverage, axis):
         raise _days_are_missing(config, gap.start, day.start)
     return _scope(incremental, axis, start=gap.start, end=end)
 
 
-def note_on_end(scope: Scope, *, snapshot_time: datetime, axis: TimeAxis) -> str | None:
+def note_on_end(
+    scope: Scope, *, snapshot_time: datetime, axis: TimeAxis, open_since: datetime | None = None
+) -> str | None:
     """Why a window that was just decided ends well before the snapshot; None if it does not."""
     reach = axis.reach(snapshot_time)
-    if reach.why is None or scope.watermark != reach.end:
-        return None
-    end = reach.end.isoformat()
-    return f"its window ends at {end}, before the snapshot: {reach.why}; the next window goes on there"
+    for limit in (_settled(axis, reach, open_since), reach):
+        if limit.why is not None and scope.watermark == limit.end:
+            end = limit.end.isoformat()
+            return f"its window ends at {end}, before the snapshot: {limit.why}; the next window goes on there"
+    return None
+
+
+def _settled(axis: TimeAxis, reach: Reach, open_since: datetime | None) -> Reach:
+    """Up to where no open transaction can have stamped rows."""
+    if open_since is None:
+        return reach
+    settled = axis.reach(open_since)
+    is_worth_a_word = reach.end - settled.end >= _SOON
+    return Reach(settled.end, f"a transaction is open since {open_since.isoformat()}" if is_worth_a_word else None)
+
+
+def _is_missing_date(start: datetime, day_start: datetime, coverage: Coverage, axis: TimeAxis) -> bool:
+    """Whether a whole date between these two has no extraction: a window may end within its date."""
+    if start >= day_start:
+        return False
+    own = [axis.day(window.date) for window in coverage.taken if window.end == start]
+    return not any(day.start is not None and day.start < start and day.end == day_start for day in own)
 
 
 def _scope(incremental: IncrementalConfig, axis: TimeAxis, *, start: datetime | None, end: datetime) -> Scope:
@@ -109,12 +137,11 @@ def _days_are_missing(config: ExtractionConfig, start: datetime, end: datetime) 
     )
 
 
-def _has_not_ended(config: ExtractionConfig, reach: Reach, snapshot_time: datetime) -> PlanError:
-    """The error for an open window of which no part has ended."""
+def _has_not_ended(config: ExtractionConfig, why: str | None, snapshot_time: datetime) -> PlanError:
+    """The error for a window of which no part has ended."""
     snapshot = snapshot_time.isoformat(timespec="seconds")
-    why = f": {reach.why}" if reach.why else ""
     return PlanError(
-        f"{config.table.key}: nothing of its window has ended at the snapshot of {snapshot}{why}",
+        f"{config.table.key}: nothing of its window has ended at the snapshot of {snapshot}{f': {why}' if why else ''}",
         hint="run it again later: rows of the time up to now may still come",
     )
 

@@ -1,20 +1,24 @@
-"""What a window needs to know of its source: how its column holds points in time.
+"""What a window needs to know of its source: how its column holds points in time, and which transactions are open.
 
 A column without a zone needs `incremental_timezone`: nobody can see in which zone its wall times are, and a wrong guess
-loses rows.
+loses rows. Open transactions have stamped rows that appear later, which a window up to the present would miss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.config.resolved import ExtractionConfig, LateCommits
 from statekeeper.errors import PlanError
 from statekeeper.model.column import SourceColumn
+from statekeeper.model.plan import Snapshot
 from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import ServerSession, SourceSession
+
+_LATE = "rows that are stamped before a window's end and committed after its snapshot are missed, except by lookback"
 
 
 def time_axis(
@@ -46,6 +50,38 @@ def time_axis(
         )
     _require_one_zone(config, axis, coverage)
     return axis
+
+
+def open_since(
+    config: ExtractionConfig, snapshot: Snapshot, session: SourceSession
+) -> tuple[datetime | None, tuple[str, ...]]:
+    """From when on rows may be committed after the snapshot, if windows wait for them; and what people should know.
+
+    Raises:
+        PlanError: the table waits for open transactions, and they cannot be read.
+    """
+    if config.incremental is None or config.late_commits not in {None, LateCommits.WAIT}:
+        return None, ()
+    if snapshot.open_since is not None:
+        return snapshot.open_since, ()
+    notes = notes_on_late_commits(config, session)
+    if not notes and isinstance(session, ServerSession):
+        notes = (f"{_LATE}: its snapshot does not tell which transactions were open",)
+    return None, notes
+
+
+def notes_on_late_commits(config: ExtractionConfig, session: SourceSession) -> tuple[str, ...]:
+    """A note if the open transactions cannot be read, but should be. Raises PlanError if they must be."""
+    if config.incremental is None or config.late_commits not in {None, LateCommits.WAIT}:
+        return ()
+    if not isinstance(session, ServerSession) or (why := session.why_transactions_are_hidden()) is None:
+        return ()
+    if config.late_commits is LateCommits.WAIT:
+        raise PlanError(
+            f"{config.table.key}: its windows wait for open transactions (late_commits: wait), which cannot be read",
+            hint=why,
+        )
+    return (f"{_LATE}: open transactions cannot be read: {why}",)
 
 
 def _ways_to_state(session: SourceSession, coverage: Coverage) -> str:

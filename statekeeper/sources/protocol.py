@@ -120,6 +120,12 @@ class ServerSession(Protocol):
     def utc_offset(self) -> str:
         """The offset of the server's clock from UTC now, such as `+02:00`: columns without a zone may hold its time."""
 
+    def why_transactions_are_hidden(self) -> str | None:
+        """What lets the session see the open transactions of others, such as a GRANT; None if it sees them.
+
+        A session that sees them sets `Snapshot.open_since`.
+        """
+
 
 class Address(NamedTuple):
     """Where a server accepts TCP connections."""

@@ -159,6 +159,9 @@ TYPED = {
         "set incremental_timezone: {}, or give the table a path_name of its own",
         "config_text.py: # incremental_timezone: UTC",
     ],
+    f"{_ORACLE}test_late_commits.py::test_a_table_that_must_wait_is_refused_without_the_grant_until_it_is_typed": [
+        "oracle/transactions.py: GRANT SELECT ON SYS.GV_$TRANSACTION TO {}"
+    ],
     f"{_HERE}test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said": [
         "read them there; to extract them again, run that date with --force-reprocess",
         "no extraction has the rows from {} to {} (on_gap: fail)",
@@ -377,6 +380,7 @@ FOUND = (
     "with snapshot_scope: run, all tables of the source are read at one snapshot",
     "a name for files, of at most {} bytes: no /",
     "and cannot be counted cheaply (null_rows: fail)",
+    "its windows wait for open transactions (late_commits: wait), which cannot be read",
     "{}: {} (null_rows: fail)",
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",

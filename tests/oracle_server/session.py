@@ -53,6 +53,8 @@ class Session:
         self.parallel = 0  # servers that a query may use, by ALTER SESSION FORCE PARALLEL QUERY
         self.killed: int | None = None
         self.touched: set[str] = set()
+        self.began = self.logged_on
+        """When its open transaction began, by the host's clock."""
         self._transaction: duckdb.DuckDBPyConnection | None = None
 
     @property
@@ -83,6 +85,7 @@ class Session:
         if self._transaction is None:
             self._transaction = self.database.tables.duck.cursor()
             self._transaction.execute("BEGIN")
+            self.began = self.database.clock.now()
         self.touched.add(table.stored)
         return self._transaction
 

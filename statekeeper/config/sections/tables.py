@@ -42,6 +42,16 @@ class OnGap(StrEnum):
     FAIL = "fail"
 
 
+class LateCommits(StrEnum):
+    """What a window does about rows that are stamped before its end and committed after its snapshot."""
+
+    WAIT = "wait"
+    """It ends no later than the start of the oldest open transaction."""
+    LOOKBACK = "lookback"
+    """The next window's `lookback` takes them."""
+    IGNORE = "ignore"
+
+
 class NullRows(StrEnum):
     """What to do about rows without a value in the incremental column that no extraction has taken."""
 
@@ -166,6 +176,12 @@ class TableDefaults(Section):
         default=None,
         description="what a window does about days before it that no extraction has taken: extend (the default) takes "
         "their rows too; backfill extracts each of them first, on its own; fail",
+    )
+    late_commits: LateCommits | None = Field(
+        default=None,
+        description="for rows that are committed after the snapshot of their window: wait ends the window where the "
+        "oldest open transaction began; lookback leaves them to the next window's lookback; ignore. By default wait, "
+        "where the open transactions can be read",
     )
     null_rows: NullRows | None = Field(
         default=None,

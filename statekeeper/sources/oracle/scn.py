@@ -16,9 +16,9 @@ from statekeeper.errors import PlanError, SnapshotLost, SourceError
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.sql import Bind, Sql
 
-_DATABASE_TIME = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
-_ROLE = "SYS_CONTEXT('USERENV', 'DATABASE_ROLE')"
-_PRIMARY = "PRIMARY"
+UTC_TIME = "SYS_EXTRACT_UTC(SYSTIMESTAMP)"
+ROLE = "SYS_CONTEXT('USERENV', 'DATABASE_ROLE')"
+PRIMARY = "PRIMARY"
 _APPROXIMATE = timedelta(seconds=10)
 """How old the SCN of the current time may be, as TIMESTAMP_TO_SCN returns it."""
 _EXACT_TO = timedelta(seconds=3)
@@ -68,11 +68,11 @@ def current_moment(connection: Connection) -> Moment:
         SourceError: none is granted; the hint has the statement for each.
     """
     for query in _SCN_QUERIES:
-        statement = Sql(f"SELECT {query.scn}, {_DATABASE_TIME}, {_ROLE} FROM {query.source}")
+        statement = Sql(f"SELECT {query.scn}, {UTC_TIME}, {ROLE} FROM {query.source}")
         rows = connection.rows_if_granted(statement, "the SCN cannot be read")
         if rows and rows[0][0] is not None:
             scn, now, role = rows[0]
-            at = _as_utc(now) - query.lag if role == _PRIMARY else _applied_until(connection, int(scn))
+            at = _as_utc(now) - query.lag if role == PRIMARY else _applied_until(connection, int(scn))
             return Moment(int(scn), at)
     grants = "; or ".join(query.grant.replace("{user}", connection.user) for query in _SCN_QUERIES)
     raise SourceError(
@@ -105,9 +105,9 @@ def moment_of(connection: Connection, at: datetime) -> Moment:
 
 def data_time(connection: Connection) -> datetime:
     """The UTC time as of which the current data is complete."""
-    statement = Sql(f"SELECT {_DATABASE_TIME}, {_ROLE} FROM DUAL")
+    statement = Sql(f"SELECT {UTC_TIME}, {ROLE} FROM DUAL")
     ((now, role),) = connection.rows(statement, "the database's time cannot be read")
-    return _as_utc(now) if role == _PRIMARY else current_moment(connection).at
+    return _as_utc(now) if role == PRIMARY else current_moment(connection).at
 
 
 def utc_offset(connection: Connection) -> str:
@@ -134,11 +134,11 @@ class _ServerClock:
     def at(cls, connection: Connection, scn: int) -> Self:
         """The clock at a current SCN. Raises SourceError if the database does not say."""
         statement = Sql(
-            f"SELECT SCN_TO_TIMESTAMP(:scn), {_DATABASE_TIME}, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM'), {_ROLE} FROM DUAL",
+            f"SELECT SCN_TO_TIMESTAMP(:scn), {UTC_TIME}, TO_CHAR(SYSTIMESTAMP, 'TZH:TZM'), {ROLE} FROM DUAL",
             (Bind("NUMBER", str(scn)),),
         )
         ((wall, now, offset, role),) = connection.rows(statement, "the time of an SCN cannot be read")
-        if role == _PRIMARY:  # TIME_AT_DBTIMEZONE may give SYSTIMESTAMP another zone
+        if role == PRIMARY:  # TIME_AT_DBTIMEZONE may give SYSTIMESTAMP another zone
             return cls(wall, timezone(round((wall - now) / _QUARTER) * _QUARTER))
         zone = datetime.strptime(str(offset).strip(), "%z").tzinfo
         assert zone is not None, "the format has a zone"

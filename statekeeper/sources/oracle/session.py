@@ -29,6 +29,7 @@ from statekeeper.sources.oracle.relation import Source, find_source
 from statekeeper.sources.oracle.scn import utc_offset
 from statekeeper.sources.oracle.snapshot import FLASHBACK_KIND, Snapshots, disable_flashback, enable_flashback
 from statekeeper.sources.oracle.table_state import require_same_table, table_state
+from statekeeper.sources.oracle.transactions import why_hidden
 from statekeeper.sources.oracle.types import (
     OFFSET_OF,
     OFFSET_SUFFIX,
@@ -96,6 +97,9 @@ class OracleSession:
 
     def utc_offset(self) -> str:
         return utc_offset(self._connection)
+
+    def why_transactions_are_hidden(self) -> str | None:
+        return why_hidden(self._connection)
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._connection.set_action(f"{relation.label} plan")

@@ -19,6 +19,7 @@ from statekeeper.model.table import Relation
 from statekeeper.sources.oracle.connection import Connection, is_not_granted
 from statekeeper.sources.oracle.relation import AS_OF, SCN_KIND, RelationKind, Source, spellings
 from statekeeper.sources.oracle.scn import current_moment, data_time, moment_of
+from statekeeper.sources.oracle.transactions import open_since
 from statekeeper.sources.sql import Bind, Sql
 
 FLASHBACK_KIND = "oracle-flashback-session"
@@ -82,7 +83,8 @@ class Snapshots:
         match self._config.snapshot:
             case SnapshotMode.NONE:
                 _refuse_past(at, "snapshot: none")
-                return self._snapshot(NONE_KIND, "none", data_time(self._connection))
+                since = open_since(self._connection)
+                return self._snapshot(NONE_KIND, "none", data_time(self._connection), since=since)
             case SnapshotMode.TRANSACTION:
                 _refuse_past(at, "snapshot: transaction")
                 return self._read_only_transaction()
@@ -101,8 +103,9 @@ class Snapshots:
         """
         deadline = time.monotonic() + _DDL_SETTLES
         while True:
+            since = open_since(self._connection)
             moment = current_moment(self._connection)
-            snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+            snapshot = self._snapshot(SCN_KIND, str(moment.scn), moment.at, since=since)
             try:
                 return self._readable(source, snapshot, is_fixed=False)
             except SnapshotLost as error:
@@ -120,8 +123,9 @@ class Snapshots:
         deadline = time.monotonic() + _DDL_SETTLES
         while self._is_ddl_young(names) and time.monotonic() < deadline:
             time.sleep(_PAUSE)
+        since = open_since(self._connection)
         moment = current_moment(self._connection)
-        return self._snapshot(SCN_KIND, str(moment.scn), moment.at)
+        return self._snapshot(SCN_KIND, str(moment.scn), moment.at, since=since)
 
     def _is_ddl_young(self, names: Sequence[str]) -> bool:
         """Whether a table of any owner with one of these names had a DDL so recently that it refuses a current SCN."""
@@ -216,13 +220,14 @@ class Snapshots:
 
     def _read_only_transaction(self) -> Snapshot:
         if self._transaction is None:
+            since = open_since(self._connection)
             at = data_time(self._connection)  # before it begins: rows of a later time are not in it
             self._connection.run(Sql("SET TRANSACTION READ ONLY"), "no read-only transaction")
-            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, at)
+            self._transaction = self._snapshot(TRANSACTION_KIND, uuid4().hex, at, since=since)
         return self._transaction
 
-    def _snapshot(self, kind: str, token: str, at: datetime) -> Snapshot:
-        return Snapshot(kind=kind, token=token, taken_at=at, identity=self._identity)
+    def _snapshot(self, kind: str, token: str, at: datetime, *, since: datetime | None = None) -> Snapshot:
+        return Snapshot(kind=kind, token=token, taken_at=at, identity=self._identity, open_since=since)
 
 
 def enable_flashback(connection: Connection, scn: int) -> None:

@@ -72,6 +72,18 @@ def _sessions(session: Session) -> Iterator[Row]:
         }  # fmt: skip
 
 
+@view("V$TRANSACTION", "XIDUSN:n XIDSLOT:n XIDSQN:n STATUS START_DATE:d CON_ID:n", public=False)
+def _transactions(session: Session) -> Iterator[Row]:
+    if session.database.role != "PRIMARY":
+        return  # those of the primary are not seen
+    for other in list(session.database.sessions.values()):
+        if other.is_dirty:
+            yield {
+                "XIDUSN": 1, "XIDSLOT": other.number, "XIDSQN": other.serial, "STATUS": "ACTIVE", "CON_ID": 0,
+                "START_DATE": other.began.replace(microsecond=0),
+            }  # fmt: skip
+
+
 @view("V$MYSTAT", "SID:n STATISTIC#:n VALUE:n", public=False)
 def _mystat(session: Session) -> Iterator[Row]:
     yield {"SID": session.number, "STATISTIC#": 0, "VALUE": 1}

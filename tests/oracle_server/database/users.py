@@ -86,7 +86,8 @@ def normalized(privilege: str) -> str:
     parts = re.split(r'"([^"]*)"', privilege.strip())
     joined = "".join(part if number % 2 else part.upper() for number, part in enumerate(parts))
     joined = re.sub(r"\s+", " ", joined)
-    return joined.replace("ON DBMS_", "ON SYS.DBMS_").replace("ON V_$", "ON SYS.V$").replace("SYS.V_$", "SYS.V$")
+    joined = joined.replace("ON DBMS_", "ON SYS.DBMS_").replace("ON V_$", "ON SYS.V$")
+    return joined.replace("SYS.V_$", "SYS.V$").replace("SYS.GV_$", "SYS.V$")
 
 
 def account_name(text: str) -> str:

@@ -10,9 +10,10 @@ from statekeeper.config.resolved import IncrementalConfig, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, TableRef
 from statekeeper.model.windows import TakenWindow
+from statekeeper.plan.axis import TimeAxis
 from statekeeper.plan.coverage import Coverage
-from statekeeper.plan.window import decide_scope
-from tests.messages import raises_message
+from statekeeper.plan.window import decide_scope, note_on_end
+from tests.messages import raises_message, says
 
 DAY = date(2026, 1, 6)
 LATER = datetime(2026, 1, 8, tzinfo=UTC)
@@ -137,6 +138,45 @@ def test_lookback_is_read_and_belongs_to_the_window_before():
 
 def test_a_requested_full_extraction_is_always_full():
     assert _scope(_config(is_full=True)).mode is ExtractionMode.FULL
+
+
+def _settled(config, since, *, at=LATER, earlier=EARLIER, day=DAY):
+    return decide_scope(config, extraction_date=day, snapshot_time=at, coverage=earlier, open_since=since)
+
+
+def test_a_window_ends_where_the_oldest_open_transaction_began():
+    since, at = datetime(2026, 1, 6, 23, 50, tzinfo=UTC), datetime(2026, 1, 7, 0, 5, tzinfo=UTC)
+    scope = _settled(_config(), since, at=at)
+    assert scope.window.end == scope.watermark == since
+    note = note_on_end(scope, snapshot_time=at, axis=TimeAxis(), open_since=since)
+    assert says(note, "plan.window_ends_before_the_snapshot", end=since.isoformat())
+    assert says(note, "plan.a_transaction_is_open", since=since.isoformat())
+    for whole in (Coverage(), EARLIER):
+        assert _settled(_config(), since, at=at, earlier=whole).watermark == since
+    assert _settled(_config(is_full=True), since, at=at).watermark == since
+
+
+def test_a_window_that_ended_before_every_open_transaction_is_whole():
+    since = datetime(2026, 1, 7, tzinfo=UTC)
+    scope = _settled(_config(), since)
+    assert scope.window.end == since
+    assert note_on_end(scope, snapshot_time=since, axis=TimeAxis(), open_since=since) is None
+
+
+def test_a_window_before_which_a_transaction_is_open_is_refused_until_it_ends():
+    since = datetime(2026, 1, 5, 23, 50, tzinfo=UTC)
+    with raises_message(
+        PlanError, "plan.nothing_has_ended", table="s.t", snapshot="2026-01-08T00:00:00+00:00"
+    ) as caught:
+        _settled(_config(), since)
+    assert says(caught.value, "plan.a_transaction_is_open", since=since.isoformat())
+
+
+def test_a_date_whose_window_was_ended_early_is_not_missing():
+    within = _covered(datetime(2026, 1, 5, 23, 50, tzinfo=UTC))
+    assert _scope(_config(on_gap=OnGap.FAIL), earlier=within).covered == datetime(2026, 1, 5, 23, 50, tzinfo=UTC)
+    with raises_message(PlanError, "plan.days_are_missing"):
+        _scope(_config(on_gap=OnGap.FAIL), earlier=within, day=DAY + timedelta(days=1))
 
 
 @pytest.mark.parametrize("is_allowed", [True, False])
