@@ -36,6 +36,8 @@ class Coverage:
     taken: tuple[TakenWindow, ...] = ()
     revision: str | None = None
     """The checksum of the document that it was read from; None if there was none."""
+    claimed: Interval | None = None
+    """The window that the extraction that is left out has written down, but not completed."""
 
     @classmethod
     def of(cls, taken: Iterable[TakenWindow], revision: str | None = None) -> Coverage:
@@ -47,7 +49,9 @@ class Coverage:
     def without(self, extraction: tuple[str, str]) -> Coverage:
         """Coverage by the other extractions than this one."""
         others = tuple(window for window in self.taken if window.extraction != extraction)
-        return replace(self, taken=others)
+        planned = (window for window in self.taken if window.extraction == extraction and not window.is_complete)
+        own = next(planned, None)
+        return replace(self, taken=others, claimed=Interval(own.start, own.end) if own else None)
 
     def with_complete(self, window: TakenWindow) -> Coverage:
         """Coverage once the extraction of `window` is complete."""

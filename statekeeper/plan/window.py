@@ -15,6 +15,7 @@ from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.plan.axis import Reach, TimeAxis
 from statekeeper.plan.coverage import Coverage, Interval
+from statekeeper.plan.dates import missing_dates
 
 _SOON = timedelta(seconds=5)
 """A window that ends so shortly before its snapshot ends at it, for people."""
@@ -32,7 +33,8 @@ def decide_scope(
     """The scope of an extraction that has no plan yet; `coverage` is by the table's other extractions.
 
     `axis` is that of the incremental column; by default, that of a column with a zone. Rows that are stamped after
-    `open_since` may be committed after the snapshot: the window ends there at the latest.
+    `open_since` may be committed after the snapshot: the window ends there at the latest. A window that this
+    extraction wrote down before it was killed is kept, because later windows begin where it ends.
 
     Raises:
         PlanError: all of the date's window is in other extractions; days before it are in none, and `on_gap` is fail;
@@ -51,6 +53,8 @@ def decide_scope(
     if not coverage.taken:
         return _scope(incremental, axis, start=None, end=min(day.end, reach.end, settled.end))
     _require_one_column(config, incremental, coverage)
+    if (kept := _kept(coverage, settled)) is not None:
+        return _scope(incremental, axis, start=kept[0], end=kept[1])
     gap = coverage.gap_in(day)
     if gap is None:
         raise _is_covered(config, extraction_date, day, coverage)
@@ -64,8 +68,8 @@ def decide_scope(
         if why is None and coverage.takers_of(day):
             raise _is_covered(config, extraction_date, day, coverage)
         raise _has_not_ended(config, why, snapshot_time)
-    if config.on_gap is OnGap.FAIL and gap.start is not None and _is_missing_date(gap.start, day.start, coverage, axis):
-        raise _days_are_missing(config, gap.start, day.start)
+    if config.on_gap is OnGap.FAIL and gap.start is not None:
+        _require_no_missing_date(config, extraction_date, coverage, Interval(gap.start, day.start))
     return _scope(incremental, axis, start=gap.start, end=end)
 
 
@@ -90,12 +94,16 @@ def _settled(axis: TimeAxis, reach: Reach, open_since: datetime | None) -> Reach
     return Reach(settled.end, f"a transaction is open since {open_since.isoformat()}" if is_worth_a_word else None)
 
 
-def _is_missing_date(start: datetime, day_start: datetime, coverage: Coverage, axis: TimeAxis) -> bool:
-    """Whether a whole date between these two has no extraction: a window may end within its date."""
-    if start >= day_start:
-        return False
-    own = [axis.day(window.date) for window in coverage.taken if window.end == start]
-    return not any(day.start is not None and day.start < start and day.end == day_start for day in own)
+def _kept(coverage: Coverage, settled: Reach) -> tuple[datetime | None, datetime] | None:
+    """The start and end of a window that was written down, with a hole right before it; None if it is of no use.
+
+    It may end after the snapshot because the server's clock was ahead: more of its rows may come.
+    """
+    claimed = coverage.claimed
+    gap = claimed and coverage.gap_in(claimed)
+    if claimed is None or gap is None or gap.end is None or gap.end != claimed.end or gap.end > settled.end:
+        return None
+    return gap.start, gap.end
 
 
 def _scope(incremental: IncrementalConfig, axis: TimeAxis, *, start: datetime | None, end: datetime) -> Scope:
@@ -130,11 +138,20 @@ def _require_one_column(config: ExtractionConfig, incremental: IncrementalConfig
             )
 
 
-def _days_are_missing(config: ExtractionConfig, start: datetime, end: datetime) -> PlanError:
-    return PlanError(
-        f"{config.table.key}: no extraction has the rows from {start.isoformat()} to {end.isoformat()} (on_gap: fail)",
-        hint=f"run --date {start.date()} first, or set on_gap: extend, by which the next window takes them",
-    )
+def _require_no_missing_date(
+    config: ExtractionConfig, extraction_date: date, coverage: Coverage, missing: Interval
+) -> None:
+    """Refuse a window that would take the rows of dates without an extraction of their own.
+
+    A date that has one is no missing date, although its window may have ended within it: nothing else takes the rest.
+    """
+    dates = missing_dates(config, extraction_date, coverage)
+    if dates and missing.start is not None and missing.end is not None:
+        raise PlanError(
+            f"{config.table.key}: no extraction has the rows from {missing.start.isoformat()} to "
+            f"{missing.end.isoformat()} (on_gap: fail)",
+            hint=f"run --date {dates[0]} first, or set on_gap: extend, by which the next window takes them",
+        )
 
 
 def _has_not_ended(config: ExtractionConfig, why: str | None, snapshot_time: datetime) -> PlanError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from statekeeper.errors import PlanError
 from statekeeper.model.table import ExtractionMode, TableRef
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.axis import TimeAxis
-from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.coverage import Coverage, Interval
 from statekeeper.plan.window import decide_scope, note_on_end
 from tests.messages import raises_message, says
 
@@ -19,11 +20,9 @@ DAY = date(2026, 1, 6)
 LATER = datetime(2026, 1, 8, tzinfo=UTC)
 
 
-def _covered(through, *, start=None, column="updated_at", run_id="nightly"):
+def _covered(through, *, start=None, column="updated_at", run_id="nightly", day="2026-01-05"):
     """Coverage by one extraction of an earlier date."""
-    taken = TakenWindow(
-        run_id=run_id, extraction_date="2026-01-05", column=column, start=start, end=through, is_complete=True
-    )
+    taken = TakenWindow(run_id=run_id, extraction_date=day, column=column, start=start, end=through, is_complete=True)
     return Coverage.of((taken,))
 
 
@@ -79,9 +78,41 @@ def test_a_window_takes_the_days_before_it_that_nobody_has_taken():
 def test_days_that_nobody_has_taken_are_refused_if_the_table_says_so():
     config = _config(on_gap=OnGap.FAIL)
     with raises_message(PlanError, "plan.days_are_missing", start="2026-01-05T00:00:00+00:00") as caught:
-        _scope(config, earlier=_covered(datetime(2026, 1, 5, tzinfo=UTC)))
+        _scope(config, earlier=_covered(datetime(2026, 1, 5, tzinfo=UTC), day="2026-01-04"))
     assert "--date 2026-01-05" in caught.value.hint
     assert _scope(config).window.start == datetime(2026, 1, 6, tzinfo=UTC)
+
+
+def test_the_rest_of_a_day_that_an_extraction_has_begun_is_no_missing_day():
+    """A first load up to noon would be followed by refusals for ever: its own date is complete, and skipped."""
+    noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    config = _config(on_gap=OnGap.FAIL)
+    assert _scope(config, earlier=_covered(noon)).window.start == noon
+    with raises_message(PlanError, "plan.days_are_missing", start=noon.isoformat()) as caught:
+        _scope(config, day=date(2026, 1, 7), earlier=_covered(noon), at=LATER)
+    assert "--date 2026-01-06" in caught.value.hint
+
+
+def test_a_window_that_was_written_down_is_kept_although_a_later_one_has_the_rest_of_its_day():
+    """A run was killed before it had saved its plan; the next date began where that window ends."""
+    claimed = Interval(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC))
+    first = _covered(claimed.start, day="2026-01-04")
+    later = _covered(datetime(2026, 1, 8, tzinfo=UTC), start=claimed.end, day="2026-01-07")
+    coverage = Coverage.of((*first.taken, *later.taken))
+    with raises_message(PlanError, "plan.rows_are_in_other_extractions"):
+        _scope(_config(), earlier=coverage)
+    scope = _scope(_config(), earlier=replace(coverage, claimed=claimed))
+    assert (scope.covered, scope.watermark) == (claimed.start, claimed.end)
+
+
+def test_a_window_that_was_written_down_is_decided_anew_if_it_ends_after_the_snapshot():
+    """The clock of the server was ahead: rows of the time up to its end may still come."""
+    start, end = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, 12, tzinfo=UTC)
+    at = end - timedelta(minutes=20)
+    scope = _scope(
+        _config(allow_open_window=True), at=at, earlier=replace(_covered(start), claimed=Interval(start, end))
+    )
+    assert scope.watermark == at
 
 
 @pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1), DAY - timedelta(days=400)])
