@@ -214,6 +214,15 @@ def _read_by_a_glob(layout):
     return sorted(path.read_bytes() for path in layout.base_path.rglob("*.parquet") if path.is_file())
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_only_where_a_folder_is_or_was_the_dataset_waits_beside_base_path(layout, shape):
+    before, after = shape
+    if before is not None:
+        Dataset(layout, OLD, parts=before).publish(LocalDisk(), NO_FENCE)
+    _until_ready(Dataset(layout, NEW, parts=after), LocalDisk(), Epoch())
+    assert layout.swap.exists() == (3 in shape)
+
+
 @pytest.mark.parametrize("parts", [1, 3])
 def test_what_an_earlier_attempt_has_moved_aside_makes_room(layout, parts):
     disk = DiskWithoutExchange()
