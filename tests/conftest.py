@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import signal
 from collections import Counter
 from multiprocessing import forkserver
 
@@ -18,6 +19,9 @@ _MODULES = ("statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]))
 fork_server().prepare(_MODULES)
 multiprocessing.set_forkserver_preload([*_MODULES, "tests.crash.world"])
 forkserver.ensure_running()
+
+# A shell starts a job in the background with SIGINT ignored: tests that send it then would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # An example may take as long as it takes: on a machine that is busy with other work, 0.4 s are no fault.
 hypothesis.settings.register_profile("unhurried", deadline=None)

@@ -30,12 +30,14 @@ class Scenario:
     """Amounts below this are good; rows with others are put apart."""
     layout: Layout = Layout.DATED
     is_by_windows: bool = False
+    is_about_place: bool = False
+    """Whether only steps that have to do with where a dataset lies are of interest."""
 
     def is_of_interest(self, point: Point) -> bool:
         """Whether a kill at this step tests something that no other scenario does."""
         if self.is_by_windows:
             return point[1] in _OF_WINDOWS
-        if self.layout is Layout.HIVE and point[1] not in _OF_PLACE:
+        if (self.layout is Layout.HIVE or self.is_about_place) and point[1] not in _OF_PLACE:
             return False
         if self.scope == "run":
             return point[1] in {"run_snapshot", "start", "restart"}
@@ -164,6 +166,19 @@ HIVE_IN_SHORT = (
 """What of publication is different there: which folder is exchanged, and what is removed when."""
 
 
+LIKE_A_SISTER_UNTIL_PUBLICATION = (
+    "first publication of a file",
+    "file by file",
+    "file by folder",
+    "folder by file",
+    "folder by folder without exchange",
+    "folder by folder without rename",
+    "folder by folder on a disk that loses what was not synced",
+    "file by folder without rename, what was not synced lost",
+)
+"""Here the short sweep kills only from the intent on: until then another scenario takes the same steps."""
+
+
 ONLY_AT_LENGTH = (
     "file by folder without exchange",
     "file by folder where base_path is a mount point",
@@ -183,8 +198,10 @@ ONLY_AT_LENGTH = (
     "name", [name for name in SCENARIOS if name not in ONLY_AT_LENGTH], ids=lambda name: name.replace(" ", "-")
 )
 def test_killed_at_every_kind_of_durable_step_and_resumed(name, fast_disk, record_property):
-    is_twice = name in TWICE
-    points, kills = _sweep(SCENARIOS[name], fast_disk, _first_and_last if is_twice else _first, is_twice=is_twice)
+    is_twice, scenario = name in TWICE, SCENARIOS[name]
+    if name in LIKE_A_SISTER_UNTIL_PUBLICATION:
+        scenario = replace(scenario, is_about_place=True)
+    points, kills = _sweep(scenario, fast_disk, _first_and_last if is_twice else _first, is_twice=is_twice)
     record_property("sweep", f"{name}: killed {kills} times at {points} distinct points")
     assert points > 60
 
