@@ -56,7 +56,7 @@ class TableKeys(TypedDict, total=False):
     incremental_column: str | None
     is_full_extract: bool | None
     window: Literal["day", "watermark"] | None
-    lookback: str | timedelta | None
+    lookback: str | int | timedelta | None
     incremental_timezone: str | None
     allow_open_window: bool | None
     on_gap: Literal["extend", "backfill", "fail"] | None

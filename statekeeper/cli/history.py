@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -15,6 +14,7 @@ from statekeeper.cli.terminal import Terminal
 from statekeeper.config.selection import select
 from statekeeper.errors import UsageError
 from statekeeper.model.history import PastExtraction, TableHistory
+from statekeeper.model.table import Position
 from statekeeper.run.find_run import read_manifest
 from statekeeper.run.status import commands_of
 from statekeeper.text.amounts import count, plural, size
@@ -50,7 +50,7 @@ def history(terminal: Terminal, *, table: str, config: Path | None, is_json: boo
 
 def show_history(history: TableHistory, screen: Screen) -> None:
     """Show a table's extractions by date, with holes between their windows as rows of their own."""
-    has_windows = any(each.end for each in history.extractions)
+    has_windows = any(each.end is not None for each in history.extractions)
     windows = (Column("from"), Column("to before")) if has_windows else ()
     columns = (
         Column("date"),
@@ -81,11 +81,11 @@ def _both(run_ids: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _row(each: PastExtraction, note: str, *, has_windows: bool) -> tuple[str, ...]:
-    window = (_start(each.start), moment(each.end)) if each.end else ("", "") if has_windows else ()
+    window = (_start(each.start), moment(each.end)) if each.end is not None else ("", "") if has_windows else ()
     return (each.extraction_date, each.state, count(each.records), size(each.bytes), *window, each.run_id, note)
 
 
-def _start(at: datetime | None) -> str:
+def _start(at: Position | None) -> str:
     return "the beginning" if at is None else moment(at)
 
 

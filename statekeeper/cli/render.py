@@ -14,6 +14,7 @@ from typing import assert_never
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.model.manifest import NextStep, ProcessStatus, RunStatus
 from statekeeper.model.preview import PlanReport, TablePlan
+from statekeeper.model.table import Position, position_text
 from statekeeper.run.report import Outcome, RunReport
 from statekeeper.runtime.progress import without_name
 from statekeeper.text.amounts import count, duration, plural, size
@@ -54,7 +55,7 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
         Column("where", fit=Fit.DROP),
         *_through_column(table.covered_through for table in report.tables),
     )
-    has_through = any(table.covered_through for table in report.tables)
+    has_through = any(table.covered_through is not None for table in report.tables)
     rows = tuple(
         (
             table.table.key,
@@ -128,7 +129,7 @@ def show_status(status: RunStatus, screen: Screen) -> None:
         Column("where", fit=Fit.DROP),
         *_through_column(table.covered_through for table in tables),
     )
-    has_through = any(table.covered_through for table in tables)
+    has_through = any(table.covered_through is not None for table in tables)
     rows = tuple(
         (
             table.key,
@@ -178,17 +179,19 @@ def _process(process: ProcessStatus) -> str:
             assert_never(never)
 
 
-def moment(at: datetime | None) -> str:
-    """A point on the axis of an incremental column, in its own zone; nothing for None."""
+def moment(at: Position | None) -> str:
+    """A point on the axis of an incremental column, in its own zone, or a number; nothing for None."""
     if at is None:
         return ""
+    if isinstance(at, int):
+        return f"{at}"
     is_whole = not (at.second or at.microsecond)
     return at.isoformat(sep=" ", timespec="minutes" if is_whole else "auto")
 
 
-def _through_column(found: Iterable[datetime | None]) -> tuple[Column, ...]:
+def _through_column(found: Iterable[Position | None]) -> tuple[Column, ...]:
     """The column of how far windows cover a table, if any table has windows."""
-    return (Column("covered to", fit=Fit.DROP),) if any(found) else ()
+    return (Column("covered to", fit=Fit.DROP),) if any(one is not None for one in found) else ()
 
 
 def _moment(at: datetime) -> str:
@@ -227,8 +230,8 @@ def _show_table_plan(table: TablePlan, screen: Screen) -> None:
         window = table.scope.window
         facts.append(table.scope.mode.value)
         if window is not None:
-            start = window.start.isoformat() if window.start else "the beginning"
-            facts.append(f"{window.column} from {start} to before {window.end.isoformat()}")
+            start = "the beginning" if window.start is None else position_text(window.start)
+            facts.append(f"{window.column} from {start} to before {position_text(window.end)}")
     if table.chunks is not None:
         facts.append(plural(table.chunks, "chunk"))
     if table.estimated_rows is not None:

@@ -16,7 +16,14 @@ from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.tables import LateCommits, NullRows, Reconcile, TableDefaults, TableEntry
+from statekeeper.config.sections.tables import (
+    LateCommits,
+    NullRows,
+    Reconcile,
+    TableDefaults,
+    TableEntry,
+    WindowKind,
+)
 from statekeeper.config.suggest import nearest
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Keys, Relation, TableRef, safe_name
@@ -38,6 +45,7 @@ _DEPENDS = {
     **dict.fromkeys(("flashback_enabled", "flashback_timestamp"), frozenset({"source_name"})),
     "late_commits": frozenset({"incremental_column", "lookback"}),
     "null_rows": frozenset({"incremental_column", "reconcile"}),
+    "lookback": frozenset({"incremental_column", "window"}),
     "chunking": frozenset({"custom_query"}),
     "columns": frozenset({"schema"}),
 }
@@ -210,6 +218,7 @@ class _Table:
             *self._schema(),
             *self._incremental(),
             *self._late_commits(),
+            *self._lookback(),
             *self._null_rows(),
             *self._chunking(),
             *self._flashback(),
@@ -260,6 +269,14 @@ class _Table:
         if self.entry.late_commits is not LateCommits.LOOKBACK or self.entry.lookback:
             return []
         return [self.problem("late_commits", text="'lookback' needs a lookback that is longer than any transaction")]
+
+    def _lookback(self) -> list[Problem]:
+        lookback = self.entry.lookback
+        if not isinstance(lookback, int) or self.entry.window is WindowKind.WATERMARK:
+            return []
+        text = f"expected a duration such as 500ms, 30s, 1.5h or 1d; found {lookback}"
+        hint = f"write {lookback}s for seconds; a number is for window: watermark with a column of whole numbers"
+        return [self.problem("lookback", text=text, hint=hint)]
 
     def _null_rows(self) -> list[Problem]:
         if self.entry.null_rows is not NullRows.FAIL or self.entry.reconcile is not Reconcile.NONE:

@@ -47,7 +47,7 @@ class IncrementalConfig(Frozen):
 
     column: str
     kind: WindowKind = BUILT_IN.window
-    lookback: timedelta = BUILT_IN.lookback
+    lookback: timedelta | int = BUILT_IN.lookback
     timezone: str | None = None
     """As configured; a column without a zone needs it."""
     allow_open_window: bool = BUILT_IN.allow_open_window

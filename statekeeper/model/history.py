@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Frozen
-from statekeeper.model.table import TableRef, ZonedDatetime
+from statekeeper.model.table import StoredPosition, TableRef
 
 
 class PastExtraction(Frozen):
@@ -20,23 +20,23 @@ class PastExtraction(Frozen):
     )
     records: int | None = Field(description="rows that are published; null if none are")
     bytes: int | None
-    start: ZonedDatetime | None = Field(description="where its window begins, its lookback apart; null: the beginning")
-    end: ZonedDatetime | None
+    start: StoredPosition | None = Field(description="where its window begins, its lookback apart; null: the beginning")
+    end: StoredPosition | None
     ended_at: AwareDatetime | None
 
 
 class HistoryGap(Frozen):
     """Values that no extraction has taken: between two windows or, with `start` null, before the first."""
 
-    start: ZonedDatetime | None
-    end: ZonedDatetime
+    start: StoredPosition | None
+    end: StoredPosition
 
 
 class HistoryOverlap(Frozen):
     """Values that two extractions have taken."""
 
-    start: ZonedDatetime
-    end: ZonedDatetime
+    start: StoredPosition
+    end: StoredPosition
     run_ids: tuple[str, str]
 
 
@@ -46,7 +46,9 @@ class TableHistory(Frozen):
     table: TableRef
     base_path: str
     incremental_column: str | None
-    covered_through: ZonedDatetime | None = Field(description="complete extractions have every value before this point")
+    covered_through: StoredPosition | None = Field(
+        description="complete extractions have every value before this point"
+    )
     extractions: tuple[PastExtraction, ...]
     holes: tuple[HistoryGap, ...] = ()
     overlaps: tuple[HistoryOverlap, ...] = ()

@@ -16,7 +16,7 @@ from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.record import Failure, Owner
-from statekeeper.model.table import Layout, TableRef, ZonedDatetime
+from statekeeper.model.table import Layout, StoredPosition, TableRef
 
 
 def run_id_of(pipeline: str, extraction_date: date) -> str:
@@ -181,7 +181,7 @@ class TableStatus(Frozen):
     failure: TableStateFailure | None
     remarks: tuple[str, ...] = Field(default=(), description="what a user should know about the published data")
     waiting: WaitStatus | None = Field(default=None, description="what a table of a running run waits for")
-    covered_through: ZonedDatetime | None = Field(
+    covered_through: StoredPosition | None = Field(
         default=None, description="of a table with an incremental column, as in the metadata of what is published"
     )
 

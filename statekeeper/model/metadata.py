@@ -16,7 +16,7 @@ from statekeeper.model.drift import ColumnChange
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Snapshot
-from statekeeper.model.table import ExtractionMode, Scope, Window, ZonedDatetime
+from statekeeper.model.table import ExtractionMode, Scope, StoredPosition, Window
 
 
 class PublishedFile(StoredValue):
@@ -122,7 +122,7 @@ class Metadata(StoredValue):
     window: Window | None = Field(
         default=None, description="which values of the incremental column were read, its lookback included"
     )
-    covered_through: ZonedDatetime | None = Field(
+    covered_through: StoredPosition | None = Field(
         default=None,
         description="when this was published, complete extractions of the table had every value before this point",
     )

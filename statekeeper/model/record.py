@@ -16,7 +16,7 @@ from statekeeper.errors import FailureKind, StatekeeperError
 from statekeeper.model.base import Document, StoredValue
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import Snapshot
-from statekeeper.model.table import Scope, TableRef, ZonedDatetime
+from statekeeper.model.table import Scope, StoredPosition, TableRef
 
 
 class State(StrEnum):
@@ -93,7 +93,7 @@ class Published(StoredValue):
         default=None, description="the one it was read at; null in files of older versions"
     )
     remarks: tuple[str, ...] = Field(default=(), description="what a user should know about it, one sentence each")
-    covered_through: ZonedDatetime | None = Field(
+    covered_through: StoredPosition | None = Field(
         default=None, description="of a table with an incremental column: see the metadata"
     )
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
-from pydantic import AwareDatetime, Field, PlainSerializer
+from pydantic import AwareDatetime, Field, PlainSerializer, Strict
 
 from statekeeper.model.base import Frozen, StoredValue
 
@@ -80,16 +80,28 @@ class ExtractionMode(StrEnum):
 ZonedDatetime = Annotated[AwareDatetime, PlainSerializer(datetime.isoformat, return_type=str, when_used="json")]
 
 
+Position: TypeAlias = datetime | int
+"""A value on the axis of an incremental column: an aware time or, in a column of whole numbers, a number."""
+
+
+def position_text(position: Position) -> str:
+    """A position in messages: a time in ISO 8601, or a number."""
+    return position.isoformat() if isinstance(position, datetime) else f"{position}"
+
+
+StoredPosition = Annotated[int, Strict()] | ZonedDatetime
+
+
 class Window(StoredValue):
     """The half-open interval `[start, end)` of an incremental extraction, in the column `column`.
 
-    `start` and `end` are aware; `timezone` (IANA) is the zone of wall-clock values in a column without a zone.
-    `start` None reads everything before `end`.
+    `start` and `end` are aware times or, in a column of whole numbers, numbers; `timezone` (IANA) is the zone of
+    wall-clock values in a column without a zone, and empty for numbers. `start` None reads everything before `end`.
     """
 
     column: str
-    start: ZonedDatetime | None
-    end: ZonedDatetime
+    start: StoredPosition | None
+    end: StoredPosition
     timezone: str
 
 
@@ -104,13 +116,15 @@ class Scope(StoredValue):
 
     mode: ExtractionMode
     window: Window | None = None
-    watermark: ZonedDatetime | None = None
-    covered_from: ZonedDatetime | None = None
+    watermark: StoredPosition | None = None
+    covered_from: StoredPosition | None = None
 
     @property
-    def covered(self) -> datetime | None:
+    def covered(self) -> Position | None:
         """Where what it covers of the column begins; None is the beginning. Old documents include the lookback."""
-        return None if self.window is None else self.covered_from or self.window.start
+        if self.window is None:
+            return None
+        return self.window.start if self.covered_from is None else self.covered_from
 
 
 UNIQUE = "unique"

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import Field
 
 from statekeeper.model.base import Document, StoredValue
-from statekeeper.model.table import TableRef, ZonedDatetime
+from statekeeper.model.table import StoredPosition, TableRef
 
 
 class TakenWindow(StoredValue):
@@ -24,8 +24,8 @@ class TakenWindow(StoredValue):
     run_id: str
     extraction_date: str = Field(pattern=r"^\d{4}-\d{2}-\d{2}$")
     column: str
-    start: ZonedDatetime | None
-    end: ZonedDatetime
+    start: StoredPosition | None
+    end: StoredPosition
     timezone: str | None = Field(
         default=None, description="the zone of its bounds; null if it was not selected by them, or if it is not known"
     )

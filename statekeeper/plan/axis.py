@@ -36,7 +36,7 @@ class TimeAxis:
     has_zone: bool = True
     unit: timedelta = _SECOND
 
-    def day(self, day: date) -> Interval:
+    def day(self, day: date) -> Interval[datetime]:
         """The interval of a date: of 23 or 25 hours if clocks change, and empty if the zone leaves the date out."""
         return Interval(self._first(_midnight(day)), self._first(_midnight(day + _DAY)))
 

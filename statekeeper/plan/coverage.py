@@ -9,24 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any, Generic, TypeVar, cast
 
+from statekeeper.model.table import Position
 from statekeeper.model.windows import TakenWindow
+
+P = TypeVar("P", bound=datetime | int)
 
 
 @dataclass(frozen=True)
-class Interval:
-    """`[start, end)` on the axis of aware times; None is unbounded."""
+class Interval(Generic[P]):
+    """`[start, end)` on the axis of aware times, or that of whole numbers; None is unbounded."""
 
-    start: datetime | None
-    end: datetime | None
+    start: P | None
+    end: P | None
 
-    def meets(self, other: Interval) -> bool:
+    def meets(self, other: Interval[Any]) -> bool:
         """Whether they have a value in common."""
         return _before(self.start, other.end) and _before(other.start, self.end)
 
 
-def _before(start: datetime | None, end: datetime | None) -> bool:
-    return start is None or end is None or start < end
+def order(position: Position) -> tuple[bool, Any]:
+    """The key by which positions compare. Those of two axes never tile, but a table may have both for a while."""
+    return isinstance(position, datetime), position
+
+
+def _before(start: Position | None, end: Position | None) -> bool:
+    return start is None or end is None or order(start) < order(end)
 
 
 @dataclass(frozen=True)
@@ -36,14 +45,14 @@ class Coverage:
     taken: tuple[TakenWindow, ...] = ()
     revision: str | None = None
     """The checksum of the document that it was read from; None if there was none."""
-    claimed: Interval | None = None
+    claimed: Interval[Position] | None = None
     """The window that the extraction that is left out has written down, but not completed."""
 
     @classmethod
     def of(cls, taken: Iterable[TakenWindow], revision: str | None = None) -> Coverage:
         """Coverage by these windows; empty ones are left out."""
-        kept = (window for window in taken if window.start is None or window.start < window.end)
-        in_order = sorted(kept, key=lambda window: (window.start is not None, window.start, window.end))
+        kept = (window for window in taken if window.start is None or _before(window.start, window.end))
+        in_order = sorted(kept, key=lambda window: (window.start is not None, _start(window), order(window.end)))
         return cls(tuple(in_order), revision)
 
     def without(self, extraction: tuple[str, str]) -> Coverage:
@@ -59,28 +68,28 @@ class Coverage:
         return Coverage.of((*self.without(window.extraction).taken, complete), self.revision)
 
     @property
-    def gaps(self) -> tuple[Interval, ...]:
+    def gaps(self) -> tuple[Interval[Position], ...]:
         """What nobody has taken, in order. The last one is unbounded above, and starts where coverage ends."""
-        found: list[Interval] = []
-        reached: datetime | None = None
+        found: list[Interval[Position]] = []
+        reached: Position | None = None
         for window in self.taken:
             if reached is None:
                 if window.start is not None:
                     found.append(Interval(None, window.start))
                 reached = window.end
                 continue
-            if window.start is not None and reached < window.start:
+            if window.start is not None and _before(reached, window.start):
                 found.append(Interval(reached, window.start))
-            reached = max(reached, window.end)
+            reached = max(reached, window.end, key=order)
         return (*found, Interval(reached, None))
 
     @property
-    def holes(self) -> tuple[Interval, ...]:
+    def holes(self) -> tuple[Interval[Position], ...]:
         """The gaps between windows, and before the first: the first extraction takes everything before its end."""
         return tuple(gap for gap in self.gaps if gap.end is not None)
 
     @property
-    def through(self) -> datetime | None:
+    def through(self) -> Position | None:
         """Up to where every value is in a complete extraction's window; None without one."""
         complete = Coverage(tuple(window for window in self.taken if window.is_complete))
         return next((gap.start for gap in complete.gaps if gap.start is not None), None)
@@ -91,29 +100,36 @@ class Coverage:
         found: list[tuple[TakenWindow, TakenWindow]] = []
         last: TakenWindow | None = None
         for window in self.taken:
-            if last is not None and (window.start is None or window.start < last.end):
+            if last is not None and _before(window.start, last.end):
                 found.append((last, window))
-            if last is None or window.end > last.end:
+            if last is None or _before(last.end, window.end):
                 last = window
         return tuple(found)
 
-    def gap_in(self, window: Interval) -> Interval | None:
+    def gap_in(self, window: Interval[P]) -> Interval[P] | None:
         """The first gap with values of `window`, as far as it reaches back and at most to the window's end.
 
-        None: all of the window is taken.
+        None: all of the window is taken. The windows taken must be on the axis of `window`.
         """
         for gap in self.gaps:
             if gap.meets(window):
                 ends = [end for end in (gap.end, window.end) if end is not None]
-                return Interval(gap.start, min(ends, default=None))
+                return Interval(cast("P | None", gap.start), cast("P | None", min(ends, key=order, default=None)))
         return None
 
-    def leaves_hole_before(self, start: datetime | None) -> bool:
+    def leaves_hole_before(self, start: Position | None) -> bool:
         """Whether these extractions leave a hole that ends where a further one starts."""
         if start is None:
             return False
-        return any(gap.start is not None and gap.start < start <= (gap.end or start) for gap in self.gaps)
+        return any(
+            gap.start is not None and _before(gap.start, start) and (gap.end is None or not _before(gap.end, start))
+            for gap in self.gaps
+        )
 
-    def takers_of(self, window: Interval) -> tuple[TakenWindow, ...]:
+    def takers_of(self, window: Interval[Any]) -> tuple[TakenWindow, ...]:
         """The windows with values of `window`."""
         return tuple(each for each in self.taken if Interval(each.start, each.end).meets(window))
+
+
+def _start(window: TakenWindow) -> tuple[bool, Any] | tuple[()]:
+    return () if window.start is None else order(window.start)

@@ -21,7 +21,9 @@ from statekeeper.model.drift import Baseline
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, NullCount, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
+from statekeeper.plan.axis import TimeAxis
 from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.number_window import decide_number_scope, late_numbers
 from statekeeper.plan.window import decide_scope, note_on_end
 from statekeeper.plan.window_source import open_since, time_axis
 from statekeeper.schemas.model.load import load_model
@@ -80,18 +82,16 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         model = load_model(config.model, base=spec.model_folder)
         axis = time_axis(config, described, session, spec.coverage)
         _require_named_columns(config, described, agreement.columns, session)
+        is_by_numbers = axis is None and config.incremental is not None
         notes = (
             *check_readers(agreement.columns, spec.readers, spec.layout),
             *compile_checks(model, agreement.columns).notes,
         )
-        since, late_notes = (None, ()) if spec.scope else open_since(config, snapshot, session)
-        scope = spec.scope or decide_scope(
-            config,
-            extraction_date=spec.extraction_date,
-            snapshot_time=snapshot.taken_at,
-            coverage=spec.coverage,
-            axis=axis,
-            open_since=since,
+        since, late_notes = None, late_numbers(config) if is_by_numbers else ()
+        if axis is not None and spec.scope is None:
+            since, late_notes = open_since(config, snapshot, session)
+        scope = spec.scope or (
+            _number_scope(spec, session, snapshot) if is_by_numbers else _time_scope(spec, snapshot, axis, since)
         )
         shortened = (
             None
@@ -129,6 +129,25 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             *null_notes,
             *pieces.notes,
         ),
+    )
+
+
+def _time_scope(spec: PlanSpec, snapshot: Snapshot, axis: TimeAxis | None, since: datetime | None) -> Scope:
+    return decide_scope(
+        spec.config,
+        extraction_date=spec.extraction_date,
+        snapshot_time=snapshot.taken_at,
+        coverage=spec.coverage,
+        axis=axis,
+        open_since=since,
+    )
+
+
+def _number_scope(spec: PlanSpec, session: SourceSession, snapshot: Snapshot) -> Scope:
+    assert spec.config.incremental is not None
+    greatest = session.greatest_number(spec.config.relation, spec.config.incremental.column, snapshot)
+    return decide_number_scope(
+        spec.config, extraction_date=spec.extraction_date, greatest=greatest, coverage=spec.coverage
     )
 
 

@@ -36,7 +36,7 @@ def taken_window(scope: Scope, run_id: str, day: date, column: str | None = None
         column=window.column if window else column or "",
         start=scope.covered,
         end=scope.watermark,
-        timezone=window.timezone if window else None,
+        timezone=(window.timezone or None) if window else None,
         is_complete=False,
     )
 

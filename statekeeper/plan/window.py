@@ -52,7 +52,7 @@ def decide_scope(
         return Scope(mode=ExtractionMode.FULL, watermark=min(day.end, reach.end, settled.end))
     if not coverage.taken:
         return _scope(incremental, axis, start=None, end=min(day.end, reach.end, settled.end))
-    _require_one_column(config, incremental, coverage)
+    require_one_axis(config, coverage, of=datetime)
     if (kept := _kept(coverage, settled)) is not None:
         return _scope(incremental, axis, start=kept[0], end=kept[1])
     gap = coverage.gap_in(day)
@@ -101,7 +101,9 @@ def _kept(coverage: Coverage, settled: Reach) -> tuple[datetime | None, datetime
     """
     claimed = coverage.claimed
     gap = claimed and coverage.gap_in(claimed)
-    if claimed is None or gap is None or gap.end is None or gap.end != claimed.end or gap.end > settled.end:
+    if claimed is None or gap is None or gap.end != claimed.end:
+        return None
+    if not isinstance(gap.end, datetime) or isinstance(gap.start, int) or gap.end > settled.end:
         return None
     return gap.start, gap.end
 
@@ -109,12 +111,15 @@ def _kept(coverage: Coverage, settled: Reach) -> tuple[datetime | None, datetime
 def _scope(incremental: IncrementalConfig, axis: TimeAxis, *, start: datetime | None, end: datetime) -> Scope:
     mode = ExtractionMode.FULL if start is None else ExtractionMode.INCREMENTAL
     start = None if start is None else axis.position(start)
-    read_from = None if start is None else axis.back(start, incremental.lookback)
+    lookback = incremental.lookback if isinstance(incremental.lookback, timedelta) else timedelta()
+    read_from = None if start is None else axis.back(start, lookback)
     window = Window(column=incremental.column, start=read_from, end=end, timezone=axis.zone)
     return Scope(mode=mode, window=window, watermark=end, covered_from=start)
 
 
-def _is_covered(config: ExtractionConfig, extraction_date: date, day: Interval, coverage: Coverage) -> PlanError:
+def _is_covered(
+    config: ExtractionConfig, extraction_date: date, day: Interval[datetime], coverage: Coverage
+) -> PlanError:
     if day.start == day.end and not coverage.takers_of(day):
         return PlanError(
             f"{config.table.key}: clocks in its incremental_timezone skip {extraction_date}",
@@ -127,19 +132,32 @@ def _is_covered(config: ExtractionConfig, extraction_date: date, day: Interval, 
     )
 
 
-def _require_one_column(config: ExtractionConfig, incremental: IncrementalConfig, coverage: Coverage) -> None:
-    """Windows of two columns cannot tile: rows would be in two of them, or in none."""
+def require_one_axis(config: ExtractionConfig, coverage: Coverage, *, of: type[datetime | int]) -> None:
+    """Require that earlier windows are of the same column, and of times or of numbers as it is now.
+
+    Windows of two axes cannot tile: rows would be in two of them, or in none. Raises PlanError.
+    """
+    assert config.incremental is not None
+    column = config.incremental.column
     for window in coverage.taken:
-        if window.column.casefold() != incremental.column.casefold():
+        extraction = f"{window.run_id} of {window.extraction_date}"
+        if window.column.casefold() != column.casefold():
             raise PlanError(
-                f"{config.table.key}: extractions such as {window.run_id} of {window.extraction_date} have taken "
-                f"windows of {window.column}, and incremental_column says {incremental.column}",
+                f"{config.table.key}: extractions such as {extraction} have taken "
+                f"windows of {window.column}, and incremental_column says {column}",
                 hint=f"set incremental_column: {window.column}, or give the table a path_name of its own",
+            )
+        if not isinstance(window.end, of):
+            were, are = ("numbers", "times") if of is datetime else ("times", "numbers")
+            raise PlanError(
+                f"{config.table.key}: extractions such as {extraction} have taken windows of {were}, "
+                f"and {column} has {are} now",
+                hint="give the table a path_name of its own",
             )
 
 
 def _require_no_missing_date(
-    config: ExtractionConfig, extraction_date: date, coverage: Coverage, missing: Interval
+    config: ExtractionConfig, extraction_date: date, coverage: Coverage, missing: Interval[datetime]
 ) -> None:
     """Refuse a window that would take the rows of dates without an extraction of their own.
 

@@ -18,7 +18,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import TableRef, safe_name
 from statekeeper.model.windows import TableWindows, TakenWindow
-from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.coverage import Coverage, order
 from statekeeper.plan.history import records_of
 from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.store.documents import load_document, load_metadata
@@ -49,7 +49,7 @@ class WindowIndex:
             return Coverage.of(self._recorded(), _revision(found))
         coverage = Coverage.of(self._seen(found.taken), _revision(found))
         complete = [window for window in coverage.taken if window.is_complete]
-        newest = max(complete, key=lambda window: window.end, default=None)
+        newest = max(complete, key=lambda window: order(window.end), default=None)
         if self._has_unknown(coverage) or (newest is not None and self._completed(newest) != newest):
             return Coverage.of(self._recorded(), _revision(found))
         return coverage
@@ -80,7 +80,7 @@ class WindowIndex:
         None: there is none, or it did not count them.
         """
         complete = [window for window in coverage.taken if window.is_complete]
-        newest = max(complete, key=lambda window: window.end, default=None)
+        newest = max(complete, key=lambda window: order(window.end), default=None)
         looked_at = [window for window in complete if window is newest or window.start is None]
         found = [load_metadata(self.disk, self._layout_of(window).metadata) for window in looked_at]
         last = max((one for one in found if one), key=lambda one: one.snapshot.taken_at, default=None)
@@ -100,7 +100,8 @@ class WindowIndex:
                 return False
             if (day, path.name.removesuffix(COMMIT_RECORD)) not in known:
                 metadata = load_metadata(self.disk, path)
-                if metadata and metadata.extraction_complete and window_of(metadata):
+                taken = window_of(metadata) if metadata and metadata.extraction_complete else None
+                if taken and Coverage.of((taken,)).taken:  # an empty window covers nothing
                     return True
         return False
 

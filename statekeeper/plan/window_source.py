@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from statekeeper.config.resolved import ExtractionConfig, LateCommits
+from statekeeper.config.resolved import ExtractionConfig, LateCommits, WindowKind
 from statekeeper.errors import PlanError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Snapshot
 from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.number_window import holds_whole_numbers
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import ServerSession, SourceSession
 
@@ -24,11 +25,14 @@ _LATE = "rows that are stamped before a window's end and committed after its sna
 def time_axis(
     config: ExtractionConfig, described: Sequence[SourceColumn], session: SourceSession, coverage: Coverage
 ) -> TimeAxis | None:
-    """The axis of a table's incremental column; None without one. `coverage` is by its earlier extractions.
+    """The axis of a table's incremental column; None without one, and if it holds whole numbers.
+
+    `coverage` is by the table's earlier extractions.
 
     Raises:
-        PlanError: there is no such column, it holds no points in time, or it has no zone and the table does not set
-            `incremental_timezone`, or another one than its earlier extractions.
+        PlanError: there is no such column; it holds no points in time, and no numbers that may bound windows;
+            `lookback` is of the other kind; or it has no zone and the table does not set `incremental_timezone`, or
+            another one than its earlier extractions.
     """
     if config.incremental is None:
         return None
@@ -36,11 +40,19 @@ def time_axis(
     found = named_column(described, incremental.column, f"{key}: incremental_column")
     axis = axis_of(found, incremental.zone)
     if axis is None:
+        _require_numbers(key, found, incremental.kind)
+        if config.late_commits is LateCommits.WAIT:
+            raise PlanError(
+                f"{key}: windows of whole numbers cannot wait for open transactions (late_commits: wait)",
+                hint="set lookback: 10000, or as many numbers as your longest transaction may be late",
+            )
+    if incremental.lookback and isinstance(incremental.lookback, int) is (axis is not None):
+        expected = "a duration such as 1h" if axis else "a whole number such as 10000"
         raise PlanError(
-            f"{key}: incremental_column {found.name} is of type {found.database_type}, which holds no points in time",
-            hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+            f"{key}: incremental_column {found.name} is of type {found.database_type}, so lookback must be {expected}",
+            hint="change lookback of the table",
         )
-    if axis.has_zone:
+    if axis is None or axis.has_zone:
         return axis
     if incremental.timezone is None:
         raise PlanError(
@@ -84,6 +96,22 @@ def notes_on_late_commits(config: ExtractionConfig, session: SourceSession) -> t
     return (f"{_LATE}: open transactions cannot be read: {why}",)
 
 
+def _require_numbers(key: str, column: SourceColumn, kind: WindowKind) -> None:
+    """Require that a column without points in time holds whole numbers, and that windows are to be of numbers."""
+    if not holds_whole_numbers(column):
+        raise PlanError(
+            f"{key}: incremental_column {column.name} is of type {column.database_type}, which holds no points in time "
+            "and no whole numbers",
+            hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+        )
+    if kind is not WindowKind.WATERMARK:
+        raise PlanError(
+            f"{key}: incremental_column {column.name} is of type {column.database_type}, which holds whole numbers and "
+            "no days",
+            hint="set window: watermark, if its numbers only grow; else name a DATE or TIMESTAMP column",
+        )
+
+
 def _ways_to_state(session: SourceSession, coverage: Coverage) -> str:
     ways = "write incremental_timezone: UTC, or the zone of the programs that write the column, such as Europe/Madrid"
     if isinstance(session, ServerSession):
@@ -96,7 +124,7 @@ def _ways_to_state(session: SourceSession, coverage: Coverage) -> str:
 def _require_one_zone(config: ExtractionConfig, axis: TimeAxis, coverage: Coverage) -> None:
     """Bounds by the wall times of two zones cannot tile: rows would be in two windows, or in none."""
     for window in coverage.taken:
-        bounds = [bound for bound in (window.start, window.end) if bound is not None]
+        bounds = [bound for bound in (window.start, window.end) if isinstance(bound, datetime)]
         if window.timezone in {None, axis.zone} or all(axis.is_written_in_its_zone(bound) for bound in bounds):
             continue
         raise PlanError(

@@ -5,7 +5,6 @@ Decides nothing about the data: `StagedFindings` has what was found in it.
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 from statekeeper import __version__
@@ -19,6 +18,7 @@ from statekeeper.model.metadata import (
 )
 from statekeeper.model.packed import Packed
 from statekeeper.model.record import Published, PublishIntent, StateRecord
+from statekeeper.model.table import Position
 from statekeeper.runtime.active_plan import ActivePlan, StagedFindings
 from statekeeper.runtime.fingerprint import with_violations
 from statekeeper.runtime.null_rows import untaken_null_rows
@@ -30,7 +30,7 @@ def intent_of(
     record: StateRecord,
     *,
     output: Path,
-    covered_through: datetime | None = None,
+    covered_through: Position | None = None,
 ) -> PublishIntent:
     """The intent to publish the good files at `output`, with the commit record as it will be written.
 
@@ -69,7 +69,7 @@ def published_by(metadata: Metadata, *, md5: str) -> Published:
 
 
 def _intent(
-    active: ActivePlan, found: StagedFindings, record: StateRecord, output: Path, covered_through: datetime | None
+    active: ActivePlan, found: StagedFindings, record: StateRecord, output: Path, covered_through: Position | None
 ) -> PublishIntent:
     config, run, plan, findings = active.config, active.run, active.plan, found.findings
     layout = run.layout_of(config)

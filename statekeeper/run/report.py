@@ -13,7 +13,7 @@ from statekeeper.hints.next_steps import Standing
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import NextStep
 from statekeeper.model.record import Failure, State
-from statekeeper.model.table import TableRef, ZonedDatetime
+from statekeeper.model.table import StoredPosition, TableRef
 from statekeeper.runtime.progress import TableEnd
 from statekeeper.text.amounts import count, duration, size
 from statekeeper.text.html_table import html_table
@@ -46,7 +46,7 @@ class TableReport(Frozen):
     """What a person should know about the published data, a sentence each."""
     stale: tuple[str, ...] = ()
     """For a complete table that was left as it is: what has changed in its configuration (`schema`, `query`, ...)."""
-    covered_through: ZonedDatetime | None = None
+    covered_through: StoredPosition | None = None
     """Of a table with an `incremental_column`: complete extractions had every value before this point."""
 
     @property

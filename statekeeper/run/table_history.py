@@ -19,7 +19,7 @@ from statekeeper.model.metadata import Metadata
 from statekeeper.model.record import State, StateRecord
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.model.windows import TableWindows, TakenWindow
-from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.coverage import Coverage, order
 from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.run.uncovered import what_is_uncovered
 from statekeeper.store.documents import load_document, load_metadata
@@ -55,7 +55,7 @@ def read_history(
         incremental_column=next((window.column for window in windows), None),
         covered_through=coverage.through,
         extractions=tuple(sorted(extractions, key=lambda each: (each.extraction_date, each.run_id))),
-        holes=tuple(HistoryGap(start=hole.start, end=hole.end) for hole in coverage.holes if hole.end),
+        holes=tuple(HistoryGap(start=hole.start, end=hole.end) for hole in coverage.holes if hole.end is not None),
         overlaps=tuple(_overlap(*pair) for pair in coverage.overlaps),
         remarks=what_is_uncovered(coverage, key=table.key, pipeline=pipeline, commands=commands),
     )
@@ -124,8 +124,9 @@ def _missing(window: TakenWindow) -> PastExtraction:
 
 
 def _overlap(first: TakenWindow, second: TakenWindow) -> HistoryOverlap:
-    start = second.start or second.end
-    return HistoryOverlap(start=start, end=min(first.end, second.end), run_ids=(first.run_id, second.run_id))
+    start = second.end if second.start is None else second.start
+    end = min(first.end, second.end, key=order)
+    return HistoryOverlap(start=start, end=end, run_ids=(first.run_id, second.run_id))
 
 
 def _indexed(disk: Disk, files: ExtractionLayout) -> tuple[TakenWindow, ...]:

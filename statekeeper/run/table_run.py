@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import ParamSpec, TypeVar, assert_never
 
 from statekeeper.config.resolved import ExtractionConfig, OnSnapshotLost
@@ -28,7 +27,7 @@ from statekeeper.errors import (
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import PublishIntent, State, StateRecord, Trigger
-from statekeeper.model.table import Scope
+from statekeeper.model.table import Position, Scope
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_plan, windows_of
@@ -217,7 +216,7 @@ class TableRun:
             self.run.reporter.warning(self.key, warning)
         return True
 
-    def _covered_through(self, scope: Scope) -> datetime | None:
+    def _covered_through(self, scope: Scope) -> Position | None:
         """Up to where complete extractions have every value of the incremental column, once this one is published."""
         config = self.config
         if config.incremental is None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.model.manifest import run_id_of
+from statekeeper.model.table import Position, position_text
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.coverage import Coverage, Interval
 
@@ -63,32 +64,35 @@ class _Uncovered:
 
     def _all_holes(self) -> Iterator[str]:
         """One command for all holes that dates without an extraction take."""
-        holes = [hole for hole in self.coverage.holes if hole.start and self._is_free(self._last_day(hole))]
-        if len(holes) > 1 and self.commands.config is not None:
-            assert holes[0].start is not None
-            typed = self.commands.backfill(holes[0].start.date(), self._last_day(holes[-1]), (self.key,))
-            yield f"{len(holes)} of these holes at once: {quoted(typed)}"
+        days = [
+            (hole.start.date(), last)
+            for hole in self.coverage.holes
+            if isinstance(hole.start, datetime) and (last := self._free_day(hole)) is not None
+        ]
+        if len(days) > 1 and self.commands.config is not None:
+            (first, _), *_, (_, last) = days
+            typed = self.commands.backfill(first, last, (self.key,))
+            yield f"{len(days)} of these holes at once: {quoted(typed)}"
 
-    def _filling(self, hole: Interval) -> str:
+    def _filling(self, hole: Interval[Position]) -> str:
         """The command that takes a hole: its last day or, if that day has an extraction, the one after it again."""
-        day = self._last_day(hole)
-        if self._is_free(day):
+        if (day := self._free_day(hole)) is not None:
             commands = replace(self.commands, extraction_date=day, run_id=None)
             return commands.run(table=self.key)
         commands = self._of(self._after(hole))
         return commands.force(table=self.key)
 
-    def _after(self, hole: Interval) -> TakenWindow:
+    def _after(self, hole: Interval[Position]) -> TakenWindow:
         return next(window for window in self.coverage.taken if window.start == hole.end)
 
-    def _last_day(self, hole: Interval) -> date:
-        assert hole.end is not None
+    def _free_day(self, hole: Interval[Position]) -> date | None:
+        """The date whose window ends with the hole, if it has no extraction; numbers have no dates."""
+        if not isinstance(hole.end, datetime):
+            return None
         zone = self._after(hole).timezone
         end = hole.end.astimezone(ZoneInfo(zone)) if zone else hole.end
-        return (end - timedelta(microseconds=1)).date()
-
-    def _is_free(self, day: date) -> bool:
-        return all(window.date != day for window in self.coverage.taken)
+        day = (end - timedelta(microseconds=1)).date()
+        return None if any(window.date == day for window in self.coverage.taken) else day
 
     def _of(self, window: TakenWindow) -> RunCommands:
         """The commands for the run of another window."""
@@ -96,7 +100,7 @@ class _Uncovered:
         return replace(self.commands, extraction_date=window.date, run_id=None if is_default else window.run_id)
 
 
-def _rows(window: Interval) -> str:
-    start = "the beginning" if window.start is None else window.start.isoformat()
-    end = "the end" if window.end is None else window.end.isoformat()
+def _rows(window: Interval[Position]) -> str:
+    start = "the beginning" if window.start is None else position_text(window.start)
+    end = "the end" if window.end is None else position_text(window.end)
     return f"the rows from {start} to before {end}"

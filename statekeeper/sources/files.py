@@ -77,10 +77,14 @@ class FilesSession(ABC):
         del relation, snapshot
         self.take_run_snapshot()
 
+    def greatest_number(self, relation: Relation, column: str, snapshot: Snapshot) -> NoReturn:
+        del column, snapshot
+        raise _no_windows(relation)
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         del snapshot
         if scope.window is not None:
-            raise PlanError(f"{relation.label} has no windows, being files", hint="leave incremental_column out")
+            raise _no_windows(relation)
         if policy.strategy is ChunkingStrategy.NONE:
             return ChunkPlan(chunks=(Chunk(chunk_id=0),))
         names = enumerate(file.name for file in self._files(relation))
@@ -149,6 +153,10 @@ class FilesSession(ABC):
         found, planned = [one.name for one in self.columns(file)], [one.name for one in reading.all_columns]
         if found != planned:
             raise DataError(f"{file} has the columns {', '.join(found)}; planned were {', '.join(planned)}")
+
+
+def _no_windows(relation: Relation) -> PlanError:
+    return PlanError(f"{relation.label} has no windows, being files", hint="leave incremental_column out")
 
 
 def _as_planned(batch: pa.RecordBatch, file: Path, reading: ReadSpec) -> pa.RecordBatch:

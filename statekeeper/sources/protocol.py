@@ -83,6 +83,12 @@ class SourceSession(Protocol):
             SourceError: something is not granted.
         """
 
+    def greatest_number(self, relation: Relation, column: str, snapshot: Snapshot) -> int | None:
+        """The greatest value of a column of whole numbers at the snapshot; None if it has no value.
+
+        Only called for a table with `window: watermark`.
+        """
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         """Disjoint chunks that cover the relation. Raises PlanError if the relation does not allow the strategy."""
 

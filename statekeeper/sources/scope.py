@@ -12,14 +12,14 @@ from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 from statekeeper.errors import PlanError
-from statekeeper.model.table import Scope, Window
+from statekeeper.model.table import Position, Scope, Window
 from statekeeper.sources.columns import Typed, named_column
 from statekeeper.sources.sql import Sql, column_of
 
-WindowBound: TypeAlias = Callable[[str, datetime, Window, str], Sql]
-"""Makes SQL with bound values from a bound's name, its instant, its window and the database type of its column.
+WindowBound: TypeAlias = Callable[[str, Position, Window, str], Sql]
+"""Makes SQL with bound values from a bound's name, its position, its window and the database type of its column.
 
-Raises PlanError, as made by `no_points_in_time`, for a type that holds no points in time.
+Raises PlanError, as made by `no_points_in_time` or `no_whole_numbers`, for a type that does not hold such positions.
 """
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time
@@ -87,4 +87,12 @@ def no_points_in_time(window: Window, database_type: str) -> PlanError:
     return PlanError(
         f"incremental column {window.column} is of type {database_type}, which holds no points in time",
         hint="name a DATE or TIMESTAMP column, or cast it in a custom_query",
+    )
+
+
+def no_whole_numbers(window: Window, database_type: str) -> PlanError:
+    """The error for a window of numbers whose column is of another type."""
+    return PlanError(
+        f"incremental column {window.column} is of type {database_type}, which holds no whole numbers",
+        hint="name an integer column, or cast it in a custom_query",
     )

@@ -26,6 +26,7 @@ from statekeeper.model.plan import Chunk, NullCount, ReadSpec, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.registry import open_session
+from tests.messages import raises_message
 from tests.oracle_server import OracleServer, ServerError
 from tests.readings import FULL, planned, reading
 
@@ -405,6 +406,38 @@ def test_a_window_without_a_start_includes_everything_before_its_end_and_rows_wi
         counted = session.count(what.model_copy(update={"null_count": NullCount.COUNTED}))
     assert Counter(got) == Counter(row for row in EVENTS.rows if row[2] is None or row[2] < end)
     assert (counted.rows, counted.null_incremental_rows) == (len(got), sum(row[2] is None for row in got))
+
+
+def test_a_window_of_whole_numbers_is_half_open_and_ends_above_the_greatest_one(source):
+    source.make(EVENTS)
+    with opened(source) as session:
+        what = reading(session, EVENTS.relation)
+        greatest = session.greatest_number(what.relation, "id", what.snapshot)
+        assert greatest == 999
+        scope = Scope(mode=ExtractionMode.INCREMENTAL, window=Window(column="id", start=990, end=greatest, timezone=""))
+        what = what.model_copy(update={"scope": scope})
+        plan = session.plan_chunks(what.relation, scope, what.snapshot, ChunkingPolicy(target_rows=3))
+        got = [row[0] for chunk in plan.chunks for row in rows_of(session, what, chunk)]
+        assert sorted(got) == list(range(990, 999))
+        assert session.count(what).rows == 9
+        scope = Scope(mode=ExtractionMode.FULL, window=Window(column="kind", start=None, end=-(10**38), timezone=""))
+        nulls = rows_of(session, what.model_copy(update={"scope": scope}))
+        assert sorted(row[0] for row in nulls) == [row[0] for row in EVENTS.rows if row[1] is None]
+        with raises_message(PlanError, "sources.no_whole_numbers"):
+            session.plan_chunks(
+                what.relation,
+                Scope(mode=ExtractionMode.INCREMENTAL, window=Window(column="name", start=1, end=2, timezone="")),
+                what.snapshot,
+                ChunkingPolicy(),
+            )
+
+
+def test_an_empty_table_has_no_greatest_number(source):
+    table = Table(EVENTS.schema, EVENTS.name, EVENTS.columns, ())
+    source.make(table)
+    with opened(source) as session:
+        what = reading(session, table.relation)
+        assert session.greatest_number(what.relation, "id", what.snapshot) is None
 
 
 def test_a_wall_clock_column_is_compared_in_the_windows_time_zone(source):

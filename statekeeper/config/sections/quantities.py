@@ -93,6 +93,12 @@ def _duration(value: object) -> timedelta:
     raise refusal("a duration such as 500ms, 30s, 1.5h or 1d", hint=hint)
 
 
+def _lookback(value: object) -> timedelta | int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return _duration(value)
+
+
 def _positive(duration: timedelta) -> timedelta:
     if duration <= timedelta():
         raise refusal("a duration above zero")
@@ -115,6 +121,21 @@ Duration = Annotated[
     BeforeValidator(_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": _DURATION_PATTERN, "examples": ["30s", "5m", "6h", "1d"]}),
+]
+Lookback = Annotated[
+    timedelta | int,
+    Field(),
+    BeforeValidator(_lookback),
+    PlainSerializer(lambda value: value if isinstance(value, int) else format_duration(value), when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": _DURATION_PATTERN},
+            ],
+            "examples": ["1h", 10000],
+        }
+    ),
 ]
 PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
 Size = Annotated[

@@ -18,7 +18,7 @@ from statekeeper.config.sections.chunking import ChunkingPolicy
 from statekeeper.config.sections.dates import ExtractionDate, Moment
 from statekeeper.config.sections.keys import ColumnNames, ReferenceEntry
 from statekeeper.config.sections.policies import RetryPolicy
-from statekeeper.config.sections.quantities import Duration
+from statekeeper.config.sections.quantities import Lookback
 from statekeeper.config.sections.row_bound import MaxRows
 from statekeeper.config.sections.section import FilePath, Name, Section, refusal
 from statekeeper.config.suggest import nearest
@@ -154,16 +154,22 @@ class TableDefaults(Section):
         default=None, min_length=1, description="the same, inline: a rule for every column"
     )
     incremental_column: Name | None = Field(
-        default=None, description="a DATE or TIMESTAMP column with the time of a row's last change"
+        default=None,
+        description="a DATE or TIMESTAMP column with the time of a row's last change; with window: watermark, also a "
+        "column of whole numbers that only grow",
     )
     is_full_extract: bool | None = Field(
         default=None, description="read the whole table; the default without an incremental_column"
     )
     window: WindowKind | None = Field(
         default=None,
-        description="day (the default); watermark is the same, for older files: windows start where coverage ends",
+        description="day (the default); watermark, for a column of whole numbers: from where coverage ends to the "
+        "greatest number. For a column of times it is the same as day",
     )
-    lookback: Duration | None = Field(default=None, description="how much earlier the window starts, for late rows")
+    lookback: Lookback | None = Field(
+        default=None,
+        description="how much earlier the window starts, for late rows: a duration or, for whole numbers, a number",
+    )
     incremental_timezone: TimeZone | None = Field(
         default=None,
         description="the zone whose midnights bound a day, and whose wall times a column without a zone holds, for "

@@ -89,6 +89,15 @@ class DuckdbSession:
         self._require(snapshot)
         return snapshot
 
+    def greatest_number(self, relation: Relation, column: str, snapshot: Snapshot) -> int | None:
+        self._require(snapshot)
+        source = find_source(self._connection, relation)
+        name = column_of(named_column(self._describe(source), column, source.label).name)
+        statement = Sql("SELECT max(") + name + Sql(")") + source.from_clause
+        ((greatest,),) = self._connection.rows(statement, f"the greatest {column} of {source.label} cannot be read")
+        self._require(snapshot)
+        return None if greatest is None else int(greatest)
+
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._require(snapshot)
         source = find_source(self._connection, relation)

@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from statekeeper.errors import DataError
-from statekeeper.model.table import Window
+from statekeeper.model.table import Position, Window
 from statekeeper.sources.columns import TypeRule
-from statekeeper.sources.scope import no_points_in_time, wall_time
+from statekeeper.sources.scope import no_points_in_time, no_whole_numbers, wall_time
 from statekeeper.sources.sql import Bind, Sql, quoted
 
 if TYPE_CHECKING:
@@ -170,14 +170,18 @@ def bound_of(database_type: str, text: str) -> Sql:
     return Sql(f"CAST(? AS {database_type})", (Bind(database_type, text),))
 
 
-def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
-    """A `WindowBound`. A bound on a DATE is a midnight."""
-    del name  # parameters are bound by position
+def window_bound(name: str, position: Position, window: Window, database_type: str) -> Sql:
+    """A `WindowBound`. A bound on a DATE is a midnight; one above the greatest number may not fit the column's type."""
+    del name  # parameters are bound in their order
+    if isinstance(position, int):
+        if not database_type.endswith(("INT", "INTEGER")):
+            raise no_whole_numbers(window, database_type)
+        return bound_of("HUGEINT", str(position))
     if database_type == "TIMESTAMP WITH TIME ZONE":
-        return bound_of(database_type, instant.astimezone(UTC).isoformat(sep=" "))
+        return bound_of(database_type, position.astimezone(UTC).isoformat(sep=" "))
     if database_type not in _UNITS:
         raise no_points_in_time(window, database_type)
-    wall = wall_time(instant, window, _UNITS[database_type])
+    wall = wall_time(position, window, _UNITS[database_type])
     return bound_of(database_type, wall.date().isoformat() if database_type == "DATE" else wall.isoformat(sep=" "))
 
 

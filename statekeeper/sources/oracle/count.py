@@ -71,6 +71,14 @@ def _counted(
     return connection.rows_of_all(statement, f"{source.label} cannot be counted", table=source.grant_object)
 
 
+def greatest_number(connection: Connection, source: Source, column: str, snapshot: Snapshot) -> int | None:
+    """The greatest whole number in a column, which an index on it has at its end. Raises SourceError."""
+    statement = Sql("SELECT MAX(") + column_of(column) + Sql(")") + source.from_clause(snapshot)
+    what = f"the greatest {column} of {source.label} cannot be read"
+    ((greatest,),) = connection.rows_of_all(statement, what, table=source.grant_object)
+    return None if greatest is None else int(greatest)
+
+
 def null_counting(
     connection: Connection, source: Source, window: Window, columns: Sequence[SourceColumn], config: OracleSource
 ) -> NullCounting:

@@ -18,12 +18,12 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
-from statekeeper.sources.columns import described_column
+from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.oracle.advice import advise, unseen_parts
 from statekeeper.sources.oracle.batches import Projection, delivered
 from statekeeper.sources.oracle.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.oracle.connection import Connection, Described
-from statekeeper.sources.oracle.count import count_scope, null_counting
+from statekeeper.sources.oracle.count import count_scope, greatest_number, null_counting
 from statekeeper.sources.oracle.errors import UnreadableValue
 from statekeeper.sources.oracle.relation import Source, find_source
 from statekeeper.sources.oracle.scn import utc_offset
@@ -100,6 +100,14 @@ class OracleSession:
 
     def why_transactions_are_hidden(self) -> str | None:
         return why_hidden(self._connection)
+
+    def greatest_number(self, relation: Relation, column: str, snapshot: Snapshot) -> int | None:
+        self._connection.set_action(f"{relation.label} plan")
+        self._snapshots.require(snapshot)
+        source = find_source(self._connection, relation)
+        name = named_column(self._describe(source), column, source.label).name
+        with self._at_snapshot(snapshot):
+            return greatest_number(self._connection, source, name, snapshot)
 
     def plan_chunks(self, relation: Relation, scope: Scope, snapshot: Snapshot, policy: ChunkingPolicy) -> ChunkPlan:
         self._connection.set_action(f"{relation.label} plan")

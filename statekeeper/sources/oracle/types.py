@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Literal
 
 from statekeeper.config.sections.oracle import FractionUnit, OracleSource
-from statekeeper.model.table import Window
+from statekeeper.model.table import Position, Window
 from statekeeper.sources.columns import TypeRule
-from statekeeper.sources.scope import no_points_in_time, wall_time
+from statekeeper.sources.scope import no_points_in_time, no_whole_numbers, wall_time
 from statekeeper.sources.sql import Bind, Sql, quoted
 
 OFFSET_OF = "OFFSET OF "
@@ -205,18 +205,22 @@ def key_type(database_type: str) -> KeyType | None:
     return "datetime" if database_type == "DATE" or (moment and moment.group(2) is None) else None
 
 
-def window_bound(name: str, instant: datetime, window: Window, database_type: str) -> Sql:
+def window_bound(name: str, position: Position, window: Window, database_type: str) -> Sql:
     """A `WindowBound`, in the column's own type, so that an index on it can be used. A DATE has whole seconds."""
+    if isinstance(position, int):
+        if not database_type.startswith("NUMBER"):
+            raise no_whole_numbers(window, database_type)
+        return Sql(f":{name}", (Bind("NUMBER", str(position)),))
     moment = _POINT_IN_TIME.fullmatch(database_type)
     if moment is None and database_type != "DATE":
         raise no_points_in_time(window, database_type)
     zone = moment.group(2) if moment else None
     if zone is not None:
-        text = instant.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+        text = position.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
         utc = Sql(f"FROM_TZ(:{name}, 'UTC')", (Bind("TIMESTAMP", text),))
         return utc if zone == " WITH TIME ZONE" else Sql(f"CAST({utc.text} AS {database_type})", utc.binds)
     kind, unit = ("TIMESTAMP", timedelta(microseconds=1)) if moment else ("DATE", timedelta(seconds=1))
-    return Sql(f":{name}", (Bind(kind, wall_time(instant, window, unit).isoformat(sep=" ")),))
+    return Sql(f":{name}", (Bind(kind, wall_time(position, window, unit).isoformat(sep=" ")),))
 
 
 def has_zone_offset(database_type: str) -> bool:

@@ -173,7 +173,7 @@ class TestFirstPlan:
                 {"incremental_column": "NOPE"},
                 message("sources.no_column", what="shop.orders: incremental_column", name="NOPE"),
             ),
-            ({"incremental_column": "note"}, message("plan.no_points_in_time", column="note", type="VARCHAR")),
+            ({"incremental_column": "note"}, message("plan.neither_times_nor_numbers", column="note", type="VARCHAR")),
             ({"chunking": {"strategy": "key", "column": "NOPE"}}, message("sources.no_column", name="NOPE")),
         ],
     )
