@@ -15,6 +15,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 DEMO_DATABASE := data/demo/shop.duckdb
 SOAK_SECONDS ?= 600
 SOAK_SEED ?= $(shell date +%s)
+HISTORIES ?= 10000
+REAL_HISTORIES ?= 100
+HISTORIES_SEED ?= $(shell date +%s)
 SCHEMA_MODELS ?= 20000
 SCHEMA_SEED ?= $(shell date +%s)
 # Modules whose mutants are tried, by the names of tests/mutants/targets.py; all unless some are named.
@@ -29,7 +32,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables
+.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables soak-windows
 .PHONY: mutants bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
@@ -95,6 +98,10 @@ soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random 
 
 soak-tables: $(DEV_STAMP) ## Thirty tables, random events and commands for SOAK_SECONDS (default 600), from a new SOAK_SEED, beside an oracle.
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak_tables -s tests/soak_tables $(PYTEST_ARGS)
+
+soak-windows: $(DEV_STAMP) ## Play HISTORIES (default 10000) random histories of windows on the model, and REAL_HISTORIES (100) on each source.
+	@HISTORIES=$(HISTORIES) REAL_HISTORIES=$(REAL_HISTORIES) HISTORIES_SEED=$(HISTORIES_SEED) \
+		$(PYTEST) -s -n 0 tests/windows/test_histories.py $(PYTEST_ARGS)
 
 bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak memory, where the time goes, 1,000 skips, one bad row of 20 million.
 	@$(BIN)/python -m benchmarks.local.throughput

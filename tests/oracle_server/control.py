@@ -192,6 +192,10 @@ class Controller:
         """Let the host's clock be ahead by so many seconds, or behind if negative."""
         self.database.clock.error = error
 
+    def set_time(self, moment: dt.datetime | None) -> None:
+        """Let the server's clock, SYSTIMESTAMP, stand at this time; None lets it go on, and be right."""
+        self.database.clock.stand_at(moment)
+
     def advance_scn(self, by: int = 1) -> int:
         return self.database.clock.tick(by)
 

@@ -18,6 +18,11 @@ class Clock:
         """Seconds by which the host's clock is ahead of the true time, or behind it if negative."""
         self._scns = [FIRST_SCN]
         self._times = [dt.datetime.now(dt.UTC) - dt.timedelta(hours=1)]  # so that there is a past to ask for
+        self._stands_at: dt.datetime | None = None
+
+    def stand_at(self, moment: dt.datetime | None) -> None:
+        """From now on the clock stands at this time; None lets it go on, and be right."""
+        self._stands_at = moment
 
     @property
     def scn(self) -> int:
@@ -27,7 +32,7 @@ class Clock:
         """A new current SCN."""
         with self.lock:
             self._scns.append(self.scn + by)
-            self._times.append(max(dt.datetime.now(dt.UTC), self._times[-1]))
+            self._times.append(max(self.now(), self._times[-1]))
             return self.scn
 
     def turn_back(self, scn: int) -> None:
@@ -38,13 +43,13 @@ class Clock:
 
     def now(self) -> dt.datetime:
         """The host's time in UTC."""
-        return dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.error)
+        return self._stands_at or dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.error)
 
     def scn_at(self, moment: dt.datetime) -> int:
         """The SCN that was current then; ORA-08180 for the future and before the beginning."""
         with self.lock:
             at = bisect.bisect_right(self._times, moment) - 1
-            if at < 0 or moment > dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3):
+            if at < 0 or moment > self.now() + dt.timedelta(seconds=3):
                 raise OracleError(8180)
             return self._scns[at]
 
