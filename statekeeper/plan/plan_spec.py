@@ -6,10 +6,12 @@ taken in `statekeeper.plan.window_index`. The plan is made in `statekeeper.plan.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.record import StateRecord
-from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.coverage import Coverage, Interval
 from statekeeper.plan.history import baseline_of, kept_scope
 from statekeeper.plan.make_plan import PlanSpec
 from statekeeper.plan.window_index import WindowIndex
@@ -32,7 +34,9 @@ async def spec_of_plan(
         coverage = await do(windows.coverage)
     others = coverage.without((run.extraction_date.isoformat(), run.run_id))
     if scope is not None and others.leaves_hole_before(scope.covered):
-        scope = None  # it is decided anew, to take the hole's rows as well
+        # It is decided anew, to take the hole's rows as well. Its end stays: later windows begin there.
+        others = replace(others, claimed=Interval(scope.covered, scope.watermark))
+        scope = None
     baseline = await do(baseline_of, run.disk, layout, config, fingerprint)
     return PlanSpec(
         config=config,

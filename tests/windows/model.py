@@ -25,7 +25,7 @@ from statekeeper.model.receipt import CountReceipt
 from statekeeper.model.record import Published, State, StateRecord, Trigger
 from statekeeper.model.table import Scope, Window
 from statekeeper.model.windows import TakenWindow
-from statekeeper.plan.coverage import Coverage
+from statekeeper.plan.coverage import Coverage, Interval
 from statekeeper.plan.dates import missing_dates, why_nothing_is_left
 from statekeeper.plan.history import kept_scope
 from statekeeper.plan.window import decide_scope, note_on_end
@@ -196,6 +196,7 @@ class ModelLake:
         scope = kept_scope(cast("Disk", NoFiles()), layout, self.config, found.record, fingerprint)
         others = self._coverage().without((day.isoformat(), run.run_id))
         if scope is not None and others.leaves_hole_before(scope.covered):
+            others = replace(others, claimed=Interval(scope.covered, scope.watermark))
             scope = None
         if scope is None and decided is not None:
             scope = decided

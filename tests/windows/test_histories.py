@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.oracle.pipelines import serving
 
-from .histories import Column, history
+from .histories import Clock, Column, History, OldRun, Settings, Version, history
 from .model import ModelLake
 from .play import HAZARDS, Play
 from .program import ComparedLakes, Database, DuckDB, Oracle, ProgramLake
@@ -41,12 +42,34 @@ def test_no_row_of_a_random_history_is_lost_or_doubled_unsaid() -> None:
         assert {hazard for hazard, times in met.items() if times} >= HAZARDS
 
 
+def test_a_hole_is_taken_by_an_extraction_whose_window_ends_before_its_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole days, extracted at noon: the window of a date ends where the date begins, and the next goes on there."""
+    june = [datetime(2026, 6, number, tzinfo=UTC) for number in range(8)[1:]]
+    noons = [at + timedelta(hours=12) for at in june]
+    windows = ((0, None, june[0]), (2, june[1], june[2]), (3, june[2], june[3]))
+    made = History(
+        seed="",
+        column=Column.DAYS,
+        is_updated=False,
+        zone="UTC",
+        clock=Clock(),
+        settings=Settings("UTC", allow_open_window=True),
+        versions=tuple(Version(number, 1, at, at, at) for number, at in enumerate(noons)),
+        commands=tuple(OldRun(noons[at], noons[at].date(), start, end) for at, start, end in windows),
+        ended=noons[-1] + timedelta(hours=1),
+    )
+    database = DuckDB(tmp_path, monkeypatch)
+    _compare(made, 0, database, tmp_path, monkeypatch)
+
+
 @pytest.mark.parametrize("number", range(_REAL))
 def test_program_on_duckdb_does_what_the_model_does(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = DuckDB(tmp_path, monkeypatch)
-    _compare(number, database, _DUCKDB, tmp_path, monkeypatch)
+    _compare(_random(number, _DUCKDB), number, database, tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +80,15 @@ def server():
 
 @pytest.mark.parametrize("number", range(_REAL))
 def test_program_on_oracle_does_what_the_model_does(number, tmp_path, monkeypatch, server):
-    _compare(number, Oracle(server, f"T{number}"), _ORACLE, tmp_path, monkeypatch)
+    _compare(_random(number, _ORACLE), number, Oracle(server, f"T{number}"), tmp_path, monkeypatch)
 
 
-def _compare(
-    number: int, database: Database, columns: tuple[Column, ...], folder: Path, patches: pytest.MonkeyPatch
-) -> None:
+def _random(number: int, columns: tuple[Column, ...]) -> History:
+    return history(f"{_SEED}-real-{number}", is_short=True, columns=columns)
+
+
+def _compare(made: History, number: int, database: Database, folder: Path, patches: pytest.MonkeyPatch) -> None:
     patches.chdir(folder)
-    made = history(f"{_SEED}-real-{number}", is_short=True, columns=columns)
     database.create(made.column)
     model = ModelLake(made, keeps_snapshots=database.keeps_snapshots)
     _play(Play(made, ComparedLakes(model, ProgramLake(made, database, patches))), number)
