@@ -23,8 +23,8 @@ from statekeeper.cli.check import check
 from statekeeper.cli.history import history
 from statekeeper.cli.init import init
 from statekeeper.cli.invocation import end, invoke
-from statekeeper.cli.render_backfill import show_backfill
-from statekeeper.cli.request import RunRequest, last_backfill, locate
+from statekeeper.cli.render_backfill import show_backfill, show_backfill_status
+from statekeeper.cli.request import LastBackfill, RunRequest, last_backfill, locate
 from statekeeper.cli.schemas import schemas
 from statekeeper.cli.terminal import Terminal, Verbosity
 from statekeeper.config.reading.references import Unset
@@ -192,10 +192,9 @@ def resume(
     last run here, or the last backfill.
     """
     if (config, day, run_id, tables, exclude) == (None, None, None, (), ()) and (found := last_backfill()):
-        request, asked = found
-        request = replace(request, choices=replace(request.choices, engine=engine, workers=workers))
-        progress = Progress(log_format, is_live=not no_progress)
-        return _backfill(terminal, replace(request, is_databricks=is_databricks), asked, progress, is_json=is_json)
+        choices = replace(found.request.choices, engine=engine, workers=workers)
+        again = replace(found.request, choices=choices, is_databricks=is_databricks)
+        return _backfill(terminal, again, found.asked, Progress(log_format, is_live=not no_progress), is_json=is_json)
     request = RunRequest.again(config, day, run_id, engine=engine, workers=workers, is_databricks=is_databricks)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress) as extractor:
         if config is None and not tables:
@@ -231,7 +230,13 @@ def status(
     has_exit_code: bool,
     watch: bool,
 ) -> int:
-    """Show a run's status, read from its files only. Without CONFIG: the last run of this directory."""
+    """Show a run's status, read from its files only. Without CONFIG: the last run of this directory, or the last
+    backfill.
+    """
+    if (config, day, run_id, tables, exclude) == (None, None, None, (), ()) and (backfilled := last_backfill()):
+        return _show_backfill_status(
+            terminal, backfilled, is_json=is_json, is_failed_only=is_failed_only, has_exit_code=has_exit_code
+        )
     found = locate(config, day, run_id)
     while True:
         current = _chosen(read_status(found.base_path, found.run_id), tables, exclude)
@@ -244,6 +249,18 @@ def status(
             return current.exit_code if has_exit_code else 0
         sys.stdout.flush()
         time.sleep(_WATCH_SECONDS)
+
+
+def _show_backfill_status(
+    terminal: Terminal, found: LastBackfill, *, is_json: bool, is_failed_only: bool, has_exit_code: bool
+) -> int:
+    from statekeeper.run.backfill_status import read_backfill_status
+
+    current = read_backfill_status(found.last, found.asked)
+    shown = current.only_failed() if is_failed_only else current
+    if is_json or terminal.verbosity is Verbosity.NORMAL:
+        terminal.show(shown, show_backfill_status, is_json=is_json)
+    return current.exit_code if has_exit_code else 0
 
 
 def _chosen(status: RunStatus, names: tuple[str, ...], exclude: tuple[str, ...]) -> RunStatus:

@@ -25,6 +25,7 @@ from statekeeper.model.preview import PlanReport
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
 from statekeeper.model.record import StateRecord
 from statekeeper.model.table import safe_name
+from statekeeper.run.backfill_status import BackfillStatus
 from statekeeper.run.report import BackfillReport, RunReport
 from statekeeper.scaffold.inference import Inference
 from statekeeper.schemas.columns.differences import DiffReport
@@ -43,6 +44,7 @@ _WRITTEN: tuple[tuple[str, type[BaseModel]], ...] = (
     ("split-receipt", SplitReceipt),
     ("run-report", RunReport),
     ("backfill-report", BackfillReport),
+    ("backfill-status", BackfillStatus),
     ("history", TableHistory),
     ("schemas-diff", DiffReport),
     ("schemas-infer", Inference),

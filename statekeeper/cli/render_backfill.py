@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from statekeeper.cli.render import counted, dated_problems, show_next, show_problems
+from statekeeper.cli.render import Problem, counted, dated_problems, show_next, show_problems
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.run.report import BackfillReport, TableReport
+from statekeeper.runtime.progress import without_name
 from statekeeper.text.amounts import count, duration, plural, size
+
+if TYPE_CHECKING:
+    from statekeeper.run.backfill_status import BackfillStatus
 
 _PROBLEMS_SHOWN = 10
 
@@ -36,6 +41,30 @@ def show_backfill(report: BackfillReport, screen: Screen) -> None:
         screen.line(f"left out, since they are extracted whole: {', '.join(report.left_out)}")
     screen.line(f"files: {report.base_path}")
     show_next(report.next_steps, screen)
+
+
+def show_backfill_status(status: BackfillStatus, screen: Screen) -> None:
+    """Show the status of a backfill: a row per date, failures with hints, and what to type next."""
+    columns = (Column("date"), Column("state"), Column("tables"), Column("rows", "right"))
+    rows: list[tuple[str, ...]] = [
+        (run.extraction_date, run.state, counted(run.counts), count(sum(table.records or 0 for table in run.tables)))
+        for run in status.runs
+    ]
+    rows += [(day, "not begun", "", "") for day in status.not_begun]
+    screen.grid(Grid(columns, tuple(sorted(rows))))
+    problems = [
+        Problem(
+            f"{table.key} of {run.extraction_date}", without_name(table.key, table.failure.message), table.failure.hint
+        )
+        for run in status.runs
+        for table in run.tables
+        if table.failure
+    ]
+    show_problems(problems[:_PROBLEMS_SHOWN], screen)
+    screen.line()
+    dates = counted(Counter([*(run.state for run in status.runs), *("not begun" for _ in status.not_begun)]))
+    screen.line(f"the backfill from {status.first_date} to {status.last_date} is {status.state}: {dates}")
+    show_next(status.next_steps, screen)
 
 
 def _row(key: str, reports: list[TableReport]) -> tuple[str, ...]:

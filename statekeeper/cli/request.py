@@ -11,7 +11,7 @@ from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.outline import base_path_of
 from statekeeper.config.root import expanded
 from statekeeper.errors import UsageError
-from statekeeper.model.manifest import BackfillRange
+from statekeeper.model.manifest import BackfillRange, LastRun
 from statekeeper.run.choices import RunChoices
 from statekeeper.run.find_run import RunLocation, find_run, last_run, read_manifest
 
@@ -58,13 +58,23 @@ class RunRequest:
         return cls(known, choices, is_databricks=is_databricks)
 
 
-def last_backfill() -> tuple[RunRequest, BackfillRange] | None:
-    """The backfill that was last started in this directory; None if something else was, or it was from Python."""
+@dataclass(frozen=True)
+class LastBackfill:
+    """The backfill that was last started in this directory, and the request that continues it."""
+
+    last: LastRun
+    asked: BackfillRange
+    request: RunRequest
+
+
+def last_backfill() -> LastBackfill | None:
+    """None if something else was started last, or if it was started from Python without a config."""
     last = last_run(Path.cwd())
     if last is None or last.backfill is None or last.config_path is None:
         return None
     asked = last.backfill
-    return RunRequest(Path(last.config_path), RunChoices(tables_path=asked.tables_path, date=asked.last)), asked
+    choices = RunChoices(tables_path=asked.tables_path, date=asked.last)
+    return LastBackfill(last, asked, RunRequest(Path(last.config_path), choices))
 
 
 def locate(config: Path | None, day: date | None, run_id: str | None) -> RunLocation:

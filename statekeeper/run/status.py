@@ -84,7 +84,9 @@ def read_status(
     processes = tuple(
         _process(owner, since.get(owner), liveness_once(owner)) for owner in {**since, **dict.fromkeys(at_work)}
     )
-    state = _run_state({table.state for table in tables}, is_running=any(one.liveness == "alive" for one in processes))
+    state = state_of_tables(
+        {table.state for table in tables}, is_running=any(one.liveness == "alive" for one in processes)
+    )
     if state == "complete":  # a process that did not record its end, perhaps on another machine, left nothing to do
         processes = tuple(one for one in processes if one.liveness == "alive")
     return RunStatus(
@@ -194,7 +196,8 @@ def _with_recorded(status: TableStatus, record: StateRecord | None, found: Table
     return status.model_copy(update={"state": State.FAILED.value, "failure": _failure(found.failure)})
 
 
-def _run_state(states: set[str], *, is_running: bool) -> RunState:
+def state_of_tables(states: set[str], *, is_running: bool) -> RunState:
+    """The state of a run whose tables have these states."""
     if states <= {"complete"}:
         return "complete"
     if is_running:

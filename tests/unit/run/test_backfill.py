@@ -207,6 +207,29 @@ def test_a_backfill_is_continued_by_itself_and_by_a_bare_resume(project, capsys,
     assert _published(project) == list(range(60))
 
 
+def test_the_status_of_a_backfill_counts_its_own_tables_by_date(project, capsys):
+    state = project.layout(day=date(2026, 1, 3)).state
+    state.parent.mkdir(parents=True)
+    state.write_text("not a state")
+    assert run_command(["backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-04", "-q"]) == 1
+    capsys.readouterr()
+    assert run_command(["status", "--exit-code"]) == 1
+    shown = capsys.readouterr().out
+    rows = [line.split() for line in shown.splitlines()[1:5]]
+    assert rows == [
+        ["2026-01-01", "complete", "1", "complete", "20"],
+        ["2026-01-02", "complete", "1", "complete", "10"],
+        ["2026-01-03", "failed", "1", "damaged", "0"],
+        ["2026-01-04", "not", "begun"],
+    ]
+    assert "next, to go on: statekeeper backfill shop.yml --from 2026-01-01 --to 2026-01-04" in shown
+    state.unlink()
+    assert run_command(["resume", "-q"]) == 0
+    assert run_command(["status", "--exit-code", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["state"], document["not_begun"], len(document["runs"])) == ("complete", [], 4)
+
+
 def test_many_problems_are_counted_and_json_has_them(project, capsys):
     project.execute(*(f"update orders set id = {-1 - day} where id = {10 * day}" for day in range(11)))
     rule = "incremental_column: at, columns: {id: {type: int, ge: 0}, at: {type: datetime}}"
