@@ -57,7 +57,8 @@ def run(lake: Lake, *, column: str | None = None, **source: object) -> tuple[Tab
 
 def windows(lake: Lake, *days: str, column: str = "AT", **table: object) -> tuple[TableReport, Warnings]:
     """The extractions of the table at these days, the first of which is a first load."""
-    path = lake.configure({"schema_name": "SALES", "table_name": "EVENTS", "incremental_column": column, **table})
+    names = {"schema_name": "SALES", "table_name": "EVENTS", "incremental_column": column}
+    path = lake.configure({**names, "incremental_timezone": "UTC", **table})
     for day in days:
         lake.server.clear_log()
         warnings = Warnings()

@@ -27,6 +27,9 @@ class _Server:
     def utc_offset(self):
         return "+02:00"
 
+    def why_transactions_are_hidden(self):
+        return None
+
 
 def _axis(column, zone=None, *, coverage=None, session=None):
     table = TableRef(source_name="s", table_name="t", path_name="t")
