@@ -177,6 +177,20 @@ def test_lookback_reads_the_row_with_the_next_window(day):
     assert is_silent("\n".join(told), "plan.late_commits_are_missed")
 
 
+def test_an_error_of_the_view_fails_only_tables_whose_windows_wait(day):
+    waiting = {**TABLE, "path_name": "waiting"}
+    day.lake.configure({"schema_name": "SALES", "table_name": "ORDERS"}, waiting, workers=1)
+    day.server.fault("error", match=r"GV\$TRANSACTION", code=12850, times=None)
+    try:
+        extractor = StatefulDataExtractor.from_config(day.lake.cwd / "ora.yml", run_id="first", reporter=Warnings())
+        whole, refused = extractor.run().tables
+    finally:
+        day.server.clear_faults()
+    assert whole.outcome is Outcome.COMPLETED, whole.failure
+    assert refused.failure is not None
+    assert refused.failure.code == "ORA-12850"
+
+
 @pytest.mark.parametrize("mode", ["scn", "transaction", "none"])
 def test_a_standby_does_not_see_the_open_transactions(server, mode):
     server.set(role="PHYSICAL STANDBY", apply_lag=60)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 
+from statekeeper.errors import SourceError, TransientSourceError
 from statekeeper.sources.oracle.connection import Connection
 from statekeeper.sources.oracle.scn import PRIMARY, ROLE, UTC_TIME
 from statekeeper.sources.sql import Sql
@@ -22,10 +23,15 @@ def open_since(connection: Connection) -> datetime | None:
     """The start of the oldest open transaction or, if none is open, the moment of this reading, in whole seconds.
 
     Read it before a snapshot: rows that are stamped before this moment are then in the snapshot, or will never be.
-    None: it cannot be known, as `why_hidden` says.
+    None: it cannot be known. `why_hidden` says why, or raises the error, for a table whose windows wait for them.
     """
     statement = Sql(f"SELECT {UTC_TIME}, SYSDATE, (SELECT MIN(START_DATE) FROM GV$TRANSACTION), {ROLE} FROM DUAL")
-    rows = connection.rows_if_granted(statement, _WHAT)
+    try:
+        rows = connection.rows_if_granted(statement, _WHAT)
+    except TransientSourceError:
+        raise
+    except SourceError:  # a cluster may have no process left that reads its other instances; not every table asks
+        return None
     if not rows or rows[0][3] != PRIMARY:
         return None
     now, clock, start, _ = rows[0]
