@@ -118,13 +118,10 @@ class Coverage:
         return None
 
     def leaves_hole_before(self, start: Position | None) -> bool:
-        """Whether these extractions leave a hole that ends where a further one starts."""
+        """Whether these extractions leave a hole that ends where a further one starts, or that goes on after it."""
         if start is None:
             return False
-        return any(
-            gap.start is not None and _before(gap.start, start) and (gap.end is None or not _before(gap.end, start))
-            for gap in self.gaps
-        )
+        return any(_before(gap.start, start) and (gap.end is None or not _before(gap.end, start)) for gap in self.gaps)
 
     def takers_of(self, window: Interval[Any]) -> tuple[TakenWindow, ...]:
         """The windows with values of `window`."""

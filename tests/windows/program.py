@@ -209,10 +209,12 @@ class ProgramLake:
 
     def run_old(self, command: OldRun) -> None:
         """A run with the window that the command has."""
-        scope = old_scope(command, self.settings)
+        settings, scope = self.settings, old_scope(command, self.settings)
+        self.configure(replace(settings, on_gap="extend"))  # otherwise it would extract missing dates first
         with self.patches.context() as patched:
             patched.setattr(statekeeper.plan.make_plan, "decide_scope", lambda *_, **__: scope)
             (ended,) = self.run(RunDay(command.at, command.day))
+        self.configure(settings)
         assert ended.outcome == "completed", ended
 
     def _runner(self, day: date, at: datetime, told: _Told) -> Runner:

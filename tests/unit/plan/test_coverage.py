@@ -115,6 +115,12 @@ def test_a_hole_that_ends_where_a_window_starts_is_seen(start, is_hole):
     assert covered((None, 3), (4, 5)).leaves_hole_before(None if start is None else day(start)) is is_hole
 
 
+def test_a_hole_before_the_first_window_is_seen_where_an_extraction_follows_it():
+    assert covered((3, 4)).leaves_hole_before(day(2))
+    assert covered((3, 4)).leaves_hole_before(day(3))
+    assert not covered((3, 4)).leaves_hole_before(day(4)), "the hole ends before"
+
+
 def test_windows_decided_one_after_the_other_in_any_order_of_days_tile_the_axis():
     for seed in range(300):
         shuffled = random.Random(seed)
