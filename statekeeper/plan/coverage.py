@@ -46,7 +46,7 @@ class Coverage:
     revision: str | None = None
     """The checksum of the document that it was read from; None if there was none."""
     claimed: Interval[Position] | None = None
-    """The window that the extraction that is left out has written down, but not completed."""
+    """The window of the extraction that is left out: the one that it has planned or, without one, its complete one."""
 
     @classmethod
     def of(cls, taken: Iterable[TakenWindow], revision: str | None = None) -> Coverage:
@@ -58,8 +58,8 @@ class Coverage:
     def without(self, extraction: tuple[str, str]) -> Coverage:
         """Coverage by the other extractions than this one."""
         others = tuple(window for window in self.taken if window.extraction != extraction)
-        planned = (window for window in self.taken if window.extraction == extraction and not window.is_complete)
-        own = next(planned, None)
+        owns = (window for window in self.taken if window.extraction == extraction)
+        own = min(owns, key=lambda window: window.is_complete, default=None)
         return replace(self, taken=others, claimed=Interval(own.start, own.end) if own else None)
 
     def with_complete(self, window: TakenWindow) -> Coverage:

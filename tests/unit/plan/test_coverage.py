@@ -98,7 +98,8 @@ def test_coverage_without_an_extraction_knows_what_that_one_had_written_down():
     planned = taken(3, 4, is_complete=False, run_id="own")
     others = Coverage.of((taken(None, 2), taken(2, 3, run_id="own"), planned)).without(own)
     assert (others.claimed, gaps(others)) == (Interval(day(3), day(4)), [(day(2), None)])
-    assert Coverage.of((taken(2, 3, run_id="own"),)).without(own).claimed is None
+    assert Coverage.of((taken(2, 3, run_id="own"),)).without(own).claimed == Interval(day(2), day(3))
+    assert Coverage.of((taken(2, 3),)).without(own).claimed is None
 
 
 def test_coverage_goes_through_to_the_end_of_what_is_complete():

@@ -137,6 +137,16 @@ def test_a_day_in_a_hole_takes_the_hole_alone():
     assert scope.window.end == datetime(2026, 1, 6, 8, tzinfo=UTC)
 
 
+def test_a_first_load_keeps_its_rows_if_its_zone_is_configured_otherwise_afterwards():
+    """Its date then is another interval, which may not even meet the window that it has published."""
+    at = datetime(2026, 1, 6, 0, 9, tzinfo=UTC)
+    first = _covered(at, run_id="own")
+    later = _covered(at + timedelta(days=1), start=at, run_id="later")
+    coverage = Coverage.of((*first.taken, *later.taken)).without(("2026-01-05", "own"))
+    scope = _scope(_config(timezone="America/Lima"), earlier=coverage)
+    assert (scope.window.start, scope.watermark) == (None, at)
+
+
 def test_windows_of_two_columns_are_refused():
     other = _covered(datetime(2026, 1, 6, tzinfo=UTC), column="created_at")
     with pytest.raises(PlanError, match="windows of created_at, and incremental_column says updated_at"):
