@@ -351,7 +351,8 @@ def test_a_new_column_is_added_to_the_table(classic, published):
     published.run(is_forced=True)
     done = published.load(classic, into="default", tables=["orders"])["orders"]
     assert done.outcome is LoadOutcome.FAILED
-    assert "REPLACE WHERE" in done.reason or "overwrite" in done.reason.lower()
+    refusals = ("REPLACE WHERE", "overwrite", "v1 table")  # by newer and older versions of Spark
+    assert any(words.lower() in done.reason.lower() for words in refusals), done.reason
     columns = [field.simpleString() for field in classic.table("orders").schema][len(Origin.TYPES) :]
     assert columns == ["id:bigint", "amount:bigint", "changed:timestamp_ntz"]
     properties = {row["key"]: row["value"] for row in classic.sql("show tblproperties orders").collect()}
