@@ -219,7 +219,7 @@ class _Maker:
         first = began.date()
         column = dice.choice(columns)
         settings = self._settings(zone, column)
-        commands = tuple(self._commands(first, days, column, settings, zone))
+        commands = tuple(self._commands(first, days, column, settings, zone, about))
         ended = max(_midnight(first + timedelta(days=days + 1), zone), commands[-1].at + _MINUTE)
         clock = self._clock(first, days, zone)
         is_updated = dice.random() < 0.4
@@ -249,7 +249,9 @@ class _Maker:
 
     # --- commands
 
-    def _commands(self, first: date, days: int, column: Column, settings: Settings, zone: str) -> Iterator[Command]:
+    def _commands(
+        self, first: date, days: int, column: Column, settings: Settings, zone: str, about: datetime
+    ) -> Iterator[Command]:
         """Nights with their mishaps, and what people do in between, in the order of their times."""
         dice, commands = self.dice, []
         hour, back = dice.randint(0, 23), dice.choice((0, 1, 1, 1))
@@ -265,6 +267,8 @@ class _Maker:
                 commands.append(RunDay(night + dice.choice((_MINUTE, 90 * _MINUTE)), day))
         for _ in range(dice.randint(1, 3) if self.is_short else dice.randint(2, 6)):
             at = self._at(first + timedelta(days=dice.randint(old + (old > 0), days)), dice.randint(0, 23), zone)
+            if about.astimezone(ZoneInfo(zone)).date() > first + old * _DAY and dice.random() < 0.2:
+                at = about + timedelta(microseconds=dice.randint(-7200 * 10**6, 3600 * 10**6))  # while clocks change
             day = at.astimezone(ZoneInfo(zone)).date() - timedelta(days=dice.choice((0, 0, 1, 2, 3)))
             commands.append(self._by_hand(at, day, settings, column))
         yield from sorted(commands, key=lambda command: command.at)

@@ -211,9 +211,11 @@ class ProgramLake:
         """A run with the window that the command has."""
         settings, scope = self.settings, old_scope(command, self.settings)
         self.configure(replace(settings, on_gap="extend"))  # otherwise it would extract missing dates first
+        configured, self.settings = self.settings, replace(self.settings, on_gap="extend")  # it knew no backfill
         with self.patches.context() as patched:
             patched.setattr(statekeeper.plan.make_plan, "decide_scope", lambda *_, **__: scope)
             (ended,) = self.run(RunDay(command.at, command.day))
+        self.settings = configured
         self.configure(settings)
         assert ended.outcome == "completed", ended
 
