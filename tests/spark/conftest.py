@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
 from tests.oracle_server import OracleServer
 from tests.spark.world import World
 
+_IS_UNTIDY = tuple(map(int, version("pyspark").split(".")[:2])) < (4, 1)
+"""A stopped session leaves sockets and iterators to the collector, whose warnings a test would fail with."""
 
-_LEAVES_SOCKETS = tuple(map(int, version("pyspark").split(".")[:2])) < (4, 1)
-"""Stopping a session leaves sockets to the collector, whose warnings a test would fail with."""
 
-
-def pytest_collection_modifyitems(items):
-    ignored = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
-    for item in items:
-        if _LEAVES_SOCKETS and item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(ignored)
+def pytest_configure(config):
+    if _IS_UNTIDY:
+        config.addinivalue_line("filterwarnings", "ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")
