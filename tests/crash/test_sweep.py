@@ -201,7 +201,7 @@ def test_killed_at_every_kind_of_durable_step_and_resumed(name, fast_disk, recor
     is_twice, scenario = name in TWICE, SCENARIOS[name]
     if name in LIKE_A_SISTER_UNTIL_PUBLICATION:
         scenario = replace(scenario, is_about_place=True)
-    points, kills = _sweep(scenario, fast_disk, _first_and_last if is_twice else _first, is_twice=is_twice)
+    points, kills = _sweep(scenario, fast_disk, _first, is_twice=is_twice)
     record_property("sweep", f"{name}: killed {kills} times at {points} distinct points")
     assert points > 60
 
@@ -239,11 +239,6 @@ def _all(points):
 def _first(points):
     """The first time each point is passed."""
     return sorted({point: number for number, point in reversed(list(enumerate(points)))}.values())
-
-
-def _first_and_last(points):
-    last = {point: number for number, point in enumerate(points)}
-    return sorted({*_first(points), *last.values()})
 
 
 def _assert_readers_see_one_version(world, scenario):
