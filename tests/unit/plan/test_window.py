@@ -147,6 +147,18 @@ def test_a_first_load_keeps_its_rows_if_its_zone_is_configured_otherwise_afterwa
     assert (scope.window.start, scope.watermark) == (None, at)
 
 
+def test_at_the_first_moment_of_a_date_an_open_window_takes_the_days_that_were_missed():
+    midnight = datetime(2026, 1, 6, tzinfo=UTC)
+    scope = _scope(_config(allow_open_window=True), at=midnight, earlier=_covered(midnight - timedelta(days=2)))
+    assert (scope.covered, scope.watermark) == (midnight - timedelta(days=2), midnight)
+    with raises_message(PlanError, "plan.window_begins_after_the_snapshot"):
+        _scope(
+            _config(allow_open_window=True),
+            at=midnight - timedelta(seconds=1),
+            earlier=_covered(midnight - timedelta(days=2)),
+        )
+
+
 def test_windows_of_two_columns_are_refused():
     other = _covered(datetime(2026, 1, 6, tzinfo=UTC), column="created_at")
     with pytest.raises(PlanError, match="windows of created_at, and incremental_column says updated_at"):
