@@ -61,6 +61,7 @@ class TableKeys(TypedDict, total=False):
     allow_open_window: bool | None
     on_gap: Literal["extend", "backfill", "fail"] | None
     late_commits: Literal["wait", "lookback", "ignore"] | None
+    null_rows: Literal["count", "fail", "ignore"] | None
     custom_query: str | None
     flashback_enabled: bool | None
     flashback_timestamp: str | datetime | None

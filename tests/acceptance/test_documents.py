@@ -30,6 +30,13 @@ def _violations_of(kind, document):
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(document)]
 
 
+def _backfilled(work):
+    config = yaml.safe_load((work.folder / "nightly.yml").read_text())
+    table = {"table_name": "large", "path_name": "by_id", "incremental_column": "id", "window": "watermark"}
+    (work.folder / "by_id.yml").write_text(yaml.safe_dump({**config, "pipeline": "by_id", "tables": [table]}))
+    return work.run("backfill", "by_id.yml", "--from", "2026-01-05", "--to", "2026-01-06", "--json").stdout
+
+
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory):
     """Every document of a run in which one table is complete, one broke its schema and one is missing."""
@@ -62,6 +69,11 @@ def documents(tmp_path_factory):
         "the receipt of all rejected rows": ("rejects-receipt", staging / "receipts/rejects.json"),
         "the violations": ("violations", day / f"{work.run_id}_violations.json"),
     }
+    printed |= {
+        "the history of a table": ("history", work.run("history", "large", "--json").stdout),
+        "the result of a backfill": ("backfill-report", _backfilled(work)),
+        "the status of a backfill": ("backfill-status", work.run("status", "--json").stdout),
+    }
     found = {name: (kind, json.loads(text)) for name, (kind, text) in printed.items()}
     found |= {name: (kind, json.loads(path.read_text())) for name, (kind, path) in files.items()}
     # A date in YAML is a date; in JSON, which the schema speaks of, it is text.
@@ -73,6 +85,9 @@ _NAMES = (
     "the plan of a run",
     "the result of a run",
     "the status",
+    "the history of a table",
+    "the result of a backfill",
+    "the status of a backfill",
     "inferred schemas",
     "compared schemas",
     "the state of a complete table",
@@ -112,7 +127,7 @@ def test_the_status_has_every_promised_key(documents):
     promised = {"run_id", "pipeline", "extraction_date", "state", "tables", "counts", "processes", "next_steps"}
     assert set(status) == promised
     keys = "source_name schema_name table_name state records bytes chunks attempts started_at ended_at"
-    keys += " duration_seconds output_path failure remarks waiting"
+    keys += " duration_seconds output_path failure remarks waiting covered_through"
     assert [set(table) for table in status["tables"]] == [set(keys.split())] * 5
     tables = {table["table_name"]: table for table in status["tables"]}
     assert set(tables["broken"]["failure"]) == {"kind", "code", "message", "hint"}
