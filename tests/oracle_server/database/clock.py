@@ -32,7 +32,7 @@ class Clock:
         """A new current SCN."""
         with self.lock:
             self._scns.append(self.scn + by)
-            self._times.append(max(self.now(), self._times[-1]))
+            self._times.append(max(self._right_time(), self._times[-1]))
             return self.scn
 
     def turn_back(self, scn: int) -> None:
@@ -42,14 +42,18 @@ class Clock:
             del self._scns[at:], self._times[at:]
 
     def now(self) -> dt.datetime:
-        """The host's time in UTC."""
-        return self._stands_at or dt.datetime.now(dt.UTC) + dt.timedelta(seconds=self.error)
+        """The host's time in UTC, which may be wrong."""
+        return self._right_time() + dt.timedelta(seconds=self.error)
+
+    def _right_time(self) -> dt.datetime:
+        """The time of SCNs: they go on whatever the host's clock shows."""
+        return self._stands_at or dt.datetime.now(dt.UTC)
 
     def scn_at(self, moment: dt.datetime) -> int:
         """The SCN that was current then; ORA-08180 for the future and before the beginning."""
         with self.lock:
             at = bisect.bisect_right(self._times, moment) - 1
-            if at < 0 or moment > self.now() + dt.timedelta(seconds=3):
+            if at < 0 or moment > self._right_time() + dt.timedelta(seconds=3):
                 raise OracleError(8180)
             return self._scns[at]
 
