@@ -101,13 +101,21 @@ def _show_outcomes(report: RunReport, screen: Screen, words: Mapping[Outcome, st
 
 def dated_problems(report: RunReport) -> list[Problem]:
     """What went wrong in a run that is shown among those of other dates: each table is named with its date."""
-    found = []
-    for table in report.tables:
-        if table.outcome in {Outcome.FAILED, Outcome.HELD}:
-            reason = table.failure.message if table.failure else f"{table.outcome}: {table.reason}"
-            key, hint = table.table.key, table.failure.hint if table.failure else None
-            found.append(Problem(f"{key} of {report.extraction_date}", without_name(key, reason), hint))
-    return found
+    return [
+        dated_problem(
+            table.table.key,
+            report.extraction_date,
+            table.failure.message if table.failure else f"{table.outcome}: {table.reason}",
+            table.failure.hint if table.failure else None,
+        )
+        for table in report.tables
+        if table.outcome in {Outcome.FAILED, Outcome.HELD}
+    ]
+
+
+def dated_problem(key: str, day: str, message: str, hint: str | None) -> Problem:
+    """A problem of a table on one of several dates."""
+    return Problem(f"{key} of {day}", without_name(key, message), hint)
 
 
 def show_status(status: RunStatus, screen: Screen) -> None:

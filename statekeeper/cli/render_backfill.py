@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from statekeeper.cli.render import Problem, counted, dated_problems, show_next, show_problems
+from statekeeper.cli.render import counted, dated_problem, dated_problems, show_next, show_problems
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.run.report import BackfillReport, TableReport
-from statekeeper.runtime.progress import without_name
 from statekeeper.text.amounts import count, duration, plural, size
 
 if TYPE_CHECKING:
@@ -53,9 +52,7 @@ def show_backfill_status(status: BackfillStatus, screen: Screen) -> None:
     rows += [(day, "not begun", "", "") for day in status.not_begun]
     screen.grid(Grid(columns, tuple(sorted(rows))))
     problems = [
-        Problem(
-            f"{table.key} of {run.extraction_date}", without_name(table.key, table.failure.message), table.failure.hint
-        )
+        dated_problem(table.key, run.extraction_date, table.failure.message, table.failure.hint)
         for run in status.runs
         for table in run.tables
         if table.failure

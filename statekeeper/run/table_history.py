@@ -81,7 +81,7 @@ def _extraction(disk: Disk, folder: Path, day: date, run: str) -> tuple[PastExtr
         metadata = load_metadata(disk, folder / f"{run}{COMMIT_RECORD}")
     published = window_of(metadata) if metadata is not None and metadata.extraction_complete else None
     path = folder / f"{run}{STATE}"
-    if metadata is not None and metadata.extraction_complete and _says_complete(path):
+    if metadata is not None and metadata.extraction_complete and _says_complete(disk, path):
         return _past(day, metadata.run_id, State.COMPLETE.value, metadata, published), with_planned(published, None)
     try:
         record, state = load_document(disk, path, StateRecord), "damaged"
@@ -96,10 +96,10 @@ def _extraction(disk: Disk, folder: Path, day: date, run: str) -> tuple[PastExtr
     return past, with_planned(published, planned)
 
 
-def _says_complete(path: Path) -> bool:
+def _says_complete(disk: Disk, path: Path) -> bool:
     """Whether a state file says so. Its checksum is not looked at: a thousand dates are to be shown at once."""
     try:
-        return bool(json.loads(read_document(reading_disk(path), path))["state"] == State.COMPLETE.value)
+        return bool(json.loads(read_document(disk, path))["state"] == State.COMPLETE.value)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, StatekeeperError):
         return False
 

@@ -34,6 +34,16 @@ tables: [{table_name: orders}, {table_name: customers}]
 """What a test that needs a config's file writes to `shop.yml` beside the database."""
 
 
+WINDOWS_CONFIG = """\
+pipeline: shop
+sources: {shop: {type: duckdb, path: shop.duckdb}}
+output: {base_path: data}
+execution: {workers: 1}
+tables: [{table_name: orders, incremental_column: at, incremental_timezone: UTC}, {table_name: customers}]
+"""
+"""The same for tables of which one is extracted by windows."""
+
+
 def configured(config="shop.yml", **choices):
     """The extractor of a config in the working directory, which reports to nobody unless it is told to."""
     return StatefulDataExtractor.from_config(config, **{"reporter": NullReporter(), **choices})

@@ -18,7 +18,7 @@ from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from tests.messages import raises_message
-from tests.unit.small_shop import Heard, Shop
+from tests.unit.small_shop import WINDOWS_CONFIG, Heard, Shop
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 5)
 WINDOWS = {"incremental_column": "at", "incremental_timezone": "UTC"}
@@ -182,11 +182,7 @@ class TestOnGap:
 @pytest.fixture
 def project(shop, monkeypatch):
     monkeypatch.chdir(shop.folder)
-    Path("shop.yml").write_text(
-        "pipeline: shop\nsources: {shop: {type: duckdb, path: shop.duckdb}}\noutput: {base_path: data}\n"
-        "execution: {workers: 1}\n"
-        "tables: [{table_name: orders, incremental_column: at, incremental_timezone: UTC}, {table_name: customers}]\n"
-    )
+    Path("shop.yml").write_text(WINDOWS_CONFIG)
     return shop
 
 

@@ -12,7 +12,7 @@ from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.run import table_history
 from statekeeper.run.table_history import read_history
-from tests.unit.small_shop import Shop
+from tests.unit.small_shop import WINDOWS_CONFIG, Shop
 
 FIRST = date(2026, 1, 1)
 ORDERS = {"table_name": "orders", "incremental_column": "at", "incremental_timezone": "UTC"}
@@ -135,11 +135,7 @@ def test_each_document_is_read_once(shop, monkeypatch):
 @pytest.fixture
 def project(shop, monkeypatch):
     monkeypatch.chdir(shop.folder)
-    Path("shop.yml").write_text(
-        "pipeline: shop\nsources: {shop: {type: duckdb, path: shop.duckdb}}\noutput: {base_path: data}\n"
-        "execution: {workers: 1}\n"
-        "tables: [{table_name: orders, incremental_column: at, incremental_timezone: UTC}, {table_name: customers}]\n"
-    )
+    Path("shop.yml").write_text(WINDOWS_CONFIG)
     for number in (1, 2, 3):
         shop.run(ORDERS, "customers", day=_day(number))
     assert run_command(["run", "shop.yml", "--date", "2026-01-03", "-q"]) == 0
