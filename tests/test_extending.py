@@ -17,6 +17,7 @@ import pyarrow.dataset as ds
 import pytest
 
 from statekeeper.model.receipt import Receipt
+from tests.acceptance.pipeline import paths_matching
 from tests.distributions import install
 from tests.messages import says
 
@@ -88,7 +89,7 @@ def done(process: subprocess.Popen[str]) -> str:
 
 
 def receipts_in(folder: Path) -> list[Receipt]:
-    found = folder.rglob("receipts/chunk-*.json")
+    found = paths_matching(folder, "**/receipts/chunk-*.json")
     return [Receipt.from_bytes(each.read_bytes(), where=str(each)) for each in found]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -151,7 +152,7 @@ class Workplace:
         return {name for query in self.queries() for name in names if f'"{name}"' in query["sql"]}
 
     def receipts(self, table: str = "large") -> list[Path]:
-        return sorted(self.day(table).glob(f".{self.run_id}.staging/*/receipts/chunk-*.json"))
+        return paths_matching(self.day(table), f".{self.run_id}.staging/*/receipts/chunk-*.json")
 
     def queries(self) -> list[dict[str, Any]]:
         log = self.folder / "queries.jsonl"
@@ -180,6 +181,11 @@ class Workplace:
     def assert_no_staging(self) -> None:
         assert list((self.folder / "data").rglob("*.staging")) == []
         assert [path for path in (self.folder / "data/shop").rglob(".*") if path.is_file()] == []
+
+
+def paths_matching(folder: Path, pattern: str) -> list[Path]:
+    """The paths under `folder` that match, sorted, while a run makes and removes folders: `Path.glob` raises then."""
+    return sorted(folder / name for name in glob.glob(pattern, root_dir=folder, recursive=True, include_hidden=True))  # noqa: PTH207
 
 
 def wait_until(condition: Callable[[], object], *, what: str, seconds: float = 60) -> None:

@@ -78,7 +78,9 @@ class Killing:
     is_forced: bool = False
     kill_at: int | None = None
     stop_at: Point | None = None
-    """The step at which it stops itself, the second time that it comes there: until somebody wakes it up."""
+    """The step at which it stops itself, until somebody wakes it up."""
+    stop_on_visit: int = 1
+    """How often it comes to the step before it stops there, this time included."""
     disk: Literal["local", "no-exchange", "mount-point", "lossy", "nameless", "lossy-nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
@@ -338,7 +340,7 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
                 disk.crash()
             os._exit(KILLED)
         run.points.append((step, role, when))
-        if killing.stop_at == (step, role, when) and run.points.count(killing.stop_at) == 2:
+        if killing.stop_at == (step, role, when) and run.points.count(killing.stop_at) == killing.stop_on_visit:
             # A signal to the process may stop another thread first, and this one would run on for a moment.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 

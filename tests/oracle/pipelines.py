@@ -21,6 +21,7 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sections.oracle import OracleSource
 from statekeeper.runtime.progress import NullReporter
 from statekeeper.sources.registry import open_session
+from tests.acceptance.pipeline import paths_matching
 from tests.oracle_server import OracleServer
 
 if TYPE_CHECKING:
@@ -90,6 +91,10 @@ class Lake:
     @property
     def extractor(self) -> StatefulDataExtractor:
         return StatefulDataExtractor.from_config(self.cwd / "ora.yml", date=DAY, reporter=NullReporter())
+
+    def receipts(self) -> list[Path]:
+        """The receipts of every chunk that is staged, of any table."""
+        return paths_matching(self.cwd, "lake/**/receipts/chunk-*.json")
 
     def command(self, *arguments: str, timeout: float = 90) -> subprocess.CompletedProcess[str]:
         """Run `statekeeper ARGUMENTS` in another process."""

@@ -11,6 +11,7 @@ import pytest
 
 from statekeeper.errors import FailureKind
 from statekeeper.run.report import Outcome
+from tests.acceptance.pipeline import wait_until
 from tests.messages import says
 from tests.oracle.pipelines import Lake, serving
 
@@ -73,10 +74,7 @@ def test_a_killed_run_is_resumed_at_the_same_scn_and_reads_no_finished_chunk_aga
     lake.configure(ORDERS, workers=1)
     lake.server.fault("delay", match="AS OF SCN.*CHARTOROWID", seconds=0.5, times=None)
     process = lake.begin("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
-    receipts = lake.cwd / "lake"
-    deadline = time.monotonic() + 60
-    while len(list(receipts.rglob("receipts/*"))) < 3 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(lake.receipts()) >= 3 or process.poll() is not None, what="receipts")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     lake.server.clear_faults()

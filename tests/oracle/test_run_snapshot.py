@@ -76,7 +76,7 @@ def test_a_killed_run_is_resumed_at_its_scn_also_for_a_table_that_was_not_starte
     lake.configure(ORDERS, CUSTOMERS, source=SCOPE, workers=1, execution={"workers": 1, "active_tables": 1})
     lake.server.fault("delay", match="AS OF SCN.*CHARTOROWID", seconds=0.3, times=None)
     process = lake.begin("run", "ora.yml", "--date", "2026-01-06", "--no-progress")
-    wait_until(lambda: list(lake.cwd.rglob("receipts/chunk-*")) or process.poll() is not None, what="a receipt")
+    wait_until(lambda: lake.receipts() or process.poll() is not None, what="a receipt")
     process.send_signal(signal.SIGKILL)
     process.communicate()
     lake.server.clear_faults()

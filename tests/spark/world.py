@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from tests.acceptance.pipeline import paths_matching
 from tests.oracle_server import OracleServer
 from tests.spark.modes import ENVIRONMENT, Mode, kill_tree
 
@@ -198,7 +199,7 @@ class World:
         return json.loads((self.day(name, source, table) / f"{RUN_ID}_metadata.json").read_text())
 
     def receipts(self, name: str, source: str = "ora", table: str = "ORDERS") -> list[Path]:
-        return sorted(self.day(name, source, table).glob(f".{RUN_ID}.staging/*/receipts/chunk-*.json"))
+        return paths_matching(self.day(name, source, table), f".{RUN_ID}.staging/*/receipts/chunk-*.json")
 
     def assert_same(self, name: str, other: str) -> None:
         """Check that rows, checks and the keys of metadata of every table equal those of another run."""
