@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from statekeeper.model.history import HistoryGap, HistoryOverlap, PastExtraction, TableHistory
     from statekeeper.model.manifest import RunStatus, TableStatus
     from statekeeper.model.preview import PlanReport
-    from statekeeper.model.record import Failure
+    from statekeeper.model.state import Failure
     from statekeeper.model.table import TableRef
     from statekeeper.run.choices import RunChoices
     from statekeeper.run.report import BackfillReport, Outcome, RunIncomplete, RunReport, TableReport
@@ -91,7 +91,7 @@ _HOMES = {
     "statekeeper.model.history": ("HistoryGap", "HistoryOverlap", "PastExtraction", "TableHistory"),
     "statekeeper.model.manifest": ("RunStatus", "TableStatus"),
     "statekeeper.model.preview": ("PlanReport",),
-    "statekeeper.model.record": ("Failure",),
+    "statekeeper.model.state": ("Failure",),
     "statekeeper.model.table": ("TableRef",),
     "statekeeper.run.choices": ("RunChoices",),
     "statekeeper.run.report": ("BackfillReport", "Outcome", "RunIncomplete", "RunReport", "TableReport"),

@@ -25,17 +25,20 @@ README = (ROOT / "README.md").read_text()
 REFERENCE = (ROOT / "docs/configuration.md").read_text()
 
 
+PROGRAM = app.load_all()
+
+
 def test_the_readme_names_every_command():
     table = README[README.index("## Commands") : README.index("## Python")]
     named = set(re.findall(r"^\| `(\w+)", table, re.MULTILINE))
-    assert named == set(app.commands)
+    assert named == set(PROGRAM)
 
 
 def test_the_readme_names_every_command_of_schemas():
-    assert set(re.findall(r"^\| `schemas (\w+)", README, re.MULTILINE)) == set(app.commands["schemas"].commands)
+    assert set(re.findall(r"^\| `schemas (\w+)", README, re.MULTILINE)) == set(PROGRAM["schemas"].commands)
 
 
-COMMANDS = {**app.commands, **{f"schemas {name}": each for name, each in app.commands["schemas"].commands.items()}}
+COMMANDS = {**PROGRAM, **{f"schemas {name}": each for name, each in PROGRAM["schemas"].commands.items()}}
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))

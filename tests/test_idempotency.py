@@ -16,7 +16,8 @@ import pytest
 from statekeeper.databricks import DatabricksDataExtractor, StatefulDatabricksDataExtractor
 from statekeeper.extractor import DataExtractor, StatefulDataExtractor
 from statekeeper.model.metadata import parse_metadata
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.model.table import TableRef
 from statekeeper.run.report import Outcome
 from statekeeper.runtime.progress import NullReporter

@@ -24,7 +24,7 @@ from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.history import TableHistory
 from statekeeper.model.manifest import BackfillRange, RunManifest, RunStatus
 from statekeeper.model.preview import PlanReport
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.backfill import Backfill
 from statekeeper.run.choices import GivenEngine, RunChoices, RunIdentity, RunOptions, checked_engine
 from statekeeper.run.find_run import require_output_of_earlier_runs

@@ -7,17 +7,16 @@ from pathlib import Path
 import click
 
 from statekeeper.cli import options
-from statekeeper.cli.render import moment
 from statekeeper.cli.request import locate
 from statekeeper.cli.screen import Column, Fit, Grid, Screen
 from statekeeper.cli.terminal import Terminal
 from statekeeper.config.selection import select
 from statekeeper.errors import UsageError
+from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.history import PastExtraction, TableHistory
 from statekeeper.model.table import Position
 from statekeeper.run.find_run import read_manifest
-from statekeeper.run.status import commands_of
-from statekeeper.text.amounts import count, plural, size
+from statekeeper.text.amounts import count, moment, plural, size
 
 
 @click.command()
@@ -40,7 +39,7 @@ def history(terminal: Terminal, *, table: str, config: Path | None, is_json: boo
             f"{table!r} names {plural(len(chosen), 'table')}: {', '.join(each.key for each in chosen)}",
             hint="name one of them",
         )
-    commands = commands_of(manifest, manifest.tables_path, Path.cwd())
+    commands = RunCommands.of_manifest(manifest, manifest.tables_path, Path.cwd())
     shown = read_history(
         found.base_path, chosen[0], layout=manifest.layout, pipeline=manifest.pipeline, commands=commands
     )

@@ -17,7 +17,7 @@ from statekeeper.model.preview import PlanReport, TablePlan
 from statekeeper.model.table import Position, position_text
 from statekeeper.run.report import Outcome, RunReport
 from statekeeper.runtime.progress import without_name
-from statekeeper.text.amounts import count, duration, plural, size
+from statekeeper.text.amounts import count, duration, moment, plural, size
 
 _AT_WORK = ("extracting", "validating")
 _ORDER = ("failed", "damaged", *_AT_WORK, "pending", "complete")
@@ -185,16 +185,6 @@ def _process(process: ProcessStatus) -> str:
             return f"perhaps running: {where}, which is another machine and cannot be checked from here"
         case _ as never:
             assert_never(never)
-
-
-def moment(at: Position | None) -> str:
-    """A point on the axis of an incremental column, in its own zone, or a number; nothing for None."""
-    if at is None:
-        return ""
-    if isinstance(at, int):
-        return f"{at}"
-    is_whole = not (at.second or at.microsecond)
-    return at.isoformat(sep=" ", timespec="minutes" if is_whole else "auto")
 
 
 def _through_column(found: Iterable[Position | None]) -> tuple[Column, ...]:

@@ -13,17 +13,15 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from statekeeper.cli.progress import StandardError, live_or_log
-from statekeeper.cli.render import show_next
 from statekeeper.cli.screen import Screen
 from statekeeper.config.reading.references import Unset
 from statekeeper.logs import LogFormat, RedactingFilter, Redactor, secret_values, set_up_logging
-from statekeeper.runtime.progress import Reporter
 
 if TYPE_CHECKING:
     from statekeeper.api import StatefulDataExtractor
     from statekeeper.cli.request import RunRequest
     from statekeeper.model.manifest import NextStep
+    from statekeeper.runtime.progress import Reporter
 
 
 class Report(Protocol):
@@ -87,6 +85,8 @@ class Terminal:
 
     def say_next(self, *steps: NextStep) -> None:
         """Print what to type next, unless quiet."""
+        from statekeeper.cli.render import show_next
+
         if self.verbosity is Verbosity.NORMAL:
             show_next(steps, self.screen)
 
@@ -95,6 +95,8 @@ class Terminal:
         self, *, log_format: LogFormat = LogFormat.HUMAN, is_live: bool = False
     ) -> Iterator[tuple[RedactingFilter, Reporter]]:
         """The log and the reporter on standard error: a live display on a terminal, else log lines."""
+        from statekeeper.cli.progress import StandardError, live_or_log
+
         is_quiet = self.verbosity is Verbosity.QUIET
         level = logging.ERROR if is_quiet else logging.INFO
         log = set_up_logging(StandardError(), log_format=log_format, redactor=self.redactor, level=level)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.errors import UsageError
+
+if TYPE_CHECKING:
+    from statekeeper.config.resolved import ExtractionConfig, Pipeline
 
 Table = TypeVar("Table")
 _WILD = frozenset("*?[")

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Self
 
-from statekeeper.model.manifest import run_id_of
+from statekeeper.model.manifest import RunManifest, run_id_of
 
 _PROGRAM = "statekeeper"
 
@@ -46,6 +46,18 @@ class RunCommands:
             tables_file=_typed(tables_path, working_folder) if tables_path else None,
             extraction_date=extraction_date,
             run_id=None if run_id == run_id_of(pipeline, extraction_date) else run_id,
+        )
+
+    @classmethod
+    def of_manifest(cls, manifest: RunManifest, tables_path: str | None, working_folder: Path) -> Self:
+        """The commands for a run on disk and a list of its tables, as typed in `working_folder`."""
+        return cls.of(
+            pipeline=manifest.pipeline,
+            extraction_date=date.fromisoformat(manifest.extraction_date),
+            run_id=manifest.run_id,
+            config_path=Path(manifest.config_path) if manifest.config_path else None,
+            tables_path=Path(tables_path) if tables_path else None,
+            working_folder=working_folder,
         )
 
     def run(self, *, table: str | None = None) -> str:

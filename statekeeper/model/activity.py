@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import AwareDatetime
 
 from statekeeper.model.base import Document, Frozen, StoredValue
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 
 
 class TableWait(StoredValue):

@@ -16,7 +16,7 @@ class PastExtraction(Frozen):
     extraction_date: str
     run_id: str
     state: Literal["pending", "extracting", "validating", "complete", "failed", "damaged", "missing"] = Field(
-        description="missing: it was complete, and its files are gone"
+        description="missing: it was complete, and its files are gone; damaged: one of its documents cannot be read"
     )
     records: int | None = Field(description="rows that are published; null if none are")
     bytes: int | None

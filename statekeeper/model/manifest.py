@@ -15,7 +15,7 @@ from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.activity import WaitStatus
 from statekeeper.model.base import Document, Frozen, StoredValue
 from statekeeper.model.job_run import JobRun
-from statekeeper.model.record import Failure, Owner
+from statekeeper.model.state import Failure, Owner
 from statekeeper.model.table import Layout, StoredPosition, TableRef
 
 

@@ -10,7 +10,7 @@ from pydantic import computed_field
 from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.base import Frozen
 from statekeeper.model.plan import PlannedColumn
-from statekeeper.model.record import Failure
+from statekeeper.model.state import Failure
 from statekeeper.model.table import Scope, TableRef
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import TYPE_CHECKING
 
-from statekeeper.model.metadata import Metadata
 from statekeeper.model.table import Scope
 from statekeeper.model.windows import TakenWindow
 
+if TYPE_CHECKING:  # `history` is quicker without it
+    from statekeeper.model.metadata import Metadata
+    from statekeeper.model.past_commit import PastCommit
 
-def window_of(metadata: Metadata) -> TakenWindow | None:
+
+def window_of(metadata: Metadata | PastCommit) -> TakenWindow | None:
     """The window of a complete extraction; None for a table without an incremental column."""
     config = metadata.table_config
     if config.incremental_column is None:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.model.table import TableRef, safe_name
 from statekeeper.model.windows import TableWindows, TakenWindow
 from statekeeper.plan.coverage import Coverage, order

@@ -7,10 +7,11 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from statekeeper.errors import ExitCode, worst_exit_code
+from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunStatus, run_id_of
 from statekeeper.run.find_run import read_manifest
-from statekeeper.run.status import commands_of, read_status, state_of_tables
+from statekeeper.run.status import read_status, state_of_tables
 from statekeeper.store import layout
 from statekeeper.store.registry import reading_disk
 
@@ -56,7 +57,7 @@ def read_backfill_status(last: LastRun, asked: BackfillRange) -> BackfillStatus:
     steps: tuple[NextStep, ...] = ()
     if state not in {"complete", "running"} and runs:
         manifest = read_manifest(base_path, runs[0].run_id)
-        commands = commands_of(manifest, asked.tables_path, Path.cwd())
+        commands = RunCommands.of_manifest(manifest, asked.tables_path, Path.cwd())
         steps = (NextStep(command=commands.backfill(first, end, asked.tables, asked.exclude), when="to go on"),)
     return BackfillStatus(
         first_date=asked.first,

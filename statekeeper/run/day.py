@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import StatekeeperError
 from statekeeper.model.manifest import RunManifest
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.model.table import TableRef
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.dates import why_nothing_is_left

@@ -17,7 +17,8 @@ from statekeeper.errors import InternalError, LockHeld, LockLost, StatekeeperErr
 from statekeeper.hints.next_command import quoted
 from statekeeper.logs import Redactor
 from statekeeper.model.manifest import FoundBy, TableFailure
-from statekeeper.model.record import Failure, Published, State, StateRecord, Trigger
+from statekeeper.model.record import Published, StateRecord, Trigger
+from statekeeper.model.state import Failure, State
 from statekeeper.run.lifecycle import Lifecycle, follow
 from statekeeper.run.report import Outcome, TableReport
 from statekeeper.runtime.context import Run

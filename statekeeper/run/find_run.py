@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from statekeeper.config.identity import ConfigIdentity
 from statekeeper.config.reading.text_file import WRITE_ONE
 from statekeeper.config.root import expanded, folders_above
 from statekeeper.errors import ConfigError, UnreadableDocument, UsageError
@@ -25,6 +24,7 @@ from statekeeper.store.files.slots import read_document
 from statekeeper.store.registry import reading_disk
 
 if TYPE_CHECKING:
+    from statekeeper.config.identity import ConfigIdentity
     from statekeeper.config.resolved import Pipeline
 
 _MAX_RUNS_NAMED = 5
@@ -66,6 +66,8 @@ def find_run(
         base_path, known = cwd / last.base_path, last.run_id
         path = Path(last.config_path) if last.config_path else None
         if day is not None and path is not None:
+            from statekeeper.config.identity import ConfigIdentity
+
             config = ConfigIdentity.of(path, environ=os.environ)
     if known is None or day is not None:
         known = _newest_run(base_path, config, day)

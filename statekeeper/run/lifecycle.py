@@ -14,7 +14,8 @@ from typing import Any
 from transitions import EventData, Machine, MachineError
 
 from statekeeper.errors import IllegalTransition
-from statekeeper.model.record import Owner, State, StateRecord, Trigger
+from statekeeper.model.record import StateRecord, Trigger
+from statekeeper.model.state import Owner, State
 from statekeeper.runtime.context import Run
 from statekeeper.store.files.failpoints import failpoint
 

@@ -16,7 +16,8 @@ from statekeeper.errors import (
 )
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
-from statekeeper.model.record import Failure, State, StateRecord, Trigger
+from statekeeper.model.record import StateRecord, Trigger
+from statekeeper.model.state import Failure, State
 from statekeeper.plan.dates import with_earlier_dates
 from statekeeper.plan.inspect import advise_on_table, compare_table, describe_table
 from statekeeper.plan.make_plan import make_plan

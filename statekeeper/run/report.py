@@ -12,7 +12,7 @@ from statekeeper.errors import INTERRUPTED, ExitCode, StatekeeperError, worst_ex
 from statekeeper.hints.next_steps import Standing
 from statekeeper.model.base import Frozen
 from statekeeper.model.manifest import NextStep
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.model.table import StoredPosition, TableRef
 from statekeeper.runtime.progress import TableEnd
 from statekeeper.text.amounts import count, duration, size

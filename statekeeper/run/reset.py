@@ -11,7 +11,8 @@ from statekeeper.errors import (
 )
 from statekeeper.hints.next_command import quoted
 from statekeeper.model.manifest import RunManifest
-from statekeeper.model.record import State, Trigger
+from statekeeper.model.record import Trigger
+from statekeeper.model.state import State
 from statekeeper.publish.sweep import sweep
 from statekeeper.run.lifecycle import Lifecycle
 from statekeeper.run.runner import Runner

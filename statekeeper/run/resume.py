@@ -14,7 +14,8 @@ from typing import assert_never
 from statekeeper.config.resolved import ExtractionConfig, Verify
 from statekeeper.errors import FailureKind, StateDamaged
 from statekeeper.model.manifest import RunManifest
-from statekeeper.model.record import State, StateRecord, Trigger
+from statekeeper.model.record import StateRecord, Trigger
+from statekeeper.model.state import State
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import changed_aspects, kept_fingerprint
 from statekeeper.store.place import require_own_date

@@ -21,7 +21,7 @@ from statekeeper.errors import UsageError, worst_exit_code
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import RunManifest, RunProcess, TableList
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.store.place import require_layout
 from statekeeper.store.registry import reading_disk

@@ -24,7 +24,7 @@ from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.hints.next_steps import Standing, next_steps
 from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunManifest
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.run.choices import RunIdentity
 from statekeeper.run.dated_reporter import DatedReporter

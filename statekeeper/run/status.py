@@ -31,7 +31,8 @@ from statekeeper.model.manifest import (
     TableStateFailure,
     TableStatus,
 )
-from statekeeper.model.record import Failure, Owner, State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.run.find_run import read_manifest
 from statekeeper.store import layout
@@ -150,23 +151,11 @@ def _next_steps(
             of_run = reading_disk(base_path).exists(snapshots)
             own.append(_standing(status, has_run_snapshot=of_run))
         elif status.state != "complete":
-            others[path] = NextStep(command=commands_of(manifest, path, working_folder).run())
+            others[path] = NextStep(command=RunCommands.of_manifest(manifest, path, working_folder).run())
     if others and state != "running" and all(standing.is_complete for standing in own):
         return tuple(others.values())
-    commands = commands_of(manifest, manifest.tables_path, working_folder)
+    commands = RunCommands.of_manifest(manifest, manifest.tables_path, working_folder)
     return (*next_steps(own, commands, is_running=state == "running"), *others.values())
-
-
-def commands_of(manifest: RunManifest, tables_path: str | None, working_folder: Path) -> RunCommands:
-    """The commands for a run on disk and a list of its tables, as typed in `working_folder`."""
-    return RunCommands.of(
-        pipeline=manifest.pipeline,
-        extraction_date=date.fromisoformat(manifest.extraction_date),
-        run_id=manifest.run_id,
-        config_path=Path(manifest.config_path) if manifest.config_path else None,
-        tables_path=Path(tables_path) if tables_path else None,
-        working_folder=working_folder,
-    )
 
 
 def _process(owner: Owner, since: datetime | None, found: Liveness) -> ProcessStatus:

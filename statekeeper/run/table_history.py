@@ -1,34 +1,39 @@
 """The history of a table, read from the documents of its extractions alone, like the status of a run.
 
-Decides which state a date has: that of its state file, where its commit record agrees. Whatever the index of windows
-says, the records are read, so what it lacks or has too much of is seen.
+Decides which state a date has: that of its state file where its commit record agrees, else missing or damaged. Whatever
+the index of windows says, the records are read, so what it lacks or has too much of is seen.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from statekeeper.errors import StatekeeperError, UnreadableDocument
+from pydantic import ValidationError
+
+from statekeeper.errors import UnreadableDocument
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.history import HistoryGap, HistoryOverlap, PastExtraction, TableHistory
-from statekeeper.model.metadata import Metadata
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.past_commit import PastCommit, PastState
+from statekeeper.model.state import State
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.model.windows import TableWindows, TakenWindow
 from statekeeper.plan.coverage import Coverage, order
 from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.run.uncovered import what_is_uncovered
-from statekeeper.store.documents import load_document, load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
-from statekeeper.store.files.slots import read_document
+from statekeeper.store.files.slots import read_document, read_listed
 from statekeeper.store.layout import COMMIT_RECORD, STATE, ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.registry import reading_disk
+
+if TYPE_CHECKING:
+    from statekeeper.model.record import StateRecord
 
 
 def read_history(
@@ -69,52 +74,84 @@ def _found(disk: Disk, files: ExtractionLayout) -> Iterator[tuple[PastExtraction
             return disk.names(folder)
 
     for folder, day in files.record_folders(names_in):
-        names = {name for name in names_in(folder) if not name.startswith(".")}
-        runs = {name.removesuffix(end) for end in (STATE, COMMIT_RECORD) for name in names if name.endswith(end)}
-        for run in sorted(runs):
-            yield _extraction(disk, folder, day, run)
+        documents = _Documents(disk, folder, frozenset(names_in(folder)))
+        for run in documents.runs:
+            yield _extraction(documents, day, run)
 
 
-def _extraction(disk: Disk, folder: Path, day: date, run: str) -> tuple[PastExtraction, tuple[TakenWindow, ...]]:
-    metadata: Metadata | None = None
-    with suppress(StatekeeperError):
-        metadata = load_metadata(disk, folder / f"{run}{COMMIT_RECORD}")
-    published = window_of(metadata) if metadata is not None and metadata.extraction_complete else None
-    path = folder / f"{run}{STATE}"
-    if metadata is not None and metadata.extraction_complete and _says_complete(disk, path):
-        return _past(day, metadata.run_id, State.COMPLETE.value, metadata, published), with_planned(published, None)
+@dataclass(frozen=True)
+class _Documents:
+    """The documents in the folder of a date, whose names are known; each is read at most once, with one opening."""
+
+    disk: Disk
+    folder: Path
+    names: frozenset[str]
+
+    @property
+    def runs(self) -> list[str]:
+        ends, shown = (STATE, COMMIT_RECORD), [name for name in self.names if not name.startswith(".")]
+        return sorted({name.removesuffix(end) for end in ends for name in shown if name.endswith(end)})
+
+    def read(self, name: str) -> bytes | None:
+        """The content of a document; None if there is none."""
+        path = self.folder / name
+        with storage_errors(path, "read"):
+            try:
+                return read_listed(self.disk, path, self.names)
+            except FileNotFoundError:
+                return None
+
+
+def _extraction(documents: _Documents, day: date, run: str) -> tuple[PastExtraction, tuple[TakenWindow, ...]]:
+    commit: PastCommit | None = None
+    without_commit = "missing"
     try:
-        record, state = load_document(disk, path, StateRecord), "damaged"
-    except UnreadableDocument:
-        record, state = None, "damaged"
+        data = documents.read(f"{run}{COMMIT_RECORD}")
+        commit = None if data is None else PastCommit.model_validate_json(data)
+    except (UnreadableDocument, ValidationError):
+        without_commit = "damaged"
+    published = window_of(commit) if commit is not None and commit.extraction_complete else None
+    record: StateRecord | None = None
+    state = "damaged"
+    with suppress(UnreadableDocument):
+        data = documents.read(f"{run}{STATE}")
+        if commit is not None and commit.extraction_complete and _says_complete(data):
+            return _past(day, commit.run_id, State.COMPLETE.value, commit, published), with_planned(published, None)
+        record = None if data is None else _record(data, where=str(documents.folder / f"{run}{STATE}"))
     planned = None
     if record is not None:
-        state = record.state.value
+        state = without_commit if record.state is State.COMPLETE else record.state.value
         if record.scope is not None and record.plan_id is not None:
             planned = taken_window(record.scope, record.run_id, day)
-    past = _past(day, record.run_id if record else run, state, metadata, published or planned)
+    past = _past(day, record.run_id if record else run, state, commit, published or planned)
     return past, with_planned(published, planned)
 
 
-def _says_complete(disk: Disk, path: Path) -> bool:
+def _says_complete(data: bytes | None) -> bool:
     """Whether a state file says so. Its checksum is not looked at: a thousand dates are to be shown at once."""
     try:
-        return bool(json.loads(read_document(disk, path))["state"] == State.COMPLETE.value)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, StatekeeperError):
+        return data is not None and PastState.model_validate_json(data).state == State.COMPLETE.value
+    except ValidationError:
         return False
 
 
-def _past(day: date, run_id: str, state: str, metadata: Metadata | None, window: TakenWindow | None) -> PastExtraction:
+def _record(data: bytes, *, where: str) -> StateRecord:
+    from statekeeper.model.record import StateRecord  # few dates, or none, need it
+
+    return StateRecord.from_bytes(data, where=where)
+
+
+def _past(day: date, run_id: str, state: str, commit: PastCommit | None, window: TakenWindow | None) -> PastExtraction:
     return PastExtraction.model_validate(
         {
             "extraction_date": day.isoformat(),
             "run_id": run_id,
             "state": state,
-            "records": metadata.record_count if metadata else None,
-            "bytes": metadata.file_size_bytes if metadata else None,
+            "records": commit.record_count if commit else None,
+            "bytes": commit.file_size_bytes if commit else None,
             "start": window.start if window else None,
             "end": window.end if window else None,
-            "ended_at": metadata.end_time if metadata else None,
+            "ended_at": commit.end_time if commit else None,
         }
     )
 
@@ -130,8 +167,7 @@ def _overlap(first: TakenWindow, second: TakenWindow) -> HistoryOverlap:
 
 
 def _indexed(disk: Disk, files: ExtractionLayout) -> tuple[TakenWindow, ...]:
-    try:
-        found = load_document(disk, files.windows, TableWindows)
-    except UnreadableDocument:
-        return ()
-    return found.taken if found else ()
+    with storage_errors(files.windows, "read"), suppress(FileNotFoundError, UnreadableDocument):
+        data = read_document(disk, files.windows)
+        return TableWindows.from_bytes(data, where=str(files.windows)).taken
+    return ()

@@ -26,7 +26,8 @@ from statekeeper.errors import (
 )
 from statekeeper.extract.run_chunks import run_chunks
 from statekeeper.model.plan import Plan, Snapshot
-from statekeeper.model.record import PublishIntent, State, StateRecord, Trigger
+from statekeeper.model.record import PublishIntent, StateRecord, Trigger
+from statekeeper.model.state import State
 from statekeeper.model.table import Position, Scope
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.make_plan import make_plan

@@ -15,7 +15,7 @@ from statekeeper.errors import (
 from statekeeper.hints.next_command import quoted
 from statekeeper.hints.next_steps import next_steps
 from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.run.on_each_table import on_each_table
 from statekeeper.run.report import Outcome, RunReport, TableReport, standing_of
 from statekeeper.run.runner import Runner

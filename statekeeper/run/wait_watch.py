@@ -16,7 +16,7 @@ from statekeeper.engines.threads import BlockingPool
 from statekeeper.engines.waiting import Wait, Waits
 from statekeeper.errors import StatekeeperError
 from statekeeper.model.activity import RunActivity, TableWait
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.progress import Reporter
 from statekeeper.store.activity import remove_activity, save_activity

@@ -17,7 +17,7 @@ from statekeeper.engines.waiting import Waits
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.job_run import JobRun
 from statekeeper.model.manifest import TableFailure
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.model.table import TableRef
 from statekeeper.runtime.extracted_tables import ExtractedTables
 from statekeeper.runtime.hook_runner import Hooks

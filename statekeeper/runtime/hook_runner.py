@@ -13,7 +13,8 @@ from functools import partial
 from statekeeper.config.resolved import Hook, Pipeline
 from statekeeper.logs import Redactor
 from statekeeper.model.hook_event import HookEvent
-from statekeeper.model.record import Failure, Published, State, StateRecord
+from statekeeper.model.record import Published, StateRecord
+from statekeeper.model.state import Failure, State
 from statekeeper.model.table import TableRef
 from statekeeper.runtime.hooks import run_hook
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from statekeeper.errors import UnreadableDocument
 from statekeeper.model.activity import RunActivity
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.model.table import safe_name
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import NO_FENCE, replace, storage_errors

@@ -1,6 +1,8 @@
-"""Amounts as people read them: rows, bytes, seconds, formatted the same way in every text."""
+"""Amounts as people read them: rows, bytes, seconds and points in time, formatted the same way in every text."""
 
 from __future__ import annotations
+
+from datetime import datetime
 
 _KILO = 1000.0
 _MINUTE = 60
@@ -40,3 +42,13 @@ def duration(seconds: float | None) -> str:
     if whole < _HOUR:
         return f"{whole // _MINUTE}m {whole % _MINUTE:02}s"
     return f"{whole // _HOUR}h {whole % _HOUR // _MINUTE:02}m"
+
+
+def moment(at: datetime | int | None) -> str:
+    """A point on the axis of an incremental column, in its own zone, or a number; nothing for None."""
+    if at is None:
+        return ""
+    if isinstance(at, int):
+        return f"{at}"
+    is_whole = not (at.second or at.microsecond)
+    return at.isoformat(sep=" ", timespec="minutes" if is_whole else "auto")

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 import pytest
 
 from statekeeper.errors import LockLost, NewerVersion, StateDamaged, StorageError
-from statekeeper.model.record import Owner, State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE

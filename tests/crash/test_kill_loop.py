@@ -22,7 +22,8 @@ import pytest
 
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, Receipt
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.model.table import Layout
 from tests.acceptance.pipeline import Workplace, no_process_left
 

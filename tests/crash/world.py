@@ -25,7 +25,8 @@ import psutil
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.model.metadata import parse_metadata
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.model.windows import TableWindows
 from statekeeper.run.report import Outcome

@@ -18,7 +18,8 @@ from statekeeper.model.manifest import LastRun, RunManifest
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan, RunSnapshot
 from statekeeper.model.receipt import CountReceipt, Receipt, RejectsReceipt, SplitReceipt
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.store.locks.holder import Holder
 from tests.messages import raises_message
 

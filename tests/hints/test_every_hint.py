@@ -27,7 +27,7 @@ TYPED = {
     ],
     "tests/unit/cli/test_database.py::test_a_secret_is_only_taken_by_reference": ["and give --set"],
     f"{_HERE}TestNextSteps::test_commands_lead_from_one_to_the_next": [
-        "cli/app.py: commands.run_chosen",
+        "cli/extraction.py: commands.run_chosen",
         "cli/check.py: command('check', '--connect', *named)",
         "cli/check.py: command('plan', *named)",
         "cli/init.py: command('check', '--connect', report.config)",
@@ -45,7 +45,7 @@ TYPED = {
         "validate/judgement.py: set on_violation: warn",
     ],
     f"{_HERE}TestRowsThatBreakTheSchema::test_many_tables_are_reset_and_resumed_as_is_said_next": [
-        "cli/app.py: commands.resume",
+        "cli/upkeep.py: commands.resume",
         "next_command.py: command('reset', self.config, ",
         "next_command.py: command(name, self.config, *self._known_run, *options)",
         "next_steps.py: commands.reset",

@@ -8,7 +8,7 @@ from itertools import permutations
 import pytest
 
 from statekeeper.errors import INTERRUPTED, ExitCode, FailureKind, worst_exit_code
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.model.table import TableRef
 from statekeeper.run.report import Outcome, RunIncomplete, RunReport, TableReport
 

@@ -18,7 +18,7 @@ import pytest
 
 from statekeeper.engines.choice import SPARK
 from statekeeper.engines.protocol import EngineSetup
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import WholeFileDisk
 from tests.unit.engines.spark.thread_spark import ThreadSpark

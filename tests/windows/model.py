@@ -22,7 +22,8 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.manifest import run_id_of
 from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt
-from statekeeper.model.record import Published, State, StateRecord, Trigger
+from statekeeper.model.record import Published, StateRecord, Trigger
+from statekeeper.model.state import State
 from statekeeper.model.table import Scope, Window
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.coverage import Coverage, Interval

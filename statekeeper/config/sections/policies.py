@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from statekeeper.config.sections.quantities import Duration, PositiveDuration
 from statekeeper.config.sections.section import Name, Section, refusal
 from statekeeper.model.hook_event import HookEvent
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 
 
 class RetryPolicy(Section):

@@ -29,7 +29,7 @@ from pydantic import ValidationError
 
 from statekeeper.errors import FailureKind, StateDamaged, StatekeeperError, error_of
 from statekeeper.model.base import Document, Frozen
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.no_follow import read_blocks, write_blocks
 
 D = TypeVar("D", bound=Document)

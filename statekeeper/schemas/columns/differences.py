@@ -12,8 +12,8 @@ from pydantic import Field, computed_field
 
 from statekeeper.errors import ExitCode, worst_exit_code
 from statekeeper.model.base import Frozen
-from statekeeper.model.record import Failure
 from statekeeper.model.schema import SchemaRef
+from statekeeper.model.state import Failure
 from statekeeper.model.table import TableRef
 
 

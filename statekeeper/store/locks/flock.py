@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.errors import LockHeld, LockLost, StorageError
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import NO_FENCE, Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint

@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, Field
 
 from statekeeper.errors import LockHeld, LockLost, UnreadableDocument
 from statekeeper.model.base import Document
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.durable import Fence
 
 

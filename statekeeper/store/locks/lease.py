@@ -22,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.errors import LockLost, StorageError
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import Fence, create_once, storage_errors
 from statekeeper.store.files.failpoints import failpoint

@@ -10,7 +10,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.locks.holder import held, parse_holder

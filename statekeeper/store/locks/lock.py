@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.config.sections.output import LockKind
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.files.links import refuse_links_to

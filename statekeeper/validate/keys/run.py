@@ -17,7 +17,8 @@ from statekeeper.hints.next_command import quoted
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.packed import Packed
 from statekeeper.model.receipt import PublishablePart
-from statekeeper.model.record import State, StateRecord
+from statekeeper.model.record import StateRecord
+from statekeeper.model.state import State
 from statekeeper.model.table import Reference
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run

@@ -28,7 +28,7 @@ from statekeeper import (
 )
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import StorageError
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.interruption import Interruption
 from statekeeper.runtime.events import EventReporter
 from statekeeper.runtime.progress import NullReporter, TableEnd

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 
 from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from tests.messages import says, text_of
 from tests.unit.run.run_on_disk import RunOnDisk
 
@@ -37,9 +37,12 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n  {command} " in text
 
 
-@pytest.mark.parametrize("name", sorted(app.app.commands))
+COMMANDS = app.app.load_all()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_and_option_is_explained(name: str) -> None:
-    command = app.app.commands[name]
+    command = COMMANDS[name]
     assert command.help
     assert command.help.rstrip().endswith(".")
     for parameter in command.params:
@@ -69,6 +72,30 @@ def test_light_commands_load_no_driver_and_no_arrow(run: RunOnDisk, arguments: l
     )
     command = [sys.executable, "-c", program, *arguments]
     done = subprocess.run(command, cwd=run.cwd, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (["--version"], ["statekeeper.cli.options", "statekeeper.model.base", "yaml"]),
+        (
+            ["history", "A"],
+            ["statekeeper.config.loader", "statekeeper.cli.progress", "statekeeper.run.choices", "yaml"],
+        ),
+        (["status"], ["statekeeper.cli.schemas", "statekeeper.cli.upkeep", "statekeeper.scaffold"]),
+    ],
+)
+def test_no_command_waits_for_the_modules_of_another(run: RunOnDisk, arguments: list[str], unneeded: list[str]) -> None:
+    """To import all of them takes half a second, which `history` of a thousand dates must not."""
+    run.write_manifest("A", config_path=str(run.cwd / "demo.yml"))
+    program = (
+        "import sys; from statekeeper.cli.app import run_command; code = run_command(sys.argv[1:]); "
+        f"sys.exit(', '.join({set(unneeded)!r} & set(sys.modules)) or code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=run.cwd, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

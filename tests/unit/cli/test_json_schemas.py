@@ -6,7 +6,7 @@ from jsonschema import Draft202012Validator
 
 from statekeeper.cli import app
 from statekeeper.cli.json_schemas import files
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.store import layout
 from tests.unit.run.run_on_disk import RunOnDisk
 from tests.unit.schemas.staged_columns import PYDANTIC

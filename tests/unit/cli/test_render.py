@@ -18,7 +18,7 @@ from statekeeper.model.manifest import (
 )
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.model.table import ExtractionMode, Scope, TableRef
 from statekeeper.run.report import Outcome, RunReport, TableReport
 

@@ -28,8 +28,9 @@ tables:
   - {schema_name: fin, table_name: ledger}
   - {schema_name: hr, table_name: jobs}
 """
-SCHEMAS = {f"schemas {name}": command for name, command in app.app.commands["schemas"].commands.items()}
-COMMANDS = {**app.app.commands, **SCHEMAS}
+PROGRAM = app.app.load_all()
+SCHEMAS = {f"schemas {name}": command for name, command in PROGRAM["schemas"].commands.items()}
+COMMANDS = {**PROGRAM, **SCHEMAS}
 OF_RUNS = {"run", "plan", "verify", "resume", "status", "reset"}
 OF_TABLES = {*OF_RUNS, "backfill", "check", "init", "schemas infer", "schemas diff", "schemas export"}
 HAVE = {

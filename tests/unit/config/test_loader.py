@@ -17,7 +17,7 @@ from statekeeper.config.resolved import (
     Verify,
     WindowKind,
 )
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from tests.unit.config.config_files import FULL, HEAD, load
 
 pytestmark = pytest.mark.usefixtures("config_folder")

@@ -9,7 +9,7 @@ import pytest
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import ValidationSummary
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.taken_window import taken_window, window_of

@@ -9,7 +9,7 @@ import pytest
 
 from statekeeper.model.preview import PreviewAction
 from statekeeper.model.receipt import Receipt
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.reset import reset_tables

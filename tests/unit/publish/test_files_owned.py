@@ -13,7 +13,8 @@ import pytest
 
 from statekeeper.errors import StorageError
 from statekeeper.model.metadata import PublishedFile
-from statekeeper.model.record import HistoryEntry, Owner, Published, PublishIntent, State, Trigger
+from statekeeper.model.record import HistoryEntry, Published, PublishIntent, Trigger
+from statekeeper.model.state import Owner, State
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.publish.ownership import Ownership
 from statekeeper.store.files.disk import LocalDisk

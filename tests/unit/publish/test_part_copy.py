@@ -22,7 +22,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import EngineSetup, Job, Urgency
 from statekeeper.engines.queue import JobQueue
 from statekeeper.errors import Interrupted, LockLost, StorageError, WorkerDied
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.publish.part_copy import CopiesSpec, CopySpec, FileProof, copy_part, copy_parts, grouped
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import Access, WholeFileDisk

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from statekeeper.errors import FailureKind
 from statekeeper.model.manifest import LastRun, RunManifest
-from statekeeper.model.record import Failure, HistoryEntry, Owner, Published, State, StateRecord
+from statekeeper.model.record import HistoryEntry, Published, StateRecord
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.store import layout
 from statekeeper.store.layout import ExtractionLayout

@@ -11,7 +11,7 @@ import pytest
 from statekeeper.cli.app import run_command
 from statekeeper.errors import UsageError
 from statekeeper.model.manifest import BackfillRange
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.backfill import Backfill
 from statekeeper.run.find_run import last_run
 from statekeeper.run.preview import preview_tables

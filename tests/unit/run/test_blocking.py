@@ -16,7 +16,7 @@ import pytest
 from statekeeper.engines.choice import LOCAL
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.engines.protocol import EngineSetup
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.verify import verify_tables

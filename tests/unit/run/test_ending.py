@@ -14,7 +14,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LockLost, StateDamaged
 from statekeeper.model.hook_event import HookResult
 from statekeeper.model.manifest import FoundBy, TableFailure
-from statekeeper.model.record import Failure, State
+from statekeeper.model.state import Failure, State
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.status import read_status

@@ -14,7 +14,7 @@ import pytest
 from statekeeper.config.resolved import LockKind
 from statekeeper.errors import UsageError
 from statekeeper.model.preview import PreviewAction
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.model.table import Layout
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome

@@ -12,7 +12,7 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import DataError
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.run.report import Outcome
 from statekeeper.store.locks.holder import Holder
 from tests.unit.small_shop import Shop

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.errors import FailureKind, IllegalTransition, StorageError
-from statekeeper.model.record import Failure, Owner, State, StateRecord, Trigger
+from statekeeper.model.record import StateRecord, Trigger
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.run.lifecycle import TRANSITIONS, Lifecycle, mermaid
 from tests.memory_state_store import MemoryStateStore

@@ -10,7 +10,7 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import LockLost
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run import lock_watch
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk

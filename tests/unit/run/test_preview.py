@@ -9,7 +9,7 @@ import pytest
 from statekeeper.config.sections.output import LockKind
 from statekeeper.errors import FailureKind, LockHeld
 from statekeeper.model.preview import PreviewAction
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.model.table import ExtractionMode
 from statekeeper.run.preview import look_at_tables, preview_tables
 from statekeeper.run.report import Outcome

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
-from statekeeper.model.record import Failure, Owner, Published, State, StateRecord, Trigger
+from statekeeper.model.record import Published, StateRecord, Trigger
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.run.lifecycle import Lifecycle
 from statekeeper.run.report import Outcome

@@ -18,7 +18,7 @@ from statekeeper.cli.app import run_command
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, Interrupted, Terminated
 from statekeeper.model.hook_event import HookResult
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.report import Outcome
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.run.verify import verify_tables

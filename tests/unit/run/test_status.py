@@ -10,7 +10,7 @@ import pytest
 from statekeeper.config.identity import ConfigIdentity
 from statekeeper.errors import FailureKind, StateDamaged, UsageError
 from statekeeper.model.manifest import FoundBy, RunManifest, RunProcess, RunStatus, TableFailure, TableStatus
-from statekeeper.model.record import Failure, Owner, State
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.run.find_run import find_run
 from statekeeper.run.status import read_status
 from statekeeper.store import layout

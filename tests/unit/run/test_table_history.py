@@ -10,8 +10,9 @@ import pytest
 from statekeeper.cli.app import run_command
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.table import Layout, TableRef
-from statekeeper.run import table_history
 from statekeeper.run.table_history import read_history
+from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.slots import second_slot
 from tests.unit.small_shop import WINDOWS_CONFIG, Shop
 
 FIRST = date(2026, 1, 1)
@@ -112,6 +113,15 @@ def test_windows_of_old_versions_that_overlap_are_marked(shop):
     assert (overlap.start, overlap.end) == (datetime(2026, 1, 1, 12, tzinfo=UTC), _at(2))
 
 
+def test_a_damaged_commit_record_is_said_and_its_rows_are_not_called_covered(shop):
+    for number in (1, 2):
+        shop.run(ORDERS, day=_day(number))
+    shop.layout(day=_day(2)).metadata.write_text('{"record_count": 10}')
+    history = _history(shop)
+    assert _rows(history) == [("01", "complete", 10), ("02", "damaged", None)]
+    assert history.covered_through == _at(2)
+
+
 def test_a_damaged_state_is_said_and_a_table_without_windows_has_none(shop):
     shop.run("customers", day=_day(1))
     shop.run("customers", day=_day(2))
@@ -121,15 +131,22 @@ def test_a_damaged_state_is_said_and_a_table_without_windows_has_none(shop):
     assert (history.incremental_column, history.covered_through) == (None, None)
 
 
-def test_each_document_is_read_once(shop, monkeypatch):
+def test_each_document_is_opened_once_and_no_other_file(shop, monkeypatch):
+    """A thousand dates are shown in half a second: a third opening for each would cost a tenth of one."""
     for number in range(1, 6):
         shop.run(ORDERS, day=_day(number))
-    read = []
-    for name in ("load_metadata", "load_document"):
-        loads = getattr(table_history, name)
-        monkeypatch.setattr(table_history, name, lambda *given, loads=loads: read.append(given[1]) or loads(*given))
+    opened = []
+    monkeypatch.setattr(
+        LocalDisk, "read", lambda disk, path, read=LocalDisk.read: opened.append(path) or read(disk, path)
+    )
     assert len(_history(shop).extractions) == 5
-    assert len(read) == len(set(read)) == 6  # five commit records, and the index
+    documents = [
+        path
+        for number in range(1, 6)
+        for path in (shop.layout(day=_day(number)).metadata, shop.layout(day=_day(number)).state)
+    ]
+    index = shop.layout(day=_day(1)).windows
+    assert sorted(opened) == sorted([*documents, index, second_slot(index)])
 
 
 @pytest.fixture

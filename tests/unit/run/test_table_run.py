@@ -15,7 +15,7 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import FailureKind, LoginRefused, SnapshotLost, StorageError
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.model.table import ExtractionMode
 from statekeeper.run import table_task as turn
 from statekeeper.run.report import Outcome

@@ -11,7 +11,7 @@ from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
 from statekeeper.model.plan import RunSnapshot
 from statekeeper.model.preview import PreviewAction
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.preview import PreviewOptions, preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess

@@ -13,7 +13,7 @@ import pytest
 from statekeeper.config.sections.output import LockKind, OutputConfig
 from statekeeper.errors import FailureKind, LockHeld, StateDamaged
 from statekeeper.model.manifest import FoundBy, RunManifest, TableFailure
-from statekeeper.model.record import Failure, Owner, State
+from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import TableRef
 from statekeeper.store import locked_change
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk

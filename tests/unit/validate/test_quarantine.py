@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from statekeeper.errors import FailureKind
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.parquet.integrity import md5_of
 from statekeeper.run.report import Outcome
 from tests.messages import message, says, text_of

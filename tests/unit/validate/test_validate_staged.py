@@ -9,7 +9,7 @@ import pytest
 
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import DataError, FailureKind
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.parquet.integrity import md5_of
 from statekeeper.run.report import Outcome
 from tests.messages import says

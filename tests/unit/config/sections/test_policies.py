@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from statekeeper.config.sections.dates import resolve_date
 from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicies
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 
 SECONDS = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=30))
 

@@ -12,7 +12,7 @@ import pytest
 from statekeeper.config.resolved import Reader
 from statekeeper.errors import FailureKind, PlanError
 from statekeeper.model.plan import PlannedColumn
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.schemas.columns.readers import RULES, check_readers
 from tests.messages import says
 from tests.unit.small_shop import Heard, Shop

@@ -11,7 +11,7 @@ from statekeeper.errors import LockLost, StateDamaged, StorageError
 from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.durable import NO_FENCE, create_once, move, replace, streamed_once
-from statekeeper.store.files.slots import read_document, second_slot, settle
+from statekeeper.store.files.slots import read_document, read_listed, second_slot, settle
 from tests.crash.nameless_disk import NamelessDisk
 
 
@@ -208,3 +208,29 @@ def test_a_file_is_moved_without_rename(disk, state):
     move(disk, state, state.with_name("aside"), role="state")
     assert disk.names(state.parent) == ["aside"]
     assert state.with_name("aside").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("time", [1, 2])
+@pytest.mark.parametrize("is_seen", [True, False], ids=["slot_was_listed", "listed_before"])
+def test_a_listed_document_is_whole_whenever_its_writer_dies(disk, state, at, time, is_seen):
+    old, new = b'{\n  "a": {}\n}\n', b'{\n  "a": {\n    "b": 1\n  }\n}\n'
+    state.write_bytes(old)
+    names = disk.names(state.parent)
+    at("write_over", "middle", Died, time=time)
+    with pytest.raises(Died):
+        _replace(disk, state, new)
+    if is_seen:
+        names = disk.names(state.parent)
+    assert read_listed(disk, state, names) in (old, new)
+    assert read_listed(disk, state, names) == read_document(disk, state)
+
+
+def test_a_listed_document_that_is_only_in_its_second_slot_is_found(disk, tmp_path, at):
+    path = tmp_path / "new.json"
+    at("write_over", "before", Died, time=2)
+    with pytest.raises(Died):
+        _replace(disk, path, b"{\n}\n")
+    assert disk.names(tmp_path) == [second_slot(path).name]
+    assert read_listed(disk, path, disk.names(tmp_path)) == b"{\n}\n"
+    with pytest.raises(FileNotFoundError):
+        read_listed(disk, path, ())

@@ -12,7 +12,7 @@ import pytest
 
 from statekeeper.config.sections.output import LockKind
 from statekeeper.errors import LockHeld, LockLost
-from statekeeper.model.record import Owner
+from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import LocalDisk, WholeFileDisk, Writes
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.locks import heartbeat, lease_watch

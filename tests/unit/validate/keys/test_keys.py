@@ -12,7 +12,7 @@ from statekeeper.config.loader import pipeline_of
 from statekeeper.config.sections.output import LockKind
 from statekeeper.engines.inline import InlineEngine
 from statekeeper.errors import ConfigError, FailureKind
-from statekeeper.model.record import State
+from statekeeper.model.state import State
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.store.files.disk import LocalDisk
