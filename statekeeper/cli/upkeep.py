@@ -36,7 +36,9 @@ def verify(
     log_format: LogFormat,
     no_progress: bool,
 ) -> int:
-    """Check everything that a run has published. Without CONFIG: the last run of this directory."""
+    """Check everything that a run has published. Without CONFIG: the last run of this directory or, after a backfill,
+    the newest date that it has begun.
+    """
     request = RunRequest.again(config, day, run_id)
     with terminal.extractor(request, log_format=log_format, is_live=not no_progress, unset=Unset.LEAVE) as extractor:
         report = extractor.verify(tables=tables, exclude=exclude)

@@ -5,7 +5,7 @@ Named methods return changed copies; only `statekeeper.store.manifest` stores a 
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -129,6 +129,16 @@ class LastRun(StoredValue):
     base_path: str
     config_path: str | None
     backfill: BackfillRange | None = Field(default=None, description="set if it was a backfill; `run_id` is the last's")
+
+    @property
+    def dated_runs(self) -> tuple[tuple[date, str], ...]:
+        """The dates of a backfill in their order, with their run ids; those after a kill may not have been begun."""
+        if self.backfill is None:
+            return ()
+        first, last = date.fromisoformat(self.backfill.first), date.fromisoformat(self.backfill.last)
+        pipeline = self.run_id.removesuffix(f"-{last:%Y%m%d}")
+        days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+        return tuple((day, run_id_of(pipeline, day)) for day in days)
 
 
 class NextStep(Frozen):

@@ -60,5 +60,7 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     from statekeeper.schemas.columns.readers import check_readers
 
     session = context.session()
-    notes = check_readers(_agreement(spec, session.describe(spec.config.relation)).columns, spec.readers, spec.layout)
-    return (*notes, *session.advise(spec.config.relation), *notes_on_late_commits(spec.config, session))
+    described = session.describe(spec.config.relation)
+    notes = check_readers(_agreement(spec, described).columns, spec.readers, spec.layout)
+    late = notes_on_late_commits(spec.config, described, session)
+    return (*notes, *session.advise(spec.config.relation), *late)

@@ -15,7 +15,7 @@ from statekeeper.model.column import SourceColumn
 from statekeeper.model.plan import Snapshot
 from statekeeper.plan.axis import TimeAxis, axis_of
 from statekeeper.plan.coverage import Coverage
-from statekeeper.plan.number_window import holds_whole_numbers
+from statekeeper.plan.number_window import holds_whole_numbers, late_numbers
 from statekeeper.sources.columns import named_column
 from statekeeper.sources.protocol import ServerSession, SourceSession
 
@@ -76,13 +76,31 @@ def open_since(
         return None, ()
     if snapshot.open_since is not None:
         return snapshot.open_since, ()
-    notes = notes_on_late_commits(config, session)
+    notes = _hidden_transactions(config, session)
     if not notes and isinstance(session, ServerSession):
         notes = (f"{_LATE}: its snapshot does not tell which transactions were open",)
     return None, notes
 
 
-def notes_on_late_commits(config: ExtractionConfig, session: SourceSession) -> tuple[str, ...]:
+def notes_on_late_commits(
+    config: ExtractionConfig, described: Sequence[SourceColumn], session: SourceSession
+) -> tuple[str, ...]:
+    """A note on rows that are committed too late for their window, if nothing keeps them. No row is read.
+
+    Windows of times miss them where open transactions cannot be read, windows of numbers in any case.
+
+    Raises:
+        PlanError: the table waits for open transactions, and they cannot be read.
+    """
+    if config.incremental is None:
+        return ()
+    column = named_column(described, config.incremental.column, f"{config.table.key}: incremental_column")
+    if axis_of(column, config.incremental.zone) is None:
+        return late_numbers(config)
+    return _hidden_transactions(config, session)
+
+
+def _hidden_transactions(config: ExtractionConfig, session: SourceSession) -> tuple[str, ...]:
     """A note if the open transactions cannot be read, but should be. Raises PlanError if they must be."""
     if config.incremental is None or config.late_commits not in {None, LateCommits.WAIT}:
         return ()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from statekeeper.errors import ExitCode, worst_exit_code
-from statekeeper.hints.next_command import RunCommands
+from statekeeper.hints.next_command import RunCommands, command
 from statekeeper.model.base import Frozen
-from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunStatus, run_id_of
+from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunStatus
 from statekeeper.run.find_run import read_manifest
 from statekeeper.run.status import read_status, state_of_tables
 from statekeeper.store import layout
@@ -43,18 +43,15 @@ def read_backfill_status(last: LastRun, asked: BackfillRange) -> BackfillStatus:
     """The status of the backfill that was started last. Raises like `read_status`."""
     base_path = Path(last.base_path)
     first, end = date.fromisoformat(asked.first), date.fromisoformat(asked.last)
-    pipeline = last.run_id.removesuffix(f"-{end:%Y%m%d}")
     disk, runs, not_begun = reading_disk(base_path), list[RunStatus](), list[str]()
-    for number in range((end - first).days + 1):
-        day = first + timedelta(days=number)
-        run_id = run_id_of(pipeline, day)
+    for day, run_id in last.dated_runs:
         if disk.exists(layout.manifest_file(base_path, run_id)):
             runs.append(_of_begun_tables(base_path, run_id))
         else:
             not_begun.append(day.isoformat())
     states: set[str] = {run.state for run in runs}
     state = "incomplete" if not_begun and states <= {"complete"} else _worst(states)
-    steps: tuple[NextStep, ...] = ()
+    steps = () if runs else (NextStep(command=command("resume"), when="to begin it"),)
     if state not in {"complete", "running"} and runs:
         manifest = read_manifest(base_path, runs[0].run_id)
         commands = RunCommands.of_manifest(manifest, asked.tables_path, Path.cwd())

@@ -14,11 +14,7 @@ from statekeeper.config.reading.text_file import WRITE_ONE
 from statekeeper.config.root import expanded, folders_above
 from statekeeper.errors import ConfigError, UnreadableDocument, UsageError
 from statekeeper.hints.next_command import command, quoted
-from statekeeper.model.manifest import (
-    LastRun,
-    RunManifest,
-    run_id_of,
-)
+from statekeeper.model.manifest import BackfillRange, LastRun, RunManifest, run_id_of
 from statekeeper.store import layout
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.registry import reading_disk
@@ -48,7 +44,8 @@ def find_run(
 ) -> RunLocation:
     """The run that a command means.
 
-    Without a config it is the run that was last started in the root of `cwd`. With a config, whose base path the caller
+    Without a config it is the run that was last started in the root of `cwd`; after a backfill, that of the newest date
+    which it has begun. With a config, whose base path the caller
     passes, it is the newest run of that config. With `day` it is the run of that extraction date: the one with the
     default run id, else the newest. `run_id` names any run under the same base path.
 
@@ -63,7 +60,10 @@ def find_run(
                 f"no run is known here: there is no {layout.LAST_RUN} in {cwd} or above it",
                 hint=f"name its config; {WRITE_ONE}",
             )
-        base_path, known = cwd / last.base_path, last.run_id
+        base_path = cwd / last.base_path
+        known = (
+            last.run_id if last.backfill is None or run_id or day else _newest_date_of(last.backfill, last, base_path)
+        )
         path = Path(last.config_path) if last.config_path else None
         if day is not None and path is not None:
             from statekeeper.config.identity import ConfigIdentity
@@ -86,6 +86,22 @@ def find_run(
     if run_id is not None and day is not None and (of := read_manifest(base_path, run_id).extraction_date) != f"{day}":
         raise UsageError(f"the run {run_id!r} is for {of}, not for {day}", hint="leave out --date, or --run-id")
     return RunLocation(base_path=base_path, run_id=wanted)
+
+
+def _newest_date_of(backfill: BackfillRange, last: LastRun, base_path: Path) -> str:
+    """The run of the newest date that a backfill has begun: a date has its manifest from its turn on.
+
+    Raises:
+        UsageError: it was killed before it began one.
+    """
+    disk = reading_disk(base_path)
+    for _, run_id in reversed(last.dated_runs):
+        if disk.exists(layout.manifest_file(base_path, run_id)):
+            return run_id
+    raise UsageError(
+        f"the backfill from {backfill.first} to {backfill.last} has begun no date yet",
+        hint=f"{quoted(command('resume'))} begins it",
+    )
 
 
 def _run_first(config: Path | None, day: date | None) -> str:

@@ -183,6 +183,11 @@ TYPED = {
     "tests/unit/run/test_backfill.py::test_dates_after_a_failed_one_go_on_if_its_window_is_its_own": [
         "run/backfill.py: commands.resume",
     ],
+    "tests/unit/run/test_backfill.py::"
+    "test_a_backfill_that_was_killed_before_its_first_date_is_begun_by_the_typed_command": [
+        "run/find_run.py: command('resume')",
+        "run/backfill_status.py: command('resume')",
+    ],
     "tests/unit/run/test_backfill.py::test_many_problems_are_counted_and_json_has_them": [
         "render_backfill.py: and {}; --json has all of them",
     ],

@@ -8,10 +8,12 @@ import pytest
 
 from statekeeper.api import StatefulDataExtractor
 from statekeeper.run.report import Outcome
-from tests.messages import says
+from tests.messages import is_silent, says
 from tests.oracle.pipelines import Lake, Warnings, serving
 
 BIG = 10**37
+LIMITED = {"user": "LIMITED", "password": "limited-secret"}
+"""May not read which transactions are open."""
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +31,18 @@ def lake(tmp_path, server):
     return Lake(tmp_path, server)
 
 
-def extract(lake: Lake, day: int, column: str = "ID", **keys: object):
-    table = {"schema_name": "SALES", "table_name": "EVENTS", "incremental_column": column, "window": "watermark"}
+def table_of(column: str = "ID", **keys: object):
     columns: dict[str, dict[str, object]] = {
         "ID": {"type": "int", "nullable": True},
         "BIG": {"type": "decimal", "max_digits": 38, "decimal_places": 0, "nullable": True},
         "ANY": {"type": "decimal", "max_digits": 20, "decimal_places": 2, "nullable": True},
     }
-    path = lake.configure({**table, "columns": columns, **keys})
+    table = {"schema_name": "SALES", "table_name": "EVENTS", "incremental_column": column, "window": "watermark"}
+    return {**table, "columns": columns, **keys}
+
+
+def extract(lake: Lake, day: int, column: str = "ID", **keys: object):
+    path = lake.configure(table_of(column, **keys))
     warnings = Warnings()
     extractor = StatefulDataExtractor.from_config(path, date=f"2026-01-{day:02}", reporter=warnings)
     (report,) = extractor.run().tables
@@ -87,3 +93,13 @@ def test_a_number_that_may_have_decimals_is_refused(lake):
     report, _ = extract(lake, 4, "ANY")
     assert report.failure is not None
     assert says(report.failure.message, "plan.neither_times_nor_numbers", column="ANY")
+
+
+def test_a_check_speaks_of_late_numbers_and_not_of_open_transactions(lake, server):
+    server.create_user(LIMITED["user"], LIMITED["password"])
+    server.grant("FLASHBACK ANY TABLE", LIMITED["user"])
+    path = lake.configure(table_of(), source=LIMITED)
+    (checked,) = StatefulDataExtractor.from_config(path).check_connections().tables
+    told = "\n".join(checked.notes)
+    assert says(told, "plan.late_numbers", column="ID")
+    assert is_silent(told, "plan.late_commits_are_missed")

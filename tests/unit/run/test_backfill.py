@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +19,8 @@ from statekeeper.run.find_run import last_run
 from statekeeper.run.preview import preview_tables
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
-from tests.messages import raises_message
+from statekeeper.store.layout import runs_folder
+from tests.messages import raises_message, text_of
 from tests.unit.small_shop import WINDOWS_CONFIG, Heard, Shop
 
 FIRST, LAST = date(2026, 1, 1), date(2026, 1, 5)
@@ -186,6 +189,26 @@ def project(shop, monkeypatch):
     return shop
 
 
+def test_a_stale_date_that_has_missed_nights_is_read_again_by_the_typed_command_although_gaps_are_refused(
+    project, capsys
+):
+    """Its window stays its own: the dates that it has taken are no missing dates."""
+    for day in ("2026-01-01", "2026-01-04"):
+        assert run_command(["run", "shop.yml", "--date", day, "-q"]) == 0
+    config = Path("shop.yml").read_text()
+    Path("shop.yml").write_text(
+        config.replace("incremental_column: at", "incremental_column: at, on_gap: fail, lookback: 1h")
+    )
+    assert run_command(["run", "shop.yml", "--date", "2026-01-05", "-q"]) == 0
+    capsys.readouterr()
+    assert run_command(["resume", "shop.yml", "--date", "2026-01-04"]) == 0
+    (typed,) = re.findall(r"^next, to extract it again .*: statekeeper (.*)$", capsys.readouterr().out, re.MULTILINE)
+    assert run_command([*shlex.split(typed), "-q"]) == 0
+    scope = project.metadata(day=date(2026, 1, 4)).table_config.scope
+    assert (scope.covered_from, scope.watermark) == (datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 5, tzinfo=UTC))
+    assert run_command(["run", "shop.yml", "--date", "2026-01-07", "-q"]) == 1, "the 6th is missing, and refused"
+
+
 @pytest.mark.parametrize("words", [("resume",), ("backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-05")])
 def test_a_backfill_is_continued_by_itself_and_by_a_bare_resume(project, capsys, words):
     state = project.layout(day=date(2026, 1, 3)).state
@@ -224,6 +247,37 @@ def test_the_status_of_a_backfill_counts_its_own_tables_by_date(project, capsys)
     assert run_command(["status", "--exit-code", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert (document["state"], document["not_begun"], len(document["runs"])) == ("complete", [], 4)
+
+
+def test_bare_commands_after_a_killed_backfill_are_about_the_newest_date_that_it_has_begun(project, capsys):
+    state = project.layout(day=date(2026, 1, 3)).state
+    state.parent.mkdir(parents=True)
+    state.write_text("not a state")
+    assert run_command(["backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-05", "-q"]) == 1
+    capsys.readouterr()
+    assert run_command(["history", "orders"]) == 0
+    assert run_command(["verify"]) == 1
+    assert "shop-20260103" in capsys.readouterr().out
+    assert run_command(["reset", "--table", "orders", "-q"]) == 0
+    assert run_command(["resume", "-q"]) == 0
+    assert run_command(["verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["run_id"] == "shop-20260105"
+
+
+def test_a_backfill_that_was_killed_before_its_first_date_is_begun_by_the_typed_command(project, capsys):
+    command = ["backfill", "shop.yml", "--from", "2026-01-01", "--to", "2026-01-02"]
+    assert run_command([*command, "-q"]) == 0
+    shutil.rmtree(runs_folder(project.folder / "data"))
+    shutil.rmtree(project.folder / "data/shop")
+    for words in (["verify"], ["reset", "--failed"], ["history", "orders"]):
+        assert run_command(words) == 2
+        said = capsys.readouterr().err
+        assert text_of("run.backfill_has_begun_no_date", first="2026-01-01", last="2026-01-02") in said
+        assert "hint: `statekeeper resume` begins it" in said
+    assert run_command(["status"]) == 0
+    assert "next, to begin it: statekeeper resume" in capsys.readouterr().out
+    assert run_command(["resume"]) == 0
+    assert _published(project) == list(range(30))
 
 
 def test_many_problems_are_counted_and_json_has_them(project, capsys):
