@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -62,21 +63,31 @@ def show_history(history: TableHistory, screen: Screen) -> None:
     )
     overlapping = {run_id: other for each in history.overlaps for run_id, other in _both(each.run_ids)}
     holes = {hole.end: hole for hole in history.holes}
-    rows: list[tuple[str, ...]] = []
-    for each in history.extractions:
+    kept = tuple(each for each in history.extractions if each.state != "removed")
+    rows: list[tuple[str, ...]] = [*_removed(history, has_windows=has_windows)]
+    for each in kept:
         if each.start is not None and (hole := holes.pop(each.start, None)):
             rows.append(("", "hole", "", "", _start(hole.start), moment(hole.end), "", "in no extraction"))
         note = f"overlaps {overlapping[each.run_id]}" if each.run_id in overlapping else ""
         rows.append(_row(each, note, has_windows=has_windows))
     screen.grid(Grid(columns, tuple(rows)))
     screen.line()
-    screen.line(f"{history.table.key}: {plural(len(history.extractions), 'extraction')}{_covered(history)}")
+    screen.line(f"{history.table.key}: {plural(len(kept), 'extraction')}{_covered(history)}")
     for remark in history.remarks:
         screen.line(remark)
 
 
 def _both(run_ids: tuple[str, str]) -> tuple[tuple[str, str], tuple[str, str]]:
     return run_ids, (run_ids[1], run_ids[0])
+
+
+def _removed(history: TableHistory, *, has_windows: bool) -> Iterator[tuple[str, ...]]:
+    """One row for all extractions whose files were removed from the old end, of which there may be thousands."""
+    removed = [each for each in history.extractions if each.state == "removed"]
+    if removed:
+        last = removed[-1]
+        window = (_start(removed[0].start), moment(last.end)) if has_windows else ()
+        yield (f"to {last.extraction_date}", "removed", "", "", *window, "", plural(len(removed), "extraction"))
 
 
 def _row(each: PastExtraction, note: str, *, has_windows: bool) -> tuple[str, ...]:

@@ -15,8 +15,11 @@ class PastExtraction(Frozen):
 
     extraction_date: str
     run_id: str
-    state: Literal["pending", "extracting", "validating", "complete", "failed", "damaged", "missing"] = Field(
-        description="missing: it was complete, and its files are gone; damaged: one of its documents cannot be read"
+    state: Literal["pending", "extracting", "validating", "complete", "failed", "damaged", "missing", "removed"] = (
+        Field(
+            description="damaged: one of its documents cannot be read; missing: it was complete, and its files are "
+            "gone; removed: the same, before the oldest date that is left"
+        )
     )
     records: int | None = Field(description="rows that are published; null if none are")
     bytes: int | None

@@ -6,7 +6,7 @@ starts where coverage ends, and a date that is covered already has no rows left.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar, cast
@@ -130,3 +130,16 @@ class Coverage:
 
 def _start(window: TakenWindow) -> tuple[bool, Any] | tuple[()]:
     return () if window.start is None else order(window.start)
+
+
+def removed_windows(indexed: Iterable[TakenWindow], recorded: Sequence[TakenWindow]) -> tuple[TakenWindow, ...]:
+    """What an index knows of complete extractions before the oldest one that is left: somebody removed their files.
+
+    Their rows were extracted, and are not extracted again unless somebody asks for it. Windows of later dates whose
+    files are gone, or whose values other extractions have taken since, are none of these.
+    """
+    if not recorded:
+        return ()
+    oldest, others = min(window.date for window in recorded), Coverage.of(recorded)
+    old = (window for window in indexed if window.is_complete and window.date < oldest)
+    return tuple(window for window in old if not others.takers_of(Interval(window.start, window.end)))

@@ -3,7 +3,8 @@
 An extraction writes its window down before it reads a row of it, so no other one takes the same rows, and none that
 completes is ever missing. Whether it did complete, its commit record says. So a plan reads one document, the records of
 what was planned and not yet seen complete, and those of the newest date, however many dates there are. If the document
-and these records disagree, all records are read.
+and these records disagree, all records are read; the document is still believed on dates before the oldest of them,
+whose files were removed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from statekeeper.model.record import StateRecord
 from statekeeper.model.state import State
 from statekeeper.model.table import TableRef, safe_name
 from statekeeper.model.windows import TableWindows, TakenWindow
-from statekeeper.plan.coverage import Coverage, order
+from statekeeper.plan.coverage import Coverage, order, removed_windows
 from statekeeper.plan.history import records_of
 from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.store.documents import load_document, load_metadata
@@ -52,7 +53,8 @@ class WindowIndex:
         complete = [window for window in coverage.taken if window.is_complete]
         newest = max(complete, key=lambda window: order(window.end), default=None)
         if self._has_unknown(coverage) or (newest is not None and self._completed(newest) != newest):
-            return Coverage.of(self._recorded(), _revision(found))
+            recorded = tuple(self._recorded())
+            return Coverage.of((*removed_windows(found.taken, recorded), *recorded), _revision(found))
         return coverage
 
     def take(self, window: TakenWindow, *, decided_by: Coverage) -> bool:

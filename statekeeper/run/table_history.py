@@ -22,7 +22,7 @@ from statekeeper.model.past_commit import PastCommit, PastState
 from statekeeper.model.state import State
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.model.windows import TableWindows, TakenWindow
-from statekeeper.plan.coverage import Coverage, order
+from statekeeper.plan.coverage import Coverage, order, removed_windows
 from statekeeper.plan.taken_window import taken_window, window_of, with_planned
 from statekeeper.run.uncovered import what_is_uncovered
 from statekeeper.store.files.disk import Disk
@@ -51,9 +51,16 @@ def read_history(
     found = tuple(_found(disk, files))
     windows = [window for _, taken in found for window in taken]
     known = {window.extraction for window in windows}
-    missing = [window for window in _indexed(disk, files) if window.is_complete and window.extraction not in known]
-    coverage = Coverage.of(windows)
-    extractions = (*(extraction for extraction, _ in found), *map(_missing, missing))
+    indexed = _indexed(disk, files)
+    removed = removed_windows(indexed, windows)
+    known |= {window.extraction for window in removed}
+    missing = [window for window in indexed if window.is_complete and window.extraction not in known]
+    coverage = Coverage.of((*windows, *removed))
+    gone = [(window, "removed") for window in removed] + [(window, "missing") for window in missing]
+    extractions = (
+        *(extraction for extraction, _ in found),
+        *(_past(window.date, window.run_id, state, None, window) for window, state in gone),
+    )
     return TableHistory(
         table=table,
         base_path=str(base_path),
@@ -154,10 +161,6 @@ def _past(day: date, run_id: str, state: str, commit: PastCommit | None, window:
             "ended_at": commit.end_time if commit else None,
         }
     )
-
-
-def _missing(window: TakenWindow) -> PastExtraction:
-    return _past(window.date, window.run_id, "missing", None, window)
 
 
 def _overlap(first: TakenWindow, second: TakenWindow) -> HistoryOverlap:

@@ -51,7 +51,8 @@ class _Uncovered:
 
     def _holes(self) -> Iterator[str]:
         for hole in self.coverage.holes:
-            yield f"{_rows(hole)} are in no extraction: {quoted(self._filling(hole))} takes them"
+            removed = ", or theirs were removed" if hole.start is None else ""
+            yield f"{_rows(hole)} are in no extraction{removed}: {quoted(self._filling(hole))} takes them"
 
     def _unfinished(self) -> Iterator[str]:
         for window in self.coverage.taken:

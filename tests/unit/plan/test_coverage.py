@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from statekeeper.model.windows import TakenWindow
-from statekeeper.plan.coverage import Coverage, Interval
+from statekeeper.plan.coverage import Coverage, Interval, removed_windows
 
 JUNE = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -17,10 +17,10 @@ def day(number: float) -> datetime:
     return JUNE + timedelta(days=number - 1)
 
 
-def taken(start, end, *, is_complete=True, run_id="nightly"):
+def taken(start, end, *, is_complete=True, run_id="nightly", date="2026-06-01"):
     return TakenWindow(
         run_id=run_id,
-        extraction_date="2026-06-01",
+        extraction_date=date,
         column="AT",
         start=None if start is None else day(start),
         end=day(end),
@@ -140,3 +140,12 @@ def test_windows_decided_one_after_the_other_in_any_order_of_days_tile_the_axis(
         assert coverage.overlaps == (), seed
         assert coverage.holes == (), seed
         assert gaps(coverage) == [(day(15), None)], seed
+
+
+def test_only_complete_dates_before_the_oldest_that_is_left_were_removed_and_none_whose_values_are_taken_since():
+    old = [taken(None, 2, date="2026-01-01"), taken(2, 3, date="2026-01-02"), taken(4, 5, date="2026-01-04")]
+    left = [taken(3, 4, date="2026-01-03"), taken(5, 6, date="2026-01-05")]
+    assert removed_windows(old, left) == tuple(old[:2])
+    assert removed_windows(old, []) == (), "nothing is left: the next extraction is the first"
+    assert removed_windows([taken(2, 3, date="2026-01-02", is_complete=False)], left) == ()
+    assert removed_windows(old, [taken(None, 4, date="2026-01-03")]) == ()

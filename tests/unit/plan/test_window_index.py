@@ -221,6 +221,16 @@ def test_a_newest_extraction_that_is_gone_is_no_window(table):
     assert [day for day, _, _ in table.found] == [5], "nothing lies there any more, of the last one either"
 
 
+def test_dates_that_were_removed_from_the_old_end_stay_taken_when_all_records_are_read(table):
+    for day in (3, 4, 5, 6, 7):
+        table.take(date(2026, 1, day))
+        table.complete(date(2026, 1, day))
+    for day in (3, 4, 6):
+        table.layout(date(2026, 1, day)).metadata.unlink()
+    table.complete(date(2026, 1, 8))  # as an older version does: the document lacks it, so all records are read
+    assert [day for day, _, _ in table.found] == [3, 4, 5, 7, 8], "the 6th is a hole, which is said"
+
+
 def test_a_plan_looks_at_a_constant_number_of_files_however_many_dates_there_are(table):
     counts = {}
     for number in range(90):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -10,10 +11,12 @@ import pytest
 from statekeeper.cli.app import run_command
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.table import Layout, TableRef
+from statekeeper.run.report import Outcome
 from statekeeper.run.table_history import read_history
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.files.slots import second_slot
-from tests.unit.small_shop import WINDOWS_CONFIG, Shop
+from tests.messages import text_of
+from tests.unit.small_shop import WINDOWS_CONFIG, Heard, Shop
 
 FIRST = date(2026, 1, 1)
 ORDERS = {"table_name": "orders", "incremental_column": "at", "incremental_timezone": "UTC"}
@@ -73,6 +76,37 @@ def test_a_date_whose_files_are_gone_leaves_a_hole_that_the_typed_command_takes(
     (remark,) = history.remarks
     assert "`statekeeper run shop.yml --date 2026-01-02 --table shop.orders`" in remark
     shop.run(ORDERS, day=_day(2))
+    assert (_history(shop).holes, _history(shop).covered_through) == ((), _at(4))
+
+
+def test_dates_that_retention_removed_are_no_hole_and_nothing_is_typed_that_extracts_them_again(shop):
+    for number in range(1, 6):
+        shop.run(ORDERS, day=_day(number))
+    for number in (1, 2):
+        shutil.rmtree(shop.layout(day=_day(number)).folder)
+    history = _history(shop)
+    assert [state for _, state, _ in _rows(history)] == ["removed", "removed", "complete", "complete", "complete"]
+    assert (history.holes, history.remarks, history.covered_through) == ((), (), _at(6))
+    heard = Heard()
+    shop.run(ORDERS, day=_day(6), reporter=heard)
+    assert heard.warnings == []
+    assert shop.run(ORDERS, day=_day(2))["orders"].outcome is Outcome.COMPLETED
+    assert (_history(shop).holes, shop.rows(day=_day(2))) == ((), 10), "on purpose, with its own rows"
+
+
+def test_rows_before_the_oldest_date_are_a_hole_if_nobody_knows_whether_they_were_extracted(shop):
+    for number in (1, 2, 3):
+        shop.run(ORDERS, day=_day(number))
+    shutil.rmtree(shop.layout(day=_day(1)).folder)
+    shop.layout(day=_day(1)).windows.unlink()
+    history = _history(shop)
+    assert [(hole.start, hole.end) for hole in history.holes] == [(None, _at(2))]
+    (remark,) = history.remarks
+    command = "`statekeeper run shop.yml --date 2026-01-01 --table shop.orders`"
+    assert remark == text_of(
+        "run.rows_were_removed_or_never_extracted", end="2026-01-02T00:00:00+00:00", command=command
+    )
+    shop.run(ORDERS, day=_day(1))
     assert (_history(shop).holes, _history(shop).covered_through) == ((), _at(4))
 
 
@@ -173,6 +207,22 @@ def test_the_command_shows_dates_and_holes(project, capsys, config):
     assert run_command(["history", "orders", *config, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["holes"] == [{"start": "2026-01-02T00:00:00+00:00", "end": "2026-01-03T00:00:00+00:00"}]
+
+
+def test_the_command_shows_removed_dates_in_one_row(project, capsys):
+    for number in (1, 2):
+        shutil.rmtree(project.layout(day=_day(number)).folder)
+    assert run_command(["history", "orders"]) == 0
+    _, removed, kept, _, last = capsys.readouterr().out.splitlines()
+    assert re.split(r" {2,}", removed) == [
+        "to 2026-01-02",
+        "removed",
+        "the beginning",
+        "2026-01-03 00:00+00:00",
+        "2 extractions",
+    ]
+    assert kept.startswith("2026-01-03")
+    assert last.startswith("shop.orders: 1 extraction; every value of at before 2026-01-04")
 
 
 @pytest.mark.usefixtures("project")
