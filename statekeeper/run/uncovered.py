@@ -51,8 +51,11 @@ class _Uncovered:
 
     def _holes(self) -> Iterator[str]:
         for hole in self.coverage.holes:
-            removed = ", or theirs were removed" if hole.start is None else ""
-            yield f"{_rows(hole)} are in no extraction{removed}: {quoted(self._filling(hole))} takes them"
+            rows, typed = _rows(hole), quoted(self._filling(hole))
+            if hole.start is None:
+                yield f"{rows} are in no extraction, or theirs were removed: {typed} takes them"
+            else:
+                yield f"{rows} are in no extraction: {typed} takes them"
 
     def _unfinished(self) -> Iterator[str]:
         for window in self.coverage.taken:

@@ -103,9 +103,8 @@ def test_rows_before_the_oldest_date_are_a_hole_if_nobody_knows_whether_they_wer
     assert [(hole.start, hole.end) for hole in history.holes] == [(None, _at(2))]
     (remark,) = history.remarks
     command = "`statekeeper run shop.yml --date 2026-01-01 --table shop.orders`"
-    assert remark == text_of(
-        "run.rows_were_removed_or_never_extracted", end="2026-01-02T00:00:00+00:00", command=command
-    )
+    rows = "the rows from the beginning to before 2026-01-02T00:00:00+00:00"
+    assert remark == text_of("run.rows_were_removed_or_never_extracted", rows=rows, command=command)
     shop.run(ORDERS, day=_day(1))
     assert (_history(shop).holes, _history(shop).covered_through) == ((), _at(4))
 
