@@ -57,6 +57,7 @@ class TableKeys(TypedDict, total=False):
     is_full_extract: bool | None
     window: Literal["day", "watermark"] | None
     lookback: str | int | timedelta | None
+    mark_taken_before: bool | None
     incremental_timezone: str | None
     allow_open_window: bool | None
     on_gap: Literal["extend", "backfill", "fail"] | None

@@ -16,36 +16,19 @@ from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.tables import (
-    LateCommits,
-    NullRows,
-    Reconcile,
-    TableDefaults,
-    TableEntry,
-    WindowKind,
-)
+from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
+from statekeeper.config.window_resolution import NEED_A_COLUMN, WINDOW_KEYS_DEPEND, marks_rows, window_problems
 from statekeeper.model.schema import SchemaRef
 from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
-_NEEDS_COLUMN = (
-    "window",
-    "lookback",
-    "incremental_timezone",
-    "allow_open_window",
-    "on_gap",
-    "late_commits",
-    "null_rows",
-)
 _NAMING = frozenset({"source_name", "table_name", "path_name"})
 _DEPENDS = {
-    **dict.fromkeys((*_NEEDS_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
+    **dict.fromkeys((*NEED_A_COLUMN, "is_full_extract"), frozenset({"incremental_column"})),
+    **WINDOW_KEYS_DEPEND,
     **dict.fromkeys(("flashback_enabled", "flashback_timestamp"), frozenset({"source_name"})),
-    "late_commits": frozenset({"incremental_column", "lookback"}),
-    "null_rows": frozenset({"incremental_column", "reconcile"}),
-    "lookback": frozenset({"incremental_column", "window"}),
     "chunking": frozenset({"custom_query"}),
     "columns": frozenset({"schema"}),
 }
@@ -216,10 +199,7 @@ class _Table:
         found = [
             *self._source(),
             *self._schema(),
-            *self._incremental(),
-            *self._late_commits(),
-            *self._lookback(),
-            *self._null_rows(),
+            *window_problems(self),
             *self._chunking(),
             *self._flashback(),
         ]
@@ -255,33 +235,6 @@ class _Table:
             text = f"expected the path of a Python file that exists; found {self.shown('schema', file)}"
             found.append(self.problem("schema", text=text, hint=hint))
         return found
-
-    def _incremental(self) -> list[Problem]:
-        if self.entry.incremental_column is not None:
-            return []
-        dependent = [key for key in _NEEDS_COLUMN if self.sets(key)]
-        if self.entry.is_full_extract is False:
-            dependent.append("is_full_extract")
-        hint = "name the column with the time when a row was written, or leave this key out"
-        return [self.problem(key, text="this needs an incremental_column", hint=hint) for key in dependent]
-
-    def _late_commits(self) -> list[Problem]:
-        if self.entry.late_commits is not LateCommits.LOOKBACK or self.entry.lookback:
-            return []
-        return [self.problem("late_commits", text="'lookback' needs a lookback that is longer than any transaction")]
-
-    def _lookback(self) -> list[Problem]:
-        lookback = self.entry.lookback
-        if not isinstance(lookback, int) or self.entry.window is WindowKind.WATERMARK:
-            return []
-        text = f"expected a duration such as 500ms, 30s, 1.5h or 1d; found {lookback}"
-        hint = f"write {lookback}s for seconds; a number is for window: watermark with a column of whole numbers"
-        return [self.problem("lookback", text=text, hint=hint)]
-
-    def _null_rows(self) -> list[Problem]:
-        if self.entry.null_rows is not NullRows.FAIL or self.entry.reconcile is not Reconcile.NONE:
-            return []
-        return [self.problem("null_rows", text="'fail' needs reconcile: count, since it counts rows")]
 
     def _chunking(self) -> list[Problem]:
         chunking = self.entry.chunking
@@ -324,6 +277,7 @@ class _Table:
             model=SchemaRef(path=entry.schema_model, columns=entry.columns),
             incremental=_incremental_config(entry),
             is_full_extract=self.is_full_extract,
+            mark_taken_before=marks_rows(self),
             **_set({name: getattr(entry, name) for name in _POLICIES}),
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)

@@ -78,6 +78,7 @@ class ExtractionConfig:
     incremental: IncrementalConfig | None = None
     is_full_extract: bool = True
     on_gap: OnGap = BUILT_IN.on_gap
+    mark_taken_before: bool = BUILT_IN.mark_taken_before
     late_commits: LateCommits | None = None
     null_rows: NullRows = BUILT_IN.null_rows
     chunking: ChunkingPolicy = BUILT_IN.chunking

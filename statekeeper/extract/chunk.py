@@ -22,6 +22,7 @@ from statekeeper.model.receipt import Receipt
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import streamed_once
 from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.receipts import load_receipt, save_receipt
 from statekeeper.store.staging import Staging, staged_part_name
 
@@ -37,6 +38,7 @@ class ChunkSpec:
     """The inputs of `extract_chunk` except for the session; can be pickled, contains no secret.
 
     `table` is for messages. The part goes into `subfolder` of the plan's folder of parts, unless that is empty.
+    `compared` has the layouts of the datasets of the plan's mark, in their order, with absolute paths.
     """
 
     table: str
@@ -48,6 +50,7 @@ class ChunkSpec:
     output: OutputConfig
     disk: Disk
     subfolder: str = ""
+    compared: tuple[ExtractionLayout, ...] = ()
 
 
 def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
@@ -98,8 +101,8 @@ def _write_part(spec: ChunkSpec, context: WorkContext, *, file: BinaryIO) -> Wri
 
     budget = MemoryBudget.of(context.memory_limit)
     read = context.session().read(spec.reading, spec.chunk, batch_bytes=budget.batch)
-    batches = _checked(read, spec, context, budget)
-    columns, lineage = spec.reading.columns, _lineage(spec)
+    batches = _marked(_checked(read, spec, context, budget), spec, context, budget)
+    columns, lineage = spec.reading.file_columns, _lineage(spec)
     return write_part(file, batches, columns=columns, output=spec.output, budget=budget, lineage=lineage)
 
 
@@ -120,6 +123,32 @@ def _checked(
             raise error.within(f"{spec.table}, chunk {spec.chunk.chunk_id}") from error
         context.progress(batch.num_rows)
     context.check_stop()
+
+
+def _marked(
+    batches: Iterator[pa.RecordBatch], spec: ChunkSpec, context: WorkContext, budget: MemoryBudget
+) -> Iterator[pa.RecordBatch]:
+    mark = spec.reading.mark
+    if mark is None:
+        return batches
+    from statekeeper.extract.candidates import Comparison
+    from statekeeper.extract.taken_before import Marking, compared_columns, stretch_in
+
+    start, end = stretch_in(spec.reading, mark)
+    comparison = Comparison(
+        table=spec.table,
+        file_columns=spec.reading.columns,
+        columns=compared_columns(spec.reading, mark),
+        start=start,
+        end=end,
+        datasets=tuple(zip(mark.compared, spec.compared, strict=True)),
+        disk=spec.disk,
+        output=spec.output,
+        budget=budget,
+        memory_limit=context.memory_limit,
+        check_stop=context.check_stop,
+    )
+    return Marking(spec.reading, mark, comparison).marked(batches)
 
 
 def _lineage(spec: ChunkSpec) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 from typing import Self
 from uuid import uuid4
@@ -19,6 +20,7 @@ from statekeeper.model.receipt import CountReceipt, Receipt
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.null_rows import judge_null_rows
 from statekeeper.store.documents import load_count, save_count
+from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.receipts import are_recorded, load_receipts, record_receipts, subfolders_of
 from statekeeper.store.staging import subfolder_of
 
@@ -125,6 +127,10 @@ class _ChunkWork:
     receipts: list[Receipt]
     """The receipts to record, if this kind of disk records them; else empty."""
 
+    @cached_property
+    def _compared(self) -> tuple[ExtractionLayout, ...]:
+        return self.active.compared_layouts
+
     async def count(self, attempt: _Attempt) -> None:
         attempt.has_begun = True
         active = self.active
@@ -151,6 +157,7 @@ class _ChunkWork:
             output=run.pipeline.output,
             disk=run.disk,
             subfolder=subfolder_of(attempt.chunk.chunk_id, len(plan.chunks), self.subfolders),
+            compared=self._compared,
         )
         job = Job(
             active.key,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
@@ -59,6 +59,11 @@ class RunCommands:
             tables_path=Path(tables_path) if tables_path else None,
             working_folder=working_folder,
         )
+
+    def of_extraction(self, extraction_date: date, run_id: str, *, pipeline: str) -> Self:
+        """The commands for the run of another extraction of the same pipeline."""
+        is_default = run_id == run_id_of(pipeline, extraction_date)
+        return replace(self, extraction_date=extraction_date, run_id=None if is_default else run_id)
 
     def run(self, *, table: str | None = None) -> str:
         """Extracts what is not complete: the whole config, or one table."""

@@ -14,6 +14,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.base import StoredValue, first_problem, refuse_newer
 from statekeeper.model.drift import ColumnChange
 from statekeeper.model.job_run import JobRun
+from statekeeper.model.mark import Mark
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.table import ExtractionMode, Scope, StoredPosition, Window
@@ -125,6 +126,11 @@ class Metadata(StoredValue):
     covered_through: StoredPosition | None = Field(
         default=None,
         description="when this was published, complete extractions of the table had every value before this point",
+    )
+    mark: Mark | None = Field(
+        default=None,
+        description="the column that marks rows that were taken before, and the datasets that they were looked for in; "
+        "null without one",
     )
     files: Packed[PublishedFile]
     columns: dict[str, str] = Field(description="column name to Arrow type, in file order")

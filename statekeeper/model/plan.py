@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
 from statekeeper.model.drift import ColumnChange
+from statekeeper.model.mark import Mark
 from statekeeper.model.packed import Packed
 from statekeeper.model.table import Relation, Scope, TableRef
 
@@ -82,11 +83,22 @@ class ReadSpec(StoredValue):
     null_count: NullCount = Field(
         default=NullCount.UNCOUNTED, description="whether rows without a value in the window's column are counted"
     )
+    mark: Mark | None = Field(default=None, description="the column that marks rows that were taken before, if any")
 
     @property
     def all_columns(self) -> tuple[PlannedColumn | UnreadColumn, ...]:
         """Every column of the table, read or not."""
         return (*self.columns, *self.left_out)
+
+    @property
+    def file_columns(self) -> tuple[PlannedColumn, ...]:
+        """The columns of the files: those that are read, and the mark, which is computed."""
+        if self.mark is None:
+            return self.columns
+        mark = PlannedColumn(
+            name=self.mark.column, database_type="computed", read_type="bool", arrow_type="bool", is_nullable=False
+        )
+        return (*self.columns, mark)
 
 
 class ChunkKind(StrEnum):

@@ -29,6 +29,11 @@ class TakenWindow(StoredValue):
     timezone: str | None = Field(
         default=None, description="the zone of its bounds; null if it was not selected by them, or if it is not known"
     )
+    read_from: StoredPosition | None = Field(
+        default=None,
+        description="where its rows begin, its lookback included; null if that is the beginning, or in entries of "
+        "older versions",
+    )
     is_complete: bool = Field(description="whether its commit record was seen; false: planned, and maybe complete")
 
     @property

@@ -71,7 +71,8 @@ def baseline_of(disk: Disk, layout: ExtractionLayout, config: ExtractionConfig, 
         complete = [metadata for metadata in found if metadata is not None]
         if complete:
             last = max(complete, key=lambda metadata: metadata.snapshot.taken_at)
-            return Baseline(run_id=last.run_id, columns=last.columns, database_types=last.database_types)
+            own = {name: kind for name, kind in last.columns.items() if last.mark is None or name != last.mark.column}
+            return Baseline(run_id=last.run_id, columns=own, database_types=last.database_types)
     return None
 
 

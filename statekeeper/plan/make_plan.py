@@ -18,6 +18,7 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError, StatekeeperError
 from statekeeper.model.column import SourceColumn
 from statekeeper.model.drift import Baseline
+from statekeeper.model.mark import TAKEN_BEFORE
 from statekeeper.model.packed import Packed
 from statekeeper.model.plan import Chunk, NullCount, Plan, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
@@ -200,6 +201,8 @@ def _require_named_columns(
         PlanError: a column is missing.
     """
     key = config.table.key
+    if config.mark_taken_before:
+        _require_markable(config, described, columns)
     if config.chunking.strategy is ChunkingStrategy.KEY and config.chunking.column is not None:
         named_column(described, config.chunking.column, f"{key}: chunking")
     for name in chain.from_iterable(config.keys.unique):
@@ -211,6 +214,27 @@ def _require_named_columns(
             described = session.describe(reference.parent_relation)
             for name in reference.parent_columns:
                 named_column(described, name, f"{config.table.key}: {REFERENCES}: {reference.parent.key}")
+
+
+def _require_markable(
+    config: ExtractionConfig, described: tuple[SourceColumn, ...], columns: tuple[PlannedColumn, ...]
+) -> None:
+    """Require that the name of the mark is free, and that the values of the keys can be compared exactly."""
+    key = config.table.key
+    for column in described:
+        if column.name.casefold() == TAKEN_BEFORE:
+            raise PlanError(
+                f"{key}: mark_taken_before adds a column {TAKEN_BEFORE}, and the table has {column.name}",
+                hint="give it an alias in a custom_query, or leave mark_taken_before out",
+            )
+    for name in chain.from_iterable(config.keys.unique):
+        found = named_column(columns, name, UNIQUE)
+        if found.arrow_type.startswith("decimal256"):
+            raise PlanError(
+                f"{key}: mark_taken_before compares the columns of unique, and {found.name} has decimals of more than "
+                "38 digits, which cannot be compared exactly",
+                hint="declare a decimal of at most 38 digits, or leave mark_taken_before out",
+            )
 
 
 def past_time(config: ExtractionConfig) -> datetime | None:

@@ -40,6 +40,7 @@ def taken_window(scope: Scope, run_id: str, day: date, column: str | None = None
         column=window.column if window else column or "",
         start=scope.covered,
         end=scope.watermark,
+        read_from=window.start if window else None,
         timezone=(window.timezone or None) if window else None,
         is_complete=False,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import StateDamaged
+from statekeeper.model.metadata import Metadata
 from statekeeper.model.record import StateRecord
 from statekeeper.model.state import State
 from statekeeper.model.table import TableRef, safe_name
@@ -91,6 +92,10 @@ class WindowIndex:
             return None
         return last.validation.null_incremental_rows - (last.validation.untaken_null_rows or 0)
 
+    def record_of(self, window: TakenWindow) -> Metadata | None:
+        """The commit record of the extraction of a window; None if it is missing. Raises StateDamaged."""
+        return load_metadata(self.disk, self._layout_of(window).metadata)
+
     def _has_unknown(self, coverage: Coverage) -> bool:
         """Whether a commit record of the newest known date, or of a later one, has a window that is not covered.
 
@@ -124,7 +129,7 @@ class WindowIndex:
 
     def _completed(self, window: TakenWindow) -> TakenWindow | None:
         """The window of the same extraction as its commit record has it; None if it is not complete."""
-        metadata = load_metadata(self.disk, self._layout_of(window).metadata)
+        metadata = self.record_of(window)
         return None if metadata is None or not metadata.extraction_complete else window_of(metadata)
 
     def _layout_of(self, window: TakenWindow) -> ExtractionLayout:

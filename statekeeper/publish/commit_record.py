@@ -93,8 +93,9 @@ def _intent(
         window=plan.reading.scope.window,
         covered_through=covered_through,
         files=files,
-        columns={column.name: column.arrow_type for column in plan.reading.columns},
-        database_types={column.name: column.database_type for column in plan.reading.columns},
+        mark=plan.reading.mark,
+        columns={column.name: column.arrow_type for column in plan.reading.file_columns},
+        database_types={column.name: column.database_type for column in plan.reading.file_columns},
         job_run=run.job_run,
         config_fingerprint=with_violations(record.fingerprint, config) if findings.violations else record.fingerprint,
         validation=ValidationSummary(

@@ -18,6 +18,7 @@ from statekeeper.model.plan import Snapshot
 from statekeeper.model.preview import PlanReport, PreviewAction, TablePlan
 from statekeeper.model.record import StateRecord, Trigger
 from statekeeper.model.state import Failure, State
+from statekeeper.plan.compared import note_on_mark, with_mark
 from statekeeper.plan.dates import with_earlier_dates
 from statekeeper.plan.inspect import advise_on_table, compare_table, describe_table
 from statekeeper.plan.make_plan import make_plan
@@ -144,15 +145,23 @@ async def _preview(config: ExtractionConfig, run: Run, *, options: PreviewOption
         if kept is None:
             raise
         raise run.snapshots.lost(config, error) from error
+    plan = await do(with_mark, plan, config, run, spec.coverage)
+    reading = plan.reading
     return TablePlan(
         table=config.table,
         verdict=verdict,
         reason=first.reason,
-        scope=plan.reading.scope,
-        columns=plan.reading.columns,
+        scope=reading.scope,
+        columns=reading.file_columns,
         chunks=len(plan.chunks),
         estimated_rows=sum(chunk.estimated_rows for chunk in plan.chunks),
-        notes=(*_note_on_missing(missing), *_note_on_snapshot(config, kept), *config.keys.notes, *plan.notes),
+        notes=(
+            *_note_on_missing(missing),
+            *_note_on_snapshot(config, kept),
+            *config.keys.notes,
+            *note_on_mark(reading),
+            *plan.notes,
+        ),
     )
 
 

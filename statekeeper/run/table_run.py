@@ -29,6 +29,7 @@ from statekeeper.model.plan import Plan, Snapshot
 from statekeeper.model.record import PublishIntent, StateRecord, Trigger
 from statekeeper.model.state import State
 from statekeeper.model.table import Position, Scope
+from statekeeper.plan.compared import verify_compared, why_compared_otherwise, with_mark
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_plan, windows_of
@@ -139,6 +140,9 @@ class TableRun:
     async def _why_outdated(self, snapshot: Snapshot | None) -> str | None:
         return await self._blocking(self.run.snapshots.why_outdated, self.config, snapshot)
 
+    async def _why_compared_otherwise(self, plan: Plan) -> str | None:
+        return await self._blocking(why_compared_otherwise, plan, self.config, self.run)
+
     async def _damage_of_published(self) -> str | None:
         """The damage, if any, of a dataset that an earlier run may have published before it died."""
         return await damage_of_published(self.config, self.run, VerifySpec(self.layout, None, self.config.verify))
@@ -185,6 +189,7 @@ class TableRun:
             await self._after_lost_snapshot(error)
             return
         run.engine.expect_chunks()  # while the plan is saved
+        plan = await self._blocking(with_mark, plan, config, run, spec.coverage)
         for note in plan.notes:
             run.reporter.warning(self.key, note)
         policies = {DRIFT} if any(change.is_by_policy for change in plan.drift) else set()
@@ -234,6 +239,7 @@ class TableRun:
         if active is None:
             return
         await self.run.login_gate.ensure(self.config)
+        await verify_compared(active)
         try:
             await self._run_chunks(active)
         except SnapshotLost as error:
@@ -264,7 +270,7 @@ class TableRun:
         if isinstance(intent, DamagedPart):
             await self._redo(intent, active)
         else:
-            await self._publish(intent, publisher)
+            await self._publish(intent, publisher, active.plan)
 
     async def _intent(self, active: ActivePlan, publisher: Publisher) -> PublishIntent | DamagedPart:
         """What to publish, checked and staged; or the first part that is damaged.
@@ -293,7 +299,7 @@ class TableRun:
         await self._blocking(publication.stage, found.parts, rejects=found.quarantined)
         return intent
 
-    async def _publish(self, intent: PublishIntent, publisher: Publisher) -> None:
+    async def _publish(self, intent: PublishIntent, publisher: Publisher, plan: Plan) -> None:
         """Publish what was checked, and complete the table."""
         was_intended = self.record.intent == intent
         if not was_intended:
@@ -308,8 +314,9 @@ class TableRun:
         await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         await announce_published(self.config, self.run, self.layout, intent.metadata)
         await self._tidy()
-        # If the run got a newer snapshot just before the publication, the table is published first, then read again.
-        if outdated := await self._why_outdated(published.snapshot):
+        # If the run got a newer snapshot just before the publication, or another extraction with rows of this one was
+        # completed, the table is published first, then read again.
+        if outdated := await self._why_outdated(published.snapshot) or await self._why_compared_otherwise(plan):
             await self._fire(Trigger.RESTART, change=_given_up, reason=outdated)
 
     async def _redo(self, part: DamagedPart, active: ActivePlan) -> None:
@@ -330,7 +337,7 @@ class TableRun:
         except StateDamaged as error:
             plan, reason = None, error.message
         if plan is not None and self.record.intent is None:
-            reason = await self._why_outdated(plan.reading.snapshot)
+            reason = await self._why_outdated(plan.reading.snapshot) or await self._why_compared_otherwise(plan)
             plan = None if reason else plan
         if plan is None:
             await self._fire(Trigger.RESTART, change=_given_up, reason=reason)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from statekeeper.hints.next_command import RunCommands, quoted
-from statekeeper.model.manifest import run_id_of
 from statekeeper.model.table import Position, position_text
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.coverage import Coverage, Interval
@@ -100,8 +99,7 @@ class _Uncovered:
 
     def _of(self, window: TakenWindow) -> RunCommands:
         """The commands for the run of another window."""
-        is_default = window.run_id == run_id_of(self.pipeline, window.date)
-        return replace(self.commands, extraction_date=window.date, run_id=None if is_default else window.run_id)
+        return self.commands.of_extraction(window.date, window.run_id, pipeline=self.pipeline)
 
 
 def _rows(window: Interval[Position]) -> str:

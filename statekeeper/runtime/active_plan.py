@@ -11,6 +11,8 @@ from statekeeper.model.plan import Plan
 from statekeeper.model.receipt import CountReceipt, PublishablePart, StagedFile
 from statekeeper.runtime.context import Run
 from statekeeper.schemas.rules.findings import Findings
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import layout_of
 from statekeeper.store.staging import Staging
 
 
@@ -32,6 +34,21 @@ class ActivePlan:
     def staging_for_workers(self) -> Staging:
         """The staging folder by its absolute path: workers have other working folders, some on other machines."""
         return Staging(self.staging.folder.absolute())
+
+    @property
+    def compared_layouts(self) -> tuple[ExtractionLayout, ...]:
+        """The layouts of the extractions that the plan's mark names, in their order, with absolute paths."""
+        mark, pipeline = self.plan.reading.mark, self.run.pipeline
+        return tuple(
+            layout_of(
+                pipeline.output.layout,
+                base_path=pipeline.base_path.absolute(),
+                table=self.config.table,
+                extraction_date=dataset.date,
+                run_id=dataset.run_id,
+            )
+            for dataset in (mark.compared if mark else ())
+        )
 
     async def retried(self, job: Job[Result], what: str) -> Result:
         """The result of a job for the table; see `RetriedJobs.run`."""

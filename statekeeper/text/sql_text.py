@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 
 def quoted(name: str) -> str:
     """A name as a quoted identifier, whatever characters it has."""
@@ -11,3 +14,14 @@ def quoted(name: str) -> str:
 def literal(text: str) -> str:
     """A string, whatever characters it has."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def file_literal(path: Path) -> str:
+    """A path as a string, in which `*`, `?` and `[` are no glob."""
+    return literal("".join(f"[{char}]" if char in "*?[" else char for char in str(path)))
+
+
+def parquet_files(files: Iterable[Path]) -> str:
+    """Parquet files as a table in DuckDB's SQL, with the columns that are in them and no others."""
+    # hive_partitioning would add a column for every folder named key=value.
+    return f"read_parquet([{', '.join(map(file_literal, files))}], hive_partitioning = false)"

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from statekeeper.parquet.types import parse_type
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER
-from statekeeper.text.sql_text import literal, quoted
+from statekeeper.text.sql_text import parquet_files, quoted
 
 if TYPE_CHECKING:
     from statekeeper.model.plan import PlannedColumn
@@ -45,8 +45,7 @@ def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
 
 def part_source(path: Path, columns: Iterable[PlannedColumn]) -> str:
     """A part as a table in SQL; it was written with `columns`."""
-    # hive_partitioning would add a column for every folder named key=value.
-    source = f"read_parquet({_file_literal(path)}, hive_partitioning = false)"
+    source = parquet_files([path])
     # pyarrow before 22 marks a time of day as UTC, which DuckDB reads as TIME WITH TIME ZONE.
     return _cast(source, {column.name: "TIME" for column in columns if pa.types.is_time(parse_type(column.arrow_type))})
 
@@ -67,16 +66,6 @@ def _cast(source: str, kinds: dict[str, str]) -> str:
 def numbered(source: str) -> str:
     """The table with its rows numbered from 0, in the part's order."""
     return f"(SELECT *, row_number() OVER () - 1 AS {ROW_NUMBER} FROM {source})"
-
-
-def _file_literal(path: Path) -> str:
-    """The path as an SQL literal, in which `*`, `?` and `[` are no glob."""
-    return literal("".join(f"[{char}]" if char in "*?[" else char for char in str(path)))
-
-
-def sql_list(files: tuple[Path, ...]) -> str:
-    """Files as a list in SQL, for `read_parquet`."""
-    return f"[{', '.join(_file_literal(file) for file in files)}]"
 
 
 def shown_text(column: PlannedColumn) -> str:

@@ -120,6 +120,7 @@ class BuiltIn:
 
     window: WindowKind = WindowKind.DAY
     lookback: timedelta = timedelta()
+    mark_taken_before: bool = False
     allow_open_window: bool = False
     on_gap: OnGap = OnGap.EXTEND
     null_rows: NullRows = NullRows.COUNT
@@ -169,6 +170,11 @@ class TableDefaults(Section):
     lookback: Lookback | None = Field(
         default=None,
         description="how much earlier the window starts, for late rows: a duration or, for whole numbers, a number",
+    )
+    mark_taken_before: bool | None = Field(
+        default=None,
+        description="add a column taken_before, which is true in rows that an earlier extraction has published "
+        "already; needs lookback and unique",
     )
     incremental_timezone: TimeZone | None = Field(
         default=None,

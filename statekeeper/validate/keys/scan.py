@@ -2,38 +2,31 @@
 
 Defines what a key means. For unique columns, a row with NULL in any of them is ignored (SQL's NULLS DISTINCT), and all
 rows that share values count. For a reference, a row with NULL in any column refers to nothing and is valid (MATCH
-SIMPLE). Values are compared as they are in the files: text byte by byte, numbers by value, NaN equal to NaN.
-
-DuckDB groups and joins out of core: memory is bounded by `memory_limit`, and the rest goes to a spill folder.
+SIMPLE). How values compare, and that memory is bounded, is `statekeeper.runtime.row_matching`' matter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from statekeeper.errors import PlanError
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import REFERENCES, UNIQUE, Reference
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.parquet.types import parse_type
+from statekeeper.runtime.row_matching import comparable, digits, matching_database
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
-from statekeeper.sources.duckdb.spill import SpillFolder
-from statekeeper.text.sql_text import literal, quoted
-from statekeeper.validate.part_source import shown_text, sql_list
+from statekeeper.text.sql_text import literal, parquet_files, quoted
+from statekeeper.validate.part_source import shown_text
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
 """The number of a row's file, the row's number in the file, and the number of rows that share its values."""
 _VIRTUAL = frozenset({"file_index", "file_row_number"})
-_SETTINGS = "SET disabled_optimizers = 'statistics_propagation,join_filter_pushdown'"
-"""Parquet's statistics ignore NaN: as in `statekeeper.validate.part_source`, they must not decide anything."""
 
 
 def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[], None]) -> KeyFindings:
@@ -45,26 +38,10 @@ def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[],
         OutOfMemory: memory and spill folder together are not enough.
     """
     try:
-        with _database(memory_limit) as connection:
+        with matching_database(memory_limit) as (connection, _):
             return _KeyScan(spec, connection, check_stop).findings()
     except SCAN_ERRORS as error:
         raise scan_error(f"{spec.table}: its keys cannot be checked", error) from error
-
-
-@contextmanager
-def _database(memory_limit: str) -> Iterator[duckdb.DuckDBPyConnection]:
-    with SpillFolder() as spill:
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": memory_limit,
-            "threads": 1,  # the engine's other processes have the other cores
-            "temp_directory": str(spill.path),
-            "enable_external_file_cache": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-        }
-        with duckdb.connect(":memory:", config=settings) as connection:
-            connection.execute(_SETTINGS)
-            yield connection
 
 
 @dataclass(frozen=True)
@@ -117,7 +94,7 @@ class _KeyScan:
         names = ", ".join(quoted(name) for name in columns)
         shared = f"_shared_{number}"
         self._connection.execute(
-            f"CREATE TEMP TABLE {shared} AS SELECT {names}, count(*) AS {_SHARED} FROM {_files(rows.files)} "
+            f"CREATE TEMP TABLE {shared} AS SELECT {names}, count(*) AS {_SHARED} FROM {parquet_files(rows.files)} "
             f"WHERE {_no_null(columns)} GROUP BY {names} HAVING count(*) > 1"
         )
         if not self._number(f"SELECT count(*) FROM {shared}"):
@@ -141,12 +118,13 @@ class _KeyScan:
         self._check_stop()
         pairs = self._pairs(reference, parent)
         columns = tuple(own.name for own, _ in pairs)
-        same = " AND ".join(" = ".join(_comparable(own, theirs, reference.label)) for own, theirs in pairs)
+        same = " AND ".join(" = ".join(comparable(own, theirs, reference.label)) for own, theirs in pairs)
         names = ", ".join(quoted(theirs.name) for _, theirs in pairs)
         self._connection.execute(
             f"CREATE TEMP TABLE {_offenders(number)} AS SELECT own.{_PART}, own.{_ROW} "
             f"FROM {self._positioned(columns)} AS own "
-            f"ANTI JOIN (SELECT {names} FROM {_files(parent.files)}) AS theirs ON {same} WHERE {_no_null(columns)}"
+            f"ANTI JOIN (SELECT {names} FROM {parquet_files(parent.files)}) AS theirs ON {same} "
+            f"WHERE {_no_null(columns)}"
         )
         count = self._number(f"SELECT count(*) FROM {_offenders(number)}")
         if not count:
@@ -173,9 +151,9 @@ class _KeyScan:
         names = ", ".join(quoted(name) for name in columns)
         files = self._spec.rows.files
         if not _VIRTUAL & {column.name.casefold() for column in self._spec.rows.columns}:
-            return f"(SELECT file_index AS {_PART}, file_row_number AS {_ROW}, {names} FROM {_files(files)})"
+            return f"(SELECT file_index AS {_PART}, file_row_number AS {_ROW}, {names} FROM {parquet_files(files)})"
         parts = (
-            f"SELECT {part} AS {_PART}, row_number() OVER () - 1 AS {_ROW}, {names} FROM {_files((file,))}"
+            f"SELECT {part} AS {_PART}, row_number() OVER () - 1 AS {_ROW}, {names} FROM {parquet_files((file,))}"
             for part, file in enumerate(files)
         )
         return f"({' UNION ALL '.join(parts)})"
@@ -194,7 +172,8 @@ class _KeyScan:
         first = f"SELECT * FROM {_offenders(one.number)} ORDER BY {_PART}, {_ROW} LIMIT {self._spec.samples}"
         samples = []
         for part, row in self._connection.sql(f"SELECT {_PART}, {_ROW} FROM ({first})").fetchall():
-            numbered = f"(SELECT *, row_number() OVER () - 1 AS {_ROW} FROM {_files((self._spec.rows.files[part],))})"
+            file = parquet_files((self._spec.rows.files[part],))
+            numbered = f"(SELECT *, row_number() OVER () - 1 AS {_ROW} FROM {file})"
             *values, message = self._connection.sql(
                 f"SELECT {shown}, {one.message} FROM {numbered} AS own "
                 f"JOIN (SELECT * FROM ({first}) WHERE {_PART} = {part}) AS o USING ({_ROW}) WHERE {_ROW} = {row}"
@@ -213,39 +192,13 @@ class _KeyScan:
         return int(number)
 
 
-def _comparable(own: FileColumn, theirs: FileColumn, label: str) -> tuple[str, str]:
-    """Both columns as SQL that is equal exactly if their values are. Raises PlanError for types that never are."""
-    one, other = f"own.{quoted(own.name)}", f"theirs.{quoted(theirs.name)}"
-    types = parse_type(own.arrow_type), parse_type(theirs.arrow_type)
-    if types[0] == types[1] or all(map(pa.types.is_integer, types)) or all(map(pa.types.is_floating, types)):
-        return one, other
-    if all(pa.types.is_integer(kind) or pa.types.is_decimal(kind) for kind in types):
-        if all(map(pa.types.is_decimal, types)) and types[0].scale == types[1].scale:
-            return one, other
-        return _digits(one), _digits(other)  # no DuckDB decimal holds every value of both types
-    raise PlanError(
-        f"{label}: {own.name} is {own.arrow_type} in the files, and {theirs.name} is {theirs.arrow_type}",
-        hint="declare the same type for both in the tables' schemas",
-    )
-
-
 def _shown(column: PlannedColumn) -> str:
     is_decimal = pa.types.is_decimal(parse_type(column.arrow_type))
-    return _digits(quoted(column.name)) if is_decimal else shown_text(column)
-
-
-def _digits(column: str) -> str:
-    """An integer or decimal as text without trailing zeros: equal for equal numbers."""
-    text = f"CAST({column} AS VARCHAR)"
-    return f"CASE WHEN contains({text}, '.') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
+    return digits(quoted(column.name)) if is_decimal else shown_text(column)
 
 
 def _no_null(columns: tuple[str, ...]) -> str:
     return " AND ".join(f"{quoted(name)} IS NOT NULL" for name in columns)
-
-
-def _files(files: tuple[Path, ...]) -> str:
-    return f"read_parquet({sql_list(files)}, hive_partitioning = false)"
 
 
 def _offenders(number: int) -> str:

@@ -105,6 +105,27 @@ tables:
         ("{table_name: A, window: day}", "tables[0].window", message("config.needs_an_incremental_column")),
         ("{table_name: A, lookback: 1h}", "tables[0].lookback", message("config.needs_an_incremental_column")),
         (
+            "{table_name: A, mark_taken_before: true}",
+            "tables[0].mark_taken_before",
+            message("config.needs_an_incremental_column"),
+        ),
+        (
+            "{table_name: A, incremental_column: B, mark_taken_before: true, unique: [C]}",
+            "tables[0].mark_taken_before",
+            message("config.mark_without_lookback"),
+        ),
+        (
+            "{table_name: A, incremental_column: B, mark_taken_before: true, lookback: 1h}",
+            "tables[0].mark_taken_before",
+            message("config.mark_without_unique"),
+        ),
+        (
+            "{table_name: A, incremental_column: B, mark_taken_before: true, lookback: 1h, unique: [C], "
+            "is_full_extract: true}",
+            "tables[0].mark_taken_before",
+            message("config.mark_in_whole_tables"),
+        ),
+        (
             "{table_name: A, is_full_extract: false}",
             "tables[0].is_full_extract",
             message("config.needs_an_incremental_column"),

@@ -45,6 +45,7 @@ def _fingerprint(tmp_path, table, *, source=None, **sections):
         ({"is_full_extract": True}, ("window",)),
         ({"window": "watermark"}, ("window",)),
         ({"lookback": "1h"}, ("window",)),
+        ({"lookback": "1h", "unique": ["id"], "mark_taken_before": True}, ("keys", "mark_taken_before", "window")),
         ({"incremental_timezone": "Europe/Madrid"}, ("window",)),
         ({"incremental_column": None, "is_full_extract": None}, ("window",)),
     ],
