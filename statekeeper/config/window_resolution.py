@@ -51,8 +51,7 @@ def window_problems(table: Table) -> Iterator[Problem]:
         yield table.problem("late_commits", text=text)
     if isinstance(entry.lookback, int) and entry.window is not WindowKind.WATERMARK:
         text = f"expected a duration such as 500ms, 30s, 1.5h or 1d; found {entry.lookback}"
-        seconds = f"{entry.lookback}s"
-        hint = f"write {seconds} for seconds; a number is for window: watermark with a column of whole numbers"
+        hint = f"write {entry.lookback}s for seconds; a number is for window: watermark with a column of whole numbers"
         yield table.problem("lookback", text=text, hint=hint)
     if entry.null_rows is NullRows.FAIL and entry.reconcile is Reconcile.NONE:
         yield table.problem("null_rows", text="'fail' needs reconcile: count, since it counts rows")
@@ -81,11 +80,11 @@ def _mark(table: Table) -> Iterator[Problem]:
         return
     if table.is_full_extract:
         if table.sets("mark_taken_before"):
-            text = "rows are marked in windows, and is_full_extract: true extracts the whole table"
-            yield table.problem("mark_taken_before", text=text, hint="leave one of the two keys out")
+            text = "rows are marked in windows, and the table is extracted whole"
+            yield table.problem("mark_taken_before", text=text, hint="leave out this key or is_full_extract")
         return
     if not entry.lookback:
-        text = "this needs a lookback: without one, no window reads a row again"
+        text = "this needs lookback, since without one no window reads a row again"
         yield table.problem("mark_taken_before", text=text, hint="set lookback, or leave this key out")
     if not entry.unique:
         text = "this needs unique, by which rows are found in earlier extractions"

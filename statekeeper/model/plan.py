@@ -52,6 +52,11 @@ class PlannedColumn(StoredValue):
     is_nullable: bool = True
 
 
+def mark_column(name: str) -> PlannedColumn:
+    """The column of a mark, which no source delivers."""
+    return PlannedColumn(name=name, database_type="computed", read_type="bool", arrow_type="bool", is_nullable=False)
+
+
 class UnreadColumn(StoredValue):
     """A column that the table's `on_drift` leaves out of the file; conditions may still use it."""
 
@@ -93,12 +98,7 @@ class ReadSpec(StoredValue):
     @property
     def file_columns(self) -> tuple[PlannedColumn, ...]:
         """The columns of the files: those that are read, and the mark, which is computed."""
-        if self.mark is None:
-            return self.columns
-        mark = PlannedColumn(
-            name=self.mark.column, database_type="computed", read_type="bool", arrow_type="bool", is_nullable=False
-        )
-        return (*self.columns, mark)
+        return self.columns if self.mark is None else (*self.columns, mark_column(self.mark.column))
 
 
 class ChunkKind(StrEnum):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from statekeeper.engines.context import WorkContext
 from statekeeper.errors import PlanError
-from statekeeper.model.plan import PlannedColumn
+from statekeeper.model.mark import TAKEN_BEFORE
+from statekeeper.model.plan import PlannedColumn, mark_column
 from statekeeper.plan.make_plan import PlanSpec, _agreement, _require_named_columns
 from statekeeper.plan.window_source import notes_on_late_commits, time_axis
 from statekeeper.schemas.columns.differences import Compared
@@ -12,7 +13,7 @@ from statekeeper.schemas.model.load import load_model
 
 
 def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn, ...]:
-    """The columns as reconciled between model and database, without reading a row.
+    """The columns of the file, as reconciled between model and database, without reading a row.
 
     Raises:
         SourceError, PlanError: as `make_plan`.
@@ -22,7 +23,7 @@ def describe_table(spec: PlanSpec, context: WorkContext) -> tuple[PlannedColumn,
     columns = _agreement(spec, described).columns
     time_axis(spec.config, described, session, spec.coverage)
     _require_named_columns(spec.config, described, columns, session)
-    return columns
+    return (*columns, mark_column(TAKEN_BEFORE)) if spec.config.mark_taken_before else columns
 
 
 def compare_table(spec: PlanSpec, context: WorkContext) -> Compared:

@@ -176,6 +176,10 @@ TYPED = {
         "uncovered.py: commands.run",
         "uncovered.py: commands.force",
     ],
+    f"{_HERE}test_rows_are_compared_anew_by_the_commands_that_are_named": [
+        "plan/compared.py: commands.force",
+        "plan/compared.py: commands.run",
+    ],
     f"{_HERE}test_holes_are_filled_by_the_backfill_that_history_types": [
         "next_command.py: command('backfill', self.config, *self._tables_option, *dates, *chosen(tables, exclude))",
         "choose others with --table, or give the table an incremental_column",

@@ -14,7 +14,7 @@ from statekeeper.run import runner
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.store.locks.flock import acquire_flock
 from statekeeper.store.process import this_process
-from tests.messages import says
+from tests.messages import is_silent, says
 
 from .typist import CONFIG, Typist, inline_engine
 
@@ -435,6 +435,29 @@ def test_windows_that_others_have_taken_or_nobody_has_are_extracted_as_is_said(t
     (typist.folder / "data/shop/events/_windows.json").unlink()
     hole = run(7, "--force-reprocess")
     typist.succeeds(hole.command("run", "2026-01-05"))
+
+
+def test_rows_are_compared_anew_by_the_commands_that_are_named(typist):
+    typist.sql(
+        "create table events as select i as id, timestamp '2026-01-01' + to_hours(9 * i) as at from range(9) r(i)"
+    )
+    typist.write(
+        CONFIG
+        + "  - {table_name: events, incremental_column: at, incremental_timezone: UTC, lookback: 1d, unique: [id], "
+        "mark_taken_before: true}\n"
+    )
+    for day in (1, 2):
+        typist.succeeds(f"statekeeper run shop.yml --date 2026-01-0{day}")
+    with (typist.folder / "data/shop/events/202601/02/shop-20260102.parquet").open("ab") as file:
+        file.write(b"damage")
+    failed = typist.type("statekeeper run shop.yml --date 2026-01-03")
+    assert failed.code == 1
+    again, own = failed.commands[:2]
+    replaced = typist.succeeds(again)
+    assert is_silent(replaced.words, "plan.marks_of_what_is_replaced")
+    typist.succeeds(own)
+    replaced = typist.succeeds(f"{again} --force-reprocess")
+    typist.succeeds(replaced.command("2026-01-03", "--force-reprocess"))
 
 
 def test_holes_are_filled_by_the_backfill_that_history_types(typist):

@@ -120,8 +120,7 @@ tables:
             message("config.mark_without_unique"),
         ),
         (
-            "{table_name: A, incremental_column: B, mark_taken_before: true, lookback: 1h, unique: [C], "
-            "is_full_extract: true}",
+            "{table_name: A, incremental_column: B, mark_taken_before: true, is_full_extract: true}",
             "tables[0].mark_taken_before",
             message("config.mark_in_whole_tables"),
         ),

@@ -9,10 +9,13 @@ import duckdb
 import pytest
 
 from statekeeper.engines.inline import InlineEngine
-from statekeeper.errors import FailureKind, WorkerDied
+from statekeeper.errors import FailureKind, PlanError, WorkerDied
+from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.record import State
 from statekeeper.model.table import Layout
-from tests.messages import is_silent, says
+from statekeeper.plan.make_plan import _require_markable
+from statekeeper.run.preview import preview_tables
+from tests.messages import is_silent, raises_message, says, text_of
 from tests.unit.small_shop import Heard, Shop
 
 ORDERS = {
@@ -107,7 +110,7 @@ def test_whatever_is_extracted_again_each_version_is_unmarked_once(shop):
     told = [text for text in heard.warnings if not is_silent(text, "plan.marks_of_what_is_replaced")]
     assert len(told) == 2, "those of the 7th and the 8th"
     _require_each_version_once(shop, 6, 7, 8)
-    for day in (7, 6, 8, 7):
+    for day in (7, 6, 8):
         assert _run(shop, day, is_forced=True).failure is None
         _require_each_version_once(shop, 6, 7, 8)
 
@@ -133,20 +136,80 @@ def test_a_dataset_that_is_damaged_or_gone_fails_the_table_until_it_is_extracted
     _require_each_version_once(shop, 6, 7, 8)
 
 
-def test_an_extraction_that_was_stopped_is_planned_anew_if_another_one_was_replaced_meanwhile(shop):
-    class Stopped(InlineEngine):
-        async def run(self, job):
-            if job.work.__name__ == "check_part":
-                raise WorkerDied("stopped")
-            return await super().run(job)
+class Stopped(InlineEngine):
+    """An engine whose workers die when the first part is checked: every chunk has its receipt."""
 
+    async def run(self, job):
+        if job.work.__name__ == "check_part":
+            raise WorkerDied("stopped")
+        return await super().run(job)
+
+
+def test_a_stopped_extraction_has_the_same_marks_unless_another_one_was_replaced_meanwhile(shop):
     table = {**ORDERS, "retry": {"attempts": 1}}
-    stopped = _run(shop, 8, table=table, make_engine=lambda _: Stopped(memory_limit="100MB"))
-    assert stopped.failure.kind is FailureKind.WORKER_DIED
-    before = shop.state(day=_day(8)).plan_id
-    assert _run(shop, 7, table=table, is_forced=True).failure is None
+
+    def stopped(day):
+        report = _run(shop, day, table=table, make_engine=lambda _: Stopped(memory_limit="100MB"))
+        assert report.failure.kind is FailureKind.WORKER_DIED
+        return shop.state(day=_day(day)).plan_id
+
+    plan_id = stopped(8)
     assert _run(shop, 8, table=table).failure is None
-    reasons = [entry.reason for entry in shop.state(day=_day(8)).history if entry.trigger == "restart"]
-    assert says(reasons[-1], "plan.compared_otherwise", extractions="shop-20260107 of 2026-01-07")
-    assert shop.metadata(day=_day(8)).plan_id != before
+    assert shop.metadata(day=_day(8)).plan_id == plan_id
+    assert [row for row in _rows(shop, 8) if not row[-1]] == []
     _require_each_version_once(shop, 6, 7, 8)
+    shop.execute("insert into orders values (6, '2026-01-08 23:00', 1)")
+    plan_id = stopped(9)
+    assert _run(shop, 8, table=table, is_forced=True).failure is None
+    assert _run(shop, 9, table=table).failure is None
+    assert shop.metadata(day=_day(9)).plan_id != plan_id
+    reasons = [entry.reason for entry in shop.state(day=_day(9)).history if entry.trigger == "restart"]
+    assert says(reasons[-1], "plan.compared_otherwise", extractions="shop-20260108 of 2026-01-08")
+    assert (6, "08 23:00", True) in _rows(shop, 9)
+    _require_each_version_once(shop, 6, 7, 8, 9)
+
+
+def test_a_row_that_was_quarantined_was_not_taken_and_the_schema_need_not_know_the_mark(tmp_path):
+    shop = Shop(tmp_path)
+    rules = {"id": {"type": "int"}, "stamp": {"type": "datetime"}, "amount": {"type": "int", "ge": 0}}
+    table = {**ORDERS, "columns": rules, "on_violation": "quarantine", "chunking": {"strategy": "none"}}
+    shop.execute(
+        "create table orders (id integer, stamp timestamp, amount integer)",
+        "insert into orders values (1, '2026-01-06 12:00', 1), (2, '2026-01-06 13:00', -1)",
+    )
+    assert _run(shop, 6, table=table).failure is None
+    assert _rows(shop, 6) == [(1, "06 12:00", False)]
+    shop.execute("update orders set amount = 1 where id = 2", "insert into orders values (3, '2026-01-07 12:00', -1)")
+    assert _run(shop, 7, table=table).failure is None
+    assert _rows(shop, 7) == [(1, "06 12:00", True), (2, "06 13:00", False)]
+    assert shop.quarantine(day=_day(7)) is not None
+
+
+def test_a_column_of_the_name_of_the_mark_is_refused(tmp_path):
+    shop = Shop(tmp_path)
+    shop.execute("create table orders (id integer, stamp timestamp, Taken_Before boolean)")
+    failure = _run(shop, 6).failure
+    assert failure.kind is FailureKind.PLAN
+    assert says(failure.message, "plan.mark_has_the_name_of_a_column", table="shop.orders", column="Taken_Before")
+
+
+def test_decimals_that_duckdb_does_not_hold_are_refused_as_keys(tmp_path):
+    config = Shop(tmp_path).runner(ORDERS).pipeline.tables[0]
+    wide = PlannedColumn(name="id", database_type="NUMBER", read_type="string", arrow_type="decimal256(50, 2)")
+    with raises_message(PlanError, "plan.mark_cannot_compare", column="id"):
+        _require_markable(config, (), (wide,))
+
+
+def test_the_plan_says_with_what_rows_are_compared(shop):
+    def plan(table):
+        runner = shop.runner(table, day=_day(8))
+        (found,) = preview_tables(runner, runner.pipeline.tables).tables
+        return found
+
+    later = plan(ORDERS)
+    assert [column.name for column in later.columns][-1] == "taken_before"
+    both = "shop-20260106 of 2026-01-06, shop-20260107 of 2026-01-07"
+    assert text_of("plan.mark_is_compared_with", column="taken_before", extractions=both) in later.notes
+    shop.execute("create table others as from orders")
+    first = plan({**ORDERS, "table_name": "others"})
+    assert text_of("plan.mark_is_compared_with_none", column="taken_before") in first.notes
