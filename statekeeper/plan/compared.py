@@ -1,8 +1,9 @@
 """With which published datasets the rows of a window are compared, to mark those that were taken before.
 
 They are those of the table's other complete extractions whose windows meet this one, lookbacks included: nothing else
-can have a row of it. They are decided with the plan, and it is good only as long as they are what is published: if one
-was replaced, or another extraction was completed, the rows have to be compared again.
+can have a row of it. Removed dates count no more, as they do for readers. It is decided with the plan, which is good
+only as long as these datasets are what is published: if one was replaced, or another extraction was completed, the rows
+have to be compared again.
 """
 
 from __future__ import annotations
@@ -105,6 +106,8 @@ def _met(
         if both is None or both.end is None:
             continue
         metadata = windows.record_of(window)
+        if metadata is None and windows.is_removed(window):
+            continue  # no reader finds its rows any more
         if metadata is None or not metadata.extraction_complete:
             raise _lost(window.date, window.run_id, "its commit record is missing", config, run)
         dataset = ComparedDataset(

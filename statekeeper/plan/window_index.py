@@ -96,6 +96,10 @@ class WindowIndex:
         """The commit record of the extraction of a window; None if it is missing. Raises StateDamaged."""
         return load_metadata(self.disk, self._layout_of(window).metadata)
 
+    def is_removed(self, window: TakenWindow) -> bool:
+        """Whether no commit record is left that is as old as the extraction of a window: somebody removed old dates."""
+        return all(day > window.date for _, day in records_of(self.disk, self.layout))
+
     def _has_unknown(self, coverage: Coverage) -> bool:
         """Whether a commit record of the newest known date, or of a later one, has a window that is not covered.
 

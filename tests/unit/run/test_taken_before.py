@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from datetime import date
 
@@ -127,13 +128,23 @@ def test_a_dataset_that_is_damaged_or_gone_fails_the_table_until_it_is_extracted
     )
     assert not shop.layout(day=_day(8)).output.exists()
     assert _run(shop, 7).failure is None, "it is extracted again"
-    shop.layout(day=_day(6)).metadata.unlink()
-    failure = _run(shop, 8).failure
-    assert says(failure.message, "plan.compared_dataset_is_lost", damage="its commit record is missing")
-    assert shop.state(day=_day(8)).state is State.FAILED
-    assert _run(shop, 6).failure is None
     assert _run(shop, 8).failure is None
-    _require_each_version_once(shop, 6, 7, 8)
+    shop.layout(day=_day(7)).metadata.unlink()
+    failure = _run(shop, 9).failure
+    assert says(failure.message, "plan.compared_dataset_is_lost", damage="its commit record is missing")
+    assert shop.state(day=_day(9)).state is State.FAILED
+    assert _run(shop, 7).failure is None
+    assert _run(shop, 9).failure is None
+    _require_each_version_once(shop, 6, 7, 8, 9)
+
+
+def test_dates_that_somebody_removed_count_no_more(shop):
+    assert _run(shop, 8).failure is None
+    shutil.rmtree(shop.layout(day=_day(6)).folder)
+    assert _run(shop, 8, is_forced=True).failure is None
+    assert [dataset.date for dataset in shop.metadata(day=_day(8)).mark.compared] == [_day(7)]
+    unmarked = [row for row in _rows(shop, 8) if not row[-1]]
+    assert unmarked == [(3, "06 20:00", False)], "the one of the 7th is marked, and that of the 6th is gone"
 
 
 class Stopped(InlineEngine):
