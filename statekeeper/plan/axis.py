@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from statekeeper.model.column import SourceColumn
 from statekeeper.plan.coverage import Interval
-from statekeeper.sources.scope import wall_of
+from statekeeper.sources.scope import is_wall_time_of, wall_of
 
 _DAY, _SECOND, _HOUR = timedelta(days=1), timedelta(seconds=1), timedelta(hours=1)
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time
@@ -50,16 +50,23 @@ class TimeAxis:
         return Reach(end, f"clocks in {self.zone} go back to {least.time()} after it" if least < wall else None)
 
     def position(self, moment: datetime) -> datetime:
-        """A moment, such as an earlier window's end, as a position on the axis."""
+        """A moment, such as an earlier window's end, as a position on the axis.
+
+        The wall time of a bound stays, also if the zone's rules have changed since: rows are selected by it.
+        """
+        if self.has_zone:
+            return _fixed(moment.astimezone(self._zone))
         offset = wall_of(moment, self._zone) - moment.astimezone(UTC).replace(tzinfo=None)
         return moment.astimezone(timezone(offset))
 
     def is_written_in_its_zone(self, moment: datetime) -> bool:
         """Whether a moment is written with an offset that the zone has at its wall time."""
-        return self.position(moment).utcoffset() == moment.utcoffset()
+        return is_wall_time_of(moment, self._zone)
 
     def back(self, position: datetime, lookback: timedelta) -> datetime:
         """`position` less `lookback`, in local or in elapsed time, whichever is earlier, so that no row is missed."""
+        if not lookback:
+            return position
         local = wall_of(position, self._zone) - lookback
         elapsed = (position.astimezone(UTC) - lookback).astimezone(self._zone)
         if self.has_zone:

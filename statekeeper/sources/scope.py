@@ -7,7 +7,7 @@ in the window's `timezone`; one with a time zone holds instants.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ WindowBound: TypeAlias = Callable[[str, Position, Window, str], Sql]
 Raises PlanError, as made by `no_points_in_time` or `no_whole_numbers`, for a type that does not hold such positions.
 """
 
+_HALF_A_YEAR = [timedelta(days=number) for number in range(-182, 183, 14)]
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - wall-clock time
 
 
@@ -72,14 +73,28 @@ def wall_time(bound: datetime, window: Window, unit: timedelta) -> datetime:
 
 
 def wall_of(bound: datetime, zone: ZoneInfo) -> datetime:
-    """The wall-clock time of a bound in a zone: as it is written, if it is written with an offset of the zone.
+    """The wall-clock time of a bound in a zone: as it is written, if it was written with an offset of the zone.
 
-    So the midnight of a day that begins at 01:00, when clocks skip the hour, stays a midnight.
+    So the midnight of a day that begins at 01:00, when clocks skip the hour, stays a midnight. An offset that the zone
+    does not have is of rules that changed since: what was selected by the written wall time stays selected by it. Only
+    one of zero may be that of an instant, from earlier versions, in a zone that knows no such offset.
     """
     written = bound.replace(tzinfo=None, fold=0)
-    if any(written.replace(tzinfo=zone, fold=fold).utcoffset() == bound.utcoffset() for fold in (0, 1)):
+    if is_wall_time_of(bound, zone) or bound.utcoffset() or (not bound.microsecond and _is_at_zero_near(bound, zone)):
         return written
     return bound.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def is_wall_time_of(bound: datetime, zone: ZoneInfo) -> bool:
+    """Whether a bound is written with an offset that the zone has at its wall time."""
+    written = bound.replace(tzinfo=None)
+    return any(written.replace(tzinfo=zone, fold=fold).utcoffset() == bound.utcoffset() for fold in (0, 1))
+
+
+def _is_at_zero_near(bound: datetime, zone: ZoneInfo) -> bool:
+    """Whether the zone has the offset of UTC within half a year: its rules may have said so of the bound, too."""
+    utc = bound.astimezone(UTC)
+    return any(not (utc + days).astimezone(zone).utcoffset() for days in _HALF_A_YEAR)
 
 
 def no_points_in_time(window: Window, database_type: str) -> PlanError:
