@@ -22,10 +22,24 @@ TARGETS = {
     "windows": Target(("statekeeper/plan/window_index.py",), ("tests/unit/plan/test_window_index.py",)),
     "history": Target(("statekeeper/plan/history.py",), ("tests/unit/plan/test_history.py",)),
     "ownership": Target(("statekeeper/publish/ownership.py",), ("tests/unit/publish/test_files_owned.py",)),
+    "publication": Target(
+        ("statekeeper/publish/publication.py",),
+        (
+            "tests/unit/publish/test_publication.py",
+            "tests/unit/publish/test_quarantined_rows.py",
+            "tests/unit/publish/test_power_failure.py",
+        ),
+    ),
+    "verification": Target(("statekeeper/verify.py",), ("tests/unit/test_verify.py",)),
     "judgement": Target(
         ("statekeeper/validate/check_part.py", "statekeeper/validate/judgement.py"),
         ("tests/unit/validate/test_check_part.py", "tests/unit/validate/test_judgement.py"),
     ),
+    "keys": Target(
+        ("statekeeper/validate/keys/scan.py",),
+        ("tests/unit/validate/keys/test_keys.py", "tests/unit/validate/keys/test_check.py"),
+    ),
+    "checks": Target(("statekeeper/schemas/rules/checks.py",), ("tests/unit/schemas/rules/test_checks.py",)),
 }
 
 OPERATORS = (
