@@ -27,7 +27,7 @@ from statekeeper.model.state import State
 from statekeeper.model.table import Layout
 from tests.acceptance.pipeline import Workplace, no_process_left
 
-ROUNDS = 50
+ROUNDS = 20
 _ROWS = 100_000
 _CHUNKS = 10
 _MOST_KILLS_OF_A_STORY = 12
@@ -147,7 +147,7 @@ def _loop(folder, *, seed, lock, layout=Layout.DATED):
     return _Loop(work, random.Random(seed))
 
 
-def test_fifty_kills_at_random(fast_disk, capsys):
+def test_twenty_kills_at_random(fast_disk, capsys):
     seed = int(os.environ.get("SOAK_SEED") or time.time_ns() % 1_000_000)
     print(f"repeat with SOAK_SEED={seed}")
     loop = _loop(fast_disk / "work", seed=seed, lock="auto")

@@ -35,7 +35,7 @@ from tests.unit.schemas.random_columns import KINDS, ROWS
 from tests.unit.schemas.random_models import Table
 from tests.unit.schemas.staged_columns import Staged
 
-MODELS = 2_400
+MODELS = 1_200
 """In `make test`, over all kinds."""
 EACH = MODELS // len(KINDS)
 
