@@ -185,7 +185,7 @@ WHOLE_IN_SHORT = ("folder by folder", "first publication of a folder without ren
 
 
 SHARES = 4
-"""Elsewhere it kills at one of so many kinds of steps. Which, SWEEP_SHARE says (a number): CI has it from the commit."""
+"""Elsewhere it kills at one of so many kinds of steps; SWEEP_SHARE, a number, says which. CI has it from the commit."""
 
 
 ONLY_AT_LENGTH = (
