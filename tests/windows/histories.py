@@ -85,6 +85,7 @@ class Settings:
     lookback: str = "0s"
     allow_open_window: bool = False
     late_commits: str = "ignore"
+    null_rows: str = "count"
 
 
 class Death(Enum):
@@ -108,11 +109,12 @@ class RunDay:
 
 @dataclass(frozen=True)
 class Backfill:
-    """All dates from one to another."""
+    """All dates from one to another; killed at the first date that reaches the step of its death."""
 
     at: datetime
     first: date
     last: date
+    death: Death | None = None
 
     @property
     def days(self) -> tuple[date, ...]:
@@ -245,6 +247,7 @@ class _Maker:
             lookback=dice.choice(("0s", "0s", "2h", "3d")),
             allow_open_window=dice.random() < 0.35,
             late_commits="ignore" if self.is_short else dice.choice(("ignore", "wait")),
+            null_rows=dice.choice(("count", "count", "count", "ignore")),
         )
 
     # --- commands
@@ -292,7 +295,7 @@ class _Maker:
             case "force":
                 return RunDay(at, day, is_forced=True, death=self._death())
             case "backfill":
-                return Backfill(at, day - timedelta(days=dice.randint(1, 4)), day)
+                return Backfill(at, day - timedelta(days=dice.randint(1, 4)), day, death=self._death())
             case "configure":
                 return Configure(at, self._changed(settings, column))
             case _:

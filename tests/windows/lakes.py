@@ -33,7 +33,7 @@ class Dataset:
     scope: Scope
     snapshot: datetime
     rows: frozenset[RowVersion]
-    nulls: int
+    nulls: int | None
     """How many rows had no stamp then."""
     untaken_nulls: int | None
     """How many of them no extraction had; None if that was not known."""
@@ -81,6 +81,7 @@ def pipeline_with(settings: Settings, *, source: dict[str, Any], table: dict[str
         "lookback": settings.lookback,
         "allow_open_window": settings.allow_open_window,
         "late_commits": settings.late_commits,
+        "null_rows": settings.null_rows,
         "max_snapshot_restarts": 1000,
     }
     return pipeline_of(

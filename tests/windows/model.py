@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from statekeeper.config.resolved import ExtractionConfig, LateCommits, OnGap
+from statekeeper.config.resolved import ExtractionConfig, LateCommits, NullRows, OnGap
 from statekeeper.errors import PlanError
 from statekeeper.hints.next_command import RunCommands
 from statekeeper.model.column import SourceColumn
@@ -111,7 +111,7 @@ class ModelLake:
 
     def backfill(self, command: Backfill) -> tuple[Ended, ...]:
         """`backfill --from --to`: how each date ended, in their order."""
-        return self._in_order(tuple(RunDay(command.at, day) for day in command.days), own=None)
+        return self._in_order(tuple(RunDay(command.at, day, death=command.death) for day in command.days), own=None)
 
     def run_old(self, command: OldRun) -> None:
         """A run with the window that the command has."""
@@ -128,7 +128,9 @@ class ModelLake:
                     continue
                 outcome = self._run(run, told)
             except _Killed:
-                before = (text for end in ends for text in end.told)
+                before = (
+                    text for end in ends if end.outcome != "failed" for text in end.told
+                )  # no report, no failures
                 return (Ended((own or runs[-1]).day, "killed", (*before, *told)),)
             ends.append(Ended(run.day, outcome, tuple(told)))
             if outcome == "failed" and not self._has_taken_window(run.day):
@@ -285,7 +287,7 @@ class ModelLake:
             scope=scope,
             snapshot=at,
             rows=frozenset(_named(row) for row in rows if is_in_window(self.history, row, scope.window)),
-            nulls=sum(row.stamped is None for row in rows),
+            nulls=self._counted_nulls(found),
             untaken_nulls=untaken_null_rows(*self._nulls(found)),
         )
 
@@ -297,10 +299,15 @@ class ModelLake:
 
     def _nulls(self, found: _Extraction) -> tuple[Plan, CountReceipt]:
         """What the product's judgement of rows without a stamp wants of a plan and of a count."""
-        assert found.snapshot is not None
-        count = sum(row.stamped is None for row in self.history.current(found.snapshot).values())
+        count = self._counted_nulls(found)
         plan = SimpleNamespace(reading=SimpleNamespace(scope=found.record.scope), taken_null_rows=found.taken_nulls)
         return cast("Plan", plan), cast("CountReceipt", SimpleNamespace(null_incremental_rows=count))
+
+    def _counted_nulls(self, found: _Extraction) -> int | None:
+        assert found.snapshot is not None
+        if self.config.null_rows is NullRows.IGNORE:
+            return None
+        return sum(row.stamped is None for row in self.history.current(found.snapshot).values())
 
     def _taken_nulls(self, others: Coverage) -> int | None:
         """As `WindowIndex.taken_null_rows` has it."""
@@ -310,7 +317,7 @@ class ModelLake:
         last = max(
             (self.datasets[day] for day in looked_at), key=lambda one: self.history.clock.at(one.snapshot), default=None
         )
-        return None if last is None else last.nulls - (last.untaken_nulls or 0)
+        return None if last is None or last.nulls is None else last.nulls - (last.untaken_nulls or 0)
 
 
 def is_in_window(history: History, version: Version, window: Window) -> bool:

@@ -29,6 +29,7 @@ class Play:
 
     def to_the_end(self) -> None:
         """Play all commands, then mend."""
+        self.met["rows without a stamp ignored"] += self.history.settings.null_rows == "ignore"
         self.met["updated rows"] += self.history.is_updated
         self.met["a clock that is wrong"] += bool(self.history.clock.steps)
         self.met["clocks that change"] += bool(clock_changes(self.history.zone))
@@ -42,8 +43,10 @@ class Play:
             case RunDay():
                 self.run(command)
             case Backfill():
+                ends = self.lake.backfill(command)
                 self.met["a backfill"] += 1
-                self._check(command, self.lake.backfill(command))
+                self.met["a killed backfill"] += ends[-1].outcome == "killed"
+                self._check(command, ends)
             case OldRun():
                 self.met["a run of an old version"] += 1
                 self.story.append(str(command))
@@ -115,6 +118,7 @@ HAZARDS = frozenset(
         "a forced day",
         "a gap refused",
         "a hole told",
+        "a killed backfill",
         "a late commit that no window takes",
         "a lost index",
         "a row that a lookback took again",
@@ -128,6 +132,7 @@ HAZARDS = frozenset(
         "a clock that is wrong",
         "clocks that change",
         "mended by what was typed",
+        "rows without a stamp ignored",
         "rows without a stamp told",
         "updated rows",
         *(f"killed after {death.value}" for death in Death),

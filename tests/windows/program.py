@@ -165,7 +165,7 @@ class ProgramLake:
             assert len(set(named)) == len(named) == metadata.record_count, named
             snapshot = self._shown[metadata.snapshot.taken_at]
             day = date.fromisoformat(metadata.table_config.extraction_date)
-            nulls = metadata.validation.null_incremental_rows or 0
+            nulls = metadata.validation.null_incremental_rows
             found[day] = Dataset(
                 metadata.plan_id,
                 metadata.table_config.scope,
@@ -204,7 +204,13 @@ class ProgramLake:
         told = _Told()
         runner = self._runner(command.last, command.at, told)
         asked = BackfillRange(first=command.first.isoformat(), last=command.last.isoformat())
-        report = BackfillOfTables.of(runner, runner.pipeline.tables, asked).run(reprocess=Reprocess.STALE)
+        with _killed_at(command.death, told) as was_killed:
+            try:
+                report = BackfillOfTables.of(runner, runner.pipeline.tables, asked).run(reprocess=Reprocess.STALE)
+            except StatekeeperError:
+                assert was_killed(), "only a dying process cannot report"
+        if was_killed():
+            return (Ended(command.last, "killed", tuple(told.all)),)
         return tuple(told.end_of(each, own=False) for each in report.runs)
 
     def run_old(self, command: OldRun) -> None:
