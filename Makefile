@@ -109,6 +109,7 @@ bench-local: $(RUN_STAMP) ## DuckDB to Parquet: rows/s beside a bare loop, peak 
 	@$(BIN)/python -m benchmarks.local.phases
 	@$(BIN)/python -m benchmarks.local.skip
 	@$(BIN)/python -m benchmarks.local.one_bad_row
+	@$(BIN)/python -m benchmarks.local.history
 
 bench-oracle: $(DEV_STAMP) ## Oracle to Parquet: rows/s beside the bare driver loop and two exporters of PyPI.
 	@$(BIN)/python -m benchmarks.oracle.throughput

@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from statekeeper.config.loader import load_pipeline
 from statekeeper.config.reading.document import Plain
 from statekeeper.config.reading.references import resolve_references
 from statekeeper.config.reading.text_file import read_text_file
@@ -94,16 +93,25 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
     try:
         document, _ = read_yaml(read_text_file(path).decode("utf-8-sig"), name=str(path))
     except ValueError:
-        return load_pipeline(path, environ=environ).base_path
+        return _base_path_in_full(path, environ)
     references = resolve_references(document, environ)
     filled = references.document
     root, wrong = root_of(filled, path)
     if wrong or any(problem.path in _MUST_RESOLVE for problem in references.wrong):
-        return load_pipeline(path, environ=environ).base_path
+        return _base_path_in_full(path, environ)
     if not filled.has(_BASE_PATH):
         return from_here(root, OutputConfig().base_path)
     value = filled.at(_BASE_PATH)
     try:
         return from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # the model checks it
     except ValidationError:
-        return load_pipeline(path, environ=environ).base_path
+        return _base_path_in_full(path, environ)
+
+
+def _base_path_in_full(path: Path, environ: Mapping[str, str]) -> Path:
+    """The base path of the whole configuration, or every problem of it."""
+    from statekeeper.config.loader import (
+        load_pipeline,
+    )  # all sections and their checks: rarely needed, and slow to load
+
+    return load_pipeline(path, environ=environ).base_path

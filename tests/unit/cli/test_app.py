@@ -83,7 +83,10 @@ def test_light_commands_load_no_driver_and_no_arrow(run: RunOnDisk, arguments: l
             ["history", "A"],
             ["statekeeper.config.loader", "statekeeper.cli.progress", "statekeeper.run.choices", "yaml"],
         ),
-        (["status"], ["statekeeper.cli.schemas", "statekeeper.cli.upkeep", "statekeeper.scaffold"]),
+        (
+            ["status"],
+            ["statekeeper.config.loader", "statekeeper.cli.schemas", "statekeeper.cli.upkeep", "statekeeper.scaffold"],
+        ),
     ],
 )
 def test_no_command_waits_for_the_modules_of_another(run: RunOnDisk, arguments: list[str], unneeded: list[str]) -> None:
