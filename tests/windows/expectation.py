@@ -2,7 +2,7 @@
 
 A row may be in no dataset only for a reason: a run has said so (a hole, the window of an unfinished extraction, rows
 without a stamp), or its transaction was committed after its window was read, which `late_commits` is about. A row may
-be in two datasets only if the later window reached back for it by its `lookback`.
+be in two datasets only if the later window reached back for it by its `lookback`. With marks, it is unmarked in one.
 """
 
 from __future__ import annotations
@@ -55,6 +55,9 @@ class Expectation:
     met: Counter[str] = field(default_factory=Counter)
     _told_by_killed: list[str] = field(default_factory=list)
     """What runs have told that were killed."""
+    _is_replaced: bool = False
+    """Whether a dataset was replaced: versions that it alone had unmarked may be gone with it."""
+    _plans: dict[date, str] = field(default_factory=dict)
     _uncertain_nulls: int = 0
     """Rows without a stamp of which a run has said that it does not know whether an extraction has them."""
 
@@ -68,6 +71,8 @@ class Expectation:
         if ended.outcome != "completed":
             return
         self.require_no_doubles(datasets)
+        if self.history.settings.marks_rows:
+            self.require_unmarked_once(datasets)
         dataset = datasets[day]
         if dataset.snapshot < at:  # it goes on where a killed one was
             told = (*told, *self._told_by_killed)
@@ -97,6 +102,15 @@ class Expectation:
             own = [day for day in days if not self._is_looked_back_for(versions[row], datasets[day])]
             assert len(own) <= 1, f"{versions[row]} is in {own}"
             self.met["a row that a lookback took again"] += len(days) > 1
+
+    def require_unmarked_once(self, datasets: dict[date, Dataset]) -> None:
+        """Check that no version is unmarked twice, and that none is only marked before a dataset was replaced."""
+        unmarked = Counter(row for dataset in datasets.values() for row in dataset.rows - dataset.marked)
+        assert [row for row, times in unmarked.items() if times > 1] == []
+        for day, dataset in datasets.items():
+            self._is_replaced |= self._plans.setdefault(day, dataset.plan_id) != dataset.plan_id
+        if not self._is_replaced:
+            assert set[RowVersion]().union(*(dataset.marked for dataset in datasets.values())) <= unmarked.keys()
 
     def _missing(self, datasets: dict[date, Dataset], at: datetime) -> Iterator[Version]:
         """The versions that are current at a true time and in no dataset."""

@@ -86,6 +86,13 @@ class Settings:
     allow_open_window: bool = False
     late_commits: str = "ignore"
     null_rows: str = "count"
+    marks_rows: bool = False
+    """Whether rows that were taken before are marked; then there is a lookback."""
+
+    @property
+    def with_marks(self) -> Settings:
+        """The same with marks."""
+        return replace(self, marks_rows=True, lookback="2h" if self.lookback == "0s" else self.lookback)
 
 
 class Death(Enum):
@@ -165,6 +172,15 @@ class History:
     commands: tuple[Command, ...]
     ended: datetime
     """The true time after which nothing is written and no command is run, but those that mend."""
+
+    @property
+    def with_marks(self) -> History:
+        """The same with marks of rows that were taken before, whatever the configuration."""
+        commands = (
+            replace(command, settings=command.settings.with_marks) if isinstance(command, Configure) else command
+            for command in self.commands
+        )
+        return replace(self, settings=self.settings.with_marks, commands=tuple(commands))
 
     def current(self, at: datetime) -> dict[int, Version]:
         """The rows that can be read at a true time, by their ids."""

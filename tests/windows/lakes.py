@@ -37,6 +37,8 @@ class Dataset:
     """How many rows had no stamp then."""
     untaken_nulls: int | None
     """How many of them no extraction had; None if that was not known."""
+    marked: frozenset[RowVersion] = frozenset()
+    """The rows that are marked as taken before; the model marks none."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def pipeline_with(settings: Settings, *, source: dict[str, Any], table: dict[str
         "late_commits": settings.late_commits,
         "null_rows": settings.null_rows,
         "max_snapshot_restarts": 1000,
+        **({"mark_taken_before": True, "unique": ["row_id"]} if settings.marks_rows else {}),
     }
     return pipeline_of(
         {

@@ -163,6 +163,7 @@ class ProgramLake:
             rows = pq.read_table(path.with_name(metadata.run_id + ".parquet"))
             named = list(map(RowVersion._make, zip(*(column.to_pylist() for column in rows.columns[:2]), strict=True)))
             assert len(set(named)) == len(named) == metadata.record_count, named
+            marks = rows.column("taken_before").to_pylist() if metadata.mark else [False] * len(named)
             snapshot = self._shown[metadata.snapshot.taken_at]
             day = date.fromisoformat(metadata.table_config.extraction_date)
             nulls = metadata.validation.null_incremental_rows
@@ -173,6 +174,7 @@ class ProgramLake:
                 frozenset(named),
                 nulls,
                 metadata.validation.untaken_null_rows,
+                frozenset(row for row, is_marked in zip(named, marks, strict=True) if is_marked),
             )
         return found
 

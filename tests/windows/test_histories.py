@@ -72,6 +72,18 @@ def test_program_on_duckdb_does_what_the_model_does(
     _compare(_random(number, _DUCKDB), number, database, tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize("number", range(_REAL))
+def test_program_leaves_each_version_unmarked_once(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the model: with marks, an extraction is read again where another one has taken its rows meanwhile."""
+    monkeypatch.chdir(tmp_path)
+    made = history(f"{_SEED}-marks-{number}", is_short=True).with_marks
+    database = DuckDB(tmp_path, monkeypatch)
+    database.create(made.column)
+    _play(Play(made, ProgramLake(made, database, monkeypatch)), number)
+
+
 @pytest.fixture(scope="module")
 def server():
     with serving("SALES") as server:
