@@ -99,9 +99,11 @@ def compared_columns(reading: ReadSpec, mark: Mark) -> tuple[PlannedColumn, ...]
 def stretch_in(reading: ReadSpec, mark: Mark) -> tuple[Bound | None, Bound | None]:
     """The mark's stretch as values of the incremental column, as sources have its window; None bounds nothing.
 
-    Bounds only save work: rows are the same only if their values are.
+    Bounds only save work: rows are the same only if their values are. The start is a day early, since wall times of
+    windows before a change of a zone's rules may lie before those of their instants.
     """
     start, end = mark.stretch or (None, None)
+    start = start - _DAY if isinstance(start, datetime) else start
     kind = parse_type(compared_columns(reading, mark)[-1].arrow_type)
     return _bound(start, reading, kind), _bound(end, reading, kind)
 

@@ -161,7 +161,7 @@ def test_windows_of_numbers(tmp_path, kind, numbers):
 
 def test_days(tmp_path):
     lake = Lake(tmp_path, _orders(pa.date32()), start=BEGIN - timedelta(days=2))
-    rows = [{"id": day, "stamp": date(2026, 1, day)} for day in (4, 5, 6, 7)]
+    rows = [{"id": day, "stamp": date(2026, 1, day)} for day in (5, 6, 7)]
     lake.publish(rows)
     assert lake.ids(rows) == {5, 6}
 
