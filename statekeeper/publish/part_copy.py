@@ -20,7 +20,6 @@ The parent decides which files are copied, and what follows from a proof.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +33,6 @@ from statekeeper.errors import WorkerDied
 from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.files.no_follow import open_file, read_blocks
 
 _BLOCK = 1 << 20
 _MAX_TOGETHER, _BYTES_TOGETHER = 4, 32 << 20
@@ -104,6 +102,7 @@ class ProofSpec:
     """A file that may already be in place."""
 
     path: Path
+    disk: Disk
 
 
 def grouped(copies: tuple[CopySpec, ...]) -> tuple[CopiesSpec, ...]:
@@ -144,7 +143,7 @@ def _copied(spec: CopySpec, context: WorkContext, turn: AbstractContextManager[o
     """
     context.check_stop()
     with storage_errors(spec.source, "read"):
-        content = os.fdopen(open_file(spec.source, os.O_RDONLY), "rb")
+        content = spec.disk.open(spec.source)
     with content:
         failpoint("copy", spec.role, "before")
         if not _is_made(spec, content, context, turn):
@@ -152,7 +151,7 @@ def _copied(spec: CopySpec, context: WorkContext, turn: AbstractContextManager[o
                 return spec.expected
             _write_over(spec, content, context)
         failpoint("copy", spec.role, "after")
-    found = _read_back(spec.dest, context)
+    found = _read_back(spec.disk, spec.dest, context)
     if found != spec.expected:  # the part was checked; what readers will see is its copy
         raise WorkerDied(
             f"{spec.dest} does not have the md5 of the part that was copied to it",
@@ -188,19 +187,19 @@ def _is_in_place(spec: CopySpec, context: WorkContext) -> bool:
     """Whether the existing file is the right one; it is read only if it has the right size."""
     with storage_errors(spec.dest, "look at"):
         has_right_size = spec.disk.file_size(spec.dest) == spec.expected.bytes
-    return has_right_size and _read_back(spec.dest, context) == spec.expected
+    return has_right_size and _read_back(spec.disk, spec.dest, context) == spec.expected
 
 
 def prove_file(spec: ProofSpec, context: WorkContext) -> FileProof:
     """Read a file back. Raises StorageError, Interrupted."""
-    return _read_back(spec.path, context)
+    return _read_back(spec.disk, spec.path, context)
 
 
-def _read_back(path: Path, context: WorkContext) -> FileProof:
+def _read_back(disk: Disk, path: Path, context: WorkContext) -> FileProof:
     """The proof of a file, from its bytes."""
     digest, size = hashlib.md5(usedforsecurity=False), 0
     with storage_errors(path, "read"):
-        for block in read_blocks(path, _BLOCK):
+        for block in disk.blocks(path, _BLOCK):
             digest.update(block)
             size += len(block)
             context.check_stop()

@@ -78,7 +78,7 @@ class Publisher:
 
     async def _prove(self, placed: PlacedFile) -> None:
         path, rows = placed.path.absolute(), placed.file.rows
-        spec, size = ProofSpec(path), rows // FILE_ROWS
+        spec, size = ProofSpec(path, self.publication.disk), rows // FILE_ROWS
         job = Job(
             self.config.table.key, prove_file, spec, urgency=Urgency.CHUNK, size=size, remote_result_type=FileProof
         )

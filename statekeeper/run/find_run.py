@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from statekeeper.errors import ConfigError, UnreadableDocument, UsageError
 from statekeeper.hints.next_command import command, quoted
 from statekeeper.model.manifest import BackfillRange, LastRun, RunManifest, run_id_of
 from statekeeper.store import layout
+from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.registry import reading_disk
 
@@ -185,12 +188,16 @@ def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None
 
 def _manifests(base_path: Path) -> list[Path]:
     """The manifests under a base path, the newest file first."""
-    paths = layout.runs_folder(base_path).glob("*.json")
-    return sorted((path for path in paths if not path.name.startswith(".")), key=_written, reverse=True)
+    disk, folder = reading_disk(base_path), layout.runs_folder(base_path)
+    names: list[str] = []
+    with suppress(OSError):
+        names = disk.names(folder)
+    paths = [folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
+    return sorted(paths, key=partial(_written, disk), reverse=True)
 
 
-def _written(path: Path) -> float:
+def _written(disk: Disk, path: Path) -> float:
     try:
-        return path.stat().st_mtime
+        return disk.changed_at(path)
     except FileNotFoundError:
         return 0.0

@@ -15,7 +15,7 @@ import errno
 import os
 import shutil
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol
 
 from statekeeper.store.files.exchange import exchange_names
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.files.no_follow import NOT_EMPTY, create_file, open_file, open_folder, remove_tree
+from statekeeper.store.files.no_follow import NOT_EMPTY, create_file, open_file, open_folder, read_blocks, remove_tree
 
 NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -68,6 +68,12 @@ class Disk(Protocol):
 
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open a file to read it from any position. Raises FileNotFoundError."""
+
+    def blocks(self, path: Path, size: int) -> Iterator[bytes]:
+        """The content from beginning to end, in blocks of at most about `size` bytes. Raises FileNotFoundError."""
 
     def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
         """Create a file and open it for writing; call `sync_file` at the end.
@@ -138,6 +144,9 @@ class Disk(Protocol):
     def file_size(self, path: Path) -> int | None:
         """The size in bytes if this is a regular file; None for a link, anything else, or nothing."""
 
+    def changed_at(self, path: Path) -> float:
+        """When a file was last changed, in seconds since 1970. Raises FileNotFoundError."""
+
 
 class LocalDisk:
     """A mounted file system, local or shared.
@@ -155,6 +164,12 @@ class LocalDisk:
     def read(self, path: Path) -> bytes:
         with os.fdopen(open_file(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             return file.read()
+
+    def open(self, path: Path) -> BinaryIO:
+        return os.fdopen(open_file(path, os.O_RDONLY), "rb")
+
+    def blocks(self, path: Path, size: int) -> Iterator[bytes]:
+        return read_blocks(path, size)
 
     def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
         failpoint("create", role, "before")
@@ -336,6 +351,9 @@ class LocalDisk:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+    def changed_at(self, path: Path) -> float:
+        return path.stat().st_mtime
 
     def _fsync(self, descriptor: int) -> None:
         """Every file and every folder is made durable by this call."""

@@ -15,7 +15,6 @@ an owner that was stopped between its check of the fence and its write is not ke
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -24,7 +23,6 @@ from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
 from statekeeper.store.files.disk import Access, Disk, Writes
-from statekeeper.store.files.no_follow import open_file
 from statekeeper.store.files.slots import settle, write_through_slots
 from statekeeper.store.files.temps import process_token, temp_file
 from statekeeper.system_errors import storage_error
@@ -158,10 +156,8 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
         copy = Path(folder) / path.name
-        with suppress(OSError):
-            original = open(open_file(path, os.O_RDONLY), "rb")  # noqa: SIM115, PTH123 - a descriptor; closed below
-            with original, copy.open("xb") as file:
-                shutil.copyfileobj(original, file, _BLOCK)
+        with suppress(OSError), disk.open(path) as original, copy.open("xb") as file:
+            shutil.copyfileobj(original, file, _BLOCK)
         yield copy if copy.exists() else path
 
 

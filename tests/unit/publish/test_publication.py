@@ -95,7 +95,7 @@ class Dataset:
 
 def _proofs(one, intent):
     """What workers say of the files that only their bytes can tell."""
-    specs = [ProofSpec(placed.path.absolute()) for placed in one.unproven(intent)]
+    specs = [ProofSpec(placed.path.absolute(), one.disk) for placed in one.unproven(intent)]
     return {spec.path: prove_file(spec, CONTEXT) for spec in specs}
 
 
