@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from enum import IntEnum, StrEnum
 from typing import ClassVar, Self
 
+from statekeeper.text.places import with_addresses
+
 
 class FailureKind(StrEnum):
     """Why an extraction failed, as persisted in its state and printed by `status`."""
@@ -85,11 +87,12 @@ class StatekeeperError(Exception):
     def __init__(
         self, message: str, *, hint: str | None = None, code: str | None = None, discreet: str | None = None
     ) -> None:
+        message = with_addresses(message)
         super().__init__(message)
         self.message = message
-        self.discreet = message if discreet is None else discreet
+        self.discreet = message if discreet is None else with_addresses(discreet)
         """`message` without row values; equal to it where it quotes none."""
-        self.hint = hint
+        self.hint = hint if hint is None else with_addresses(hint)
         self.code = code
         """The driver's or the system's code (`ORA-00942`, `ENOSPC`), if any."""
 

@@ -39,11 +39,19 @@ _NO_THREAD = "can't start new thread"
 """Python's message where the system allows no further thread."""
 
 
+class HintedOSError(OSError):
+    """A system error that says itself what to do about it."""
+
+    def __init__(self, number: int, reason: str, *, hint: str) -> None:
+        super().__init__(number, reason)
+        self.hint = hint
+
+
 def storage_error(error: OSError, path: Path, action: str) -> StorageError:
     """The error for a failed `action` (a verb) on `path`; its code is the errno's name."""
     code = errno.errorcode.get(error.errno or 0, type(error).__name__)
     reason = error.strerror or str(error)
-    hint = hint_for(error.errno or 0, str(path.parent))
+    hint = error.hint if isinstance(error, HintedOSError) else hint_for(error.errno or 0, str(path.parent))
     if error.errno == errno.ELOOP and error.filename is not None:  # may be another file
         reason = f"{os.fsdecode(error.filename)}: {reason}"
     return StorageError(f"cannot {action} {path}: {reason} ({code})", hint=hint, code=code)

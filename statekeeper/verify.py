@@ -7,7 +7,7 @@ machine; the parent process starts them (`damage_of_published`).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,11 @@ from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
 from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
-from statekeeper.parquet.integrity import find_part_damage
+from statekeeper.parquet.integrity import find_damage
+from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
-from statekeeper.store.registry import reading_disk
 
 if TYPE_CHECKING:
     from statekeeper.runtime.context import Run
@@ -39,6 +39,7 @@ class VerifySpec:
     layout: ExtractionLayout
     published: Published | None
     verify: Verify
+    disk: Disk = field(default_factory=LocalDisk)
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class FilesSpec:
     files: tuple[tuple[Path, PublishedFile], ...]
     plan_id: str
     verify: Verify
+    disk: Disk = field(default_factory=LocalDisk)
 
     @property
     def rows(self) -> int:
@@ -98,7 +100,7 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
     """
     refuse_links_to(spec.layout)
     try:
-        data = read_document(reading_disk(spec.layout.folder), spec.layout.metadata)
+        data = read_document(spec.disk, spec.layout.metadata)
     except FileNotFoundError:
         return Verified(f"{spec.layout.metadata.name} is missing")
     if spec.published and hashlib.md5(data, usedforsecurity=False).hexdigest() != spec.published.metadata_md5:
@@ -107,9 +109,9 @@ def verify_published(spec: VerifySpec, context: WorkContext) -> Verified:
         metadata = parse_metadata(data, where=spec.layout.metadata.name)
     except StateDamaged as error:
         return Verified(error.message)
-    if damage := _wrong_with_metadata(spec.layout, metadata) or _wrong_with_names(spec.layout, metadata):
+    if damage := _wrong_with_metadata(spec.layout, metadata) or _wrong_with_names(spec, metadata):
         return Verified(damage)
-    files = _files(spec.layout, metadata, spec.verify)
+    files = _files(spec, metadata)
     if files.cost > _SHARE_BYTES:
         return Verified(None, left=files.shares)
     return Verified(check_files(files, context).damage)
@@ -119,7 +121,7 @@ def check_files(spec: FilesSpec, context: WorkContext) -> FilesVerdict:
     """The damage of the first damaged file of a share. Raises StorageError, Interrupted."""
     for path, file in spec.files:
         context.check_stop()
-        if damage := find_part_damage(path, file, plan_id=spec.plan_id, verify=spec.verify):
+        if damage := find_damage(spec.disk, path, file, plan_id=spec.plan_id, verify=spec.verify):
             return FilesVerdict(damage)
     return FilesVerdict(None)
 
@@ -130,13 +132,14 @@ def _dataset(layout: ExtractionLayout, metadata: Metadata) -> Path:
     return dataset
 
 
-def _files(layout: ExtractionLayout, metadata: Metadata, verify: Verify) -> FilesSpec:
+def _files(spec: VerifySpec, metadata: Metadata) -> FilesSpec:
+    layout = spec.layout
     output = _dataset(layout, metadata).absolute()
     files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files]
     files.sort(key=lambda pair: pair[0])
     if quarantine := metadata.validation.quarantine:
         files.append(((layout.folder / quarantine.name).absolute(), quarantine))
-    return FilesSpec(tuple(files), metadata.plan_id, verify)
+    return FilesSpec(tuple(files), metadata.plan_id, spec.verify, spec.disk)
 
 
 def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | None:
@@ -154,8 +157,8 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
     return None
 
 
-def _wrong_with_names(layout: ExtractionLayout, metadata: Metadata) -> str | None:
-    disk, output = reading_disk(layout.folder), _dataset(layout, metadata)
+def _wrong_with_names(spec: VerifySpec, metadata: Metadata) -> str | None:
+    disk, layout, output = spec.disk, spec.layout, _dataset(spec.layout, metadata)
     if not disk.exists(output):
         return f"{output.name} is missing"
     if disk.is_folder(output) != metadata.is_folder:

@@ -29,6 +29,7 @@ from statekeeper.config.sections.file import ConfigFile, TablesFile, config_file
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.config.sections.sources import SECTIONS, loadable_sections, section_of
 from statekeeper.config.sections.spark import SparkConfig
+from statekeeper.config.sections.storage import remember_storage
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.errors import ConfigError
 
@@ -215,7 +216,7 @@ def _pipeline(
     if problems or checked.value is None:
         raise config_error(sorted(problems, key=lambda problem: problem.document.name != config.document.name))
     written = checked.value
-    return Pipeline(
+    pipeline = Pipeline(
         name=written.pipeline,
         path=path,
         tables_path=tables_path,
@@ -228,10 +229,13 @@ def _pipeline(
         defaults=defaults.section,
         extraction_date=written.extraction_date,
         tables=resolved.tables,
+        storage=written.storage,
         in_commands=_in_commands(checked.document),
         unset=tuple(str(problem) for problem in config.left),
         further_secrets=tuple(map(SecretStr, _further_secrets(config.document, tables, written.execution.spark))),
     )
+    remember_storage(pipeline.base_path, pipeline.storage)
+    return pipeline
 
 
 def _checked(document: ConfigDocument) -> Checked[ConfigFile]:

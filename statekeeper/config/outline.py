@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from statekeeper.config.reading.document import Plain
-from statekeeper.config.reading.references import resolve_references
+from statekeeper.config.reading.references import Unset, resolve_references
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.yaml_text import read_json, read_yaml
 from statekeeper.config.root import expanded, from_here, root_of
 from statekeeper.config.sections.output import OutputConfig
+from statekeeper.config.sections.stores import is_object_store
 from statekeeper.errors import ConfigError
 from statekeeper.model.table import TableRef
 
@@ -103,15 +104,17 @@ def base_path_of(path: Path, *, environ: Mapping[str, str]) -> Path:
         return from_here(root, OutputConfig().base_path)
     value = filled.at(_BASE_PATH)
     try:
-        return from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # the model checks it
+        base_path = from_here(root, OutputConfig(base_path=value).base_path)  # type: ignore[arg-type]  # the model checks it
     except ValidationError:
         return _base_path_in_full(path, environ)
+    # How an object store is reached stands in a section of its own, whose problems are found as those of others are.
+    return _base_path_in_full(path, environ, unset=Unset.LEAVE) if is_object_store(base_path) else base_path
 
 
-def _base_path_in_full(path: Path, environ: Mapping[str, str]) -> Path:
+def _base_path_in_full(path: Path, environ: Mapping[str, str], *, unset: Unset = Unset.REFUSE) -> Path:
     """The base path of the whole configuration, or every problem of it."""
     from statekeeper.config.loader import (
         load_pipeline,
     )  # all sections and their checks: rarely needed, and slow to load
 
-    return load_pipeline(path, environ=environ).base_path
+    return load_pipeline(path, environ=environ, unset=unset).base_path

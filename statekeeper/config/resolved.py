@@ -21,6 +21,7 @@ from statekeeper.config.sections.output import Compression, ExecutionConfig, Loc
 from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicies, StatePolicy
 from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.config.sections.tables import (
     BUILT_IN,
     LateCommits,
@@ -145,6 +146,7 @@ class Pipeline:
     defaults: TableDefaults
     extraction_date: str
     tables: tuple[ExtractionConfig, ...]
+    storage: StorageConfig = field(default_factory=StorageConfig)
     in_commands: tuple[str, ...] = field(default=(), repr=False)
     further_secrets: tuple[SecretStr, ...] = field(default=(), repr=False)
     unset: tuple[str, ...] = ()
@@ -169,7 +171,7 @@ class Pipeline:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, to be redacted in messages."""
-        return tuple(secret_values([*self.sources.values(), self.states, *self.further_secrets]))
+        return tuple(secret_values([*self.sources.values(), self.storage, self.states, *self.further_secrets]))
 
 
 def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:

@@ -22,6 +22,7 @@ from statekeeper.model.table import Position
 from statekeeper.runtime.active_plan import ActivePlan, StagedFindings
 from statekeeper.runtime.fingerprint import with_violations
 from statekeeper.runtime.null_rows import untaken_null_rows
+from statekeeper.text.places import with_addresses
 
 
 def intent_of(
@@ -76,7 +77,7 @@ def _intent(
     files, quarantine = Packed(PublishedFile, (part.published for part in found.parts)), _quarantine(active, found)
     ended, started = run.clock(), record.started_at or plan.created_at
     metadata = Metadata(
-        output_path=str(output),
+        output_path=with_addresses(str(output)),
         record_count=sum(file.rows for file in files),
         start_time=started,
         end_time=ended,

@@ -40,7 +40,7 @@ def publication_on(
     disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence, ownership: Ownership
 ) -> Publication:
     """The kind of publication that the disk supports."""
-    kind = CopiedPublication if disk.writes is Writes.WHOLE else Publication
+    kind = Publication if disk.writes.has_rename else CopiedPublication
     return kind(disk, layout, staging, fence, ownership)
 
 
@@ -53,7 +53,8 @@ class CopiedPublication(Publication):
 
     def output_for(self, plan_id: str, intent: PublishIntent | None) -> Path:
         intended = self.layout.dataset_named(intent.metadata.output_path) if intent else None
-        is_free = intended is None and not self.disk.exists(self.layout.output)
+        # In an object store the place always names the plan, since nothing keeps late copies of discarded plans away.
+        is_free = intended is None and self.disk.writes is Writes.WHOLE and not self.disk.exists(self.layout.output)
         return self.layout.place_of_copy(plan_id, intended=intended, is_free=is_free)
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:

@@ -69,6 +69,8 @@ class Ownership:
 
     def owns(self, path: Path) -> bool:
         """Whether the file or folder at `path` belongs to this extraction. Raises OSError, FileNotFoundError too."""
+        if self.disk.writes is Writes.OBJECTS:
+            return self._owns_file(path) if self.disk.file_size(path) is not None else self._owns_folder(path)
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
             return self._owns_folder(path)
@@ -109,7 +111,8 @@ class Ownership:
         import pyarrow.parquet as pq
 
         try:
-            with pq.ParquetFile(path) as file:
+            source = self.disk.open(path) if self.disk.writes is Writes.OBJECTS else path
+            with pq.ParquetFile(source) as file:
                 entries = file.metadata.metadata or {}
         except (pa.ArrowException, OSError):
             return None

@@ -37,6 +37,7 @@ from statekeeper.store.locks.lock import peek
 from statekeeper.store.manifest import load_manifest
 from statekeeper.store.place import require_layout, require_layout_of_table
 from statekeeper.store.registry import state_store
+from statekeeper.text.places import with_addresses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def compare_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> Diff
 def _plan_report(runner: Runner, plans: tuple[TablePlan, ...]) -> PlanReport:
     return PlanReport(
         run_id=runner.identity.run_id,
-        base_path=str(runner.pipeline.base_path),
+        base_path=with_addresses(str(runner.pipeline.base_path)),
         extraction_date=runner.identity.extraction_date.isoformat(),
         tables=plans,
     )

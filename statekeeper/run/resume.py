@@ -98,7 +98,7 @@ async def _damage(config: ExtractionConfig, run: Run, record: StateRecord) -> st
         return outdated
     # `verify` may have found damage that a quick check does not see.
     verify = Verify.FULL if config.table in run.manifest_failures else config.verify
-    return await damage_of_published(config, run, VerifySpec(run.layout_of(config), published, verify))
+    return await damage_of_published(config, run, VerifySpec(run.layout_of(config), published, verify, run.disk))
 
 
 def find_record(store: StateStore, config: ExtractionConfig, run: Run) -> StateRecord | None:

@@ -52,6 +52,7 @@ from statekeeper.store.layouts import layout_of
 from statekeeper.store.manifest import ManifestChange, update_manifest
 from statekeeper.store.process import Liveness, liveness, this_process
 from statekeeper.store.registry import reading_disk, store_of
+from statekeeper.text.places import with_addresses
 
 _LOG = logging.getLogger("statekeeper.run")
 Value = TypeVar("Value")
@@ -338,7 +339,7 @@ class Runner:
             run_id=self.identity.run_id,
             pipeline=self.pipeline.name,
             extraction_date=self.identity.extraction_date.isoformat(),
-            base_path=str(self.pipeline.base_path),
+            base_path=with_addresses(str(self.pipeline.base_path)),
             tables=reports,
             duration_seconds=(ended - start.at).total_seconds(),
             # A signal after everything was done has interrupted nothing.

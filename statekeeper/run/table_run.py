@@ -145,7 +145,9 @@ class TableRun:
 
     async def _damage_of_published(self) -> str | None:
         """The damage, if any, of a dataset that an earlier run may have published before it died."""
-        return await damage_of_published(self.config, self.run, VerifySpec(self.layout, None, self.config.verify))
+        return await damage_of_published(
+            self.config, self.run, VerifySpec(self.layout, None, self.config.verify, self.run.disk)
+        )
 
     async def _tidy(self) -> None:
         """Remove leftovers of earlier runs."""

@@ -24,6 +24,7 @@ from statekeeper.store.files.durable import NO_FENCE
 from statekeeper.store.manifest import load_manifest, update_manifest
 from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.registry import state_store, writing_disk
+from statekeeper.text.places import with_addresses
 from statekeeper.verify import VerifySpec, damage_of_published
 
 _LOG = logging.getLogger("statekeeper.verify")
@@ -42,7 +43,7 @@ def verify_tables(runner: Runner, tables: tuple[ExtractionConfig, ...]) -> RunRe
         run_id=runner.identity.run_id,
         pipeline=runner.pipeline.name,
         extraction_date=runner.identity.extraction_date.isoformat(),
-        base_path=str(runner.pipeline.base_path),
+        base_path=with_addresses(str(runner.pipeline.base_path)),
         tables=reports,
         duration_seconds=0.0,
         next_steps=next_steps(map(standing_of, reports), runner.commands),
@@ -96,7 +97,7 @@ async def _verify(config: ExtractionConfig, run: Run) -> _Verified:
             resume = quoted(run.commands.resume())
             raise DataError(f"{config.table.key} is not complete: nothing is published", hint=f"extract it: {resume}")
         plan_id = record.published.plan_id if record.state is State.COMPLETE else None
-        spec = VerifySpec(layout, record.published, Verify.FULL)
+        spec = VerifySpec(layout, record.published, Verify.FULL, run.disk)
         damage = await do(run.snapshots.why_outdated, config, record.published.snapshot)
         damage = damage or await damage_of_published(config, run, spec)
         if damage:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import Keys
 from statekeeper.schemas.rules.findings import SAMPLES
+from statekeeper.store.files.disk import Disk, LocalDisk
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,4 @@ class KeyCheckSpec:
     planned: tuple[PlannedColumn, ...]
     parents: tuple[Rows, ...]
     samples: int = SAMPLES
+    disk: Disk = field(default_factory=LocalDisk)

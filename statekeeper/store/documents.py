@@ -20,7 +20,7 @@ from statekeeper.model.manifest import LastRun
 from statekeeper.model.metadata import Metadata, parse_metadata
 from statekeeper.model.plan import Plan, RunSnapshot
 from statekeeper.model.receipt import CountReceipt, RejectsReceipt, SplitReceipt
-from statekeeper.store.files.disk import Access, Disk, Writes
+from statekeeper.store.files.disk import Access, Disk
 from statekeeper.store.files.durable import NO_FENCE, Fence, create_once, replace, storage_errors
 from statekeeper.store.files.links import refuse_links
 from statekeeper.store.files.slots import damage_where_no_file_is, read_document, settle
@@ -28,6 +28,7 @@ from statekeeper.store.files.temps import is_abandoned, process_token, sweep_tem
 from statekeeper.store.layout import LAST_RUN, ExtractionLayout, run_snapshots_folder
 from statekeeper.store.process import this_process
 from statekeeper.store.staging import Staging, subfolders_for
+from statekeeper.store.versions import ABSENT, Version, objects_disk
 
 _RUN_SNAPSHOT = re.compile(r"(\d{4,})\.json")
 
@@ -46,7 +47,7 @@ def save_plan(disk: Disk, staging: Staging, plan: Plan) -> None:
     with storage_errors(staging.folder, "make"):
         disk.make_folder(staging.parts, role="plan", access=Access.PRIVATE)
         disk.make_folder(staging.receipts, role="plan", access=Access.PRIVATE)
-        if disk.writes is Writes.WHOLE and (names := subfolders_for(len(plan.chunks))):
+        if not disk.writes.creates_once and (names := subfolders_for(len(plan.chunks))):
             for folder in (staging.parts, staging.receipts):
                 disk.make_folders(folder, names, role="plan", access=Access.PRIVATE)
     if not create_once(disk, staging.plan, plan.to_bytes(), role="plan", unique=process_token()):
@@ -165,7 +166,7 @@ def save_run_snapshot(disk: Disk, base_path: Path, snapshot: RunSnapshot) -> boo
     with storage_errors(path, "save"):
         disk.make_folder(path.parent, role="run_snapshot")
         settle(disk, path, role="run_snapshot")
-    if disk.writes is Writes.WHOLE:  # through slots: otherwise a partly written snapshot would look like a damaged one
+    if not disk.writes.creates_once:  # through slots: otherwise a partly written snapshot would look like a damaged one
         if disk.exists(path):
             return False
         replace(disk, path, snapshot.to_bytes(), role="run_snapshot", fence=NO_FENCE)
@@ -195,7 +196,7 @@ def save_last_run(disk: Disk, folder: Path, last_run: LastRun) -> None:
         StorageError: the file system refused.
     """
     path, data = folder / LAST_RUN, (last_run.model_dump_json(indent=2) + "\n").encode()
-    if disk.writes is Writes.RENAME:
+    if disk.writes.has_rename:
         with storage_errors(path, "save"):
             disk.make_folder(path.parent, role="last_run")
             sweep_temps(disk, path.parent, {path.name}, is_abandoned)
@@ -222,6 +223,19 @@ def load_document(disk: Disk, path: Path, kind: type[D]) -> D | None:
     """A document of a kind that is replaced; None if it is missing. Raises StateDamaged, StorageError."""
     data = _read(disk, path)
     return None if data is None else kind.from_bytes(data, where=str(path))
+
+
+def load_version(disk: Disk, path: Path, kind: type[D]) -> tuple[D | None, Version | None]:
+    """Like `load_document`, with the version that was read, if the disk has versions."""
+    objects = objects_disk(disk)
+    if objects is None:
+        return load_document(disk, path, kind), None
+    with storage_errors(path, "read"):
+        try:
+            data, version = objects.read_version(path)
+        except FileNotFoundError:
+            return None, ABSENT
+    return kind.from_bytes(data, where=str(path)), version
 
 
 def load_once(disk: Disk, path: Path, kind: type[D]) -> D | None:

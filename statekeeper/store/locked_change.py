@@ -16,14 +16,15 @@ from typing import Generic, TypeVar
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.errors import LockHeld, LockLost, StateDamaged
 from statekeeper.model.base import Document
-from statekeeper.store.documents import load_document
+from statekeeper.store.documents import load_version
 from statekeeper.store.files.disk import Disk
-from statekeeper.store.files.durable import replace
+from statekeeper.store.files.durable import replace_version
 from statekeeper.store.files.links import refuse_links
 from statekeeper.store.files.slots import settle
 from statekeeper.store.files.temps import left_before, sweep_temps
 from statekeeper.store.locks.lock import acquire_lock
 from statekeeper.store.process import this_process
+from statekeeper.store.versions import Version
 
 _WAIT_SECONDS = 60.0
 _PAUSE_SECONDS = 0.02
@@ -44,11 +45,14 @@ class SharedDocument(Generic[D]):
 
     def load(self, disk: Disk) -> D | None:
         """The document on disk; None if there is none. Raises StateDamaged if it is torn or foreign."""
+        return self._load(disk)[0]
+
+    def _load(self, disk: Disk) -> tuple[D | None, Version | None]:
         try:
-            return load_document(disk, self.path, self.kind)
+            return load_version(disk, self.path, self.kind)
         except StateDamaged:
             if self.is_index:
-                return None
+                return None, None
             raise
 
     def change(self, disk: Disk, output: OutputConfig, change: Callable[[D | None], D | None]) -> D | None:
@@ -87,9 +91,9 @@ class SharedDocument(Generic[D]):
             ttl=output.lease_lifetime,
             take_over=take_over,
         ) as lock:
-            found = self.load(disk)
+            found, version = self._load(disk)
             changed = change(found)
             if changed is None or changed == found:
                 return found
-            replace(disk, self.path, changed.to_bytes(), role=self.role, fence=lock)
+            replace_version(disk, self.path, changed.to_bytes(), role=self.role, fence=lock, over=version)
             return changed

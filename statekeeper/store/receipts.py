@@ -3,9 +3,9 @@
 A chunk with a damaged receipt is extracted again: a partly written receipt, which can exist only on a disk without
 link, must not block the chunk.
 
-On a disk with link(), the first receipt that is linked to the chunk's name counts. Without link(), every attempt writes
-a receipt under its own name, and the parent process records in one document those that count. Until then the receipt
-that was finished first counts.
+On a disk with link(), the first receipt that is linked to the chunk's name counts; in an object store, the
+first object. Without link(), every attempt writes a receipt under its own name, and the parent process records in one
+document those that count. Until then the receipt that was finished first counts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.packed import Packed
 from statekeeper.model.receipt import Receipt, RecordedReceipts
 from statekeeper.store.documents import load_once, remove_document
-from statekeeper.store.files.disk import Disk, Writes
+from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import create_once, storage_errors
 from statekeeper.store.staging import Staging, is_subfolder
 
@@ -31,7 +31,7 @@ _READERS = 16
 
 def subfolders_of(disk: Disk, staging: Staging) -> tuple[str, ...]:
     """The subfolders for parts in a plan's staging folder."""
-    if disk.writes is Writes.RENAME:
+    if disk.writes.creates_once:
         return ()
     with storage_errors(staging.parts, "list"):
         return tuple(filter(is_subfolder, disk.names(staging.parts)))
@@ -45,14 +45,14 @@ def save_receipt(disk: Disk, staging: Staging, receipt: Receipt) -> bool:
             nevertheless, so the part that it names must stay.
     """
     path = staging.receipt(receipt.chunk_id)
-    if disk.writes is Writes.WHOLE:
+    if not disk.writes.creates_once:
         path = staging.receipt_of_attempt(receipt.chunk_id, receipt.attempt, part=receipt.part)
     return create_once(disk, path, receipt.to_bytes(), role="receipt", unique=receipt.attempt)
 
 
 def are_recorded(disk: Disk) -> bool:
     """Whether receipts count only once the parent process has recorded them."""
-    return disk.writes is Writes.WHOLE
+    return not disk.writes.creates_once
 
 
 def record_receipts(disk: Disk, staging: Staging, plan_id: str, receipts: Iterable[Receipt]) -> None:
@@ -77,7 +77,7 @@ def load_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> R
     would take a listing of the receipts of all chunks, and the parent process, which has made one, does not send a
     finished chunk.
     """
-    if disk.writes is Writes.WHOLE:
+    if not disk.writes.creates_once:
         return None
     return _load_receipt(disk, staging.receipt(chunk_id), plan_id, chunk_id)
 
@@ -90,7 +90,7 @@ def _load_receipt(disk: Disk, path: Path, plan_id: str, chunk_id: int) -> Receip
     except StateDamaged:
         pass
     # Removed only if it was read: one that was missing may have been created since.
-    if disk.writes is Writes.RENAME:
+    if disk.writes.creates_once:
         remove_document(disk, path, role="receipt")
     return None
 
@@ -101,10 +101,15 @@ def load_receipts(disk: Disk, staging: Staging, plan_id: str) -> dict[int, Recei
     A receipt that is damaged or belongs to another plan or chunk is removed: its chunk is not done. Without link() it
     is ignored instead, since it may be one that is being written.
     """
-    if disk.writes is Writes.WHOLE:
+    if not disk.writes.creates_once:
         return _counting(disk, staging, plan_id)
     linked = filter(None, map(_RECEIPT.fullmatch, disk.names(staging.receipts)))
-    found = (_load_receipt(disk, staging.receipts / name[0], plan_id, int(name[1])) for name in linked)
+    wanted = [(staging.receipts / name[0], int(name[1])) for name in linked]
+    if disk.writes.has_rename:
+        found = [_load_receipt(disk, path, plan_id, chunk) for path, chunk in wanted]
+    else:
+        with ThreadPoolExecutor(_READERS) as pool:
+            found = list(pool.map(lambda each: _load_receipt(disk, each[0], plan_id, each[1]), wanted))
     return {receipt.chunk_id: receipt for receipt in found if receipt is not None}
 
 
@@ -153,7 +158,7 @@ def count_receipts(disk: Disk, staging: Staging) -> int:
 
 def discard_receipt(disk: Disk, staging: Staging, plan_id: str, chunk_id: int) -> None:
     """Durably remove a chunk's receipts, those of all attempts, because its part is damaged."""
-    if disk.writes is Writes.WHOLE:
+    if not disk.writes.creates_once:
         recorded = _recorded(disk, staging, plan_id)
         if recorded.pop(chunk_id, None):
             record_receipts(disk, staging, plan_id, recorded.values())

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from statekeeper.model.record import StateRecord
+from statekeeper.store.documents import load_version
 from statekeeper.store.files.disk import Disk
-from statekeeper.store.files.durable import Fence, replace, storage_errors
-from statekeeper.store.files.slots import read_document
+from statekeeper.store.files.durable import Fence, replace_version
+from statekeeper.store.versions import Version
 
 
 class StateStore(Protocol):
@@ -37,23 +38,23 @@ class StateStore(Protocol):
 
 
 class LocalStateStore:
-    """A state file on a file system."""
+    """A state document on a disk. In an object store each save depends on the version that was loaded or saved last."""
 
     def __init__(self, disk: Disk, path: Path, fence: Fence) -> None:
         self._disk = disk
         self._path = path
         self._fence = fence
+        self._version: Version | None = None
 
     def load(self) -> StateRecord | None:
-        with storage_errors(self._path, "read"):
-            try:
-                data = read_document(self._disk, self._path)
-            except FileNotFoundError:
-                return None
-        return StateRecord.from_bytes(data, where=str(self._path))
+        record, self._version = load_version(self._disk, self._path, StateRecord)
+        return record
 
     def save(self, record: StateRecord) -> StateRecord:
         saved = record.with_revision(record.revision + 1)
         role = "state" if saved.intent is None else "intent"
-        replace(self._disk, self._path, saved.to_bytes(), role=role, fence=self._fence)
+        known, self._version = self._version, None  # after a failure the version is unknown
+        self._version = replace_version(
+            self._disk, self._path, saved.to_bytes(), role=role, fence=self._fence, over=over
+        )
         return saved

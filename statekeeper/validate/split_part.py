@@ -16,7 +16,7 @@ from statekeeper.errors import InternalError, WorkerDied
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt, RejectsReceipt, SplitOutput, SplitReceipt, StagedFile
-from statekeeper.parquet.integrity import find_part_damage
+from statekeeper.parquet.integrity import find_damage
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.store.documents import (
     discard_rejects,
@@ -116,13 +116,13 @@ def _still_holds(earlier: SplitReceipt, spec: SplitSpec) -> bool:
         if earlier.kept is None:
             return False
         files.append(earlier.kept)
-    return all(_is_intact(spec.staging, file, plan_id=earlier.plan_id) for file in files)
+    return all(_is_intact(spec.disk, spec.staging, file, plan_id=earlier.plan_id) for file in files)
 
 
-def _is_intact(staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
+def _is_intact(disk: Disk, staging: Staging, file: StagedFile, *, plan_id: str) -> bool:
     """Whether a staged file still matches its receipt."""
     expected = PublishedFile(name=file.part, rows=file.rows, bytes=file.bytes, md5=file.md5)
-    return find_part_damage(staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
+    return find_damage(disk, staging.parts / file.part, expected, plan_id=plan_id, verify=Verify.FULL) is None
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def gather_rejects(spec: RejectsSpec, context: WorkContext) -> StagedFile:
     sources = tuple(file.md5 for file in spec.files)
     earlier = load_rejects(spec.disk, spec.staging, spec.plan_id)
     if earlier is not None:
-        if earlier.sources == sources and _is_intact(spec.staging, earlier.file, plan_id=spec.plan_id):
+        if earlier.sources == sources and _is_intact(spec.disk, spec.staging, earlier.file, plan_id=spec.plan_id):
             return earlier.file
         discard_rejects(spec.disk, spec.staging)
     from statekeeper.parquet.batch_size import MemoryBudget

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from statekeeper.model.receipt import Receipt, SplitOutput, StagedFile
 from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
-from statekeeper.store.files.durable import storage_errors, streamed_once
+from statekeeper.store.files.durable import on_this_machine, storage_errors, streamed_once
 from statekeeper.store.staging import Staging, beside_part, kept_part_name, rejected_part_name, rejects_name
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def split(
     rejected_name = rejected_part_name(receipt.chunk_id, target.attempt)
     with ExitStack() as stack:
         stack.enter_context(storage_errors(part, "read"))  # a failed write raises its own StorageError
-        file = stack.enter_context(_opened(part))
+        file = stack.enter_context(_opened(stack.enter_context(on_this_machine(target.disk, part))))
         rows_at_once = rows_within(file.metadata, target.budget, most=_MAX_ROWS)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
@@ -107,12 +107,12 @@ def joined(files: tuple[StagedFile, ...], target: SplitTarget) -> StagedFile:
     with ExitStack() as stack:
         first = target.staging.parts / files[0].part
         with storage_errors(first, "read"):
-            like = stack.enter_context(_opened(first))
+            like = stack.enter_context(_opened(stack.enter_context(on_this_machine(target.disk, first))))
         schema = like.schema_arrow
         writer = stack.enter_context(_StagedWriter(target, rejects_name(target.attempt), schema, like=like))
         for each in files:
             part = target.staging.parts / each.part
-            with storage_errors(part, "read"), _opened(part) as file:
+            with storage_errors(part, "read"), on_this_machine(target.disk, part) as path, _opened(path) as file:
                 rows_at_once = rows_within(file.metadata, target.budget)
                 for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
                     target.check_stop()

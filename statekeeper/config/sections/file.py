@@ -19,6 +19,7 @@ from statekeeper.config.sections.policies import StatePolicies
 from statekeeper.config.sections.section import FilePath, Name, Section, refusal
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.config.sections.sources import loadable_sections
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f/\\]")
@@ -49,6 +50,9 @@ class ConfigFile(Section):
     )
     sources: dict[Name, SourceSection] = Field(min_length=1, description="databases, by the name that tables use")
     output: OutputConfig = Field(default=OutputConfig(), description="where and how Parquet is written")
+    storage: StorageConfig = Field(
+        default=StorageConfig(), description="how to reach the object store of output.base_path, if it is in one"
+    )
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig, description="how work is run")
     extraction_date: ExtractionDate = Field(default="today", description="the day of a run without --date")
     show_values: bool = Field(

@@ -11,18 +11,20 @@ from pathlib import Path
 
 from statekeeper.registry import Registry
 
-FILE = "file"
-STORES = Registry(group="statekeeper.stores", what="store", shipped={FILE: "files.store:STORE"})
+FILE, S3 = "file", "s3"
+STORES = Registry(
+    group="statekeeper.stores", what="store", shipped={FILE: "files.store:STORE", S3: "objects.store:STORE"}
+)
 """The stores by the scheme of base paths; a shipped one's path is relative to `statekeeper.store`."""
 
 _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 
 
 def place_of(base_path: str) -> Path | None:
-    """A base path in an installed package's store, as a path; None for other text."""
+    """A base path in a store that is not the file system, as a path; None for other text."""
     found = _URL.match(base_path)
     scheme = found[1].lower() if found else FILE
-    if found is None or scheme in STORES.shipped or not STORES.has(scheme):
+    if found is None or scheme == FILE or not STORES.has(scheme):
         return None
     return Path(f"/{scheme}:") / found[2].lstrip("/")
 
@@ -32,3 +34,8 @@ def scheme_of(place: Path) -> str:
     first = place.parts[1] if len(place.parts) > 1 and place.is_absolute() else ""
     scheme = first.removesuffix(":")
     return scheme if scheme != first and STORES.has(scheme) else FILE
+
+
+def is_object_store(place: Path) -> bool:
+    """Whether a place is in an object store that statekeeper ships."""
+    return scheme_of(place) == S3

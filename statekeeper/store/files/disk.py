@@ -40,6 +40,18 @@ class Writes(StrEnum):
     """It is written under another name, then renamed or linked to its own in one step."""
     WHOLE = "whole"
     """There is no rename and no link: it is written under its own name, from beginning to end."""
+    OBJECTS = "objects"
+    """It is an object: there whole or not at all, and written on conditions (`store.versions`)."""
+
+    @property
+    def creates_once(self) -> bool:
+        """Whether of several writers of a new file the first one wins, with a file that is whole."""
+        return self is not Writes.WHOLE
+
+    @property
+    def has_rename(self) -> bool:
+        """Whether a file or folder can get another name."""
+        return self is Writes.RENAME
 
 
 class Access(StrEnum):
@@ -64,7 +76,7 @@ class Disk(Protocol):
 
     @property
     def writes(self) -> Writes:
-        """Which steps it offers. With `WHOLE`, do not call `rename`, `exchange` or `link`."""
+        """Which steps it offers. Only `RENAME` has `rename`, `exchange` and `link`; `OBJECTS` has no `create`."""
 
     def read(self, path: Path) -> bytes:
         """The whole content. Raises FileNotFoundError."""

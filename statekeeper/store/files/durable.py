@@ -6,6 +6,10 @@ exists and before the rename. A takeover first becomes visible to the fence, and
 older epochs (`store.locks.fencing`). However the two interleave, the stale owner either fails its check or finds
 nothing to rename.
 
+In an object store (`Writes.OBJECTS`) a document is one object, written on the condition of the version that was read:
+an owner that was stopped loses at its write. The order is version, fence, write: what a successor writes in between is
+a conflict, and what it wrote before is seen by the fence.
+
 Without rename and link (`Writes.WHOLE`) a replacement goes through a second slot (`store.files.slots`). A document that
 is created once is written under its own name: a crash can leave it partly written, which only its content shows. There,
 an owner that was stopped between its check of the fence and its write is not kept from writing.
@@ -19,15 +23,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
+from statekeeper.errors import LockLost, StorageError
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.slots import settle, write_through_slots
 from statekeeper.store.files.temps import process_token, temp_file
+from statekeeper.store.versions import ObjectsDisk, Version, VersionConflict, objects_disk
 from statekeeper.system_errors import storage_error
 
 _BLOCK = 1 << 20
+_ATTEMPTS = 5
 
 
 class Fence(Protocol):
@@ -68,6 +76,9 @@ def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, acc
     """
     temp = temp_file(path, process_token() if fence is NO_FENCE else str(fence.epoch))
     with storage_errors(path, "save"):
+        if (objects := objects_disk(disk)) is not None:
+            _replace_object(objects, path, data, role=role, fence=fence, over=None)
+            return
         if disk.writes is Writes.WHOLE:
             settle(disk, path, role=role, access=access)
             fence.check()
@@ -84,6 +95,39 @@ def replace(disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, acc
         disk.sync_folder(path.parent, role=role)
 
 
+def replace_version(
+    disk: Disk, path: Path, data: bytes, *, role: str, fence: Fence, over: Version | None
+) -> Version | None:
+    """Like `replace`, for `data` that is based on the version `over` (None: on the present one).
+
+    Returns the new version. A disk without versions, on which the lock keeps others from writing, returns None.
+    """
+    objects = objects_disk(disk)
+    if objects is None:
+        replace(disk, path, data, role=role, fence=fence)
+        return None
+    with storage_errors(path, "save"):
+        return _replace_object(objects, path, data, role=role, fence=fence, over=over)
+
+
+def _replace_object(
+    disk: ObjectsDisk, path: Path, data: bytes, *, role: str, fence: Fence, over: Version | None
+) -> Version:
+    for _ in range(_ATTEMPTS):
+        known = disk.version(path) if over is None else over
+        fence.check()
+        try:
+            return disk.replace(path, data, known, role=role)
+        except VersionConflict:
+            fence.check()  # says which runner has taken over
+            if over is not None:
+                raise LockLost(
+                    f"{path} was changed by another runner since it was read",
+                    hint="that runner had been stopped for longer than its lease; run again",
+                ) from None
+    raise StorageError(f"cannot save {path}: others write it all the time", hint="run again")
+
+
 def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) -> bool:
     """Create the document at `path` as a whole; False if there is one already, which stays.
 
@@ -96,6 +140,8 @@ def create_once(disk: Disk, path: Path, data: bytes, *, role: str, unique: str) 
     """
     temp = temp_file(path, unique)
     with storage_errors(path, "create"):
+        if disk.writes is Writes.OBJECTS:
+            return _created_object(disk, path, data, role=role)
         if disk.writes is Writes.WHOLE:
             return _created_in_place(disk, path, data, role=role)
         try:
@@ -116,15 +162,21 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
     """A file to write to in one stream; when the block ends without an error, it is at `path`, whole and durable.
 
     Nobody else may use `path`. Without rename the stream goes to this machine's temporary folder and is copied at the
-    end: a file that grows for hours on a mounted object store is easily lost. This never makes a folder.
+    end: a file that grows for hours on a mounted object store is easily lost. An object store gets it in one upload.
+    This never makes a folder.
 
     Raises:
         StorageError: the file system refused, or the folder is gone; nothing is left at `path`.
     """
-    temp = path if disk.writes is Writes.WHOLE else temp_file(path, unique)
+    temp = temp_file(path, unique) if disk.writes.has_rename else path
     try:
         with storage_errors(path, "write"):
-            if disk.writes is Writes.WHOLE:
+            if disk.writes is Writes.OBJECTS:
+                with tempfile.TemporaryFile(prefix="statekeeper-") as file:
+                    yield cast("BinaryIO", file)
+                    file.seek(0)
+                    disk.write_over(path, cast("BinaryIO", file), role=role)
+            elif disk.writes is Writes.WHOLE:
                 with tempfile.TemporaryFile(prefix="statekeeper-") as file:
                     yield cast("BinaryIO", file)
                     file.seek(0)
@@ -151,8 +203,12 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
     machine's temporary folder, which exists while the block runs. If the file cannot be copied, it is `path` itself,
     and reading it reports why.
     """
-    if disk.writes is Writes.RENAME:
+    if disk.writes.has_rename:
         yield path
+        return
+    if disk.writes is Writes.OBJECTS:
+        with on_this_machine(disk, path) as copy:
+            yield copy
         return
     with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
         copy = Path(folder) / path.name
@@ -162,12 +218,43 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def on_this_machine(disk: Disk, path: Path) -> Iterator[Path]:
+    """The path at which libraries can open a file: for an object, that of a copy in this machine's temporary folder.
+
+    A missing object is not copied: then the path does not exist, as on disk.
+
+    Raises:
+        StorageError: the object cannot be read, or there is no room for its copy.
+    """
+    if disk.writes is not Writes.OBJECTS:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
+        copy = Path(folder) / path.name
+        with storage_errors(path, "read"), suppress(FileNotFoundError):
+            blocks = disk.blocks(path, _BLOCK)
+            first = next(blocks, b"")
+            with copy.open("xb") as file:
+                for block in chain([first], blocks):
+                    file.write(block)
+        yield copy
+
+
+@contextmanager
 def storage_errors(path: Path, action: str) -> Iterator[None]:
     """Turn OSErrors about `path` into StorageError, with the error's name as its code; `action` is a verb."""
     try:
         yield
     except OSError as error:
         raise storage_error(error, path, action) from error
+
+
+def _created_object(disk: Disk, path: Path, data: bytes, *, role: str) -> bool:
+    try:
+        disk.write_new(path, data, role=role)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool:
@@ -185,7 +272,7 @@ def _created_in_place(disk: Disk, path: Path, data: bytes, *, role: str) -> bool
 
 def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
     """Move a file or folder to a free name; without rename, by copying, so that a crash may leave both."""
-    if disk.writes is Writes.RENAME:
+    if disk.writes.has_rename:
         disk.rename(source, dest, role=role)
         return
     if disk.is_folder(source):
@@ -193,6 +280,10 @@ def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
         for name in disk.names(source):
             move(disk, source / name, dest / name, role=role)
         disk.remove_folder(source, role=role)
+        return
+    if (objects := objects_disk(disk)) is not None:
+        objects.copy_over(source, dest, role=role)
+        disk.unlink(source, role=role)
         return
     with source.open("rb") as content:
         disk.write_over(dest, content, role=role)

@@ -20,7 +20,7 @@ from statekeeper.store.files.temps import is_abandoned, process_token
 from statekeeper.store.layout import runs_folder
 
 _PREFIX = ".probe-"
-_DISKS = {Writes.RENAME: LocalDisk, Writes.WHOLE: WholeFileDisk}
+_DISKS: dict[Writes, type[LocalDisk]] = {Writes.RENAME: LocalDisk, Writes.WHOLE: WholeFileDisk}
 
 
 def disk_under(base_path: Path, configured: WritesKind) -> Disk:

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from statekeeper.errors import StateDamaged
-from statekeeper.store.files.disk import Access, Disk
+from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.no_follow import NO_FILE
 
 _MAGIC = b"statekeeper.next "
@@ -47,7 +47,7 @@ def read_document(disk: Disk, path: Path) -> bytes:
         StateDamaged: it is a link, a folder, a pipe or a device; it was not followed or read.
     """
     with damage_where_no_file_is(path):
-        return _content(disk, path)
+        return disk.read(path) if disk.writes is Writes.OBJECTS else _content(disk, path)
 
 
 def read_listed(disk: Disk, path: Path, names: Container[str]) -> bytes:
@@ -107,7 +107,7 @@ def write_through_slots(disk: Disk, path: Path, data: bytes, *, role: str, acces
 
 def settle(disk: Disk, path: Path, *, role: str, access: Access = Access.PRIVATE) -> None:
     """Finish or undo an interrupted replacement, if there is one."""
-    found = _read(disk, second_slot(path))
+    found = _read(disk, second_slot(path)) if disk.writes is not Writes.OBJECTS else None
     if found is None:
         return
     following = _unframed(found)

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.process import boot_id, host_name
 
 _TEMP = re.compile(r"^\.(?P<name>.+)\.(?P<token>[0-9A-Za-z_-]+)\.tmp$", re.DOTALL)
@@ -30,6 +30,8 @@ def temp_file(path: Path, token: str) -> Path:
 
 def temps_in(disk: Disk, folder: Path) -> list[tuple[str, str]]:
     """The document's name and the token of every temporary file in a folder."""
+    if disk.writes is Writes.OBJECTS:  # they are not needed there
+        return []
     found = (_TEMP.match(name) for name in disk.names(folder))
     return [(match["name"], match["token"]) for match in found if match]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
-from statekeeper.store.files.disk import Access, Disk
+from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.links import is_private
 from statekeeper.store.files.slots import settle
 from statekeeper.store.files.temps import left_before, older_than, sweep_temps
@@ -36,6 +36,8 @@ def fence_off(disk: Disk, layout: ExtractionLayout, *, epoch: int) -> None:
     A `publish.<older>` becomes `fenced-<epoch>.publish.<older>` in the same folder, and likewise `beside.`. It may hold
     the output that its owner exchanged for the new one, so publication decides what happens to it.
     """
+    if disk.writes is Writes.OBJECTS:  # nothing waits for a rename: an earlier holder loses at its conditional write
+        return
     sweep_documents(disk, layout, left_before(epoch))
     folders = [layout.staging_root / plan_id for plan_id in disk.names(layout.staging_root)]
     if layout.swap is not None and is_private(layout.swap.parent):

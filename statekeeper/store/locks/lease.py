@@ -141,7 +141,7 @@ class Lease(ExtractionLock):
 
 def heartbeat_interval(ttl: float, writes: Writes) -> float:
     """The seconds between two heartbeats of a lease with a ttl of so many seconds."""
-    if writes is Writes.WHOLE:
+    if not writes.has_rename:
         return max(ttl / _BEATS_PER_TTL, min(_OBJECT_WRITES_EVERY_SECONDS, ttl / 2))
     return ttl / _BEATS_PER_TTL
 

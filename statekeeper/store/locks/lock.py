@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.config.sections.output import LockKind
+from statekeeper.errors import UsageError
 from statekeeper.model.state import Owner
 from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.files.durable import storage_errors
@@ -34,10 +35,15 @@ def choose_kind(disk: Disk, folder: Path, configured: LockKind) -> LockKind:
     """The configured kind. For `auto`, a lease if `folder` is (or will be) on a network or FUSE file system.
 
     Also a lease on a disk without rename: that is an object store, which machines share.
+
+    Raises:
+        UsageError: an object store cannot have the configured kind.
     """
+    if disk.writes is Writes.OBJECTS and configured is LockKind.FLOCK:
+        raise UsageError("an object store has no flock", hint="leave `output.lock` out: there it is always a lease")
     if configured is not LockKind.AUTO:
         return configured
-    if disk.writes is Writes.WHOLE:
+    if not disk.writes.has_rename:
         return LockKind.LEASE
     try:
         mounts = _MOUNTS.read_text(errors="surrogateescape")

@@ -111,6 +111,7 @@ class _KeyWork:
             planned=self.active.plan.reading.columns,
             parents=parents,
             samples=self.active.config.samples,
+            disk=self.active.run.disk,
         )
         job = Job(self.active.key, check_keys, spec, urgency=Urgency.CHUNK, size=self.size)
         return await self.active.retried(job, "at the check of keys")
@@ -139,7 +140,7 @@ class _KeyWork:
             record = await do(state_store(self.active.run.disk, layout.state, NO_FENCE).load)
             if record is None or record.state is not State.COMPLETE:
                 raise self._missing(reference, _state_of(record))
-            spec = VerifySpec(layout, record.published, parent.verify)
+            spec = VerifySpec(layout, record.published, parent.verify, self.active.run.disk)
             if damage := await damage_of_published(parent, self.active.run, spec):
                 raise self._missing(reference, f"its published data is damaged: {damage}")
             metadata = await do(load_metadata, self.active.run.disk, layout.metadata)

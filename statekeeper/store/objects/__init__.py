@@ -1,0 +1,1 @@
+"""Object stores: whole objects, conditional writes, no folders. The only package that uses obstore."""

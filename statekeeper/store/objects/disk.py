@@ -1,0 +1,277 @@
+"""A bucket as a disk: each step is one request or a few, with a failpoint around each that changes something.
+
+Objects appear whole and at once, and stay durably when the store has answered. There are no folders: to make one does
+nothing, and a folder exists while an object below it does. So a late worker of a discarded plan can write a part or a
+receipt into the staging folder; nothing names it, no reader looks there, and the next run removes it.
+
+A request may have been carried out although its answer was lost. Whoever writes on a condition therefore looks, when
+the condition does not hold or no answer came, whether the object is the very one that it wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, PreconditionError
+
+from statekeeper.store.files.disk import Access, Writes
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.objects.client import bucket_of, client_of, is_unsure, key_of, store_errors
+from statekeeper.store.versions import ABSENT, Version, VersionConflict
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import S3Store
+
+    from statekeeper.config.sections.storage import StorageConfig
+
+_UPLOAD_BYTES, _UPLOADS_AT_ONCE = 8 << 20, 4
+"""An object larger than this goes up in pieces of this size, so many at once."""
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ObjectStoreDisk:
+    """The objects of a bucket, below a base path `/s3:/<bucket>/<prefix>`. It can be pickled."""
+
+    base_path: Path
+    storage: StorageConfig
+
+    writes = Writes.OBJECTS
+
+    @property
+    def _client(self) -> S3Store:
+        return client_of(bucket_of(self.base_path), self.storage)
+
+    # What is read
+
+    def read(self, path: Path) -> bytes:
+        return self.read_version(path)[0]
+
+    def read_version(self, path: Path) -> tuple[bytes, Version]:
+        with store_errors():
+            found = obstore.get(self._client, key_of(path))
+            return bytes(found.bytes()), _version(found.meta["e_tag"])
+
+    def version(self, path: Path) -> Version:
+        try:
+            return _version(self._head(path)["e_tag"])
+        except FileNotFoundError:
+            return ABSENT
+
+    def open(self, path: Path) -> BinaryIO:
+        return io.BufferedReader(_Reader(self, path, self._head(path)["size"]), _READ_BYTES)
+
+    def range(self, path: Path, start: int, length: int) -> bytes:
+        """A piece of the content. Raises FileNotFoundError."""
+        with store_errors():
+            return bytes(obstore.get_range(self._client, key_of(path), start=start, length=length))
+
+    def blocks(self, path: Path, size: int) -> Iterator[bytes]:
+        with store_errors():
+            for block in obstore.get(self._client, key_of(path)).stream(min_chunk_size=size):
+                yield bytes(block)
+
+    def names(self, path: Path) -> list[str]:
+        with store_errors():
+            found = obstore.list_with_delimiter(self._client, key_of(path) or None)
+        paths = [*(each["path"] for each in found["objects"]), *found["common_prefixes"]]
+        return sorted({each.rstrip("/").rpartition("/")[2] for each in paths})
+
+    def exists(self, path: Path) -> bool:
+        return self.file_size(path) is not None or self.is_folder(path)
+
+    def is_folder(self, path: Path) -> bool:
+        with store_errors():
+            return any(page for page in obstore.list(self._client, f"{key_of(path)}/", chunk_size=1))
+
+    def size(self, path: Path) -> int:
+        return self._head(path)["size"]
+
+    def file_size(self, path: Path) -> int | None:
+        try:
+            return self._head(path)["size"]
+        except FileNotFoundError:
+            return None
+
+    def changed_at(self, path: Path) -> float:
+        return self._head(path)["last_modified"].timestamp()
+
+    def is_proven(self, path: Path, *, size: int, md5: str) -> bool:
+        found = self._head(path)
+        of_copy = hashlib.md5(bytes.fromhex(md5), usedforsecurity=False).hexdigest()
+        e_tags = {md5, f"{of_copy}-1"}  # of an object that came in one request, or as an upload of one piece
+        return found["size"] == size and _version(found["e_tag"]).strip('"') in e_tags
+
+    def _head(self, path: Path) -> ObjectMeta:
+        with store_errors():
+            return obstore.head(self._client, key_of(path))
+
+    # What is changed
+
+    def write_new(self, path: Path, data: bytes, *, role: str, access: Access = Access.PRIVATE) -> None:
+        del access
+        try:
+            self.replace(path, data, ABSENT, role=role)
+        except VersionConflict as error:
+            raise FileExistsError(str(path)) from error
+
+    def replace(self, path: Path, data: bytes, over: Version, *, role: str) -> Version:
+        failpoint("put", role, "before")
+        try:
+            with store_errors():
+                if over == ABSENT:
+                    done = obstore.put(self._client, key_of(path), data, mode="create")
+                else:
+                    done = obstore.put(self._client, key_of(path), data, mode={"e_tag": over})
+                failpoint("put", role, "middle")
+            written = _version(done["e_tag"])
+        except (AlreadyExistsError, PreconditionError) as error:
+            found = self._own(path, data)
+            if found is None:
+                raise VersionConflict(str(path)) from error
+            written = found
+        except OSError as error:
+            found = self._own(path, data) if is_unsure(error) else None
+            if found is None:
+                raise
+            written = found
+        failpoint("put", role, "after")
+        return written
+
+    def _own(self, path: Path, data: bytes) -> Version | None:
+        """The version of the object if it has this content: then this process wrote it; else None."""
+        try:
+            found, version = self.read_version(path)
+        except FileNotFoundError:
+            return None
+        return version if found == data else None
+
+    def write_over(self, path: Path, content: BinaryIO, *, role: str, access: Access = Access.PRIVATE) -> None:
+        del access
+        failpoint("upload", role, "before")
+        with store_errors():
+            obstore.put(self._client, key_of(path), content, chunk_size=_UPLOAD_BYTES, max_concurrency=_UPLOADS_AT_ONCE)
+        failpoint("upload", role, "after")
+
+    def rewrite(self, path: Path, data: bytes) -> None:
+        version = self.version(path)
+        if version == ABSENT:
+            raise FileNotFoundError(str(path))
+        try:
+            self.replace(path, data, version, role="heartbeat")
+        except VersionConflict as error:
+            raise FileNotFoundError(str(path)) from error
+
+    def copy(self, source: Path, dest: Path, *, role: str) -> None:
+        failpoint("copy", role, "before")
+        try:
+            with store_errors():
+                obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False)
+        except (AlreadyExistsError, PreconditionError) as error:
+            raise FileExistsError(str(dest)) from error
+        failpoint("copy", role, "after")
+
+    def copy_over(self, source: Path, dest: Path, *, role: str) -> None:
+        failpoint("copy_over", role, "before")
+        with store_errors():
+            obstore.copy(self._client, key_of(source), key_of(dest))
+        failpoint("copy_over", role, "after")
+
+    def unlink(self, path: Path, *, role: str) -> None:
+        failpoint("delete", role, "before")
+        try:
+            with store_errors():
+                obstore.delete(self._client, key_of(path))
+        except FileNotFoundError:
+            pass
+        failpoint("delete", role, "after")
+
+    def remove_folder(self, path: Path, *, role: str) -> None:
+        for page in self._pages(path):
+            failpoint("delete", role, "before")
+            with store_errors():
+                obstore.delete(self._client, page)
+            failpoint("delete", role, "after")
+
+    def _pages(self, path: Path) -> list[list[str]]:
+        with store_errors():
+            return [[each["path"] for each in page] for page in obstore.list(self._client, f"{key_of(path)}/") if page]
+
+    # What a store of objects does not need
+
+    def sync_file(self, file: BinaryIO, *, role: str) -> None:
+        """Nothing to do: what the store has answered is durable."""
+
+    def sync_folder(self, path: Path, *, role: str) -> None:
+        """Nothing to do: what the store has answered is durable."""
+
+    def make_folder(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> None:
+        """Nothing to do: a folder exists while it has objects."""
+
+    def make_folders(self, path: Path, names: Iterable[str], *, role: str, access: Access = Access.PUBLISHED) -> None:
+        """Nothing to do: a folder exists while it has objects."""
+
+    def remove_if_empty(self, path: Path) -> None:
+        """Nothing to do: an empty folder does not exist."""
+
+    # What it cannot do, and is not asked for
+
+    def create(self, path: Path, *, role: str, access: Access = Access.PUBLISHED) -> BinaryIO:
+        _not_offered("a file that grows")
+
+    def rename(self, source: Path, dest: Path, *, role: str) -> None:
+        _not_offered("rename")
+
+    def exchange(self, first: Path, second: Path, *, role: str) -> bool:
+        _not_offered("exchange")
+
+    def link(self, source: Path, dest: Path, *, role: str) -> None:
+        _not_offered("link")
+
+    def link_or_copy(self, source: Path, dest: Path, *, role: str) -> None:
+        _not_offered("link")
+
+
+class _Reader(io.RawIOBase):
+    """An object as a file that is read from any position, by requests for pieces."""
+
+    def __init__(self, disk: ObjectStoreDisk, path: Path, size: int) -> None:
+        self._disk, self._path, self._size, self._at = disk, path, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer, in the stubs
+        length = min(len(buffer), self._size - self._at)
+        if length <= 0:
+            return 0
+        piece = self._disk.range(self._path, self._at, length)
+        buffer[: len(piece)] = piece
+        self._at += len(piece)
+        return len(piece)
+
+
+def _version(e_tag: str | None) -> Version:
+    assert e_tag, "a store that keeps conditions gives every object an ETag"
+    return Version(e_tag)
+
+
+def _not_offered(step: str) -> NoReturn:
+    raise NotImplementedError(f"an object store has no {step}; `writes` says so")

@@ -1,0 +1,64 @@
+"""The store `s3`: a bucket of Amazon S3, or of a store that speaks its protocol."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from pathlib import Path
+
+from statekeeper.config.sections.output import WritesKind
+from statekeeper.config.sections.storage import storage_of
+from statekeeper.errors import StorageError, UsageError
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import Fence, storage_errors
+from statekeeper.store.layout import runs_folder
+from statekeeper.store.objects.disk import ObjectStoreDisk
+from statekeeper.store.protocol import StoreType
+from statekeeper.store.state import LocalStateStore, StateStore
+from statekeeper.store.versions import ABSENT, VersionConflict
+
+
+class S3Store(StoreType):
+    """A store in a bucket."""
+
+    def reading(self, base_path: Path) -> Disk:
+        return ObjectStoreDisk(base_path, storage_of(base_path))
+
+    def writing(self, base_path: Path, writes: WritesKind) -> Disk:
+        if writes is WritesKind.RENAME:
+            raise UsageError("an object store has no rename", hint="leave `output.writes` out")
+        disk = ObjectStoreDisk(base_path, storage_of(base_path))
+        _require_conditions(disk, base_path)
+        return disk
+
+    def states(self, disk: Disk, path: Path, fence: Fence) -> StateStore:
+        return LocalStateStore(disk, path, fence)
+
+
+def _require_conditions(disk: ObjectStoreDisk, base_path: Path) -> None:
+    """Check that the store keeps the conditions of writes: everything that several runners do depends on them.
+
+    Raises:
+        StorageError: it does not, or it cannot be reached or written to.
+    """
+    path = runs_folder(base_path) / f".probe-{uuid.uuid4().hex}"
+    with storage_errors(path, "write"):
+        try:
+            first = disk.replace(path, b"first", ABSENT, role="probe")
+            second = disk.replace(path, b"second", first, role="probe")
+            keeps = second != first
+            for stale in (ABSENT, first):
+                with suppress(VersionConflict):
+                    disk.replace(path, b"third", stale, role="probe")
+                    keeps = False
+        finally:
+            with suppress(OSError):
+                disk.unlink(path, role="probe")
+    if not keeps:
+        raise StorageError(
+            f"the store of {base_path} ignores the conditions of writes (If-None-Match, If-Match)",
+            hint="two runs could overwrite each other there; choose a store that keeps them (docs/objects.md)",
+        )
+
+
+STORE = S3Store()
