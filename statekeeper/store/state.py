@@ -55,6 +55,6 @@ class LocalStateStore:
         role = "state" if saved.intent is None else "intent"
         known, self._version = self._version, None  # after a failure the version is unknown
         self._version = replace_version(
-            self._disk, self._path, saved.to_bytes(), role=role, fence=self._fence, over=over
+            self._disk, self._path, saved.to_bytes(), role=role, fence=self._fence, over=known
         )
         return saved
