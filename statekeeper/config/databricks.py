@@ -70,6 +70,7 @@ class Runtime:
 
 VOLUMES = PurePosixPath("/Volumes")
 _MOUNTS = (VOLUMES, PurePosixPath("/dbfs"))
+_S3 = PurePosixPath("/s3:")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(.*)$", re.DOTALL)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _PARTS_OF_A_VOLUME = 3
@@ -122,6 +123,8 @@ def is_mounted_object_store(path: str) -> bool:
 def refusal_on_databricks(path: str) -> tuple[str, str] | None:
     """Why a normalised path cannot hold output on Databricks, and what to use instead; None if it can."""
     place = PurePosixPath(path)
+    if place.is_relative_to(_S3):
+        return f"{path} is in an object store, which statekeeper does not reach from Databricks yet", _USE_A_VOLUME
     if not place.is_absolute():
         return f"{path} is relative: driver and executors do not share the folder that it would start at", _USE_A_VOLUME
     if place.is_relative_to("/Workspace"):

@@ -70,7 +70,9 @@ class Ownership:
     def owns(self, path: Path) -> bool:
         """Whether the file or folder at `path` belongs to this extraction. Raises OSError, FileNotFoundError too."""
         if self.disk.writes is Writes.OBJECTS:
-            return self._owns_file(path) if self.disk.file_size(path) is not None else self._owns_folder(path)
+            if self.disk.file_size(path) is not None:
+                return self._owns_file(path)
+            return not self.disk.is_folder(path) or self._owns_folder(path)  # some stores list folders without objects
         mode = path.lstat().st_mode
         if stat.S_ISDIR(mode):
             return self._owns_folder(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from statekeeper.config.sections import stores
+from statekeeper.errors import ConfigError
 from statekeeper.store.protocol import StoreType
 
 if TYPE_CHECKING:
@@ -28,10 +29,16 @@ def store_of(place: Path) -> StoreType:
     """The store of a path: a base path, or any path below one.
 
     Raises:
-        ConfigError: the package that provides the store is faulty.
+        ConfigError: the package that provides the store is faulty, or an object store's library is not installed.
     """
     scheme = stores.scheme_of(place)
-    found: StoreType = STORES.instance(scheme, StoreType)
+    try:
+        found: StoreType = STORES.instance(scheme, StoreType)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"output.base_path is in an object store, and {error.name} is not installed",
+            hint="pip install 'statekeeper[objects]'",
+        ) from error
     return found
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
@@ -26,7 +27,6 @@ from statekeeper.store.objects.client import bucket_of, client_of, is_unsure, ke
 from statekeeper.store.versions import ABSENT, Version, VersionConflict
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
     from obstore.store import S3Store
 
     from statekeeper.config.sections.storage import StorageConfig
@@ -34,6 +34,15 @@ if TYPE_CHECKING:
 _UPLOAD_BYTES, _UPLOADS_AT_ONCE = 8 << 20, 4
 """An object larger than this goes up in pieces of this size, so many at once."""
 _READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What the store says of an object; `changed_at` in seconds since 1970."""
+
+    size: int
+    version: Version
+    changed_at: float
 
 
 @dataclass(frozen=True)
@@ -61,12 +70,12 @@ class ObjectStoreDisk:
 
     def version(self, path: Path) -> Version:
         try:
-            return _version(self._head(path)["e_tag"])
+            return self._head(path).version
         except FileNotFoundError:
             return ABSENT
 
     def open(self, path: Path) -> BinaryIO:
-        return io.BufferedReader(_Reader(self, path, self._head(path)["size"]), _READ_BYTES)
+        return io.BufferedReader(_Reader(self, path, self._head(path).size), _READ_BYTES)
 
     def range(self, path: Path, start: int, length: int) -> bytes:
         """A piece of the content. Raises FileNotFoundError."""
@@ -92,26 +101,27 @@ class ObjectStoreDisk:
             return any(page for page in obstore.list(self._client, f"{key_of(path)}/", chunk_size=1))
 
     def size(self, path: Path) -> int:
-        return self._head(path)["size"]
+        return self._head(path).size
 
     def file_size(self, path: Path) -> int | None:
         try:
-            return self._head(path)["size"]
+            return self._head(path).size
         except FileNotFoundError:
             return None
 
     def changed_at(self, path: Path) -> float:
-        return self._head(path)["last_modified"].timestamp()
+        return self._head(path).changed_at
 
     def is_proven(self, path: Path, *, size: int, md5: str) -> bool:
         found = self._head(path)
         of_copy = hashlib.md5(bytes.fromhex(md5), usedforsecurity=False).hexdigest()
         e_tags = {md5, f"{of_copy}-1"}  # of an object that came in one request, or as an upload of one piece
-        return found["size"] == size and _version(found["e_tag"]).strip('"') in e_tags
+        return found.size == size and found.version.strip('"') in e_tags
 
-    def _head(self, path: Path) -> ObjectMeta:
+    def _head(self, path: Path) -> _Head:
         with store_errors():
-            return obstore.head(self._client, key_of(path))
+            found = obstore.head(self._client, key_of(path))
+        return _Head(found["size"], _version(found["e_tag"]), found["last_modified"].timestamp())
 
     # What is changed
 
@@ -198,6 +208,7 @@ class ObjectStoreDisk:
             failpoint("delete", role, "before")
             with store_errors():
                 obstore.delete(self._client, page)
+                obstore.delete(self._client, _folders_of(page, key_of(path)))
             failpoint("delete", role, "after")
 
     def _pages(self, path: Path) -> list[list[str]]:
@@ -219,7 +230,9 @@ class ObjectStoreDisk:
         """Nothing to do: a folder exists while it has objects."""
 
     def remove_if_empty(self, path: Path) -> None:
-        """Nothing to do: an empty folder does not exist."""
+        if not self.is_folder(path):
+            with store_errors(), suppress(FileNotFoundError):
+                obstore.delete(self._client, key_of(path))
 
     # What it cannot do, and is not asked for
 
@@ -266,6 +279,17 @@ class _Reader(io.RawIOBase):
         buffer[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)
+
+
+def _folders_of(keys: list[str], top: str) -> list[str]:
+    """The folders of these keys from `top` down, the deepest first.
+
+    Some stores (SeaweedFS) keep a folder, and list it, until its own name is removed; for others the name is unknown.
+    """
+    folders = {
+        "/".join(key.split("/")[:depth]) for key in keys for depth in range(top.count("/") + 1, key.count("/") + 1)
+    }
+    return sorted(folders, key=lambda folder: folder.count("/"), reverse=True)
 
 
 def _version(e_tag: str | None) -> Version:
