@@ -55,7 +55,8 @@ def test_folders_are_the_store_of_every_plain_path(tmp_path):
     assert type(writing_disk(tmp_path, WritesKind.WHOLE)) is WholeFileDisk
     assert isinstance(state_store(LocalDisk(), tmp_path / "s.json", NO_FENCE), LocalStateStore)
     assert scheme_of(Path("data")) == scheme_of(Path("/a:/b")) == scheme_of(Path("/")) == "file"
-    assert place_of("file:///x") is place_of("data") is place_of("s3://bucket/x") is None
+    assert place_of("file:///x") is place_of("data") is place_of("gs://bucket/x") is None
+    assert scheme_of(place_of("S3://bucket/x")) == "s3"
 
 
 @pytest.mark.usefixtures("mirror")
@@ -111,7 +112,7 @@ def test_the_store_of_no_package_is_refused_and_says_where_others_come_from():
     assert says(error.value.message, "registry.another_package_may_bring_it", kind="store", group="statekeeper.stores")
 
 
-def test_nothing_but_the_store_of_folders_makes_its_disk_or_its_state_store():
+def test_nothing_but_the_shipped_stores_makes_a_disk_or_a_state_store():
     package = Path(__file__).parents[3] / "statekeeper"
     makers = [
         path.relative_to(package)
@@ -123,4 +124,4 @@ def test_nothing_but_the_store_of_folders_makes_its_disk_or_its_state_store():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
         }
     ]
-    assert {str(path.parent) for path in makers} == {"store/files"}
+    assert {str(path.parent) for path in makers} == {"store/files", "store/objects"}
