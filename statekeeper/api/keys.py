@@ -96,6 +96,7 @@ class SectionKeys(TypedDict, total=False):
 
     pipeline: str
     output: Mapping[str, Any]
+    storage: Mapping[str, Any]
     execution: Mapping[str, Any]
     defaults: Mapping[str, Any]
     states: Mapping[str, Any]

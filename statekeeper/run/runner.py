@@ -190,7 +190,7 @@ class Runner:
         if self._engine_name == EngineKind.SPARK and is_object_store(self.pipeline.base_path):
             raise UsageError(
                 "engine: spark does not write to an object store yet",
-                hint="leave out --engine, and `engine: spark` in `execution`",
+                hint="use engine: local",
             )
         modules = work_modules(source.type_name() for source in self.pipeline.sources.values())
         return engine.start(EngineSetup(self.pipeline, self.identity.run_id, modules, self.spark))

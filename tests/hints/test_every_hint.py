@@ -377,6 +377,7 @@ SETTINGS = {
     ),
     "sources/files.py: set snapshot_scope: table": _oracle("snapshot_scope: table"),
     "or write `layout: dated` in `output`": _config(more="output: {layout: dated}"),
+    "runner.py: use engine: local": _config(more="execution: {engine: local}"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
 }
 """A config that holds what a text says to write; `check` takes it."""
@@ -387,6 +388,7 @@ ELSEWHERE = {
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
+    "pip install 'statekeeper[objects]'": "installs a package; the extra is one of pyproject.toml",
     "pip install 'pydantic>=": "installs a package; the range is the one of pyproject.toml, which a test compares",
     "pip install statekeeper": "installs a package on the executors of a cluster",
     "must register an object whose": "says to whoever writes a package what is missing in it",
@@ -409,6 +411,7 @@ FOUND = (
     "{}: {} (null_rows: fail)",
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",
+    "engine: spark does not write to an object store",
     "base_path: data",
     "with output.layout: hive the folders",
     "# custom_query: as it is in the configuration",

@@ -65,6 +65,7 @@ def test_an_object_store_is_no_folder_anywhere(scheme, tmp_path):
         ("data", message("config.relative_path", path="data")),
         ("/Workspace/Users/me/data", message("config.workspace_path", path="/Workspace/Users/me/data")),
         ("/Volumes/main/raw", message("config.not_in_a_volume", path="/Volumes/main/raw")),
+        ("/s3:/bucket/data", message("objects.not_on_databricks", path="/s3:/bucket/data")),
         ("/Volumes/main/raw/erp", None),
         ("/Volumes/main/raw/erp/data", None),
         ("/dbfs/mnt/lake", None),

@@ -66,7 +66,7 @@ class TestOutput:
             ({}, message("databricks.expected_a_volume_or_a_path")),
             ({"output_base_path": "data"}, message("config.relative_path", path="data")),
             ({"output_base_path": "/Workspace/Users/me/data"}, message("config.workspace_path")),
-            ({"output_base_path": "s3://bucket/data"}, message("objects.not_on_databricks")),
+            ({"output_base_path": "s3://bucket/data"}, message("config.object_store_address")),
             ({"output_base_path": "/Volumes/main/raw"}, message("config.not_in_a_volume")),
             ({"unity_catalog_volume": "main.raw"}, message("config.expected_a_volume")),
             (
