@@ -77,7 +77,9 @@ def as_system_error(error: Exception) -> StatekeeperError | None:
     return StorageError(
         f"the system refused: {error.strerror or error} ({code})",
         discreet=f"the system refused: {error.strerror} ({code})" if error.strerror else f"the system refused ({code})",
-        hint="look at the limits of the process (ulimit -a) and the system log, then run again",
+        hint=error.hint
+        if isinstance(error, HintedOSError)
+        else "look at the limits of the process (ulimit -a) and the system log, then run again",
         code=code,
     )
 

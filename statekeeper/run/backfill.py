@@ -18,6 +18,7 @@ from statekeeper.run.interruption import Interruption
 from statekeeper.run.report import BackfillReport
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import Runner, Shared
+from statekeeper.text.places import with_addresses
 
 _MOST_STEPS = 5
 """So many steps for single dates are shown; the others come with the next backfill."""
@@ -85,7 +86,7 @@ class Backfill:
             pipeline=self.runner.pipeline.name,
             first_date=self.first.isoformat(),
             last_date=self.last.isoformat(),
-            base_path=str(self.runner.pipeline.base_path),
+            base_path=with_addresses(str(self.runner.pipeline.base_path)),
             runs=reports,
             left_out=self.left_out,
             duration_seconds=(self.runner.clock() - started).total_seconds(),

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from statekeeper.config.reading.text_file import WRITE_ONE
 from statekeeper.config.root import expanded, folders_above
-from statekeeper.errors import ConfigError, UnreadableDocument, UsageError
+from statekeeper.config.sections.stores import is_object_store
+from statekeeper.errors import ConfigError, StatekeeperError, UnreadableDocument, UsageError
 from statekeeper.hints.next_command import command, quoted
 from statekeeper.model.manifest import BackfillRange, LastRun, RunManifest, run_id_of
 from statekeeper.store import layout
@@ -152,11 +153,18 @@ def last_run(cwd: Path) -> LastRun | None:
     for folder in folders_above(cwd):
         path = folder / layout.LAST_RUN
         try:
-            return LastRun.model_validate_json(read_document(reading_disk(path), path))
+            last = LastRun.model_validate_json(read_document(reading_disk(path), path))
         except FileNotFoundError:
             continue
         except (OSError, ValidationError) as error:
             raise UsageError(f"{path} cannot be read", hint=f"remove it and name a config; {error}") from error
+        if last.config_path is not None and is_object_store(Path(last.base_path)):
+            from statekeeper.config.outline import base_path_of  # not for output in folders: it loads configurations
+
+            # Its configuration says how to reach the store; if it is gone, the environment does.
+            with suppress(StatekeeperError):
+                base_path_of(cwd / last.config_path, environ=os.environ)
+        return last
     return None
 
 

@@ -31,6 +31,7 @@ from statekeeper.store.files.slots import read_document, read_listed
 from statekeeper.store.layout import COMMIT_RECORD, STATE, ExtractionLayout
 from statekeeper.store.layouts import layout_of
 from statekeeper.store.registry import reading_disk
+from statekeeper.text.places import with_addresses
 
 if TYPE_CHECKING:
     from statekeeper.model.record import StateRecord
@@ -63,7 +64,7 @@ def read_history(
     )
     return TableHistory(
         table=table,
-        base_path=str(base_path),
+        base_path=with_addresses(str(base_path)),
         incremental_column=next((window.column for window in windows), None),
         covered_through=coverage.through,
         extractions=tuple(sorted(extractions, key=lambda each: (each.extraction_date, each.run_id))),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>")
+_DENIED = frozenset({"401", "403"})
 _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(milliseconds=100), timedelta(seconds=15)
 _NO_BUCKET = "create it, or correct output.base_path"
 _REFUSED = {
@@ -111,8 +112,7 @@ def _refused(error: Exception) -> OSError:
         number = errno.EIO if code[1] == "SlowDown" else errno.EACCES
         return HintedOSError(number, f"the store refused: {reason} ({code[1]})", hint=hint)
     said = " ".join(filter(None, (f"HTTP {status[1]}" if status else "", code[1] if code else "")))
-    is_denied = isinstance(error, obstore_errors.PermissionDeniedError | obstore_errors.UnauthenticatedError)
-    if is_denied:
+    if status is not None and status[1] in _DENIED:
         return HintedOSError(errno.EACCES, f"the store refused: {said or 'no permission'}", hint=_HINTS[errno.EACCES])
     reason = f"the store answered {said}" if said else "the store does not answer"
     return HintedOSError(errno.EIO, reason, hint=_HINTS[errno.EIO])
