@@ -23,7 +23,16 @@ from typing import BinaryIO, Protocol
 
 from statekeeper.store.files.exchange import exchange_names
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.files.no_follow import NOT_EMPTY, create_file, open_file, open_folder, read_blocks, remove_tree
+from statekeeper.store.files.no_follow import (
+    NOT_EMPTY,
+    can_be_opened,
+    create_file,
+    is_same_file,
+    open_file,
+    open_folder,
+    read_blocks,
+    remove_tree,
+)
 
 NOT_OFFERED = frozenset(
     {errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL}
@@ -239,7 +248,7 @@ class LocalDisk:
             os.link(source, dest)
         except FileExistsError:
             # Over NFS a link whose answer was lost is requested again, and then fails because it succeeded before.
-            if not _is_same_file(source, dest):
+            if not is_same_file(source, dest):
                 raise
         failpoint("link", role, "after")
 
@@ -310,7 +319,7 @@ class LocalDisk:
 
         Without rename, folders above base_path belong to an object store, and are never touched.
         """
-        if self._is_at_or_above_base(folder) and (self.writes is Writes.WHOLE or not _can_be_opened(folder.parent)):
+        if self._is_at_or_above_base(folder) and (self.writes is Writes.WHOLE or not can_be_opened(folder.parent)):
             return
         self.sync_folder(folder.parent, role=role)
 
@@ -389,18 +398,3 @@ class WholeFileDisk(LocalDisk):
     def rewrite(self, path: Path, data: bytes) -> None:
         with os.fdopen(open_file(path, os.O_WRONLY | os.O_TRUNC), "wb") as file:
             file.write(data)
-
-
-def _can_be_opened(folder: Path) -> bool:
-    try:
-        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    except OSError:
-        return False
-    return True
-
-
-def _is_same_file(first: Path, second: Path) -> bool:
-    try:
-        return first.samefile(second)
-    except FileNotFoundError:
-        return False

@@ -101,6 +101,23 @@ def open_folder(path: Path, *, within: int | None = None) -> int:
         raise
 
 
+def can_be_opened(folder: Path) -> bool:
+    """Whether this user may open a folder, or a link to one."""
+    try:
+        os.close(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def is_same_file(first: Path, second: Path) -> bool:
+    """Whether both names are of one file; False if one of them is missing."""
+    try:
+        return first.samefile(second)
+    except FileNotFoundError:
+        return False
+
+
 def remove_tree(path: Path, *, on_middle: Callable[[], None], at_once: int = 1, within: int | None = None) -> None:
     """Remove a folder with everything in it, if it exists; `path` is relative to the open folder `within`.
 
