@@ -41,6 +41,10 @@ class LossyDisk(LocalDisk):
             self._image.mkdir(parents=True)
             self._adopt(self._root)
 
+    def write_back(self) -> None:
+        """Make durable all that is there, as the system may at any time without being asked."""
+        self._adopt(self._root)
+
     def crash(self) -> None:
         """Lose what was not synced."""
         for child in self._root.iterdir():

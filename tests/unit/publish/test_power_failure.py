@@ -76,6 +76,8 @@ def _assert_is_there(new):
     new.assert_is_what_readers_see()
     if isinstance(new, WithRejects):
         assert new.quarantine.read_bytes() == new.reject_content
+    waiting = {path.name for path in new.layout.swap.rglob("part-*")} if new.layout.swap else set()
+    assert not waiting & {file.name for file in new.files}, "a part that is published does not wait as well"
 
 
 @DISKS
@@ -88,8 +90,20 @@ def test_what_is_in_place_is_there_after_a_power_failure(tmp_path, kind_of_disk,
     _until_in_place(new, disk, Epoch())
     disk.crash()
     _assert_is_there(new)
-    waiting = {path.name for path in place.layout.swap.rglob("part-*")}
-    assert not waiting & {file.name for file in new.files}, "a part that is published does not wait as well"
+
+
+@pytest.mark.parametrize("kind_of_disk", [LossyDisk, WithoutExchange])
+@pytest.mark.parametrize("shape", [(None, 3), (3, 3)], ids=str)
+def test_parts_that_were_durable_where_they_waited_are_back_in_one_place_alone(tmp_path, kind_of_disk, shape):
+    place = Place(tmp_path)
+    new = place.staged(shape, Dataset)
+    disk = place.disk(kind_of_disk)
+    one = new.publication(disk, Epoch())
+    one.stage(new.parts)
+    disk.write_back()
+    one.swap_in(new.intent, {})
+    disk.crash()
+    _assert_is_there(new)
 
 
 @DISKS

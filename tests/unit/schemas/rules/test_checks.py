@@ -27,13 +27,19 @@ from pydantic import (
     model_validator,
 )
 
-from statekeeper.schemas.rules.checks import compile_checks
-from tests.messages import message, says
-from tests.unit.schemas.staged_columns import PYDANTIC, Staged
+from statekeeper.schemas.rules.checks import CompiledSchema, compile_checks
+from tests.messages import message, says, text_of
+from tests.unit.schemas.staged_columns import PYDANTIC, Staged, plan_columns, source
 
 
 def model_of(kind: Any, config: Any = None) -> type[BaseModel]:
     return create_model("Row", __config__=config, c=(kind, ...))
+
+
+def compiled(model: type[BaseModel] | None, planned_for: type[BaseModel] | None, **columns: str) -> CompiledSchema:
+    """The checks of a model for a table of these columns, by name and type, that was planned for a model."""
+    described = tuple(source(name, read) for name, read in columns.items())
+    return compile_checks(model, plan_columns(described, planned_for))
 
 
 def found(tmp_path, kind: Any, read: str, values: Any) -> dict[str, int]:
@@ -179,6 +185,7 @@ def _even(value: int) -> int:
         (Annotated[str, Field(pattern=r"\p{Greek}")], "string", message("schemas.pattern_is_not_compiled")),
         (Annotated[str, Field(pattern=re.compile("a"))], "string", message("schemas.compiled_pattern")),
         (Annotated[int, AfterValidator(_even)] | str, "int64", message("schemas.union_with", why="validator _even")),
+        (Literal["a", b"a"], "string", message("schemas.union_with", why=text_of("schemas.members_of_several_types"))),
         (float | str | int, "int64", message("schemas.float_in_a_union", type="int")),
         (Annotated[str, Field(pattern=r"\d")] | int, "string", message("schemas.pattern_in_a_union")),
         (PastDate, "date32[day]", message("schemas.time_of_validation", word="past")),
@@ -198,6 +205,35 @@ def test_what_is_not_certain_is_left_to_pydantic_and_said(tmp_path, kind, read, 
     left, note = _left_to_pydantic(tmp_path, kind, read)
     assert says(left, reason)
     assert says(note, reason)
+
+
+def test_what_is_slow_is_noted_by_its_column_or_as_the_model_and_after_it_what_is_stored_as_it_was_read():
+    changed = Annotated[str, StringConstraints(to_lower=True)]
+    model = create_model("Row", n=(Annotated[int, AfterValidator(_even)], ...), t=(changed, ...))
+    assert compiled(model, model, n="int64", t="string").notes == (
+        text_of("schemas.row_by_row", what="column n", why=text_of("schemas.validator", name="_even")),
+        text_of("schemas.stored_as_read", columns="t"),
+    )
+    (of_the_model,) = compiled(Ordered, Ordered, low="int64", high="int64").notes
+    assert says(of_the_model, "schemas.row_by_row", what="the model")
+    assert compiled(model_of(str), model_of(str), c="string").notes == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "read", "is_needed"),
+    [
+        (Annotated[str, Field(max_length=1)], "string", False),
+        (Annotated[str | None, Field(pattern=r"\d")], "string", True),
+        (Annotated[int | None, AfterValidator(_even)], "int64", True),
+    ],
+)
+def test_pydantic_is_needed_where_the_scan_does_not_decide_all(kind, read, is_needed):
+    assert compiled(model_of(kind), model_of(kind), c=read).needs_pydantic is is_needed
+
+
+def test_a_column_of_another_type_than_its_field_is_left_to_pydantic():
+    (left,) = compiled(model_of(int), None, c="string").row_by_row
+    assert (left.column, left.reason) == ("c", text_of("schemas.column_for_a_field", type="string", kind="int"))
 
 
 @pytest.mark.parametrize(("kind", "word"), [(SecretStr, "lax-or-strict"), (UUID4, "version")])
@@ -242,6 +278,11 @@ def test_model_validator_takes_every_row_through_the_model(tmp_path):
         ("low", "ge"): 1,
         (None, "value_error"): 1,
     }
+
+
+def test_a_model_that_takes_every_row_counts_the_constraints_of_every_column():
+    left = compiled(Ordered, Ordered, low="int64", high="int64")
+    assert (left.checks, left.constraints) == ((), 3)
 
 
 class Related(BaseModel):
@@ -294,6 +335,17 @@ def test_without_a_model_only_moments_beyond_the_calendar_are_checked(tmp_path):
     staged = Staged(tmp_path, None, columns)
     assert [(check.column, check.constraint) for check in staged.compiled.checks] == [("t", "representable")]
     assert staged.broken() == {"t.representable": 1}
+
+
+@pytest.mark.parametrize("model", [None, model_of(Annotated[float, Field(ge=1, allow_inf_nan=False)])])
+def test_columns_without_a_field_are_passed_over_and_what_the_others_should_hold_is_said(model):
+    of_all = compiled(model, None, more="string", t="timestamp[us]", c="double")
+    expected = {(check.column, check.constraint): check.expected for check in of_all.checks}
+    assert ("t", "representable") in expected
+    assert of_all.constraints == len(expected)
+    of_the_field = {key: value for key, value in expected.items() if key[0] != "t"}
+    said = {("c", "not_null"): "a value", ("c", "ge"): ">= 1", ("c", "finite"): "a finite number"}
+    assert of_the_field == (said if model else {})
 
 
 def test_constraints_that_the_type_already_keeps_cost_no_scan(tmp_path):

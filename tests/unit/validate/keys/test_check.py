@@ -20,6 +20,7 @@ from statekeeper.model.table import Keys, Reference, Relation, TableRef
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import SAMPLES
 from statekeeper.validate.keys.check import check_keys
+from statekeeper.validate.keys.scan import scan_keys
 from tests.messages import raises_message, text_of
 
 PARENT = TableRef(source_name="shop", schema_name=None, table_name="customers", path_name="customers")
@@ -156,6 +157,22 @@ def test_samples_show_the_first_rows_and_how_many_share_their_values(tmp_path):
     assert (by_pair.column, by_pair.columns, by_pair.count) == (None, ("id", "no"), 2)
     assert by_pair.samples[1].message == text_of("validate.shared_values", values="id=1, no=1", rows=2)
     assert found.violating_rows == 7
+
+
+@pytest.mark.parametrize(("keys", "stops"), [("unique", 1), ("shared", 2), ("missing", 1)])
+def test_a_run_that_stops_is_asked_about_before_each_pass_over_the_rows(tmp_path, keys, stops):
+    rows = write(tmp_path, [[{"a": 1, "d": 1}, {"a": 2, "d": 1}]], {"a": "int64", "d": "int64"})
+    parent = write(tmp_path, [[{"a": 1}]], {"a": "int64"}, name="theirs")
+    of = {
+        "unique": Keys(unique=(("a",),)),
+        "shared": Keys(unique=(("d",),)),
+        "missing": Keys(references=(reference(("a",), ("a",)),)),
+    }
+    types = {"a": "int64", "d": "int64"}
+    spec = KeyCheckSpec("shop.orders", of[keys], rows, planned(types), (parent,) * len(of[keys].references))
+    asked = []
+    found = scan_keys(spec, memory_limit="100MB", check_stop=lambda: asked.append(len(asked)))
+    assert (len(asked), len(found.violations)) == (stops, keys != "unique")
 
 
 def test_a_reference_violation_says_which_values_are_missing(tmp_path):
