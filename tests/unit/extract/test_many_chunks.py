@@ -209,7 +209,11 @@ def _run_over(runner, staging, disk, engine):
 
 
 def _plan(number):
-    return SimpleNamespace(plan_id=PLAN_ID, reading=None, chunks=tuple(Chunk(chunk_id=each) for each in range(number)))
+    return SimpleNamespace(
+        plan_id=PLAN_ID,
+        reading=SimpleNamespace(mark=None),
+        chunks=tuple(Chunk(chunk_id=each) for each in range(number)),
+    )
 
 
 @pytest.fixture
