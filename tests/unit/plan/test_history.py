@@ -9,6 +9,7 @@ import pytest
 
 from statekeeper.config.resolved import IncrementalConfig
 from statekeeper.errors import StateDamaged
+from statekeeper.model.mark import Mark
 from statekeeper.model.table import ExtractionMode, Scope, Window
 from statekeeper.plan.history import baseline_of, kept_scope
 from statekeeper.store.files.disk import LocalDisk
@@ -102,6 +103,13 @@ class TestBaseline:
         for name in ("shop_state.json", ".shop_metadata.json", "_windows.json"):
             (table.own.folder / name).write_text("{")
         assert table.baseline().columns == {"a": "int8"}
+
+    def test_the_column_of_marks_is_not_the_tables(self, table):
+        mark = Mark(incremental_column="at", unique=(("a",),))
+        table.write(DAY, columns={"a": "int8", "taken_before": "bool"}, mark=mark)
+        assert table.baseline().columns == {"a": "int8"}
+        table.write(DAY, columns={"a": "int8", "taken_before": "bool"})
+        assert table.baseline().columns == {"a": "int8", "taken_before": "bool"}
 
     def test_without_an_earlier_extraction_there_is_none(self, table):
         assert table.baseline() is None

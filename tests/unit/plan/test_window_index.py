@@ -221,6 +221,32 @@ def test_a_newest_extraction_that_is_gone_is_no_window(table):
     assert [day for day, _, _ in table.found] == [5], "nothing lies there any more, of the last one either"
 
 
+def test_of_an_extraction_whose_state_is_complete_the_commit_record_says_what_it_has_taken(table):
+    table.complete(DAY)
+    table.plan(DAY, days=3, state=State.COMPLETE)
+    assert [(window.start, window.is_complete) for window in table.index.coverage().taken] == [
+        (NOON - timedelta(days=1), True)
+    ]
+
+
+@pytest.mark.parametrize("is_there", [False, True], ids=["no commit record", "one of an incomplete extraction"])
+def test_what_a_complete_state_has_planned_is_taken_although_no_commit_record_says_so(table, is_there):
+    if is_there:
+        table.complete(DAY, extraction_complete=False)
+    table.plan(DAY, state=State.COMPLETE)
+    assert table.found == [(6, "shop", False)], "its next run extracts this window again"
+
+
+def test_a_window_is_removed_if_no_record_is_as_old(table):
+    for day in (date(2026, 1, 5), DAY):
+        table.complete(day)
+    older, oldest = (taken_window(scope_of(day), "shop", day) for day in (date(2026, 1, 4), date(2026, 1, 5)))
+    assert table.index.is_removed(older)
+    assert not table.index.is_removed(oldest)
+    table.complete(date(2026, 1, 3))
+    assert not table.index.is_removed(older)
+
+
 def test_dates_that_were_removed_from_the_old_end_stay_taken_when_all_records_are_read(table):
     for day in (3, 4, 5, 6, 7):
         table.take(date(2026, 1, day))
