@@ -47,6 +47,10 @@ def test_gaps_are_what_lies_between_windows_before_the_first_and_after_the_last(
     assert [(hole.start, hole.end) for hole in coverage.holes] == [(None, day(2)), (day(4), day(5))]
 
 
+def test_windows_are_in_the_order_of_their_starts_whatever_their_ends():
+    assert gaps(covered((3, 4), (2, 9))) == [(None, day(2)), (day(9), None)]
+
+
 def test_windows_that_overlap_cover_what_either_has():
     coverage = covered((None, 5), (2, 3), (4, 7))
     assert gaps(coverage) == [(day(7), None)]
@@ -109,6 +113,11 @@ def test_coverage_goes_through_to_the_end_of_what_is_complete():
     assert gaps(coverage) == [(day(5), None)], "what is planned is taken"
 
 
+def test_an_extraction_that_is_complete_carries_coverage_on():
+    planned = taken(2, 3, is_complete=False, run_id="own")
+    assert Coverage.of((taken(None, 2), planned)).with_complete(planned).through == day(3)
+
+
 @pytest.mark.parametrize(
     ("start", "is_hole"), [(4, True), (3.5, True), (3, False), (None, False), (5, False), (6, True)]
 )
@@ -149,3 +158,4 @@ def test_only_complete_dates_before_the_oldest_that_is_left_were_removed_and_non
     assert removed_windows(old, []) == (), "nothing is left: the next extraction is the first"
     assert removed_windows([taken(2, 3, date="2026-01-02", is_complete=False)], left) == ()
     assert removed_windows(old, [taken(None, 4, date="2026-01-03")]) == ()
+    assert removed_windows([taken(7, 8, date="2026-01-03", run_id="other")], left) == (), "its date is still there"

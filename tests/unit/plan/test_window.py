@@ -80,6 +80,9 @@ def test_days_that_nobody_has_taken_are_refused_if_the_table_says_so():
     with raises_message(PlanError, "plan.days_are_missing", start="2026-01-05T00:00:00+00:00") as caught:
         _scope(config, earlier=_covered(datetime(2026, 1, 5, tzinfo=UTC), day="2026-01-04"))
     assert "--date 2026-01-05" in caught.value.hint
+    with raises_message(PlanError, "plan.days_are_missing", start="2026-01-04T00:00:00+00:00") as caught:
+        _scope(config, earlier=_covered(datetime(2026, 1, 4, tzinfo=UTC), day="2026-01-03"))
+    assert "--date 2026-01-04" in caught.value.hint, "the first of those that are missing"
     assert _scope(config).window.start == datetime(2026, 1, 6, tzinfo=UTC)
 
 
@@ -113,6 +116,38 @@ def test_a_window_that_was_written_down_is_decided_anew_if_it_ends_after_the_sna
         _config(allow_open_window=True), at=at, earlier=replace(_covered(start), claimed=Interval(start, end))
     )
     assert scope.watermark == at
+
+
+def test_a_window_that_was_written_down_and_ends_at_the_snapshot_is_kept():
+    start, at = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, 12, tzinfo=UTC)
+    scope = _scope(_config(), at=at, earlier=replace(_covered(start, day="2026-01-04"), claimed=Interval(start, at)))
+    assert (scope.covered, scope.watermark) == (start, at)
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        Interval(datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 6, tzinfo=UTC)),
+        Interval(datetime(2026, 1, 4, tzinfo=UTC), datetime(2026, 1, 5, 12, tzinfo=UTC)),
+        Interval(1, 5),
+    ],
+    ids=["taken by another", "ends in another", "of numbers"],
+)
+def test_a_window_that_was_written_down_and_is_of_no_use_any_more_is_decided_anew(claimed):
+    midnight = datetime(2026, 1, 6, tzinfo=UTC)
+    others = _covered(midnight, start=datetime(2026, 1, 5, tzinfo=UTC))
+    scope = _scope(_config(), earlier=replace(others, claimed=claimed))
+    assert (scope.covered, scope.watermark) == (midnight, midnight + timedelta(days=1))
+
+
+@pytest.mark.parametrize(
+    ("covered_days", "message"), [(0, "plan.clocks_skip_the_date"), (1, "plan.rows_are_in_other_extractions")]
+)
+def test_a_date_that_the_clocks_skip_is_refused_for_what_it_is(covered_days, message):
+    """Samoa had no 30 December 2011."""
+    midnight = datetime(2011, 12, 31, tzinfo=ZoneInfo("Pacific/Apia")) + timedelta(days=covered_days)
+    with raises_message(PlanError, message):
+        _scope(_config(timezone="Pacific/Apia"), day=date(2011, 12, 30), earlier=_covered(midnight))
 
 
 @pytest.mark.parametrize("day", [DAY, DAY - timedelta(days=1), DAY - timedelta(days=400)])
@@ -151,7 +186,7 @@ def test_at_the_first_moment_of_a_date_an_open_window_takes_the_days_that_were_m
     midnight = datetime(2026, 1, 6, tzinfo=UTC)
     scope = _scope(_config(allow_open_window=True), at=midnight, earlier=_covered(midnight - timedelta(days=2)))
     assert (scope.covered, scope.watermark) == (midnight - timedelta(days=2), midnight)
-    with raises_message(PlanError, "plan.window_begins_after_the_snapshot"):
+    with raises_message(PlanError, "plan.window_begins_after_the_snapshot", snapshot="2026-01-05T23:59:59+00:00"):
         _scope(
             _config(allow_open_window=True),
             at=midnight - timedelta(seconds=1),
@@ -166,8 +201,18 @@ def test_windows_of_two_columns_are_refused():
     assert _scope(_config(), earlier=_covered(datetime(2026, 1, 6, tzinfo=UTC), column="UPDATED_AT")).window.start
 
 
+def test_windows_of_numbers_and_of_times_are_refused():
+    with raises_message(
+        PlanError, "plan.windows_of_another_kind", were="numbers", column="updated_at", are="times"
+    ) as caught:
+        _scope(_config(), earlier=_covered(5))
+    assert "path_name" in caught.value.hint
+
+
 def test_a_window_that_has_not_ended_is_refused_with_a_hint():
-    with raises_message(PlanError, "plan.window_ends_after_the_snapshot") as caught:
+    with raises_message(
+        PlanError, "plan.window_ends_after_the_snapshot", snapshot="2026-01-06T23:59:00+00:00"
+    ) as caught:
         _scope(_config(), at=datetime(2026, 1, 6, 23, 59, tzinfo=UTC))
     assert "allow_open_window" in caught.value.hint
 
@@ -223,6 +268,27 @@ def test_a_window_before_which_a_transaction_is_open_is_refused_until_it_ends():
     ) as caught:
         _settled(_config(), since)
     assert says(caught.value, "plan.a_transaction_is_open", since=since.isoformat())
+
+
+def test_a_day_of_which_another_has_all_that_is_settled_is_refused_until_a_transaction_ends():
+    noon = datetime(2026, 1, 6, 12, tzinfo=UTC)
+    with raises_message(PlanError, "plan.nothing_has_ended", snapshot=noon.isoformat()):
+        _settled(
+            _config(allow_open_window=True),
+            noon - timedelta(minutes=20),
+            at=noon,
+            earlier=_covered(noon - timedelta(minutes=10)),
+        )
+
+
+@pytest.mark.parametrize(("seconds", "is_noted"), [(4, False), (5, True)])
+def test_a_transaction_of_less_than_five_seconds_is_not_worth_a_word(seconds, is_noted):
+    at = datetime(2026, 1, 6, 12, tzinfo=UTC)
+    since = at - timedelta(seconds=seconds)
+    scope = _settled(_config(allow_open_window=True), since, at=at)
+    assert scope.watermark == since
+    note = note_on_end(scope, snapshot_time=at, axis=TimeAxis(), open_since=since)
+    assert (note is not None) == is_noted
 
 
 def test_a_date_whose_window_was_ended_early_is_not_missing():
