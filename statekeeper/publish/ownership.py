@@ -11,6 +11,7 @@ import json
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,8 +114,8 @@ class Ownership:
         import pyarrow.parquet as pq
 
         try:
-            source = self.disk.open(path) if self.disk.writes is Writes.OBJECTS else path
-            with pq.ParquetFile(source) as file:
+            is_object = self.disk.writes is Writes.OBJECTS
+            with self.disk.open(path) if is_object else nullcontext(path) as source, pq.ParquetFile(source) as file:
                 entries = file.metadata.metadata or {}
         except (pa.ArrowException, OSError):
             return None

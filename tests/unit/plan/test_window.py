@@ -186,12 +186,13 @@ def test_at_the_first_moment_of_a_date_an_open_window_takes_the_days_that_were_m
     midnight = datetime(2026, 1, 6, tzinfo=UTC)
     scope = _scope(_config(allow_open_window=True), at=midnight, earlier=_covered(midnight - timedelta(days=2)))
     assert (scope.covered, scope.watermark) == (midnight - timedelta(days=2), midnight)
-    with raises_message(PlanError, "plan.window_begins_after_the_snapshot", snapshot="2026-01-05T23:59:59+00:00"):
+    with raises_message(PlanError, "plan.window_begins_after_the_snapshot") as caught:
         _scope(
             _config(allow_open_window=True),
             at=midnight - timedelta(seconds=1),
             earlier=_covered(midnight - timedelta(days=2)),
         )
+    assert caught.value.message.endswith("after the snapshot of 2026-01-05T23:59:59+00:00")
 
 
 def test_windows_of_two_columns_are_refused():

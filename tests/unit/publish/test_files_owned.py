@@ -17,7 +17,7 @@ from statekeeper.model.record import HistoryEntry, Published, PublishIntent, Tri
 from statekeeper.model.state import Owner, State
 from statekeeper.model.table import Layout, TableRef
 from statekeeper.publish.ownership import Ownership
-from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.disk import LocalDisk, Writes
 from statekeeper.store.layouts import layout_of
 from tests.crash.nameless_disk import NamelessDisk
 from tests.messages import raises_message
@@ -272,6 +272,29 @@ class TestCheck:
             place.ownership(**given).check()
         else:
             assert f"{place.layout.metadata} is in the way" in place.refusal()
+
+
+class FlatDisk(LocalDisk):
+    """A disk that is asked as an object store is: by names of objects, without their kinds."""
+
+    writes = Writes.OBJECTS
+
+
+class TestObjects:
+    def owns(self, place, path):
+        return place.ownership(disk=FlatDisk()).owns(path)
+
+    @pytest.mark.parametrize(("said", "is_own"), [(OURS, True), (OTHER_RUN, False)])
+    def test_an_object_is_of_the_run_that_its_footer_names(self, place, said, is_own):
+        assert self.owns(place, parquet(place.layout.output, said)) is is_own
+
+    @pytest.mark.parametrize(("said", "is_own"), [(OURS, True), (OTHER_RUN, False)])
+    def test_a_folder_is_of_the_run_that_its_objects_name(self, place, said, is_own):
+        parquet(place.layout.output / f"part-00000-{NEXT_PLAN[:8]}.parquet", said)
+        assert self.owns(place, place.layout.output) is is_own
+
+    def test_a_folder_that_is_listed_without_objects_is_in_nobodys_way(self, place):
+        assert self.owns(place, place.layout.output)
 
 
 class TestFindings:
