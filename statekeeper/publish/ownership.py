@@ -11,7 +11,6 @@ import json
 import stat
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,8 +113,7 @@ class Ownership:
         import pyarrow.parquet as pq
 
         try:
-            is_object = self.disk.writes is Writes.OBJECTS
-            with self.disk.open(path) if is_object else nullcontext(path) as source, pq.ParquetFile(source) as file:
+            with self.disk.open(path) as source, pq.ParquetFile(source) as file:
                 entries = file.metadata.metadata or {}
         except (pa.ArrowException, OSError):
             return None
