@@ -26,6 +26,9 @@ TARGETS ?=
 MUTANTS_ARGS ?=
 # Arguments for pytest, such as PYTEST_ARGS="tests/unit -k layout".
 PYTEST_ARGS ?=
+# Tests of what a process keeps and prints: coverage itself keeps objects, and tells of a disk that is full.
+NOT_COVERED := $(addprefix --deselect ,tests/unit/run/test_many_calls.py tests/unit/test_nothing_is_kept.py \
+	tests/crash/test_no_space.py::test_a_limit_of_the_file_size_is_told_as_what_it_is)
 # A process a core; more than four only compete for the disk.
 PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
@@ -81,7 +84,7 @@ test-spark: $(DEV_STAMP) ## Test on Spark: every mode, with workers, executors a
 	@$(BIN)/python -m pytest tests/spark tests/unit/engines/spark -m 'spark or not spark' $(PYTEST_ARGS)
 
 coverage: $(DEV_STAMP) ## Run the tests with line and branch coverage, subprocesses included.
-	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(PYTEST_ARGS)
+	@$(PYTEST) --cov --cov-report=term-missing:skip-covered --cov-report=html:build/coverage $(NOT_COVERED) $(PYTEST_ARGS)
 
 mutants: $(MUTANTS_STAMP) ## Change the code of decisions and see that a test fails: TARGETS="window resume" or all of them, which takes some minutes.
 	@$(BIN)/python -m tests.mutants.run $(TARGETS) $(MUTANTS_ARGS)

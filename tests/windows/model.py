@@ -40,7 +40,7 @@ from statekeeper.runtime.fingerprint import fingerprint_of, kept_fingerprint
 from statekeeper.runtime.null_rows import judge_null_rows, untaken_null_rows
 from statekeeper.sources.protocol import SourceSession
 from statekeeper.sources.scope import wall_time
-from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.disk import Disk, Writes
 from statekeeper.store.layouts import layout_of
 
 from .histories import Backfill, Column, Death, History, OldRun, RunDay, Settings, Version
@@ -56,6 +56,8 @@ _COLUMNS = {
 
 class NoFiles:
     """A disk on which nothing lies."""
+
+    writes = Writes.RENAME
 
     def read(self, path: Path) -> bytes:
         raise FileNotFoundError(path)

@@ -93,7 +93,7 @@ def test_a_dsn_as_oracle_takes_it_is_taken(dsn):
 def test_secrets_are_known_and_never_shown():
     made = pipeline(host="h", service="s", wallet_password="wallet-secret", **LOGIN)
     assert set(made.secrets) == {"hunter2-secret", "wallet-secret"}
-    assert "secret" not in repr(made)
+    assert not any(secret in repr(made) for secret in made.secrets)
 
 
 def test_identity_is_of_the_database_and_not_of_its_hosts_users_or_budgets():
