@@ -57,8 +57,11 @@ class _Uncovered:
                 yield f"{rows} are in no extraction: {typed} takes them"
 
     def _unfinished(self) -> Iterator[str]:
+        """What is left of a window that other extractions have taken whole needs no command, and could not be run."""
+        complete = Coverage(tuple(window for window in self.coverage.taken if window.is_complete))
         for window in self.coverage.taken:
-            if not window.is_complete and window.extraction != self.own:
+            is_left = not window.is_complete and complete.gap_in(Interval(window.start, window.end)) is not None
+            if is_left and window.extraction != self.own:
                 commands = self._of(window)
                 typed = quoted(commands.run(table=self.key))
                 extraction = f"{window.run_id} of {window.extraction_date}"
