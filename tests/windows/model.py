@@ -172,8 +172,8 @@ class ModelLake:
                 found.record = _in_state(found.record, State.FAILED)
                 told.extend((error.message, error.hint or ""))
                 return "failed"
-        if found.record.state is State.EXTRACTING:
             _die(death, Death.PLANNED)
+        if found.record.state is State.EXTRACTING:
             told.extend(self._judge_nulls(found))
             found.record = _in_state(found.record, State.VALIDATING)
             _die(death, Death.READ)
