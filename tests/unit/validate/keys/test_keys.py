@@ -120,6 +120,15 @@ class TestUnique:
         assert [sample["values"]["customer"] for sample in by_id["samples"]] == ["5", "100000"]
         assert by_pair["columns"] == ["customer", "no"]
         assert by_pair["samples"][0]["message"] == text_of("validate.shared_values", values="customer=7, no=0", rows=2)
+
+    @pytest.mark.parametrize(
+        ("kind", "value", "shown"), [("decimal(12, 3)", "1.500", "1.5"), ("varchar", "a.0", "a.0")]
+    )
+    def test_decimals_are_shown_without_trailing_zeros_and_text_as_it_is(self, shop, kind, value, shown):
+        shop.execute(f"create table prices as select '{value}'::{kind} as price from range(2)")
+        shop.run({"table_name": "prices", "unique": ["price"]})
+        (violation,) = shop.violations("prices")["violations"]
+        assert violation["samples"][0]["message"] == text_of("validate.shared_values", values=f"price={shown}", rows=2)
         assert not shop.layout().output.exists()
 
     def test_with_warn_duplicate_rows_are_published_with_a_warning(self, shop):
