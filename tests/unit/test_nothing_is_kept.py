@@ -14,8 +14,8 @@ ROUNDS = 500
 
 
 def _blocks_kept(read):
-    """How many blocks of memory are in use after many rounds that were not before."""
-    for _ in range(20):
+    """How many blocks of memory are in use after many rounds that were not before; as many rounds fill free lists."""
+    for _ in range(ROUNDS):
         read()
     gc.collect()
     before = sys.getallocatedblocks()
