@@ -73,8 +73,7 @@ class Marking:
         if not self.mark.compared or not batch.num_rows:
             return None
         values = {name: batch.column(number) for number, name in enumerate(batch.schema.names)}
-        keys = [[named_column(self.reading.columns, name, "unique").name for name in key] for key in self.mark.unique]
-        complete = [reduce(pc.and_, (pc.is_valid(values[name]) for name in key)) for key in keys]
+        complete = [reduce(pc.and_, (pc.is_valid(values[name]) for name in key)) for key in self.mark.unique]
         stamps = values[self.comparison.columns[-1].name]
         conditions = [pc.is_valid(stamps), reduce(pc.or_, complete)]
         if self.comparison.start is not None:

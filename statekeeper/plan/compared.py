@@ -101,8 +101,8 @@ def _met(
     own, windows = scope.window, windows_of(config, run)
     if own is None:
         return
-    complete = (window for window in coverage.taken if window.is_complete and type(window.end) is type(own.end))
-    for window in sorted(complete, key=lambda each: each.extraction):
+    alike = (window for window in coverage.complete.taken if type(window.end) is type(own.end))
+    for window in sorted(alike, key=lambda each: each.extraction):
         both = _intersection(Interval(own.start, own.end), Interval(_read_from(window), window.end))
         if both is None or both.end is None:
             continue

@@ -68,6 +68,11 @@ class Coverage:
         return Coverage.of((*self.without(window.extraction).taken, complete), self.revision)
 
     @property
+    def complete(self) -> Coverage:
+        """Coverage by complete extractions alone."""
+        return Coverage(tuple(window for window in self.taken if window.is_complete))
+
+    @property
     def gaps(self) -> tuple[Interval[Position], ...]:
         """What nobody has taken, in order. The last one is unbounded above, and starts where coverage ends."""
         found: list[Interval[Position]] = []
@@ -91,8 +96,7 @@ class Coverage:
     @property
     def through(self) -> Position | None:
         """Up to where every value is in a complete extraction's window; None without one."""
-        complete = Coverage(tuple(window for window in self.taken if window.is_complete))
-        return next((gap.start for gap in complete.gaps if gap.start is not None), None)
+        return next((gap.start for gap in self.complete.gaps if gap.start is not None), None)
 
     @property
     def overlaps(self) -> tuple[tuple[TakenWindow, TakenWindow], ...]:

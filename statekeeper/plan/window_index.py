@@ -51,7 +51,7 @@ class WindowIndex:
         if found is None or found.table != self.table:
             return Coverage.of(self._recorded(), _revision(found))
         coverage = Coverage.of(self._seen(found.taken), _revision(found))
-        complete = [window for window in coverage.taken if window.is_complete]
+        complete = coverage.complete.taken
         newest = max(complete, key=lambda window: order(window.end), default=None)
         if self._has_unknown(coverage) or (newest is not None and self._completed(newest) != newest):
             recorded = tuple(self._recorded())
@@ -83,7 +83,7 @@ class WindowIndex:
         The last one is the newest window or, if it was extracted again later, the first load, which takes them all.
         None: there is none, or it did not count them.
         """
-        complete = [window for window in coverage.taken if window.is_complete]
+        complete = coverage.complete.taken
         newest = max(complete, key=lambda window: order(window.end), default=None)
         looked_at = [window for window in complete if window is newest or window.start is None]
         found = [load_metadata(self.disk, self._layout_of(window).metadata) for window in looked_at]

@@ -58,7 +58,7 @@ class _Uncovered:
 
     def _unfinished(self) -> Iterator[str]:
         """What is left of a window that other extractions have taken whole needs no command, and could not be run."""
-        complete = Coverage(tuple(window for window in self.coverage.taken if window.is_complete))
+        complete = self.coverage.complete
         for window in self.coverage.taken:
             is_left = not window.is_complete and complete.gap_in(Interval(window.start, window.end)) is not None
             if is_left and window.extraction != self.own:
