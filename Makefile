@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.runtime-installed
 DEV_STAMP := $(VENV)/.development-installed
+S3_STAMP := $(VENV)/.s3-server-installed
 MUTANTS_STAMP := $(VENV)/.mutants-installed
 LOWEST := build/lowest
 LOWEST_STAMP := $(LOWEST)/.installed
@@ -35,14 +36,17 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables soak-windows
+.PHONY: help run run-s3 test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables soak-windows
 .PHONY: mutants bench-local bench-oracle bench-validation bench-spark clean clean-demo
 
 help: ## Say what each target does.
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
 run: $(RUN_STAMP) $(DEMO_DATABASE) ## Extract the demo database to Parquet; again: skip what is complete.
 	@$(BIN)/statekeeper run configs/demo.yml
+
+run-s3: $(S3_STAMP) $(DEMO_DATABASE) ## The same into a bucket, on an S3 server of this machine (SeaweedFS): run, show the objects, run again.
+	@$(BIN)/python -m tests.s3_demo
 
 test: $(DEV_STAMP) ## Run the tests.
 	@$(PYTEST) $(PYTEST_ARGS)
@@ -149,6 +153,12 @@ $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	@echo "installing statekeeper and its development tools into $(VENV)"
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --editable . --group dev
+	@touch $@ $(RUN_STAMP) $(S3_STAMP)
+
+$(S3_STAMP): pyproject.toml | $(BIN)/python
+	@echo "installing statekeeper and an S3 server into $(VENV)"
+	@$(PIP) install 'pip>=25.1'
+	@$(PIP) install --editable '.[objects]' --group s3-server
 	@touch $@ $(RUN_STAMP)
 
 $(MUTANTS_STAMP): $(DEV_STAMP)

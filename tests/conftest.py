@@ -13,6 +13,7 @@ import pytest
 
 from statekeeper.engines.spawning import fork_server
 from statekeeper.run.work_modules import work_modules
+from tests.seaweedfs import seaweedfs
 
 _MODULES = ("statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]))
 
@@ -34,6 +35,13 @@ def _unconfigured_log():
     logger = logging.getLogger("statekeeper")
     logger.handlers[:], logger.propagate = [], True
     logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory):
+    """A real S3 server, SeaweedFS, with the bucket `lake`: one for all tests of this process."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
 
 
 # Where tests talk to the Oracle test server through a driver; of other modules, what is parametrised with "oracle".
