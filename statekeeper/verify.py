@@ -7,7 +7,7 @@ machine; the parent process starts them (`damage_of_published`).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
 from statekeeper.parquet.integrity import find_damage
-from statekeeper.store.files.disk import Disk, LocalDisk
+from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
 from statekeeper.store.layout import ExtractionLayout
@@ -39,7 +39,7 @@ class VerifySpec:
     layout: ExtractionLayout
     published: Published | None
     verify: Verify
-    disk: Disk = field(default_factory=LocalDisk)
+    disk: Disk
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class FilesSpec:
     files: tuple[tuple[Path, PublishedFile], ...]
     plan_id: str
     verify: Verify
-    disk: Disk = field(default_factory=LocalDisk)
+    disk: Disk
 
     @property
     def rows(self) -> int:

@@ -5,7 +5,7 @@ A row was taken before if a published dataset has the same version of it, unmark
 version is unmarked in one extraction, whichever of them is extracted again.
 
 The file is in the spill folder, and the join is out of core, so memory is bounded. Only the compared columns of the
-datasets are read, and of them only the stretch that both extractions have read.
+datasets are read, and of them only the stretch that both extractions have read (`compared_columns` for objects).
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date, datetime
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,11 +22,12 @@ import pyarrow.parquet as pq
 
 from statekeeper.config.resolved import OutputConfig, Verify
 from statekeeper.errors import DataError, StatekeeperError
+from statekeeper.extract.compared_columns import Bound, ColumnsWithin
 from statekeeper.model.mark import ComparedDataset
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.parquet.batch_size import MemoryBudget, rows_within
-from statekeeper.parquet.integrity import find_part_damage
+from statekeeper.parquet.integrity import find_damage
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.parquet.types import arrow_schema
 from statekeeper.parquet.writer import RowGroups
@@ -40,7 +40,6 @@ from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.text.sql_text import file_literal, parquet_files, quoted
 
-Bound: TypeAlias = datetime | date | int
 _MOST_ROWS = 100_000
 _AGAIN = "run the same date again: it is compared anew with what is published then"
 
@@ -143,6 +142,7 @@ class Candidates:
         files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files if file.rows]
         if not files:
             return
+        disk = self._comparison.disk
         failure: StatekeeperError | None = None
         try:
             self._join([path for path, _ in files], metadata, dataset)
@@ -150,7 +150,7 @@ class Candidates:
             failure = scan_error(f"{self._comparison.table}: its rows cannot be compared with {dataset.label}", error)
             failure.__cause__ = error
         for path, file in files:
-            if damage := find_part_damage(path, file, plan_id=dataset.plan_id, verify=Verify.QUICK):
+            if damage := find_damage(disk, path, file, plan_id=dataset.plan_id, verify=Verify.QUICK):
                 raise self._changed(dataset, damage) from failure
         if failure is not None:
             raise failure
@@ -173,12 +173,15 @@ class Candidates:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
         own = ", ".join(self._names[column.name] for column, _ in pairs)
         theirs = ", ".join(quoted(column.name) for _, column in pairs)
-        self._connection.execute(
-            f"INSERT INTO taken SELECT own.number FROM (SELECT file_row_number AS number, {own} "
-            f"FROM read_parquet({file_literal(self._path)}, file_row_number = true)) AS own "
-            f"SEMI JOIN (SELECT {theirs} FROM {parquet_files(files)}{where}) AS theirs ON {same}",
-            [bound for _, bound in bounds],
-        )
+        read = {column.name: None for _, column in pairs} | ({metadata.mark.column: None} if metadata.mark else {})
+        within = ColumnsWithin(tuple(read), pairs[-1][1].name, comparison.start, comparison.end, comparison.budget)
+        with within.opened(comparison.disk, files, self._path.parent) as paths:
+            self._connection.execute(
+                f"INSERT INTO taken SELECT own.number FROM (SELECT file_row_number AS number, {own} "
+                f"FROM read_parquet({file_literal(self._path)}, file_row_number = true)) AS own "
+                f"SEMI JOIN (SELECT {theirs} FROM {parquet_files(paths)}{where}) AS theirs ON {same}",
+                [bound for _, bound in bounds],
+            )
 
     def _published(self, dataset: ComparedDataset, layout: ExtractionLayout) -> Metadata:
         metadata = load_metadata(self._comparison.disk, layout.metadata)

@@ -17,7 +17,8 @@ from functools import cached_property, reduce
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from statekeeper.extract.candidates import Bound, Candidates, Comparison
+from statekeeper.extract.candidates import Candidates, Comparison
+from statekeeper.extract.compared_columns import Bound
 from statekeeper.model.mark import Mark
 from statekeeper.model.plan import PlannedColumn, ReadSpec
 from statekeeper.model.table import Position

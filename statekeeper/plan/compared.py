@@ -89,7 +89,7 @@ async def verify_compared(active: ActivePlan) -> None:
     """
     mark, config, run = active.plan.reading.mark, active.config, active.run
     for dataset, layout in zip(mark.compared if mark else (), active.compared_layouts, strict=True):
-        damage = await damage_of_published(config, run, VerifySpec(layout, None, config.verify))
+        damage = await damage_of_published(config, run, VerifySpec(layout, None, config.verify, run.disk))
         if damage is not None:
             raise _lost(dataset.date, dataset.run_id, damage, config, run)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import Keys
 from statekeeper.schemas.rules.findings import SAMPLES
-from statekeeper.store.files.disk import Disk, LocalDisk
+from statekeeper.store.files.disk import Disk
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ class KeyCheckSpec:
     rows: Rows
     planned: tuple[PlannedColumn, ...]
     parents: tuple[Rows, ...]
+    disk: Disk
     samples: int = SAMPLES
-    disk: Disk = field(default_factory=LocalDisk)

@@ -15,6 +15,7 @@ from statekeeper.errors import Interrupted, StorageError
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.parquet.integrity import find_part_damage
 from statekeeper.run.report import Outcome
+from statekeeper.store.files.disk import LocalDisk
 from statekeeper.verify import FilesSpec, FilesVerdict, VerifySpec, verify_published
 from tests.messages import message, raises_message, says
 from tests.unit.engines.counting_engine import CountingEngine
@@ -39,7 +40,7 @@ def shop(tmp_path):
 
 def _wrong(shop, table="orders", *, verify=Verify.FULL, with_state=True):
     published = shop.state(table).published if with_state else None
-    return verify_published(VerifySpec(shop.layout(table), published, verify), CONTEXT).damage
+    return verify_published(VerifySpec(shop.layout(table), published, verify, LocalDisk()), CONTEXT).damage
 
 
 def _edit_metadata(shop, **changes):
@@ -98,7 +99,7 @@ def test_an_unreadable_footer_is_damage_even_in_a_quick_verification(shop):
 def test_a_verification_can_be_stopped_between_two_files(shop):
     stopping = ProcessContext(Sessions("1MB"), memory_limit="1MB", is_stopping=lambda: True, report=print)
     with pytest.raises(Interrupted):
-        verify_published(VerifySpec(shop.layout(), None, Verify.FULL), stopping)
+        verify_published(VerifySpec(shop.layout(), None, Verify.FULL, LocalDisk()), stopping)
 
 
 def test_a_part_with_another_row_count_is_damage(shop):
@@ -181,7 +182,7 @@ class TestQuarantine:
 
 def _of_sizes(*sizes, verify=Verify.FULL):
     files = (PublishedFile(name=f"{number}", rows=1, bytes=size, md5="") for number, size in enumerate(sizes))
-    return FilesSpec(tuple((Path(file.name), file) for file in files), "p", verify)
+    return FilesSpec(tuple((Path(file.name), file) for file in files), "p", verify, LocalDisk())
 
 
 class TestShares:
@@ -199,7 +200,7 @@ class TestShares:
         assert [[path.name for path, _ in share.files] for share in shares] == [["0", "1"], ["2"], ["3", "4"]]
 
     def test_a_dataset_that_costs_more_than_a_share_is_left_to_other_workers(self, shop, monkeypatch):
-        spec = VerifySpec(shop.layout(), None, Verify.FULL)
+        spec = VerifySpec(shop.layout(), None, Verify.FULL, LocalDisk())
         cost = sum(self.OPEN + file.bytes for file in shop.metadata().files)
         monkeypatch.setattr(verification, "_SHARE_BYTES", cost)
         assert verify_published(spec, CONTEXT) == verification.Verified(None)

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _UPLOAD_BYTES, _UPLOADS_AT_ONCE = 8 << 20, 4
 """An object larger than this goes up in pieces of this size, so many at once."""
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+"""How much a small read asks for at least; a larger one is asked for as it is."""
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+import os
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import obstore
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from obstore.store import MemoryStore
 
 from statekeeper.config.resolved import OutputConfig
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.errors import DataError
 from statekeeper.extract.candidates import Comparison
 from statekeeper.extract.taken_before import Marking, compared_columns, stretch_in
@@ -21,8 +26,10 @@ from statekeeper.model.plan import PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import ExtractionMode, Relation, Scope, Window
 from statekeeper.parquet.batch_size import MemoryBudget
 from statekeeper.parquet.integrity import md5_of
-from statekeeper.store.files.disk import LocalDisk
+from statekeeper.store.files.disk import Disk, LocalDisk
 from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.objects import disk as objects_disk
+from statekeeper.store.objects.disk import ObjectStoreDisk
 from tests.messages import raises_message
 from tests.unit.commit_records import PLAN, TABLE, commit_record
 
@@ -43,6 +50,8 @@ class Lake:
     start: datetime | int = BEGIN - timedelta(hours=12)
     begin: datetime | int = BEGIN
     timezone: str = "UTC"
+    disk: Disk = field(default_factory=LocalDisk)
+    group_rows: int = 100_000
 
     @property
     def layout(self):
@@ -54,7 +63,7 @@ class Lake:
         schema = columns or self.columns
         self.layout.folder.mkdir(parents=True, exist_ok=True)
         table = pa.Table.from_pylist(rows, schema.with_metadata({"statekeeper.plan_id": plan_id}))
-        pq.write_table(table, self.layout.output, version="2.6")
+        pq.write_table(table, self.layout.output, version="2.6", row_group_size=self.group_rows)
         path = self.layout.output
         file = PublishedFile(name=path.name, rows=len(rows), bytes=path.stat().st_size, md5=md5_of(path))
         record = commit_record(
@@ -92,7 +101,7 @@ class Lake:
             start=start,
             end=end,
             datasets=tuple((dataset, self.layout) for dataset in mark.compared),
-            disk=LocalDisk(),
+            disk=self.disk,
             output=OutputConfig(),
             budget=MemoryBudget.of("100MB"),
             memory_limit="100MB",
@@ -112,6 +121,13 @@ class Lake:
 
     def _mark(self, compared):
         return Mark(incremental_column=self.columns.names[-1], unique=self.unique, compared=compared)
+
+    def move_to(self, bucket):
+        """Put what is published into a bucket, and remove it from this machine."""
+        for path in (self.layout.output, self.layout.metadata):
+            with path.open("rb") as content:
+                bucket.write_over(path, content, role="test")
+            path.unlink()
 
 
 def _orders(stamp=None, *, key=None):
@@ -225,3 +241,32 @@ def test_a_dataset_that_was_replaced_or_lost_is_an_error_and_never_a_wrong_mark(
     lake.layout.output.write_bytes(other + b"x")
     with raises_message(DataError, "extract.compared_dataset_has_changed"):
         lake.marks(rows)
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("us"), pa.timestamp("us", "UTC")])
+def test_of_an_object_only_the_compared_columns_within_the_stretch_are_read(tmp_path, monkeypatch, kind):
+    store, read = MemoryStore(), []
+    monkeypatch.setattr(objects_disk, "client_of", lambda _bucket, _storage: store)
+    ask = obstore.get_range
+    monkeypatch.setattr(obstore, "get_range", lambda *args, **how: read.append(how["length"]) or ask(*args, **how))
+    bucket = ObjectStoreDisk(tmp_path, StorageConfig())
+    late = LATE if kind.tz else LATE.replace(tzinfo=None)
+    columns = pa.schema([("id", pa.int64()), ("note", pa.binary()), ("stamp", kind)])
+    lake = Lake(tmp_path, columns, disk=bucket, group_rows=1000)
+    day = timedelta(days=1)
+    rows = [
+        {"id": number, "note": os.urandom(800), "stamp": late + (timedelta(seconds=number) if number < 5 else -9 * day)}
+        for number in range(4000)
+    ]
+    lake.publish(rows)
+    lake.move_to(bucket)
+    found = [{**row, "note": None} for row in rows[:8]]
+    assert lake.ids(found) == set(range(5))
+    assert sum(read) < 1 << 21, "each of the four row groups has 800 kB of notes"
+    whole = bucket.read(lake.layout.output)
+    bucket.write_over(lake.layout.output, io.BytesIO(whole[:-9]), role="test")
+    with raises_message(DataError, "extract.compared_dataset_has_changed"):
+        lake.marks(found)
+    bucket.unlink(lake.layout.output, role="test")
+    with raises_message(DataError, "extract.compared_dataset_has_changed", change="shop-20260106.parquet is missing"):
+        lake.marks(found)

@@ -19,6 +19,7 @@ from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import Keys, Reference, Relation, TableRef
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import SAMPLES
+from statekeeper.store.files.disk import LocalDisk
 from statekeeper.validate.keys.check import check_keys
 from statekeeper.validate.keys.scan import scan_keys
 from tests.messages import raises_message, text_of
@@ -74,7 +75,7 @@ def planned(types):
 
 
 def checked(rows, keys, *parents, types=None, memory_limit="100MB"):
-    spec = KeyCheckSpec("shop.orders", keys, rows, planned(types or TYPES), parents)
+    spec = KeyCheckSpec("shop.orders", keys, rows, planned(types or TYPES), parents, LocalDisk())
     return check_keys(spec, context(memory_limit))
 
 
@@ -169,7 +170,9 @@ def test_a_run_that_stops_is_asked_about_before_each_pass_over_the_rows(tmp_path
         "missing": Keys(references=(reference(("a",), ("a",)),)),
     }
     types = {"a": "int64", "d": "int64"}
-    spec = KeyCheckSpec("shop.orders", of[keys], rows, planned(types), (parent,) * len(of[keys].references))
+    spec = KeyCheckSpec(
+        "shop.orders", of[keys], rows, planned(types), (parent,) * len(of[keys].references), LocalDisk()
+    )
     asked = []
     found = scan_keys(spec, memory_limit="100MB", check_stop=lambda: asked.append(len(asked)))
     assert (len(asked), len(found.violations)) == (stops, keys != "unique")
