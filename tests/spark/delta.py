@@ -27,6 +27,10 @@ print(server.listening_address[1], flush=True)
 sys.stdin.read()
 """
 
+_SESSIONS: list[object] = []
+"""Every session of this process. The client of PySpark 4.0 closes a session when it is collected, and waits for all
+releases of answers: collected by the thread that releases one, it waits for itself."""
+
 
 class DeltaServer:
     """The server in a process of its own, with the catalog `main` and its schema `raw`."""
@@ -63,6 +67,7 @@ class DeltaServer:
         from pyspark.sql.connect.session import SparkSession
 
         session = SparkSession.builder.remote(f"sc://127.0.0.1:{self._port}").create()
+        _SESSIONS.append(session)
         session.conf.set("spark.sql.warehouse.dir", str(self._folder / "warehouse"))
         return session
 

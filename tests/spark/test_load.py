@@ -227,15 +227,14 @@ def test_a_server_that_dies_during_an_insert_has_inserted_all_or_none(tmp_path, 
     counts, outcomes = set(), set()
     for delay in (0.0, 0.1):
         server.start()
-        spark = server.session()
+        spark = _session_without_retries(server)
         spark.sql(made).collect()
         killing = threading.Timer(delay, server.kill)
-        spark.client.set_retry_policies([])
         killing.start()
         outcomes.add(published.load(spark, tables=["orders"])["orders"].outcome)
         killing.join()
         server.start()
-        spark = server.session()
+        spark = _session_without_retries(server)
         spark.sql(made).collect()
         counts.add(len(_rows(spark)))
         assert published.load(spark, tables=["orders"])["orders"].rows == 100
@@ -244,6 +243,13 @@ def test_a_server_that_dies_during_an_insert_has_inserted_all_or_none(tmp_path, 
         server.kill()
     assert counts <= {0, 100}
     assert LoadOutcome.FAILED in outcomes
+
+
+def _session_without_retries(server):
+    """A session that does not ask a dead server for ten minutes to release what it answered."""
+    spark = server.session()
+    spark.client.set_retry_policies([])
+    return spark
 
 
 def test_a_table_that_has_published_nothing_fails_alone(spark, published):
