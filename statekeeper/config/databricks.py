@@ -12,9 +12,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Self
 
+from statekeeper.config.sections.stores import is_object_store
 from statekeeper.errors import UsageError
 
 _OLDEST = (17, 3)
@@ -70,7 +71,6 @@ class Runtime:
 
 VOLUMES = PurePosixPath("/Volumes")
 _MOUNTS = (VOLUMES, PurePosixPath("/dbfs"))
-_S3 = PurePosixPath("/s3:")
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(.*)$", re.DOTALL)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _PARTS_OF_A_VOLUME = 3
@@ -123,7 +123,7 @@ def is_mounted_object_store(path: str) -> bool:
 def refusal_on_databricks(path: str) -> tuple[str, str] | None:
     """Why a normalised path cannot hold output on Databricks, and what to use instead; None if it can."""
     place = PurePosixPath(path)
-    if place.is_relative_to(_S3):
+    if is_object_store(Path(path)):
         return f"{path} is in an object store, which statekeeper does not reach from Databricks yet", _USE_A_VOLUME
     if not place.is_absolute():
         return f"{path} is relative: driver and executors do not share the folder that it would start at", _USE_A_VOLUME

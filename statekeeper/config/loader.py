@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import ConfigDocument, KeyPath
 from statekeeper.config.reading.mapping import read_mapping
-from statekeeper.config.reading.problems import Problem, config_error, found
+from statekeeper.config.reading.problems import Problem, Spot, config_error, found
 from statekeeper.config.reading.references import Secrets, Unset, may_hold_secrets, resolve_references
 from statekeeper.config.reading.shape import purpose
 from statekeeper.config.reading.text_file import read_text_file
@@ -29,9 +29,10 @@ from statekeeper.config.sections.file import ConfigFile, TablesFile, config_file
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.config.sections.sources import SECTIONS, loadable_sections, section_of
 from statekeeper.config.sections.spark import SparkConfig
-from statekeeper.config.sections.storage import remember_storage
+from statekeeper.config.sections.storage import misplaced_keys, remember_storage
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.errors import ConfigError
+from statekeeper.text.places import with_addresses
 
 _ANY_TABLE = {"table_name": "any"}
 _Listed: TypeAlias = Checked[ConfigFile] | Checked[TablesFile]
@@ -212,7 +213,7 @@ def _pipeline(
         sources=_sources(checked, problems),
         root=root,
     )
-    problems += resolved.problems
+    problems += (*resolved.problems, *_misplaced_storage(checked))
     if problems or checked.value is None:
         raise config_error(sorted(problems, key=lambda problem: problem.document.name != config.document.name))
     written = checked.value
@@ -236,6 +237,14 @@ def _pipeline(
     )
     remember_storage(pipeline.base_path, pipeline.storage)
     return pipeline
+
+
+def _misplaced_storage(checked: Checked[ConfigFile]) -> Iterator[Problem]:
+    """A problem for each key of `storage:` that belongs to another store than the base path's."""
+    if (written := checked.value) is not None:
+        for key, stores in misplaced_keys(written.storage, Path(written.output.base_path)):
+            text = f"this key belongs to {stores}, and output.base_path is {with_addresses(written.output.base_path)}"
+            yield Problem(checked.document, ("storage", key), text, hint="remove the key", spot=Spot.KEY)
 
 
 def _checked(document: ConfigDocument) -> Checked[ConfigFile]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-_PLACE = re.compile(r"(?<![\w.:/])/(s3):/")
+_PLACE = re.compile(r"(?<![\w.:/])/([a-z][a-z0-9+-]+):/")
+"""A scheme has two letters or more: `/c:/` is no store's."""
 
 
 def with_addresses(text: str) -> str:

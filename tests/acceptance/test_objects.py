@@ -1,4 +1,4 @@
-"""A pipeline whose output is in a bucket, from its first run to its history, by the commands and worker processes."""
+"""A pipeline whose output is in an object store: its runs and their history, by the commands and worker processes."""
 
 from __future__ import annotations
 
@@ -12,26 +12,25 @@ import time
 import duckdb
 import obstore
 import pytest
-from obstore.store import S3Store
 
-from tests.s3_server import SECRET, s3_server, storage_section
+from tests.object_servers import SECRET, SERVERS, running
 
 ROWS, CHUNK = 4000, 500
 
 
-@pytest.fixture
-def shop(tmp_path):
-    with s3_server() as address:
-        yield Shop(tmp_path, address)
+@pytest.fixture(params=SERVERS)
+def shop(tmp_path, request):
+    with running(request.param) as server:
+        yield Shop(tmp_path, server)
 
 
 class Shop:
-    def __init__(self, folder, address):
-        self.folder = folder
-        section = {**storage_section(address), "secret_access_key": "${LAKE_SECRET}"}
+    def __init__(self, folder, server):
+        self.folder, self.bucket, self.url = folder, server.bucket, f"{server.url}/team"
+        section = {key: "${LAKE_SECRET}" if value == SECRET else value for key, value in server.storage.items()}
         (folder / "shop.yml").write_text(
             "pipeline: shop\nroot: .\nsources: {shop: {type: duckdb, path: shop.duckdb}}\n"
-            "output: {base_path: 's3://lake/team', lease_ttl: 20s}\nexecution: {workers: 2}\n"
+            f"output: {{base_path: '{self.url}', lease_ttl: 20s}}\nexecution: {{workers: 2}}\n"
             f"storage: {json.dumps(section)}\n"
             "tables:\n"
             "  - {table_name: customers, unique: [id], columns: {id: {type: int}}}\n"
@@ -43,14 +42,6 @@ class Shop:
         with duckdb.connect(folder / "shop.duckdb") as connection:
             connection.execute(f"create table orders as select i as id, 'n' || i as name from range({ROWS}) t(i)")
             connection.execute("create table customers as select i as id from range(7) t(i)")
-        self.bucket = S3Store(
-            "lake",
-            endpoint=address,
-            region="us-east-1",
-            access_key_id="key",
-            secret_access_key=SECRET,
-            client_options={"allow_http": True},
-        )
 
     def start(self, *arguments):
         return subprocess.Popen(
@@ -86,7 +77,7 @@ class Shop:
             key for key in self.objects() if key.startswith(f"team/shop/{table}/") and key.endswith("_metadata.json")
         ]
         record = json.loads(bytes(obstore.get(self.bucket, key).bytes()))
-        output = record["output_path"].removeprefix("s3://lake/")
+        output = record["output_path"].removeprefix(self.url.removesuffix("team"))
         is_file = record["files"][0]["name"] == output.rpartition("/")[2]
         files = []
         for number, file in enumerate(record["files"]):
@@ -115,7 +106,7 @@ def test_a_killed_run_is_resumed_verified_forced_and_remembered(shop):
     last = ROWS // CHUNK - 1  # has the row for the quarantine, so that its part is written again
     assert {receipt["md5"] for receipt in done if receipt["chunk_id"] != last} <= published  # not read again
     assert not [key for key in shop.objects() if ".staging/" in key or ".probe-" in key]
-    assert resumed["base_path"] == "s3://lake/team"
+    assert resumed["base_path"] == shop.url
 
     assert {table["outcome"] for table in shop.do("run")["tables"]} == {"skipped"}
     shop.do("verify")
@@ -126,7 +117,7 @@ def test_a_killed_run_is_resumed_verified_forced_and_remembered(shop):
     assert shop.rows("orders") == list(range(ROWS - 1))
     status = shop.do("status")
     assert status["state"] == "complete"
-    assert all(table["output_path"].startswith("s3://lake/team/shop/") for table in status["tables"])
+    assert all(table["output_path"].startswith(f"{shop.url}/shop/") for table in status["tables"])
 
     (damaged,) = [key for key in after if "/customers/" in key]
     obstore.put(shop.bucket, damaged, b"PAR1")

@@ -1,7 +1,8 @@
 """A run on an object store dies before, within and after each request that changes something; the next one ends it.
 
-The store is obstore's own in memory, whose conditions are those of S3. A death is played in this process, which cannot
-be forked once it has used obstore: from the chosen point on, no request of the dead run reaches the store.
+The store is obstore's own in memory, whose conditions are those of S3, or a server of `tests.object_servers`. A death
+is played in this process, which cannot be forked once it has used obstore: from the chosen point on, no request of the
+dead run reaches the store.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import duckdb
 import obstore
 import pytest
-from obstore.store import MemoryStore
+from obstore.store import MemoryStore, ObjectStore
 
 from statekeeper.config.loader import pipeline_of
 from statekeeper.engines.inline import InlineEngine
@@ -28,10 +29,12 @@ from statekeeper.store.files import failpoints
 from statekeeper.store.objects import disk as objects_disk
 from statekeeper.store.process import host_name
 from statekeeper.store.registry import writing_disk
+from tests.object_servers import contents, fill, keys_of, running
 
 ROWS, RUN_ID, DAY = 300, "crash-20260106", date(2026, 1, 6)
-EVERY = 13
-"""The default suite tries every such point, `make sweep` each."""
+MEMORY = "memory"
+EVERY = {MEMORY: 13, "azurite": 40}
+"""The default suite tries every such point on each of these stores, `make sweep` each."""
 
 
 @dataclass
@@ -57,10 +60,13 @@ class Death:
 
 @dataclass
 class Lake:
-    """A database file, and a bucket in memory."""
+    """A database file, and a bucket: one in memory, unless it is of a server."""
 
     folder: Path
-    bucket: MemoryStore = field(default_factory=MemoryStore)
+    bucket: ObjectStore = field(default_factory=MemoryStore)
+    url: str = "s3://bucket"
+    storage: dict[str, str] = field(default_factory=dict)
+    store: str = MEMORY
     lives: int = 0
 
     def write_source(self, version: int) -> None:
@@ -81,7 +87,8 @@ class Lake:
             {
                 "pipeline": "crash",
                 "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
-                "output": {"base_path": "s3://bucket/data", "layout": layout},
+                "output": {"base_path": f"{self.url}/data", "layout": layout},
+                "storage": self.storage,
                 "defaults": {"chunking": {"strategy": "rowid", "target_rows": 150}, "retry": {"attempts": 1}},
                 "tables": [
                     {
@@ -111,7 +118,7 @@ class Lake:
 
     @property
     def keys(self) -> set[str]:
-        return {each["path"] for page in obstore.list(self.bucket) for each in page}
+        return keys_of(self.bucket)
 
     def published(self) -> dict[str, bytes]:
         """The objects that the commit record names, by key; they are whole."""
@@ -119,7 +126,7 @@ class Lake:
         if record is None:
             return {}
         metadata = parse_metadata(bytes(obstore.get(self.bucket, record).bytes()), where=record)
-        output = metadata.output_path.removeprefix("s3://bucket/")
+        output = metadata.output_path.removeprefix(f"{self.url}/")
         keys = [f"{output}/{file.name}" if metadata.is_folder else output for file in metadata.files]
         return {key: bytes(obstore.get(self.bucket, key).bytes()) for key in keys}
 
@@ -146,36 +153,53 @@ class Lake:
 
 
 @pytest.fixture
-def lake(tmp_path, monkeypatch):
-    lake = Lake(tmp_path)
-    lake.write_source(1)
-    monkeypatch.setattr(objects_disk, "client_of", lambda _bucket, _storage: lake.bucket)
-    return lake
+def store():
+    """The store of `lake`, where no test says which."""
+    return MEMORY
 
 
+@pytest.fixture
+def lake(store, tmp_path, monkeypatch):
+    if store == MEMORY:
+        lake = Lake(tmp_path)
+        monkeypatch.setattr(objects_disk, "client_of", lambda _bucket, _storage: lake.bucket)
+        lake.write_source(1)
+        yield lake
+        return
+    with running(store) as server:
+        lake = Lake(tmp_path, server.bucket, server.url, server.storage, store)
+        lake.write_source(1)
+        yield lake
+
+
+@pytest.mark.parametrize("store", EVERY)
 @pytest.mark.parametrize(("layout", "is_forced"), [("dated", False), ("hive", True)], ids=["first", "forced"])
 def test_the_next_run_ends_what_a_dead_one_began(lake, tmp_path, monkeypatch, layout, is_forced, record_property):
-    points, tried = _sweep(lake, tmp_path, monkeypatch, layout=layout, is_forced=is_forced, every=EVERY)
-    record_property("sweep", f"{layout}: died at {tried} of {points} points")
+    every = EVERY[lake.store]
+    points, tried = _sweep(lake, tmp_path, monkeypatch, layout=layout, is_forced=is_forced, every=every)
+    record_property("sweep", f"{lake.store}, {layout}: died at {tried} of {points} points")
 
 
 @pytest.mark.sweep
+@pytest.mark.parametrize("store", EVERY)
 @pytest.mark.parametrize("layout", ["dated", "hive"])
 @pytest.mark.parametrize("is_forced", [False, True], ids=["first", "forced"])
 def test_the_same_at_every_point(lake, tmp_path, monkeypatch, layout, is_forced):
     points, tried = _sweep(lake, tmp_path, monkeypatch, layout=layout, is_forced=is_forced, every=1)
-    print(f"{layout}, {'forced' if is_forced else 'first'}: died at {tried} of {points} points")
+    print(f"{lake.store}, {layout}, {'forced' if is_forced else 'first'}: died at {tried} of {points} points")
 
 
 def _sweep(lake, tmp_path, monkeypatch, *, layout, is_forced, every):
     before = _bucket_before(lake, monkeypatch, layout, is_forced)
     reprocess = Reprocess.ALL if is_forced else Reprocess.STALE
-    lake.bucket, whole = _copy(before), Death()
+    fill(lake.bucket, before)
+    whole = Death()
     assert lake.run(monkeypatch, whole, layout=layout, reprocess=reprocess) is Outcome.COMPLETED
     lake.assert_nothing_left()
     tried = range(0, len(whole.points), every)
     for at in tried:
-        lake.bucket, death = _copy(before), Death(at)
+        fill(lake.bucket, before)
+        death = Death(at)
         lake.run(monkeypatch, death, layout=layout, reprocess=reprocess)
         assert death.is_dead, "the points of a run are the same each time"
         where = f"after a death at {at}, {death.points[at]}"
@@ -193,28 +217,20 @@ def _sweep(lake, tmp_path, monkeypatch, *, layout, is_forced, every):
 def test_a_lost_answer_is_no_failure(lake, monkeypatch):
     whole, layout = Death(), "dated"
     before = _bucket_before(lake, monkeypatch, layout, is_forced=False)
-    lake.bucket = _copy(before)
+    fill(lake.bucket, before)
     lake.run(monkeypatch, whole, layout=layout)
     answers = [at for at, (_, _, when) in enumerate(whole.points) if when == "middle"]
     assert len(answers) > 10
     for at in answers[::5]:
-        lake.bucket = _copy(before)
+        fill(lake.bucket, before)
         outcome = lake.run(monkeypatch, Death(at, is_only_a_lost_answer=True), layout=layout)
         assert outcome is Outcome.COMPLETED, f"the answer to {whole.points[at]} was lost"
         lake.assert_nothing_left()
 
 
 def _bucket_before(lake, monkeypatch, layout, is_forced):
-    """The bucket before the run that dies: empty, or with version 1 of the table; the source has version 2 then."""
+    """What the bucket has before the run that dies: nothing, or version 1 of the table. The source then has 2."""
     if is_forced:
         assert lake.run(monkeypatch, Death(), layout=layout) is Outcome.COMPLETED
     lake.write_source(2)
-    return lake.bucket
-
-
-def _copy(bucket):
-    copy = MemoryStore()
-    for page in obstore.list(bucket):
-        for each in page:
-            obstore.put(copy, each["path"], bytes(obstore.get(bucket, each["path"]).bytes()))
-    return copy
+    return contents(lake.bucket)

@@ -7,11 +7,9 @@ Both are Oracle's, and share no code with each other: node-oracledb in thin mode
 from __future__ import annotations
 
 import datetime as dt
-import functools
 import json
 import os
 import re
-import shutil
 import subprocess
 import sysconfig
 from collections.abc import Callable, Sequence
@@ -24,11 +22,10 @@ from urllib.parse import quote
 import pyarrow.parquet as pq
 import pytest
 
+from tests.npm_packages import NpmPackage
 from tests.oracle_server import OracleServer
-from tests.oracle_server.handle import ROOT
 
-NODE_ORACLEDB = "26.0.0"
-NODE_FOLDER = ROOT / "build" / f"node-oracledb-{NODE_ORACLEDB}"
+NODE_ORACLEDB = NpmPackage("oracledb", "26.0.0", called="node-oracledb")
 _PARTS = re.compile(r"(-?[\d.]+)([YMDHS])")
 
 
@@ -48,11 +45,7 @@ class NodeClient:
     """How many microseconds a JavaScript Date cannot tell apart."""
 
     def __init__(self) -> None:
-        self._node, npm = shutil.which("node"), shutil.which("npm")
-        if self._node is None or npm is None:
-            pytest.skip("node-oracledb needs Node.js, whose `node` and `npm` are not in PATH")
-        if reason := _npm_said(npm):
-            pytest.skip(f"npm could not install oracledb@{NODE_ORACLEDB}: {reason}")
+        self._node = NODE_ORACLEDB.require()
 
     def read(
         self, server: OracleServer, sql: str, *, rows: int = 100, user: str = "APP", password: str | None = None
@@ -71,40 +64,16 @@ class NodeClient:
         if said["error"]:
             return [ReadSpec(error=said["error"]["message"])] * len(queries)
         assert said["thin"]
-        assert said["version"] == NODE_ORACLEDB
+        assert said["version"] == NODE_ORACLEDB.version
         return [_node_reading(one) for one in said["statements"]]
 
     def _run(self, asked: str, environ: dict[str, str]) -> str:
         program = Path(__file__).with_name("node_client.js")
-        command = [str(self._node), str(program), str(NODE_FOLDER / "node_modules/oracledb")]
+        command = [self._node, str(program), str(NODE_ORACLEDB.folder / "node_modules/oracledb")]
         environ = os.environ | {"TZ": "UTC"} | environ
         return subprocess.run(
             command, input=asked, env=environ, capture_output=True, text=True, timeout=120, check=True
         ).stdout
-
-
-@functools.cache
-def _npm_said(npm: str) -> str:
-    """Install node-oracledb, in a folder that has its name once it is complete; returns why it is not, where it is not.
-
-    What the package would run at its installation is not run; a registry that is out of reach is asked once.
-    """
-    if NODE_FOLDER.exists():
-        return ""
-    making = NODE_FOLDER.with_name(f"{NODE_FOLDER.name}.{os.getpid()}")
-    making.mkdir(parents=True)
-    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefer-offline", "--fetch-retries=0"]
-    command += ["--fetch-timeout=20000", "--prefix", str(making), f"oracledb@{NODE_ORACLEDB}"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        shutil.rmtree(making)
-        return "no answer within a minute"
-    if done.returncode == 0 and not NODE_FOLDER.exists():
-        making.rename(NODE_FOLDER)
-        return ""
-    shutil.rmtree(making)
-    return "" if NODE_FOLDER.exists() else (done.stderr.strip() or "no reason").splitlines()[0]
 
 
 def _node_reading(said: dict[str, Any]) -> ReadSpec:

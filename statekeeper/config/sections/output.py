@@ -59,7 +59,11 @@ class Reader(StrEnum):
 
 
 def _place(path: str) -> str:
-    if (place := place_of(path)) is not None:
+    try:
+        place = place_of(path)
+    except ValueError as error:
+        raise refusal(f"an address such as {error}") from error
+    if place is not None:
         return str(place)
     try:
         return file_path(path)

@@ -7,13 +7,50 @@ A place in a store that is not a file system is an absolute path that begins wit
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from statekeeper.registry import Registry
 
-FILE, S3 = "file", "s3"
+
+@dataclass(frozen=True)
+class ObjectStoreKind:
+    """A kind of object store that statekeeper ships.
+
+    `schemes` are those of its base paths, `keys` the keys of `storage:` that only it has, and `address` is the form of
+    what follows the scheme, `example` such an address. `statekeeper.store.objects.client` makes its clients.
+    """
+
+    title: str
+    schemes: tuple[str, ...]
+    keys: frozenset[str]
+    address: re.Pattern[str] = re.compile(r"[^/@]+(/.*)?", re.DOTALL)
+    example: str = "bucket/prefix"
+
+
+FILE = "file"
+S3 = ObjectStoreKind(
+    title="Amazon S3",
+    schemes=("s3",),
+    keys=frozenset({"region", "access_key_id", "secret_access_key", "session_token"}),
+)
+_AZURE_KEYS = frozenset({"account_name", "account_key", "sas_token", "tenant_id", "client_id", "client_secret"})
+AZURE = ObjectStoreKind(title="Azure Blob Storage", schemes=("az",), keys=_AZURE_KEYS, example="container/prefix")
+AZURE_LAKE = ObjectStoreKind(
+    title="Azure Data Lake Storage",
+    schemes=("abfss",),
+    keys=_AZURE_KEYS - {"account_name"},
+    address=re.compile(r"[^/@]+@[a-z0-9]+\.dfs\.[a-z0-9.]+(/.*)?", re.DOTALL),
+    example="container@account.dfs.core.windows.net/prefix",
+)
+OBJECT_STORES = (S3, AZURE, AZURE_LAKE)
+"""The object stores that statekeeper ships."""
+_BY_SCHEME = {scheme: kind for kind in OBJECT_STORES for scheme in kind.schemes}
+
 STORES = Registry(
-    group="statekeeper.stores", what="store", shipped={FILE: "files.store:STORE", S3: "objects.store:STORE"}
+    group="statekeeper.stores",
+    what="store",
+    shipped={FILE: "files.store:STORE", **dict.fromkeys(_BY_SCHEME, "objects.store:STORE")},
 )
 """The stores by the scheme of base paths; a shipped one's path is relative to `statekeeper.store`."""
 
@@ -21,12 +58,20 @@ _URL = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*)://(.*)$", re.DOTALL)
 
 
 def place_of(base_path: str) -> Path | None:
-    """A base path in a store that is not the file system, as a path; None for other text."""
+    """A base path in a store that is not the file system, as a path; None for other text.
+
+    Raises:
+        ValueError: it is no address of its store; the message is an address of the right form.
+    """
     found = _URL.match(base_path)
     scheme = found[1].lower() if found else FILE
     if found is None or scheme == FILE or not STORES.has(scheme):
         return None
-    return Path(f"/{scheme}:") / found[2].lstrip("/")
+    address = found[2].lstrip("/")
+    kind = _BY_SCHEME.get(scheme)
+    if kind is not None and not kind.address.fullmatch(address):
+        raise ValueError(f"{scheme}://{kind.example}")
+    return Path(f"/{scheme}:") / address
 
 
 def scheme_of(place: Path) -> str:
@@ -36,6 +81,11 @@ def scheme_of(place: Path) -> str:
     return scheme if scheme != first and STORES.has(scheme) else FILE
 
 
+def object_store_of(place: Path) -> ObjectStoreKind | None:
+    """The object store that a place is in; None if it is in none that statekeeper ships."""
+    return _BY_SCHEME.get(scheme_of(place))
+
+
 def is_object_store(place: Path) -> bool:
     """Whether a place is in an object store that statekeeper ships."""
-    return scheme_of(place) == S3
+    return object_store_of(place) is not None

@@ -1,4 +1,4 @@
-"""The client of a bucket: made once in each process, and its errors as the system's own.
+"""The client of a bucket: made once in each process, by the kind of store; and how each kind keeps conditions.
 
 A process that was forked from one that used a client cannot use it, nor make another; so no process forks after it has
 used one (workers are forked by a process of their own). A disk that is sent to a worker takes its options along, not
@@ -7,112 +7,106 @@ its client.
 
 from __future__ import annotations
 
-import errno
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import obstore.exceptions as obstore_errors
-from obstore.store import S3Store
+from obstore.store import AzureStore, S3Store
 
-from statekeeper.system_errors import HintedOSError
+from statekeeper.config.sections.stores import AZURE, AZURE_LAKE, S3, ObjectStoreKind, object_store_of
+from statekeeper.store.objects.errors import store_errors
 
 if TYPE_CHECKING:
-    from obstore.store import BackoffConfig, ClientConfig, RetryConfig, S3Config
+    from obstore.store import BackoffConfig, ClientConfig, ObjectStore, RetryConfig
+    from pydantic import SecretStr
 
     from statekeeper.config.sections.storage import StorageConfig
 
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_DENIED = frozenset({"401", "403"})
 _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(milliseconds=100), timedelta(seconds=15)
-_NO_BUCKET = "create it, or correct output.base_path"
-_REFUSED = {
-    "NoSuchBucket": ("the bucket does not exist", _NO_BUCKET),
-    "RequestTimeTooSkewed": (
-        "the clock of this machine differs too much from the store's",
-        "set the clock (timedatectl), then run again",
-    ),
-    "SignatureDoesNotMatch": ("the secret key is wrong", "correct storage.secret_access_key, or AWS_SECRET_ACCESS_KEY"),
-    "InvalidAccessKeyId": ("the access key is unknown", "correct storage.access_key_id, or AWS_ACCESS_KEY_ID"),
-    "ExpiredToken": ("the credentials have expired", "get new ones, then run again"),
-    "SlowDown": ("there are too many requests, also after waits that grew", "run again later, with fewer workers"),
-}
-"""What a code of S3 means, and what to do."""
-_HINTS = {
-    errno.EACCES: "docs/objects.md says which permissions are needed: to list, read, write and delete objects",
-    errno.EIO: "see whether the store can be reached (storage.endpoint); then run again: what was saved is intact",
-}
+_PUBLIC_CLOUD = "core.windows.net"
+_PLACE_PARTS = 3
+_Options: TypeAlias = dict[str, Any]
+"""How requests are made: `client_options` and `retry_config`."""
 
 
-def bucket_of(place: Path) -> str:
-    """The bucket of a path in a store."""
-    return place.parts[2] if len(place.parts) > 2 else ""
+@dataclass(frozen=True)
+class ClientKind:
+    """How clients of a kind of store are made: from the bucket, its options, and how requests are made."""
+
+    make: Callable[[str, StorageConfig, _Options], ObjectStore]
+    copies_later: bool = False
+    """Whether the store may answer a copy before it is there: the object is empty until then."""
+    tells_missing: bool = False
+    """Whether it is an error to remove an object that does not exist."""
+
+
+def bucket_of(place: Path) -> Path:
+    """The bucket of a path in a store, as a path."""
+    return Path(*place.parts[:_PLACE_PARTS])
 
 
 def key_of(place: Path) -> str:
     """The key of the object at a path."""
-    return "/".join(place.parts[3:])
+    return "/".join(place.parts[_PLACE_PARTS:])
+
+
+def client_kind_of(place: Path) -> ClientKind:
+    """How the store of a path behaves."""
+    kind = object_store_of(place)
+    assert kind is not None, f"{place} is in an object store"
+    return _KINDS[kind]
 
 
 @lru_cache(maxsize=16)
-def client_of(bucket: str, storage: StorageConfig) -> S3Store:
-    """The client of a bucket."""
-    config: S3Config = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
-    if storage.endpoint:
-        config["endpoint"] = storage.endpoint
-    if storage.region:
-        config["region"] = storage.region
-    if storage.access_key_id:
-        config["access_key_id"] = storage.access_key_id
-    if storage.secret_access_key:
-        config["secret_access_key"] = storage.secret_access_key.get_secret_value()
-    if storage.session_token:
-        config["session_token"] = storage.session_token.get_secret_value()
+def client_of(bucket: Path, storage: StorageConfig) -> ObjectStore:
+    """The client of a bucket. Raises OSError if the options are not enough."""
     client: ClientConfig = {"timeout": storage.request_timeout}
     if storage.endpoint and storage.endpoint.startswith("http://"):
         client["allow_http"] = True
     backoff: BackoffConfig = {"init_backoff": _FIRST_BACKOFF, "max_backoff": _LONGEST_BACKOFF, "base": 2}
     retry: RetryConfig = {"backoff": backoff, "retry_timeout": storage.retry_timeout}
-    return S3Store(bucket, config=config, client_options=client, retry_config=retry)
+    with store_errors():
+        return client_kind_of(bucket).make(bucket.name, storage, {"client_options": client, "retry_config": retry})
 
 
-@contextmanager
-def store_errors() -> Iterator[None]:
-    """Turn the errors of a request into OSErrors; a missing object stays FileNotFoundError.
-
-    The errors about conditions (`AlreadyExistsError`, `PreconditionError`) are left to the caller.
-    """
-    try:
-        yield
-    except FileNotFoundError as error:
-        if "NoSuchBucket" in str(error):
-            raise _refused(error) from None
-        raise FileNotFoundError(errno.ENOENT, "there is no such object") from None
-    except (obstore_errors.AlreadyExistsError, obstore_errors.PreconditionError):
-        raise
-    except obstore_errors.BaseError as error:
-        raise _refused(error) from None  # its text has the request and perhaps the key of the login
+def _s3(bucket: str, storage: StorageConfig, options: _Options) -> ObjectStore:
+    config = _set(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        access_key_id=storage.access_key_id,
+        secret_access_key=storage.secret_access_key,
+        session_token=storage.session_token,
+    )
+    return S3Store(bucket, copy_if_not_exists="multipart", conditional_put="etag", config=config, **options)
 
 
-def is_unsure(error: OSError) -> bool:
-    """Whether a request that failed in this way may have been carried out: its answer was lost."""
-    return error.errno == errno.EIO
+def _azure(container: str, storage: StorageConfig, options: _Options) -> ObjectStore:
+    container, _, host = container.partition("@")
+    account, _, cloud = host.partition(".dfs.")
+    of_cloud = f"https://{account}.blob.{cloud}" if cloud not in {"", _PUBLIC_CLOUD} else None
+    config = _set(
+        endpoint=storage.endpoint or of_cloud,
+        account_name=account or storage.account_name,
+        account_key=storage.account_key,
+        sas_key=storage.sas_token,
+        tenant_id=storage.tenant_id,
+        client_id=storage.client_id,
+        client_secret=storage.client_secret,
+    )
+    return AzureStore(container, config=config, **options)
 
 
-def _refused(error: Exception) -> OSError:
-    text = str(error)
-    status, code = _STATUS.search(text), _CODE.search(text)
-    if code is not None and code[1] in _REFUSED:
-        reason, hint = _REFUSED[code[1]]
-        number = errno.EIO if code[1] == "SlowDown" else errno.EACCES
-        return HintedOSError(number, f"the store refused: {reason} ({code[1]})", hint=hint)
-    said = " ".join(filter(None, (f"HTTP {status[1]}" if status else "", code[1] if code else "")))
-    if status is not None and status[1] in _DENIED:
-        return HintedOSError(errno.EACCES, f"the store refused: {said or 'no permission'}", hint=_HINTS[errno.EACCES])
-    reason = f"the store answered {said}" if said else "the store does not answer"
-    return HintedOSError(errno.EIO, reason, hint=_HINTS[errno.EIO])
+def _set(**options: str | SecretStr | None) -> Any:
+    """The options that are set, as text: a configuration of obstore."""
+    return {
+        name: value if isinstance(value, str) else value.get_secret_value()
+        for name, value in options.items()
+        if value is not None
+    }
+
+
+_AZURE_KIND = ClientKind(_azure, copies_later=True, tells_missing=True)
+_KINDS: Mapping[ObjectStoreKind, ClientKind] = {S3: ClientKind(_s3), AZURE: _AZURE_KIND, AZURE_LAKE: _AZURE_KIND}

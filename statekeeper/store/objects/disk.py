@@ -10,8 +10,10 @@ the condition does not hold or no answer came, whether the object is the very on
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +25,13 @@ from obstore.exceptions import AlreadyExistsError, PreconditionError
 
 from statekeeper.store.files.disk import Access, Writes
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.objects.client import bucket_of, client_of, is_unsure, key_of, store_errors
+from statekeeper.store.objects.client import bucket_of, client_kind_of, client_of, key_of
+from statekeeper.store.objects.errors import is_unsure, store_errors
 from statekeeper.store.versions import ABSENT, Version, VersionConflict
+from statekeeper.system_errors import HintedOSError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import ObjectStore
 
     from statekeeper.config.sections.storage import StorageConfig
 
@@ -35,6 +39,7 @@ _UPLOAD_BYTES, _UPLOADS_AT_ONCE = 8 << 20, 4
 """An object larger than this goes up in pieces of this size, so many at once."""
 _READ_BYTES = 1 << 16
 """How much a small read asks for at least; a larger one is asked for as it is."""
+_COPY_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class _Head:
 
 @dataclass(frozen=True)
 class ObjectStoreDisk:
-    """The objects of a bucket, below a base path `/s3:/<bucket>/<prefix>`. It can be pickled."""
+    """The objects of a bucket, below a base path `/<scheme>:/<bucket>/<prefix>`. It can be pickled."""
 
     base_path: Path
     storage: StorageConfig
@@ -56,7 +61,7 @@ class ObjectStoreDisk:
     writes = Writes.OBJECTS
 
     @property
-    def _client(self) -> S3Store:
+    def _client(self) -> ObjectStore:
         return client_of(bucket_of(self.base_path), self.storage)
 
     # What is read
@@ -185,6 +190,7 @@ class ObjectStoreDisk:
         try:
             with store_errors():
                 obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False)
+            self._await_copy(source, dest)
         except (AlreadyExistsError, PreconditionError) as error:
             raise FileExistsError(str(dest)) from error
         failpoint("copy", role, "after")
@@ -193,7 +199,18 @@ class ObjectStoreDisk:
         failpoint("copy_over", role, "before")
         with store_errors():
             obstore.copy(self._client, key_of(source), key_of(dest))
+        self._await_copy(source, dest)
         failpoint("copy_over", role, "after")
+
+    def _await_copy(self, source: Path, dest: Path) -> None:
+        """Wait until a copy that the store makes after its answer is there: an object is empty until then."""
+        if not client_kind_of(self.base_path).copies_later:
+            return
+        size, deadline = self.size(source), time.monotonic() + self.storage.retry_timeout.total_seconds()
+        while self.size(dest) != size:
+            if time.monotonic() > deadline:
+                raise HintedOSError(errno.EIO, "the store has not ended its copy", hint="run again later")
+            time.sleep(_COPY_SECONDS)
 
     def unlink(self, path: Path, *, role: str) -> None:
         failpoint("delete", role, "before")
@@ -207,10 +224,24 @@ class ObjectStoreDisk:
     def remove_folder(self, path: Path, *, role: str) -> None:
         for page in self._pages(path):
             failpoint("delete", role, "before")
-            with store_errors():
-                obstore.delete(self._client, page)
-                obstore.delete(self._client, _folders_of(page, key_of(path)))
+            self._delete(page)
+            self._delete_folders(_folders_of(page, key_of(path)))
             failpoint("delete", role, "after")
+
+    def _delete(self, keys: list[str]) -> None:
+        try:
+            with store_errors():
+                obstore.delete(self._client, keys)
+        except FileNotFoundError:  # some stores report an object that is gone already, and may leave out others
+            for key in keys:
+                with suppress(FileNotFoundError), store_errors():
+                    obstore.delete(self._client, key)
+
+    def _delete_folders(self, folders: list[str]) -> None:
+        """Remove what some stores keep of emptied folders, from the deepest up; others do not know the first."""
+        with suppress(FileNotFoundError), store_errors():
+            for one in folders if client_kind_of(self.base_path).tells_missing else [folders]:
+                obstore.delete(self._client, one)
 
     def _pages(self, path: Path) -> list[list[str]]:
         with store_errors():

@@ -1,4 +1,4 @@
-"""The store `s3`: a bucket of Amazon S3, or of a store that speaks its protocol."""
+"""The object stores: a bucket of S3 or of a store that speaks its protocol, or a container of Azure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from statekeeper.store.state import LocalStateStore, StateStore
 from statekeeper.store.versions import ABSENT, VersionConflict
 
 
-class S3Store(StoreType):
+class BucketStore(StoreType):
     """A store in a bucket."""
 
     def reading(self, base_path: Path) -> Disk:
@@ -61,4 +61,4 @@ def _require_conditions(disk: ObjectStoreDisk, base_path: Path) -> None:
         )
 
 
-STORE = S3Store()
+STORE = BucketStore()
