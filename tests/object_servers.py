@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol
 
 import obstore
@@ -70,6 +71,8 @@ class _Process(ABC):
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
+        self.log = Path(tempfile.mkstemp(prefix="object-server-", suffix=".log")[1])
+        """What the program prints: moto, a line for each request."""
 
     @abstractmethod
     def command(self) -> list[str]: ...
@@ -81,9 +84,11 @@ class _Process(ABC):
         if self.process is not None:
             self.process.kill()
             self.process.wait()
+        self.log.unlink(missing_ok=True)
 
     def restart(self) -> None:
-        self.process = subprocess.Popen(self.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
         deadline = time.monotonic() + _START_SECONDS
         while True:
             try:

@@ -59,6 +59,9 @@ class Published(StoredValue):
     covered_through: StoredPosition | None = Field(
         default=None, description="of a table with an incremental column: see the metadata"
     )
+    objects_digest: str | None = Field(
+        default=None, description="in an object store, the SHA-256 of the published objects' names, sizes and versions"
+    )
 
 
 class StateRecord(Document):

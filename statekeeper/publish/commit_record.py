@@ -53,7 +53,7 @@ def _have_same_files(one: PublishIntent, other: PublishIntent) -> bool:
     return files[0] == files[1] and one.metadata.output_name == other.metadata.output_name
 
 
-def published_by(metadata: Metadata, *, md5: str) -> Published:
+def published_by(metadata: Metadata, *, md5: str, objects_digest: str | None) -> Published:
     """The state's entry for a published dataset; `md5` is the md5 of its commit record."""
     return Published(
         plan_id=metadata.plan_id,
@@ -66,6 +66,7 @@ def published_by(metadata: Metadata, *, md5: str) -> Published:
         snapshot=metadata.snapshot,
         remarks=metadata.validation.remarks,
         covered_through=metadata.covered_through,
+        objects_digest=objects_digest,
     )
 
 

@@ -39,13 +39,22 @@ class Ending:
     _proven: Outcome | None = None
     _reason: str | None = None
     _stale: tuple[str, ...] = ()
+    _skipped: Published | None = None
 
-    def prove_complete(self, outcome: Outcome, reason: str | None = None, *, stale: tuple[str, ...] = ()) -> None:
+    def prove_complete(
+        self,
+        outcome: Outcome,
+        reason: str | None = None,
+        *,
+        stale: tuple[str, ...] = (),
+        published: Published | None = None,
+    ) -> None:
         """Declare the table's data complete and published: no later error in this task changes that.
 
-        `stale` names the aspects of its configuration that have changed since.
+        `stale` names the aspects of its configuration that have changed since; `published` is from its state, if
+        `lifecycle` does not have that.
         """
-        self._proven, self._reason, self._stale = outcome, reason, stale
+        self._proven, self._reason, self._stale, self._skipped = outcome, reason, stale, published
 
     @property
     def is_proven(self) -> bool:
@@ -100,7 +109,7 @@ class Ending:
 
     @property
     def _published(self) -> Published | None:
-        return self.lifecycle.record.published if self.lifecycle else None
+        return self.lifecycle.record.published if self.lifecycle else self._skipped
 
     def _held(self, error: LockHeld | LockLost) -> TableReport:
         self.run.reporter.table_state(self._key, Outcome.HELD, error.message)

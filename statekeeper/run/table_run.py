@@ -39,6 +39,7 @@ from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publisher import Publisher
 from statekeeper.publish.sweep import sweep
+from statekeeper.publish.unchanged import digest_of_published
 from statekeeper.run.ending import Ending
 from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
@@ -311,7 +312,8 @@ class TableRun:
         if was_intended and (damage := await self._damage_of_published()):
             await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
             return
-        published = published_by(intent.metadata, md5=metadata_md5)
+        digest = await self._blocking(digest_of_published, self.run.disk, self.layout, intent.metadata)
+        published = published_by(intent.metadata, md5=metadata_md5, objects_digest=digest)
         at = self.run.clock()
         await self._fire(Trigger.PASSED, change=lambda record: record.completed(published, at=at))
         await announce_published(self.config, self.run, self.layout, intent.metadata)

@@ -17,6 +17,7 @@ from statekeeper.run.ending import Ending
 from statekeeper.run.lock_watch import ended_by_loss
 from statekeeper.run.report import TableReport
 from statekeeper.run.resume import Reprocess
+from statekeeper.run.skip import skip_unchanged
 from statekeeper.run.table_run import TableRun
 from statekeeper.runtime.context import Run
 from statekeeper.store.layout import ExtractionLayout
@@ -49,6 +50,8 @@ async def _run_locked(config: ExtractionConfig, run: Run, reprocess: Reprocess) 
     layout, ending = run.layout_of(config), Ending(config, run)
     async with AsyncExitStack() as held:
         try:
+            if await skip_unchanged(config, run, layout, ending, reprocess):
+                return await ending.complete()
             lock = await held.enter_async_context(_lock(config.table.key, run, layout))
             async with ended_by_loss(lock, key=config.table.key, reporter=run.reporter):
                 await TableRun(config, run, layout, lock, ending).execute(reprocess)

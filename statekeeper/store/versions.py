@@ -6,6 +6,8 @@ no object. So of several writers one wins, without any lock, and an owner that w
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NewType, Protocol, cast
 
@@ -22,6 +24,15 @@ class VersionConflict(Exception):
     """The object does not have the expected version; nothing was written."""
 
 
+@dataclass(frozen=True)
+class Listed:
+    """An object as a listing shows it: its name relative to the folder that was listed, and its size in bytes."""
+
+    name: str
+    size: int
+    version: Version
+
+
 class ObjectsDisk(Disk, Protocol):
     """A disk with `Writes.OBJECTS`: also conditional writes, and copies that the store makes itself."""
 
@@ -30,6 +41,9 @@ class ObjectsDisk(Disk, Protocol):
 
     def version(self, path: Path) -> Version:
         """The current version; `ABSENT` if there is no object."""
+
+    def listed(self, folder: Path) -> Iterator[Listed]:
+        """Every object below a folder, at any depth, in one request per 1,000 objects."""
 
     def replace(self, path: Path, data: bytes, over: Version, *, role: str) -> Version:
         """Write the content over this version, and return the new one.

@@ -27,7 +27,7 @@ from statekeeper.store.files.disk import Access, Writes
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.objects.client import bucket_of, client_kind_of, client_of, key_of
 from statekeeper.store.objects.errors import is_unsure, store_errors
-from statekeeper.store.versions import ABSENT, Version, VersionConflict
+from statekeeper.store.versions import ABSENT, Listed, Version, VersionConflict
 from statekeeper.system_errors import HintedOSError
 
 if TYPE_CHECKING:
@@ -98,6 +98,13 @@ class ObjectStoreDisk:
             found = obstore.list_with_delimiter(self._client, key_of(path) or None)
         paths = [*(each["path"] for each in found["objects"]), *found["common_prefixes"]]
         return sorted({each.rstrip("/").rpartition("/")[2] for each in paths})
+
+    def listed(self, folder: Path) -> Iterator[Listed]:
+        prefix = f"{key_of(folder)}/"
+        with store_errors():
+            for page in obstore.list(self._client, prefix):
+                for each in page:
+                    yield Listed(each["path"].removeprefix(prefix), each["size"], Version(each["e_tag"] or ""))
 
     def exists(self, path: Path) -> bool:
         return self.file_size(path) is not None or self.is_folder(path)
