@@ -137,6 +137,11 @@ class StateRecord(Document):
         """With what was published; nothing is left to do."""
         return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
 
+    def with_objects_digest(self, digest: str) -> Self:
+        """With another digest of the published objects, which are verified."""
+        assert self.published is not None, "only what is published has a digest"
+        return self._with(published=self.published.model_copy(update={"objects_digest": digest}))
+
     def intent_of_plan(self, plan_id: str) -> PublishIntent | None:
         """The intent to publish what a plan has staged, if it is persisted."""
         return self.intent if self.intent and self.intent.plan_id == plan_id else None

@@ -45,6 +45,7 @@ from statekeeper.run.lifecycle import Change, Lifecycle, follow
 from statekeeper.run.own_time import OwnTimeExceeded, own_time_limit
 from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess, find_record, first_record, resume_decision
+from statekeeper.run.skip import renew_digest
 from statekeeper.run.uncovered import uncovered_rows
 from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
@@ -92,6 +93,7 @@ class TableRun:
         await self._tidy()
         if self.ending.is_proven:
             await announce_skipped(self.config, self.run, self.layout)
+            await renew_digest(self.config, self.run, self.layout, self.lifecycle)
             return
         if first.trigger is not None:
             await self._fire(first.trigger, change=_on_first_step(first.trigger), reason=first.reason)
