@@ -6,7 +6,6 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -195,13 +194,15 @@ def _newest_run(base_path: Path, config: ConfigIdentity | None, day: date | None
 
 
 def _manifests(base_path: Path) -> list[Path]:
-    """The manifests under a base path, the newest file first."""
+    """The manifests under a base path, the newest file first; of the same second, which is all that an object store
+    tells, the one with the later name: a date's, after a backfill.
+    """
     disk, folder = reading_disk(base_path), layout.runs_folder(base_path)
     names: list[str] = []
     with suppress(OSError):
         names = disk.names(folder)
     paths = [folder / name for name in names if name.endswith(".json") and not name.startswith(".")]
-    return sorted(paths, key=partial(_written, disk), reverse=True)
+    return sorted(paths, key=lambda path: (_written(disk, path), path.name), reverse=True)
 
 
 def _written(disk: Disk, path: Path) -> float:

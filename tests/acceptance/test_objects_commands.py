@@ -108,7 +108,8 @@ def test_every_command_works_on_an_object_store_and_from_another_machine(shop):
 
     shop.move()
     assert shop.json("status", "shop.yml", "--date", DAYS[0])["state"] == "complete"
-    assert "complete" in shop.do("status", "shop.yml", "--watch", "--exit-code")
+    assert "complete" in shop.do("status", "shop.yml", "--date", DAYS[0], "--watch", "--exit-code")
+    assert shop.json("status", "shop.yml")["run_id"] == "shop-20260108"
     history = shop.json("history", "orders", "shop.yml")
     assert [each["extraction_date"] for each in history["extractions"]] == list(DAYS)
     verified = shop.json("verify", "shop.yml", "--date", DAYS[2])

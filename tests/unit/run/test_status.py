@@ -281,6 +281,14 @@ def test_run_of_a_config_is_found_by_any_path_to_the_config(
     assert found.run_id == run.run_id
 
 
+def test_of_runs_written_in_the_same_second_the_later_date_is_the_newest(run: RunOnDisk) -> None:
+    config = run.cwd / "demo.yml"
+    for day in ("20260107", "20260108", "20260106"):
+        RunOnDisk(run.cwd, run_id=f"demo-{day}").write_manifest("A", config_path=str(config))
+        os.utime(layout.manifest_file(run.base_path, f"demo-{day}"), (1_000_000, 1_000_000))
+    assert find_run(run.cwd, config=_identity(config), base_path=run.base_path).run_id == "demo-20260108"
+
+
 def test_run_of_a_date_is_the_one_with_the_default_id_else_the_newest(run: RunOnDisk) -> None:
     config = run.cwd / "demo.yml"
     run_ids = ["again", "demo-20260106"]

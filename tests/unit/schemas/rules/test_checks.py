@@ -337,14 +337,14 @@ def test_without_a_model_only_moments_beyond_the_calendar_are_checked(tmp_path):
     assert staged.broken() == {"t.representable": 1}
 
 
-@pytest.mark.parametrize("model", [None, model_of(Annotated[float, Field(ge=1, allow_inf_nan=False)])])
+@pytest.mark.parametrize("model", [None, model_of(Annotated[float, Field(ge=1.5, allow_inf_nan=False)])])
 def test_columns_without_a_field_are_passed_over_and_what_the_others_should_hold_is_said(model):
     of_all = compiled(model, None, more="string", t="timestamp[us]", c="double")
     expected = {(check.column, check.constraint): check.expected for check in of_all.checks}
     assert ("t", "representable") in expected
     assert of_all.constraints == len(expected)
     of_the_field = {key: value for key, value in expected.items() if key[0] != "t"}
-    said = {("c", "not_null"): "a value", ("c", "ge"): ">= 1", ("c", "finite"): "a finite number"}
+    said = {("c", "not_null"): "a value", ("c", "ge"): ">= 1.5", ("c", "finite"): "a finite number"}
     assert of_the_field == (said if model else {})
 
 
