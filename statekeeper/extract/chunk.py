@@ -25,6 +25,7 @@ from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.store.receipts import load_receipt, save_receipt
 from statekeeper.store.staging import Staging, staged_part_name
+from statekeeper.store.versions import e_tag_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -79,6 +80,7 @@ def extract_chunk(spec: ChunkSpec, context: WorkContext) -> Receipt:
         rows=written.rows,
         bytes=written.bytes,
         md5=written.md5,
+        e_tag=e_tag_of(file),
         arrow_schema=written.schema,
         snapshot=spec.reading.snapshot.token,
         started_at=started_at,

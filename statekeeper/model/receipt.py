@@ -24,6 +24,10 @@ class Receipt(Document):
     rows: int = Field(ge=0)
     bytes: int = Field(ge=0)
     md5: str
+    e_tag: str | None = Field(
+        default=None,
+        description="the ETag that S3 gives to the part, if it went up in pieces: the md5 of their md5s, their number",
+    )
     arrow_schema: str = Field(description="sha256 of the Arrow schema written, so that parts are known to agree")
     snapshot: str = Field(description="the snapshot's token, as the reading session saw it")
     started_at: AwareDatetime

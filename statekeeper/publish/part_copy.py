@@ -165,12 +165,12 @@ def _copied_in_store(spec: CopySpec, disk: ObjectsDisk, context: WorkContext) ->
     with storage_errors(spec.dest, "publish"):
         spec.fence.check()
         try:
-            disk.copy(spec.source, spec.dest, role=spec.role)
+            disk.copy(spec.source, spec.dest, size=spec.expected.bytes, role=spec.role)
         except FileExistsError:
             if _proof_in_store(spec, disk, context) == spec.expected:
                 return spec.expected
             spec.fence.check()
-            disk.copy_over(spec.source, spec.dest, role=spec.role)
+            disk.copy_over(spec.source, spec.dest, size=spec.expected.bytes, role=spec.role)
     found = _proof_in_store(spec, disk, context)
     if found != spec.expected:
         raise _differs(spec)

@@ -23,5 +23,10 @@ def file_literal(path: Path) -> str:
 
 def parquet_files(files: Iterable[Path]) -> str:
     """Parquet files as a table in DuckDB's SQL, with the columns that are in them and no others."""
+    return parquet_table(map(file_literal, files))
+
+
+def parquet_table(literals: Iterable[str]) -> str:
+    """Like `parquet_files`, for files that are named by these strings, as SQL has them."""
     # hive_partitioning would add a column for every folder named key=value.
-    return f"read_parquet([{', '.join(map(file_literal, files))}], hive_partitioning = false)"
+    return f"read_parquet([{', '.join(literals)}], hive_partitioning = false)"

@@ -10,11 +10,12 @@ from statekeeper.engines.context import WorkContext
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.receipt import Receipt
-from statekeeper.parquet.integrity import find_part_damage
+from statekeeper.parquet.integrity import find_object_damage, find_part_damage
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.schemas.rules.findings import Findings
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import read_more_than_once
+from statekeeper.store.versions import object_at
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,18 @@ def check_part(spec: PartCheckSpec, context: WorkContext) -> PartCheck:
     receipt = spec.receipt
     expected = PublishedFile(name=spec.path.name, rows=receipt.rows, bytes=receipt.bytes, md5=receipt.md5)
     with read_more_than_once(spec.disk, spec.path) as path:
-        damage = find_part_damage(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+        try:
+            file = object_at(spec.disk, path)
+        except FileNotFoundError:
+            return PartCheck(f"{path.name} is missing", None)
+        if file is None:
+            damage = find_part_damage(path, expected, plan_id=receipt.plan_id, verify=Verify.FULL)
+        else:
+            damage = find_object_damage(spec.disk, path, file, expected, plan_id=receipt.plan_id, e_tag=receipt.e_tag)
         if damage:
             return PartCheck(damage, None)
         context.check_stop()
         model = spec.model.load()
         compiled = compile_checks(model, spec.columns)
-        found = scan_part(path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples)
+        found = scan_part(path, compiled, model, memory_limit=context.memory_limit, samples=spec.samples, file=file)
     return PartCheck(None, found)

@@ -5,7 +5,7 @@ Makes sure that every value is read: no row group is skipped because of a file's
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,9 +43,11 @@ def scanner(memory_limit: str, threads: int) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def part_source(path: Path, columns: Iterable[PlannedColumn]) -> str:
-    """A part as a table in SQL; it was written with `columns`."""
-    source = parquet_files([path])
+def part_source(
+    path: Path, columns: Iterable[PlannedColumn], *, table: Callable[[Iterable[Path]], str] = parquet_files
+) -> str:
+    """A part as a table in SQL; it was written with `columns`, and `table` names files."""
+    source = table([path])
     # pyarrow before 22 marks a time of day as UTC, which DuckDB reads as TIME WITH TIME ZONE.
     return _cast(source, {column.name: "TIME" for column in columns if pa.types.is_time(parse_type(column.arrow_type))})
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from statekeeper.parquet.batch_size import MemoryBudget, rows_within
+from statekeeper.parquet.files_in_sql import readable_in
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.fields import ModelField, ModelShape, pair_fields
@@ -30,6 +31,7 @@ from statekeeper.schemas.rules.findings import SAMPLES, SCAN_DISAGREES, Findings
 from statekeeper.schemas.rules.prefilter import valid_row_condition
 from statekeeper.schemas.rules.rows import whole_row_validator
 from statekeeper.schemas.rules.undecided_rows import ROW_NUMBER, BrokenRow, Key, UndecidedRows, any_of
+from statekeeper.store.versions import ObjectFile
 from statekeeper.validate.part_source import numbered, part_source, scanner
 from statekeeper.validate.whole_rows import ShownRow, WholeRows
 
@@ -43,8 +45,8 @@ def scan_part(
     model: type[BaseModel] | None,
     *,
     memory_limit: str,
-    threads: int = 1,
     samples: int = SAMPLES,
+    file: ObjectFile | None = None,
 ) -> Findings:
     """Find the rows of a part that break the schema.
 
@@ -53,17 +55,19 @@ def scan_part(
         compiled: the checks, from `compile_checks(model, columns)`.
         model: the model that `compiled` was made from; it checks what was not compiled, and words sample messages.
         memory_limit: the memory limit of DuckDB, in its form (`256MB`).
-        threads: threads of the scan.
         samples: how many rows are shown per broken constraint; with 0, the findings contain no value of a row.
+        file: the part, if it is an object in a store.
 
     Raises:
         DataError: the file cannot be scanned, or the schema's own code fails on a row.
         StorageError, OutOfMemory: the system refuses the file, or the memory.
     """
-    source = part_source(path, compiled.columns)
     try:
-        batch_rows = rows_within(pq.read_metadata(path), MemoryBudget.of(memory_limit))
-        with closing(scanner(memory_limit, threads).cursor()) as connection:
+        connecting = closing(scanner(memory_limit, 1).cursor())
+        opened = None if file is None else lambda _path: file.again()
+        with connecting as connection, readable_in(connection, opened) as files:
+            source = part_source(path, compiled.columns, table=files.table)
+            batch_rows = rows_within(pq.read_metadata(files.source(path)), MemoryBudget.of(memory_limit))
             return _Scan(connection, source, compiled, model, samples, batch_rows).findings()
     except SCAN_ERRORS as error:
         scanner.cache_clear()  # a fatal error makes an instance useless

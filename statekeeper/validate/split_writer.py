@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 from statekeeper.model.receipt import Receipt, SplitOutput, StagedFile
 from statekeeper.parquet.batch_size import MemoryBudget, heaviest_row_of, rows_within
 from statekeeper.parquet.writer import Md5Sink, RowGroups, parquet_writer
-from statekeeper.store.files.durable import on_this_machine, storage_errors, streamed_once
+from statekeeper.store.files.disk import Disk, Writes
+from statekeeper.store.files.durable import storage_errors, streamed_once
 from statekeeper.store.staging import Staging, beside_part, kept_part_name, rejected_part_name, rejects_name
 
 if TYPE_CHECKING:
     from statekeeper.config.resolved import OutputConfig
-    from statekeeper.store.files.disk import Disk
     from statekeeper.validate.row_errors import RowErrors, RowVerdict
 
 _BROKEN = pa.list_(pa.struct([("column", pa.string()), ("constraint", pa.string()), ("expected", pa.string())]))
@@ -75,7 +75,7 @@ def split(
     rejected_name = rejected_part_name(receipt.chunk_id, target.attempt)
     with ExitStack() as stack:
         stack.enter_context(storage_errors(part, "read"))  # a failed write raises its own StorageError
-        file = stack.enter_context(_opened(stack.enter_context(on_this_machine(target.disk, part))))
+        file = stack.enter_context(_opened(target.disk, part))
         rows_at_once = rows_within(file.metadata, target.budget, most=_MAX_ROWS)
         schema = _with_added(file.schema_arrow)
         rejected = stack.enter_context(
@@ -107,12 +107,12 @@ def joined(files: tuple[StagedFile, ...], target: SplitTarget) -> StagedFile:
     with ExitStack() as stack:
         first = target.staging.parts / files[0].part
         with storage_errors(first, "read"):
-            like = stack.enter_context(_opened(stack.enter_context(on_this_machine(target.disk, first))))
+            like = stack.enter_context(_opened(target.disk, first))
         schema = like.schema_arrow
         writer = stack.enter_context(_StagedWriter(target, rejects_name(target.attempt), schema, like=like))
         for each in files:
             part = target.staging.parts / each.part
-            with storage_errors(part, "read"), on_this_machine(target.disk, part) as path, _opened(path) as file:
+            with storage_errors(part, "read"), _opened(target.disk, part) as file:
                 rows_at_once = rows_within(file.metadata, target.budget)
                 for batch in file.iter_batches(batch_size=rows_at_once, use_threads=False):
                     target.check_stop()
@@ -120,9 +120,10 @@ def joined(files: tuple[StagedFile, ...], target: SplitTarget) -> StagedFile:
         return writer.finished()
 
 
-def _opened(part: Path) -> pq.ParquetFile:
+def _opened(disk: Disk, part: Path) -> pq.ParquetFile:
     """A part that is read as a stream: no column of a row group is in memory as a whole."""
-    return pq.ParquetFile(part, buffer_size=_READ_BYTES, pre_buffer=False)
+    source = disk.open(part) if disk.writes is Writes.OBJECTS else part
+    return pq.ParquetFile(source, buffer_size=_READ_BYTES, pre_buffer=False)
 
 
 def _all_but(indices: pa.Array, length: int) -> pa.Array:

@@ -162,8 +162,8 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
     """A file to write to in one stream; when the block ends without an error, it is at `path`, whole and durable.
 
     Nobody else may use `path`. Without rename the stream goes to this machine's temporary folder and is copied at the
-    end: a file that grows for hours on a mounted object store is easily lost. An object store gets it in one upload.
-    This never makes a folder.
+    end: a file that grows for hours on a mounted object store is easily lost. To an object store it goes up while it is
+    written. This never makes a folder.
 
     Raises:
         StorageError: the file system refused, or the folder is gone; nothing is left at `path`.
@@ -171,11 +171,9 @@ def streamed_once(disk: Disk, path: Path, *, role: str, unique: str) -> Iterator
     temp = temp_file(path, unique) if disk.writes.has_rename else path
     try:
         with storage_errors(path, "write"):
-            if disk.writes is Writes.OBJECTS:
-                with tempfile.TemporaryFile(prefix="statekeeper-") as file:
-                    yield cast("BinaryIO", file)
-                    file.seek(0)
-                    disk.write_over(path, cast("BinaryIO", file), role=role)
+            if (objects := objects_disk(disk)) is not None:
+                with objects.upload(path, role=role) as upload:
+                    yield cast("BinaryIO", upload)
             elif disk.writes is Writes.WHOLE:
                 with tempfile.TemporaryFile(prefix="statekeeper-") as file:
                     yield cast("BinaryIO", file)
@@ -201,14 +199,10 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
 
     On a mounted object store each read would go over the network. So there it is a copy with the same name in this
     machine's temporary folder, which exists while the block runs. If the file cannot be copied, it is `path` itself,
-    and reading it reports why.
+    and reading it reports why. An object has no other path: its pieces are read as they are needed.
     """
-    if disk.writes.has_rename:
+    if disk.writes is not Writes.WHOLE:
         yield path
-        return
-    if disk.writes is Writes.OBJECTS:
-        with on_this_machine(disk, path) as copy:
-            yield copy
         return
     with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
         copy = Path(folder) / path.name
@@ -282,7 +276,7 @@ def move(disk: Disk, source: Path, dest: Path, *, role: str) -> None:
         disk.remove_folder(source, role=role)
         return
     if (objects := objects_disk(disk)) is not None:
-        objects.copy_over(source, dest, role=role)
+        objects.copy_over(source, dest, size=disk.size(source), role=role)
         disk.unlink(source, role=role)
         return
     with source.open("rb") as content:

@@ -7,6 +7,7 @@ its client.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -37,6 +38,8 @@ class ClientKind:
     """How clients of a kind of store are made: from the bucket, its options, and how requests are made."""
 
     make: Callable[[str, StorageConfig, _Options], ObjectStore]
+    copies_up_to: int = sys.maxsize
+    """The largest object, in bytes, that the store copies."""
     copies_later: bool = False
     """Whether the store may answer a copy before it is there: the object is empty until then."""
     tells_missing: bool = False
@@ -80,7 +83,14 @@ def _s3(bucket: str, storage: StorageConfig, options: _Options) -> ObjectStore:
         secret_access_key=storage.secret_access_key,
         session_token=storage.session_token,
     )
-    return S3Store(bucket, copy_if_not_exists="multipart", conditional_put="etag", config=config, **options)
+    return S3Store(
+        bucket,
+        copy_if_not_exists="multipart",
+        conditional_put="etag",
+        checksum_algorithm="SHA256",  # the store compares what it got with what was sent
+        config=config,
+        **options,
+    )
 
 
 def _azure(container: str, storage: StorageConfig, options: _Options) -> ObjectStore:
@@ -109,4 +119,8 @@ def _set(**options: str | SecretStr | None) -> Any:
 
 
 _AZURE_KIND = ClientKind(_azure, copies_later=True, tells_missing=True)
-_KINDS: Mapping[ObjectStoreKind, ClientKind] = {S3: ClientKind(_s3), AZURE: _AZURE_KIND, AZURE_LAKE: _AZURE_KIND}
+_KINDS: Mapping[ObjectStoreKind, ClientKind] = {
+    S3: ClientKind(_s3, copies_up_to=5 << 30),
+    AZURE: _AZURE_KIND,
+    AZURE_LAKE: _AZURE_KIND,
+}

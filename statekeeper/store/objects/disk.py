@@ -11,35 +11,38 @@ the condition does not hold or no answer came, whether the object is the very on
 from __future__ import annotations
 
 import errno
-import hashlib
-import io
+import shutil
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, GenericError, NotSupportedError, PreconditionError
 
 from statekeeper.store.files.disk import Access, Writes
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.objects.client import bucket_of, client_kind_of, client_of, key_of
 from statekeeper.store.objects.errors import is_unsure, store_errors
-from statekeeper.store.versions import ABSENT, Listed, Version, VersionConflict
+from statekeeper.store.objects.reading import END_BYTES, Reader
+from statekeeper.store.objects.upload import PIECE_BYTES, Upload, digest_of, lost_upload, md5_of
+from statekeeper.store.versions import ABSENT, Listed, Version, VersionConflict, shows_bytes
 from statekeeper.system_errors import HintedOSError
 
 if TYPE_CHECKING:
+    from obstore import GetOptions, GetResult
     from obstore.store import ObjectStore
 
     from statekeeper.config.sections.storage import StorageConfig
 
-_UPLOAD_BYTES, _UPLOADS_AT_ONCE = 8 << 20, 4
-"""An object larger than this goes up in pieces of this size, so many at once."""
-_READ_BYTES = 1 << 16
-"""How much a small read asks for at least; a larger one is asked for as it is."""
+_BLOCK = 1 << 20
+_STREAM_BYTES = 64 << 20
+"""So many bytes come by one request, which must end within `storage.request_timeout`."""
 _COPY_SECONDS = 0.5
+_NO_SUCH_RANGE = "416 Range Not Satisfiable"
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,29 @@ class ObjectStoreDisk:
             return ABSENT
 
     def open(self, path: Path) -> BinaryIO:
-        return io.BufferedReader(_Reader(self, path, self._head(path).size), _READ_BYTES)
+        return cast("BinaryIO", self.object(path))
+
+    def object(self, path: Path) -> Reader:
+        with store_errors():
+            found = self._end_of(path)
+        if found is None:
+            head = self._head(path)
+            start = max(0, head.size - END_BYTES)
+            end = self.range(path, start, head.size - start) if head.size else b""
+            return Reader(head.size, head.version, end, partial(self.range, path))
+        meta, end = found.meta, bytes(found.bytes())
+        return Reader(meta["size"], _version(meta["e_tag"]), end, partial(self.range, path))
+
+    def _end_of(self, path: Path) -> GetResult | None:
+        """The last bytes of an object, as one request; None if there are none, or the store has no such request."""
+        try:
+            return obstore.get(self._client, key_of(path), options={"range": {"suffix": END_BYTES}})
+        except NotSupportedError:
+            return None
+        except GenericError as error:
+            if _NO_SUCH_RANGE in str(error):
+                return None
+            raise
 
     def range(self, path: Path, start: int, length: int) -> bytes:
         """A piece of the content. Raises FileNotFoundError."""
@@ -89,9 +114,18 @@ class ObjectStoreDisk:
             return bytes(obstore.get_range(self._client, key_of(path), start=start, length=length))
 
     def blocks(self, path: Path, size: int) -> Iterator[bytes]:
-        with store_errors():
-            for block in obstore.get(self._client, key_of(path)).stream(min_chunk_size=size):
-                yield bytes(block)
+        at, total = 0, 1
+        while at < total:
+            stop = at + _STREAM_BYTES
+            span: GetOptions = {"range": (at, stop)} if at else {}  # an empty object has no range
+            with store_errors():
+                found = obstore.get(self._client, key_of(path), options=span)
+                total = found.meta["size"]
+                for block in found.stream(min_chunk_size=size):
+                    yield bytes(block)
+                    at += len(block)
+                    if at >= stop:
+                        break
 
     def names(self, path: Path) -> list[str]:
         with store_errors():
@@ -127,9 +161,7 @@ class ObjectStoreDisk:
 
     def is_proven(self, path: Path, *, size: int, md5: str) -> bool:
         found = self._head(path)
-        of_copy = hashlib.md5(bytes.fromhex(md5), usedforsecurity=False).hexdigest()
-        e_tags = {md5, f"{of_copy}-1"}  # of an object that came in one request, or as an upload of one piece
-        return found.size == size and found.version.strip('"') in e_tags
+        return found.size == size and shows_bytes(found.version, md5=md5)
 
     def _head(self, path: Path) -> _Head:
         with store_errors():
@@ -178,10 +210,36 @@ class ObjectStoreDisk:
 
     def write_over(self, path: Path, content: BinaryIO, *, role: str, access: Access = Access.PRIVATE) -> None:
         del access
+        with self.upload(path, role=role) as file:
+            shutil.copyfileobj(content, file, _BLOCK)
+
+    @contextmanager
+    def upload(self, path: Path, *, role: str) -> Iterator[Upload]:
         failpoint("upload", role, "before")
-        with store_errors():
-            obstore.put(self._client, key_of(path), content, chunk_size=_UPLOAD_BYTES, max_concurrency=_UPLOADS_AT_ONCE)
+        with Upload(self._client, key_of(path)) as file:
+            yield file
+            try:
+                file.finish()
+                failpoint("upload", role, "middle")
+            except OSError as error:
+                is_gone = isinstance(error, FileNotFoundError)  # also what the end of an upload says the second time
+                if not (is_gone or is_unsure(error)) or not self._arrived(path, file):
+                    raise lost_upload() if is_gone else error from None
         failpoint("upload", role, "after")
+
+    def _arrived(self, path: Path, file: Upload) -> bool:
+        """Whether the object is there as it was written, although the answer was lost."""
+        try:
+            found = self._head(path)
+        except FileNotFoundError:
+            return False
+        if found.size != file.size:
+            return False
+        return found.version.strip('"') == file.digest or self._digest(path, file.size) == file.digest
+
+    def _digest(self, path: Path, size: int) -> str:
+        starts = range(0, size, PIECE_BYTES)
+        return digest_of([md5_of(self.range(path, at, min(PIECE_BYTES, size - at))) for at in starts])
 
     def rewrite(self, path: Path, data: bytes) -> None:
         version = self.version(path)
@@ -192,32 +250,45 @@ class ObjectStoreDisk:
         except VersionConflict as error:
             raise FileNotFoundError(str(path)) from error
 
-    def copy(self, source: Path, dest: Path, *, role: str) -> None:
+    def copy(self, source: Path, dest: Path, *, size: int, role: str) -> None:
         failpoint("copy", role, "before")
-        try:
-            with store_errors():
-                obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False)
-            self._await_copy(source, dest)
-        except (AlreadyExistsError, PreconditionError) as error:
-            raise FileExistsError(str(dest)) from error
+        if size > client_kind_of(self.base_path).copies_up_to:
+            if self.file_size(dest) is not None:
+                raise FileExistsError(str(dest))
+            self._copy_by_reading(source, dest, role=role)
+        else:
+            try:
+                with store_errors():
+                    obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False)
+            except (AlreadyExistsError, PreconditionError) as error:
+                raise FileExistsError(str(dest)) from error
+            self._await_copy(dest, size)
         failpoint("copy", role, "after")
 
-    def copy_over(self, source: Path, dest: Path, *, role: str) -> None:
+    def copy_over(self, source: Path, dest: Path, *, size: int, role: str) -> None:
         failpoint("copy_over", role, "before")
-        with store_errors():
-            obstore.copy(self._client, key_of(source), key_of(dest))
-        self._await_copy(source, dest)
+        if size > client_kind_of(self.base_path).copies_up_to:
+            self._copy_by_reading(source, dest, role=role)
+        else:
+            with store_errors():
+                obstore.copy(self._client, key_of(source), key_of(dest))
+            self._await_copy(dest, size)
         failpoint("copy_over", role, "after")
 
-    def _await_copy(self, source: Path, dest: Path) -> None:
+    def _await_copy(self, dest: Path, size: int) -> None:
         """Wait until a copy that the store makes after its answer is there: an object is empty until then."""
         if not client_kind_of(self.base_path).copies_later:
             return
-        size, deadline = self.size(source), time.monotonic() + self.storage.retry_timeout.total_seconds()
+        deadline = time.monotonic() + self.storage.retry_timeout.total_seconds()
         while self.size(dest) != size:
             if time.monotonic() > deadline:
                 raise HintedOSError(errno.EIO, "the store has not ended its copy", hint="run again later")
             time.sleep(_COPY_SECONDS)
+
+    def _copy_by_reading(self, source: Path, dest: Path, *, role: str) -> None:
+        with self.upload(dest, role=role) as file:
+            for block in self.blocks(source, _BLOCK):
+                file.write(block)
 
     def unlink(self, path: Path, *, role: str) -> None:
         failpoint("delete", role, "before")
@@ -289,35 +360,6 @@ class ObjectStoreDisk:
 
     def link_or_copy(self, source: Path, dest: Path, *, role: str) -> None:
         _not_offered("link")
-
-
-class _Reader(io.RawIOBase):
-    """An object as a file that is read from any position, by requests for pieces."""
-
-    def __init__(self, disk: ObjectStoreDisk, path: Path, size: int) -> None:
-        self._disk, self._path, self._size, self._at = disk, path, size, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer, in the stubs
-        length = min(len(buffer), self._size - self._at)
-        if length <= 0:
-            return 0
-        piece = self._disk.range(self._path, self._at, length)
-        buffer[: len(piece)] = piece
-        self._at += len(piece)
-        return len(piece)
 
 
 def _folders_of(keys: list[str], top: str) -> list[str]:

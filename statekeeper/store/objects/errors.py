@@ -67,6 +67,10 @@ def store_errors() -> Iterator[None]:
         raise
     except obstore_errors.BaseError as error:
         raise _refused(error) from None  # its text has the request and perhaps the key of the login
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise _refused(error) from None  # of an upload, whose errors have no class of their own
 
 
 def is_unsure(error: OSError) -> bool:

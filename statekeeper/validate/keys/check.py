@@ -6,13 +6,9 @@ keys mean; it is imported inside the function, because the parent process does n
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import replace
-
 from statekeeper.engines.context import WorkContext
-from statekeeper.runtime.rows import KeyCheckSpec, Rows
+from statekeeper.runtime.rows import KeyCheckSpec
 from statekeeper.schemas.rules.findings import KeyFindings
-from statekeeper.store.files.durable import on_this_machine
 
 
 def check_keys(spec: KeyCheckSpec, context: WorkContext) -> KeyFindings:
@@ -24,12 +20,4 @@ def check_keys(spec: KeyCheckSpec, context: WorkContext) -> KeyFindings:
     """
     from statekeeper.validate.keys.scan import scan_keys
 
-    with ExitStack() as stack:
-
-        def here(rows: Rows) -> Rows:
-            return replace(
-                rows, files=tuple(stack.enter_context(on_this_machine(spec.disk, file)) for file in rows.files)
-            )
-
-        local = replace(spec, rows=here(spec.rows), parents=tuple(map(here, spec.parents)))
-        return scan_keys(local, memory_limit=context.memory_limit, check_stop=context.check_stop)
+    return scan_keys(spec, memory_limit=context.memory_limit, check_stop=context.check_stop)

@@ -7,21 +7,24 @@ SIMPLE). How values compare, and that memory is bounded, is `statekeeper.runtime
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
 from statekeeper.model.plan import PlannedColumn
 from statekeeper.model.table import REFERENCES, UNIQUE, Reference
+from statekeeper.parquet.files_in_sql import readable_in
 from statekeeper.parquet.scan_errors import SCAN_ERRORS, scan_error
 from statekeeper.parquet.types import parse_type
 from statekeeper.runtime.row_matching import comparable, digits, matching_database
 from statekeeper.runtime.rows import FileColumn, KeyCheckSpec, Rows
 from statekeeper.schemas.rules.findings import KeyFindings, RowSample, Violation
 from statekeeper.sources.columns import named_column
-from statekeeper.text.sql_text import literal, parquet_files, quoted
+from statekeeper.store.versions import objects_disk
+from statekeeper.text.sql_text import literal, quoted
 from statekeeper.validate.part_source import shown_text
 
 _PART, _ROW, _SHARED = "__statekeeper_part", "__statekeeper_row", "__statekeeper_shared_by"
@@ -38,8 +41,10 @@ def scan_keys(spec: KeyCheckSpec, *, memory_limit: str, check_stop: Callable[[],
         OutOfMemory: memory and spill folder together are not enough.
     """
     try:
-        with matching_database(memory_limit) as (connection, _):
-            return _KeyScan(spec, connection, check_stop).findings()
+        objects = objects_disk(spec.disk)
+        opened = None if objects is None else objects.object
+        with matching_database(memory_limit) as (connection, _), readable_in(connection, opened) as files:
+            return _KeyScan(spec, connection, check_stop, files.table).findings()
     except SCAN_ERRORS as error:
         raise scan_error(f"{spec.table}: its keys cannot be checked", error) from error
 
@@ -58,11 +63,16 @@ class _Broken:
 
 class _KeyScan:
     def __init__(
-        self, spec: KeyCheckSpec, connection: duckdb.DuckDBPyConnection, check_stop: Callable[[], None]
+        self,
+        spec: KeyCheckSpec,
+        connection: duckdb.DuckDBPyConnection,
+        check_stop: Callable[[], None],
+        table: Callable[[Iterable[Path]], str],
     ) -> None:
         self._spec = spec
         self._connection = connection
         self._check_stop = check_stop
+        self._table = table
 
     def findings(self) -> KeyFindings:
         keys = self._spec.keys
@@ -94,7 +104,7 @@ class _KeyScan:
         names = ", ".join(quoted(name) for name in columns)
         shared = f"_shared_{number}"
         self._connection.execute(
-            f"CREATE TEMP TABLE {shared} AS SELECT {names}, count(*) AS {_SHARED} FROM {parquet_files(rows.files)} "
+            f"CREATE TEMP TABLE {shared} AS SELECT {names}, count(*) AS {_SHARED} FROM {self._table(rows.files)} "
             f"WHERE {_no_null(columns)} GROUP BY {names} HAVING count(*) > 1"
         )
         if not self._number(f"SELECT count(*) FROM {shared}"):
@@ -123,7 +133,7 @@ class _KeyScan:
         self._connection.execute(
             f"CREATE TEMP TABLE {_offenders(number)} AS SELECT own.{_PART}, own.{_ROW} "
             f"FROM {self._positioned(columns)} AS own "
-            f"ANTI JOIN (SELECT {names} FROM {parquet_files(parent.files)}) AS theirs ON {same} "
+            f"ANTI JOIN (SELECT {names} FROM {self._table(parent.files)}) AS theirs ON {same} "
             f"WHERE {_no_null(columns)}"
         )
         count = self._number(f"SELECT count(*) FROM {_offenders(number)}")
@@ -151,9 +161,9 @@ class _KeyScan:
         names = ", ".join(quoted(name) for name in columns)
         files = self._spec.rows.files
         if not _VIRTUAL & {column.name.casefold() for column in self._spec.rows.columns}:
-            return f"(SELECT file_index AS {_PART}, file_row_number AS {_ROW}, {names} FROM {parquet_files(files)})"
+            return f"(SELECT file_index AS {_PART}, file_row_number AS {_ROW}, {names} FROM {self._table(files)})"
         parts = (
-            f"SELECT {part} AS {_PART}, row_number() OVER () - 1 AS {_ROW}, {names} FROM {parquet_files((file,))}"
+            f"SELECT {part} AS {_PART}, row_number() OVER () - 1 AS {_ROW}, {names} FROM {self._table((file,))}"
             for part, file in enumerate(files)
         )
         return f"({' UNION ALL '.join(parts)})"
@@ -172,7 +182,7 @@ class _KeyScan:
         first = f"SELECT * FROM {_offenders(one.number)} ORDER BY {_PART}, {_ROW} LIMIT {self._spec.samples}"
         samples = []
         for part, row in self._connection.sql(f"SELECT {_PART}, {_ROW} FROM ({first})").fetchall():
-            file = parquet_files((self._spec.rows.files[part],))
+            file = self._table((self._spec.rows.files[part],))
             numbered = f"(SELECT *, row_number() OVER () - 1 AS {_ROW} FROM {file})"
             *values, message = self._connection.sql(
                 f"SELECT {shown}, {one.message} FROM {numbered} AS own "
