@@ -23,7 +23,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -209,29 +208,6 @@ def read_more_than_once(disk: Disk, path: Path) -> Iterator[Path]:
         with suppress(OSError), disk.open(path) as original, copy.open("xb") as file:
             shutil.copyfileobj(original, file, _BLOCK)
         yield copy if copy.exists() else path
-
-
-@contextmanager
-def on_this_machine(disk: Disk, path: Path) -> Iterator[Path]:
-    """The path at which libraries can open a file: for an object, that of a copy in this machine's temporary folder.
-
-    A missing object is not copied: then the path does not exist, as on disk.
-
-    Raises:
-        StorageError: the object cannot be read, or there is no room for its copy.
-    """
-    if disk.writes is not Writes.OBJECTS:
-        yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="statekeeper-") as folder:
-        copy = Path(folder) / path.name
-        with storage_errors(path, "read"), suppress(FileNotFoundError):
-            blocks = disk.blocks(path, _BLOCK)
-            first = next(blocks, b"")
-            with copy.open("xb") as file:
-                for block in chain([first], blocks):
-                    file.write(block)
-        yield copy
 
 
 @contextmanager
