@@ -63,6 +63,7 @@ class SparkType(EngineType):
             secrets=pipeline.secrets,
             private=pipeline.private_tables,
             modules=setup.modules,
+            storage=pipeline.storage,
         )
         return SparkEngine(
             settings,

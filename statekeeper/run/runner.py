@@ -15,13 +15,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from statekeeper.config.resolved import EngineKind, ExtractionConfig, Pipeline
-from statekeeper.config.sections.stores import is_object_store
+from statekeeper.config.resolved import ExtractionConfig, Pipeline
 from statekeeper.engines.choice import engine_type
 from statekeeper.engines.protocol import Engine, EngineSetup, EngineType
 from statekeeper.engines.threads import Threads
 from statekeeper.engines.waiting import Waits, WatchedEngine
-from statekeeper.errors import LockHeld, StatekeeperError, StorageError, UsageError
+from statekeeper.errors import LockHeld, StatekeeperError, StorageError
 from statekeeper.hints.next_command import RunCommands, quoted
 from statekeeper.hints.next_steps import Standing, next_steps
 from statekeeper.model.manifest import BackfillRange, LastRun, NextStep, RunManifest
@@ -187,11 +186,6 @@ class Runner:
         engine = self._engine_type
         if not isinstance(engine, EngineType):
             return engine
-        if self._engine_name == EngineKind.SPARK and is_object_store(self.pipeline.base_path):
-            raise UsageError(
-                "engine: spark does not write to an object store yet",
-                hint="use engine: local",
-            )
         modules = work_modules(source.type_name() for source in self.pipeline.sources.values())
         return engine.start(EngineSetup(self.pipeline, self.identity.run_id, modules, self.spark))
 

@@ -225,6 +225,7 @@ class Dispatcher:
             sources=dict(self._settings.sources),
             secrets=self._settings.secrets,
             private=self._settings.private,
+            storage=self._settings.storage,
             heartbeat_timeout=self._settings.heartbeat_timeout.total_seconds(),
             memory_limit=self._settings.memory_limit,
             may_run_twice=cluster.is_speculating,

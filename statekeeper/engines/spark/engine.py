@@ -12,11 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import ParamSpec, TypeVar, cast
 
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Result
@@ -58,8 +59,8 @@ class SparkSettings:
     """The settings of a Spark engine.
 
     Attributes:
-        exchange: an absolute folder with the same path on driver and executors. The engine makes and removes it. Its
-            file system only needs to write whole files: no rename, no link, no append.
+        exchange: an absolute folder with the same path on driver and executors, or a place in an object store. The
+            engine makes and removes it. Its file system only needs to write whole files: no rename, no link, no append.
         sources: the sources that executors read, by name, with absolute paths. All others are read on the driver.
         budgets: for each of these sources the maximum number of sessions over all executors; None is no limit but
             `parallelism`.
@@ -69,6 +70,7 @@ class SparkSettings:
         secrets: removed from everything that a worker reports.
         private: tables whose rows' values are removed from errors.
         modules: the names of modules that jobs need, and that executors must have.
+        storage: how the object store of the exchange is reached.
     """
 
     exchange: Path
@@ -80,6 +82,7 @@ class SparkSettings:
     secrets: tuple[str, ...] = ()
     private: frozenset[str] = frozenset()
     modules: tuple[str, ...] = ()
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
 
 class SparkEngine:
@@ -180,7 +183,8 @@ class SparkEngine:
         )
         try:
             await on_files(self._exchange.make, this_process())
-            pace = Pace.of(await on_files(round_trip, folder)).within(heartbeat_timeout.total_seconds())
+            trip = await on_files(round_trip, folder)
+            pace = Pace.of(trip).within(heartbeat_timeout.total_seconds())
         except OSError as error:
             hint = f"let this user write to {folder.parent}"
             raise StorageError(f"cannot make {folder}: {error}", hint=hint) from error
@@ -194,6 +198,7 @@ class SparkEngine:
             parallelism=self._settings.parallelism,
             sources=self._settings.sources,
             modules=self._settings.modules,
+            storage=self._settings.storage,
         )
         self._held.set_retry_policy(heartbeat_timeout.total_seconds())
         self._ledger.queue.workers = cluster.parallelism

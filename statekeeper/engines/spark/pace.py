@@ -1,7 +1,7 @@
 """How often driver and workers poll the exchange, depending on what a poll costs there.
 
-On a local disk a poll costs almost nothing, so it is frequent and nobody waits long. On a mounted object store each is
-a request or two that are slow and cost money, and a file may be written only about once a second.
+On a local disk a poll costs almost nothing, so it is frequent and nobody waits long. In an object store, mounted or
+not, each is a request or two that are slow and cost money, and a file may be written only about once a second.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
+
+from statekeeper.config.sections.stores import FILE, scheme_of
 
 _ROUND_TRIPS_PER_POLL = 25
 """The time between two polls, in round trips."""
@@ -82,7 +84,12 @@ class Backoff:
 
 
 def round_trip(folder: Path) -> float:
-    """Seconds that a file system takes to report that a file does not exist: the minimum of several measurements."""
+    """Seconds that a file system takes to report that a file does not exist: the minimum of several measurements.
+
+    Of an object store, however near, it is as much as of the slowest, since each request is paid for.
+    """
+    if scheme_of(folder) != FILE:
+        return _SLOWEST
     taken = []
     for _ in range(_SAMPLES):
         nothing = folder / f"nothing-{uuid4().hex}"

@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from pydantic import TypeAdapter
 
+from statekeeper.config.sections.storage import StorageConfig, remember_storage
 from statekeeper.engines.context import JobSource, ProcessContext, Sessions
 from statekeeper.engines.spark.batches import Batch, Item, unseal
 from statekeeper.engines.spark.exchange import ErrorRecord, Exchange, Outcome, SlotReport
@@ -49,6 +50,7 @@ class TaskContext:
         may_run_twice: whether Spark may run two attempts of a partition at once.
         pace: the pace for the exchange's file system.
         private: tables whose rows' values are removed from errors.
+        storage: how to reach the object store, with its keys. Without keys, executors use those of their own role.
     """
 
     exchange: Path
@@ -61,6 +63,7 @@ class TaskContext:
     may_run_twice: bool
     pace: Pace
     private: frozenset[str] = frozenset()
+    storage: StorageConfig = field(default_factory=StorageConfig)
 
 
 def run_slot(context: TaskContext, index: int) -> None:
@@ -69,6 +72,7 @@ def run_slot(context: TaskContext, index: int) -> None:
     Raises:
         OSError: an outcome cannot be written to the exchange; another attempt of the task may succeed.
     """
+    remember_storage(context.exchange, context.storage)
     _Slot(context, context.slots[index], Exchange(context.exchange)).work()
 
 
@@ -114,7 +118,7 @@ class _Slot:
             # The file system may fail for a moment. If it keeps failing, the driver's heartbeat is missed too.
             with suppress(OSError):
                 sealed = self.exchange.read_batch(self.number)
-                batch = unseal(sealed, self.context.key) if sealed else None
+                batch = unseal(sealed, self.context.key, self.context.storage) if sealed else None
                 if batch is not None and batch.slot == self.number and batch.serial > self.serial:
                     self.serial = batch.serial
                     return batch if batch.items else None

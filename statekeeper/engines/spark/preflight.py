@@ -16,14 +16,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
 from statekeeper import __version__
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark.jobs import Function, run_job
 from statekeeper.engines.spark.network_check import NetworkCheck
+from statekeeper.engines.spark.place_check import PlaceCheck
 from statekeeper.engines.spark.session import Flavour, HeldSession, first_line
 from statekeeper.errors import ConfigError
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("statekeeper.spark")
 _NEEDED = ("pydantic", "duckdb", "oracledb", "psutil", "yaml")
-_WORD = "word"
+_NO_STORAGE = StorageConfig()
 _MAX_ASKED = 64
 _PARTITION = "statekeeper.engines.spark.partition"
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -81,23 +82,26 @@ def inspect(
     parallelism: int | None,
     sources: Mapping[str, JobSource],
     modules: Sequence[str] = (),
+    storage: StorageConfig = _NO_STORAGE,
 ) -> Cluster:
     """Check the executors; if all they lack is the package, send it and check again.
 
-    `modules` names the modules that jobs will need.
+    `modules` names the modules that jobs will need. `storage` says how an object store of the exchange is reached.
 
     Raises:
         ConfigError: the executors cannot run jobs.
     """
     slots = parallelism or held.parallelism
     network = NetworkCheck.of(sources)
-    question = _question(str(exchange), network, (_PARTITION, *modules))
+    place = PlaceCheck(exchange, storage)
+    word = place.put_word()
+    question = _question(place, network, (_PARTITION, *modules))
     answers = _ask(held, exchange, slots, question)
     if any(answer.modules["statekeeper"] is None for answer in answers) and not _lacking(answers):
         send_package(held)
         _LOG.info("statekeeper is not installed on the executors: it was sent there")
         answers = _ask(held, exchange, slots, question)
-    _check_answers(answers, exchange)
+    _check_answers(answers, place, word)
     unreachable = network.unreachable((answer.host, answer.unconnected) for answer in answers)
     return Cluster(held, slots, held.is_speculating, unreachable)
 
@@ -108,8 +112,6 @@ def preflight_tag(exchange: Path) -> str:
 
 
 def _ask(held: HeldSession, exchange: Path, slots: int, question: Function) -> tuple[Answer, ...]:
-    word = uuid4().hex
-    (exchange / _WORD).write_text(word)
     try:
         lines = run_job(held, question, partitions=min(slots, _MAX_ASKED), tag=preflight_tag(exchange))
     except Exception as error:
@@ -117,22 +119,15 @@ def _ask(held: HeldSession, exchange: Path, slots: int, question: Function) -> t
         if "PYTHON_VERSION_MISMATCH" in str(error):
             hint = f"let executors run Python {sys.version_info.major}.{sys.version_info.minor} too: set PYSPARK_PYTHON"
         raise ConfigError(f"Spark could not run a first job: {first_line(error)}", hint=hint) from error
-    answers = tuple(Answer.model_validate_json(line) for line in lines)
-    for answer in answers:
-        if answer.word != word:
-            raise ConfigError(
-                f"executors on {answer.host} do not see the folder of output.base_path as the driver does: "
-                f"{answer.refusal or 'another folder has that name'} ({exchange})",
-                hint="base_path must be a shared folder with the same path on every machine of the cluster",
-            )
-    return answers
+    return tuple(Answer.model_validate_json(line) for line in lines)
 
 
 def _lacking(answers: tuple[Answer, ...]) -> list[str]:
-    return sorted({name for each in answers for name in ("pyarrow", *_NEEDED) if each.modules.get(name) is None})
+    lacking = {name for each in answers for name, version in each.modules.items() if version is None}
+    return sorted(lacking - {"statekeeper"})
 
 
-def _check_answers(answers: tuple[Answer, ...], exchange: Path) -> None:
+def _check_answers(answers: tuple[Answer, ...], place: PlaceCheck, word: str) -> None:
     if lacking := _lacking(answers):
         raise ConfigError(
             f"executors on {answers[0].host} lack {', '.join(lacking)}",
@@ -146,20 +141,26 @@ def _check_answers(answers: tuple[Answer, ...], exchange: Path) -> None:
                 f"executors on {answer.host} have {what}, and the driver has {__version__}",
                 hint="install the same version on both",
             )
+        if answer.word != word:
+            raise ConfigError(
+                f"executors on {answer.host} do not see the folder of output.base_path as the driver does: "
+                f"{answer.refusal or 'another folder has that name'} ({place.folder})",
+                hint=place.hint_on_reading,
+            )
         if answer.refusal is not None:
             raise ConfigError(
-                f"executors on {answer.host} cannot write to {exchange.parent}: {answer.refusal}",
-                hint="let the user that executors run as write to output.base_path",
+                f"executors on {answer.host} cannot write to {place.folder.parent}: {answer.refusal}",
+                hint=place.hint_on_writing,
             )
 
 
-def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
+def _question(place: PlaceCheck, network: NetworkCheck, needed: tuple[str, ...]) -> Function:
     """The function that executors run. It is sent by value, and must work where statekeeper is not installed.
 
     It counts statekeeper as installed if all modules in `needed` can be imported.
     """
-    modules = ("statekeeper", *_NEEDED)
-    connect = network.connector()
+    modules = ("statekeeper", *_NEEDED, *place.modules)
+    connect, try_place = network.connector(), place.trial()
 
     def ask(batches: Any) -> Iterator[pa.RecordBatch]:
         import importlib
@@ -182,16 +183,7 @@ def _question(exchange: str, network: NetworkCheck, needed: tuple[str, ...]) -> 
 
         for batch in batches:
             for index in batch.column(0).to_pylist():
-                word = refusal = None
-                try:
-                    with open(f"{exchange}/word") as file:  # noqa: PTH123 - with as few imports as can be
-                        word = file.read()
-                    hello = f"{exchange}/hello-{index}-{os.getpid()}"
-                    with open(hello, "w") as file:  # noqa: PTH123
-                        file.write(word)
-                    os.unlink(hello)  # noqa: PTH108
-                except OSError as error:
-                    refusal = str(error)
+                word, refusal = try_place(f"{index}-{os.getpid()}")
                 found = {name: version(name) for name in modules} | {"pyarrow": pa.__version__}
                 answer = {
                     "host": socket.gethostname(),

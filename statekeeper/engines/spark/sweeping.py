@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from statekeeper.engines.spark.exchange import Exchange
+from statekeeper.engines.spark.exchange_files import files_at
 from statekeeper.store.layout import spark_exchange
 from statekeeper.store.process import Liveness, liveness
 
@@ -34,7 +35,7 @@ def sweep_silent_exchanges(ours: Path, heartbeat_timeout: timedelta) -> None:
     pulses = {exchange: _pulse(exchange) for exchange in others if _liveness(exchange) is Liveness.UNKNOWN}
     deadline = time.monotonic() + heartbeat_timeout.total_seconds()
     while pulses and time.monotonic() < deadline:
-        if not ours.exists():
+        if _pulse(Exchange(ours)) is None:
             return
         time.sleep(_LOOK_EVERY_SECONDS)
     for exchange, pulse in pulses.items():
@@ -47,7 +48,8 @@ def _exchanges_of(any_of_run: Path) -> list[Exchange]:
     """The exchanges of the run to which the given one belongs, including that one."""
     run = any_of_run.name.rpartition("-")[0]
     try:
-        return [Exchange(path) for path in any_of_run.parent.iterdir() if path.name.rpartition("-")[0] == run]
+        names = files_at(any_of_run).names(any_of_run.parent)
+        return [Exchange(any_of_run.with_name(name)) for name in names if name.rpartition("-")[0] == run]
     except OSError:
         return []
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import duckdb
 
 from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.local import LocalEngine
 from statekeeper.engines.protocol import Job, Urgency
 from statekeeper.engines.spark.engine import SparkEngine, SparkSettings
+from statekeeper.engines.spark.exchange import Exchange
 from statekeeper.engines.spark.session import HeldSession, Ownership
 from statekeeper.errors import DataError
 from tests.unit.engines.spark.thread_spark import ThreadSpark
@@ -98,18 +100,25 @@ class Room:
     ownership: Ownership = Ownership.OURS
     heartbeat_timeout: float = 60
     parallelism: int | None = None
+    base_path: Path | None = None
+    storage: StorageConfig = field(default_factory=StorageConfig)
+
+    @property
+    def exchange(self):
+        return (self.base_path or self.folder) / "_runs" / ".run.spark-t"
 
     def run(self, main):
         async def supervised():
             engine = SparkEngine(
                 SparkSettings(
-                    self.folder / "_runs" / ".run.spark-t",
+                    self.exchange,
                     {name: JobSource(name, self.source) for name in self.budgets},
                     self.budgets,
                     "100MB",
                     timedelta(seconds=self.heartbeat_timeout),
                     parallelism=self.parallelism,
                     secrets=("tiger-1234",),
+                    storage=self.storage,
                 ),
                 control=LocalEngine(workers=1, budgets={"shop": 1}, memory_limit="100MB"),
                 open_session=self.open,
@@ -118,7 +127,8 @@ class Room:
                 return await asyncio.wait_for(main(engine), 60)
             finally:
                 await engine.close()
-                assert not (self.folder / "_runs" / ".run.spark-t").exists()
+                assert not self.exchange.exists()
+                assert not Exchange(self.exchange).files.names(self.exchange)
 
         return asyncio.run(supervised())
 

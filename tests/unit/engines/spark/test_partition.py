@@ -11,6 +11,7 @@ import pytest
 
 from statekeeper.config.resolved import OutputConfig
 from statekeeper.config.sections.duckdb import DuckDBSource
+from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.engines.context import JobSource
 from statekeeper.engines.spark import partition
 from statekeeper.engines.spark.batches import Batch, Item, seal, unseal
@@ -154,9 +155,9 @@ def test_a_batch_that_is_partly_written_or_sealed_with_another_key_is_never_unpi
     marker = tmp_path / "opened"
     batch = Batch(1, 1, (_item(1, square, _Touches(marker)),))
     for sealed in (b"", seal(batch, b"x" * 32), seal(batch, KEY)[:-1], seal(batch, KEY)[32:]):
-        assert unseal(sealed, KEY) is None
+        assert unseal(sealed, KEY, StorageConfig()) is None
     assert not marker.exists()
-    assert unseal(seal(batch, KEY), KEY).serial == 1
+    assert unseal(seal(batch, KEY), KEY, StorageConfig()).serial == 1
     assert marker.exists()
 
 

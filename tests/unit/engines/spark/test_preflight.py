@@ -44,9 +44,8 @@ def answering(monkeypatch, **changes):
 
 
 def _word_in(question):
-    (exchange,) = [cell.cell_contents for cell in question.__closure__ if isinstance(cell.cell_contents, str)]
-    with open(f"{exchange}/word") as file:  # noqa: PTH123
-        return file.read()
+    (place,) = [cell.cell_contents for cell in question.__closure__ if "trial" in repr(cell.cell_contents)]
+    return place("node-7")[0]
 
 
 def test_every_slot_is_checked_and_only_the_token_file_is_left(exchange):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -24,9 +24,6 @@ from statekeeper.errors import ConfigError, LockLost, StorageError, UsageError
 from statekeeper.model.metadata import PublishedFile
 from statekeeper.model.record import Owner
 from statekeeper.parquet.integrity import find_damage
-from statekeeper.run.choices import RunIdentity
-from statekeeper.run.runner import Runner
-from statekeeper.runtime.progress import NullReporter
 from statekeeper.store import registry
 from statekeeper.store.files.durable import (
     create_once,
@@ -288,13 +285,6 @@ def test_an_address_of_a_data_lake_names_container_account_and_cloud():
         place = place_of(f"abfss://lake@acc.dfs.{cloud}/team")
         found = client_of(bucket_of(place / "x"), StorageConfig(account_key=SECRET)).config
         assert (found["container_name"], found["account_name"], found.get("endpoint")) == ("lake", "acc", endpoint)
-
-
-def test_spark_does_not_write_to_an_object_store_yet(memory):
-    pipeline = shop(execution={"engine": "spark"})
-    runner = Runner(pipeline, RunIdentity("r", date(2026, 1, 6)), NullReporter(), disk=memory)
-    with raises_message(UsageError, "objects.no_spark"):
-        runner.run(pipeline.tables)
 
 
 def test_without_its_library_the_store_says_what_to_install(monkeypatch):
