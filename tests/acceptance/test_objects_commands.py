@@ -10,12 +10,11 @@ import duckdb
 import obstore
 import pyarrow.parquet as pq
 import pytest
-from obstore.store import S3Store
 
 from statekeeper import DataExtractor, StatefulDataExtractor
 from statekeeper.cli.app import run_command
 from statekeeper.run.report import Outcome
-from tests.s3_server import SECRET, s3_server, storage_section
+from tests.object_servers import SECRET, keys_of, running
 
 DAYS = ("2026-01-06", "2026-01-07", "2026-01-08")
 LATE = "2026-01-06 23:30:00"
@@ -23,26 +22,24 @@ LATE = "2026-01-06 23:30:00"
 
 
 @pytest.fixture(scope="module")
-def address():
-    with s3_server() as address:
-        yield address
+def server():
+    with running("moto") as server:
+        yield server
 
 
 @pytest.fixture
-def shop(address, tmp_path, monkeypatch, capfd):
+def shop(server, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("LAKE_SECRET", SECRET)
-    return Shop(tmp_path, address, monkeypatch, capfd)
+    return Shop(tmp_path, server, monkeypatch, capfd)
 
 
 class Shop:
     """A database, its pipeline, and the bucket that it writes to."""
 
-    def __init__(self, folder, address, monkeypatch, capfd):
+    def __init__(self, folder, server, monkeypatch, capfd):
         self.folder, self.monkeypatch, self.capfd = folder / "first", monkeypatch, capfd
         self.prefix = folder.name
-        self.storage = {**storage_section(address), "secret_access_key": "${LAKE_SECRET}"}
-        options = {name: self.storage[name] for name in ("endpoint", "region", "access_key_id")}
-        self.bucket = S3Store("lake", **options, secret_access_key=SECRET, client_options={"allow_http": True})
+        self.storage, self.bucket = {**server.storage, "secret_access_key": "${LAKE_SECRET}"}, server.bucket
         self.folder.mkdir()
         monkeypatch.chdir(self.folder)
         self.database = str(folder / "shop.duckdb")
@@ -85,8 +82,7 @@ class Shop:
     def rows(self, table, day):
         """The rows of a table in one extraction, as its commit record names them."""
         folder = f"{self.prefix}/shop/{table}/{day[:7].replace('-', '')}/{day[8:]}"
-        keys = [each["path"] for page in obstore.list(self.bucket, folder) for each in page]
-        (record,) = [key for key in keys if key.endswith("_metadata.json")]
+        (record,) = [key for key in keys_of(self.bucket) if key.startswith(folder) and key.endswith("_metadata.json")]
         output = json.loads(bytes(obstore.get(self.bucket, record).bytes()))["output_path"]
         copy = self.folder / "copy.parquet"
         copy.write_bytes(bytes(obstore.get(self.bucket, output.removeprefix("s3://lake/")).bytes()))
@@ -97,7 +93,7 @@ def test_every_command_works_on_an_object_store_and_from_another_machine(shop):
     assert shop.json("check", "shop.yml", "--connect")
     before = shop.json("plan", "shop.yml", "--date", DAYS[0])
     assert {table["verdict"] for table in before["tables"]} == {"start"}, before
-    assert not [page for page in obstore.list(shop.bucket, shop.prefix) if page]
+    assert not [key for key in keys_of(shop.bucket) if key.startswith(shop.prefix)]
     first = shop.json("run", "shop.yml", "--date", DAYS[0])
     assert {table["outcome"] for table in first["tables"]} == {"completed"}
     filled = shop.json("backfill", "shop.yml", "--from", DAYS[0], "--to", DAYS[2])
