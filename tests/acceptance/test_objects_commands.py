@@ -39,7 +39,10 @@ class Shop:
     def __init__(self, folder, server, monkeypatch, capfd):
         self.folder, self.monkeypatch, self.capfd = folder / "first", monkeypatch, capfd
         self.prefix = folder.name
-        self.storage, self.bucket = {**server.storage, "secret_access_key": "${LAKE_SECRET}"}, server.bucket
+        self.storage, self.bucket = (
+            {**server.storage, "secret_access_key": "${LAKE_SECRET}", "retry_timeout": "1m"},
+            server.bucket,
+        )
         self.folder.mkdir()
         monkeypatch.chdir(self.folder)
         self.database = str(folder / "shop.duckdb")
@@ -127,7 +130,6 @@ def test_every_command_works_on_an_object_store_and_from_another_machine(shop):
 def test_every_call_of_the_python_api_works_on_an_object_store(shop):
     run = StatefulDataExtractor.from_config("shop.yml", date=DAYS[0])
     assert len(list(run.events())) > 2
-    assert {table.outcome for table in run.run().tables} == {Outcome.SKIPPED}
     assert {table.outcome for table in run.verify().tables} == {Outcome.SKIPPED}
     assert run.status().tables
     assert run.preview().tables
@@ -135,8 +137,7 @@ def test_every_call_of_the_python_api_works_on_an_object_store(shop):
     assert run.history("customers").extractions
     assert run.reset(tables=["customers"]) == ("shop.customers",)
     assert run.reset_failed() == ()
-    assert run.resume().tables
-    assert len(run.backfill(from_=DAYS[0], to=DAYS[1]).runs) == 2
+    assert [table.outcome for table in run.resume(tables=["customers"]).tables] == [Outcome.COMPLETED]
 
     plain = DataExtractor(
         sources={"shop": {"type": "duckdb", "path": shop.database}},

@@ -45,7 +45,7 @@ class Lake:
         if "master" in mode.section:  # the log of events has what the web pages of Spark show
             conf = mode.section["conf"] | {"spark.eventLog.enabled": "true", "spark.eventLog.dir": events.as_uri()}
             mode = Mode(mode.name, mode.section | {"conf": conf})
-        storage = {**store.storage, "secret_access_key": "${LAKE_SECRET}"}
+        storage = {**store.storage, "secret_access_key": "${LAKE_SECRET}", "retry_timeout": "1m"}
         self.config = world.configure(name, mode=mode, output={"base_path": f"{store.url}/{name}"}, **more)
         self.config.write_text(f"{self.config.read_text()}storage: {storage}\n")
 
