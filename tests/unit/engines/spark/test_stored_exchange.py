@@ -40,7 +40,7 @@ def written(monkeypatch):
     monkeypatch.setattr(storage_section, "_KNOWN", {})
 
     def noted_put(store, key, content, **options):
-        data = content if isinstance(content, bytes) else content.read()
+        data = bytes(content)
         written.append((key, data))
         return put(store, key, data, **options)
 
