@@ -36,7 +36,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
-.PHONY: help run run-s3 test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep soak-schemas soak-tables soak-windows
+.PHONY: help run run-s3 test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep sweep-objects soak-schemas soak-tables soak-windows
 .PHONY: mutants bench-local bench-oracle bench-validation bench-spark bench-objects clean clean-demo
 
 help: ## Say what each target does.
@@ -97,7 +97,10 @@ soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, fo
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
 
 sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, let the system refuse every call of a run, and resume; an hour or more.
-	@$(PYTEST) -m sweep -s tests/crash tests/unit/store/files/test_refusals.py $(PYTEST_ARGS)
+	@$(PYTEST) -m sweep -s tests/crash --ignore-glob='*/test_object*' tests/unit/store/files/test_refusals.py $(PYTEST_ARGS)
+
+sweep-objects: $(DEV_STAMP) ## The same in object stores, at every request: killed, unanswered, the server killed; races and readers; hours.
+	@$(PYTEST) -m sweep -s tests/crash/test_object*.py $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \

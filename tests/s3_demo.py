@@ -65,7 +65,7 @@ def _show(server: SeaweedFS) -> int:
 
 
 def _show_objects(server: SeaweedFS) -> None:
-    found = sorted((each["path"], each["size"]) for page in obstore.list(server.bucket()) for each in page)
+    found = sorted((each["path"], each["size"]) for page in obstore.list(server.bucket) for each in page)
     print(f"\nobjects of s3://{BUCKET}:")
     for path, size in found:
         print(f"{size:>12,}  {path}")
@@ -105,7 +105,7 @@ def _waits() -> bool:
 
 
 def _start(server: SeaweedFS) -> None:
-    server.start()
+    server.restart()
     assert server.process is not None
     SERVER_ID.write_text(f"{server.process.pid}\n")
     with open(ENVIRONMENT, "w", opener=_private) as file:

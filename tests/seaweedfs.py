@@ -15,7 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 KEY, SECRET, BUCKET = "test-key", "the-secret-of-the-lake", "lake"
 _START_SECONDS = 120
@@ -25,7 +31,7 @@ _ALL_PORTS = (*_PORTS, "admin.grpc")
 
 @dataclass
 class SeaweedFS:
-    """A server with the bucket `lake`. `folder` is its own."""
+    """A server with the bucket `lake`: a `tests.object_servers.ObjectServer`. `folder` is its own."""
 
     folder: Path
     key: str = KEY
@@ -33,18 +39,23 @@ class SeaweedFS:
     ports: dict[str, int] = field(default_factory=dict)
     name: str = "seaweedfs"
     url: str = f"s3://{BUCKET}"
+    keeps: bool = True
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.ports['s3']}"
+        return f"http://127.0.0.1:{self.port}"
 
-    def storage(self, **more: str) -> dict[str, str]:
-        """The `storage:` of a configuration whose output is on the server."""
+    @property
+    def port(self) -> int:
+        return self.ports["s3"]
+
+    @property
+    def storage(self) -> dict[str, str]:
         login = {"access_key_id": self.key, "secret_access_key": self.secret}
-        return {"endpoint": self.address, "region": "us-east-1", **login, **more}
+        return {"endpoint": self.address, "region": "us-east-1", **login}
 
-    def start(self) -> None:
+    def restart(self) -> None:
         """Start it, and return when it answers; on the data of its earlier lives, and at the same address."""
         self.ports = self.ports or dict(zip(_ALL_PORTS, free_ports(len(_ALL_PORTS)), strict=True))
         for name in ("data", "log"):
@@ -94,28 +105,23 @@ class SeaweedFS:
         from obstore.exceptions import BaseError
 
         try:
-            store = self.bucket(seconds=1)
+            store = self._client(timedelta(seconds=1))
             obstore.put(store, ".probe", b"probe")
             obstore.delete(store, ".probe")
         except (BaseError, OSError):
             return False
         return True
 
-    def bucket(self, *, seconds: float = 60):
-        """The bucket, for whoever looks at it from outside."""
-        from datetime import timedelta
+    @cached_property
+    def bucket(self) -> ObjectStore:
+        return self._client(timedelta(minutes=1))
 
+    def _client(self, patience: timedelta) -> ObjectStore:
         from obstore.store import S3Store
 
-        return S3Store(
-            BUCKET,
-            endpoint=self.address,
-            region="us-east-1",
-            access_key_id=self.key,
-            secret_access_key=self.secret,
-            client_options={"allow_http": True, "timeout": timedelta(seconds=seconds)},
-            retry_config={"max_retries": 0} if seconds <= 1 else {"retry_timeout": timedelta(seconds=seconds)},
-        )
+        config: Any = self.storage
+        client: Any = {"allow_http": True, "timeout": patience}
+        return S3Store(BUCKET, config=config, client_options=client, retry_config={"retry_timeout": patience})
 
     def kill(self) -> None:
         """End it at once, as `kill -9` does."""
@@ -126,11 +132,6 @@ class SeaweedFS:
         for path in Path("/tmp").glob("seaweedfs-*.sock"):
             if any(str(port) in path.name for port in self.ports.values()):
                 path.unlink(missing_ok=True)
-
-    def restart(self) -> None:
-        """Kill it, and start it again on the same data."""
-        self.kill()
-        self.start()
 
 
 def program() -> str:
@@ -155,7 +156,7 @@ def free_ports(count: int) -> list[int]:
 def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
     """A server that is killed at the end."""
     server = SeaweedFS(folder)
-    server.start()
+    server.restart()
     try:
         yield server
     finally:

@@ -28,7 +28,7 @@ from statekeeper.model.record import PublishIntent
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.publication import PlacedFile, Proofs, Publication
-from statekeeper.publish.sweep import sweep_others
+from statekeeper.publish.sweep import sweep_others, sweep_uploads
 from statekeeper.store.files.disk import Access, Disk, Writes
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
@@ -122,8 +122,13 @@ class CopiedPublication(Publication):
         return all(placed.is_proven(proofs) for placed in self._places(intent))
 
     def commit(self, metadata: Metadata) -> str:
-        """Write the commit record; then remove other generations if readers of folders would find both."""
+        """Write the commit record; then remove other generations if readers of folders would find both.
+
+        Uploads that a worker has left unfinished are aborted now, since no later step of this extraction looks for any.
+        """
         metadata_md5 = super().commit(metadata)
+        with storage_errors(self.layout.folder, "tidy"):
+            sweep_uploads(self.disk, self.layout)
         dataset = self.layout.dataset_named(metadata.output_path)
         if dataset is not None and self.layout.folders_around(dataset):
             self.fence.check()

@@ -17,6 +17,7 @@ from statekeeper.store.files.temps import older_than
 from statekeeper.store.layout import PART_NAME, ExtractionLayout
 from statekeeper.store.locks.fencing import sweep_documents
 from statekeeper.store.staging import UNPUBLISHED
+from statekeeper.store.versions import objects_disk
 
 _READY = ("publish.", "beside.", "fenced-")
 """Prefixes of folders with files ready to publish, of this owner or of one that `store.locks.fencing` fenced off."""
@@ -29,7 +30,8 @@ def sweep(
 ) -> None:
     """Remove every leftover of this extraction: replaced output, temporary files, and staging except for `live_plan`.
 
-    With `ownership`, which knows the published dataset, every other generation of the dataset is removed as well.
+    With `ownership`, which knows the published dataset, every other generation of the dataset is removed as well. Else
+    unfinished uploads are aborted: a complete extraction has none, see `CopiedPublication.commit`.
 
     Raises:
         LockLost: another runner has taken over.
@@ -51,8 +53,20 @@ def sweep(
             for name in disk.names(folder):
                 sweep_replaced(disk, layout, folder / name)
             remove_empty(disk, layout)
+        if ownership is None:
+            sweep_uploads(disk, layout)
         # The lock's own epoch too: its owner has no temporary file between two documents.
         sweep_documents(disk, layout, older_than(fence.epoch + 1))
+
+
+def sweep_uploads(disk: Disk, layout: ExtractionLayout) -> None:
+    """Abort this extraction's unfinished uploads, all of dead processes: its owner is uploading nothing now.
+
+    Raises OSError.
+    """
+    if (objects := objects_disk(disk)) is not None:
+        for folder in layout.upload_folders:
+            objects.abort_uploads(folder, layout.is_own_upload)
 
 
 def sweep_others(disk: Disk, layout: ExtractionLayout, ownership: Ownership, *, dataset: Path | None) -> None:

@@ -292,6 +292,17 @@ class ExtractionLayout:
         return (*documents, self.output, self.quarantine_folder, self.violating_rows_folder, self.staging_root)
 
     @property
+    def upload_folders(self) -> tuple[Path, ...]:
+        """The folders below which everything is that this extraction writes to an object store."""
+        return (self.folder,)
+
+    def is_own_upload(self, path: Path) -> bool:
+        """Whether an unfinished upload below one of these folders is of this extraction, not of another run's."""
+        name = path.relative_to(self.folder).parts[0] if path.is_relative_to(self.folder) else ""
+        folders = {self.staging_root.name, self.quarantine_folder.name, self.violating_rows_folder.name}
+        return name in folders or self._is_dataset_name(name)
+
+    @property
     def foreign_files(self) -> Path:
         """The folder to which files of other programs are moved when the dataset that has them is replaced."""
         return self.folder / f".{self.run_id}.strangers"

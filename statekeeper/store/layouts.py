@@ -116,6 +116,13 @@ class HiveLayout(ExtractionLayout):
         found = (self.output / name for name in names_in(self.output) if name[0] not in "._")
         return [path for path in found if path != dataset]
 
+    @property
+    def upload_folders(self) -> tuple[Path, ...]:
+        return (self.folder, self.output)
+
+    def is_own_upload(self, path: Path) -> bool:
+        return path.is_relative_to(self.output) or super().is_own_upload(path)
+
     def record_folders(self, names_in: NamesIn) -> Iterator[tuple[Path, date]]:
         records = self.folder.parent
         for name in filter(_DATE.fullmatch, reversed(names_in(records))):

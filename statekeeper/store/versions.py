@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,9 @@ class ObjectsDisk(Disk, Protocol):
 
     def copy_over(self, source: Path, dest: Path, *, size: int, role: str) -> None:
         """Like `copy`; an existing object is replaced."""
+
+    def abort_uploads(self, folder: Path, is_own: Callable[[Path], bool]) -> None:
+        """Abort unfinished uploads of objects below a folder, where the store tells of them. Raises OSError."""
 
     def is_proven(self, path: Path, *, size: int, md5: str) -> bool:
         """Whether the store's own checksum shows that an object has this content; False also if it has no such one."""

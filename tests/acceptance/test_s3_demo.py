@@ -19,8 +19,9 @@ def test_the_demo_in_a_bucket_differs_from_the_demo_only_in_where_it_writes():
 
 
 def test_a_server_that_is_killed_comes_back_with_its_data_at_the_same_address(seaweed):
-    obstore.put(seaweed.bucket(), "kept", b"x" * 10_000)
+    obstore.put(seaweed.bucket, "kept", b"x" * 10_000)
     address = seaweed.address
+    seaweed.kill()
     seaweed.restart()
     assert seaweed.address == address
-    assert bytes(obstore.get(seaweed.bucket(), "kept").bytes()) == b"x" * 10_000
+    assert bytes(obstore.get(seaweed.bucket, "kept").bytes()) == b"x" * 10_000

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +28,7 @@ from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.objects.client import bucket_of, client_kind_of, client_of, key_of
 from statekeeper.store.objects.errors import is_unsure, store_errors
 from statekeeper.store.objects.reading import END_BYTES, Reader
+from statekeeper.store.objects.unfinished import abort_unfinished
 from statekeeper.store.objects.upload import PIECE_BYTES, Upload, digest_of, lost_upload, md5_of
 from statekeeper.store.versions import ABSENT, Listed, Version, VersionConflict, shows_bytes
 from statekeeper.system_errors import HintedOSError
@@ -320,6 +321,10 @@ class ObjectStoreDisk:
         with suppress(FileNotFoundError), store_errors():
             for one in folders if client_kind_of(self.base_path).tells_missing else [folders]:
                 obstore.delete(self._client, one)
+
+    def abort_uploads(self, folder: Path, is_own: Callable[[Path], bool]) -> None:
+        prefix, timeout = f"{key_of(folder)}/", self.storage.request_timeout
+        abort_unfinished(self._client, prefix, lambda key: is_own(folder / key.removeprefix(prefix)), timeout)
 
     def _pages(self, path: Path) -> list[list[str]]:
         with store_errors():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from pathlib import Path
 
 from statekeeper.config.sections.output import WritesKind
@@ -15,7 +14,10 @@ from statekeeper.store.layout import runs_folder
 from statekeeper.store.objects.disk import ObjectStoreDisk
 from statekeeper.store.protocol import StoreType
 from statekeeper.store.state import LocalStateStore, StateStore
-from statekeeper.store.versions import ABSENT, VersionConflict
+from statekeeper.store.versions import ABSENT, Version, VersionConflict
+
+_TRIED_ON = ".conditions"
+"""The name of the object on which each run tries whether the store keeps conditions."""
 
 
 class BucketStore(StoreType):
@@ -38,27 +40,30 @@ class BucketStore(StoreType):
 def _require_conditions(disk: ObjectStoreDisk, base_path: Path) -> None:
     """Check that the store keeps the conditions of writes: everything that several runners do depends on them.
 
+    It is tried on one object that stays: so a run that dies meanwhile leaves nothing, and none needs to remove it.
+
     Raises:
         StorageError: it does not, or it cannot be reached or written to.
     """
-    path = runs_folder(base_path) / f".probe-{uuid.uuid4().hex}"
+    path = runs_folder(base_path) / _TRIED_ON
     with storage_errors(path, "write"):
-        try:
-            first = disk.replace(path, b"first", ABSENT, role="probe")
-            second = disk.replace(path, b"second", first, role="probe")
-            keeps = second != first
-            for stale in (ABSENT, first):
-                with suppress(VersionConflict):
-                    disk.replace(path, b"third", stale, role="probe")
-                    keeps = False
-        finally:
-            with suppress(OSError):
-                disk.unlink(path, role="probe")
+        first = _written(disk, path, over=disk.version(path))
+        second = _written(disk, path, over=first) if first else None
+        # Of several runs that try at the same time one wins; the others see in their loss that conditions are kept.
+        keeps = not (first and second) or not any(_written(disk, path, over=stale) for stale in (ABSENT, first))
     if not keeps:
         raise StorageError(
             f"the store of {base_path} ignores the conditions of writes (If-None-Match, If-Match)",
             hint="two runs could overwrite each other there; choose a store that keeps them (docs/objects.md)",
         )
+
+
+def _written(disk: ObjectStoreDisk, path: Path, *, over: Version) -> Version | None:
+    """The version of new content over this one; None if the store refused it."""
+    try:
+        return disk.replace(path, uuid.uuid4().hex.encode(), over, role="probe")
+    except VersionConflict:
+        return None
 
 
 STORE = BucketStore()

@@ -155,10 +155,11 @@ def test_a_published_object_is_checked_without_a_copy_of_it(disk):
     assert "missing" in find_damage(disk, path, file, plan_id="p", verify=Verify.QUICK)
 
 
-def test_a_store_that_keeps_conditions_is_taken_and_nothing_of_the_trial_stays(server, base_path):
+def test_a_store_that_keeps_conditions_is_taken_and_each_trial_is_on_the_same_object(server, base_path):
     remember_storage(base_path, storage_of(server))
-    disk = writing_disk(base_path, WritesKind.AUTO)
-    assert disk.names(base_path) == []
+    for _ in range(2):
+        disk = writing_disk(base_path, WritesKind.AUTO)
+        assert disk.names(base_path / "_runs") == [".conditions"]
 
 
 def test_a_missing_bucket_and_a_store_that_does_not_answer_are_named(server):
@@ -177,12 +178,17 @@ def test_a_missing_bucket_and_a_store_that_does_not_answer_are_named(server):
         assert SECRET not in f"{error.value.message} {error.value.hint} {error.value.__cause__!r}"
 
 
-def test_a_store_that_ignores_conditions_is_refused(memory, monkeypatch):
-    def replace_anyway(self, path, data, over, *, role):
-        self.write_over(path, io.BytesIO(data), role=role)
-        return data.decode()
+@pytest.mark.parametrize("is_ignored", [lambda _: True, lambda over: not over, lambda over: over])
+def test_a_store_that_ignores_conditions_is_refused(memory, monkeypatch, is_ignored):
+    kept = ObjectStoreDisk.replace
 
-    monkeypatch.setattr(ObjectStoreDisk, "replace", replace_anyway)
+    def replace(self, path, data, over, *, role):
+        if not is_ignored(over):
+            return kept(self, path, data, over, role=role)
+        self.write_over(path, io.BytesIO(data), role=role)
+        return self.version(path)
+
+    monkeypatch.setattr(ObjectStoreDisk, "replace", replace)
     with raises_message(StorageError, "objects.ignores_conditions"):
         writing_disk(BASE, WritesKind.AUTO)
 

@@ -1,0 +1,242 @@
+"""A small lake in an object store for crash tests: a database file, one table, and four stories of runs that may die.
+
+The stories: a first run, a forced run over an older dataset, a backfill of three dates, and a run that continues what
+an earlier one had begun. Whatever happens in them, a plain repetition must end them: every row once, nothing left.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+import obstore
+
+from statekeeper.config.loader import pipeline_of
+from statekeeper.config.resolved import Pipeline
+from statekeeper.engines.inline import InlineEngine
+from statekeeper.model.manifest import BackfillRange
+from statekeeper.model.metadata import parse_metadata
+from statekeeper.run.backfill import Backfill
+from statekeeper.run.report import Outcome
+from statekeeper.run.resume import Reprocess
+from statekeeper.run.runner import RunIdentity, Runner
+from statekeeper.runtime.progress import NullReporter
+from statekeeper.store.registry import writing_disk
+
+ROWS, RUN_ID, DAY = 300, "crash-20260106", date(2026, 1, 6)
+DAYS = [date(2026, 1, 4), date(2026, 1, 5), DAY]
+Command = Literal["run", "force", "backfill", "resume"]
+_DOCUMENT = re.compile(
+    r"_runs/\.conditions|_runs/[^/]+\.json|.*_(metadata|state|violations)\.json|.*/_windows\.json|.*\.lock\.\d+|"
+    r".*\.quarantine/[^/]+\.unpublished"
+)
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is in the bucket when the run begins that is disturbed, and what that run is."""
+
+    name: str
+    command: Command
+    layout: Literal["dated", "hive"]
+    has_old_dataset: bool = False
+    dies_first_at: float | None = None
+    """A run before it dies at this share of its requests."""
+
+    @property
+    def is_by_windows(self) -> bool:
+        return self.command == "backfill"
+
+    @property
+    def again(self) -> Command:
+        """The plain command that must end it."""
+        return "run" if self.command == "force" else self.command
+
+
+STORIES = [
+    Story("first, dated", "run", "dated"),
+    Story("first, hive", "run", "hive"),
+    Story("forced, dated", "force", "dated", has_old_dataset=True),
+    Story("forced, hive", "force", "hive", has_old_dataset=True),
+    Story("backfill, dated", "backfill", "dated"),
+    Story("backfill, hive", "backfill", "hive"),
+    Story("resumed after chunks, dated", "resume", "dated", dies_first_at=0.5),
+    Story("resumed in publication, hive", "resume", "hive", dies_first_at=0.8),
+]
+
+
+@dataclass(frozen=True)
+class Lake:
+    """Where everything is. It can be sent to another process."""
+
+    folder: Path
+    base_path: str
+    layout: Literal["dated", "hive"]
+    is_by_windows: bool = False
+    storage: dict[str, str] = field(default_factory=dict)
+
+    def write_source(self, version: int) -> None:
+        path = self.folder / "source.duckdb"
+        path.unlink(missing_ok=True)
+        with duckdb.connect(path) as connection:
+            connection.execute(
+                f"create table orders as select i as id, {version} as version, "
+                f"timestamp '{DAYS[0]} 12:00' + to_days((i % {len(DAYS)})::integer) as at from range({ROWS}) as r(i)"
+            )
+
+    def do(self, command: Command) -> list[Outcome]:
+        """Run the command in this process; the outcomes of its tables."""
+        pipeline = self.pipeline()
+        runner = Runner(
+            pipeline=pipeline,
+            identity=RunIdentity(RUN_ID, DAY),
+            reporter=NullReporter(),
+            disk=writing_disk(pipeline.base_path, pipeline.output.writes),
+            make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),
+        )
+        if command == "backfill":
+            asked = BackfillRange(first=DAYS[0].isoformat(), last=DAYS[-1].isoformat())
+            report = Backfill.of(runner, pipeline.tables, asked).run(reprocess=Reprocess.STALE)
+            return [table.outcome for run in report.runs for table in run.tables]
+        reprocess = {"run": Reprocess.STALE, "force": Reprocess.ALL, "resume": Reprocess.NONE}[command]
+        return [table.outcome for table in runner.run(pipeline.tables, reprocess=reprocess).tables]
+
+    def pipeline(self) -> Pipeline:
+        table: dict[str, Any] = {"table_name": "orders", "columns": {"id": {"type": "int"}, "version": {"type": "int"}}}
+        if self.is_by_windows:
+            table |= {"incremental_column": "at", "incremental_timezone": "UTC", "is_full_extract": False}
+            table["columns"]["at"] = {"type": "datetime"}
+        else:
+            table |= {"on_violation": "quarantine", "custom_query": "select id, version from orders"}
+            table["columns"]["id"]["lt"] = ROWS - 1
+            table["chunking"] = {"strategy": "key", "column": "id", "target_rows": 150}
+        return pipeline_of(
+            {
+                "pipeline": "crash",
+                "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
+                "output": {"base_path": self.base_path, "layout": self.layout},
+                "storage": self.storage,
+                "defaults": {"retry": {"attempts": 1}},
+                "tables": [table],
+            },
+            root=self.folder,
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is in the bucket, seen from outside; `prefix` is that of the base path, with its slash."""
+
+    bucket: Any
+    prefix: str
+    address: str
+    folder: Path
+
+    def keys(self) -> set[str]:
+        return {each["path"] for page in obstore.list(self.bucket, self.prefix) for each in page}
+
+    def content(self) -> dict[str, bytes]:
+        return {key: bytes(obstore.get(self.bucket, key).bytes()) for key in self.keys()}
+
+    def put_back(self, content: dict[str, bytes]) -> None:
+        """Make the bucket what it was when `content` was taken."""
+        if gone := sorted(self.keys() - content.keys()):
+            obstore.delete(self.bucket, gone)
+        for key, data in content.items():
+            obstore.put(self.bucket, key, data)
+
+    def published(self) -> dict[str, list[str]]:
+        """The objects that each commit record names, by the record's key."""
+        found = {}
+        for key in self.keys():
+            if key.endswith("_metadata.json"):
+                metadata = parse_metadata(bytes(obstore.get(self.bucket, key).bytes()), where=key)
+                output = metadata.output_path.removeprefix(self.address)
+                found[key] = [f"{output}/{file.name}" if metadata.is_folder else output for file in metadata.files]
+        return found
+
+    def rows(self) -> dict[str, list[tuple[int, int]]]:
+        """The ids and versions that a reader of each commit record sees, in the order of the ids."""
+        found = {}
+        for record, keys in self.published().items():
+            files = []
+            for number, key in enumerate(keys):
+                path = self.folder / f"{number}.parquet"
+                path.write_bytes(bytes(obstore.get(self.bucket, key).bytes()))
+                files.append(str(path))
+            found[record] = duckdb.execute("select id, version from read_parquet(?) order by id", [files]).fetchall()
+        return found
+
+    def check(self, story: Story, *, is_ended: bool) -> set[int]:
+        """Every dataset is whole, and no two have the same row; the versions of the source that were read.
+
+        If the story has ended, all rows are there, and no object is left that nothing names.
+        """
+        datasets = self.rows()
+        for record, rows in datasets.items():
+            assert [number for number, _ in rows] == _expected(record, story), f"rows of {record} are wrong"
+        versions = {version for rows in datasets.values() for _, version in rows}
+        assert len(versions) <= 1, "datasets of two versions"
+        if is_ended:
+            assert len(datasets) == (len(DAYS) if story.is_by_windows else 1), sorted(datasets)
+            self._assert_nothing_left()
+        return versions
+
+    def _assert_nothing_left(self) -> None:
+        keys = self.keys()
+        data = {key for key in keys if key.endswith(".parquet")}
+        published = {key for keys in self.published().values() for key in keys}
+        assert data == published, f"there are {data}, published are {published}"
+        others = {key.removeprefix(self.prefix) for key in keys - data}
+        left = [key for key in others if not _DOCUMENT.fullmatch(key) or ".staging/" in key]
+        assert not left, f"nothing names {left}"
+        assert len([key for key in others if key.endswith(".unpublished")]) <= 1
+
+
+def _expected(record: str, story: Story) -> list[int]:
+    if not story.is_by_windows:
+        return list(range(ROWS - 1))
+    (day,) = [number for number, each in enumerate(DAYS) if f"crash-{each:%Y%m%d}" in record]
+    return [number for number in range(ROWS) if number % len(DAYS) == day]
+
+
+def share_of(points: list[Any], count: int | None) -> list[Any]:
+    """So many of the points, spread evenly (None: all); SWEEP_SHARE, which CI has from the commit, says which."""
+    if count is None or count >= len(points):
+        return points
+    every = len(points) // count
+    return points[int(os.environ.get("SWEEP_SHARE", "0")) * 7919 % every :: every][:count]
+
+
+@dataclass
+class Tally:
+    """What a sweep did: how many requests a story has, and how each disturbed run ended."""
+
+    story: str
+    requests: int = 0
+    disturbed: int = 0
+    ended_itself: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.story}: {self.requests} requests, disturbed at {self.disturbed} points "
+            f"({self.ended_itself} of these runs ended well themselves); all were ended by a plain run"
+        )
+
+
+def sweep_one(story: Story, look: Look, disturbed: Callable[[], bool], again: Callable[[], list[Outcome]]) -> bool:
+    """One point: the disturbed run, then the plain one; True if the disturbed one had ended well itself."""
+    had_ended = disturbed()
+    before = look.check(story, is_ended=False)
+    outcomes = again()
+    assert set(outcomes) <= {Outcome.COMPLETED, Outcome.SKIPPED}, outcomes
+    after = look.check(story, is_ended=True)
+    # A forced run that dies before it has saved its restart leaves nothing to continue: the old dataset is still right.
+    assert after == {2} or (story.command == "force" and before == after == {1}), (before, after)
+    return had_ended
