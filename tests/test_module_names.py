@@ -34,7 +34,7 @@ _FORMATS = {
     ),
     *("spark.driver", "spark.refusal", "spark.slot"),
 }
-_LOGGERS = {"databricks", "load", "run", "sources", "spark"}
+_LOGGERS = {"databricks", "load", "objects", "run", "sources", "spark"}
 _KEYS_IN_PARQUET = {"chunk", "plan_id", "quarantined_rows", "run_id", "snapshot", "table"}
 _FILES = {"next", "zip"}
 _GROUPS_OF_ENTRY_POINTS = {"engines", "sources", "stores"}

@@ -80,6 +80,7 @@ class Lake:
     layout: Literal["dated", "hive"]
     is_by_windows: bool = False
     storage: dict[str, str] = field(default_factory=dict)
+    lease_ttl: str = "60s"
 
     def write_source(self, version: int) -> None:
         path = self.folder / "source.duckdb"
@@ -120,7 +121,7 @@ class Lake:
             {
                 "pipeline": "crash",
                 "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
-                "output": {"base_path": self.base_path, "layout": self.layout},
+                "output": {"base_path": self.base_path, "layout": self.layout, "lease_ttl": self.lease_ttl},
                 "storage": self.storage,
                 "defaults": {"retry": {"attempts": 1}},
                 "tables": [table],
@@ -138,15 +139,15 @@ class Look:
     address: str
     folder: Path
 
-    def keys(self) -> set[str]:
+    def all_keys(self) -> set[str]:
         return {each["path"] for page in obstore.list(self.bucket, self.prefix) for each in page}
 
     def content(self) -> dict[str, bytes]:
-        return {key: bytes(obstore.get(self.bucket, key).bytes()) for key in self.keys()}
+        return {key: bytes(obstore.get(self.bucket, key).bytes()) for key in self.all_keys()}
 
     def put_back(self, content: dict[str, bytes]) -> None:
         """Make the bucket what it was when `content` was taken."""
-        if gone := sorted(self.keys() - content.keys()):
+        if gone := sorted(self.all_keys() - content.keys()):
             obstore.delete(self.bucket, gone)
         for key, data in content.items():
             obstore.put(self.bucket, key, data)
@@ -154,7 +155,7 @@ class Look:
     def published(self) -> dict[str, list[str]]:
         """The objects that each commit record names, by the record's key."""
         found = {}
-        for key in self.keys():
+        for key in self.all_keys():
             if key.endswith("_metadata.json"):
                 metadata = parse_metadata(bytes(obstore.get(self.bucket, key).bytes()), where=key)
                 output = metadata.output_path.removeprefix(self.address)
@@ -189,7 +190,7 @@ class Look:
         return versions
 
     def _assert_nothing_left(self) -> None:
-        keys = self.keys()
+        keys = self.all_keys()
         data = {key for key in keys if key.endswith(".parquet")}
         published = {key for keys in self.published().values() for key in keys}
         assert data == published, f"there are {data}, published are {published}"

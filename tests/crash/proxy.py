@@ -7,6 +7,7 @@ sign the address of the proxy.
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import socketserver
 import threading
@@ -17,20 +18,24 @@ from typing import BinaryIO, Literal, get_args
 
 Variant = Literal["not sent", "unanswered", "answered"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
+LATE = "late"
+"""The request is sent when `then` returns, which may take its time."""
 
 
 @dataclass
 class Disturbance:
     """What happens to the request number `at` (from 0; None: to none), and `then`, before anybody hears of it.
 
-    It is not sent; or sent and carried out, and its answer is lost; or answered.
+    It is not sent; or sent and carried out, and its answer is lost; or answered; or late. With `like` it is the request
+    number `at` of those that match.
     """
 
     at: int | None = None
-    variant: Variant = "not sent"
+    variant: Variant | Literal["late"] = "not sent"
+    like: re.Pattern[str] = re.compile("")
     then: Callable[[], None] = lambda: None
     seen: list[str] = field(default_factory=list)
-    """Every request: its method and its target."""
+    """Every request that matches: its method and its target."""
     is_over: bool = False
     """Whether the request was met."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -38,6 +43,8 @@ class Disturbance:
     def is_it(self, request: str) -> bool:
         """Whether this is the request to disturb; each request is told here once."""
         with self._lock:
+            if not self.like.search(request):
+                return False
             self.seen.append(request)
             return len(self.seen) - 1 == self.at
 
@@ -89,13 +96,15 @@ def _serve(asked: BinaryIO, client: socket.socket, proxy: Proxy) -> None:
             if is_it and disturbance.variant == "not sent":
                 disturbance.strike()
                 return
+            if is_it and disturbance.variant == LATE:
+                disturbance.strike()
             server.sendall(data)
             answer = _answer(server, method)
             if is_it and disturbance.variant == "unanswered":
                 disturbance.strike()
                 return
             client.sendall(answer)
-            if is_it:
+            if is_it and disturbance.variant != LATE:
                 disturbance.strike()
                 return
 

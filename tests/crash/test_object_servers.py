@@ -8,89 +8,19 @@ variants, but the server is killed at this moment, and started again on its data
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
 from statekeeper.run.report import Outcome
 from tests.object_servers import running
 
-from .lake import STORIES, Lake, Look, Story, Tally, share_of, sweep_one
-from .proxy import VARIANTS, Disturbance, Proxy, proxy
+from .lake import STORIES, Story, Tally, share_of, sweep_one
+from .proxy import VARIANTS, proxy
+from .served_lake import ServedLake, Victim, make_lake
 
-Victim = Literal["run", "server"]
-PATIENCE = {"retry_timeout": "20s"}
 SHARE = {"run": 2, "server": 1}
 """The default suite disturbs each story at so many points, `make sweep-objects` at each."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A run in a process of its own."""
-
-    process: Any
-    pipe: Connection
-
-    def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-
-    def end(self) -> list[Outcome]:
-        """The outcomes; none if it was killed, or could not even begin or end."""
-        try:
-            outcomes: list[Outcome] = self.pipe.recv()
-        except EOFError:
-            outcomes = []
-        self.process.join()
-        return outcomes
-
-
-def start(lake: Lake, command: Any) -> Running:
-    context = multiprocessing.get_context("forkserver")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(lake, command, theirs))
-    process.start()
-    theirs.close()
-    return Running(process, ours)
-
-
-def _child(lake: Lake, command: Any, pipe: Connection) -> None:
-    pipe.send(lake.do(command))
-
-
-@dataclass(frozen=True)
-class ServedLake:
-    """A lake on a server."""
-
-    lake: Lake
-    look: Look
-    server: Any
-    proxy: Proxy
-
-    def do(self, command: Any) -> list[Outcome]:
-        """Run the command in peace."""
-        direct = replace(self.lake, storage=self.server.storage | PATIENCE)
-        return start(direct, command).end()
-
-    def _restart_server(self) -> None:
-        self.server.kill()
-        self.server.restart()
-
-    def disturbed(
-        self, command: Any, at: int | None, variant: Any, victim: Victim
-    ) -> tuple[list[Outcome], Disturbance]:
-        """Run the command, and disturb it at its request number `at`."""
-        disturbance = self.proxy.disturbance = Disturbance(at, variant)
-        running = start(self.lake, command)
-        if victim == "server":
-            disturbance.then = self._restart_server
-        elif variant != "unanswered":
-            disturbance.then = running.kill
-        return running.end(), disturbance
 
 
 @pytest.fixture(scope="module")
@@ -106,12 +36,8 @@ def served(tmp_path, request):
     with proxy(server.port) as between:
 
         def make(story: Story) -> tuple[ServedLake, dict[str, bytes]]:
-            prefix = f"sweep-{os.getpid()}-{tmp_path.name}"
-            endpoint = server.storage["endpoint"].replace(f":{server.port}", f":{between.port}")
-            storage = server.storage | PATIENCE | {"endpoint": endpoint}
-            lake = Lake(tmp_path, f"{server.url}/{prefix}", story.layout, story.is_by_windows, storage)
-            look = Look(server.bucket, f"{prefix}/", f"{server.url}/", tmp_path)
-            served = ServedLake(lake, look, server, between)
+            served = make_lake(tmp_path, server, between, story)
+            lake, look = served.lake, served.look
             lake.write_source(1)
             if story.has_old_dataset:
                 assert served.do("run") == [Outcome.COMPLETED]

@@ -105,8 +105,7 @@ def modules() -> list[Any]:
 def memory(tmp_path, monkeypatch):
     """Makes the lake of a story, and what is in its bucket before the disturbed run."""
     bucket = MemoryStore()
-    for module in modules():
-        monkeypatch.setattr(module, "client_of", lambda *_: bucket)
+    monkeypatch.setattr("statekeeper.store.objects.disk.client_of", lambda *_: bucket)
 
     def make(story: Story) -> tuple[MemoryLake, dict[str, bytes]]:
         lake = Lake(tmp_path, "s3://bucket/data", story.layout, story.is_by_windows)
