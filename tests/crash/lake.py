@@ -49,6 +49,9 @@ class Story:
     dies_first_at: float | None = None
     """A run before it dies at this share of its requests."""
 
+    def __str__(self) -> str:
+        return self.name
+
     @property
     def is_by_windows(self) -> bool:
         return self.command == "backfill"
@@ -123,7 +126,7 @@ class Lake:
                 "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
                 "output": {"base_path": self.base_path, "layout": self.layout, "lease_ttl": self.lease_ttl},
                 "storage": self.storage,
-                "defaults": {"retry": {"attempts": 1}},
+                "defaults": {"retry": {"attempts": 1}, "verify": "quick" if self.layout == "hive" else "full"},
                 "tables": [table],
             },
             root=self.folder,

@@ -79,8 +79,16 @@ SERIES = [("seaweed", "run"), ("seaweed", "server"), ("azurite", "run")]
 """Azurite's objects do not outlive a kill, so that it is never killed."""
 
 
-@pytest.mark.parametrize(("served", "victim"), SERIES, indirect=["served"])
-@pytest.mark.parametrize("story", STORIES[1::2], ids=lambda story: story.name)
+@pytest.mark.parametrize(
+    ("served", "victim", "story"),
+    [
+        (server, victim, story)
+        for server, victim in SERIES
+        for story in STORIES[1 : 4 if server == "azurite" else 8 : 2]
+    ],
+    indirect=["served"],
+    ids=str,
+)
 def test_a_plain_run_ends_what_a_disturbed_one_began(served, story, victim, record_property):
     record_property("sweep", str(_sweep(*served(story), story, victim, SHARE[victim])))
 

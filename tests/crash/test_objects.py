@@ -27,7 +27,7 @@ from .lake import STORIES, Lake, Look, Story, Tally, share_of, sweep_one
 
 Variant = Literal["not sent", "unanswered", "answered"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
-SHARE = 4
+SHARE = 3
 """The default suite disturbs each story at so many points, `make sweep-objects` at each."""
 
 
