@@ -5,6 +5,8 @@ Only the store that a base path names is imported.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,14 +34,21 @@ def store_of(place: Path) -> StoreType:
         ConfigError: the package that provides the store is faulty, or an object store's library is not installed.
     """
     scheme = stores.scheme_of(place)
-    try:
+    with _libraries():
         found: StoreType = STORES.instance(scheme, StoreType)
+    return found
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    """Turn the error of a missing library into one that says how to install it."""
+    try:
+        yield
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"output.base_path is in an object store, and {error.name} is not installed",
             hint="pip install 'statekeeper[objects]'",
         ) from error
-    return found
 
 
 def reading_disk(place: Path) -> Disk:
@@ -48,8 +57,15 @@ def reading_disk(place: Path) -> Disk:
 
 
 def writing_disk(base_path: Path, writes: WritesKind) -> Disk:
-    """A disk that can write below a base path. Raises StorageError if nothing can be written there."""
-    return store_of(base_path).writing(base_path, writes)
+    """A disk that can write below a base path.
+
+    Raises:
+        StorageError: nothing can be written there.
+        ConfigError: as `store_of`; also if a library is missing that only the checks of what is written need.
+    """
+    store = store_of(base_path)
+    with _libraries():
+        return store.writing(base_path, writes)
 
 
 def state_store(disk: Disk, path: Path, fence: Fence) -> StateStore:

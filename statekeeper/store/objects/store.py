@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from importlib import import_module
 from pathlib import Path
 
 from statekeeper.config.sections.output import WritesKind
@@ -29,6 +30,7 @@ class BucketStore(StoreType):
     def writing(self, base_path: Path, writes: WritesKind) -> Disk:
         if writes is WritesKind.RENAME:
             raise UsageError("an object store has no rename", hint="leave `output.writes` out")
+        import_module("fsspec")  # for the checks: without it a run would fail after it has read everything
         disk = ObjectStoreDisk(base_path, storage_of(base_path))
         _require_conditions(disk, base_path)
         return disk

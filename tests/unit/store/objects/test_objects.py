@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -293,12 +294,16 @@ def test_an_address_of_a_data_lake_names_container_account_and_cloud():
         assert (found["container_name"], found["account_name"], found.get("endpoint")) == ("lake", "acc", endpoint)
 
 
-def test_without_its_library_the_store_says_what_to_install(monkeypatch):
+def test_without_its_libraries_the_store_says_what_to_install(memory, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with raises_message(ConfigError, "objects.not_installed", library="fsspec"):
+        writing_disk(BASE, WritesKind.AUTO)  # at the beginning of a run, and not when it checks what it has read
+
     def load(_self, _name, _of):
         raise ModuleNotFoundError("No module named 'obstore'", name="obstore")
 
     monkeypatch.setattr(type(registry.STORES), "instance", load)
-    with raises_message(ConfigError, "objects.not_installed") as error:
+    with raises_message(ConfigError, "objects.not_installed", library="obstore") as error:
         registry.store_of(BASE)
     assert error.value.hint == "pip install 'statekeeper[objects]'"
 
