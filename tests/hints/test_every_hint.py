@@ -377,7 +377,6 @@ SETTINGS = {
     ),
     "sources/files.py: set snapshot_scope: table": _oracle("snapshot_scope: table"),
     "or write `layout: dated` in `output`": _config(more="output: {layout: dated}"),
-    "runner.py: use engine: local": _config(more="execution: {engine: local}"),
     "use leases (lock: lease)": _config(more="output: {lock: lease}"),
 }
 """A config that holds what a text says to write; `check` takes it."""
@@ -411,7 +410,6 @@ FOUND = (
     "{}: {} (null_rows: fail)",
     "does not match its own checksum: it was torn",
     "engine: spark needs pyspark",
-    "engine: spark does not write to an object store",
     "base_path: data",
     "with output.layout: hive the folders",
     "# custom_query: as it is in the configuration",
