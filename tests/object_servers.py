@@ -27,6 +27,7 @@ from typing import Protocol
 import obstore
 from obstore.store import AzureStore, ObjectStore, S3Store
 
+from tests.gcs_server import GoogleRules
 from tests.npm_packages import NpmPackage
 
 SECRET = base64.b64encode(b"the-secret-of-the-lake").decode()
@@ -178,12 +179,14 @@ class Azurite(_Process):
 
 SERVERS: dict[str, Callable[[], ObjectServer]] = {"moto": Moto, "azurite": Azurite}
 """The servers that the default suite starts, by name."""
+ALL_RULES: dict[str, Callable[[], ObjectServer]] = {**SERVERS, "google": GoogleRules}
+"""Also one that only answers as its documentation says."""
 
 
 @contextmanager
 def running(name: str) -> Iterator[ObjectServer]:
     """A server that runs; it is killed at the end."""
-    server = SERVERS[name]()
+    server = ALL_RULES[name]()
     try:
         server.restart()
         yield server

@@ -230,7 +230,7 @@ def _pipeline(
         defaults=defaults.section,
         extraction_date=written.extraction_date,
         tables=resolved.tables,
-        storage=written.storage,
+        storage=written.storage.in_root(root),
         in_commands=_in_commands(checked.document),
         unset=tuple(str(problem) for problem in config.left),
         further_secrets=tuple(map(SecretStr, _further_secrets(config.document, tables, written.execution.spark))),

@@ -13,7 +13,7 @@ import duckdb
 import obstore
 import pytest
 
-from tests.object_servers import SECRET, SERVERS, running
+from tests.object_servers import SECRET, SERVERS, contents, running
 
 ROWS, CHUNK = 4000, 500
 
@@ -115,6 +115,8 @@ def test_a_killed_run_is_resumed_verified_forced_and_remembered(shop):
     after = {key for key in shop.objects() if key.endswith(".parquet")}
     assert not before & after  # each plan has a place of its own, and the old one is gone
     assert shop.rows("orders") == list(range(ROWS - 1))
+    files = {str(path): path.read_bytes() for path in shop.folder.rglob("*") if path.is_file()}
+    assert not [name for name, data in {**contents(shop.bucket), **files}.items() if SECRET.encode() in data]
     status = shop.do("status")
     assert status["state"] == "complete"
     assert all(table["output_path"].startswith(f"{shop.url}/shop/") for table in status["tables"])

@@ -388,6 +388,8 @@ ELSEWHERE = {
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
     "pip install 'statekeeper[objects]'": "installs a package; the extra is one of pyproject.toml",
+    "pip install boto3": "installs a package, with the newest version",
+    "sts:AssumeRole, and the trust policy": "a permission in a policy of AWS, which no test reaches",
     "pip install 'pydantic>=": "installs a package; the range is the one of pyproject.toml, which a test compares",
     "pip install statekeeper": "installs a package on the executors of a cluster",
     "must register an object whose": "says to whoever writes a package what is missing in it",

@@ -9,13 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 
+from statekeeper.config.root import from_here
 from statekeeper.config.sections.quantities import PositiveDuration
-from statekeeper.config.sections.section import Name, Section
+from statekeeper.config.sections.section import FilePath, Name, Section, refusal
 from statekeeper.config.sections.stores import OBJECT_STORES, is_object_store, object_store_of
+
+
+class Encryption(StrEnum):
+    """How S3 encrypts objects."""
+
+    S3 = "sse-s3"
+    KMS = "sse-kms"
+
+
+_NEEDED = {
+    "access_key_id": {"secret_access_key"},
+    "secret_access_key": {"access_key_id"},
+    "session_token": {"access_key_id"},
+    "client_secret": {"tenant_id", "client_id"},
+    "tenant_id": {"client_secret"},
+}
+"""What a key is of no use without."""
+_ONE_OF = (
+    ("profile", "access_key_id"),
+    ("account_key", "sas_token", "client_secret", "managed_identity"),
+    ("service_account_file", "service_account_key"),
+)
+"""Keys of which each is a login."""
 
 
 class StorageConfig(Section):
@@ -28,18 +54,55 @@ class StorageConfig(Section):
     access_key_id: Name | None = Field(default=None, description="S3: the access key; use a reference, ${NAME}")
     secret_access_key: SecretStr | None = Field(default=None, description="S3: its secret; use a reference, ${NAME}")
     session_token: SecretStr | None = Field(default=None, description="S3: the token of temporary credentials")
+    profile: Name | None = Field(default=None, description="S3: the profile of ~/.aws that logs in; needs boto3")
+    role: Name | None = Field(default=None, description="S3: the ARN of a role that is assumed; needs boto3")
+    encryption: Encryption | None = Field(
+        default=None, description="S3: how the store encrypts; by default as the bucket says"
+    )
+    kms_key: Name | None = Field(
+        default=None, description="S3: the key of encryption: sse-kms; by default the account's own"
+    )
+    bucket_key: bool | None = Field(default=None, description="S3: whether one data key serves the whole bucket")
     account_name: Name | None = Field(default=None, description="Azure: the storage account of an az:// base path")
     account_key: SecretStr | None = Field(default=None, description="Azure: the account's key")
     sas_token: SecretStr | None = Field(default=None, description="Azure: a shared access signature of the container")
     tenant_id: Name | None = Field(default=None, description="Azure: the tenant of a service principal")
     client_id: Name | None = Field(default=None, description="Azure: the client id of a service principal")
     client_secret: SecretStr | None = Field(default=None, description="Azure: the secret of a service principal")
+    managed_identity: bool = Field(
+        default=False, description="Azure: log in as the machine, or as its identity client_id"
+    )
+    service_account_file: FilePath | None = Field(
+        default=None, description="Google: the file of a service account's key; a relative path starts at the root"
+    )
+    service_account_key: SecretStr | None = Field(default=None, description="Google: what is in such a file")
+    parallel_uploads: int = Field(
+        default=4, ge=1, le=64, description="how many pieces of a large part are on their way at once, of 8 MiB each"
+    )
     request_timeout: PositiveDuration = Field(
         default=timedelta(seconds=30), description="how long one request may take before it is asked again"
     )
     retry_timeout: PositiveDuration = Field(
         default=timedelta(minutes=3), description="for how long a request is asked again that fails for a while"
     )
+
+    @model_validator(mode="after")
+    def _is_one_login(self) -> Self:
+        given = {name for name in self.model_fields_set if getattr(self, name) not in {None, False}}
+        for key, needed in _NEEDED.items():
+            if key in given and (missing := sorted(needed - given)):
+                raise refusal(f"{' and '.join(missing)} beside {key}")
+        for logins in _ONE_OF:
+            if len(both := [key for key in logins if key in given]) > 1:
+                raise refusal(f"one login, not {' and '.join(both)}")
+        if given & {"kms_key", "bucket_key"} and self.encryption is not Encryption.KMS:
+            raise refusal(f"encryption: {Encryption.KMS} beside {min(given & {'kms_key', 'bucket_key'})}")
+        return self
+
+    def in_root(self, root: Path) -> StorageConfig:
+        """The same, with a file's path from the root of the configuration."""
+        file = self.service_account_file
+        return self if file is None else self.model_copy(update={"service_account_file": str(from_here(root, file))})
 
 
 _KNOWN: dict[Path, StorageConfig] = {}

@@ -32,9 +32,14 @@ FILE = "file"
 S3 = ObjectStoreKind(
     title="Amazon S3",
     schemes=("s3",),
-    keys=frozenset({"region", "access_key_id", "secret_access_key", "session_token"}),
+    keys=frozenset(
+        {"region", "profile", "access_key_id", "secret_access_key", "session_token", "role"}
+        | {"encryption", "kms_key", "bucket_key"}
+    ),
 )
-_AZURE_KEYS = frozenset({"account_name", "account_key", "sas_token", "tenant_id", "client_id", "client_secret"})
+_AZURE_KEYS = frozenset(
+    {"account_name", "account_key", "sas_token", "tenant_id", "client_id", "client_secret", "managed_identity"}
+)
 AZURE = ObjectStoreKind(title="Azure Blob Storage", schemes=("az",), keys=_AZURE_KEYS, example="container/prefix")
 AZURE_LAKE = ObjectStoreKind(
     title="Azure Data Lake Storage",
@@ -43,7 +48,10 @@ AZURE_LAKE = ObjectStoreKind(
     address=re.compile(r"[^/@]+@[a-z0-9]+\.dfs\.[a-z0-9.]+(/.*)?", re.DOTALL),
     example="container@account.dfs.core.windows.net/prefix",
 )
-OBJECT_STORES = (S3, AZURE, AZURE_LAKE)
+GOOGLE = ObjectStoreKind(
+    title="Google Cloud Storage", schemes=("gs",), keys=frozenset({"service_account_file", "service_account_key"})
+)
+OBJECT_STORES = (S3, AZURE, AZURE_LAKE, GOOGLE)
 """The object stores that statekeeper ships."""
 _BY_SCHEME = {scheme: kind for kind in OBJECT_STORES for scheme in kind.schemes}
 

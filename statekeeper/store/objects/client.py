@@ -1,4 +1,4 @@
-"""The client of a bucket: made once in each process, by the kind of store; and how each kind keeps conditions.
+"""The client of a bucket: made once in each process, by the kind of store; and how the kinds differ.
 
 A process that was forked from one that used a client cannot use it, nor make another; so no process forks after it has
 used one (workers are forked by a process of their own). A disk that is sent to a worker takes its options along, not
@@ -13,12 +13,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from obstore.store import AzureStore, S3Store
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, S3Store
 
-from statekeeper.config.sections.stores import AZURE, AZURE_LAKE, S3, ObjectStoreKind, object_store_of
-from statekeeper.store.objects.errors import store_errors
+from statekeeper.config.sections.storage import Encryption
+from statekeeper.config.sections.stores import AZURE, AZURE_LAKE, GOOGLE, S3, ObjectStoreKind, object_store_of
+from statekeeper.store.objects.aws_login import login_of
+from statekeeper.store.objects.errors import refused_options
 
 if TYPE_CHECKING:
     from obstore.store import BackoffConfig, ClientConfig, ObjectStore, RetryConfig
@@ -27,6 +30,9 @@ if TYPE_CHECKING:
     from statekeeper.config.sections.storage import StorageConfig
 
 _FIRST_BACKOFF, _LONGEST_BACKOFF = timedelta(milliseconds=100), timedelta(seconds=15)
+_NO_LIMIT = 1000
+"""Attempts of a request: only the time limits them."""
+_ENCRYPTION = {Encryption.S3: "AES256", Encryption.KMS: "aws:kms"}
 _PUBLIC_CLOUD = "core.windows.net"
 _PLACE_PARTS = 3
 _Options: TypeAlias = dict[str, Any]
@@ -44,6 +50,8 @@ class ClientKind:
     """Whether the store may answer a copy before it is there: the object is empty until then."""
     tells_missing: bool = False
     """Whether it is an error to remove an object that does not exist."""
+    version: Literal["e_tag", "version"] = "e_tag"
+    """What of an object the conditions of writes name: its ETag, or its version (Google's generation)."""
 
 
 def bucket_of(place: Path) -> Path:
@@ -65,14 +73,20 @@ def client_kind_of(place: Path) -> ClientKind:
 
 @lru_cache(maxsize=16)
 def client_of(bucket: Path, storage: StorageConfig) -> ObjectStore:
-    """The client of a bucket. Raises OSError if the options are not enough."""
+    """The client of a bucket. Raises OSError if the options are not accepted."""
     client: ClientConfig = {"timeout": storage.request_timeout}
     if storage.endpoint and storage.endpoint.startswith("http://"):
         client["allow_http"] = True
     backoff: BackoffConfig = {"init_backoff": _FIRST_BACKOFF, "max_backoff": _LONGEST_BACKOFF, "base": 2}
-    retry: RetryConfig = {"backoff": backoff, "retry_timeout": storage.retry_timeout}
-    with store_errors():
+    retry: RetryConfig = {
+        "backoff": backoff,
+        "max_retries": _NO_LIMIT,
+        "retry_timeout": storage.retry_timeout,
+    }
+    try:
         return client_kind_of(bucket).make(bucket.name, storage, {"client_options": client, "retry_config": retry})
+    except BaseError as error:
+        raise refused_options(error) from None  # its text may have a key
 
 
 def _s3(bucket: str, storage: StorageConfig, options: _Options) -> ObjectStore:
@@ -82,7 +96,15 @@ def _s3(bucket: str, storage: StorageConfig, options: _Options) -> ObjectStore:
         access_key_id=storage.access_key_id,
         secret_access_key=storage.secret_access_key,
         session_token=storage.session_token,
+        server_side_encryption=_ENCRYPTION[storage.encryption] if storage.encryption else None,
+        sse_kms_key_id=storage.kms_key,
+        sse_bucket_key_enabled=storage.bucket_key,
     )
+    login = login_of(storage)
+    if login is not None:
+        region = storage.region or login.region  # of the profile
+        config |= {"region": region} if region else {}
+        options = {**options, "credential_provider": login}
     return S3Store(
         bucket,
         copy_if_not_exists="multipart",
@@ -105,14 +127,24 @@ def _azure(container: str, storage: StorageConfig, options: _Options) -> ObjectS
         tenant_id=storage.tenant_id,
         client_id=storage.client_id,
         client_secret=storage.client_secret,
+        credential_type="managed_identity" if storage.managed_identity else None,
     )
     return AzureStore(container, config=config, **options)
 
 
-def _set(**options: str | SecretStr | None) -> Any:
-    """The options that are set, as text: a configuration of obstore."""
+def _google(bucket: str, storage: StorageConfig, options: _Options) -> ObjectStore:
+    config = _set(
+        base_url=storage.endpoint,
+        service_account=storage.service_account_file,
+        service_account_key=storage.service_account_key,
+    )
+    return GCSStore(bucket, config=config, **options)
+
+
+def _set(**options: str | bool | SecretStr | None) -> Any:
+    """The options that are set, as obstore takes them: a configuration of one of its stores."""
     return {
-        name: value if isinstance(value, str) else value.get_secret_value()
+        name: value if isinstance(value, str | bool) else value.get_secret_value()
         for name, value in options.items()
         if value is not None
     }
@@ -123,4 +155,5 @@ _KINDS: Mapping[ObjectStoreKind, ClientKind] = {
     S3: ClientKind(_s3, copies_up_to=5 << 30),
     AZURE: _AZURE_KIND,
     AZURE_LAKE: _AZURE_KIND,
+    GOOGLE: ClientKind(_google, tells_missing=True, version="version"),
 }

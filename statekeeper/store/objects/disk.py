@@ -26,7 +26,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError, NotSupportedErr
 from statekeeper.store.files.disk import Access, Writes
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.objects.client import bucket_of, client_kind_of, client_of, key_of
-from statekeeper.store.objects.errors import is_unsure, store_errors
+from statekeeper.store.objects.errors import after_conflicts, is_unsure, store_errors
 from statekeeper.store.objects.reading import END_BYTES, Reader
 from statekeeper.store.objects.unfinished import abort_unfinished
 from statekeeper.store.objects.upload import PIECE_BYTES, Upload, digest_of, lost_upload, md5_of
@@ -34,7 +34,7 @@ from statekeeper.store.versions import ABSENT, Listed, Version, VersionConflict,
 from statekeeper.system_errors import HintedOSError
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, GetResult
+    from obstore import GetOptions, GetResult, ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ObjectStore
 
     from statekeeper.config.sections.storage import StorageConfig
@@ -53,6 +53,7 @@ class _Head:
     size: int
     version: Version
     changed_at: float
+    e_tag: str
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class ObjectStoreDisk:
     def read_version(self, path: Path) -> tuple[bytes, Version]:
         with store_errors():
             found = obstore.get(self._client, key_of(path))
-            return bytes(found.bytes()), _version(found.meta["e_tag"])
+            return bytes(found.bytes()), self._version_in(found.meta)
 
     def version(self, path: Path) -> Version:
         try:
@@ -94,9 +95,9 @@ class ObjectStoreDisk:
             head = self._head(path)
             start = max(0, head.size - END_BYTES)
             end = self.range(path, start, head.size - start) if head.size else b""
-            return Reader(head.size, head.version, end, partial(self.range, path))
+            return Reader(head.size, Version(head.e_tag), end, partial(self.range, path))
         meta, end = found.meta, bytes(found.bytes())
-        return Reader(meta["size"], _version(meta["e_tag"]), end, partial(self.range, path))
+        return Reader(meta["size"], Version(meta["e_tag"] or ""), end, partial(self.range, path))
 
     def _end_of(self, path: Path) -> GetResult | None:
         """The last bytes of an object, as one request; None if there are none, or the store has no such request."""
@@ -162,12 +163,17 @@ class ObjectStoreDisk:
 
     def is_proven(self, path: Path, *, size: int, md5: str) -> bool:
         found = self._head(path)
-        return found.size == size and shows_bytes(found.version, md5=md5)
+        return found.size == size and shows_bytes(Version(found.e_tag), md5=md5)
 
     def _head(self, path: Path) -> _Head:
         with store_errors():
             found = obstore.head(self._client, key_of(path))
-        return _Head(found["size"], _version(found["e_tag"]), found["last_modified"].timestamp())
+        return _Head(found["size"], self._version_in(found), found["last_modified"].timestamp(), found["e_tag"] or "")
+
+    def _version_in(self, found: ObjectMeta | PutResult) -> Version:
+        version = found[client_kind_of(self.base_path).version]
+        assert version, "a store that keeps conditions names a version of every object"
+        return Version(version)
 
     # What is changed
 
@@ -183,11 +189,11 @@ class ObjectStoreDisk:
         try:
             with store_errors():
                 if over == ABSENT:
-                    done = obstore.put(self._client, key_of(path), data, mode="create")
+                    done = after_conflicts(lambda: obstore.put(self._client, key_of(path), data, mode="create"))
                 else:
-                    done = obstore.put(self._client, key_of(path), data, mode={"e_tag": over})
+                    done = obstore.put(self._client, key_of(path), data, mode=self._condition(over))
                 failpoint("put", role, "middle")
-            written = _version(done["e_tag"])
+            written = self._version_in(done)
         except (AlreadyExistsError, PreconditionError) as error:
             found = self._own(path, data)
             if found is None:
@@ -200,6 +206,9 @@ class ObjectStoreDisk:
             written = found
         failpoint("put", role, "after")
         return written
+
+    def _condition(self, over: Version) -> UpdateVersion:
+        return {"version": over} if client_kind_of(self.base_path).version == "version" else {"e_tag": over}
 
     def _own(self, path: Path, data: bytes) -> Version | None:
         """The version of the object if it has this content: then this process wrote it; else None."""
@@ -217,7 +226,7 @@ class ObjectStoreDisk:
     @contextmanager
     def upload(self, path: Path, *, role: str) -> Iterator[Upload]:
         failpoint("upload", role, "before")
-        with Upload(self._client, key_of(path)) as file:
+        with Upload(self._client, key_of(path), at_once=self.storage.parallel_uploads) as file:
             yield file
             try:
                 file.finish()
@@ -236,7 +245,7 @@ class ObjectStoreDisk:
             return False
         if found.size != file.size:
             return False
-        return found.version.strip('"') == file.digest or self._digest(path, file.size) == file.digest
+        return found.e_tag.strip('"') == file.digest or self._digest(path, file.size) == file.digest
 
     def _digest(self, path: Path, size: int) -> str:
         starts = range(0, size, PIECE_BYTES)
@@ -260,7 +269,7 @@ class ObjectStoreDisk:
         else:
             try:
                 with store_errors():
-                    obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False)
+                    after_conflicts(lambda: obstore.copy(self._client, key_of(source), key_of(dest), overwrite=False))
             except (AlreadyExistsError, PreconditionError) as error:
                 raise FileExistsError(str(dest)) from error
             self._await_copy(dest, size)
@@ -376,11 +385,6 @@ def _folders_of(keys: list[str], top: str) -> list[str]:
         "/".join(key.split("/")[:depth]) for key in keys for depth in range(top.count("/") + 1, key.count("/") + 1)
     }
     return sorted(folders, key=lambda folder: folder.count("/"), reverse=True)
-
-
-def _version(e_tag: str | None) -> Version:
-    assert e_tag, "a store that keeps conditions gives every object an ETag"
-    return Version(e_tag)
 
 
 def _not_offered(step: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The object stores: a bucket of S3 or of a store that speaks its protocol, or a container of Azure."""
+"""The object stores: a bucket of S3, or of a store that speaks its protocol, of Azure or of Google."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from statekeeper.store.versions import ABSENT, Version, VersionConflict
 
 _TRIED_ON = ".conditions"
 """The name of the object on which each run tries whether the store keeps conditions."""
+_MAY_REMOVE = ".removed"
+"""A name that no object has: each run tries whether it might be removed."""
 
 
 class BucketStore(StoreType):
@@ -53,6 +55,7 @@ def _require_conditions(disk: ObjectStoreDisk, base_path: Path) -> None:
         second = _written(disk, path, over=first) if first else None
         # Of several runs that try at the same time one wins; the others see in their loss that conditions are kept.
         keeps = not (first and second) or not any(_written(disk, path, over=stale) for stale in (ABSENT, first))
+        disk.unlink(path.with_name(_MAY_REMOVE), role="probe")  # where that is forbidden, every lock would stay
     if not keeps:
         raise StorageError(
             f"the store of {base_path} ignores the conditions of writes (If-None-Match, If-Match)",

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from obstore import WritableFile
     from obstore.store import ObjectStore
 
-PIECE_BYTES, _PIECES_AT_ONCE = 8 << 20, 4
+PIECE_BYTES = 8 << 20
 _MOST_PIECES = 10_000
 """S3 takes no more pieces for one object."""
 _GIVEN_UP = "run again; a lifecycle rule that aborts incomplete uploads must leave them a day"
@@ -48,11 +48,14 @@ def lost_upload() -> OSError:
 
 
 class Upload(UploadFile):
-    """The object at `key`, until `finish`; as a context it aborts what was not finished."""
+    """The object at `key`, until `finish`; as a context it aborts what was not finished.
 
-    def __init__(self, store: ObjectStore, key: str) -> None:
+    At most `at_once` pieces are on their way.
+    """
+
+    def __init__(self, store: ObjectStore, key: str, *, at_once: int) -> None:
         super().__init__()
-        self._store, self._key = store, key
+        self._store, self._key, self._at_once = store, key, at_once
         self._piece = bytearray()
         self._writer: WritableFile | None = None
         self._md5s: list[bytes] = []
@@ -104,7 +107,7 @@ class Upload(UploadFile):
             raise HintedOSError(errno.EFBIG, f"it has more than {most} GiB, which no store takes", hint=_TOO_LARGE)
         if self._writer is None:
             self._writer = obstore.open_writer(
-                self._store, self._key, buffer_size=PIECE_BYTES, max_concurrency=_PIECES_AT_ONCE
+                self._store, self._key, buffer_size=PIECE_BYTES, max_concurrency=self._at_once
             )
         piece, self._piece = self._piece, bytearray()
         self._md5s.append(md5_of(piece))

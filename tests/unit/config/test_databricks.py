@@ -47,7 +47,7 @@ def test_a_path_is_as_the_file_system_knows_it(written, path):
 _PIPELINE = {"sources": {"shop": {"type": "duckdb", "path": "shop.duckdb"}}, "tables": [{"table_name": "orders"}]}
 
 
-@pytest.mark.parametrize("scheme", ["s3a", "abfs", "gs", "wasbs", "https"])
+@pytest.mark.parametrize("scheme", ["s3a", "abfs", "gcs", "wasbs", "https"])
 def test_an_object_store_is_no_folder_anywhere(scheme, tmp_path):
     written = f"{scheme}://bucket/data"
     with raises_message(ConfigError, "config.object_store_address") as caught:

@@ -55,7 +55,7 @@ def test_folders_are_the_store_of_every_plain_path(tmp_path):
     assert type(writing_disk(tmp_path, WritesKind.WHOLE)) is WholeFileDisk
     assert isinstance(state_store(LocalDisk(), tmp_path / "s.json", NO_FENCE), LocalStateStore)
     assert scheme_of(Path("data")) == scheme_of(Path("/a:/b")) == scheme_of(Path("/")) == "file"
-    assert place_of("file:///x") is place_of("data") is place_of("gs://bucket/x") is None
+    assert place_of("file:///x") is place_of("data") is place_of("hdfs://bucket/x") is None
     assert scheme_of(place_of("S3://bucket/x")) == "s3"
 
 

@@ -41,14 +41,14 @@ from statekeeper.store.process import host_name
 from statekeeper.store.registry import writing_disk
 from statekeeper.store.versions import ABSENT, VersionConflict
 from tests.messages import raises_message, says
-from tests.object_servers import SECRET, SERVERS, Moto, running
+from tests.object_servers import ALL_RULES, SECRET, Moto, running
 
 BASE = Path("/s3:/lake/team")
 """Of the stores in memory."""
 TTL = timedelta(minutes=1)
 
 
-@pytest.fixture(scope="module", params=SERVERS)
+@pytest.fixture(scope="module", params=ALL_RULES)
 def server(request):
     with running(request.param) as server:
         yield server
