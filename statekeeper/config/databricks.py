@@ -74,6 +74,8 @@ _MOUNTS = (VOLUMES, PurePosixPath("/dbfs"))
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):(.*)$", re.DOTALL)
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _PARTS_OF_A_VOLUME = 3
+_READ_BY_SPARK = ("s3", "abfss", "gs")
+"""The schemes of external locations."""
 _USE_A_VOLUME = "use a Unity Catalog volume: /Volumes/<catalog>/<schema>/<volume>/..."
 
 
@@ -124,7 +126,7 @@ def refusal_on_databricks(path: str) -> tuple[str, str] | None:
     """Why a normalised path cannot hold output on Databricks, and what to use instead; None if it can."""
     place = PurePosixPath(path)
     if is_object_store(Path(path)):
-        return f"{path} is in an object store, which statekeeper does not reach from Databricks yet", _USE_A_VOLUME
+        return _refusal_of_store(path)
     if not place.is_absolute():
         return f"{path} is relative: driver and executors do not share the folder that it would start at", _USE_A_VOLUME
     if place.is_relative_to("/Workspace"):
@@ -132,6 +134,17 @@ def refusal_on_databricks(path: str) -> tuple[str, str] | None:
     if place.is_relative_to(VOLUMES) and len(place.parts) < 2 + _PARTS_OF_A_VOLUME:
         return f"{path} is not in a volume", _USE_A_VOLUME
     return None
+
+
+def _refusal_of_store(path: str) -> tuple[str, str] | None:
+    scheme, _, _ = path.lstrip("/").partition(":")
+    if scheme in _READ_BY_SPARK:
+        return None
+    reason = f"{path} is an address that Spark on Databricks does not read"
+    return (
+        reason,
+        f"write abfss://container@account.dfs.core.windows.net/... for a container of Azure, or {_USE_A_VOLUME}",
+    )
 
 
 def _without_dbfs(path: str) -> str:

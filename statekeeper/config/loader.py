@@ -17,7 +17,7 @@ from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.document import ConfigDocument, KeyPath
 from statekeeper.config.reading.mapping import read_mapping
 from statekeeper.config.reading.problems import Problem, Spot, config_error, found
-from statekeeper.config.reading.references import Secrets, Unset, may_hold_secrets, resolve_references
+from statekeeper.config.reading.references import Secrets, Unset, may_be_left, resolve_references
 from statekeeper.config.reading.shape import purpose
 from statekeeper.config.reading.text_file import read_text_file
 from statekeeper.config.reading.validate import Checked, check, salvage
@@ -50,20 +50,20 @@ def load_pipeline(
     """The pipeline that a YAML file describes; the tables of `tables_path` (YAML or JSON) replace its own.
 
     Relative paths start at the file's key `root`, else at `root`, else at the root that is found. `secrets` reads
-    Databricks secrets; the default is `SecretScopes`. With `Unset.LEAVE` no secret is read, and the pipeline must not
-    be run: its sources may lack values.
+    Databricks secrets; the default is `SecretScopes`. With `Unset.LEAVE` only those of `storage` are read, and the
+    pipeline must not be run: its sources may lack values.
 
     Raises:
         ConfigError: its message has a line per problem, `file:line:column: key: what is wrong`.
     """
-    secrets = (secrets or SecretScopes()) if unset is Unset.REFUSE else None
+    secrets = secrets or SecretScopes()
     path = Path(expanded(str(path)))
-    config = _read(path, environ, secrets)
+    config = _read(path, environ, secrets, unset)
     if not isinstance(config.document.data, dict):
         raise config_error([*config.wrong, config.not_a("mapping with pipeline, sources and tables")])
     tables = None
     if tables_path is not None:
-        tables = _read(Path(expanded(str(tables_path))), environ, secrets).with_list_below("tables")
+        tables = _read(Path(expanded(str(tables_path))), environ, secrets, unset).with_list_below("tables")
     if tables is not None and not isinstance(tables.document.data, dict):
         raise config_error([*config.wrong, *tables.wrong, tables.not_a("list of tables")])
     digest = hashlib.sha256(config.content + (b"" if tables is None else b"\0" + tables.content))
@@ -152,7 +152,7 @@ class _File:
 
         A key that cannot have text as its value, such as a port, is removed.
         """
-        left = tuple(problem for problem in self.unset if may_hold_secrets(problem.path))
+        left = tuple(problem for problem in self.unset if may_be_left(problem.path))
         paths = {problem.path for problem in left}
         document = self.document
         while unfit := [p.path for p in _checked(document).problems if p.path in paths]:
@@ -176,7 +176,7 @@ class _File:
         return Problem(self.document, (), f"expected a {what}; found {found(self.document, ())}")
 
 
-def _read(path: Path, environ: Mapping[str, str], secrets: Secrets | None) -> _File:
+def _read(path: Path, environ: Mapping[str, str], secrets: Secrets, unset: Unset) -> _File:
     name = str(path)
     content = read_text_file(path)
     try:
@@ -188,7 +188,7 @@ def _read(path: Path, environ: Mapping[str, str], secrets: Secrets | None) -> _F
             f"{name}:{place}: expected text in UTF-8; found the byte 0x{content[error.start]:02x}"
         ) from None
     document, duplicates = (read_json if path.suffix == ".json" else read_yaml)(text, name=name)
-    filled = resolve_references(document, environ, secrets=secrets)
+    filled = resolve_references(document, environ, secrets=secrets, unset=unset)
     return _File(filled.document, (*duplicates, *filled.problems), content, unset=filled.unset)
 
 

@@ -21,6 +21,7 @@ from statekeeper.config.reading.databricks_secrets import SecretScopes
 from statekeeper.config.reading.references import Secrets
 from statekeeper.config.resolved import EngineKind, Pipeline
 from statekeeper.config.root import expanded
+from statekeeper.config.sections.stores import place_of
 from statekeeper.errors import UsageError
 from statekeeper.run.choices import GivenEngine, RunIdentity, RunOptions, engine_name
 from statekeeper.runtime.progress import Reporter
@@ -63,10 +64,12 @@ class Place:
     def folder(self, volume: str | None, path: str | None, *, root: Path) -> str:
         """The output folder: `volume`, `path`, or `path` in `volume`; outside Databricks, a path may start at `root`.
 
+        An address of an object store is the path that stands for it.
+
         Raises:
             UsageError: output cannot be there; the message says why, and the hint what to use instead.
         """
-        place = PurePosixPath(expanded(file_path(path))) if path else None
+        place = _path_of(path) if path else None
         if volume is not None:
             top = PurePosixPath(volume_folder(volume))
             if place is not None and place.is_absolute() and not place.is_relative_to(top):
@@ -112,13 +115,24 @@ class Place:
             _LOG.warning("%s: DBFS is deprecated and not on every kind of compute; use a Unity Catalog volume", place)
 
 
+def _path_of(text: str) -> PurePosixPath:
+    """A path, or the path of an address in an object store. Raises UsageError if output cannot be there."""
+    try:
+        stored = place_of(text)
+    except ValueError as error:
+        raise UsageError(
+            f"expected an address such as {error}; found {text}", hint="docs/objects.md has an address of each store"
+        ) from None
+    return PurePosixPath(stored) if stored is not None else PurePosixPath(expanded(file_path(text)))
+
+
 class DatabricksDataExtractor(DataExtractor):
     """`DataExtractor` on Databricks.
 
     Output goes to `unity_catalog_volume` (`catalog/schema/volume` or `catalog.schema.volume`), to `output_base_path` in
-    that volume, or to `output_base_path` alone. Chunks are read on the executors of the existing Spark session (or the
-    one passed as `spark`); with `use_existing_spark=False`, and on serverless compute, by processes of the
-    driver. Everything else is as for `DataExtractor`.
+    that volume, or to `output_base_path` alone, which may be the address of an object store. Chunks are read on the
+    executors of the existing Spark session (or the one passed as `spark`); with `use_existing_spark=False`, and on
+    serverless compute, by processes of the driver. Everything else is as for `DataExtractor`.
 
     Raises:
         UsageError: the output cannot be there; or what `DataExtractor` raises.

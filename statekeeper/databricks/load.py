@@ -39,6 +39,7 @@ from statekeeper.store.place import require_layout_of_run
 from statekeeper.store.registry import reading_disk
 from statekeeper.text.amounts import count
 from statekeeper.text.html_table import html_table
+from statekeeper.text.places import with_addresses
 
 _LOG = logging.getLogger("statekeeper.load")
 
@@ -197,7 +198,7 @@ class _Load:
                 f"{key}: its metadata name {metadata.output_path}, which is not a dataset of this run",
                 hint="verify what is published, then load again",
             )
-        frame = self.spark.read.parquet(str(output.absolute()))
+        frame = self.spark.read.parquet(with_addresses(str(output.absolute())))
         read = frame.count()
         if read != metadata.record_count:
             raise DataError(

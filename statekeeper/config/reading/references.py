@@ -1,8 +1,9 @@
 """Resolves `${NAME}` and `${NAME:-default}` in a document's text values from the environment, and
 `${databricks:scope/key}` from a secret scope.
 
-`$${` is a literal `${`. Secrets are allowed only where values are never written: in sources and hooks. A value from a
-reference may be secret, so messages call it `the value of ${NAME}`. Whether it has the right type is checked later.
+`$${` is a literal `${`. Secrets are allowed only where values are never written: in sources, hooks and storage. A value
+from a reference may be secret, so messages call it `the value of ${NAME}`. Whether it has the right type is checked
+later.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from statekeeper.errors import StatekeeperError
 _REFERENCE = re.compile(
     r"\$\$\{|\$\{(?:databricks:([A-Za-z0-9_.@-]+)/([A-Za-z0-9_.-]+)\}|([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?"
 )
-_MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark"))
+_STORAGE: KeyPath = ("storage",)
+_MAY_HOLD_SECRETS: tuple[KeyPath, ...] = (("sources",), ("states",), ("execution", "spark"), _STORAGE)
 
 Secrets: TypeAlias = Callable[[str, str], str]
 """The value of a secret by its scope and key. Raises StatekeeperError if it cannot be read."""
@@ -52,15 +54,25 @@ def may_hold_secrets(path: KeyPath) -> bool:
     return any(path[: len(area)] == area for area in _MAY_HOLD_SECRETS)
 
 
+def may_be_left(path: KeyPath) -> bool:
+    """Whether only a run needs the value at `path`: what reaches the store is needed by whoever reads a run's files."""
+    return may_hold_secrets(path) and path[:1] != _STORAGE
+
+
 def resolve_references(
-    document: ConfigDocument, environ: Mapping[str, str], *, secrets: Secrets | None = None
+    document: ConfigDocument,
+    environ: Mapping[str, str],
+    *,
+    secrets: Secrets | None = None,
+    unset: Unset = Unset.REFUSE,
 ) -> ResolvedDocument:
     """The document with its references resolved.
 
-    Without `secrets`, references to secrets count as unset. A value with a problem stays unresolved.
+    Without `secrets`, references to secrets count as unset; with `Unset.LEAVE` those that may be left are not read, and
+    count as unset. A value with a problem stays unresolved.
     `${NAME:-default}` is the default if NAME is unset or empty.
     """
-    resolver = _Resolver(document, environ, secrets)
+    resolver = _Resolver(document, environ, secrets, unset)
     data = resolver.value(document.data, ())
     filled = replace(
         document,
@@ -77,6 +89,7 @@ class _Resolver:
     document: ConfigDocument
     environ: Mapping[str, str]
     secrets: Secrets | None
+    leaves: Unset
     found: list[str] = field(default_factory=list)
     hidden: dict[KeyPath, str] = field(default_factory=dict)
     filled: dict[KeyPath, tuple[str, ...]] = field(default_factory=dict)
@@ -134,11 +147,11 @@ class _Resolver:
     def _secret(self, scope: str, key: str, path: KeyPath, wrong: list[Problem], unset: list[Problem]) -> str:
         if not may_hold_secrets(path):
             text = "expected no secret here: it would be written to files and logs"
-            hint = f"${{databricks:{scope}/{key}}} may stand in sources, in hooks and in execution.spark"
+            hint = f"${{databricks:{scope}/{key}}} may stand in sources, in hooks, in execution.spark and in storage"
             wrong.append(Problem(self.document, path, text, hint=hint))
             return ""
         try:
-            if self.secrets is None:
+            if self.secrets is None or (self.leaves is Unset.LEAVE and may_be_left(path)):
                 unset.append(Problem(self.document, path, f"${{databricks:{scope}/{key}}}: secrets are not read here"))
                 return ""
             value = self.secrets(scope, key)

@@ -40,7 +40,7 @@ class PlaceCheck:
     @property
     def modules(self) -> tuple[str, ...]:
         """What executors need for a place like this."""
-        return ("obstore",) if is_object_store(self.folder) else ()
+        return ("obstore", "fsspec") if is_object_store(self.folder) else ()
 
     @property
     def hint_on_reading(self) -> str:

@@ -55,6 +55,7 @@ class TestOutput:
             ({"unity_catalog_volume": "main.raw.erp", "output_base_path": f"{VOLUME}/data"}, f"{VOLUME}/data"),
             ({"output_base_path": f"dbfs:{VOLUME}/data"}, f"{VOLUME}/data"),
             ({"output_base_path": "dbfs:/mnt/lake"}, "/dbfs/mnt/lake"),
+            ({"output_base_path": "s3://bucket/data"}, "/s3:/bucket/data"),
         ],
     )
     def test_output_goes_to_the_volume_or_to_the_path(self, choices, folder):
@@ -66,7 +67,13 @@ class TestOutput:
             ({}, message("databricks.expected_a_volume_or_a_path")),
             ({"output_base_path": "data"}, message("config.relative_path", path="data")),
             ({"output_base_path": "/Workspace/Users/me/data"}, message("config.workspace_path")),
-            ({"output_base_path": "s3://bucket/data"}, message("config.object_store_address")),
+            ({"output_base_path": "s3a://bucket/data"}, message("config.object_store_address")),
+            ({"output_base_path": "abfss://bucket/data"}, message("databricks.expected_an_address")),
+            ({"output_base_path": "az://container/data"}, message("objects.not_on_databricks")),
+            (
+                {"unity_catalog_volume": "main.raw.erp", "output_base_path": "s3://bucket/data"},
+                message("databricks.path_is_not_in_the_volume"),
+            ),
             ({"output_base_path": "/Volumes/main/raw"}, message("config.not_in_a_volume")),
             ({"unity_catalog_volume": "main.raw"}, message("config.expected_a_volume")),
             (
@@ -95,10 +102,20 @@ class TestOutput:
             ("", "main.raw.erp", VOLUME),
             ("compression: snappy", "main.raw.erp", VOLUME),
             ("base_path: landing", "main.raw.erp", f"{VOLUME}/landing"),
+            ("base_path: 's3://lake/team'", None, "/s3:/lake/team"),
         ],
     )
     def test_the_output_of_a_configuration_is_adapted(self, stateful, output, volume, folder):
         assert stateful(output, unity_catalog_volume=volume).output.base_path == folder
+
+    def test_the_keys_of_the_store_come_from_a_secret_scope(self, stateful):
+        storage = "storage: {access_key_id: key, secret_access_key: '${databricks:lake/secret}'"
+        found = stateful(
+            "base_path: 's3://lake/team'}\n" + storage,
+            secrets=lambda scope, key: f"{scope}-{key}",
+        )
+        assert found.storage.secret_access_key.get_secret_value() == "lake-secret"
+        assert "lake-secret" in found.secrets
 
     def test_a_configuration_without_output_path_or_volume_is_refused(self, stateful):
         with raises_message(UsageError, "config.relative_path", path="data"):

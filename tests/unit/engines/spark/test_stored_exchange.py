@@ -104,7 +104,7 @@ def test_each_poll_of_a_store_is_paid_for_so_they_are_as_rare_as_in_the_slowest_
 def test_executors_that_the_store_refuses_are_named_with_what_they_get(exchange, monkeypatch):
     held = HeldSession.of(ThreadSpark(slots=1), Ownership.GIVEN)
     assert inspect(held, exchange.folder, parallelism=None, sources={}, storage=STORAGE).parallelism == 1
-    assert PlaceCheck(exchange.folder, STORAGE).modules == ("obstore",)
+    assert PlaceCheck(exchange.folder, STORAGE).modules == ("obstore", "fsspec")
     for step, name in (("read", "spark.folder_is_not_shared"), ("write_over", "spark.executors_cannot_write")):
         with monkeypatch.context() as patch:
             check = PlaceCheck.tried
