@@ -73,7 +73,7 @@ def write_config(name: str, base_path: str, database: Path, storage: dict[str, s
 def clear(server: SeaweedFS) -> None:
     """Remove what earlier rounds have written."""
     shutil.rmtree(FOLDER / "local", ignore_errors=True)
-    bucket = server.bucket()
+    bucket = server.bucket
     for page in obstore.list(bucket):
         obstore.delete(bucket, [each["path"] for each in page])
 
@@ -81,7 +81,7 @@ def clear(server: SeaweedFS) -> None:
 def require_all_rows(server: SeaweedFS, rows: int) -> None:
     """That both commit records have them all."""
     (local,) = (FOLDER / "local").glob("duck/lineitem/*/*/*_metadata.json")
-    bucket = server.bucket()
+    bucket = server.bucket
     keys = [each["path"] for page in obstore.list(bucket) for each in page]
     (key,) = [key for key in keys if key.endswith("_metadata.json")]
     records = json.loads(local.read_text()), json.loads(bytes(obstore.get(bucket, key).bytes()))
@@ -94,7 +94,7 @@ def compared(server: SeaweedFS, rows: int, rounds: int) -> tuple[Runs, Runs]:
     """The runs into a folder and into the store, in turns, with a line for each round."""
     database = lineitem(rows)
     local = Runs(write_config("local", str(FOLDER / "local"), database))
-    objects = Runs(write_config("objects", f"{server.url}/bench", database, server.storage()))
+    objects = Runs(write_config("objects", f"{server.url}/bench", database, server.storage))
     print(f"{rows:,} rows, {WORKERS} workers; cpu: processor seconds of all processes of the run")
     print(f"{'':8}{'folder: s':>10}{'cpu':>7}{'store: s':>10}{'cpu':>7}{'server cpu':>12}{'ratio':>7}{'cpu ratio':>11}")
     for number in range(1, rounds + 1):
