@@ -21,6 +21,8 @@ REAL_HISTORIES ?= 100
 HISTORIES_SEED ?= $(shell date +%s)
 SCHEMA_MODELS ?= 20000
 SCHEMA_SEED ?= $(shell date +%s)
+# So many requests of each story are disturbed by sweep-objects; all unless a number is given.
+POINTS ?=
 # Modules whose mutants are tried, by the names of tests/mutants/targets.py; all unless some are named.
 TARGETS ?=
 # Arguments for tests/mutants/run.py, such as MUTANTS_ARGS="--sample 10 --seed 1" or "--again survivors".
@@ -99,8 +101,8 @@ soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, fo
 sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, let the system refuse every call of a run, and resume; an hour or more.
 	@$(PYTEST) -m sweep -s tests/crash --ignore-glob='*/test_object*' tests/unit/store/files/test_refusals.py $(PYTEST_ARGS)
 
-sweep-objects: $(DEV_STAMP) ## The same in object stores, at every request: killed, unanswered, the server killed; races and readers; hours.
-	@$(PYTEST) -m sweep -s tests/crash/test_object*.py $(PYTEST_ARGS)
+sweep-objects: $(DEV_STAMP) ## The same in object stores, at every request: all or POINTS of each story; races and readers; hours.
+	@SWEEP_POINTS=$(POINTS) $(PYTEST) -m sweep -s tests/crash/test_object*.py $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \

@@ -211,11 +211,14 @@ def _expected(record: str, story: Story) -> list[int]:
 
 
 def share_of(points: list[Any], count: int | None) -> list[Any]:
-    """So many of the points, spread evenly (None: all); SWEEP_SHARE, which CI has from the commit, says which."""
-    if count is None or count >= len(points):
-        return points
-    every = len(points) // count
-    return points[int(os.environ.get("SWEEP_SHARE", "0")) * 7919 % every :: every][:count]
+    """About so many of the points, spread evenly; SWEEP_SHARE, which CI has from the commit, says which.
+
+    None: as many as SWEEP_POINTS says, and all without it.
+    """
+    count = count or int(os.environ.get("SWEEP_POINTS") or len(points))
+    every = max(1, len(points) // count)
+    every -= every % 3 == 0  # the variants of a request follow each other: else all chosen points would have the same
+    return points[int(os.environ.get("SWEEP_SHARE", "0")) * 7919 % every :: every]
 
 
 @dataclass
