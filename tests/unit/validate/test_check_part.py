@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +17,9 @@ from statekeeper.parquet.integrity import md5_of
 from statekeeper.schemas.model.shipped import ShippedModel
 from statekeeper.store.files.disk import LocalDisk
 from statekeeper.validate.check_part import PartCheckSpec, check_part
+from tests.messages import says
 from tests.unit.commit_records import NOON, PLAN
+from tests.unit.store.objects.disks import BASE, memory_disk
 
 COLUMNS = (PlannedColumn(name="a", database_type="INTEGER", read_type="int64", arrow_type="int64"),)
 
@@ -57,6 +61,13 @@ def test_of_a_damaged_part_no_row_is_looked_at(spec):
     spec.path.write_bytes(b"x" * spec.receipt.bytes)
     checked = check_part(spec, _context())
     assert "has md5" in checked.damage
+    assert checked.findings is None
+
+
+def test_of_an_object_that_is_gone_no_row_is_looked_at(spec, monkeypatch):
+    path = BASE / spec.path.name
+    checked = check_part(replace(spec, path=path, disk=memory_disk(monkeypatch)), _context())
+    assert says(checked.damage, "parquet.file_is_missing", file=path.name)
     assert checked.findings is None
 
 
