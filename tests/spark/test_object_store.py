@@ -77,7 +77,8 @@ class Lake:
     def assert_complete(self, reference, tables):
         """Check rows, that each chunk was read once, and that nothing is left or secret."""
         objects = {key: data for key, data in contents(self.store.bucket).items() if key.startswith(f"{self.name}/")}
-        left = [key for key in objects if any(part.startswith(".") for part in key.split("/"))]
+        trial = f"{self.name}/_runs/.conditions"  # stays: docs/objects.md
+        left = [key for key in objects if any(part.startswith(".") for part in key.split("/")) and key != trial]
         assert left == []
         for source, table in tables:
             day = self.world.day(self.name, source, table)
