@@ -229,11 +229,14 @@ class Tally:
     requests: int = 0
     disturbed: int = 0
     ended_itself: int = 0
+    missed: int = 0
+    """Points that the run did not come to: processes and heartbeats differ by a request or two from time to time."""
 
     def __str__(self) -> str:
         return (
             f"{self.story}: {self.requests} requests, disturbed at {self.disturbed} points "
             f"({self.ended_itself} of these runs ended well themselves); all were ended by a plain run"
+            + (f"; points that were not reached: {self.missed}" if self.missed else "")
         )
 
 

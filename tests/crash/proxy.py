@@ -36,8 +36,10 @@ class Disturbance:
     then: Callable[[], None] = lambda: None
     seen: list[str] = field(default_factory=list)
     """Every request that matches: its method and its target."""
-    is_over: bool = False
-    """Whether the request was met."""
+    is_met: bool = False
+    """Whether the run came to this request."""
+    is_over: threading.Event = field(default_factory=threading.Event)
+    """Set when `then` has returned, which may be after the run has ended: it was its last request."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_it(self, request: str) -> bool:
@@ -46,11 +48,15 @@ class Disturbance:
             if not self.like.search(request):
                 return False
             self.seen.append(request)
-            return len(self.seen) - 1 == self.at
+            is_it = len(self.seen) - 1 == self.at
+            self.is_met |= is_it
+            return is_it
 
     def strike(self) -> None:
-        self.then()
-        self.is_over = True
+        try:
+            self.then()
+        finally:
+            self.is_over.set()
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -18,6 +17,7 @@ from .proxy import Disturbance, Proxy
 
 Victim = Literal["run", "server"]
 _PATIENCE = {"retry_timeout": "20s"}
+_STRIKE_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Running:
     pipe: Connection
 
     def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.kill()  # no error if it has ended
 
     def end(self) -> list[Outcome]:
         """The outcomes; none if it was killed, or could not even begin or end."""
@@ -81,7 +81,9 @@ class ServedLake:
             disturbance.then = self._restart_server
         elif variant != "unanswered":
             disturbance.then = running.kill
-        return running.end(), disturbance
+        outcomes = running.end()
+        assert not disturbance.is_met or disturbance.is_over.wait(_STRIKE_SECONDS)
+        return outcomes, disturbance
 
 
 def make_lake(folder: Path, server: ObjectServer, between: Proxy, story: Story) -> ServedLake:
