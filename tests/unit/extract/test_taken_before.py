@@ -249,7 +249,7 @@ def test_of_an_object_only_the_compared_columns_within_the_stretch_are_read(tmp_
     monkeypatch.setattr(objects_disk, "client_of", lambda _bucket, _storage: store)
     ask = obstore.get_range
     monkeypatch.setattr(obstore, "get_range", lambda *args, **how: read.append(how["length"]) or ask(*args, **how))
-    bucket = ObjectStoreDisk(tmp_path, StorageConfig())
+    bucket = ObjectStoreDisk(Path("/s3:/lake"), StorageConfig())
     late = LATE if kind.tz else LATE.replace(tzinfo=None)
     columns = pa.schema([("id", pa.int64()), ("note", pa.binary()), ("stamp", kind)])
     lake = Lake(tmp_path, columns, disk=bucket, group_rows=1000)
