@@ -28,9 +28,8 @@ from statekeeper.store.versions import Version, e_tag_of
 from statekeeper.validate.check_part import PartCheckSpec, check_part
 from statekeeper.validate.keys.check import check_keys
 from tests.messages import raises_message
-from tests.object_servers import SERVERS, running
 from tests.unit.commit_records import NOON, PLAN
-from tests.unit.store.objects.disks import BASE, memory_disk, server_disk
+from tests.unit.store.objects.disks import BASE, memory_disk
 
 ROWS = 60_000
 COLUMNS = tuple(
@@ -38,17 +37,6 @@ COLUMNS = tuple(
     for name, kind in (("id", "int64"), ("text", "string"))
 )
 CONTEXT = ProcessContext(Sessions("1MB"), memory_limit="100MB", is_stopping=lambda: False, report=print)
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request):
-    with running(request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def disk(server, request):
-    return server_disk(server, request.function.__name__)
 
 
 @pytest.fixture

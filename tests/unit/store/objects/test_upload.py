@@ -18,23 +18,11 @@ from statekeeper.store.objects import upload as upload_module
 from statekeeper.store.objects.client import ClientKind
 from statekeeper.store.versions import e_tag_of, shows_bytes
 from tests.messages import raises_message
-from tests.object_servers import SERVERS, running
-from tests.unit.store.objects.disks import BASE, memory_disk, server_disk
+from tests.unit.store.objects.disks import BASE, memory_disk
 
 PART = BASE / "part"
 S3_LOGIN = "AWS4-HMAC-SHA256 Credential=key/20260106/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
 """The server looks at the service in it, and believes the rest."""
-
-
-@pytest.fixture(scope="module", params=SERVERS)
-def server(request):
-    with running(request.param) as server:
-        yield server
-
-
-@pytest.fixture
-def disk(server, request):
-    return server_disk(server, request.function.__name__)
 
 
 @pytest.fixture
