@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.object_servers import running
+
 _MEMORY = Path("/dev/shm")
 
 
@@ -21,3 +23,10 @@ def fast_disk(tmp_path):
     folder = Path(tempfile.mkdtemp(prefix="statekeeper-crash-", dir=_MEMORY))
     yield folder
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def azurite():
+    """Azure's emulator, with the container `lake`."""
+    with running("azurite") as server:
+        yield server

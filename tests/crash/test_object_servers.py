@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from statekeeper.run.report import Outcome
-from tests.object_servers import running
 
 from .lake import STORIES, Story, Tally, share_of, sweep_one
 from .proxy import VARIANTS, proxy
@@ -21,12 +20,6 @@ from .served_lake import ServedLake, Victim, make_lake
 
 SHARE = {"run": 2, "server": 1}
 """The default suite disturbs each story at so many points, `make sweep-objects` at each."""
-
-
-@pytest.fixture(scope="module")
-def azurite():
-    with running("azurite") as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A run on an object store is disturbed at each of its requests; the next run ends what it began.
 
-The store is obstore's own in memory, whose conditions are those of S3. At each request one of three things happens: it
+The store is obstore's own in memory, whose conditions are those of S3; `make sweep-objects` takes real servers as well
+(`test_object_servers` disturbs them from outside, which is far slower). At each request one of three things happens: it
 is not sent, and the process is dead; it is carried out, but its answer is lost, and the process lives on; it is
 answered, and then the process is dead. (A process that dies without having had the answer leaves the same.) A death is
 played in this process, which cannot be forked once it has used obstore: no later request of the dead run is sent.
@@ -61,8 +62,8 @@ class Requests:
 
 
 @dataclass
-class MemoryLake:
-    """A lake in memory, and the runs on it."""
+class LakeInProcess:
+    """A lake, and the runs on it, which are all in this process."""
 
     lake: Lake
     look: Look
@@ -103,43 +104,59 @@ def modules() -> list[Any]:
 
 @pytest.fixture
 def memory(tmp_path, monkeypatch):
-    """Makes the lake of a story, and what is in its bucket before the disturbed run."""
+    """Makes a lake in memory for a story, and what is in its bucket before the disturbed run."""
     bucket = MemoryStore()
     monkeypatch.setattr("statekeeper.store.objects.disk.client_of", lambda *_: bucket)
 
-    def make(story: Story) -> tuple[MemoryLake, dict[str, bytes]]:
+    def make(story: Story) -> tuple[LakeInProcess, dict[str, bytes]]:
         lake = Lake(tmp_path, "s3://bucket/data", story.layout, story.is_by_windows)
-        memory = MemoryLake(lake, Look(bucket, "data/", "s3://bucket/", tmp_path), monkeypatch)
-        lake.write_source(1)
-        if story.has_old_dataset:
-            memory.do("run", Requests())
-        lake.write_source(2)
-        if story.dies_first_at is not None:
-            whole = Requests()
-            memory.do("run", whole)
-            memory.look.put_back({})
-            memory.do("run", Requests(int(whole.sent * story.dies_first_at)))
-        return memory, memory.look.content()
+        return _begun(LakeInProcess(lake, Look(bucket, "data/", "s3://bucket/", tmp_path), monkeypatch), story)
 
     return make
 
 
-def _sweep(memory, before, story, count) -> Tally:
+@pytest.fixture
+def served(tmp_path, monkeypatch, request):
+    """The same on a real server."""
+    server, prefix = request.getfixturevalue(request.param), f"sweep-{tmp_path.name}"
+
+    def make(story: Story) -> tuple[LakeInProcess, dict[str, bytes]]:
+        lake = Lake(tmp_path, f"{server.url}/{prefix}", story.layout, story.is_by_windows, server.storage)
+        look = Look(server.bucket, f"{prefix}/", f"{server.url}/", tmp_path)
+        return _begun(LakeInProcess(lake, look, monkeypatch), story)
+
+    return make
+
+
+def _begun(lake: LakeInProcess, story: Story) -> tuple[LakeInProcess, dict[str, bytes]]:
+    lake.lake.write_source(1)
+    if story.has_old_dataset:
+        lake.do("run", Requests())
+    lake.lake.write_source(2)
+    if story.dies_first_at is not None:
+        whole = Requests()
+        lake.do("run", whole)
+        lake.look.put_back({})
+        lake.do("run", Requests(int(whole.sent * story.dies_first_at)))
+    return lake, lake.look.content()
+
+
+def _sweep(lake, before, story, count) -> Tally:
     tally, whole = Tally(story.name), Requests()
-    memory.look.put_back(before)
-    assert set(memory.do(story.command, whole)) == {Outcome.COMPLETED}
-    assert memory.look.check(story, is_ended=True) == {2}
+    lake.look.put_back(before)
+    assert set(lake.do(story.command, whole)) == {Outcome.COMPLETED}
+    assert lake.look.check(story, is_ended=True) == {2}
     tally.requests = whole.sent
     points = [(at, variant) for at in range(whole.sent) for variant in VARIANTS]
     for at, variant in share_of(points, count):
-        memory.look.put_back(before)
+        lake.look.put_back(before)
         requests = Requests(at, variant)
         try:
             tally.ended_itself += sweep_one(
                 story,
-                memory.look,
-                lambda requests=requests: memory.disturbed(story.command, requests),
-                lambda: memory.do(story.again, Requests()),
+                lake.look,
+                lambda requests=requests: lake.disturbed(story.command, requests),
+                lambda: lake.do(story.again, Requests()),
             )
         except AssertionError as error:
             raise AssertionError(f"{story.name}: request {at} {variant}: {error}") from error
@@ -156,3 +173,11 @@ def test_a_plain_run_ends_what_a_disturbed_one_began(memory, story, record_prope
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
 def test_the_same_at_every_request(memory, story):
     print(f"\nin memory, {_sweep(*memory(story), story, None)}")
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("served", ["seaweed", "azurite"], indirect=True)
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+def test_the_same_at_every_request_of_a_server(served, story, request):
+    server = request.node.callspec.params["served"]
+    print(f"\non {server}, {_sweep(*served(story), story, None)}")
