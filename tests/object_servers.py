@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+import boto3
 import obstore
 from obstore.store import AzureStore, ObjectStore, S3Store
 
@@ -194,22 +195,38 @@ def running(name: str) -> Iterator[ObjectServer]:
         server.kill()
 
 
-def keys_of(bucket: ObjectStore) -> set[str]:
-    """The key of every object of a bucket."""
-    return {each["path"] for page in obstore.list(bucket) for each in page}
+def keys_of(bucket: ObjectStore, prefix: str = "") -> set[str]:
+    """The keys of a bucket below the folder `prefix`."""
+    return {each["path"] for page in obstore.list(bucket, prefix) for each in page}
 
 
-def contents(bucket: ObjectStore) -> dict[str, bytes]:
-    """Every object of a bucket, by its key."""
-    return {key: bytes(obstore.get(bucket, key).bytes()) for key in keys_of(bucket)}
+def contents(bucket: ObjectStore, prefix: str = "") -> dict[str, bytes]:
+    """The objects of a bucket below the folder `prefix`, by their keys."""
+    return {key: bytes(obstore.get(bucket, key).bytes()) for key in keys_of(bucket, prefix)}
 
 
-def fill(bucket: ObjectStore, wanted: dict[str, bytes]) -> None:
-    """Make the bucket have exactly these objects."""
-    for key in keys_of(bucket) - wanted.keys():
-        obstore.delete(bucket, key)
+def fill(bucket: ObjectStore, wanted: dict[str, bytes], prefix: str = "") -> None:
+    """Make the bucket have exactly these objects below the folder `prefix`."""
+    if gone := sorted(keys_of(bucket, prefix) - wanted.keys()):
+        obstore.delete(bucket, gone)
     for key, data in wanted.items():
         obstore.put(bucket, key, data)
+
+
+def unfinished_uploads(bucket: ObjectStore, prefix: str = "") -> list[str]:
+    """The keys whose uploads S3's own listing names, by another client; no other store has such a thing."""
+    if not isinstance(bucket, S3Store):
+        return []
+    config = bucket.config
+    client = boto3.client(
+        "s3",
+        endpoint_url=config["endpoint"],
+        region_name=config["region"],
+        aws_access_key_id=config["access_key_id"],
+        aws_secret_access_key=config["secret_access_key"],
+    )
+    found = client.list_multipart_uploads(Bucket=config["bucket"], Prefix=prefix)
+    return [each["Key"] for each in found.get("Uploads", [])]
 
 
 def free_port() -> int:

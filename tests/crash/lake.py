@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
+from unittest.mock import patch
 
 import duckdb
 import obstore
@@ -27,7 +28,10 @@ from statekeeper.run.report import Outcome
 from statekeeper.run.resume import Reprocess
 from statekeeper.run.runner import RunIdentity, Runner
 from statekeeper.runtime.progress import NullReporter
+from statekeeper.store.objects import disk, upload
+from statekeeper.store.objects.upload import PIECE_BYTES
 from statekeeper.store.registry import writing_disk
+from tests.object_servers import contents, fill, keys_of, unfinished_uploads
 
 ROWS, RUN_ID, DAY = 300, "crash-20260106", date(2026, 1, 6)
 DAYS = [date(2026, 1, 4), date(2026, 1, 5), DAY]
@@ -48,6 +52,10 @@ class Story:
     has_old_dataset: bool = False
     dies_first_at: float | None = None
     """A run before it dies at this share of its requests."""
+    piece_bytes: int = PIECE_BYTES
+    """What is larger goes up in pieces of this size."""
+    text_length: int = 0
+    """The table has a column of so many characters, which do not compress to less than half."""
 
     def __str__(self) -> str:
         return self.name
@@ -72,6 +80,9 @@ STORIES = [
     Story("resumed after chunks, dated", "resume", "dated", dies_first_at=0.5),
     Story("resumed in publication, hive", "resume", "hive", dies_first_at=0.8),
 ]
+IN_MEMORY = [*STORIES, Story("first in pieces, dated", "run", "dated", piece_bytes=256)]
+ON_SERVERS = [*STORIES, Story("first in pieces, dated", "run", "dated", piece_bytes=5 << 20, text_length=90_000)]
+"""S3 takes no smaller pieces; two of them are a chunk of these rows."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +95,27 @@ class Lake:
     is_by_windows: bool = False
     storage: dict[str, str] = field(default_factory=dict)
     lease_ttl: str = "60s"
+    piece_bytes: int = PIECE_BYTES
+    text_length: int = 0
 
     def write_source(self, version: int) -> None:
         path = self.folder / "source.duckdb"
         path.unlink(missing_ok=True)
+        text = f", (select string_agg(md5(i || '-' || j), '') from range({self.text_length // 32}) as t(j)) as text"
+        text *= self.text_length > 0
         with duckdb.connect(path) as connection:
             connection.execute(
                 f"create table orders as select i as id, {version} as version, "
-                f"timestamp '{DAYS[0]} 12:00' + to_days((i % {len(DAYS)})::integer) as at from range({ROWS}) as r(i)"
+                f"timestamp '{DAYS[0]} 12:00' + to_days((i % {len(DAYS)})::integer) as at{text} "
+                f"from range({ROWS}) as r(i)"
             )
 
     def do(self, command: Command) -> list[Outcome]:
         """Run the command in this process; the outcomes of its tables."""
+        with patch.object(upload, "PIECE_BYTES", self.piece_bytes), patch.object(disk, "PIECE_BYTES", self.piece_bytes):
+            return self._do(command)
+
+    def _do(self, command: Command) -> list[Outcome]:
         pipeline = self.pipeline()
         runner = Runner(
             pipeline=pipeline,
@@ -117,7 +137,10 @@ class Lake:
             table |= {"incremental_column": "at", "incremental_timezone": "UTC", "is_full_extract": False}
             table["columns"]["at"] = {"type": "datetime"}
         else:
-            table |= {"on_violation": "quarantine", "custom_query": "select id, version from orders"}
+            text = ", text" * (self.text_length > 0)
+            table |= {"on_violation": "quarantine", "custom_query": f"select id, version{text} from orders"}
+            if text:
+                table["columns"]["text"] = {"type": "str"}
             table["columns"]["id"]["lt"] = ROWS - 1
             table["chunking"] = {"strategy": "key", "column": "id", "target_rows": 150}
         return pipeline_of(
@@ -132,6 +155,19 @@ class Lake:
             root=self.folder,
         )
 
+    @classmethod
+    def of(cls, story: Story, folder: Path, base_path: str, storage: dict[str, str] | None = None) -> Lake:
+        """The lake of a story."""
+        return cls(
+            folder,
+            base_path,
+            story.layout,
+            story.is_by_windows,
+            storage or {},
+            piece_bytes=story.piece_bytes,
+            text_length=story.text_length,
+        )
+
 
 @dataclass(frozen=True)
 class Look:
@@ -143,17 +179,14 @@ class Look:
     folder: Path
 
     def all_keys(self) -> set[str]:
-        return {each["path"] for page in obstore.list(self.bucket, self.prefix) for each in page}
+        return keys_of(self.bucket, self.prefix)
 
     def content(self) -> dict[str, bytes]:
-        return {key: bytes(obstore.get(self.bucket, key).bytes()) for key in self.all_keys()}
+        return contents(self.bucket, self.prefix)
 
     def put_back(self, content: dict[str, bytes]) -> None:
         """Make the bucket what it was when `content` was taken."""
-        if gone := sorted(self.all_keys() - content.keys()):
-            obstore.delete(self.bucket, gone)
-        for key, data in content.items():
-            obstore.put(self.bucket, key, data)
+        fill(self.bucket, content, self.prefix)
 
     def published(self) -> dict[str, list[str]]:
         """The objects that each commit record names, by the record's key."""
@@ -201,6 +234,7 @@ class Look:
         left = [key for key in others if not _DOCUMENT.fullmatch(key) or ".staging/" in key]
         assert not left, f"nothing names {left}"
         assert len([key for key in others if key.endswith(".unpublished")]) <= 1
+        assert not (uploads := unfinished_uploads(self.bucket, self.prefix)), f"uploads are unfinished: {uploads}"
 
 
 def _expected(record: str, story: Story) -> list[int]:
@@ -230,7 +264,10 @@ class Tally:
     disturbed: int = 0
     ended_itself: int = 0
     missed: int = 0
-    """Points that the run did not come to: processes and heartbeats differ by a request or two from time to time."""
+    """Points that the run did not come to: heartbeats and a server's empty folders differ by a request or two."""
+
+    def check(self) -> None:
+        assert self.missed <= 1 + (self.disturbed + self.missed) // 20, str(self)
 
     def __str__(self) -> str:
         return (

@@ -91,5 +91,5 @@ def make_lake(folder: Path, server: ObjectServer, between: Proxy, story: Story) 
     prefix = f"lake-{os.getpid()}-{folder.name}"
     endpoint = server.storage["endpoint"].replace(f":{between.upstream}", f":{between.port}")
     storage = server.storage | _PATIENCE | {"endpoint": endpoint}
-    lake = Lake(folder, f"{server.url}/{prefix}", story.layout, story.is_by_windows, storage)
+    lake = Lake.of(story, folder, f"{server.url}/{prefix}", storage)
     return ServedLake(lake, Look(server.bucket, f"{prefix}/", f"{server.url}/", folder), server, between)

@@ -51,7 +51,7 @@ class Lake:
 
     @property
     def keys(self):
-        return {key for key in keys_of(self.store.bucket) if key.startswith(f"{self.name}/")}
+        return keys_of(self.store.bucket, self.name)
 
     @property
     def receipts(self):
@@ -76,7 +76,7 @@ class Lake:
 
     def assert_complete(self, reference, tables):
         """Check rows, that each chunk was read once, and that nothing is left or secret."""
-        objects = {key: data for key, data in contents(self.store.bucket).items() if key.startswith(f"{self.name}/")}
+        objects = contents(self.store.bucket, self.name)
         trial = f"{self.name}/_runs/.conditions"  # stays: docs/objects.md
         left = [key for key in objects if any(part.startswith(".") for part in key.split("/")) and key != trial]
         assert left == []
