@@ -18,6 +18,7 @@ from statekeeper.errors import StateDamaged
 from statekeeper.model.metadata import Metadata, PublishedFile, dataset_checksum, parse_metadata
 from statekeeper.model.record import Published
 from statekeeper.parquet.integrity import find_damage
+from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.links import refuse_links_to
 from statekeeper.store.files.slots import read_document
@@ -34,12 +35,16 @@ _OPEN_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class VerifySpec:
-    """A published extraction. `published` is its entry in the state; with None, only files and metadata must agree."""
+    """A published extraction. `published` is its entry in the state; with None, only files and metadata must agree.
+
+    `in_table` are the files of its dataset that its table's version has; None for a dataset that is no table's.
+    """
 
     layout: ExtractionLayout
     published: Published | None
     verify: Verify
     disk: Disk
+    in_table: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,9 @@ def _dataset(layout: ExtractionLayout, metadata: Metadata) -> Path:
 def _files(spec: VerifySpec, metadata: Metadata) -> FilesSpec:
     layout = spec.layout
     output = _dataset(layout, metadata).absolute()
-    files = [(output / file.name if metadata.is_folder else output, file) for file in metadata.files]
+    # Files that later commits have removed from a table may be gone: that is for the table's owner to decide.
+    kept = [file for file in metadata.files if spec.in_table is None or file.name in spec.in_table]
+    files = [(output / file.name if metadata.is_folder else output, file) for file in kept]
     files.sort(key=lambda pair: pair[0])
     if quarantine := metadata.validation.quarantine:
         files.append(((layout.folder / quarantine.name).absolute(), quarantine))
@@ -159,6 +166,8 @@ def _wrong_with_metadata(layout: ExtractionLayout, metadata: Metadata) -> str | 
 
 def _wrong_with_names(spec: VerifySpec, metadata: Metadata) -> str | None:
     disk, layout, output = spec.disk, spec.layout, _dataset(spec.layout, metadata)
+    if spec.in_table == frozenset():
+        return None
     if not disk.exists(output):
         return f"{output.name} is missing"
     if disk.is_folder(output) != metadata.is_folder:
@@ -176,6 +185,22 @@ def _wrong_with_names(spec: VerifySpec, metadata: Metadata) -> str | None:
     if extra := {name for name in present if layout.is_quarantine_name(name)} - {expected.name if expected else ""}:
         return f"{min(extra)} is not what this extraction has quarantined"
     return None
+
+
+def _in_table(config: ExtractionConfig, run: Run, spec: VerifySpec) -> frozenset[str] | str:
+    """The names of the dataset's files that its table has; or the damage."""
+    from statekeeper.runtime.published_table import PublishedTable, files_in_table, why_not_in_table
+
+    metadata = load_metadata(spec.disk, spec.layout.metadata)
+    if metadata is None:
+        return f"{spec.layout.metadata.name} is missing"
+    if metadata.table is None:
+        return f"{spec.layout.metadata.name} names no commit to a {config.format} table"
+    table = PublishedTable.of(config, run.pipeline, spec.layout).find()
+    if damage := why_not_in_table(table, metadata.table):
+        return damage
+    assert table is not None, "a table that is gone is damage"
+    return files_in_table(table, spec.layout, metadata)
 
 
 async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySpec) -> str | None:
@@ -196,6 +221,11 @@ async def damage_of_published(config: ExtractionConfig, run: Run, spec: VerifySp
             Job(config.table.key, check_files, share, urgency=Urgency.CHUNK, size=size, remote_result_type=result_type)
         )
 
+    if config.is_in_table:
+        found = await run.threads.disk.do(_in_table, config, run, spec)
+        if isinstance(found, str):
+            return found
+        spec = replace(spec, in_table=found)
     verified = await retried(Job(config.table.key, verify_published, spec))
     if verified.damage:
         return verified.damage

@@ -78,6 +78,8 @@ class TableKeys(TypedDict, total=False):
     show_values: bool | None
     sample_rows: int | None
     on_drift: Literal["fail", "ignore-new", "evolve"] | None
+    format: str | None
+    write: Literal["append", "replace", "replace_date"] | None
     path_name: str | None
     unique: Sequence[str | Sequence[str]] | None
     references: Sequence[ReferenceKeys] | None

@@ -26,6 +26,7 @@ from statekeeper.config.resolution import Defaults, WrittenTable, resolve
 from statekeeper.config.resolved import Pipeline
 from statekeeper.config.root import expanded, root_of
 from statekeeper.config.sections.file import ConfigFile, TablesFile, config_file
+from statekeeper.config.sections.output import OutputConfig
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.config.sections.sources import SECTIONS, loadable_sections, section_of
 from statekeeper.config.sections.spark import SparkConfig
@@ -212,6 +213,7 @@ def _pipeline(
         defaults=defaults,
         sources=_sources(checked, problems),
         root=root,
+        output=OutputConfig() if checked.value is None else checked.value.output,
     )
     problems += (*resolved.problems, *_misplaced_storage(checked))
     if problems or checked.value is None:

@@ -14,13 +14,15 @@ from statekeeper.config.reading.problems import Problem, location, quoted
 from statekeeper.config.resolved import ExtractionConfig, IncrementalConfig
 from statekeeper.config.root import expanded
 from statekeeper.config.sections.chunking import ChunkingStrategy
+from statekeeper.config.sections.output import OutputConfig
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
+from statekeeper.config.sections.table_formats import PARQUET
 from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.config.window_resolution import NEED_A_COLUMN, WINDOW_KEYS_DEPEND, marks_rows, window_problems
 from statekeeper.model.schema import SchemaRef
-from statekeeper.model.table import Keys, Relation, TableRef, safe_name
+from statekeeper.model.table import Keys, Layout, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
@@ -83,13 +85,18 @@ class Resolved:
 
 
 def resolve(
-    written: Sequence[WrittenTable], *, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
+    written: Sequence[WrittenTable],
+    *,
+    defaults: Defaults,
+    sources: Mapping[str, SourceSection | None],
+    root: Path,
+    output: OutputConfig,
 ) -> Resolved:
     """Resolve every entry. `sources` has None for a source whose section could not be read.
 
     Relative paths start at `root`.
     """
-    tables = [_Table(entry, defaults, sources, root) for entry in written]
+    tables = [_Table(entry, defaults, sources, root, output) for entry in written]
     problems = [problem for table in tables for problem in table.problems()]
     problems += _shared_folders(tables)
     problems += _references(tables)
@@ -112,12 +119,18 @@ class _Table:
     """One entry merged with the defaults."""
 
     def __init__(
-        self, written: WrittenTable, defaults: Defaults, sources: Mapping[str, SourceSection | None], root: Path
+        self,
+        written: WrittenTable,
+        defaults: Defaults,
+        sources: Mapping[str, SourceSection | None],
+        root: Path,
+        output: OutputConfig,
     ) -> None:
         self.written = written
         self.defaults = defaults
         self.sources = sources
         self.root = root
+        self.output = output
         self.entry = _over_defaults(written.entry, defaults.section)
 
     @property
@@ -202,6 +215,7 @@ class _Table:
             *window_problems(self),
             *self._chunking(),
             *self._flashback(),
+            *self._format(),
         ]
         # Do not report a key as missing that was left out because it could not be read.
         return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
@@ -265,6 +279,19 @@ class _Table:
             text = "with snapshot_scope: run, all tables of the source are read at one snapshot, none at another time"
         return [self.problem(key, text=text, hint="leave this key out") for key in keys]
 
+    @property
+    def format(self) -> str:
+        return self.entry.format or self.output.format
+
+    def _format(self) -> list[Problem]:
+        if self.format == PARQUET:
+            text = f"'{self.entry.write}' is for a table format, and this table is published as files"
+            return [self.problem("write", text=text, hint="add `format: delta`")] if self.entry.write else []
+        if self.output.layout is Layout.DATED:
+            text = f"a table in the format {self.format} needs the layout hive; found output.layout: dated"
+            return [self.problem("format", text=text, hint="write `layout: hive` in `output`")]
+        return []
+
     def resolved(self, keys: Keys) -> ExtractionConfig:
         entry, source = self.entry, self.source
         assert source is not None
@@ -279,6 +306,8 @@ class _Table:
             is_full_extract=self.is_full_extract,
             mark_taken_before=marks_rows(self),
             **_set({name: getattr(entry, name) for name in _POLICIES}),
+            format=self.format,
+            write=entry.write or self.output.write,
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)
             if entry.flashback_enabled is None

@@ -22,6 +22,7 @@ from statekeeper.config.sections.policies import Hook, RetryPolicy, StatePolicie
 from statekeeper.config.sections.row_bound import RowBound
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
 from statekeeper.config.sections.storage import StorageConfig
+from statekeeper.config.sections.table_formats import PARQUET, WriteMode
 from statekeeper.config.sections.tables import (
     BUILT_IN,
     LateCommits,
@@ -94,6 +95,8 @@ class ExtractionConfig:
     show_values: bool = BUILT_IN.show_values
     sample_rows: int = BUILT_IN.sample_rows
     on_drift: OnDrift = BUILT_IN.on_drift
+    format: str = PARQUET
+    write: WriteMode = WriteMode.APPEND
     keys: Keys = field(default_factory=Keys)
     flashback_enabled: bool = False
     flashback_timestamp: str | None = None
@@ -101,6 +104,11 @@ class ExtractionConfig:
     run_id: str | None = None
     declared_at: str = ""
     places: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_in_table(self) -> bool:
+        """Whether it is published into a table of a format, and not as files alone."""
+        return self.format != PARQUET
 
     @property
     def samples(self) -> int:

@@ -175,6 +175,7 @@ class _Load:
             table=config.table,
             extraction_date=self.run.identity.extraction_date,
             run_id=self.run.identity.run_id,
+            is_in_table=config.is_in_table,
         )
 
     def _published(self, config: ExtractionConfig) -> Metadata:

@@ -96,6 +96,15 @@ class TableConfigRecord(StoredValue):
     scope: Scope
 
 
+class TableCommit(StoredValue):
+    """The commit by which an extraction is in a table of a format, as it is found there again."""
+
+    format: str
+    write: str
+    application_id: str = Field(description="which extraction made it; the table keeps the last number of each")
+    sequence: int = Field(description="its number among the commits of this extraction, from 1")
+
+
 class Metadata(StoredValue):
     """The description of a dataset for its readers and the next run. The first nine keys are the oldest."""
 
@@ -139,6 +148,9 @@ class Metadata(StoredValue):
     )
     config_fingerprint: str
     validation: ValidationSummary
+    table: TableCommit | None = Field(
+        default=None, description="the commit that added the dataset to a table of a format; null for files alone"
+    )
     job_run: JobRun | None = Field(default=None, description="the job run that extracted it, if a job did")
 
     @property

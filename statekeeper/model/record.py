@@ -13,7 +13,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
-from statekeeper.model.metadata import Metadata
+from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.plan import Snapshot
 from statekeeper.model.state import Failure, Owner, State
 from statekeeper.model.table import Scope, StoredPosition, TableRef
@@ -61,6 +61,10 @@ class Published(StoredValue):
     )
     objects_digest: str | None = Field(
         default=None, description="in an object store, the SHA-256 of the published objects' names, sizes and versions"
+    )
+    table: TableCommit | None = Field(default=None, description="the commit to a table of a format, if it is in one")
+    earlier_plans: tuple[str, ...] = Field(
+        default=(), description="plans that were published before: a table's earlier versions still have their files"
     )
 
 
@@ -135,6 +139,9 @@ class StateRecord(Document):
 
     def completed(self, published: Published, *, at: datetime) -> Self:
         """With what was published; nothing is left to do."""
+        if published.table is not None and (earlier := self.published) and earlier.plan_id != published.plan_id:
+            plans = (*earlier.earlier_plans, earlier.plan_id)
+            published = published.model_copy(update={"earlier_plans": plans})
         return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
 
     def with_objects_digest(self, digest: str) -> Self:

@@ -25,6 +25,7 @@ from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
 from statekeeper.plan.axis import TimeAxis
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.number_window import decide_number_scope, late_numbers
+from statekeeper.plan.table_columns import check_table_columns
 from statekeeper.plan.window import decide_scope, note_on_end
 from statekeeper.plan.window_source import open_since, time_axis
 from statekeeper.schemas.model.load import load_model
@@ -57,6 +58,8 @@ class PlanSpec:
     layout: Layout = Layout.DATED
     taken_null_rows: int | None = None
     """The same as `Plan.taken_null_rows`."""
+    table_columns: tuple[tuple[str, str], ...] | None = None
+    """The columns of the table that it is published into, each with its Arrow type; None without a table."""
 
 
 def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
@@ -87,6 +90,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         notes = (
             *check_readers(agreement.columns, spec.readers, spec.layout),
             *compile_checks(model, agreement.columns).notes,
+            *check_table_columns(config, agreement.columns, spec.table_columns),
         )
         since, late_notes = None, late_numbers(config) if is_by_numbers else ()
         if axis is not None and spec.scope is None:

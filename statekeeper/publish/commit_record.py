@@ -12,6 +12,7 @@ from statekeeper.errors import DataError
 from statekeeper.model.metadata import (
     Metadata,
     PublishedFile,
+    TableCommit,
     TableConfigRecord,
     ValidationSummary,
     dataset_checksum,
@@ -32,10 +33,12 @@ def intent_of(
     *,
     output: Path,
     covered_through: Position | None = None,
+    table: TableCommit | None = None,
 ) -> PublishIntent:
     """The intent to publish the good files at `output`, with the commit record as it will be written.
 
     `covered_through` is how far complete extractions of the table, this one included, cover its incremental column.
+    `table` is the commit to a table of a format, if it is published into one.
 
     If `record` already has an intent with the same plan and identical files, that intent is returned. The files may
     differ: a part that was damaged after the intent was saved, and read again, may have other bytes.
@@ -43,7 +46,7 @@ def intent_of(
     Raises:
         DataError: the files do not have exactly the extracted rows.
     """
-    intent = _intent(active, found, record, output, covered_through)
+    intent = _intent(active, found, record, output, covered_through, table)
     earlier = record.intent_of_plan(active.plan.plan_id)
     return earlier if earlier is not None and _have_same_files(earlier, intent) else intent
 
@@ -67,11 +70,17 @@ def published_by(metadata: Metadata, *, md5: str, objects_digest: str | None) ->
         remarks=metadata.validation.remarks,
         covered_through=metadata.covered_through,
         objects_digest=objects_digest,
+        table=metadata.table,
     )
 
 
 def _intent(
-    active: ActivePlan, found: StagedFindings, record: StateRecord, output: Path, covered_through: Position | None
+    active: ActivePlan,
+    found: StagedFindings,
+    record: StateRecord,
+    output: Path,
+    covered_through: Position | None,
+    table: TableCommit | None,
 ) -> PublishIntent:
     config, run, plan, findings = active.config, active.run, active.plan, found.findings
     layout = run.layout_of(config)
@@ -96,6 +105,7 @@ def _intent(
         covered_through=covered_through,
         files=files,
         mark=plan.reading.mark,
+        table=table,
         columns={column.name: column.arrow_type for column in plan.reading.file_columns},
         database_types={column.name: column.database_type for column in plan.reading.file_columns},
         job_run=run.job_run,

@@ -25,23 +25,12 @@ from statekeeper.errors import StorageError
 from statekeeper.model.metadata import Metadata
 from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent
-from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.publication import PlacedFile, Proofs, Publication
 from statekeeper.publish.sweep import sweep_others, sweep_uploads
-from statekeeper.store.files.disk import Access, Disk, Writes
-from statekeeper.store.files.durable import Fence, storage_errors
+from statekeeper.store.files.disk import Access, Writes
+from statekeeper.store.files.durable import storage_errors
 from statekeeper.store.files.failpoints import failpoint
-from statekeeper.store.layout import ExtractionLayout
-from statekeeper.store.staging import Staging
-
-
-def publication_on(
-    disk: Disk, layout: ExtractionLayout, staging: Staging, fence: Fence, ownership: Ownership
-) -> Publication:
-    """The kind of publication that the disk supports."""
-    kind = Publication if disk.writes.has_rename else CopiedPublication
-    return kind(disk, layout, staging, fence, ownership)
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from statekeeper.errors import LockLost
-from statekeeper.model.metadata import Metadata, PublishedFile
+from statekeeper.model.metadata import Metadata, PublishedFile, TableCommit
 from statekeeper.model.receipt import PublishablePart, StagedFile
-from statekeeper.model.record import PublishIntent
+from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.swap import conceal, concealed, moved_beside, places_of, reveal
@@ -73,6 +73,15 @@ class Publication:
         """The path of a plan's dataset; `intent` is the saved intent of its publication, if any."""
         del plan_id, intent
         return self.layout.output
+
+    def table_commit(self, record: StateRecord) -> TableCommit | None:
+        """The commit to a table of a format that the publication will make; None, since it is published as files.
+
+        Raises:
+            StorageError, DataError: the table cannot be read, or must not be written to.
+        """
+        del record
+        return None
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
         """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into its beside folder.

@@ -178,6 +178,7 @@ class Runner:
             table=config.table,
             extraction_date=self.identity.extraction_date,
             run_id=self.identity.run_id,
+            is_in_table=config.is_in_table,
         )
 
     def _engine(self) -> Engine:

@@ -32,7 +32,7 @@ async def skip_unchanged(
     config: ExtractionConfig, run: Run, layout: ExtractionLayout, ending: Ending, reprocess: Reprocess
 ) -> bool:
     """Whether the extraction is proven complete by a listing, and so needs no lock; then `ending` knows."""
-    is_possible = config.verify is Verify.QUICK and reprocess is not Reprocess.ALL
+    is_possible = config.verify is Verify.QUICK and reprocess is not Reprocess.ALL and not config.is_in_table
     if not is_possible or config.table in run.manifest_failures:
         return False
     try:

@@ -35,10 +35,9 @@ from statekeeper.plan.make_plan import make_plan
 from statekeeper.plan.plan_spec import spec_of_plan, windows_of
 from statekeeper.plan.taken_window import taken_window
 from statekeeper.publish.commit_record import intent_of, published_by
-from statekeeper.publish.copied_publication import publication_on
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.publisher import Publisher
-from statekeeper.publish.sweep import sweep
+from statekeeper.publish.table_publication import publication_of, sweep_leftovers
 from statekeeper.publish.unchanged import digest_of_published
 from statekeeper.run.ending import Ending
 from statekeeper.run.lifecycle import Change, Lifecycle, follow
@@ -156,11 +155,9 @@ class TableRun:
         """Remove leftovers of earlier runs."""
         is_complete = self.record.state is State.COMPLETE
         live = None if is_complete else self.record.plan_id
-        ownership = self._ownership if is_complete else None
         try:
-            await self._blocking(
-                sweep, self.run.disk, self.layout, live_plan=live, fence=self.lock, ownership=ownership
-            )
+            own = self._ownership if is_complete else None
+            await self._blocking(sweep_leftovers, self.config, self.run, self.record, self.lock, live, own)
             self.is_swept = live is None
         except StorageError as error:  # leftovers are no reason to fail a table, least of all a complete one
             self.run.reporter.warning(self.key, f"leftovers stay until the next run: {error.message}")
@@ -183,7 +180,7 @@ class TableRun:
         await run.login_gate.ensure(config)
         run.extracted.withdraw(config.table)
         if not self.is_swept:
-            await self._blocking(sweep, run.disk, self.layout, live_plan=None, fence=self.lock)
+            await self._blocking(sweep_leftovers, config, run, self.record, self.lock, None, None)
         self.is_swept = False
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
         run_snapshot = await run.snapshots.of(config)
@@ -269,10 +266,9 @@ class TableRun:
         active = await self._active_plan()
         if active is None:
             return
-        publication = publication_on(self.run.disk, self.layout, self.staging, self.lock, self._ownership)
+        publication = publication_of(self.config, self.run, self.staging, self.lock, self._ownership)
         publisher = Publisher(self.config, self.run, publication)
-        intent = await self._intent(active, publisher)
-        if isinstance(intent, DamagedPart):
+        if isinstance(intent := await self._intent(active, publisher), DamagedPart):
             await self._redo(intent, active)
         else:
             await self._publish(intent, publisher, active.plan)
@@ -292,15 +288,17 @@ class TableRun:
         if earlier is not None and await publisher.is_in_place(earlier):
             return earlier
         output = await self._blocking(publication.output_for, plan_id, earlier)
-        found = await check_staged(active, output_name=output.name)
-        if isinstance(found, DamagedPart):
+        if isinstance(found := await check_staged(active, output_name=output.name), DamagedPart):
             return found
         await self._blocking(publication.ownership.check_findings)
         await publisher.write_violating_rows(found.copied)
         if warning := await self._blocking(judge, active, found, fence=self.lock):
             self.run.reporter.warning(self.key, warning)
         through = await self._blocking(self._covered_through, active.plan.reading.scope)
-        intent = await self._blocking(intent_of, active, found, self.record, output=output, covered_through=through)
+        commit = await self._blocking(publication.table_commit, self.record)
+        intent = await self._blocking(
+            intent_of, active, found, self.record, output=output, covered_through=through, table=commit
+        )
         await self._blocking(publication.stage, found.parts, rejects=found.quarantined)
         return intent
 

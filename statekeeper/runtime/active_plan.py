@@ -46,6 +46,7 @@ class ActivePlan:
                 table=self.config.table,
                 extraction_date=dataset.date,
                 run_id=dataset.run_id,
+                is_in_table=self.config.is_in_table,
             )
             for dataset in (mark.compared if mark else ())
         )

@@ -48,6 +48,8 @@ def fingerprint_of(config: ExtractionConfig, model: type[BaseModel] | None) -> s
         aspects["keys"] = _digest(config.keys.model_dump(mode="json"))
     if config.mark_taken_before:
         aspects["mark_taken_before"] = "true"
+    if config.is_in_table:
+        aspects["format"] = config.format
     if config.flashback_timestamp is not None or config.flashback_enabled:
         aspects["flashback"] = _digest({"at": str(config.flashback_timestamp)})
     return " ".join(f"{aspect}={digest}" for aspect, digest in aspects.items())

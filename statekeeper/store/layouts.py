@@ -35,10 +35,10 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 def layout_of(
-    layout: Layout, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str
+    layout: Layout, *, base_path: Path, table: TableRef, extraction_date: date, run_id: str, is_in_table: bool = False
 ) -> ExtractionLayout:
-    """The paths of the files of a table's extraction."""
-    kind = _KINDS[layout]
+    """The paths of the files of a table's extraction; `is_in_table` says that it is published into a table."""
+    kind = TableLayout if is_in_table else _KINDS[layout]
     return kind.of(base_path=base_path, table=table, extraction_date=extraction_date, run_id=run_id)
 
 
@@ -128,6 +128,24 @@ class HiveLayout(ExtractionLayout):
         for name in filter(_DATE.fullmatch, reversed(names_in(records))):
             if found := date_of(name):
                 yield records / name, found
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableLayout(HiveLayout):
+    """The files of one extraction that is published into a table of a format, with the table's folder as in `hive`.
+
+    Each dataset has a folder of its own, also on a disk with rename: earlier versions of the table still have the files
+    of earlier datasets, and other writers' files may lie beside them.
+    """
+
+    def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
+        """None: what is in no version of the table is found otherwise (`publish.table_publication`)."""
+        del dataset, names_in
+        return []
+
+    def folders_around(self, dataset: Path) -> tuple[Path, ...]:
+        del dataset
+        return ()
 
 
 _KINDS: dict[Layout, type[ExtractionLayout]] = {Layout.DATED: ExtractionLayout, Layout.HIVE: HiveLayout}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.config.sections.storage import StorageConfig
-from statekeeper.errors import StatekeeperError
+from statekeeper.errors import StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ PARTITION = "extraction_date"
 """The partition column of tables to which each extraction adds its rows; the files themselves do not have it."""
 
 
-class TableConflict(StatekeeperError):
+class TableConflict(StorageError):
     """Another writer has committed first: nothing of this commit is in the table."""
 
 

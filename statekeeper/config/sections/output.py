@@ -15,6 +15,7 @@ from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal
 from statekeeper.config.sections.spark import SparkConfig
 from statekeeper.config.sections.stores import STORES, place_of
+from statekeeper.config.sections.table_formats import PARQUET, FormatName, WriteMode
 from statekeeper.errors import UsageError
 from statekeeper.model.table import Layout
 
@@ -79,10 +80,20 @@ class OutputConfig(Section):
         default="data",
         description="the folder under which all output lies; a relative path starts at the root of the configuration",
     )
+    format: FormatName = Field(
+        default=PARQUET,
+        description="parquet: files; delta: each table is a Delta table, too, to which every extraction is one commit",
+    )
+    write: WriteMode = Field(
+        default=WriteMode.APPEND,
+        description="of a table format: append adds each extraction to the table; replace_date replaces the rows of "
+        "its date; replace replaces the whole table",
+    )
     layout: Layout = Field(
-        default=Layout.DATED,
+        default_factory=lambda known: Layout.DATED if known.get("format", PARQUET) == PARQUET else Layout.HIVE,
         description="dated: <source>/<table>/<yyyymm>/<dd>/, data and documents together; hive: "
-        "<source>/<table>/extraction_date=<yyyy-mm-dd>/, data only, for readers that read a table's whole folder",
+        "<source>/<table>/extraction_date=<yyyy-mm-dd>/, data only, for readers that read a table's whole folder. By "
+        "default dated, and hive with a table format, which needs it",
     )
     compression: Compression = Field(default=Compression.ZSTD, description="the Parquet codec")
     row_group_rows: int = Field(default=250_000, ge=1, description="the most rows of a Parquet row group")

@@ -21,6 +21,7 @@ from statekeeper.config.sections.policies import RetryPolicy
 from statekeeper.config.sections.quantities import Lookback
 from statekeeper.config.sections.row_bound import MaxRows
 from statekeeper.config.sections.section import FilePath, Name, Section, refusal
+from statekeeper.config.sections.table_formats import FormatName, WriteMode
 from statekeeper.config.suggest import nearest
 from statekeeper.model.schema import ColumnRule
 
@@ -244,6 +245,10 @@ class TableDefaults(Section):
         ge=0,
         le=100,
         description=f"sample rows per constraint in the violations file; {BUILT_IN.sample_rows} by default",
+    )
+    format: FormatName | None = Field(default=None, description="of the published table; as output.format by default")
+    write: WriteMode | None = Field(
+        default=None, description="what an extraction does to the published table; as output.write by default"
     )
     on_drift: OnDrift | None = Field(
         default=None,

@@ -1,0 +1,81 @@
+"""Whether a plan's columns can be in the table that the extraction is published into: refused before a row is read.
+
+New columns are added to the table at its commit. A column that the table has and the plan lacks is NULL in new rows.
+Everything else that differs is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.errors import PlanError
+from statekeeper.parquet.types import arrow_schema
+from statekeeper.table_formats.protocol import PARTITION
+from statekeeper.table_formats.registry import table_format
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from statekeeper.model.plan import PlannedColumn
+    from statekeeper.runtime.published_table import Columns
+
+
+def check_table_columns(
+    config: ExtractionConfig, columns: tuple[PlannedColumn, ...], table: Columns | None
+) -> tuple[str, ...]:
+    """Notes on how the table's columns change; `table` are its columns, None if there is no table yet.
+
+    Raises:
+        PlanError: a column cannot be in the table; every one is named.
+        ConfigError: the library of the format is not installed.
+    """
+    if not config.is_in_table:
+        return ()
+    schema = arrow_schema(columns)
+    problems = [*_unsupported(config, schema), *_names(config, schema), *_changed(schema, table or ())]
+    if problems:
+        raise PlanError(
+            f"these columns cannot be in a {config.format} table: {'; '.join(problems)}",
+            hint="give them other names or types: in a custom_query, or by the schema",
+        )
+    return tuple(_notes(schema, table))
+
+
+def _unsupported(config: ExtractionConfig, schema: pa.Schema) -> Iterator[str]:
+    kind = table_format(config.format)
+    for field in schema:
+        if reason := kind.why_unsupported(field):
+            yield f"{field.name} ({field.type}): {reason}"
+
+
+def _names(config: ExtractionConfig, schema: pa.Schema) -> Iterator[str]:
+    times = Counter(name.casefold() for name in schema.names)
+    for name, number in times.items():
+        if number > 1:
+            both = " and ".join(each for each in schema.names if each.casefold() == name)
+            yield f"{both} differ only in upper and lower case, which engines do not distinguish"
+    if config.write.is_by_date and PARTITION in times:
+        yield f"{PARTITION} is the name of the table's partition column"
+
+
+def _changed(schema: pa.Schema, table: Columns) -> Iterator[str]:
+    known = {name.casefold(): (name, kind) for name, kind in table}
+    for field in schema:
+        name, kind = known.get(field.name.casefold(), (field.name, str(field.type)))
+        if name != field.name:
+            yield f"{field.name} is {name} in the table"
+        elif kind != str(field.type):
+            yield f"{field.name} ({field.type}) is {kind} in the table"
+
+
+def _notes(schema: pa.Schema, table: Columns | None) -> Iterator[str]:
+    if table is None:
+        return
+    here, there = {name.casefold() for name in schema.names}, {name.casefold() for name, _ in table}
+    if new := [name for name in schema.names if name.casefold() not in there]:
+        yield f"the table gets new columns, which are NULL in its earlier rows: {', '.join(new)}"
+    if missing := [name for name, _ in table if name.casefold() not in here]:
+        yield f"columns of the table that are not read are NULL in new rows: {', '.join(missing)}"

@@ -1,0 +1,216 @@
+"""The commit that makes a dataset part of a table: what it adds, what it removes, and that it happens exactly once.
+
+Decides nothing about a format: `statekeeper.table_formats` has those. The files are at their places already.
+
+Exactly once: the number of the commit is saved in the publish intent before anything happens, and the table records it
+in the same step as the files. Each commit is made on a version in which that number was looked for and not found. If
+another writer was first, or an answer was lost, the table is read again, and everything is decided anew.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, assert_never
+
+from statekeeper.config.sections.table_formats import WriteMode
+from statekeeper.errors import DataError, StorageError
+from statekeeper.model.metadata import Metadata, TableCommit
+from statekeeper.model.record import StateRecord
+from statekeeper.runtime.published_table import PublishedTable, dataset_in_table
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import Fence, storage_errors
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.layouts import PARTITION_COLUMN
+from statekeeper.table_formats.protocol import Change, Definition, LakeTable, NewFile, TableConflict, TableFile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LATEST = "statekeeper/latest"
+"""The application id under which a table that each extraction replaces has the date of the last one, as a number."""
+_PUBLICATIONS_OF_AN_OWNER = 1000
+_ATTEMPTS = 30
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_FOOTERS_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class TableWriter:
+    """Commits the datasets of one extraction to its table."""
+
+    target: PublishedTable
+    write: WriteMode
+    extraction_date: date
+    run_id: str
+    disk: Disk
+    layout: ExtractionLayout
+
+    @property
+    def application_id(self) -> str:
+        """The extraction, as its table's commits name it."""
+        return f"statekeeper/{self.extraction_date.isoformat()}/{self.run_id}"
+
+    def next_commit(self, record: StateRecord, epoch: int) -> TableCommit:
+        """The commit of the next publication, with a number that neither the state nor the table has yet.
+
+        No two owners of the extraction choose the same number, since each has a greater `epoch` than the one before: a
+        stopped owner that commits late is not taken for the new one.
+
+        Raises:
+            StorageError: the table cannot be read. DataError: this extraction must not be written to it.
+        """
+        table, published = self.target.find(), record.published
+        if table is not None:
+            self.check(table)
+        known = [table.sequence(self.application_id) if table is not None else 0]
+        known += [published.table.sequence] if published and published.table else []
+        return TableCommit(
+            format=self.target.name,
+            write=self.write.value,
+            application_id=self.application_id,
+            sequence=max(max(known) + 1, epoch * _PUBLICATIONS_OF_AN_OWNER),
+        )
+
+    def check(self, table: LakeTable) -> None:
+        """Refuse a table that this extraction must not be written to. Raises DataError."""
+        if table.is_by_date != self.write.is_by_date:
+            has, needs = ("has", "without") if table.is_by_date else ("lacks", "with")
+            raise DataError(
+                f"{self.target.place.name}: its table {has} the partition {PARTITION_COLUMN}, and write: {self.write} "
+                f"is for a table {needs} it",
+                hint="choose another write, or another base_path for a new table",
+            )
+        latest = table.sequence(_LATEST) if self.write is WriteMode.REPLACE else 0
+        if latest > _number_of(self.extraction_date):
+            raise DataError(
+                f"{self.target.place.name}: its table has the extraction of {_date_of(latest)}, which is later than "
+                f"{self.extraction_date}: with write: replace the table would become older",
+                hint=f"extract {_date_of(latest)} or a later date instead",
+            )
+
+    def commit(self, metadata: Metadata, fence: Fence) -> None:
+        """Commit the dataset that `metadata` describes; does nothing if the table has this commit.
+
+        Raises:
+            StorageError: the store or the catalog refused, or other writers were first again and again; the dataset is
+                not in the table, and it can be repeated.
+            DataError: this extraction must not be written to the table.
+            LockLost: another runner has taken over.
+        """
+        commit = metadata.table
+        assert commit is not None, "only what is published into a table is committed to it"
+        added = self._new_files(metadata)
+        pause = _FIRST_PAUSE
+        for _ in range(_ATTEMPTS):
+            fence.check()
+            table = self._table(added)
+            if table.sequence(commit.application_id) >= commit.sequence:
+                return
+            self.check(table)
+            try:
+                self._with_columns(table, added[0].footer.schema.to_arrow_schema()).commit(
+                    self._change(table, metadata, commit, added)
+                )
+            except TableConflict:
+                time.sleep(random.uniform(0, pause))  # noqa: S311 - so that writers do not meet again
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                failpoint("commit", "table", "after")
+                return
+        raise StorageError(
+            f"{self.target.place.name}: other writers have changed the table {_ATTEMPTS} times while this extraction "
+            "was to be committed",
+            hint="run again when fewer programs write to the table; what was extracted is kept",
+        )
+
+    def _table(self, added: Sequence[NewFile]) -> LakeTable:
+        table = self.target.find()
+        if table is not None:
+            return table
+        failpoint("create", "table", "before")
+        table = self.target.format.create(
+            self.target.place, Definition(added[0].footer.schema.to_arrow_schema(), self.write.is_by_date)
+        )
+        failpoint("create", "table", "after")
+        return table
+
+    def _with_columns(self, table: LakeTable, columns: pa.Schema) -> LakeTable:
+        known = {name.casefold() for name in table.columns.names}
+        new = [field for field in columns if field.name.casefold() not in known]
+        return table.add_columns(_plain(new)) if new else table
+
+    def _change(self, table: LakeTable, metadata: Metadata, commit: TableCommit, added: tuple[NewFile, ...]) -> Change:
+        failpoint("commit", "table", "before")
+        sequences = {commit.application_id: commit.sequence}
+        if self.write is WriteMode.REPLACE:
+            sequences[_LATEST] = _number_of(self.extraction_date)
+        return Change(
+            added=added,
+            removed=self._removed(table, {file.path for file in added}),
+            sequences=sequences,
+            date=self.extraction_date if self.write.is_by_date else None,
+            properties={
+                "statekeeper.run_id": metadata.run_id,
+                "statekeeper.plan_id": metadata.plan_id,
+                "statekeeper.snapshot": metadata.snapshot.token,
+            },
+        )
+
+    def _removed(self, table: LakeTable, added: set[str]) -> tuple[TableFile, ...]:
+        """The files that the added ones replace."""
+        return tuple(file for file in table.files() if self._is_replaced(file) and file.path not in added)
+
+    def _is_replaced(self, file: TableFile) -> bool:
+        match self.write:
+            case WriteMode.APPEND:
+                return self._is_own(file)
+            case WriteMode.REPLACE_DATE:
+                return file.date == self.extraction_date
+            case WriteMode.REPLACE:
+                return True
+            case _ as never:
+                assert_never(never)
+
+    def _is_own(self, file: TableFile) -> bool:
+        """Whether an earlier publication of this extraction has added the file: its folder has no other files."""
+        own = self.layout.output.relative_to(self.layout.table_folder).as_posix() + "/"
+        generation = file.path.removeprefix(own).partition("/")[0]
+        return file.path.startswith(own) and self.layout.is_inner_generation(generation)
+
+    def _new_files(self, metadata: Metadata) -> tuple[NewFile, ...]:
+        folder, dataset = dataset_in_table(self.layout, metadata), self.layout.dataset_named(metadata.output_path)
+        assert dataset is not None, "a commit record names a dataset of its extraction"
+        paths = [dataset / file.name for file in metadata.files]
+        with storage_errors(dataset, "read"), ThreadPoolExecutor(_FOOTERS_AT_ONCE, "statekeeper-footer") as pool:
+            footers = list(pool.map(self._footer, paths))
+        return tuple(
+            NewFile(f"{folder}/{file.name}", file.bytes, footer)
+            for file, footer in zip(metadata.files, footers, strict=True)
+        )
+
+    def _footer(self, path: Path) -> Any:
+        import pyarrow.parquet as pq
+
+        with self.disk.open(path) as file:
+            return pq.read_metadata(file)
+
+
+def _plain(fields: list[pa.Field]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(fields)
+
+
+def _number_of(day: date) -> int:
+    return int(f"{day:%Y%m%d}")
+
+
+def _date_of(number: int) -> date:
+    return date.fromisoformat(str(number))

@@ -1,0 +1,144 @@
+"""Publication into a table of a format: the files go to a folder of their plan, and one commit makes them the table's.
+
+Nothing of the table is removed or replaced on disk: its earlier versions, and readers that are reading one, still need
+their files. What no version needs any more is removed by the format's own means (VACUUM, expiry of snapshots), when the
+table's owner wants it. Only what was never committed is removed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.model.metadata import Metadata, TableCommit
+from statekeeper.model.record import PublishIntent, StateRecord
+from statekeeper.publish.copied_publication import CopiedPublication
+from statekeeper.publish.ownership import Ownership
+from statekeeper.publish.part_copy import CopySpec
+from statekeeper.publish.publication import Proofs, Publication
+from statekeeper.publish.sweep import sweep
+from statekeeper.publish.table_commit import TableWriter
+from statekeeper.runtime.context import Run
+from statekeeper.runtime.published_table import PublishedTable
+from statekeeper.store.files.disk import Disk
+from statekeeper.store.files.durable import Fence, storage_errors
+from statekeeper.store.files.failpoints import failpoint
+from statekeeper.store.layout import ExtractionLayout
+from statekeeper.store.staging import Staging
+
+
+@dataclass(frozen=True)
+class TablePublication(CopiedPublication):
+    """The publication of one plan's parts into a table."""
+
+    writer: TableWriter = field(kw_only=True)
+
+    def table_commit(self, record: StateRecord) -> TableCommit | None:
+        earlier = record.intent_of_plan(record.plan_id or "")
+        if earlier is not None and earlier.metadata.table is not None:
+            return earlier.metadata.table
+        return self.writer.next_commit(record, self.fence.epoch)
+
+    def copies(self, intent: PublishIntent, proofs: Proofs) -> tuple[CopySpec, ...]:
+        """On a disk that has links, link the parts; there is nothing to copy then."""
+        copies = super().copies(intent, proofs)
+        if not self.disk.writes.has_rename:
+            return copies
+        with storage_errors(self.layout.output, "publish"):
+            for copy in copies:
+                self.fence.check()
+                self.disk.unlink(copy.dest, role="publish")  # of an earlier attempt, with other bytes
+                self.disk.link_or_copy(copy.source, copy.dest, role="publish")
+        return ()
+
+    def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
+        """Make the names of the files durable; no version of the table has them yet."""
+        if not self.disk.writes.has_rename:
+            super().swap_in(intent, proofs)
+            return
+        final = self.output_for(intent.plan_id, intent)
+        with storage_errors(final, "publish"):
+            for folder in (final, final.parent, *([self.layout.quarantine_folder] if _is_quarantined(intent) else [])):
+                self.disk.sync_folder(folder, role="publish")
+        failpoint("publish", "publish", "after")
+
+    def commit(self, metadata: Metadata) -> str:
+        """Commit the files to the table, then write the commit record.
+
+        Raises:
+            StorageError, DataError, LockLost: as `TableWriter.commit`; it can be repeated.
+        """
+        self.writer.commit(metadata, self.fence)
+        return super().commit(metadata)
+
+
+def _is_quarantined(intent: PublishIntent) -> bool:
+    return intent.metadata.validation.quarantine is not None
+
+
+def publication_of(
+    config: ExtractionConfig, run: Run, staging: Staging, fence: Fence, ownership: Ownership
+) -> Publication:
+    """The publication of a plan, as the table's format and the disk want it. Raises ConfigError."""
+    disk, layout = run.disk, run.layout_of(config)
+    if config.is_in_table:
+        return TablePublication(disk, layout, staging, fence, ownership, writer=table_writer(config, run))
+    kind = Publication if disk.writes.has_rename else CopiedPublication
+    return kind(disk, layout, staging, fence, ownership)
+
+
+def table_writer(config: ExtractionConfig, run: Run) -> TableWriter:
+    """What commits an extraction to its table. Raises ConfigError if the library of the format is missing."""
+    layout = run.layout_of(config)
+    target = PublishedTable.of(config, run.pipeline, layout)
+    return TableWriter(target, config.write, run.extraction_date, run.run_id, run.disk, layout)
+
+
+def sweep_leftovers(
+    config: ExtractionConfig,
+    run: Run,
+    record: StateRecord,
+    fence: Fence,
+    live_plan: str | None,
+    ownership: Ownership | None,
+) -> None:
+    """Remove every leftover of an extraction: see `publish.sweep`, and in a table also what was never committed.
+
+    Raises:
+        StorageError, LockLost: as `sweep`.
+    """
+    layout = run.layout_of(config)
+    sweep(run.disk, layout, live_plan=live_plan, fence=fence, ownership=ownership)
+    if config.is_in_table:
+        published = record.published
+        plans = (live_plan, *((published.plan_id, *published.earlier_plans) if published else ()))
+        kept = {plan_id for plan_id in plans if plan_id}
+        sweep_uncommitted(run.disk, layout, table_writer(config, run), kept_plans=kept, fence=fence)
+
+
+def sweep_uncommitted(
+    disk: Disk, layout: ExtractionLayout, writer: TableWriter, *, kept_plans: Collection[str], fence: Fence
+) -> None:
+    """Remove the files of plans that were never committed to the table.
+
+    `kept_plans` are plans whose files stay: those that were ever published, and the current one.
+
+    Raises:
+        StorageError: the store refused.
+        LockLost: another runner has taken over.
+    """
+    kept = {layout.generation(plan_id) for plan_id in kept_plans}
+    with storage_errors(layout.output, "tidy"):
+        found = [layout.output / name for name in disk.names(layout.output) if layout.is_inner_generation(name)]
+    unknown = [path for path in found if path not in kept]
+    if not unknown:
+        return
+    table = writer.target.find()
+    of_table = {file.path.rpartition("/")[0] for file in table.files()} if table is not None else set()
+    with storage_errors(layout.output, "tidy"):
+        for path in unknown:
+            if path.relative_to(layout.table_folder).as_posix() not in of_table:
+                fence.check()
+                disk.remove_folder(path, role="sweep")
+        disk.remove_if_empty(layout.output)

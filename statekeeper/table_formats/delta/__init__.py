@@ -1,0 +1,1 @@
+"""Delta tables, by the library deltalake."""
