@@ -196,7 +196,7 @@ def _in_table(config: ExtractionConfig, run: Run, spec: VerifySpec) -> frozenset
         return f"{spec.layout.metadata.name} is missing"
     if metadata.table is None:
         return f"{spec.layout.metadata.name} names no commit to a {config.format} table"
-    table = PublishedTable.of(config, run.pipeline, spec.layout).find()
+    table = PublishedTable.of(config, run).find()
     if damage := why_not_in_table(table, metadata.table):
         return damage
     assert table is not None, "a table that is gone is damage"

@@ -16,7 +16,7 @@ from statekeeper.plan.history import baseline_of, kept_scope
 from statekeeper.plan.make_plan import PlanSpec
 from statekeeper.plan.window_index import WindowIndex
 from statekeeper.runtime.context import Run
-from statekeeper.runtime.published_table import PublishedTable
+from statekeeper.runtime.published_table import columns_to_fit
 
 
 async def spec_of_plan(
@@ -27,6 +27,7 @@ async def spec_of_plan(
     Raises:
         StateDamaged: a commit record of another run cannot be read.
         StorageError: the file system refused, or the table of a format cannot be read.
+        DataError: the extraction must not be written to that table.
     """
     do, layout = run.threads.disk.do, run.layout_of(config)
     scope = await do(kept_scope, run.disk, layout, config, record, fingerprint)
@@ -51,7 +52,7 @@ async def spec_of_plan(
         readers=run.pipeline.output.readers,
         layout=run.pipeline.output.layout,
         taken_null_rows=await do(windows.taken_null_rows, others),
-        table_columns=await do(PublishedTable.columns, config, run.pipeline, layout),
+        table_columns=await do(columns_to_fit, config, run),
     )
 
 

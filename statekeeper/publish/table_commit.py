@@ -14,27 +14,23 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from statekeeper.config.sections.table_formats import WriteMode
-from statekeeper.errors import DataError, StorageError
+from statekeeper.errors import StorageError
 from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.record import StateRecord
-from statekeeper.runtime.published_table import PublishedTable, dataset_in_table
+from statekeeper.runtime.published_table import LATEST, PublishedTable, dataset_in_table, number_of
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.layout import ExtractionLayout
-from statekeeper.store.layouts import PARTITION_COLUMN
 from statekeeper.table_formats.protocol import Change, Definition, LakeTable, NewFile, TableConflict, TableFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_LATEST = "statekeeper/latest"
-"""The application id under which a table that each extraction replaces has the date of the last one, as a number."""
 _PUBLICATIONS_OF_AN_OWNER = 1000
 _ATTEMPTS = 30
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
@@ -46,16 +42,8 @@ class TableWriter:
     """Commits the datasets of one extraction to its table."""
 
     target: PublishedTable
-    write: WriteMode
-    extraction_date: date
-    run_id: str
     disk: Disk
     layout: ExtractionLayout
-
-    @property
-    def application_id(self) -> str:
-        """The extraction, as its table's commits name it."""
-        return f"statekeeper/{self.extraction_date.isoformat()}/{self.run_id}"
 
     def next_commit(self, record: StateRecord, epoch: int) -> TableCommit:
         """The commit of the next publication, with a number that neither the state nor the table has yet.
@@ -68,32 +56,15 @@ class TableWriter:
         """
         table, published = self.target.find(), record.published
         if table is not None:
-            self.check(table)
-        known = [table.sequence(self.application_id) if table is not None else 0]
+            self.target.check(table)
+        known = [table.sequence(self.target.application_id) if table is not None else 0]
         known += [published.table.sequence] if published and published.table else []
         return TableCommit(
-            format=self.target.name,
-            write=self.write.value,
-            application_id=self.application_id,
+            format=self.target.format_name,
+            write=self.target.write.value,
+            application_id=self.target.application_id,
             sequence=max(max(known) + 1, epoch * _PUBLICATIONS_OF_AN_OWNER),
         )
-
-    def check(self, table: LakeTable) -> None:
-        """Refuse a table that this extraction must not be written to. Raises DataError."""
-        if table.is_by_date != self.write.is_by_date:
-            has, needs = ("has", "without") if table.is_by_date else ("lacks", "with")
-            raise DataError(
-                f"{self.target.place.name}: its table {has} the partition {PARTITION_COLUMN}, and write: {self.write} "
-                f"is for a table {needs} it",
-                hint="choose another write, or another base_path for a new table",
-            )
-        latest = table.sequence(_LATEST) if self.write is WriteMode.REPLACE else 0
-        if latest > _number_of(self.extraction_date):
-            raise DataError(
-                f"{self.target.place.name}: its table has the extraction of {_date_of(latest)}, which is later than "
-                f"{self.extraction_date}: with write: replace the table would become older",
-                hint=f"extract {_date_of(latest)} or a later date instead",
-            )
 
     def commit(self, metadata: Metadata, fence: Fence) -> None:
         """Commit the dataset that `metadata` describes; does nothing if the table has this commit.
@@ -113,7 +84,7 @@ class TableWriter:
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
                 return
-            self.check(table)
+            self.target.check(table)
             try:
                 self._with_columns(table, added[0].footer.schema.to_arrow_schema()).commit(
                     self._change(table, metadata, commit, added)
@@ -136,7 +107,7 @@ class TableWriter:
             return table
         failpoint("create", "table", "before")
         table = self.target.format.create(
-            self.target.place, Definition(added[0].footer.schema.to_arrow_schema(), self.write.is_by_date)
+            self.target.place, Definition(added[0].footer.schema.to_arrow_schema(), self.target.write.is_by_date)
         )
         failpoint("create", "table", "after")
         return table
@@ -149,13 +120,13 @@ class TableWriter:
     def _change(self, table: LakeTable, metadata: Metadata, commit: TableCommit, added: tuple[NewFile, ...]) -> Change:
         failpoint("commit", "table", "before")
         sequences = {commit.application_id: commit.sequence}
-        if self.write is WriteMode.REPLACE:
-            sequences[_LATEST] = _number_of(self.extraction_date)
+        if self.target.write is WriteMode.REPLACE:
+            sequences[LATEST] = number_of(self.target.extraction_date)
         return Change(
             added=added,
             removed=self._removed(table, {file.path for file in added}),
             sequences=sequences,
-            date=self.extraction_date if self.write.is_by_date else None,
+            date=self.target.extraction_date if self.target.write.is_by_date else None,
             properties={
                 "statekeeper.run_id": metadata.run_id,
                 "statekeeper.plan_id": metadata.plan_id,
@@ -168,11 +139,11 @@ class TableWriter:
         return tuple(file for file in table.files() if self._is_replaced(file) and file.path not in added)
 
     def _is_replaced(self, file: TableFile) -> bool:
-        match self.write:
+        match self.target.write:
             case WriteMode.APPEND:
                 return self._is_own(file)
             case WriteMode.REPLACE_DATE:
-                return file.date == self.extraction_date
+                return file.date == self.target.extraction_date
             case WriteMode.REPLACE:
                 return True
             case _ as never:
@@ -206,11 +177,3 @@ def _plain(fields: list[pa.Field]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(fields)
-
-
-def _number_of(day: date) -> int:
-    return int(f"{day:%Y%m%d}")
-
-
-def _date_of(number: int) -> date:
-    return date.fromisoformat(str(number))

@@ -90,9 +90,7 @@ def publication_of(
 
 def table_writer(config: ExtractionConfig, run: Run) -> TableWriter:
     """What commits an extraction to its table. Raises ConfigError if the library of the format is missing."""
-    layout = run.layout_of(config)
-    target = PublishedTable.of(config, run.pipeline, layout)
-    return TableWriter(target, config.write, run.extraction_date, run.run_id, run.disk, layout)
+    return TableWriter(PublishedTable.of(config, run), run.disk, run.layout_of(config))
 
 
 def sweep_leftovers(
