@@ -6,6 +6,7 @@ caller of `entered`.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Self
@@ -63,9 +64,6 @@ class Published(StoredValue):
         default=None, description="in an object store, the SHA-256 of the published objects' names, sizes and versions"
     )
     table: TableCommit | None = Field(default=None, description="the commit to a table of a format, if it is in one")
-    earlier_plans: tuple[str, ...] = Field(
-        default=(), description="plans that were published before: a table's earlier versions still have their files"
-    )
 
 
 class StateRecord(Document):
@@ -90,6 +88,11 @@ class StateRecord(Document):
     failure: Failure | None = None
     intent: PublishIntent | None = None
     published: Published | None = None
+    in_table: tuple[str, ...] = Field(
+        default=(),
+        description="the first eight characters of every plan whose files a table of a format has or had: its earlier "
+        "versions need them",
+    )
     owner: Owner | None = None
     started_at: AwareDatetime | None = None
     ended_at: AwareDatetime | None = None
@@ -139,10 +142,14 @@ class StateRecord(Document):
 
     def completed(self, published: Published, *, at: datetime) -> Self:
         """With what was published; nothing is left to do."""
-        if published.table is not None and (earlier := self.published) and earlier.plan_id != published.plan_id:
-            plans = (*earlier.earlier_plans, earlier.plan_id)
-            published = published.model_copy(update={"earlier_plans": plans})
-        return self._with(published=published, intent=None, failure=None, ended_at=at, snapshot_restarts=0)
+        known = self.with_in_table({published.plan_id[:8]}) if published.table else self
+        changes = {"published": published, "intent": None, "failure": None, "ended_at": at, "snapshot_restarts": 0}
+        return known.model_copy(update=changes)
+
+    def with_in_table(self, plans: AbstractSet[str]) -> Self:
+        """With these plans among those whose files a table has or had, by their first eight characters."""
+        new = sorted(plans - {*self.in_table})
+        return self._with(in_table=(*self.in_table, *new)) if new else self
 
     def with_objects_digest(self, digest: str) -> Self:
         """With another digest of the published objects, which are verified."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import PlanError
 from statekeeper.parquet.types import arrow_schema
-from statekeeper.table_formats.protocol import PARTITION
 from statekeeper.table_formats.registry import table_format
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def check_table_columns(
     if not config.is_in_table:
         return ()
     schema = arrow_schema(columns)
-    problems = [*_unsupported(config, schema), *_names(config, schema), *_changed(schema, table or ())]
+    problems = [*_unsupported(config, schema), *_equal_names(schema), *_changed(schema, table or ())]
     if problems:
         raise PlanError(
             f"these columns cannot be in a {config.format} table: {'; '.join(problems)}",
@@ -51,14 +50,12 @@ def _unsupported(config: ExtractionConfig, schema: pa.Schema) -> Iterator[str]:
             yield f"{field.name} ({field.type}): {reason}"
 
 
-def _names(config: ExtractionConfig, schema: pa.Schema) -> Iterator[str]:
+def _equal_names(schema: pa.Schema) -> Iterator[str]:
     times = Counter(name.casefold() for name in schema.names)
     for name, number in times.items():
         if number > 1:
             both = " and ".join(each for each in schema.names if each.casefold() == name)
             yield f"{both} differ only in upper and lower case, which engines do not distinguish"
-    if config.write.is_by_date and PARTITION in times:
-        yield f"{PARTITION} is the name of the table's partition column"
 
 
 def _changed(schema: pa.Schema, table: Columns) -> Iterator[str]:

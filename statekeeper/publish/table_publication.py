@@ -7,7 +7,7 @@ table's owner wants it. Only what was never committed is removed here.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from statekeeper.config.resolved import ExtractionConfig
@@ -100,43 +100,38 @@ def sweep_leftovers(
     fence: Fence,
     live_plan: str | None,
     ownership: Ownership | None,
-) -> None:
+) -> StateRecord:
     """Remove every leftover of an extraction: see `publish.sweep`, and in a table also what was never committed.
+
+    Returns the record, with the plans whose files are the table's without its knowing: of a run that died.
 
     Raises:
         StorageError, LockLost: as `sweep`.
     """
     layout = run.layout_of(config)
     sweep(run.disk, layout, live_plan=live_plan, fence=fence, ownership=ownership)
-    if config.is_in_table:
-        published = record.published
-        plans = (live_plan, *((published.plan_id, *published.earlier_plans) if published else ()))
-        kept = {plan_id for plan_id in plans if plan_id}
-        sweep_uncommitted(run.disk, layout, table_writer(config, run), kept_plans=kept, fence=fence)
+    if not config.is_in_table:
+        return record
+    known = {*record.in_table, *([live_plan[:8]] if live_plan else ())}
+    return record.with_in_table(_sweep_uncommitted(run.disk, layout, PublishedTable.of(config, run), known, fence))
 
 
-def sweep_uncommitted(
-    disk: Disk, layout: ExtractionLayout, writer: TableWriter, *, kept_plans: Collection[str], fence: Fence
-) -> None:
-    """Remove the files of plans that were never committed to the table.
-
-    `kept_plans` are plans whose files stay: those that were ever published, and the current one.
-
-    Raises:
-        StorageError: the store refused.
-        LockLost: another runner has taken over.
-    """
-    kept = {layout.generation(plan_id) for plan_id in kept_plans}
+def _sweep_uncommitted(
+    disk: Disk, layout: ExtractionLayout, target: PublishedTable, known_plans: AbstractSet[str], fence: Fence
+) -> set[str]:
+    """Remove the files of unknown plans that are not in the table; returns the plans that are, although unknown."""
     with storage_errors(layout.output, "tidy"):
-        found = [layout.output / name for name in disk.names(layout.output) if layout.is_inner_generation(name)]
-    unknown = [path for path in found if path not in kept]
+        names = [name for name in disk.names(layout.output) if layout.is_inner_generation(name)]
+    unknown = {name.rpartition("-")[2] for name in names} - known_plans
     if not unknown:
-        return
-    table = writer.target.find()
-    of_table = {file.path.rpartition("/")[0] for file in table.files()} if table is not None else set()
+        return set()
+    table = target.find()
+    folders = {file.path.rpartition("/")[0] for file in table.files()} if table is not None else set()
+    own = layout.output.relative_to(layout.table_folder).as_posix()
+    in_table = {plan for plan in unknown if f"{own}/{layout.generation(plan).name}" in folders}
     with storage_errors(layout.output, "tidy"):
-        for path in unknown:
-            if path.relative_to(layout.table_folder).as_posix() not in of_table:
-                fence.check()
-                disk.remove_folder(path, role="sweep")
+        for plan in sorted(unknown - in_table):
+            fence.check()
+            disk.remove_folder(layout.generation(plan), role="sweep")
         disk.remove_if_empty(layout.output)
+    return in_table

@@ -180,7 +180,9 @@ class TableRun:
         await run.login_gate.ensure(config)
         run.extracted.withdraw(config.table)
         if not self.is_swept:
-            await self._blocking(sweep_leftovers, config, run, self.record, self.lock, None, None)
+            known = await self._blocking(sweep_leftovers, config, run, self.record, self.lock, None, None)
+            if known != self.record:
+                await self._blocking(self.lifecycle.amend, lambda _: known)
         self.is_swept = False
         await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
         run_snapshot = await run.snapshots.of(config)

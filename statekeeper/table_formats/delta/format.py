@@ -18,7 +18,7 @@ from typing import Any
 import deltalake
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import CommitFailedError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
 from statekeeper.errors import DataError, StorageError
@@ -133,8 +133,8 @@ class DeltaFormat(TableFormat):
             return "Delta has no unsigned integers: declare it as decimal"
         if types.is_decimal(kind) and kind.precision > _DIGITS:
             return f"Delta has decimals of at most {_DIGITS} digits: declare a smaller precision, or str"
-        if types.is_timestamp(kind) and kind.unit == "ns":
-            return "Delta has microseconds: cast it to them in a custom_query"
+        if types.is_timestamp(kind) and kind.unit != "us":
+            return "Delta has microseconds: cast it to timestamp in a custom_query"
         if types.is_time(kind):
             return "Delta has no time of day: cast it to text in a custom_query"
         return None
@@ -201,14 +201,16 @@ def _address(place: TablePlace) -> str:
 
 @contextmanager
 def _errors(place: TablePlace, action: str) -> Iterator[None]:
-    """Errors of deltalake as ours. It raises OSError for what a store refuses."""
+    """Errors of deltalake as ours."""
     try:
         yield
     except TableNotFoundError as error:
         raise _MissingError(f"there is no Delta table {_address(place)}") from error
     except CommitFailedError as error:
         raise TableConflict(f"{place.name}: another writer has committed to {_address(place)} first") from error
-    except (DeltaError, OSError, ValueError) as error:
+    except StorageError:
+        raise
+    except Exception as error:  # the library raises this class itself, OSError and its own
         raise StorageError(
             f"{place.name}: cannot {action} the Delta table {_address(place)}: {_first_line(error)}",
             hint="run again; what was extracted is kept",

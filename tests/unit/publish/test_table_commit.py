@@ -1,0 +1,261 @@
+"""Extractions that are published into a Delta table: each one exactly once, whatever happens on the way."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import deltalake
+import duckdb
+import pyarrow as pa
+import pytest
+
+from statekeeper.errors import LockLost
+from statekeeper.model.state import State
+from statekeeper.model.table import Layout
+from statekeeper.publish import table_commit
+from statekeeper.run.report import Outcome
+from statekeeper.store.files import failpoints
+from statekeeper.table_formats.delta.format import DeltaVersion
+from statekeeper.table_formats.protocol import TableConflict
+from tests.unit.small_shop import DAY, Heard, Shop
+
+NEXT = DAY + timedelta(days=1)
+
+
+class Kill(BaseException):
+    """The process dies here."""
+
+
+class Lake(Shop):
+    """A shop whose orders are published into a Delta table."""
+
+    def extract(self, *, write="append", day=DAY, is_forced=False, reporter=None, **table):
+        entry = {"table_name": "orders", **table}
+        output = {"base_path": str(self.folder / "data"), "format": "delta", "write": write}
+        return self.run(entry, day=day, is_forced=is_forced, reporter=reporter, output=output)["orders"]
+
+    @property
+    def delta(self):
+        return deltalake.DeltaTable(self.folder / "data/shop/orders")
+
+    def ids(self):
+        return sorted(self.delta.to_pyarrow_table()["id"].to_pylist())
+
+    def sequences(self, day=DAY):
+        """The numbers that the extraction's commits have in the table's log, in order."""
+        name = f"statekeeper/{day}/shop-{day:%Y%m%d}"
+        found = []
+        for file in sorted((self.folder / "data/shop/orders/_delta_log").glob("*.json")):
+            rows = duckdb.execute("select json from read_json_objects(?)", [str(file)]).fetchall()
+            for (row,) in rows:
+                query = "select ?::json->>'$.txn.version' where ?::json->>'$.txn.appId' = ?"
+                found += [int(number) for (number,) in duckdb.execute(query, [row, row, name]).fetchall()]
+        return found
+
+    def files(self):
+        return sorted(path.name for path in (self.folder / "data/shop/orders").rglob("*.parquet"))
+
+    def foreign(self, *ids, day=None):
+        """Another program adds rows."""
+        rows = {"id": pa.array(ids, pa.int32())}
+        if day:
+            rows["extraction_date"] = pa.array([day] * len(ids), pa.date32())
+        deltalake.write_deltalake(self.folder / "data/shop/orders", pa.table(rows), mode="append")
+
+
+@pytest.fixture
+def lake(tmp_path):
+    shop = Lake(tmp_path, Layout.HIVE)
+    shop.execute("create table orders as select i::int as id from range(3) as r(i)")
+    return shop
+
+
+@pytest.fixture
+def dies(monkeypatch):
+    """Makes the next run die at a step with the table."""
+    yield lambda *place: failpoints.install(_hook(place))
+    failpoints.install(None)
+
+
+def _hook(place):
+    def hook(*step):
+        if step == place:
+            failpoints.install(None)
+            raise Kill
+
+    return hook
+
+
+def test_append_adds_each_date_once_and_a_forced_run_replaces_its_own_rows_alone(lake):
+    assert lake.extract().outcome is Outcome.COMPLETED
+    lake.foreign(100, day=DAY)
+    lake.execute("insert into orders values (3)")
+    assert lake.extract(day=NEXT).outcome is Outcome.COMPLETED
+    assert lake.ids() == [0, 0, 1, 1, 2, 2, 3, 100]
+    lake.extract(is_forced=True)
+    assert lake.ids() == [0, 0, 1, 1, 2, 2, 3, 3, 100]
+    assert lake.extract().outcome is Outcome.SKIPPED
+    assert lake.sequences() == [1, 2]
+    assert len(lake.files()) == 4, "earlier versions keep their files"
+    assert lake.delta.version() == 4
+
+
+def test_replace_date_replaces_the_rows_of_its_date_whoever_wrote_them(lake):
+    lake.extract(write="replace_date")
+    lake.foreign(100, day=DAY)
+    lake.foreign(200, day=NEXT)
+    lake.extract(write="replace_date", is_forced=True)
+    assert lake.ids() == [0, 1, 2, 200]
+
+
+def test_replace_makes_the_table_the_latest_extraction_and_never_an_earlier_one(lake):
+    lake.extract(write="replace", day=NEXT)
+    lake.foreign(100)
+    lake.execute("delete from orders where id = 0")
+    failed = lake.extract(write="replace")
+    assert "is later than 2026-01-06" in failed.failure.message
+    assert lake.ids() == [0, 1, 2, 100]
+    lake.extract(write="replace", day=NEXT, is_forced=True)
+    assert lake.ids() == [1, 2]
+    assert lake.delta.to_pyarrow_table().column_names == ["id"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("publish", "publish", "before"),
+        ("publish", "publish", "after"),
+        ("create", "table", "before"),
+        ("create", "table", "after"),
+        ("commit", "table", "before"),
+        ("commit", "table", "after"),
+    ],
+    ids="-".join,
+)
+def test_a_run_that_dies_at_any_step_and_is_repeated_has_one_commit(lake, dies, place):
+    dies(*place)
+    with pytest.raises(Kill):
+        lake.extract()
+    assert lake.extract().outcome is Outcome.COMPLETED
+    assert (lake.ids(), lake.sequences(), len(lake.files())) == ([0, 1, 2], [1], 1)
+    assert lake.extract().outcome is Outcome.SKIPPED
+
+
+@pytest.mark.parametrize("step", ["before", "after"])
+def test_a_plan_that_is_given_up_leaves_no_files_unless_they_are_the_tables(lake, dies, step):
+    dies("commit", "table", step)
+    with pytest.raises(Kill):
+        lake.extract()
+    lake.execute("insert into orders values (3)")
+    lake.extract(is_forced=True)
+    assert (lake.ids(), lake.sequences()) == ([0, 1, 2, 3], [1] if step == "before" else [1, 2])
+    assert len(lake.files()) == 1 + (step == "after")
+
+
+def test_a_commit_whose_answer_was_lost_is_found_again(lake, monkeypatch):
+    commit = DeltaVersion.commit
+
+    def lost(table, change):
+        commit(table, change)
+        raise TableConflict("the answer was lost")
+
+    monkeypatch.setattr(DeltaVersion, "commit", lost)
+    assert lake.extract().outcome is Outcome.COMPLETED
+    assert (lake.ids(), lake.sequences()) == ([0, 1, 2], [1])
+
+
+def test_other_writers_first_are_tried_again_and_lose_nothing(lake, monkeypatch):
+    lake.extract()
+    commit, foreign = DeltaVersion.commit, iter(range(100, 103))
+
+    def overtaken(table, change):
+        if (number := next(foreign, None)) is not None:
+            lake.foreign(number, day=DAY)
+        commit(table, change)
+
+    monkeypatch.setattr(DeltaVersion, "commit", overtaken)
+    monkeypatch.setattr(table_commit, "_FIRST_PAUSE", 0)
+    lake.extract(day=NEXT)
+    assert lake.ids() == [0, 0, 1, 1, 2, 2, 100, 101, 102]
+
+
+def test_writers_that_are_always_first_fail_the_table_by_name_and_a_later_run_goes_on(lake, monkeypatch):
+    def overtaken(*_):
+        raise TableConflict("another writer was first")
+
+    monkeypatch.setattr(table_commit, "_FIRST_PAUSE", 0)
+    with monkeypatch.context() as patched:
+        patched.setattr(DeltaVersion, "commit", overtaken)
+        failed = lake.extract()
+    assert failed.failure.kind == "storage"
+    assert "shop.orders: other writers have changed the table 30 times" in failed.failure.message
+    assert lake.extract().outcome is Outcome.COMPLETED
+    assert (lake.ids(), lake.sequences()) == ([0, 1, 2], [1])
+
+
+def test_an_owner_that_lost_its_lock_commits_nothing(lake, monkeypatch):
+    def lost(*_):
+        raise LockLost("another runner has taken over")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("statekeeper.publish.table_commit.failpoint", lost)
+        assert lake.extract().outcome is Outcome.HELD
+    assert not (lake.folder / "data/shop/orders/_delta_log").exists()
+
+
+def test_a_skip_is_refused_if_the_table_lacks_the_commit_or_a_file(lake):
+    lake.extract()
+    heard = Heard()
+    (file,) = (lake.folder / "data/shop/orders").rglob("*.parquet")
+    file.write_bytes(b"no Parquet")
+    assert lake.extract(reporter=heard).outcome is Outcome.COMPLETED
+    ((*_, reason),) = [state for state in heard.states if state[1] == "pending"]
+    assert reason.endswith("has 10 bytes and not 1430")
+    log = lake.folder / "data/shop/orders/_delta_log"
+    log.rename(lake.folder / "log")
+    heard = Heard()
+    assert lake.extract(reporter=heard).outcome is Outcome.COMPLETED
+    assert ("shop.orders", "pending", "the delta table is gone") in heard.states
+    assert lake.ids() == [0, 1, 2]
+
+
+def test_what_optimize_and_vacuum_do_to_a_complete_extraction_is_no_damage(lake):
+    lake.extract()
+    lake.extract(day=NEXT)
+    lake.delta.optimize.compact()
+    lake.delta.vacuum(retention_hours=0, enforce_retention_duration=False, dry_run=False)
+    lake.foreign(100, day=DAY)
+    assert lake.extract().outcome is Outcome.SKIPPED
+    assert lake.extract(day=NEXT).outcome is Outcome.SKIPPED
+    assert lake.ids() == [0, 0, 1, 1, 2, 2, 100]
+
+
+def test_columns_that_cannot_be_in_the_table_are_refused_before_a_row_is_read(lake):
+    lake.extract()
+    lake.execute("alter table orders add column note varchar", "update orders set note = 'new'")
+    heard = Heard()
+    assert lake.extract(day=NEXT, reporter=heard, on_drift="evolve").outcome is Outcome.COMPLETED
+    assert "the table gets new columns, which are NULL in its earlier rows: note" in heard.warnings
+    notes = lake.delta.to_pyarrow_table()["note"].to_pylist()
+    assert sorted(notes, key=str) == [None] * 3 + ["new"] * 3
+
+    failed = lake.extract(
+        day=NEXT + timedelta(days=1),
+        custom_query='select id::bigint as id, 1 as "NOTE", 1::utinyint as small, now()::time as at, 1 as "a b" '
+        "from orders",
+        on_drift="evolve",
+    )
+    message = failed.failure.message
+    assert "id (int64) is int32 in the table" in message
+    assert "NOTE is note in the table" in message
+    assert "small (uint8): Delta has no unsigned integers" in message
+    assert "at (time64[us]): Delta has no time of day" in message
+    assert "a b (int32): its name has one of the characters" in message
+    assert lake.state(day=NEXT + timedelta(days=1)).state is State.FAILED
+    assert lake.delta.version() == 3
+
+
+def test_another_way_to_write_needs_another_table(lake):
+    lake.extract()
+    failed = lake.extract(write="replace", day=NEXT)
+    assert "its table has the partition column extraction_date" in failed.failure.message
