@@ -330,6 +330,9 @@ SETTINGS = {
     ),
     "max_sessions: 1 (or none)": _oracle("snapshot: transaction, max_sessions: 1"),
     "network_check.py: set engine: local, which reads on the driver": _config(more="execution: {engine: local}"),
+    "needs the layout hive; found output.layout: dated": _config(more="output: {layout: hive, format: delta}"),
+    "resolution.py: write `layout: hive` in `output`": _config(more="output: {layout: hive, format: delta}"),
+    "add `format: delta`": _config(more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(
         tables="[{table_name: t, on_drift: ignore-new}, {table_name: u, on_drift: evolve}]"
@@ -387,6 +390,7 @@ ELSEWHERE = {
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
+    "registry.py: pip install 'statekeeper[{}]'": "installs a package; a table format's extra has its name",
     "pip install 'statekeeper[objects]'": "installs a package; the extra is one of pyproject.toml",
     "pip install boto3": "installs a package, with the newest version",
     "sts:AssumeRole, and the trust policy": "a permission in a policy of AWS, which no test reaches",
@@ -416,6 +420,8 @@ FOUND = (
     "with output.layout: hive the folders",
     "# custom_query: as it is in the configuration",
     "CASE WHEN {} >= TIMESTAMP",
+    "with write: replace the table would become older",
+    "load.py: write: class {}(pydantic.BaseModel)",
 )
 """Texts that say what was found, or are written into files, and have nothing to type."""
 

@@ -17,6 +17,7 @@ from statekeeper.run.report import Outcome
 from statekeeper.store.files import failpoints
 from statekeeper.table_formats.delta.format import DeltaVersion
 from statekeeper.table_formats.protocol import TableConflict
+from tests.messages import says
 from tests.unit.small_shop import DAY, Heard, Shop
 
 NEXT = DAY + timedelta(days=1)
@@ -113,7 +114,7 @@ def test_replace_makes_the_table_the_latest_extraction_and_never_an_earlier_one(
     lake.foreign(100)
     lake.execute("delete from orders where id = 0")
     failed = lake.extract(write="replace")
-    assert "is later than 2026-01-06" in failed.failure.message
+    assert says(failed.failure.message, "runtime.would_become_older", date="2026-01-06")
     assert lake.ids() == [0, 1, 2, 100]
     lake.extract(write="replace", day=NEXT, is_forced=True)
     assert lake.ids() == [1, 2]
@@ -188,7 +189,7 @@ def test_writers_that_are_always_first_fail_the_table_by_name_and_a_later_run_go
         patched.setattr(DeltaVersion, "commit", overtaken)
         failed = lake.extract()
     assert failed.failure.kind == "storage"
-    assert "shop.orders: other writers have changed the table 30 times" in failed.failure.message
+    assert says(failed.failure.message, "publish.always_overtaken", table="shop.orders", times="30")
     assert lake.extract().outcome is Outcome.COMPLETED
     assert (lake.ids(), lake.sequences()) == ([0, 1, 2], [1])
 
@@ -258,4 +259,4 @@ def test_columns_that_cannot_be_in_the_table_are_refused_before_a_row_is_read(la
 def test_another_way_to_write_needs_another_table(lake):
     lake.extract()
     failed = lake.extract(write="replace", day=NEXT)
-    assert "its table has the partition column extraction_date" in failed.failure.message
+    assert says(failed.failure.message, "runtime.has_partition", write="replace")
