@@ -39,7 +39,7 @@ PYTEST := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 .PHONY: help run run-s3 test test-oracle test-spark test-wheel test-lowest check lint format api-docs schemas-json coverage soak sweep sweep-objects soak-schemas soak-tables soak-windows
-.PHONY: mutants bench-local bench-oracle bench-validation bench-spark bench-objects clean clean-demo
+.PHONY: mutants bench-local bench-oracle bench-validation bench-spark bench-objects bench-tables clean clean-demo
 
 help: ## Say what each target does.
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -134,6 +134,9 @@ bench-spark: $(DEV_STAMP) ## DuckDB to Parquet on Spark: rows/s beside the local
 
 bench-objects: $(S3_STAMP) ## DuckDB to a bucket of a real S3 server on this machine: rows/s beside a local folder, the server's share, memory.
 	@$(BIN)/python -m benchmarks.objects.throughput
+
+bench-tables: $(DEV_STAMP) ## DuckDB to tables of each format in a folder, beside plain Parquet files: seconds, and what the commit adds.
+	@$(BIN)/python -m benchmarks.tables.throughput
 
 clean: ## Remove the environment, caches and build products; never data.
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
