@@ -22,6 +22,7 @@ from statekeeper.errors import StorageError
 from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.record import StateRecord
 from statekeeper.runtime.published_table import LATEST, PublishedTable, dataset_in_table, number_of
+from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
@@ -56,7 +57,7 @@ class TableWriter:
         """
         table, published = self.target.find(), record.published
         if table is not None:
-            self.target.check(table)
+            self.target.check(table, self.layout, load_metadata(self.disk, self.layout.metadata))
         known = [table.sequence(self.target.application_id) if table is not None else 0]
         known += [published.table.sequence] if published and published.table else []
         return TableCommit(
@@ -77,14 +78,14 @@ class TableWriter:
         """
         commit = metadata.table
         assert commit is not None, "only what is published into a table is committed to it"
-        added = self._new_files(metadata)
+        added, last = self._new_files(metadata), load_metadata(self.disk, self.layout.metadata)
         pause = _FIRST_PAUSE
         for _ in range(_ATTEMPTS):
             fence.check()
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
                 return
-            self.target.check(table)
+            self.target.check(table, self.layout, last)
             try:
                 self._with_columns(table, added[0].footer.schema.to_arrow_schema()).commit(
                     self._change(table, metadata, commit, added)
@@ -136,24 +137,18 @@ class TableWriter:
 
     def _removed(self, table: LakeTable, added: set[str]) -> tuple[TableFile, ...]:
         """The files that the added ones replace."""
-        return tuple(file for file in table.files() if self._is_replaced(file) and file.path not in added)
+        return tuple(file for file in self._replaced(table) if file.path not in added)
 
-    def _is_replaced(self, file: TableFile) -> bool:
+    def _replaced(self, table: LakeTable) -> tuple[TableFile, ...]:
         match self.target.write:
             case WriteMode.APPEND:
-                return self._is_own(file)
+                return self.target.own_files(table, self.layout)
             case WriteMode.REPLACE_DATE:
-                return file.date == self.target.extraction_date
+                return tuple(file for file in table.files() if file.date == self.target.extraction_date)
             case WriteMode.REPLACE:
-                return True
+                return table.files()
             case _ as never:
                 assert_never(never)
-
-    def _is_own(self, file: TableFile) -> bool:
-        """Whether an earlier publication of this extraction has added the file: its folder has no other files."""
-        own = self.layout.output.relative_to(self.layout.table_folder).as_posix() + "/"
-        generation = file.path.removeprefix(own).partition("/")[0]
-        return file.path.startswith(own) and self.layout.is_inner_generation(generation)
 
     def _new_files(self, metadata: Metadata) -> tuple[NewFile, ...]:
         folder, dataset = dataset_in_table(self.layout, metadata), self.layout.dataset_named(metadata.output_path)

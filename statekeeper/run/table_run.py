@@ -184,7 +184,7 @@ class TableRun:
             if known != self.record:
                 await self._blocking(self.lifecycle.amend, lambda _: known)
         self.is_swept = False
-        await self._blocking(self._ownership.check, self.layout.output)  # better now than after hours of reading
+        await self._blocking(self._ownership.check, *self.layout.replaced)  # better now than after hours of reading
         run_snapshot = await run.snapshots.of(config)
         spec = await spec_of_plan(config, run, self.record, fingerprint=self.fingerprint, run_snapshot=run_snapshot)
         try:

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.config.sections.table_formats import WriteMode
 from statekeeper.errors import DataError
 from statekeeper.model.metadata import Metadata, TableCommit
+from statekeeper.store.documents import load_metadata
 from statekeeper.store.layout import ExtractionLayout
 from statekeeper.table_formats.protocol import PARTITION, LakeTable, TablePlace
 from statekeeper.table_formats.registry import table_format
 
 if TYPE_CHECKING:
     from statekeeper.runtime.context import Run
-    from statekeeper.table_formats.protocol import TableFormat
+    from statekeeper.table_formats.protocol import TableFile, TableFormat
 
 LATEST = "statekeeper/latest"
 """The application id under which a table that each extraction replaces has the date of the last one, as a number."""
@@ -67,8 +67,12 @@ class PublishedTable:
         """
         return self.format.find(self.place)
 
-    def check(self, table: LakeTable) -> None:
-        """Refuse a table that this extraction must not be written to. Raises DataError."""
+    def check(self, table: LakeTable, layout: ExtractionLayout, last: Metadata | None) -> None:
+        """Refuse a table that this extraction must not be written to; `last` is its own commit record, if it has one.
+
+        Raises:
+            DataError: it must not.
+        """
         if table.is_by_date != self.write.is_by_date:
             has, needs = ("has", "without") if table.is_by_date else ("lacks", "with")
             raise DataError(
@@ -83,6 +87,35 @@ class PublishedTable:
                 f"{self.extraction_date}: with write: replace the table would become older",
                 hint=f"extract {_date_of(latest)} or a later date instead",
             )
+        if self.write is WriteMode.APPEND and not self._can_be_replaced(table, layout, last):
+            raise DataError(
+                f"{self.place.name}: rows that this extraction has added are no longer in the files that it wrote: "
+                "another program has rewritten or removed some (OPTIMIZE, DELETE), so they cannot be replaced exactly",
+                hint=f"write: replace_date replaces all rows of {self.extraction_date}, whoever wrote them",
+            )
+
+    def own_files(self, table: LakeTable, layout: ExtractionLayout) -> tuple[TableFile, ...]:
+        """The files that publications of this extraction have added, as far as the table's version has them.
+
+        Their folders have no other files.
+        """
+        own = layout.output.relative_to(layout.table_folder).as_posix() + "/"
+        return tuple(
+            file
+            for file in table.files()
+            if file.path.startswith(own) and layout.is_inner_generation(file.path.removeprefix(own).partition("/")[0])
+        )
+
+    def _can_be_replaced(self, table: LakeTable, layout: ExtractionLayout, last: Metadata | None) -> bool:
+        """Whether the files of each commit of this extraction that counts are still in the table."""
+        committed, known = table.sequence(self.application_id), last.table if last else None
+        if committed == 0 or (known is not None and committed < known.sequence):
+            return True  # the table was restored to an earlier version, or made anew
+        own = {file.path for file in self.own_files(table, layout)}
+        expected = paths_in_table(layout, last) if last is not None and known is not None else frozenset()
+        if known is not None and committed == known.sequence:
+            return expected <= own
+        return bool(own - expected)  # a run that died has made a later commit, which replaced this one's files
 
 
 def columns_to_fit(config: ExtractionConfig, run: Run) -> Columns | None:
@@ -94,19 +127,24 @@ def columns_to_fit(config: ExtractionConfig, run: Run) -> Columns | None:
     """
     if not config.is_in_table:
         return None
-    target = PublishedTable.of(config, run)
+    target, layout = PublishedTable.of(config, run), run.layout_of(config)
     table = target.find()
     if table is None:
         return None
-    target.check(table)
+    target.check(table, layout, load_metadata(run.disk, layout.metadata))
     return tuple((field.name, str(field.type)) for field in table.columns)
 
 
 def files_in_table(table: LakeTable, layout: ExtractionLayout, metadata: Metadata) -> frozenset[str]:
     """The names of an extraction's files that the table's version has."""
-    folder = PurePosixPath(dataset_in_table(layout, metadata))
-    paths = {file.path for file in table.files()}
-    return frozenset(file.name for file in metadata.files if str(folder / file.name) in paths)
+    paths = paths_in_table(layout, metadata) & {file.path for file in table.files()}
+    return frozenset(path.rpartition("/")[2] for path in paths)
+
+
+def paths_in_table(layout: ExtractionLayout, metadata: Metadata) -> frozenset[str]:
+    """The files of an extraction's dataset, relative to the table's folder."""
+    folder = dataset_in_table(layout, metadata)
+    return frozenset(f"{folder}/{file.name}" for file in metadata.files)
 
 
 def dataset_in_table(layout: ExtractionLayout, metadata: Metadata) -> str:

@@ -164,6 +164,11 @@ class ExtractionLayout:
     def output(self) -> Path:
         return self.folder / f"{self.run_id}.parquet"
 
+    @property
+    def replaced(self) -> tuple[Path, ...]:
+        """The paths at which publication may find an earlier dataset, which it replaces."""
+        return (self.output,)
+
     def generation(self, plan_id: str) -> Path:
         """The dataset of a plan, on a disk without rename, when another dataset has the name `output`."""
         return self.folder / f"{self.run_id}.generation-{plan_id[:8]}.parquet"

@@ -138,6 +138,11 @@ class TableLayout(HiveLayout):
     of earlier datasets, and other writers' files may lie beside them.
     """
 
+    @property
+    def replaced(self) -> tuple[Path, ...]:
+        """None: every dataset has a folder of its own."""
+        return ()
+
     def others_than(self, dataset: Path, names_in: NamesIn) -> list[Path]:
         """None: what is in no version of the table is found otherwise (`publish.table_publication`)."""
         del dataset, names_in

@@ -332,6 +332,7 @@ SETTINGS = {
     "network_check.py: set engine: local, which reads on the driver": _config(more="execution: {engine: local}"),
     "needs the layout hive; found output.layout: dated": _config(more="output: {layout: hive, format: delta}"),
     "resolution.py: write `layout: hive` in `output`": _config(more="output: {layout: hive, format: delta}"),
+    "write: replace_date replaces all rows of": _config(more="output: {format: delta, write: replace_date}"),
     "add `format: delta`": _config(more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import timedelta
 
 import deltalake
@@ -229,6 +230,32 @@ def test_what_optimize_and_vacuum_do_to_a_complete_extraction_is_no_damage(lake)
     assert lake.extract().outcome is Outcome.SKIPPED
     assert lake.extract(day=NEXT).outcome is Outcome.SKIPPED
     assert lake.ids() == [0, 0, 1, 1, 2, 2, 100]
+
+
+def test_rows_that_another_program_has_rewritten_are_not_added_a_second_time(lake):
+    lake.execute("insert into orders select 3 + i from range(997) as r(i)")
+    chunking = {"strategy": "key", "column": "id", "target_rows": 300}
+    lake.extract(chunking=chunking)
+    lake.delta.optimize.compact()
+    failed = lake.extract(chunking=chunking, is_forced=True)
+    assert says(failed.failure.message, "runtime.rows_were_rewritten", table="shop.orders")
+    assert len(lake.ids()) == 1000
+    assert lake.extract(chunking=chunking, write="replace_date").outcome is Outcome.COMPLETED
+    assert len(lake.ids()) == 1000
+    lake.extract(chunking=chunking, is_forced=True)
+    assert len(lake.ids()) == 1000
+
+
+def test_rows_of_a_commit_that_no_state_knows_are_not_added_a_second_time(lake, dies):
+    lake.extract()
+    lake.execute("insert into orders values (3)")
+    dies("commit", "table", "after")
+    with pytest.raises(Kill):
+        lake.extract(is_forced=True)
+    shutil.rmtree(lake.layout().folder / f".{lake.layout().run_id}.staging")
+    lake.layout().state.unlink()
+    lake.delta.delete("id = 3")
+    assert says(lake.extract().failure.message, "runtime.rows_were_rewritten")
 
 
 def test_columns_that_cannot_be_in_the_table_are_refused_before_a_row_is_read(lake):
