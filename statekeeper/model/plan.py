@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, Field
 
 from statekeeper.model.base import Document, StoredValue
+from statekeeper.model.column import RelationComments
 from statekeeper.model.drift import ColumnChange
 from statekeeper.model.mark import Mark
 from statekeeper.model.packed import Packed
@@ -154,6 +155,9 @@ class Plan(Document):
         ge=0,
         description="of the rows without a value in the incremental column at the last complete extraction: how many "
         "an extraction has taken",
+    )
+    comments: RelationComments | None = Field(
+        default=None, description="for the table of a format: what source and schema say about table and columns"
     )
     notes: tuple[str, ...] = Field(default=(), description="what a reader of the plan should know: fallbacks, warnings")
 

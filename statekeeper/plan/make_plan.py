@@ -25,7 +25,6 @@ from statekeeper.model.table import REFERENCES, UNIQUE, Layout, Scope
 from statekeeper.plan.axis import TimeAxis
 from statekeeper.plan.coverage import Coverage
 from statekeeper.plan.number_window import decide_number_scope, late_numbers
-from statekeeper.plan.table_columns import check_table_columns
 from statekeeper.plan.window import decide_scope, note_on_end
 from statekeeper.plan.window_source import open_since, time_axis
 from statekeeper.schemas.model.load import load_model
@@ -70,6 +69,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         SnapshotLost: the table cannot be read at the run's snapshot any more.
         PlanError: the table cannot be extracted as declared; every reason is named.
     """
+    from statekeeper.plan.table_columns import check_table_columns, comments_for_table
     from statekeeper.schemas.columns.readers import check_readers
     from statekeeper.schemas.rules.checks import compile_checks
 
@@ -104,6 +104,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
             else note_on_end(scope, snapshot_time=snapshot.taken_at, axis=axis, open_since=since)
         )
         pieces = session.plan_chunks(config.relation, scope, snapshot, config.chunking)
+        comments = comments_for_table(config, session, model, agreement.columns)
         null_notes = _notes_on_null_rows(config, pieces, scope)
     except StatekeeperError as error:
         if config.table.key in error.message:
@@ -126,6 +127,7 @@ def make_plan(spec: PlanSpec, context: WorkContext) -> Plan:
         chunks=Packed(Chunk, pieces.chunks),
         drift=agreement.changes,
         taken_null_rows=spec.taken_null_rows,
+        comments=comments,
         notes=(
             *_drift_notes(agreement, config),
             *((shortened,) if shortened else ()),

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import PlanError
+from statekeeper.model.column import RelationComments
 from statekeeper.parquet.types import arrow_schema
+from statekeeper.sources.protocol import DocumentedSession, SourceSession
 from statekeeper.table_formats.registry import table_format
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pydantic import BaseModel
 
     from statekeeper.model.plan import PlannedColumn
     from statekeeper.runtime.published_table import Columns
@@ -41,6 +44,28 @@ def check_table_columns(
             hint="give them other names or types: in a custom_query, or by the schema",
         )
     return tuple(_notes(schema, table))
+
+
+def comments_for_table(
+    config: ExtractionConfig,
+    session: SourceSession,
+    model: type[BaseModel] | None,
+    columns: tuple[PlannedColumn, ...],
+) -> RelationComments | None:
+    """What the table is told about itself: the source's comments, and over them those of the schema's fields.
+
+    None without a table. Raises SourceError: the source's dictionary cannot be read.
+    """
+    if not config.is_in_table:
+        return None
+    found = session.comments(config.relation) if isinstance(session, DocumentedSession) else RelationComments()
+    described = {
+        str(field.alias or name).casefold(): field.description
+        for name, field in (model.model_fields.items() if model else ())
+        if field.description
+    }
+    own = {column.name: described[key] for column in columns if (key := column.name.casefold()) in described}
+    return found.with_columns(own)
 
 
 def _unsupported(config: ExtractionConfig, schema: pa.Schema) -> Iterator[str]:

@@ -13,12 +13,13 @@ import random
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from statekeeper.config.sections.table_formats import WriteMode
 from statekeeper.errors import StorageError
+from statekeeper.model.column import RelationComments
 from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.record import StateRecord
 from statekeeper.runtime.published_table import LATEST, PublishedTable, dataset_in_table, number_of
@@ -45,6 +46,8 @@ class TableWriter:
     target: PublishedTable
     disk: Disk
     layout: ExtractionLayout
+    comments: RelationComments = field(default_factory=RelationComments)
+    """What a new table is told about itself."""
 
     def next_commit(self, record: StateRecord, epoch: int) -> TableCommit:
         """The commit of the next publication, with a number that neither the state nor the table has yet.
@@ -107,9 +110,14 @@ class TableWriter:
         if table is not None:
             return table
         failpoint("create", "table", "before")
-        table = self.target.format.create(
-            self.target.place, Definition(added[0].footer.schema.to_arrow_schema(), self.target.write.is_by_date)
+        definition = Definition(
+            columns=added[0].footer.schema.to_arrow_schema(),
+            is_by_date=self.target.write.is_by_date,
+            comment=self.comments.text,
+            comments=self.comments.columns,
+            properties={"statekeeper.table": self.target.place.name},
         )
+        table = self.target.format.create(self.target.place, definition)
         failpoint("create", "table", "after")
         return table
 

@@ -11,6 +11,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.model.column import RelationComments
 from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.publish.copied_publication import CopiedPublication
@@ -19,13 +20,13 @@ from statekeeper.publish.part_copy import CopySpec
 from statekeeper.publish.publication import Proofs, Publication
 from statekeeper.publish.sweep import sweep
 from statekeeper.publish.table_commit import TableWriter
+from statekeeper.runtime.active_plan import ActivePlan
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.published_table import PublishedTable
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import Fence, storage_errors
 from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.layout import ExtractionLayout
-from statekeeper.store.staging import Staging
 
 
 @dataclass(frozen=True)
@@ -77,20 +78,16 @@ def _is_quarantined(intent: PublishIntent) -> bool:
     return intent.metadata.validation.quarantine is not None
 
 
-def publication_of(
-    config: ExtractionConfig, run: Run, staging: Staging, fence: Fence, ownership: Ownership
-) -> Publication:
+def publication_of(active: ActivePlan, fence: Fence, ownership: Ownership) -> Publication:
     """The publication of a plan, as the table's format and the disk want it. Raises ConfigError."""
+    config, run = active.config, active.run
     disk, layout = run.disk, run.layout_of(config)
     if config.is_in_table:
-        return TablePublication(disk, layout, staging, fence, ownership, writer=table_writer(config, run))
+        comments = active.plan.comments or RelationComments()
+        writer = TableWriter(PublishedTable.of(config, run), disk, layout, comments)
+        return TablePublication(disk, layout, active.staging, fence, ownership, writer=writer)
     kind = Publication if disk.writes.has_rename else CopiedPublication
-    return kind(disk, layout, staging, fence, ownership)
-
-
-def table_writer(config: ExtractionConfig, run: Run) -> TableWriter:
-    """What commits an extraction to its table. Raises ConfigError if the library of the format is missing."""
-    return TableWriter(PublishedTable.of(config, run), run.disk, run.layout_of(config))
+    return kind(disk, layout, active.staging, fence, ownership)
 
 
 def sweep_leftovers(

@@ -268,7 +268,7 @@ class TableRun:
         active = await self._active_plan()
         if active is None:
             return
-        publication = publication_of(self.config, self.run, self.staging, self.lock, self._ownership)
+        publication = publication_of(active, self.lock, self._ownership)
         publisher = Publisher(self.config, self.run, publication)
         if isinstance(intent := await self._intent(active, publisher), DamagedPart):
             await self._redo(intent, active)

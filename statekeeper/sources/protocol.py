@@ -19,7 +19,7 @@ from statekeeper.config.sections.chunking import ChunkingPolicy, ChunkingStrateg
 from statekeeper.config.sections.section import FilePath
 from statekeeper.config.sections.source import SourceSection
 from statekeeper.model.base import Frozen
-from statekeeper.model.column import SourceColumn
+from statekeeper.model.column import RelationComments, SourceColumn
 from statekeeper.model.plan import Chunk, ChunkKind, NullCount, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 
@@ -133,6 +133,14 @@ class ServerSession(Protocol):
         """
 
 
+@runtime_checkable
+class DocumentedSession(Protocol):
+    """What a session with a dictionary can tell in addition; a session may leave it out."""
+
+    def comments(self, relation: Relation) -> RelationComments:
+        """What the dictionary says about a relation for people. Raises SourceError as `describe`."""
+
+
 class Address(NamedTuple):
     """Where a server accepts TCP connections."""
 
@@ -190,10 +198,12 @@ __all__ = [
     "ChunkPlan",
     "ChunkingPolicy",
     "ChunkingStrategy",
+    "DocumentedSession",
     "FilePath",
     "NullCount",
     "ReadSpec",
     "Relation",
+    "RelationComments",
     "Scope",
     "ServerSession",
     "Snapshot",

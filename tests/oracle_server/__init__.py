@@ -19,7 +19,7 @@ organization="heap"|"index"|"external"|"temporary", rows_per_block=, primary_key
 `.create_user(name, password, preset)` with a preset of none, dictionary, scn, all, owner; `.grant(privilege, to)` and
 `.revoke(privilege, of)`;
 `.alter_user(name, locked=True)`; `.create_synonym(schema, name, (owner, table), link=None)`;
-`.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n)`;
+`.set_table(schema, name, policies=[...], redacted=[...], statistics_rows=n, comments={None or column: text})`;
 `.set(character_set=..., links={...}, linger=seconds)`, the last for sessions of clients that vanish.
 
 Time: `.scn()`, `.advance_scn(by)`, `.expire_snapshots(scn=None)` for ORA-01555, `.change_ddl(schema, name,

@@ -148,7 +148,7 @@ class Controller:
         return list(zip(*columns, strict=True))
 
     def set_table(self, schema: str, name: str, **what: Any) -> None:
-        """Statistics, policies or redacted columns of a table."""
+        """Statistics, policies, redacted columns or comments of a table."""
         table = self._table(schema, name)
         for key, value in what.items():
             setattr(table, key, value)

@@ -13,9 +13,10 @@ from enum import Enum, auto
 import duckdb
 
 from statekeeper.errors import PlanError, SourceError
+from statekeeper.model.column import RelationComments
 from statekeeper.model.table import Relation
 from statekeeper.sources.duckdb.connection import Connection
-from statekeeper.sources.sql import Sql, quoted
+from statekeeper.sources.sql import Bind, Sql, quoted
 
 DEFAULT_SCHEMA = "main"
 _MAX_NAMES = 20
@@ -68,6 +69,28 @@ def find_source(connection: Connection, relation: Relation) -> Source:
     # With the catalog, since a schema may have the same name as the catalog.
     text = ".".join(quoted(part) for part in (connection.catalog, schema, name))
     return Source(names[found[0]], relation.label, text, schema, name)
+
+
+def comments_of(connection: Connection, source: Source) -> RelationComments:
+    """What the catalog says about a relation for people; nothing about a query."""
+    if source.name is None or source.schema is None:
+        return RelationComments()
+    place = "database_name = ? AND schema_name = ? AND {} = ?"
+    values = tuple(Bind("VARCHAR", text) for text in (connection.catalog, source.schema, source.name))
+    what = f"the comments of {source.label} cannot be read"
+    kind = "table" if source.kind is RelationKind.TABLE else "view"
+    table = Sql(f"SELECT comment FROM duckdb_{kind}s() WHERE {place.format(f'{kind}_name')}", values)
+    columns = Sql(f"SELECT column_name, comment FROM duckdb_columns() WHERE {place.format('table_name')}", values)
+    key = Sql(
+        f"SELECT unnest(constraint_column_names) FROM duckdb_constraints() WHERE {place.format('table_name')} "
+        "AND constraint_type = 'PRIMARY KEY'",
+        values,
+    )
+    return RelationComments(
+        table=next((comment for (comment,) in connection.rows(table, what)), None),
+        columns={name: comment for name, comment in connection.rows(columns, what) if comment},
+        primary_key=tuple(name for (name,) in connection.rows(key, what)),
+    )
 
 
 def single_select(query: str) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, OutOfMemory, PlanError, SnapshotLost, StatekeeperError
-from statekeeper.model.column import SourceColumn
+from statekeeper.model.column import RelationComments, SourceColumn
 from statekeeper.model.plan import Chunk, NullCount, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
@@ -21,7 +21,7 @@ from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.duckdb.chunks import Cut, chunk_condition, plan_chunks
 from statekeeper.sources.duckdb.connection import Connection
 from statekeeper.sources.duckdb.errors import VALUE_CLASSES
-from statekeeper.sources.duckdb.relation import Source, find_source
+from statekeeper.sources.duckdb.relation import Source, comments_of, find_source
 from statekeeper.sources.duckdb.types import check_values, hint_on_value, type_rule, window_bound
 from statekeeper.sources.protocol import MOST_ROWS, USUAL_BYTES, ChunkPlan, SourceCount
 from statekeeper.sources.scope import cut_conditions, scope_conditions
@@ -64,6 +64,10 @@ class DuckdbSession:
     def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
         self._reopen_if_changed()
         return self._describe(find_source(self._connection, relation))
+
+    def comments(self, relation: Relation) -> RelationComments:
+        self._reopen_if_changed()
+        return comments_of(self._connection, find_source(self._connection, relation))
 
     def take_snapshot(self, relation: Relation | None = None, *, at: datetime | None = None) -> Snapshot:
         """As `SourceSession.take_snapshot`; the snapshot is of the file, so it is the same for every relation."""

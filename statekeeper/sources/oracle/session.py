@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from statekeeper.errors import DataError, PlanError, SourceError, StatekeeperError
-from statekeeper.model.column import SourceColumn
+from statekeeper.model.column import RelationComments, SourceColumn
 from statekeeper.model.plan import Chunk, PlannedColumn, ReadSpec, Snapshot
 from statekeeper.model.table import Relation, Scope
 from statekeeper.parquet.batch_size import BatchSize
@@ -22,6 +22,7 @@ from statekeeper.sources.columns import described_column, named_column
 from statekeeper.sources.oracle.advice import advise, unseen_parts
 from statekeeper.sources.oracle.batches import Projection, delivered
 from statekeeper.sources.oracle.chunks import Cut, chunk_condition, plan_chunks
+from statekeeper.sources.oracle.comments import comments_of
 from statekeeper.sources.oracle.connection import Connection, Described
 from statekeeper.sources.oracle.count import count_scope, greatest_number, null_counting
 from statekeeper.sources.oracle.errors import UnreadableValue
@@ -82,6 +83,10 @@ class OracleSession:
     def describe(self, relation: Relation) -> tuple[SourceColumn, ...]:
         self._connection.set_action(f"{relation.label} describe")
         return self._describe(find_source(self._connection, relation))
+
+    def comments(self, relation: Relation) -> RelationComments:
+        self._connection.set_action(f"{relation.label} describe")
+        return comments_of(self._connection, find_source(self._connection, relation))
 
     def take_snapshot(self, relation: Relation, *, at: datetime | None = None) -> Snapshot:
         self._connection.set_action(f"{relation.label} snapshot")

@@ -145,11 +145,24 @@ def _subpartitions(session: Session) -> Iterator[Row]:
                 }  # fmt: skip
 
 
+@view("ALL_TAB_COMMENTS DBA_TAB_COMMENTS USER_TAB_COMMENTS", "OWNER TABLE_NAME TABLE_TYPE COMMENTS:l")
+def _table_comments(session: Session) -> Iterator[Row]:
+    for table in readable_tables(session):
+        comment = table.comments.get(None)
+        yield {"OWNER": table.schema, "TABLE_NAME": table.name, "TABLE_TYPE": "TABLE", "COMMENTS": comment}
+
+
+@view("ALL_COL_COMMENTS DBA_COL_COMMENTS USER_COL_COMMENTS", "OWNER TABLE_NAME COLUMN_NAME COMMENTS:l")
+def _column_comments(session: Session) -> Iterator[Row]:
+    for table in readable_tables(session):
+        for column in table.columns:
+            comment = table.comments.get(column.name)
+            yield {"OWNER": table.schema, "TABLE_NAME": table.name, "COLUMN_NAME": column.name, "COMMENTS": comment}
+
+
 @view("ALL_MVIEWS DBA_MVIEWS USER_MVIEWS", "OWNER MVIEW_NAME QUERY:long")
 @view("ALL_NESTED_TABLES DBA_NESTED_TABLES", "OWNER TABLE_NAME PARENT_TABLE_NAME")
 @view("ALL_TYPES DBA_TYPES", "OWNER TYPE_NAME TYPECODE")
-@view("ALL_TAB_COMMENTS DBA_TAB_COMMENTS USER_TAB_COMMENTS", "OWNER TABLE_NAME TABLE_TYPE COMMENTS:l")
-@view("ALL_COL_COMMENTS DBA_COL_COMMENTS USER_COL_COMMENTS", "OWNER TABLE_NAME COLUMN_NAME COMMENTS:l")
 @view("ALL_LOBS DBA_LOBS USER_LOBS", "OWNER TABLE_NAME COLUMN_NAME SEGMENT_NAME RETENTION:n SECUREFILE")
 @view("V$UNDOSTAT", "BEGIN_TIME:d END_TIME:d UNDOTSN:n MAXQUERYLEN:n TUNED_UNDORETENTION:n SSOLDERRCNT:n", public=False)
 def _nothing(_: Session) -> Iterator[Row]:

@@ -108,6 +108,7 @@ class Table:
     policies: list[str] = field(default_factory=list)
     redacted: list[str] = field(default_factory=list)
     indexes: list[tuple[str, ...]] = field(default_factory=list)
+    comments: dict[str | None, str] = field(default_factory=dict)  # of columns; with None, of the table
 
     def column(self, name: str) -> Column:
         for column in self.columns:

@@ -283,6 +283,31 @@ def test_columns_that_cannot_be_in_the_table_are_refused_before_a_row_is_read(la
     assert lake.delta.version() == 3
 
 
+def test_a_new_table_has_the_comments_of_the_source_and_over_them_those_of_the_schema(lake):
+    lake.execute(
+        "create table people (id int primary key, name varchar, born date)",
+        "comment on table people is 'Who works here.'",
+        "comment on column people.id is 'a number'",
+        "comment on column people.name is 'as in the passport'",
+    )
+    (lake.folder / "people.py").write_text(
+        "from datetime import date\nfrom pydantic import BaseModel, Field\n\n"
+        "class Person(BaseModel):\n    id: int\n    name: str | None = Field(description='the full name')\n"
+        "    born: date | None\n"
+    )
+    lake.run(
+        {"table_name": "people", "schema": str(lake.folder / "people.py:Person")},
+        output={"base_path": str(lake.folder / "data"), "format": "delta"},
+    )
+    table = deltalake.DeltaTable(lake.folder / "data/shop/people")
+    assert table.metadata().description == "Who works here. Primary key: id."
+    assert {field.name: field.metadata for field in table.schema().fields if field.metadata} == {
+        "id": {"comment": "a number"},
+        "name": {"comment": "the full name"},
+    }
+    assert table.metadata().configuration["statekeeper.table"] == "shop.people"
+
+
 def test_another_way_to_write_needs_another_table(lake):
     lake.extract()
     failed = lake.extract(write="replace", day=NEXT)

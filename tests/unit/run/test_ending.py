@@ -182,7 +182,7 @@ AFTERWARDS = [
 class TestErrorsAfterPublication:
     @pytest.mark.parametrize("error", AFTERWARDS, ids=lambda error: type(error).__name__)
     def test_an_error_of_the_sweep_does_not_fail_a_published_table(self, shop, hooked, monkeypatch, error):
-        from statekeeper.run import table_run as extraction
+        from statekeeper.publish import table_publication as extraction
 
         heard, sweep = Heard(), extraction.sweep
 
@@ -210,7 +210,7 @@ class TestErrorsAfterPublication:
         assert hooked == []
 
     def test_a_signal_after_publication_interrupts_nothing(self, shop, monkeypatch):
-        from statekeeper.run import table_run as extraction
+        from statekeeper.publish import table_publication as extraction
 
         sweep = extraction.sweep
 
