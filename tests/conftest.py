@@ -39,8 +39,8 @@ def _unconfigured_log():
 
 @pytest.fixture(scope="session")
 def seaweed(tmp_path_factory):
-    """A real S3 server, SeaweedFS, with the bucket `lake`: one for all tests of this process."""
-    with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+    """A real S3 server, SeaweedFS, with the bucket `lake` and an Iceberg catalog: one for all tests of this process."""
+    with seaweedfs(tmp_path_factory.mktemp("seaweedfs"), has_catalog=True) as server:
         yield server
 
 

@@ -24,14 +24,20 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 KEY, SECRET, BUCKET = "test-key", "the-secret-of-the-lake", "lake"
+TABLE_BUCKET = "warehouse"
+"""The bucket of the Iceberg catalog: the server takes only metadata and data of its tables there."""
 _START_SECONDS = 120
 _PORTS = ("s3", "s3.grpc", "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc", "admin")
-_ALL_PORTS = (*_PORTS, "admin.grpc")
+_CATALOG = "s3.iceberg"
+_ALL_PORTS = (*_PORTS, "admin.grpc", _CATALOG)
 
 
 @dataclass
 class SeaweedFS:
-    """A server with the bucket `lake`: a `tests.object_servers.ObjectServer`. `folder` is its own."""
+    """A server with the bucket `lake`: a `tests.object_servers.ObjectServer`. `folder` is its own.
+
+    With `has_catalog` it serves an Iceberg REST catalog, too.
+    """
 
     folder: Path
     key: str = KEY
@@ -40,6 +46,7 @@ class SeaweedFS:
     name: str = "seaweedfs"
     url: str = f"s3://{BUCKET}"
     keeps: bool = True
+    has_catalog: bool = False
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,6 +61,18 @@ class SeaweedFS:
     def storage(self) -> dict[str, str]:
         login = {"access_key_id": self.key, "secret_access_key": self.secret}
         return {"endpoint": self.address, "region": "us-east-1", **login}
+
+    @property
+    def catalog(self) -> dict[str, str]:
+        """Its Iceberg REST catalog, as pyiceberg opens it."""
+        address = f"http://127.0.0.1:{self.ports[_CATALOG]}"
+        return {
+            "type": "rest",
+            "uri": address,
+            "warehouse": f"s3://{TABLE_BUCKET}",
+            "credential": f"{self.key}:{self.secret}",
+            "oauth2-server-uri": f"{address}/v1/oauth/tokens",
+        }
 
     def restart(self) -> None:
         """Start it, and return when it answers; on the data of its earlier lives, and at the same address."""
@@ -84,10 +103,11 @@ class SeaweedFS:
             "-master.electionTimeout=500ms",  # it elects itself again after each kill
             "-webdav=false",
             "-admin.ui=false",
-            "-s3.port.iceberg=0",
+            f"-s3.port.iceberg={self.ports[_CATALOG] if self.has_catalog else 0}",
+            *([f"-tableBucket={TABLE_BUCKET}"] if self.has_catalog else []),
             "-s3.port.lance=0",
             *(f"-{name.replace('.grpc', '')}.port{'.grpc' * name.endswith('grpc')}={self.ports[name]}"
-              for name in self.ports),
+              for name in self.ports if name != _CATALOG),
         ]  # fmt: skip
 
     def _wait_until_it_answers(self) -> None:
@@ -108,6 +128,8 @@ class SeaweedFS:
             store = self._client(timedelta(seconds=1))
             obstore.put(store, ".probe", b"probe")
             obstore.delete(store, ".probe")
+            if self.has_catalog:
+                socket.create_connection(("127.0.0.1", self.ports[_CATALOG]), timeout=1).close()
         except (BaseError, OSError):
             return False
         return True
@@ -153,9 +175,9 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[SeaweedFS]:
+def seaweedfs(folder: Path, *, has_catalog: bool = False) -> Iterator[SeaweedFS]:
     """A server that is killed at the end."""
-    server = SeaweedFS(folder)
+    server = SeaweedFS(folder, has_catalog=has_catalog)
     server.restart()
     try:
         yield server
