@@ -38,7 +38,11 @@ _LOGGERS = {"databricks", "load", "objects", "run", "sources", "spark"}
 _KEYS_IN_PARQUET = {"chunk", "plan_id", "quarantined_rows", "run_id", "snapshot", "table"}
 _FILES = {"next", "zip"}
 _GROUPS_OF_ENTRY_POINTS = {"engines", "sources", "stores", "table_formats"}
-WORDS = {f"statekeeper.{word}" for word in _FORMATS | _LOGGERS | _KEYS_IN_PARQUET | _FILES | _GROUPS_OF_ENTRY_POINTS}
+_PROPERTIES_OF_TABLES = {"folder", "location", "sequence"}
+WORDS = {
+    f"statekeeper.{word}"
+    for word in _PROPERTIES_OF_TABLES | _FORMATS | _LOGGERS | _KEYS_IN_PARQUET | _FILES | _GROUPS_OF_ENTRY_POINTS
+}
 """What begins as a module's name does, and is none."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.errors import PlanError
 from statekeeper.model.column import RelationComments
-from statekeeper.parquet.types import arrow_schema
+from statekeeper.parquet.types import arrow_schema, parse_type
 from statekeeper.sources.protocol import DocumentedSession, SourceSession
 from statekeeper.table_formats.registry import table_format
 
@@ -37,7 +37,7 @@ def check_table_columns(
     if not config.is_in_table:
         return ()
     schema = arrow_schema(columns)
-    problems = [*_unsupported(config, schema), *_equal_names(schema), *_changed(schema, table or ())]
+    problems = [*_unsupported(config, schema), *_equal_names(schema), *_changed(config, schema, table or ())]
     if problems:
         raise PlanError(
             f"these columns cannot be in a {config.format} table: {'; '.join(problems)}",
@@ -83,14 +83,22 @@ def _equal_names(schema: pa.Schema) -> Iterator[str]:
             yield f"{both} differ only in upper and lower case, which engines do not distinguish"
 
 
-def _changed(schema: pa.Schema, table: Columns) -> Iterator[str]:
+def _changed(config: ExtractionConfig, schema: pa.Schema, table: Columns) -> Iterator[str]:
     known = {name.casefold(): (name, kind) for name, kind in table}
     for field in schema:
         name, kind = known.get(field.name.casefold(), (field.name, str(field.type)))
         if name != field.name:
             yield f"{field.name} is {name} in the table"
-        elif kind != str(field.type):
+        elif kind != str(field.type) and not _is_read_as(config, field.type, kind):
             yield f"{field.name} ({field.type}) is {kind} in the table"
+
+
+def _is_read_as(config: ExtractionConfig, kind: pa.DataType, column: str) -> bool:
+    try:
+        of_table = parse_type(column)
+    except ValueError:  # a type that only other programs write
+        return False
+    return table_format(config.format).is_read_as(kind, of_table)
 
 
 def _notes(schema: pa.Schema, table: Columns | None) -> Iterator[str]:

@@ -164,6 +164,13 @@ class TableFormat(ABC):
     def why_unsupported(self, column: pa.Field) -> str | None:
         """Why a column cannot be in a table of this format, as the end of a sentence; None if it can."""
 
+    def is_read_as(self, kind: pa.DataType, column: pa.DataType) -> bool:
+        """Whether a table's column, of this type in `LakeTable.columns`, shows every value of a file's type exactly.
+
+        A format that has fewer types than Parquet has a wider column for some.
+        """
+        return bool(kind == column)
+
     @abstractmethod
     def find(self, place: TablePlace) -> LakeTable | None:
         """The table's current version; None if there is no table.

@@ -333,6 +333,9 @@ SETTINGS = {
     "needs the layout hive; found output.layout: dated": _config(more="output: {layout: hive, format: delta}"),
     "resolution.py: write `layout: hive` in `output`": _config(more="output: {layout: hive, format: delta}"),
     "write: replace_date replaces all rows of": _config(more="output: {format: delta, write: replace_date}"),
+    "select the column under another name, or write: replace": _config(
+        more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"
+    ),
     "add `format: delta`": _config(more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(
@@ -391,6 +394,7 @@ ELSEWHERE = {
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
+    "write in `output`: `catalog: {type: sql, uri: 'sqlite:///catalog.db'}`": "tried by the tests of the section alone",
     "registry.py: pip install 'statekeeper[{}]'": "installs a package; a table format's extra has its name",
     "pip install 'statekeeper[objects]'": "installs a package; the extra is one of pyproject.toml",
     "pip install boto3": "installs a package, with the newest version",
@@ -422,6 +426,9 @@ FOUND = (
     "# custom_query: as it is in the configuration",
     "CASE WHEN {} >= TIMESTAMP",
     "with write: replace the table would become older",
+    "thrift://host:9083",
+    "type: rest beside {}",
+    "the format iceberg takes no storage.service_account_file",
     "load.py: write: class {}(pydantic.BaseModel)",
 )
 """Texts that say what was found, or are written into files, and have nothing to type."""
