@@ -1,7 +1,7 @@
 """The statistics of a file in a table's metadata, from the file's footer: counts, and the bounds of each column.
 
 Engines skip a file whose bounds exclude a row, so bounds that do not cover every value would hide rows. pyiceberg
-takes the bounds of the row groups that have some. Parquet has none for a row group with a text of 4 KiB or more, nor
+takes the bounds of the row groups that have some. Parquet has none for a row group with a text of more than 4 KiB, nor
 can Python hold every timestamp: such a column gets counts alone.
 """
 
