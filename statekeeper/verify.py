@@ -177,7 +177,7 @@ def _wrong_with_names(spec: VerifySpec, metadata: Metadata) -> str | None:
     if metadata.is_folder:
         folders[output] = {file.name for file in metadata.files}
     for folder, names in folders.items():
-        found = {name for name in disk.names(folder) if name[0] not in "._"}
+        found = {name for name in disk.names(folder) if name[0] not in "._" and not layout.is_rest(name)}
         if foreign_files := {name for name in found - names if disk.exists(folder / name)}:
             return f"{folder.name} has a file that is not of this extraction: {min(foreign_files)}"
     present = {f"{layout.quarantine_folder.name}/{name}" for name in disk.names(layout.quarantine_folder)}

@@ -35,7 +35,7 @@ _FORMATS = {
     *("spark.driver", "spark.refusal", "spark.slot"),
 }
 _LOGGERS = {"databricks", "load", "objects", "run", "sources", "spark"}
-_KEYS_IN_PARQUET = {"chunk", "plan_id", "quarantined_rows", "run_id", "snapshot", "table"}
+_KEYS_IN_PARQUET = {"chunk", "plan_id", "quarantined_rows", "rest_of", "run_id", "snapshot", "table"}
 _FILES = {"next", "zip"}
 _GROUPS_OF_ENTRY_POINTS = {"engines", "sources", "stores", "table_formats"}
 _PROPERTIES_OF_TABLES = {"folder", "location", "sequence"}

@@ -79,7 +79,7 @@ class TableKeys(TypedDict, total=False):
     sample_rows: int | None
     on_drift: Literal["fail", "ignore-new", "evolve"] | None
     format: str | None
-    write: Literal["append", "replace", "replace_date"] | None
+    write: Literal["append", "replace", "replace_date", "merge"] | None
     path_name: str | None
     unique: Sequence[str | Sequence[str]] | None
     references: Sequence[ReferenceKeys] | None

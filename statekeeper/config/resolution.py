@@ -17,8 +17,8 @@ from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.table_formats import PARQUET
-from statekeeper.config.sections.tables import TableDefaults, TableEntry
+from statekeeper.config.sections.table_formats import PARQUET, WriteMode
+from statekeeper.config.sections.tables import OnViolation, TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.config.window_resolution import NEED_A_COLUMN, WINDOW_KEYS_DEPEND, marks_rows, window_problems
 from statekeeper.model.schema import SchemaRef
@@ -290,7 +290,22 @@ class _Table:
         if self.output.layout is Layout.DATED:
             text = f"a table in the format {self.format} needs the layout hive; found output.layout: dated"
             return [self.problem("format", text=text, hint="write `layout: hive` in `output`")]
-        return []
+        return self._merge() if self.write is WriteMode.MERGE else []
+
+    @property
+    def write(self) -> WriteMode:
+        return self.entry.write or self.output.write
+
+    def _merge(self) -> list[Problem]:
+        found = []
+        if len(keys := self.entry.unique or ()) != 1:
+            text = f"write: merge needs one key in `unique`, by which rows are found in the table; found {len(keys)}"
+            hint = "a key of several columns is a list in the list: unique: [[ORDER_ID, LINE_NO]]"
+            found.append(self.problem("unique", text=text, hint=hint))
+        if self.entry.on_violation is OnViolation.WARN:
+            text = "write: merge needs rows with different keys, and 'warn' would let equal ones pass"
+            found.append(self.problem("on_violation", text=text, hint="write 'fail' or 'quarantine'"))
+        return found
 
     def resolved(self, keys: Keys) -> ExtractionConfig:
         entry, source = self.entry, self.source
@@ -307,7 +322,7 @@ class _Table:
             mark_taken_before=marks_rows(self),
             **_set({name: getattr(entry, name) for name in _POLICIES}),
             format=self.format,
-            write=entry.write or self.output.write,
+            write=self.write,
             keys=keys,
             flashback_enabled=bool(entry.flashback_timestamp)
             if entry.flashback_enabled is None

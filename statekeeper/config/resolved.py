@@ -111,6 +111,11 @@ class ExtractionConfig:
         return self.format != PARQUET
 
     @property
+    def is_merged(self) -> bool:
+        """Whether its rows replace those of a table that have the same keys."""
+        return self.is_in_table and self.write is WriteMode.MERGE
+
+    @property
     def samples(self) -> int:
         """The number of rows to show for each broken constraint."""
         return self.sample_rows if self.show_values else 0

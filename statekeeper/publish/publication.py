@@ -23,7 +23,7 @@ No step here reads or writes the bytes of a part: workers do that (`statekeeper.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from statekeeper.errors import LockLost
 from statekeeper.model.metadata import Metadata, PublishedFile, TableCommit
 from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent, StateRecord
+from statekeeper.publish.merge import MergedFiles, MergeSpec
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec, FileProof
 from statekeeper.publish.swap import conceal, concealed, moved_beside, places_of, reveal
@@ -82,6 +83,21 @@ class Publication:
         """
         del record
         return None
+
+    def commit_to_table(self, metadata: Metadata) -> tuple[MergeSpec, ...]:
+        """Commit to the table of a format, if it is published into one; returns work that must be done before that.
+
+        The results of the work are given to `merged`; then this is called again.
+
+        Raises:
+            StorageError, DataError, LockLost: it can be repeated.
+        """
+        del metadata
+        return ()
+
+    def merged(self, results: Sequence[tuple[MergeSpec, MergedFiles]]) -> None:
+        """Take the results of work that `commit_to_table` has asked for. Raises DataError."""
+        raise AssertionError(results)
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
         """Link every part into this epoch's publish folder, and the quarantined rows `rejects` into its beside folder.

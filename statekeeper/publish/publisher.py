@@ -12,8 +12,10 @@ from pathlib import Path
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.engines.in_flight import all_done
 from statekeeper.engines.protocol import FILE_ROWS, Job, Result, Urgency
+from statekeeper.model.metadata import Metadata
 from statekeeper.model.receipt import StagedFile
 from statekeeper.model.record import PublishIntent
+from statekeeper.publish.merge import MergedFiles, MergeSpec, merge_files
 from statekeeper.publish.part_copy import (
     CopiesProof,
     CopiesSpec,
@@ -54,6 +56,17 @@ class Publisher:
         await self._copy_all(await do(self.publication.copies, intent, self._proofs))
         await do(self.publication.swap_in, intent, self._proofs)
 
+    async def commit(self, metadata: Metadata) -> str:
+        """Commit to the table of a format, if there is one, and write the commit record; returns its md5.
+
+        Raises like `Publication.commit_to_table` and `Publication.commit`.
+        """
+        do = self.run.threads.disk.do
+        while work := await do(self.publication.commit_to_table, metadata):
+            results = await all_done(work, self._merge, at_once=self.run.engine.in_flight)
+            await do(self.publication.merged, tuple(zip(work, results, strict=True)))
+        return await do(self.publication.commit, metadata)
+
     async def write_violating_rows(self, rows: StagedFile | None) -> None:
         """Replace the copy of rows that break the schema, or remove it. Raises like the publication's method."""
         do = self.run.threads.disk.do
@@ -75,6 +88,17 @@ class Publisher:
         )
         proof = await self._retried(job, str(spec))
         self._proofs.update(zip((copy.dest for copy in spec.copies), proof.files, strict=True))
+
+    async def _merge(self, spec: MergeSpec) -> MergedFiles:
+        job = Job(
+            self.config.table.key,
+            merge_files,
+            spec,
+            urgency=Urgency.CHUNK,
+            size=spec.rows // FILE_ROWS,
+            remote_result_type=MergedFiles,
+        )
+        return await self._retried(job, f"merging into {len(spec.files)} files")
 
     async def _prove(self, placed: PlacedFile) -> None:
         path, rows = placed.path.absolute(), placed.file.rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,8 @@ from statekeeper.errors import StorageError
 from statekeeper.model.column import RelationComments
 from statekeeper.model.metadata import Metadata, TableCommit
 from statekeeper.model.record import StateRecord
+from statekeeper.publish.merge import MergedFiles, MergeSpec
+from statekeeper.publish.merge_commit import MergeWriter
 from statekeeper.runtime.published_table import LATEST, PublishedTable, dataset_in_table, number_of
 from statekeeper.store.documents import load_metadata
 from statekeeper.store.files.disk import Disk
@@ -39,15 +41,25 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _FOOTERS_AT_ONCE = 8
 
 
+def _pauses() -> Iterator[float]:
+    """The longest pause after each attempt."""
+    pause = _FIRST_PAUSE
+    for _ in range(_ATTEMPTS):
+        yield pause
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
 @dataclass(frozen=True)
 class TableWriter:
-    """Commits the datasets of one extraction to its table."""
+    """Commits the datasets of one extraction to its table. `merging` is for `write: merge` alone."""
 
     target: PublishedTable
     disk: Disk
     layout: ExtractionLayout
     comments: RelationComments = field(default_factory=RelationComments)
     """What a new table is told about itself."""
+    merging: MergeWriter | None = None
+    _attempts: Iterator[float] = field(default_factory=_pauses, repr=False)
 
     def next_commit(self, record: StateRecord, epoch: int) -> TableCommit:
         """The commit of the next publication, with a number that neither the state nor the table has yet.
@@ -70,8 +82,10 @@ class TableWriter:
             sequence=max(max(known) + 1, epoch * _PUBLICATIONS_OF_AN_OWNER),
         )
 
-    def commit(self, metadata: Metadata, fence: Fence) -> None:
+    def commit(self, metadata: Metadata, fence: Fence) -> tuple[MergeSpec, ...]:
         """Commit the dataset that `metadata` describes; does nothing if the table has this commit.
+
+        Returns the work that must be done before, whose results go to `merged`; after that, this is called again.
 
         Raises:
             StorageError: the store or the catalog refused, or other writers were first again and again; the dataset is
@@ -82,28 +96,34 @@ class TableWriter:
         commit = metadata.table
         assert commit is not None, "only what is published into a table is committed to it"
         added, last = self._new_files(metadata), load_metadata(self.disk, self.layout.metadata)
-        pause = _FIRST_PAUSE
-        for _ in range(_ATTEMPTS):
+        for pause in self._attempts:
             fence.check()
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
-                return
+                return ()
             self.target.check(table, self.layout, last)
             try:
-                self._with_columns(table, added[0].footer.schema.to_arrow_schema()).commit(
-                    self._change(table, metadata, commit, added)
-                )
+                table = self._with_columns(table, added[0].footer.schema.to_arrow_schema())
+                if self.merging and (work := self.merging.pending(table, metadata, added)):
+                    return work
+                table.commit(self._change(table, metadata, commit, added))
             except TableConflict:
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - so that writers do not meet again
-                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 failpoint("commit", "table", "after")
-                return
+                if self.merging:
+                    self.merging.tidy(self.merging.replacement(table))
+                return ()
         raise StorageError(
             f"{self.target.place.name}: other writers have changed the table {_ATTEMPTS} times while this extraction "
             "was to be committed",
             hint="run again when fewer programs write to the table; what was extracted is kept",
         )
+
+    def merged(self, results: Sequence[tuple[MergeSpec, MergedFiles]]) -> None:
+        """Take the results of the work that `commit` has returned. Raises DataError."""
+        assert self.merging is not None, "nothing else needs work"
+        self.merging.note(results)
 
     def _table(self, added: Sequence[NewFile]) -> LakeTable:
         table = self.target.find()
@@ -129,11 +149,19 @@ class TableWriter:
     def _change(self, table: LakeTable, metadata: Metadata, commit: TableCommit, added: tuple[NewFile, ...]) -> Change:
         failpoint("commit", "table", "before")
         sequences = {commit.application_id: commit.sequence}
+        removed: tuple[TableFile, ...]
+        if self.merging:
+            replacement = self.merging.replacement(table)
+            rests = [(rest.name, rest.bytes) for rest in replacement.rests]
+            added, removed = (*replacement.parts, *self._files_of(metadata, rests)), replacement.removed
+            sequences |= self.merging.sequences(table, metadata)
+        else:
+            removed = self._removed(table, {file.path for file in added})
         if self.target.write is WriteMode.REPLACE:
             sequences[LATEST] = number_of(self.target.extraction_date)
         return Change(
             added=added,
-            removed=self._removed(table, {file.path for file in added}),
+            removed=removed,
             sequences=sequences,
             date=self.target.extraction_date if self.target.write.is_by_date else None,
             properties={
@@ -155,21 +183,27 @@ class TableWriter:
                 return tuple(file for file in table.files() if file.date == self.target.extraction_date)
             case WriteMode.REPLACE:
                 return table.files()
+            case WriteMode.MERGE:
+                return ()
             case _ as never:
                 assert_never(never)
 
     def _new_files(self, metadata: Metadata) -> tuple[NewFile, ...]:
+        return self._files_of(metadata, [(file.name, file.bytes) for file in metadata.files])
+
+    def _files_of(self, metadata: Metadata, files: Sequence[tuple[str, int]]) -> tuple[NewFile, ...]:
+        """Files in the folder of the dataset, by their names and sizes."""
         folder, dataset = dataset_in_table(self.layout, metadata), self.layout.dataset_named(metadata.output_path)
         assert dataset is not None, "a commit record names a dataset of its extraction"
-        paths = [dataset / file.name for file in metadata.files]
+        paths = [dataset / name for name, _ in files]
         with storage_errors(dataset, "read"), ThreadPoolExecutor(_FOOTERS_AT_ONCE, "statekeeper-footer") as pool:
-            footers = list(pool.map(self._footer, paths))
+            footers = list(pool.map(self.footer, paths))
         return tuple(
-            NewFile(f"{folder}/{file.name}", file.bytes, footer)
-            for file, footer in zip(metadata.files, footers, strict=True)
+            NewFile(f"{folder}/{name}", size, footer) for (name, size), footer in zip(files, footers, strict=True)
         )
 
-    def _footer(self, path: Path) -> Any:
+    def footer(self, path: Path) -> Any:
+        """The footer of a file, a `pyarrow.parquet.FileMetaData`. Raises OSError."""
         import pyarrow.parquet as pq
 
         with self.disk.open(path) as file:

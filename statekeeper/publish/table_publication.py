@@ -7,14 +7,18 @@ table's owner wants it. Only what was never committed is removed here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.model.column import RelationComments
 from statekeeper.model.metadata import Metadata, TableCommit
+from statekeeper.model.receipt import PublishablePart, StagedFile
 from statekeeper.model.record import PublishIntent, StateRecord
 from statekeeper.publish.copied_publication import CopiedPublication
+from statekeeper.publish.merge import MergedFiles, MergeSpec
+from statekeeper.publish.merge_commit import MergeWriter
 from statekeeper.publish.ownership import Ownership
 from statekeeper.publish.part_copy import CopySpec
 from statekeeper.publish.publication import Proofs, Publication
@@ -64,14 +68,20 @@ class TablePublication(CopiedPublication):
                 self.disk.sync_folder(folder, role="publish")
         failpoint("publish", "publish", "after")
 
-    def commit(self, metadata: Metadata) -> str:
-        """Commit the files to the table, then write the commit record.
+    def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
+        """Check what only the table asks of the parts, too. Raises DataError."""
+        staged = tuple(parts)
+        if self.writer.merging is not None:
+            with storage_errors(self.staging.parts, "read"):
+                footers = [self.writer.footer(self.staging.parts / part.part) for part in staged]
+            self.writer.merging.check_keys(footers)
+        super().stage(staged, rejects=rejects)
 
-        Raises:
-            StorageError, DataError, LockLost: as `TableWriter.commit`; it can be repeated.
-        """
-        self.writer.commit(metadata, self.fence)
-        return super().commit(metadata)
+    def commit_to_table(self, metadata: Metadata) -> tuple[MergeSpec, ...]:
+        return self.writer.commit(metadata, self.fence)
+
+    def merged(self, results: Sequence[tuple[MergeSpec, MergedFiles]]) -> None:
+        self.writer.merged(results)
 
 
 def _is_quarantined(intent: PublishIntent) -> bool:
@@ -84,10 +94,18 @@ def publication_of(active: ActivePlan, fence: Fence, ownership: Ownership) -> Pu
     disk, layout = run.disk, run.layout_of(config)
     if config.is_in_table:
         comments = active.plan.comments or RelationComments()
-        writer = TableWriter(PublishedTable.of(config, run), disk, layout, comments)
+        writer = TableWriter(PublishedTable.of(config, run), disk, layout, comments, _merging(config, run))
         return TablePublication(disk, layout, active.staging, fence, ownership, writer=writer)
     kind = Publication if disk.writes.has_rename else CopiedPublication
     return kind(disk, layout, active.staging, fence, ownership)
+
+
+def _merging(config: ExtractionConfig, run: Run) -> MergeWriter | None:
+    if not config.is_merged:
+        return None
+    (key,) = config.keys.unique
+    order = config.incremental.column if config.incremental else None
+    return MergeWriter(config.table.key, key, order, run.pipeline.output, run.disk, run.layout_of(config))
 
 
 def sweep_leftovers(

@@ -310,7 +310,7 @@ class TableRun:
         if not was_intended:
             await self._blocking(self.lifecycle.amend, lambda record: record.with_intent(intent))
         await publisher.swap_in(intent)
-        metadata_md5 = await self._blocking(publisher.publication.commit, intent.metadata)
+        metadata_md5 = await publisher.commit(intent.metadata)
         if was_intended and (damage := await self._damage_of_published()):
             await self._fire(Trigger.RESTART, change=_given_up, reason=damage)
             return

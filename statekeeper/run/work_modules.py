@@ -16,6 +16,7 @@ WORK = (
     "statekeeper.extract.count",
     "statekeeper.validate.check_part",
     "statekeeper.validate.scan",
+    "statekeeper.publish.merge_rows",
     "statekeeper.publish.part_copy",
     "statekeeper.schemas.columns.drift",
     "statekeeper.schemas.rules.checks",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 LATEST = "statekeeper/latest"
 """The application id under which a table that each extraction replaces has the date of the last one, as a number."""
+MERGED = "statekeeper/merged"
+"""The application id under which a table that extractions are merged into has the time of their latest snapshot, in
+microseconds since 1970."""
 Columns = tuple[tuple[str, str], ...]
 """The columns of a table, each with its Arrow type as text."""
 

@@ -201,6 +201,11 @@ class ExtractionLayout:
         del name
         return False
 
+    def is_rest(self, name: str) -> bool:
+        """Whether a name in a dataset is that of the rest of a table's file, which a merge has written there."""
+        del name
+        return False
+
     def folders_around(self, dataset: Path) -> tuple[Path, ...]:
         """The folders around a dataset that belong to this extraction alone. In this layout there are none."""
         del dataset

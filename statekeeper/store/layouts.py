@@ -32,6 +32,7 @@ PARTITION_COLUMN = "extraction_date"
 """The column that readers of folders find in the names of partitions."""
 _GENERATION = re.compile(r"generation-[0-9a-f]{8}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_REST = re.compile(r"rest-[0-9a-f]{8}-\d+-[0-9a-f]{12}-\d+\.parquet")
 
 
 def layout_of(
@@ -151,6 +152,9 @@ class TableLayout(HiveLayout):
     def folders_around(self, dataset: Path) -> tuple[Path, ...]:
         del dataset
         return ()
+
+    def is_rest(self, name: str) -> bool:
+        return _REST.fullmatch(name) is not None
 
 
 _KINDS: dict[Layout, type[ExtractionLayout]] = {Layout.DATED: ExtractionLayout, Layout.HIVE: HiveLayout}

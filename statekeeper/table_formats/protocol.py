@@ -11,14 +11,14 @@ and the caller reads the table again: it may find that its own commit is there a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from statekeeper.config.sections.storage import StorageConfig
-from statekeeper.errors import StorageError
+from statekeeper.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -68,13 +68,26 @@ class TableFile:
     """A file of a table's current version.
 
     `path` is relative to the table's folder, with slashes; that of a file elsewhere is as the table has it. `date` is
-    its partition's; None in a table without that partition. `bytes` is its size.
+    its partition's; None in a table without that partition. `bytes` is its size. `has_deletions` says that the version
+    has, beside the file, a list of rows of it that do not count.
     """
 
     path: str
     bytes: int
     rows: int | None = None
     date: date | None = None
+    has_deletions: bool = False
+
+
+def refuse_deletions(table: str, files: Iterable[TableFile]) -> None:
+    """Refuse to replace files of which another list says that rows do not count. Raises DataError."""
+    found = next((file for file in files if file.has_deletions), None)
+    if found is not None:
+        raise DataError(
+            f"{table}: of {found.path}, which this extraction replaces, another program has deleted rows without "
+            "writing the file anew",
+            hint="let that program write such files anew (REORG TABLE ... APPLY (PURGE) on Databricks), then run again",
+        )
 
 
 @dataclass(frozen=True)

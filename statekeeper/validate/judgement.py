@@ -79,16 +79,18 @@ def _validation_failed(
     message: str, config: ExtractionConfig, findings: Findings, commands: RunCommands
 ) -> ValidationFailed:
     what = "the schema or the key" if findings.key_violating_rows else "the schema"
-    alternative = "set on_violation: warn"
+    alternative = "" if config.is_merged else "set on_violation: warn"  # rows with equal keys cannot be merged
     if config.on_violation is OnViolation.QUARANTINE and (reason := too_many(config, findings)):
         message = f"{message}; {reason}"
         alternative = f"raise max_quarantined, if {findings.violating_rows:,} rows may be quarantined"
     elif config.on_violation is OnViolation.QUARANTINE:
         message = f"{message}; rows that break a key cannot be quarantined"
     elif not findings.key_violating_rows:
-        alternative += " or quarantine"
+        alternative = f"{alternative} or quarantine" if alternative else "set on_violation: quarantine"
     force = quoted(commands.force(table=config.table.key))
     hint = (
         f"correct {what}, or {alternative}, and then {quoted(commands.resume())}; or correct the data, and then {force}"
     )
+    if not alternative:
+        hint = f"correct {what}, and then {quoted(commands.resume())}; or correct the data, and then {force}"
     return ValidationFailed(message, hint=hint)

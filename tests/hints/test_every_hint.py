@@ -312,6 +312,10 @@ def _oracle(more: str) -> str:
     return _config(f"ora: {{{_LOGIN}, {more}}}")
 
 
+_MERGED = _config(
+    tables="[{table_name: t, on_violation: quarantine, unique: [[ORDER_ID, LINE_NO]]}]",
+    more="output: {format: delta, write: merge}",
+)
 SETTINGS = {
     "set is_full_extract: true there": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
     "set sources.{}.snapshot_scope: run": _config("shop: {type: duckdb, path: f, snapshot_scope: run}", _REFERRING),
@@ -336,6 +340,9 @@ SETTINGS = {
     "select the column under another name, or write: replace": _config(
         more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"
     ),
+    "write: merge needs one key in `unique`, by which rows are found in the table; found {}": _MERGED,
+    "write: merge needs rows with different keys, and 'warn' would let equal ones pass": _MERGED,
+    "judgement.py: set on_violation: quarantine": _MERGED,
     "add `format: delta`": _config(more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(
@@ -429,6 +436,7 @@ FOUND = (
     "thrift://host:9083",
     "type: rest beside {}",
     "the format iceberg takes no storage.service_account_file",
+    "with write: merge it would become older by rows of",
     "load.py: write: class {}(pydantic.BaseModel)",
 )
 """Texts that say what was found, or are written into files, and have nothing to type."""

@@ -87,7 +87,7 @@ class OutputConfig(Section):
     write: WriteMode = Field(
         default=WriteMode.APPEND,
         description="of a table format: append adds each extraction to the table; replace_date replaces the rows of "
-        "its date; replace replaces the whole table",
+        "its date; replace replaces the whole table; merge replaces the rows whose key is extracted again",
     )
     layout: Layout = Field(
         default_factory=lambda known: Layout.DATED if known.get("format", PARQUET) == PARQUET else Layout.HIVE,

@@ -35,6 +35,8 @@ class WriteMode(StrEnum):
     """All of them are replaced."""
     REPLACE_DATE = "replace_date"
     """Those of the extraction date are replaced."""
+    MERGE = "merge"
+    """Those with a key of the extraction's rows are replaced."""
 
     @property
     def is_by_date(self) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote
 
 import deltalake
 import pyarrow as pa
@@ -33,6 +34,7 @@ from statekeeper.table_formats.protocol import (
     TableFile,
     TableFormat,
     TablePlace,
+    refuse_deletions,
 )
 from statekeeper.text.places import with_addresses
 
@@ -76,15 +78,26 @@ class DeltaVersion(LakeTable):
     def files(self) -> tuple[TableFile, ...]:
         with _errors(self.place, "read"):
             found = pa.table(self.table.get_add_actions()).to_pylist()
+            partly_deleted = self._partly_deleted
         return tuple(
             TableFile(
                 path=each["path"],
                 bytes=each["size_bytes"],
                 rows=each.get("num_records"),
                 date=(each.get("partition") or {}).get(PARTITION),
+                has_deletions=each["path"].rpartition("/")[2] in partly_deleted,
             )
             for each in found
         )
+
+    @cached_property
+    def _partly_deleted(self) -> frozenset[str]:
+        """The names of files of which a deletion vector names rows."""
+        if "deletionVectors" not in (self.table.protocol().reader_features or ()):
+            return frozenset()
+        found = self.table.deletion_vectors()
+        paths = [path for batch in found for path in pa.record_batch(batch).column("filepath").to_pylist()]
+        return frozenset(unquote(path).rstrip("/").rpartition("/")[2] for path in paths)
 
     def sequence(self, application_id: str) -> int:
         with _errors(self.place, "read"):
@@ -97,6 +110,7 @@ class DeltaVersion(LakeTable):
         return _opened(self.place)
 
     def commit(self, change: Change) -> None:
+        refuse_deletions(self.place.name, change.removed)
         now = int(time.time() * 1000)
         partition = {PARTITION: change.date.isoformat()} if change.date else {}
         added = [
