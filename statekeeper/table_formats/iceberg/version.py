@@ -138,10 +138,21 @@ class IcebergVersion(LakeTable):
             ]
         return {file.file_path.removeprefix(self._folder): file for file in found}
 
+    @cached_property
+    def _has_deletions(self) -> bool:
+        """Whether other programs have deleted rows by delete files, of whichever data files."""
+        snapshot = self.table.current_snapshot()
+        manifests = snapshot.manifests(self.table.io) if snapshot is not None else []
+        return any(
+            manifest.content == ManifestContent.DELETES
+            and (manifest.has_added_files() or manifest.has_existing_files())
+            for manifest in manifests
+        )
+
     def _file(self, path: str, found: DataFile) -> TableFile:
         position = _date_position(self.table, self.table.specs()[found.spec_id])
         day = None if position is None else _as_date(found.partition[position])
-        return TableFile(path, found.file_size_in_bytes, found.record_count, day)
+        return TableFile(path, found.file_size_in_bytes, found.record_count, day, self._has_deletions)
 
     def _data_file(self, file: NewFile, names: Names, day: date | None) -> DataFile:
         names.check(file.footer.schema.to_arrow_schema(), f"{self.place.name}: {file.path}")
