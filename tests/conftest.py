@@ -18,7 +18,7 @@ from tests.seaweedfs import seaweedfs
 _MODULES = ("statekeeper.engines.worker", *work_modules(["duckdb", "oracle"]))
 
 fork_server().prepare(_MODULES)
-multiprocessing.set_forkserver_preload([*_MODULES, "tests.crash.lake", "tests.crash.world"])
+multiprocessing.set_forkserver_preload([*_MODULES, "tests.crash.lake", "tests.crash.table_world"])
 forkserver.ensure_running()
 
 # A shell starts a job in the background with SIGINT ignored: tests that send it then would wait for ever.

@@ -100,6 +100,7 @@ class TableWriter:
             fence.check()
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
+                self._sync_log(table)
                 return ()
             self.target.check(table, self.layout, last)
             try:
@@ -111,6 +112,7 @@ class TableWriter:
                 time.sleep(random.uniform(0, pause))  # noqa: S311 - so that writers do not meet again
             else:
                 failpoint("commit", "table", "after")
+                self._sync_log(table)
                 if self.merging:
                     self.merging.tidy(self.merging.replacement(table))
                 return ()
@@ -140,6 +142,22 @@ class TableWriter:
         table = self.target.format.create(self.target.place, definition)
         failpoint("create", "table", "after")
         return table
+
+    def _sync_log(self, table: LakeTable) -> None:
+        """Make the log durable: libraries of formats leave that to the system, which may take half a minute.
+
+        Until then a loss of power may leave the commit's file without content, while the state says `complete`.
+        """
+        if table.log_folder is None or not self.disk.writes.has_rename:
+            return
+        folder = self.layout.table_folder / table.log_folder
+        with storage_errors(folder, "sync"):
+            for name in self.disk.names(folder):
+                if self.disk.file_size(folder / name) is not None:
+                    with self.disk.open(folder / name) as file:
+                        self.disk.sync_file(file, role="table")
+            for each in (folder, folder.parent):
+                self.disk.sync_folder(each, role="table")
 
     def _with_columns(self, table: LakeTable, columns: pa.Schema) -> LakeTable:
         known = {name.casefold() for name in table.columns.names}

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from statekeeper.config.sections.storage import StorageConfig
 from statekeeper.errors import DataError, StorageError
@@ -124,6 +124,12 @@ class Change:
 class LakeTable(ABC):
     """One version of a table, as it was read."""
 
+    log_folder: ClassVar[str | None] = None
+    """The folder of the log within the table's folder, whose files a commit on a local disk leaves unsynced.
+
+    None: the log is elsewhere, or is durable without that.
+    """
+
     @property
     @abstractmethod
     def version(self) -> str:
@@ -162,7 +168,7 @@ class LakeTable(ABC):
 
     @abstractmethod
     def commit(self, change: Change) -> None:
-        """Commit on this version; returns when the commit is durable.
+        """Commit on this version; returns when the commit is durable, the files of `log_folder` apart.
 
         Raises:
             TableConflict: another writer was first, or the answer was lost: read the table again.

@@ -86,6 +86,14 @@ class Killing:
     lock: Literal["flock", "lease"] = "flock"
     scope: Literal["table", "run"] = "table"
     is_by_windows: bool = False
+    day: date = DAY
+    write: str | None = None
+    """How it is published into a Delta table; None: as files alone."""
+
+    @property
+    def output(self) -> dict[str, str]:
+        """Keys of the configuration's `output:`."""
+        return {"format": "delta", "write": self.write} if self.write else {}
 
 
 @dataclass
@@ -357,6 +365,7 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
                 "layout": world.layout.value,
                 "lock": killing.lock,
                 "lease_ttl": "300ms",
+                **killing.output,
             },
             "defaults": {"chunking": {"strategy": "rowid", "target_rows": killing.chunk_rows}},
             "tables": [
@@ -387,7 +396,7 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
     )
     runner = Runner(
         pipeline=pipeline,
-        identity=RunIdentity(RUN_ID, DAY),
+        identity=RunIdentity(f"crash-{killing.day:%Y%m%d}", killing.day),
         reporter=NullReporter(),
         disk=disk,
         make_engine=lambda _pipeline: InlineEngine(memory_limit="256MiB"),

@@ -46,6 +46,8 @@ _DIGITS = 38
 class DeltaVersion(LakeTable):
     """A version of a Delta table."""
 
+    log_folder = "_delta_log"  # deltalake syncs nothing
+
     place: TablePlace
     table: DeltaTable
 
