@@ -1,6 +1,7 @@
 """The world of crash tests with a Delta table: what each version of it has, and what is left beside it.
 
-Another program adds one row to the table after its first extraction, so that a test sees what happens to it.
+Another program adds two rows to the table after its first extraction, so that a test sees what happens to them: one has
+the key of a row of the source.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ Rows = Counter[tuple[str | None, str]]
 class Story:
     """A run into a table that may be killed: the first one, a forced one of the same date, or that of the next date."""
 
-    write: Literal["append", "replace_date", "replace"]
+    write: Literal["append", "replace_date", "replace", "merge"]
     kind: Literal["first", "forced", "next date"]
     disk: Literal["local", "lossy", "nameless"] = "local"
     lock: Literal["flock", "lease"] = "flock"
@@ -72,9 +73,11 @@ class Story:
             return [created, first]
         before = first + self.foreign
         after = self.rows(2, self.killing.day)
+        if self.write == "merge":
+            after[None, FOREIGN] = 1
         if self.write == "append":
             after += self.foreign
-        if self.kind == "next date" and self.write != "replace":
+        if self.kind == "next date" and self.is_by_date:
             after += first
         if self.kind == "next date" and self.write == "replace_date":
             after += self.foreign
@@ -82,10 +85,14 @@ class Story:
 
     @property
     def foreign(self) -> Rows:
-        return Counter({(self._partition(DAY), FOREIGN): 1})
+        return Counter({(self._partition(DAY), FOREIGN): 2})
 
     def _partition(self, day: date) -> str | None:
-        return None if self.write == "replace" else day.isoformat()
+        return day.isoformat() if self.is_by_date else None
+
+    @property
+    def is_by_date(self) -> bool:
+        return self.write in {"append", "replace_date"}
 
     @property
     def publications(self) -> dict[str, int]:
@@ -110,14 +117,14 @@ class TableWorld(World):
         if story.kind != "first":
             first = Killing(ROWS // 2, disk=story.disk, lock=story.lock, write=story.write)
             assert world.run(first).outcome is Outcome.COMPLETED
-            world.write_foreign_row()
+            world.write_foreign_rows()
             world.write_source(version=2)
         return world
 
-    def write_foreign_row(self) -> None:
+    def write_foreign_rows(self) -> None:
         table = deltalake.DeltaTable(self.table)
-        row = {"id": -1, "note": f"{FOREIGN}, row -1", "extraction_date": DAY}
-        deltalake.write_deltalake(table, pa.Table.from_pylist([row], pa.schema(table.schema())), mode="append")
+        rows = [{"id": number, "note": f"{FOREIGN}, row {number}", "extraction_date": DAY} for number in (-1, 0)]
+        deltalake.write_deltalake(table, pa.Table.from_pylist(rows, pa.schema(table.schema())), mode="append")
         if self.story.disk == "lossy":
             LossyDisk(self.folder / "out", self.folder / "image").write_back()
 
@@ -152,7 +159,7 @@ class TableWorld(World):
             ).fetchall()
             for version in {version for version, _ in notes}:
                 numbers = [number for each, number in notes if each == version]
-                assert numbers in (list(range(ROWS)), [-1]), f"rows of {version} are missing or doubled"
+                assert numbers in (list(range(ROWS)), [-1, 0], [-1]), f"rows of {version} are missing or doubled"
                 found[partition, version] = len(numbers)
         return found
 

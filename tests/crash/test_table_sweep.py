@@ -12,16 +12,18 @@ from statekeeper.run.report import Outcome
 
 from .table_world import Story, TableWorld
 
-WRITES, KINDS = ("append", "replace_date", "replace"), ("first", "forced", "next date")
+WRITES, KINDS = ("append", "replace_date", "replace", "merge"), ("first", "forced", "next date")
 STORIES = [
     *(Story(write, kind) for write in WRITES for kind in KINDS),
     *(Story("append", kind, "lossy") for kind in KINDS),
+    Story("merge", "next date", "lossy"),
     *(Story("append", kind, "nameless", "lease") for kind in KINDS),
 ]
 IN_SHORT = [
     Story("append", "forced"),
     Story("replace_date", "forced"),
     Story("replace", "next date"),
+    Story("merge", "forced"),
     Story("append", "first", "lossy"),
     Story("append", "forced", "nameless", "lease"),
 ]

@@ -372,6 +372,7 @@ def _child(world: World, killing: Killing, pipe: object) -> None:
                 {
                     "table_name": "orders",
                     "on_violation": "quarantine",
+                    **({"unique": ["id"]} if killing.write == "merge" else {}),
                     "columns": {
                         "id": {"type": "int", "ge": 0},
                         "amount": {

@@ -173,6 +173,8 @@ class DeltaFormat(TableFormat):
                     configuration=dict(definition.properties),
                     storage_options=storage_options(place.folder, place.storage),
                     raise_if_key_not_exists=False,
+                    # Else of two that create it at once the second puts its columns in the place of the first one's.
+                    commit_properties=CommitProperties(max_commit_retries=0),
                 )
         except StorageError:
             if (found := self.find(place)) is not None:  # another runner was first, or an answer was lost
