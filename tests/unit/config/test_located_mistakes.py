@@ -273,6 +273,21 @@ def test_a_mistake_elsewhere_is_located(text, start, words):
     assert says(message, words)
 
 
+@pytest.mark.parametrize(
+    ("keys", "place", "words"),
+    [
+        ("write: merge", "tables[0].unique", message("config.merge_needs_one_key", count=0)),
+        ("unique: [B, C]", "tables[0].unique", message("config.merge_needs_one_key", count=2)),
+        ("unique: [[B, C]], on_violation: warn", "tables[0].on_violation", message("config.merge_with_equal_keys")),
+    ],
+)
+def test_a_merge_needs_a_key_that_is_kept(keys, place, words):
+    head = "pipeline: p\nsources: {a: {type: duckdb, path: x}}\noutput: {format: delta, write: merge}\n"
+    (said,) = problems(f"{head}tables: [{{table_name: A, {keys}}}]")
+    assert re.match(r"c\.yml:4:\d+: " + re.escape(place) + ": ", said)
+    assert says(said, words)
+
+
 def test_a_missing_source_name_is_asked_for_where_there_are_several():
     text = "pipeline: p\nsources: {a: {type: duckdb, path: x}, b: {type: duckdb, path: y}}\ntables: [{table_name: A}]"
     assert problems(text) == [

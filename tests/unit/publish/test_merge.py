@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pydantic import TypeAdapter
 
 from statekeeper.engines.context import ProcessContext, Sessions
 from statekeeper.errors import DataError, Interrupted, PlanError, StorageError
 from statekeeper.publish.key_ranges import KeyRanges, refuse_null_keys
-from statekeeper.publish.merge import merge_files
+from statekeeper.publish.merge import MergedFile, MergedFiles, RestFile, merge_files
 from tests.messages import raises_message
 from tests.unit.publish.plain_table import PlainTable
 
@@ -160,6 +161,11 @@ class TestAgain:
         table.work(again)
         assert table.commit(again).rests == ()
         assert _tuples(table) == [(1, 1, "a"), (2, 2, "B")]
+
+    def test_results_come_back_from_other_machines(self):
+        result = MergedFiles((MergedFile(0, 1, 2, RestFile("rest.parquet", 3, 4)), MergedFile(1, 2, 0, None)))
+        adapter = TypeAdapter(MergedFiles)
+        assert adapter.validate_json(adapter.dump_json(result)) == result
 
     def test_a_large_table_is_several_jobs(self, table):
         for number in range(120):

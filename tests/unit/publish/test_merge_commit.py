@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import uuid
 from datetime import timedelta
 
 import deltalake
 import pyarrow as pa
 import pytest
 
+from statekeeper.config.sections.output import WritesKind
+from statekeeper.config.sections.stores import place_of
 from statekeeper.publish import table_commit
 from statekeeper.run.report import Outcome
+from statekeeper.store.files.disk import WholeFileDisk
+from statekeeper.store.registry import writing_disk
 from statekeeper.table_formats.delta.format import DeltaVersion
 from statekeeper.table_formats.protocol import TableConflict
 from tests.messages import says
@@ -23,8 +28,10 @@ WHOLE = {"unique": ["id"]}
 
 
 class MergedLake(Lake):
-    def merge(self, *, day=DAY, **options):
-        return self.extract(write="merge", day=day, **{**WINDOWS, **options})
+    def merge(self, *, day=DAY, disk=None, is_forced=False, **options):
+        output = {"base_path": str(self.folder / "data"), "format": "delta", "write": "merge"}
+        entry = {"table_name": "orders", **WINDOWS, **options}
+        return self.run(entry, day=day, is_forced=is_forced, disk=disk, output=output)["orders"]
 
     def update(self, at, **notes):
         """Give rows, by `i<id>`, new notes and times."""
@@ -157,6 +164,44 @@ def test_a_commit_whose_answer_was_lost_is_found_again(lake, monkeypatch):
     monkeypatch.setattr(DeltaVersion, "commit", lost)
     assert lake.merge(day=NEXT).outcome is Outcome.COMPLETED
     assert (lake.published(), lake.sequences(NEXT)) == ([(1, "a"), (2, "B"), (3, "c")], [1])
+
+
+def test_an_extraction_of_which_every_row_is_older_is_a_commit_without_files(lake, dies):  # noqa: F811
+    dies("commit", "table", "before")
+    with pytest.raises(Kill):
+        lake.merge()
+    lake.update("2026-01-07 08:00", i1="A", i2="B", i3="C")
+    lake.merge(day=NEXT)
+    assert lake.merge().outcome is Outcome.COMPLETED
+    assert (lake.published(), lake.sequences()) == ([(1, "A"), (2, "B"), (3, "C")], [1])
+    assert lake.merge().outcome is Outcome.SKIPPED
+
+
+def test_a_disk_without_rename(lake):
+    for day, note in ((DAY, "b"), (NEXT, "B")):
+        lake.update(f"{day} 08:00", i2=note)
+        disk = WholeFileDisk(lake.folder / "data")
+        assert lake.merge(day=day, disk=disk).outcome is Outcome.COMPLETED
+    assert (lake.published(), len(lake.rests())) == ([(1, "a"), (2, "B"), (3, "c")], 1)
+
+
+def test_a_bucket(lake, seaweed):
+    """Files are read, and what is left of them is written, in the store."""
+    base_path = f"{seaweed.url}/{uuid.uuid4().hex}"
+    output = {"base_path": base_path, "format": "delta", "write": "merge"}
+    entry = {"table_name": "orders", **WINDOWS}
+    lake.runner(entry, output=output, storage=seaweed.storage)  # from now on the store's login is known
+    for day in (DAY, NEXT):
+        disk = writing_disk(place_of(base_path), WritesKind.AUTO)
+        found = lake.run(entry, day=day, output=output, storage=seaweed.storage, disk=disk)["orders"]
+        assert found.failure is None
+        lake.update("2026-01-07 08:00", i2="B", i4="D")
+    keys = seaweed.storage
+    options = {f"aws_{name}": keys[name] for name in ("endpoint", "region", "access_key_id", "secret_access_key")}
+    table = deltalake.DeltaTable(f"{base_path}/shop/orders", storage_options={**options, "allow_http": "true"})
+    rows = table.to_pyarrow_table().select(["id", "note"]).to_pylist()
+    assert sorted((row["id"], row["note"]) for row in rows) == [(1, "a"), (2, "B"), (3, "c"), (4, "D")]
+    assert any("/rest-" in uri for uri in table.file_uris())
 
 
 def test_a_new_column_is_null_in_the_rows_that_stay(lake):

@@ -8,11 +8,14 @@ the same for many; some of the first load have none.
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 import pytest
 
+from statekeeper.publish import merge_rows
+from statekeeper.runtime.row_matching import matching_database
 from tests.unit.publish.plain_table import PlainTable
 
 SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.string()), ("changed", pa.int64()), ("value", pa.float64())])
@@ -117,8 +120,16 @@ def _assert_equal(tmp_path, seed):
     assert sorted(found, key=repr) == sorted(source.read(), key=repr), f"seed {seed}"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _one_database():
+    """One DuckDB for all merges: to start it takes longer than to merge these few rows."""
+    with matching_database("100MB") as opened, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(merge_rows, "matching_database", lambda _limit: nullcontext(opened))
+        yield
+
+
 def test_windows_in_any_order_make_the_table_as_it_is(tmp_path):
-    for seed in range(6):
+    for seed in range(12):
         _assert_equal(tmp_path, seed)
 
 
