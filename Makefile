@@ -99,7 +99,8 @@ soak: $(DEV_STAMP) ## Kill and resume runs at random, and let databases fail, fo
 	@SOAK_SECONDS=$(SOAK_SECONDS) SOAK_SEED=$(SOAK_SEED) $(BIN)/python -m pytest -m soak -s tests/crash tests/oracle $(PYTEST_ARGS)
 
 sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash scenario, let the system refuse every call of a run, and resume; an hour or more.
-	@$(PYTEST) -m sweep -s tests/crash --ignore-glob='*/test_object*' tests/unit/store/files/test_refusals.py $(PYTEST_ARGS)
+	@$(PYTEST) -m sweep -s tests/crash --ignore-glob='*/test_object*' tests/unit/store/files/test_refusals.py \
+		tests/unit/publish $(PYTEST_ARGS)
 
 sweep-objects: $(DEV_STAMP) ## The same in object stores, at every request: all or POINTS of each story; races and readers; hours.
 	@SWEEP_POINTS=$(POINTS) $(PYTEST) -m sweep -s tests/crash/test_object*.py $(PYTEST_ARGS)

@@ -14,6 +14,7 @@ from statekeeper.config.sections.output import WritesKind
 from statekeeper.config.sections.stores import place_of
 from statekeeper.publish import table_commit
 from statekeeper.run.report import Outcome
+from statekeeper.store.files import failpoints
 from statekeeper.store.files.disk import WholeFileDisk
 from statekeeper.store.registry import writing_disk
 from statekeeper.table_formats.delta.format import DeltaVersion
@@ -42,6 +43,12 @@ class MergedLake(Lake):
         rows = self.delta.to_pyarrow_table().select(["id", "note"]).to_pylist()
         return sorted((row["id"], row["note"]) for row in rows)
 
+    def foreign_row(self, number, changed):
+        """Another program adds a row."""
+        at = pa.array([changed]).cast(pa.timestamp("us"))
+        rows = pa.table({"id": pa.array([number], pa.int32()), "changed": at, "note": ["F"]})
+        deltalake.write_deltalake(self.delta.table_uri, rows, mode="append")
+
     def rests(self):
         return sorted(name for name in self.files() if name.startswith("rest-"))
 
@@ -49,11 +56,15 @@ class MergedLake(Lake):
 @pytest.fixture
 def lake(tmp_path):
     shop = MergedLake(tmp_path, Layout.HIVE)
+    _fill(shop)
+    return shop
+
+
+def _fill(shop):
     shop.execute(
         "create table orders (id int primary key, changed timestamp, note varchar)",
         "insert into orders values (1, '2026-01-05', 'a'), (2, '2026-01-05 12:00', 'b'), (3, '2026-01-06 01:00', 'c')",
     )
-    return shop
 
 
 def test_windows_make_the_current_state_and_a_forced_or_late_one_makes_nothing_older(lake):
@@ -134,12 +145,7 @@ def test_other_writers_commits_are_kept_and_what_they_made_needless_is_removed(l
     def overtaken(table, change):
         if found := next(foreign, None):
             number, day = found
-            rows = {
-                "id": pa.array([number], pa.int32()),
-                "changed": pa.array([day]).cast(pa.timestamp("us")),
-                "note": ["F"],
-            }
-            deltalake.write_deltalake(lake.delta.table_uri, pa.table(rows), mode="append")
+            lake.foreign_row(number, day)
             if number == 8:
                 lake.delta.delete("id = 1")
         commit(table, change)
@@ -262,3 +268,48 @@ def _delete_by_vector(lake):
     ]
     number = len(list(log.glob("*.json")))
     (log / f"{number:020d}.json").write_text("\n".join(map(json.dumps, found)))
+
+
+@pytest.mark.sweep
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files that were open at the end
+def test_a_run_that_dies_at_any_step_of_its_publication(tmp_path):
+    """It dies once at each durable step of a merge that also leaves out an older row, and is repeated."""
+    step, is_killed = 0, True
+    while is_killed:
+        step += 1
+        (folder := tmp_path / str(step)).mkdir()
+        lake = MergedLake(folder, Layout.HIVE)
+        _fill(lake)
+        lake.merge()
+        lake.update("2026-01-07 08:00", i2="B", i4="D")
+        lake.foreign_row(4, "2026-01-09")
+        is_killed = _dies_at(step, lambda lake=lake: lake.merge(day=NEXT))
+        found = lake.merge(day=NEXT)
+        assert found.outcome in {Outcome.COMPLETED, Outcome.SKIPPED}, step
+        assert lake.published() == [(1, "a"), (2, "B"), (3, "c"), (4, "F")], step
+        assert lake.sequences(NEXT) == [1], step
+        assert lake.merge(day=NEXT).outcome is Outcome.SKIPPED, step
+        assert lake.merge().outcome is Outcome.SKIPPED, step
+    assert step > 40
+
+
+_OF_PUBLICATION = {"publish", "merge", "table", "metadata"}
+
+
+def _dies_at(step, run):
+    """Whether the run has died at its step of this number."""
+    steps = iter(range(1, step + 1))
+
+    def hook(*place):
+        if place[1] in _OF_PUBLICATION and next(steps, None) == step:
+            failpoints.install(None)
+            raise Kill
+
+    failpoints.install(hook)
+    try:
+        run()
+    except Kill:
+        return True
+    finally:
+        failpoints.install(None)
+    return False
