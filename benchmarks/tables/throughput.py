@@ -55,7 +55,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--formats", default="delta", help="the table formats, by commas")
+    parser.add_argument("--formats", default="delta,iceberg", help="the table formats, by commas")
     arguments = parser.parse_args()
     names = [PARQUET, *arguments.formats.split(",")]
     compile_as_pip_does()

@@ -8,6 +8,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any, TypeVar
 
+from statekeeper.config.format_resolution import format_problems
 from statekeeper.config.key_resolution import keys_of, reference_problems
 from statekeeper.config.reading.document import ConfigDocument, KeyPath, path_text
 from statekeeper.config.reading.problems import Problem, location, quoted
@@ -17,12 +18,12 @@ from statekeeper.config.sections.chunking import ChunkingStrategy
 from statekeeper.config.sections.output import OutputConfig
 from statekeeper.config.sections.section import Section
 from statekeeper.config.sections.source import SnapshotScope, SourceSection
-from statekeeper.config.sections.table_formats import PARQUET, WriteMode
-from statekeeper.config.sections.tables import OnViolation, TableDefaults, TableEntry
+from statekeeper.config.sections.table_formats import WriteMode
+from statekeeper.config.sections.tables import TableDefaults, TableEntry
 from statekeeper.config.suggest import nearest
 from statekeeper.config.window_resolution import NEED_A_COLUMN, WINDOW_KEYS_DEPEND, marks_rows, window_problems
 from statekeeper.model.schema import SchemaRef
-from statekeeper.model.table import Keys, Layout, Relation, TableRef, safe_name
+from statekeeper.model.table import Keys, Relation, TableRef, safe_name
 
 Part = TypeVar("Part", bound=Section)
 
@@ -215,7 +216,7 @@ class _Table:
             *window_problems(self),
             *self._chunking(),
             *self._flashback(),
-            *self._format(),
+            *format_problems(self),
         ]
         # Do not report a key as missing that was left out because it could not be read.
         return found if not self.written.wrong_keys else [p for p in found if not self._follows(p)]
@@ -283,29 +284,9 @@ class _Table:
     def format(self) -> str:
         return self.entry.format or self.output.format
 
-    def _format(self) -> list[Problem]:
-        if self.format == PARQUET:
-            text = f"'{self.entry.write}' is for a table format, and this table is published as files"
-            return [self.problem("write", text=text, hint="add `format: delta`")] if self.entry.write else []
-        if self.output.layout is Layout.DATED:
-            text = f"a table in the format {self.format} needs the layout hive; found output.layout: dated"
-            return [self.problem("format", text=text, hint="write `layout: hive` in `output`")]
-        return self._merge() if self.write is WriteMode.MERGE else []
-
     @property
     def write(self) -> WriteMode:
         return self.entry.write or self.output.write
-
-    def _merge(self) -> list[Problem]:
-        found = []
-        if len(keys := self.entry.unique or ()) != 1:
-            text = f"write: merge needs one key in `unique`, by which rows are found in the table; found {len(keys)}"
-            hint = "a key of several columns is a list in the list: unique: [[ORDER_ID, LINE_NO]]"
-            found.append(self.problem("unique", text=text, hint=hint))
-        if self.entry.on_violation is OnViolation.WARN:
-            text = "write: merge needs rows with different keys, and 'warn' would let equal ones pass"
-            found.append(self.problem("on_violation", text=text, hint="write 'fail' or 'quarantine'"))
-        return found
 
     def resolved(self, keys: Keys) -> ExtractionConfig:
         entry, source = self.entry, self.source

@@ -174,7 +174,10 @@ class Pipeline:
     def output(self) -> OutputConfig:
         """Where and how Parquet is written, with the folder as this process opens it."""
         written = self.written_output
-        return written.model_copy(update={"base_path": str(from_here(self.root, written.base_path))})
+        catalog = written.catalog.in_root(self.root) if written.catalog else None
+        return written.model_copy(
+            update={"base_path": str(from_here(self.root, written.base_path)), "catalog": catalog}
+        )
 
     @property
     def base_path(self) -> Path:
@@ -184,7 +187,9 @@ class Pipeline:
     @property
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, to be redacted in messages."""
-        return tuple(secret_values([*self.sources.values(), self.storage, self.states, *self.further_secrets]))
+        catalog = self.written_output.catalog
+        sections = [*self.sources.values(), self.storage, self.states, catalog, *self.further_secrets]
+        return (*secret_values(sections), *(catalog.secrets if catalog else ()))
 
 
 def check_run(pipeline: Pipeline, *, extraction_date: date, run_id: str, today: date) -> None:

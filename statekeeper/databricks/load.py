@@ -1,8 +1,9 @@
-"""Loads what a run has published into managed tables of Unity Catalog.
+"""Loads what a run has published into managed tables of Unity Catalog, or registers Delta tables where they are.
 
 This is a separate step after publication, by the commit records: for each table of a run it reads the dataset that
-`output_path` of the metadata names, and writes its rows into the managed table of the same name. It connects to no
-source, reads no secret, and changes nothing under base_path. A second call loads only what is not loaded yet.
+`output_path` of the metadata names, and writes its rows into the managed table of the same name. A table that is
+published as a Delta table is not copied: the catalog gets its address. It connects to no source, reads no secret, and
+changes nothing under base_path. A second call loads only what is not loaded yet.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from statekeeper.config.reading.references import Unset
 from statekeeper.config.resolved import ExtractionConfig
 from statekeeper.config.selection import select_tables
 from statekeeper.databricks.api import Place, fitted_output
+from statekeeper.databricks.external_table import ExternalTable
 from statekeeper.databricks.managed_table import ManagedTable, Origin, TableName
 from statekeeper.engines.spark.session import first_line, hold_session
 from statekeeper.errors import DataError, ExitCode, StatekeeperError, UsageError, worst_exit_code
@@ -48,8 +50,10 @@ class LoadOutcome(StrEnum):
     """The outcome of a table in a load."""
 
     LOADED = "loaded"
+    REGISTERED = "registered"
+    """The catalog has the Delta table's address now."""
     PRESENT = "present"
-    """All of its rows were already there."""
+    """All of its rows, or its address, were already there."""
     FAILED = "failed"
 
 
@@ -157,7 +161,10 @@ class _Load:
         report = TableLoad(table=config.table, into=str(name), outcome=LoadOutcome.FAILED)
         try:
             metadata = self._published(config)
-            outcome = self._loaded(config, metadata, ManagedTable(self.spark, name))
+            if config.is_in_table:
+                outcome = self._registered(config, name)
+            else:
+                outcome = self._loaded(config, metadata, ManagedTable(self.spark, name))
         except StatekeeperError as error:
             _LOG.error("%s: %s", config.table.key, error.message)
             return report.model_copy(update={"reason": error.message, "hint": error.hint})
@@ -187,6 +194,18 @@ class _Load:
                 hint="extract the table, then load again",
             )
         return metadata
+
+    def _registered(self, config: ExtractionConfig, name: TableName) -> LoadOutcome:
+        if config.format != "delta":
+            raise UsageError(
+                f"{config.table.key}: only Delta tables are registered in Unity Catalog; its format is {config.format}",
+                hint="exclude it from the load",
+            )
+        folder = self._layout(config).table_folder.absolute()
+        table = ExternalTable(self.spark, name, with_addresses(str(folder)))
+        is_new = table.register()
+        table.tag({"statekeeper_pipeline": self.run.pipeline.name, "statekeeper_run": self.run.identity.run_id})
+        return LoadOutcome.REGISTERED if is_new else LoadOutcome.PRESENT
 
     def _loaded(self, config: ExtractionConfig, metadata: Metadata, table: ManagedTable) -> LoadOutcome:
         key, origin = config.table.key, Origin.of(metadata)

@@ -58,7 +58,7 @@ class Origin:
     def values(self) -> dict[str, str]:
         """Each column with its value as SQL."""
         day = f"DATE'{self.extraction_date.isoformat()}'"
-        values = (_literal(self.source), day, *map(_literal, (self.run_id, self.snapshot, self.plan_id)))
+        values = (literal(self.source), day, *map(literal, (self.run_id, self.snapshot, self.plan_id)))
         return dict(zip(self.TYPES, values, strict=True))
 
     @property
@@ -203,13 +203,14 @@ def _needed_for(fields: dict[str, str]) -> dict[str, str]:
 
 
 def _property_list(properties: dict[str, str]) -> str:
-    return ", ".join(f"{_literal(key)} = {_literal(value)}" for key, value in properties.items())
+    return ", ".join(f"{literal(key)} = {literal(value)}" for key, value in properties.items())
 
 
 def _quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
+    """A text as SQL."""
     escaped = text.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -1,6 +1,7 @@
 """Whether a plan's columns can be in the table that the extraction is published into: refused before a row is read.
 
-New columns are added to the table at its commit. A column that the table has and the plan lacks is NULL in new rows.
+New columns are added to the table at its commit, and types are widened where the format can. A column that the table
+has and the plan lacks is NULL in new rows.
 Everything else that differs is refused by name.
 """
 
@@ -43,7 +44,7 @@ def check_table_columns(
             f"these columns cannot be in a {config.format} table: {'; '.join(problems)}",
             hint="give them other names or types: in a custom_query, or by the schema",
         )
-    return tuple(_notes(schema, table))
+    return tuple(_notes(config, schema, table))
 
 
 def comments_for_table(
@@ -89,23 +90,38 @@ def _changed(config: ExtractionConfig, schema: pa.Schema, table: Columns) -> Ite
         name, kind = known.get(field.name.casefold(), (field.name, str(field.type)))
         if name != field.name:
             yield f"{field.name} is {name} in the table"
-        elif kind != str(field.type) and not _is_read_as(config, field.type, kind):
+        elif not _fits(config, field.type, kind) and not _is_widened(config, field.type, kind):
             yield f"{field.name} ({field.type}) is {kind} in the table"
 
 
-def _is_read_as(config: ExtractionConfig, kind: pa.DataType, column: str) -> bool:
+def _fits(config: ExtractionConfig, kind: pa.DataType, column: str) -> bool:
+    of_table = _type_of(column)
+    return of_table is not None and table_format(config.format).is_read_as(kind, of_table)
+
+
+def _is_widened(config: ExtractionConfig, kind: pa.DataType, column: str) -> bool:
+    of_table = _type_of(column)
+    return of_table is not None and table_format(config.format).can_widen(of_table, kind)
+
+
+def _type_of(column: str) -> pa.DataType | None:
+    """The type of a table's column; None if it is one that only other programs write."""
     try:
-        of_table = parse_type(column)
-    except ValueError:  # a type that only other programs write
-        return False
-    return table_format(config.format).is_read_as(kind, of_table)
+        return parse_type(column)
+    except ValueError:
+        return None
 
 
-def _notes(schema: pa.Schema, table: Columns | None) -> Iterator[str]:
+def _notes(config: ExtractionConfig, schema: pa.Schema, table: Columns | None) -> Iterator[str]:
     if table is None:
         return
     here, there = {name.casefold() for name in schema.names}, {name.casefold() for name, _ in table}
     if new := [name for name in schema.names if name.casefold() not in there]:
         yield f"the table gets new columns, which are NULL in its earlier rows: {', '.join(new)}"
+    known = dict(table)
+    for field in schema:
+        kind = known.get(field.name)
+        if kind is not None and not _fits(config, field.type, kind):
+            yield f"the table's column {field.name} gets a wider type, {field.type} instead of {kind}"
     if missing := [name for name, _ in table if name.casefold() not in here]:
         yield f"columns of the table that are not read are NULL in new rows: {', '.join(missing)}"

@@ -160,9 +160,19 @@ class TableWriter:
                 self.disk.sync_folder(each, role="table")
 
     def _with_columns(self, table: LakeTable, columns: pa.Schema) -> LakeTable:
-        known = {name.casefold() for name in table.columns.names}
-        new = [field for field in columns if field.name.casefold() not in known]
-        return table.add_columns(_plain(new)) if new else table
+        """The table with every column that the files have, of a type that holds theirs."""
+        known = {field.name.casefold(): field.type for field in table.columns}
+        if new := [field for field in columns if field.name.casefold() not in known]:
+            table = table.add_columns(_schema(new))
+        kinds = self.target.format
+        wider = [
+            field
+            for field in columns
+            if (kind := known.get(field.name.casefold())) is not None
+            and not kinds.is_read_as(field.type, kind)
+            and kinds.can_widen(kind, field.type)
+        ]
+        return table.widened(_schema(wider)) if wider else table
 
     def _change(self, table: LakeTable, metadata: Metadata, commit: TableCommit, added: tuple[NewFile, ...]) -> Change:
         failpoint("commit", "table", "before")
@@ -228,7 +238,7 @@ class TableWriter:
             return pq.read_metadata(file)
 
 
-def _plain(fields: list[pa.Field]) -> pa.Schema:
+def _schema(fields: list[pa.Field]) -> pa.Schema:
     import pyarrow as pa
 
     return pa.schema(fields)

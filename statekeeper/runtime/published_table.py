@@ -10,6 +10,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from statekeeper.config.resolved import ExtractionConfig
+from statekeeper.config.sections.catalog import catalog_properties
 from statekeeper.config.sections.table_formats import WriteMode
 from statekeeper.errors import DataError
 from statekeeper.model.metadata import Metadata, TableCommit
@@ -48,11 +49,13 @@ class PublishedTable:
     @classmethod
     def of(cls, config: ExtractionConfig, run: Run) -> PublishedTable:
         """The table that `config` is published into. Raises ConfigError if the library of its format is missing."""
+        catalog = run.pipeline.output.catalog
         place = TablePlace(
             folder=run.layout_of(config).table_folder,
             name=config.table.key,
             storage=run.pipeline.storage,
-            namespace=config.table.source_name,
+            catalog=catalog_properties(catalog) if catalog else {},
+            namespace=(catalog.namespace if catalog else None) or config.table.source_name,
             table=config.table.path_name,
         )
         return cls(config.format, table_format(config.format), place, config.write, run.extraction_date, run.run_id)

@@ -166,6 +166,13 @@ class LakeTable(ABC):
             StorageError: the store or the catalog refused.
         """
 
+    def widened(self, columns: pa.Schema) -> LakeTable:
+        """Give columns wider types, which `TableFormat.can_widen` allows; returns the table's new version.
+
+        The commit has no files. Raises as `add_columns`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} widens no columns: {columns.names}")
+
     @abstractmethod
     def commit(self, change: Change) -> None:
         """Commit on this version; returns when the commit is durable, the files of `log_folder` apart.
@@ -189,6 +196,11 @@ class TableFormat(ABC):
         A format that has fewer types than Parquet has a wider column for some.
         """
         return bool(kind == column)
+
+    def can_widen(self, column: pa.DataType, kind: pa.DataType) -> bool:
+        """Whether a table's column can be given the wider type of a file, so that all its values stay as they are."""
+        del column, kind
+        return False
 
     @abstractmethod
     def find(self, place: TablePlace) -> LakeTable | None:

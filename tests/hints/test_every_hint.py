@@ -335,7 +335,7 @@ SETTINGS = {
     "max_sessions: 1 (or none)": _oracle("snapshot: transaction, max_sessions: 1"),
     "network_check.py: set engine: local, which reads on the driver": _config(more="execution: {engine: local}"),
     "needs the layout hive; found output.layout: dated": _config(more="output: {layout: hive, format: delta}"),
-    "resolution.py: write `layout: hive` in `output`": _config(more="output: {layout: hive, format: delta}"),
+    "format_resolution.py: write `layout: hive` in `output`": _config(more="output: {layout: hive, format: delta}"),
     "write: replace_date replaces all rows of": _config(more="output: {format: delta, write: replace_date}"),
     "select the column under another name, or write: replace": _config(
         more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"
@@ -343,6 +343,10 @@ SETTINGS = {
     "write: merge needs one key in `unique`, by which rows are found in the table; found {}": _MERGED,
     "write: merge needs rows with different keys, and 'warn' would let equal ones pass": _MERGED,
     "judgement.py: set on_violation: quarantine": _MERGED,
+    "write in `output`: `catalog: {type: sql, uri: 'sqlite:///catalog.db'}`": _config(
+        more="output: {format: iceberg, catalog: {type: sql, uri: 'sqlite:///catalog.db'}}"
+    ),
+    "write `format: parquet` and load into managed tables": _config(more="output: {format: parquet}"),
     "add `format: delta`": _config(more="defaults: {format: delta, write: replace}\noutput: {layout: hive}"),
     "pip install 'statekeeper[spark]', or use engine: local": _config(more="execution: {engine: local}"),
     "on_drift: ignore-new": _config(
@@ -401,7 +405,6 @@ ELSEWHERE = {
     "`databricks secrets list-secrets {}`": "the command line of Databricks, which no test reaches",
     "`%pip install 'databricks-sdk>=0.117'`": "installs a package in a notebook; the bound is one of pyproject.toml",
     "pip install 'statekeeper[databricks]'": "installs a package; the extra is one of pyproject.toml",
-    "write in `output`: `catalog: {type: sql, uri: 'sqlite:///catalog.db'}`": "tried by the tests of the section alone",
     "registry.py: pip install 'statekeeper[{}]'": "installs a package; a table format's extra has its name",
     "pip install 'statekeeper[objects]'": "installs a package; the extra is one of pyproject.toml",
     "pip install boto3": "installs a package, with the newest version",

@@ -37,6 +37,7 @@ output: {base_path: data}
 defaults: {source_name: shop, on_drift: evolve, chunking: {strategy: rowid, target_rows: 40}}
 tables: [{table_name: orders}, {table_name: kinds}, {table_name: nobody}]
 """
+IN_DELTA = CONFIG.replace("base_path: data", "base_path: lake, format: delta").replace("{table_name: kinds}, ", "")
 DAY, NEXT = date(2026, 1, 6), date(2026, 1, 7)
 KINDS = r"""
 create table kinds as select 1::bigint as id, 12345678901234567.89::decimal(38,2) as amount, 'it''s' as name,
@@ -387,3 +388,28 @@ def test_a_partition_of_the_layout_hive_is_loaded_without_the_column_of_its_name
     assert (loaded.outcome, loaded.rows) == (LoadOutcome.LOADED, 100), loaded.reason
     assert [name for name in spark.table("main.raw.orders").columns if not name.startswith("_")] == ["id", "amount"]
     assert published.load(spark, tables=["orders"])["orders"].outcome is LoadOutcome.PRESENT
+
+
+def test_a_delta_table_is_registered_at_its_address_and_not_copied(published, spark):
+    config = published.folder / "shop.yml"
+    config.write_text(
+        CONFIG.replace("base_path: data", "base_path: lake, format: delta").replace("{table_name: kinds}, ", "")
+    )
+    published.run()
+    assert {each.outcome for each in published.load(spark).values()} == {LoadOutcome.REGISTERED}
+    assert {each.outcome for each in published.load(spark).values()} == {LoadOutcome.PRESENT}
+    published.run(NEXT)
+    dates = spark.sql("select extraction_date, count(*) from main.raw.orders group by 1 order by 1").collect()
+    assert [tuple(row) for row in dates] == [(DAY, 100), (NEXT, 100)], "later commits need no load"
+
+
+def test_a_table_with_other_data_is_not_taken_for_the_published_one(published, spark):
+    published.load(spark)
+    config = published.folder / "shop.yml"
+    config.write_text(
+        CONFIG.replace("base_path: data", "base_path: lake, format: delta").replace("{table_name: kinds}, ", "")
+    )
+    published.run()
+    failed = published.load(spark)["orders"]
+    assert failed.outcome is LoadOutcome.FAILED
+    assert says(failed.reason, "databricks.has_other_data")

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from statekeeper.config.databricks import file_path, is_mounted_object_store
+from statekeeper.config.sections.catalog import CatalogConfig
 from statekeeper.config.sections.engines import EngineKind, EngineName
 from statekeeper.config.sections.quantities import PositiveDuration, Size
 from statekeeper.config.sections.section import FilePath, Section, refusal
@@ -82,12 +83,16 @@ class OutputConfig(Section):
     )
     format: FormatName = Field(
         default=PARQUET,
-        description="parquet: files; delta: each table is a Delta table, too, to which every extraction is one commit",
+        description="parquet: files; delta, iceberg: each table is a table of that format, too, to which every "
+        "extraction is one commit",
     )
     write: WriteMode = Field(
         default=WriteMode.APPEND,
         description="of a table format: append adds each extraction to the table; replace_date replaces the rows of "
         "its date; replace replaces the whole table; merge replaces the rows whose key is extracted again",
+    )
+    catalog: CatalogConfig | None = Field(
+        default=None, description="the catalog of Iceberg tables; Delta tables need none"
     )
     layout: Layout = Field(
         default_factory=lambda known: Layout.DATED if known.get("format", PARQUET) == PARQUET else Layout.HIVE,

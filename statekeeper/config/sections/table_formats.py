@@ -16,12 +16,12 @@ from statekeeper.config.sections.section import refusal
 from statekeeper.config.suggest import nearest
 from statekeeper.registry import Registry
 
-PARQUET = "parquet"
+PARQUET, ICEBERG = "parquet", "iceberg"
 
 TABLE_FORMATS = Registry(
     group="statekeeper.table_formats",
     what="table format",
-    shipped={"delta": "delta.format:FORMAT"},
+    shipped={"delta": "delta.format:FORMAT", "iceberg": "iceberg.format:FORMAT"},
 )
 """The table formats by name; a shipped one's path is relative to `statekeeper.table_formats`."""
 

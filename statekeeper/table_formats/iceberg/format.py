@@ -52,6 +52,10 @@ class IcebergFormat(TableFormat):
         stored = iceberg_type(column)
         return stored is not None and is_read_as(kind, stored)
 
+    def can_widen(self, column: pa.DataType, kind: pa.DataType) -> bool:
+        narrow, wide = iceberg_type(column), iceberg_type(kind)
+        return narrow is not None and wide is not None and is_read_as(column, wide)
+
     def find(self, place: TablePlace) -> LakeTable | None:
         return _found(place, open_catalog(place))
 

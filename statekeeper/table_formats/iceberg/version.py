@@ -80,14 +80,6 @@ class IcebergVersion(LakeTable):
             return IcebergVersion(self.place, load_table(self.place, self.table.catalog))
 
     def widened(self, columns: pa.Schema) -> LakeTable:
-        """Give columns wider types, of which `TableFormat.is_read_as` says that they hold what the files have.
-
-        The commit has no files; returns the table's new version.
-
-        Raises:
-            TableConflict: another writer was first.
-            StorageError: the store or the catalog refused, or a type is not wider.
-        """
         with self._transaction("widen columns of") as transaction, transaction.update_schema() as update:
             for column in columns:
                 update.update_column((column.name,), iceberg_type(column.type))

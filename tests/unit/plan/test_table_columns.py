@@ -33,7 +33,12 @@ def test_a_narrower_column_fits_where_the_format_reads_it_exactly(config, kind, 
     assert table_columns.check_table_columns(config, planned("id", kind), (("id", column),)) == ()
 
 
-@pytest.mark.parametrize(("kind", "column"), [("int64", "int32"), ("string", "int64"), ("int64", "list<item: int64>")])
+def test_a_wider_type_is_given_to_the_column_where_the_format_can(config):
+    notes = table_columns.check_table_columns(config, planned("id", "int64"), (("id", "int32"),))
+    assert notes == ("the table's column id gets a wider type, int64 instead of int32",)
+
+
+@pytest.mark.parametrize(("kind", "column"), [("double", "int32"), ("string", "int64"), ("int64", "list<item: int64>")])
 def test_any_other_type_is_refused_by_name(config, kind, column):
     with raises_message(PlanError, "plan.another_type_in_the_table", column="id", kind=kind, stored=column):
         table_columns.check_table_columns(config, planned("id", kind), (("id", column),))
