@@ -152,6 +152,8 @@ class TableWriter:
             return
         folder = self.layout.table_folder / table.log_folder
         with storage_errors(folder, "sync"):
+            if not self.disk.exists(folder):
+                return
             for name in self.disk.names(folder):
                 if self.disk.file_size(folder / name) is not None:
                     with self.disk.open(folder / name) as file:

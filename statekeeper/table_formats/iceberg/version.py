@@ -36,6 +36,8 @@ _EPOCH = date(1970, 1, 1)
 class IcebergVersion(LakeTable):
     """A version of an Iceberg table. `table` is as `catalog.load_table` gives it."""
 
+    log_folder = "metadata"  # pyiceberg syncs nothing; a catalog that decides on the place has it elsewhere
+
     place: TablePlace
     table: Table
 
