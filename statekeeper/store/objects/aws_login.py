@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+
 from statekeeper.system_errors import HintedOSError
 
 if TYPE_CHECKING:
@@ -69,3 +71,23 @@ def login_of(storage: StorageConfig) -> Login | None:
             f"the profile {storage.profile} gives no login",
             hint="`aws configure list-profiles` lists the profiles; storage.profile names one",
         ) from error
+
+
+def with_keys(storage: StorageConfig) -> StorageConfig:
+    """The same options with the keys that a profile or a role has at this moment, for libraries that know neither.
+
+    Raises:
+        OSError: as `login_of`.
+    """
+    login = login_of(storage)
+    if login is None:
+        return storage
+    found = login()
+    token = found.get("token")
+    keys = {
+        "access_key_id": found["access_key_id"],
+        "secret_access_key": SecretStr(found["secret_access_key"]),
+        "session_token": SecretStr(token) if token else None,
+        "region": storage.region or login.region,
+    }
+    return storage.model_copy(update=keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from statekeeper.config.sections.storage import Encryption, StorageConfig
 from statekeeper.config.sections.stores import AZURE, AZURE_LAKE, GOOGLE, S3, ObjectStoreKind, object_store_of
+from statekeeper.store.objects.aws_login import with_keys
 
 if TYPE_CHECKING:
     from pydantic import SecretStr
@@ -20,7 +21,7 @@ def storage_options(place: Path, storage: StorageConfig) -> dict[str, str]:
     kind = object_store_of(place)
     if kind is None:
         return {}
-    options = _OPTIONS[kind](storage) | _set(
+    options = _OPTIONS[kind](with_keys(storage)) | _set(
         timeout=f"{storage.request_timeout.total_seconds():.0f}s",
         retry_timeout=f"{storage.retry_timeout.total_seconds():.0f}s",
     )
@@ -41,24 +42,6 @@ def _s3(storage: StorageConfig) -> dict[str, str]:
         aws_server_side_encryption=_ENCRYPTION[storage.encryption] if storage.encryption else None,
         aws_sse_kms_key_id=storage.kms_key,
         aws_sse_bucket_key_enabled=storage.bucket_key,
-    ) | _login(storage)
-
-
-def _login(storage: StorageConfig) -> dict[str, str]:
-    """The keys of the profile or of the assumed role, as they are at this moment."""
-    if storage.profile is None and storage.role is None:
-        return {}
-    from statekeeper.store.objects.aws_login import login_of
-
-    login = login_of(storage)
-    assert login is not None, "a profile or a role logs in"
-    found = login()
-    region = storage.region or login.region
-    return _set(
-        aws_access_key_id=found["access_key_id"],
-        aws_secret_access_key=found["secret_access_key"],
-        aws_session_token=found.get("token"),
-        aws_region=region,
     )
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from statekeeper.config.sections.storage import Encryption, StorageConfig
 from statekeeper.config.sections.stores import AZURE, AZURE_LAKE, GOOGLE, S3, ObjectStoreKind, object_store_of
 from statekeeper.errors import ConfigError
+from statekeeper.store.objects.aws_login import with_keys
 from statekeeper.text.places import with_addresses
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def file_options(place: Path, storage: StorageConfig) -> dict[str, str]:
         OSError: the profile or the role gives no login.
     """
     kind = object_store_of(place)
-    return {} if kind is None else _OPTIONS[kind](storage)
+    return {} if kind is None else _OPTIONS[kind](with_keys(storage))
 
 
 def _s3(storage: StorageConfig) -> dict[str, str]:
@@ -78,7 +79,7 @@ def _s3(storage: StorageConfig) -> dict[str, str]:
         "s3.connect-timeout": seconds,
         "s3.request-timeout": seconds,
     }
-    return _set(options) | _login(storage) | _encryption(storage)
+    return _set(options) | _encryption(storage)
 
 
 def _encryption(storage: StorageConfig) -> dict[str, str]:
@@ -86,25 +87,6 @@ def _encryption(storage: StorageConfig) -> dict[str, str]:
         return {}
     how = {"s3.server-side-encryption": _ENCRYPTION[storage.encryption], "s3.sse-kms-key-id": storage.kms_key}
     return _S3FS | _set(how)
-
-
-def _login(storage: StorageConfig) -> dict[str, str]:
-    """The keys of the profile or of the assumed role, as they are at this moment."""
-    if storage.profile is None and storage.role is None:
-        return {}
-    from statekeeper.store.objects.aws_login import login_of
-
-    login = login_of(storage)
-    assert login is not None, "a profile or a role logs in"
-    found = login()
-    return _set(
-        {
-            "s3.access-key-id": found["access_key_id"],
-            "s3.secret-access-key": found["secret_access_key"],
-            "s3.session-token": found.get("token"),
-            "s3.region": storage.region or login.region,
-        }
-    )
 
 
 def _azure(storage: StorageConfig) -> dict[str, str]:
