@@ -41,10 +41,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _FOOTERS_AT_ONCE = 8
 
 
-def _pauses() -> Iterator[float]:
-    """The longest pause after each attempt."""
+def _all_pauses() -> Iterator[float]:
+    """The longest pause after each conflict; the last one has none."""
     pause = _FIRST_PAUSE
-    for _ in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS - 1):
         yield pause
         pause = min(2 * pause, _LONGEST_PAUSE)
 
@@ -59,7 +59,7 @@ class TableWriter:
     comments: RelationComments = field(default_factory=RelationComments)
     """What a new table is told about itself."""
     merging: MergeWriter | None = None
-    _attempts: Iterator[float] = field(default_factory=_pauses, repr=False)
+    _pauses: Iterator[float] = field(default_factory=_all_pauses, repr=False)
 
     def next_commit(self, record: StateRecord, epoch: int) -> TableCommit:
         """The commit of the next publication, with a number that neither the state nor the table has yet.
@@ -96,11 +96,10 @@ class TableWriter:
         commit = metadata.table
         assert commit is not None, "only what is published into a table is committed to it"
         added, last = self._new_files(metadata), load_metadata(self.disk, self.layout.metadata)
-        for pause in self._attempts:
+        while True:
             fence.check()
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
-                self._sync_log(table)
                 return ()
             self.target.check(table, self.layout, last)
             try:
@@ -108,19 +107,24 @@ class TableWriter:
                 if self.merging and (work := self.merging.pending(table, metadata, added)):
                     return work
                 table.commit(self._change(table, metadata, commit, added))
-            except TableConflict:
-                time.sleep(random.uniform(0, pause))  # noqa: S311 - so that writers do not meet again
+            except TableConflict as conflict:
+                self._pause_after(conflict)
             else:
                 failpoint("commit", "table", "after")
-                self._sync_log(table)
                 if self.merging:
                     self.merging.tidy(self.merging.replacement(table))
                 return ()
+
+    def _pause_after(self, conflict: TableConflict) -> None:
+        pause = next(self._pauses, None)
+        if pause is not None:
+            time.sleep(random.uniform(0, pause))  # noqa: S311 - so that writers do not meet again
+            return
         raise StorageError(
             f"{self.target.place.name}: other writers have changed the table {_ATTEMPTS} times while this extraction "
             "was to be committed",
             hint="run again when fewer programs write to the table; what was extracted is kept",
-        )
+        ) from conflict
 
     def merged(self, results: Sequence[tuple[MergeSpec, MergedFiles]]) -> None:
         """Take the results of the work that `commit` has returned. Raises DataError."""

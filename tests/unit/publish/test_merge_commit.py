@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import deltalake
@@ -156,6 +157,22 @@ def test_other_writers_commits_are_kept_and_what_they_made_needless_is_removed(l
     assert lake.published() == [(2, "B"), (3, "c"), (8, "F"), (9, "F")]
     of_table = {path.rpartition("/")[2] for path in lake.delta.file_uris()}
     assert set(lake.rests()) <= of_table
+
+
+def test_writers_at_once_are_all_kept(lake, monkeypatch):
+    """Six runs, each of which merges the whole table, and another program that adds rows."""
+    monkeypatch.setattr(table_commit, "_FIRST_PAUSE", 0.01)
+    lake.merge()
+    lake.update("2026-01-07 08:00", i2="B", i4="D")
+    days = [DAY + timedelta(days=number) for number in range(1, 7)]
+    with ThreadPoolExecutor(len(days) + 1) as pool:
+        runs = [pool.submit(lake.merge, day=day, is_full_extract=True) for day in days]
+        rows = pool.submit(lambda: [lake.foreign_row(number, "2026-01-07") for number in range(100, 105)])
+        assert [run.result().failure for run in runs] == [None] * len(days)
+        rows.result()
+    own = [(1, "a"), (2, "B"), (3, "c"), (4, "D")]
+    assert lake.published() == [*own, *((number, "F") for number in range(100, 105))]
+    assert [lake.sequences(day) for day in days] == [[1]] * len(days)
 
 
 def test_a_commit_whose_answer_was_lost_is_found_again(lake, monkeypatch):
