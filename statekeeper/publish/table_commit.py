@@ -100,6 +100,7 @@ class TableWriter:
             fence.check()
             table = self._table(added)
             if table.sequence(commit.application_id) >= commit.sequence:
+                self._sync_log(table)
                 return ()
             self.target.check(table, self.layout, last)
             try:
@@ -111,6 +112,7 @@ class TableWriter:
                 self._pause_after(conflict)
             else:
                 failpoint("commit", "table", "after")
+                self._sync_log(table)
                 if self.merging:
                     self.merging.tidy(self.merging.replacement(table))
                 return ()

@@ -21,7 +21,7 @@ from statekeeper.store.registry import writing_disk
 from statekeeper.table_formats.delta.format import DeltaVersion
 from statekeeper.table_formats.protocol import TableConflict
 from tests.messages import says
-from tests.unit.publish.test_table_commit import NEXT, Kill, Lake, dies  # noqa: F401 - a fixture
+from tests.unit.publish.test_table_commit import NEXT, IcebergLake, Kill, Lake, dies  # noqa: F401 - a fixture
 from tests.unit.small_shop import DAY, Layout
 
 LATER = NEXT + timedelta(days=1)
@@ -31,7 +31,7 @@ WHOLE = {"unique": ["id"]}
 
 class MergedLake(Lake):
     def merge(self, *, day=DAY, disk=None, is_forced=False, **options):
-        output = {"base_path": str(self.folder / "data"), "format": "delta", "write": "merge"}
+        output = {"base_path": str(self.folder / "data"), "write": "merge", **self.output}
         entry = {"table_name": "orders", **WINDOWS, **options}
         return self.run(entry, day=day, is_forced=is_forced, disk=disk, output=output)["orders"]
 
@@ -41,7 +41,7 @@ class MergedLake(Lake):
             self.execute(f"insert or replace into orders values ({name[1:]}, timestamp '{at}', '{note}')")
 
     def published(self):
-        rows = self.delta.to_pyarrow_table().select(["id", "note"]).to_pylist()
+        rows = self.table().select(["id", "note"]).to_pylist()
         return sorted((row["id"], row["note"]) for row in rows)
 
     def foreign_row(self, number, changed):
@@ -61,6 +61,17 @@ def lake(tmp_path):
     return shop
 
 
+class MergedIcebergLake(IcebergLake, MergedLake):
+    """The same, in an Iceberg table."""
+
+
+@pytest.fixture(params=[MergedLake, MergedIcebergLake], ids=lambda kind: kind.output["format"])
+def any_lake(request, tmp_path):
+    shop = request.param(tmp_path, Layout.HIVE)
+    _fill(shop)
+    return shop
+
+
 def _fill(shop):
     shop.execute(
         "create table orders (id int primary key, changed timestamp, note varchar)",
@@ -68,12 +79,13 @@ def _fill(shop):
     )
 
 
-def test_windows_make_the_current_state_and_a_forced_or_late_one_makes_nothing_older(lake):
+def test_windows_make_the_current_state_and_a_forced_or_late_one_makes_nothing_older(any_lake):
+    lake = any_lake
     assert lake.merge().outcome is Outcome.COMPLETED
     lake.update("2026-01-07 08:00", i2="B", i4="D")
     assert lake.merge(day=NEXT).outcome is Outcome.COMPLETED
     assert lake.published() == [(1, "a"), (2, "B"), (3, "c"), (4, "D")]
-    assert lake.delta.to_pyarrow_table().schema.names == ["id", "changed", "note"], "the table has no partitions"
+    assert lake.table().schema.names == ["id", "changed", "note"], "the table has no partitions"
     lake.update("2026-01-08 08:00", i1="A", i4="DD")
     lake.merge(day=LATER)
     assert lake.published() == [(1, "A"), (2, "B"), (3, "c"), (4, "DD")]
@@ -84,7 +96,8 @@ def test_windows_make_the_current_state_and_a_forced_or_late_one_makes_nothing_o
         assert lake.merge(day=day).outcome is Outcome.SKIPPED
 
 
-def test_a_whole_load_at_the_latest_snapshot_supersedes_all_and_deleted_rows_stay(lake):
+def test_a_whole_load_at_the_latest_snapshot_supersedes_all_and_deleted_rows_stay(any_lake):
+    lake = any_lake
     lake.merge()
     lake.execute(
         "delete from orders where id = 3", "update orders set note = 'corrected', changed = '2020-01-01' where id = 1"
@@ -227,12 +240,13 @@ def test_a_bucket(lake, seaweed):
     assert any("/rest-" in uri for uri in table.file_uris())
 
 
-def test_a_new_column_is_null_in_the_rows_that_stay(lake):
+def test_a_new_column_is_null_in_the_rows_that_stay(any_lake):
+    lake = any_lake
     lake.merge()
     lake.execute("alter table orders add column amount decimal(10, 2)")
     lake.execute("update orders set amount = 1.5, changed = '2026-01-07 08:00' where id = 2")
     lake.merge(day=NEXT, on_drift="evolve")
-    assert sorted(map(str, lake.delta.to_pyarrow_table()["amount"].to_pylist())) == ["1.50", "None", "None"]
+    assert sorted(map(str, lake.table()["amount"].to_pylist())) == ["1.50", "None", "None"]
 
 
 def test_a_row_without_a_key_is_refused_before_anything_is_published(lake):
