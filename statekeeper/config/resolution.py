@@ -55,8 +55,8 @@ _POLICIES = (
 )
 """Keys with the same name in an extraction."""
 _ATTRIBUTES = {"schema": "schema_model"}
-_SEEN_WITH_MODEL = ("schema", "columns", "incremental_column", "unique", "references", "chunking")
-"""The keys that are checked against the model."""
+_SEEN_WITH_MODEL = ("format", "schema", "columns", "incremental_column", "unique", "references", "chunking")
+"""The keys that are checked against the model, or by importing what they name."""
 
 
 @dataclass(frozen=True)

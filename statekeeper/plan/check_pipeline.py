@@ -1,7 +1,7 @@
 """Finds the problems of a pipeline that its config and its models show, before any source is asked.
 
-Every model is loaded, which executes its file, and is searched for the columns that other keys name. What only a source
-knows is checked later, when a table is planned.
+Every model is loaded, which executes its file, and is searched for the columns that other keys name. Each table
+format's library must be installed. What only a source knows is checked later, when a table is planned.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from statekeeper.schemas.model.core_schema import read_model
 from statekeeper.schemas.model.inline import rule_problems
 from statekeeper.schemas.model.load import ModelFileError, load_model
 from statekeeper.sources.columns import named_column
+from statekeeper.table_formats.registry import table_format
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,6 +63,7 @@ def _findings(pipeline: Pipeline) -> Iterator[Finding]:
     loading = _Loading()
     models = {table.table: loading.model_of(table) for table in pipeline.tables}
     yield from loading.findings
+    yield from _missing_libraries(pipeline)
     columns = {
         table.table: tuple(_Column(key) for part in read_model(model).fields for key in part.keys)
         for table in pipeline.tables
@@ -69,6 +71,15 @@ def _findings(pipeline: Pipeline) -> Iterator[Finding]:
     }
     for table in pipeline.tables:
         yield from _unknown_columns(table, columns)
+
+
+def _missing_libraries(pipeline: Pipeline) -> Iterator[Finding]:
+    """A finding for the first table of each format whose library is not installed."""
+    for config in {table.format: table for table in reversed(pipeline.tables) if table.is_in_table}.values():
+        try:
+            table_format(config.format)
+        except ConfigError as error:
+            yield Finding(_place(config, "format"), error.message, error.hint or "")
 
 
 @dataclass

@@ -58,10 +58,15 @@ def advise_on_table(spec: PlanSpec, context: WorkContext) -> tuple[str, ...]:
     Raises:
         SourceError, PlanError: it cannot be extracted at all; the hint says what to grant, or what to select instead.
     """
+    from statekeeper.plan.table_columns import check_table_columns
     from statekeeper.schemas.columns.readers import check_readers
 
     session = context.session()
     described = session.describe(spec.config.relation)
-    notes = check_readers(_agreement(spec, described).columns, spec.readers, spec.layout)
+    columns = _agreement(spec, described).columns
+    notes = (
+        *check_readers(columns, spec.readers, spec.layout),
+        *check_table_columns(spec.config, columns, spec.table_columns),
+    )
     late = notes_on_late_commits(spec.config, described, session)
     return (*notes, *session.advise(spec.config.relation), *late)

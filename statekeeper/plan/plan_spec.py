@@ -16,7 +16,7 @@ from statekeeper.plan.history import baseline_of, kept_scope
 from statekeeper.plan.make_plan import PlanSpec
 from statekeeper.plan.window_index import WindowIndex
 from statekeeper.runtime.context import Run
-from statekeeper.runtime.published_table import columns_to_fit
+from statekeeper.runtime.published_table import Columns, columns_to_fit
 
 
 async def spec_of_plan(
@@ -61,8 +61,11 @@ def windows_of(config: ExtractionConfig, run: Run) -> WindowIndex:
     return WindowIndex(run.disk, run.pipeline.output, config.table, run.layout_of(config))
 
 
-def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
-    """The inputs for inspecting a table without a plan: nothing from its earlier extractions."""
+def spec_of_look(config: ExtractionConfig, run: Run, *, table_columns: Columns | None = None) -> PlanSpec:
+    """The inputs for inspecting a table without a plan: nothing from its earlier extractions.
+
+    `table_columns` are those of the table that it is published into.
+    """
     return PlanSpec(
         config=config,
         run_id=run.run_id,
@@ -72,4 +75,5 @@ def spec_of_look(config: ExtractionConfig, run: Run) -> PlanSpec:
         model_folder=run.model_folder,
         readers=run.pipeline.output.readers,
         layout=run.pipeline.output.layout,
+        table_columns=table_columns,
     )

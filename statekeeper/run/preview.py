@@ -29,6 +29,7 @@ from statekeeper.run.resume import Reprocess, find_record, first_record, recall,
 from statekeeper.run.runner import Runner
 from statekeeper.runtime.context import Run
 from statekeeper.runtime.fingerprint import fingerprint_of
+from statekeeper.runtime.published_table import columns_to_fit
 from statekeeper.runtime.run_snapshots import describe_snapshot
 from statekeeper.schemas.columns.differences import DiffReport, DiffVerdict, TableDiff
 from statekeeper.schemas.model.load import load_model
@@ -102,7 +103,7 @@ def _or_refuse(
 
 async def _look(config: ExtractionConfig, run: Run) -> TablePlan:
     await run.login_gate.ensure(config)
-    spec = spec_of_look(config, run)
+    spec = spec_of_look(config, run, table_columns=await run.threads.disk.do(columns_to_fit, config, run))
     source = JobSource.of(config)
     columns = await run.engine.run(Job(config.table.key, describe_table, spec, source=source))
     notes = await run.engine.run(Job(config.table.key, advise_on_table, spec, source=source))

@@ -18,6 +18,7 @@ from statekeeper.errors import LockLost
 from statekeeper.model.state import State
 from statekeeper.model.table import Layout
 from statekeeper.publish import table_commit
+from statekeeper.run.preview import look_at_tables
 from statekeeper.run.report import Outcome
 from statekeeper.store.files import failpoints
 from statekeeper.table_formats.delta.format import DeltaVersion
@@ -384,6 +385,15 @@ def test_each_change_of_columns_is_made_or_refused_before_a_row_is_read(any_lake
         assert reason in found.failure.message
         assert not any_lake.layout(day=NEXT).staging_root.exists()
         assert len(any_lake.table()) == 3
+
+
+def test_a_look_at_the_sources_finds_what_the_table_cannot_take(any_lake):
+    any_lake.extract()
+    output = {"base_path": str(any_lake.folder / "data"), **any_lake.output}
+    entry = {"table_name": "orders", "custom_query": "select id::varchar as id from orders"}
+    runner = any_lake.runner(entry, output=output)
+    (found,) = look_at_tables(runner, runner.pipeline.tables).tables
+    assert "id (string) is int32 in the table" in found.failure.message
 
 
 def test_another_way_to_write_needs_another_table(lake):
