@@ -146,6 +146,7 @@ class TableWriter:
             properties={"statekeeper.table": self.target.place.name},
         )
         table = self.target.format.create(self.target.place, definition)
+        self._sync_log(table)
         failpoint("create", "table", "after")
         return table
 
