@@ -11,10 +11,12 @@ import fcntl
 import functools
 import json
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,14 @@ def delta(address: str | Path, storage: Mapping[str, str] | None = None) -> Read
 def iceberg(metadata_location: str, storage: Mapping[str, str] | None = None) -> ReaderTable:
     """The Iceberg table whose current metadata file is at a path or an address."""
     return ReaderTable(f"iceberg_scan('{metadata_location}')", ("httpfs", "avro", "iceberg"), storage or {})
+
+
+def metadata_location(catalog: Path, namespace: str, table: str) -> str:
+    """The current metadata file of an Iceberg table, as a catalog in an SQLite file names it: without pyiceberg."""
+    query = "select metadata_location from iceberg_tables where table_namespace = ? and table_name = ?"
+    with closing(sqlite3.connect(catalog)) as connection:
+        ((found,),) = connection.execute(query, [namespace, table]).fetchall()
+    return str(found)
 
 
 def export(database: Path, query: str, to: Path) -> dict[str, str]:

@@ -36,7 +36,7 @@ def server():
 
 
 @pytest.mark.parametrize("place", ["folder", "bucket"])
-@pytest.mark.parametrize("format_name", ["delta"])
+@pytest.mark.parametrize("format_name", ["delta", "iceberg"])
 def test_every_table_has_what_the_database_has(server, tmp_path, monkeypatch, request, place, format_name):
     store = request.getfixturevalue("seaweed") if place == "bucket" else None
     storage = store.storage if store else {}
@@ -46,7 +46,10 @@ def test_every_table_has_what_the_database_has(server, tmp_path, monkeypatch, re
     config = Path("configs/prod.yml")
     text = config.read_text()
     assert OUTPUT in text
-    config.write_text(f"{text.replace(OUTPUT, f'{OUTPUT}{chr(10)}  format: {format_name}')}\nstorage: {storage}\n")
+    output = f"{OUTPUT}\n  format: {format_name}\n"
+    if format_name == "iceberg":
+        output += f"  catalog: {{type: sql, uri: 'sqlite:///{tmp_path}/catalog.db'}}\n"
+    config.write_text(f"{text.replace(OUTPUT, output)}\nstorage: {storage}\n")
     values = {"HOST": server.host, "PORT": str(server.port), "SERVICE": server.service, "USER": "EXTRACTOR"}
     for name, value in {**values, "PASSWORD": "secret"}.items():
         monkeypatch.setenv(f"ORACLE_{name}", value)
@@ -56,7 +59,13 @@ def test_every_table_has_what_the_database_has(server, tmp_path, monkeypatch, re
     assert [
         (each.table.table_name, each.reason) for each in report.tables if each.outcome is not Outcome.COMPLETED
     ] == []
-    found = {table: duckdb_reader.delta(f"{base}/oracle_db/{table}", storage) for table in TYPES}
+    if format_name == "delta":
+        found = {table: duckdb_reader.delta(f"{base}/oracle_db/{table}", storage) for table in TYPES}
+    else:
+        locations = {
+            name: duckdb_reader.metadata_location(tmp_path / "catalog.db", "oracle_db", name) for name in TYPES
+        }
+        found = {table: duckdb_reader.iceberg(location, storage) for table, location in locations.items()}
     for table, types in TYPES.items():
         assert [kind.replace(" WITH TIME ZONE", "TZ") for kind in found[table].types().values()] == [
             *types.split(),
