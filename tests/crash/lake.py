@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -33,9 +34,12 @@ from statekeeper.store.objects.upload import PIECE_BYTES
 from statekeeper.store.registry import writing_disk
 from tests.object_servers import contents, fill, keys_of, unfinished_uploads
 
+from .delta_log import DeltaLog
+
 ROWS, RUN_ID, DAY = 300, "crash-20260106", date(2026, 1, 6)
 DAYS = [date(2026, 1, 4), date(2026, 1, 5), DAY]
 Command = Literal["run", "force", "backfill", "resume"]
+_TABLE = "shop/orders"
 _DOCUMENT = re.compile(
     r"_runs/\.conditions|_runs/[^/]+\.json|.*_(metadata|state|violations)\.json|.*/_windows\.json|.*\.lock\.\d+|"
     r".*\.quarantine/[^/]+\.unpublished"
@@ -56,6 +60,8 @@ class Story:
     """What is larger goes up in pieces of this size."""
     text_length: int = 0
     """The table has a column of so many characters, which do not compress to less than half."""
+    is_in_table: bool = False
+    """Whether it is published into a Delta table."""
 
     def __str__(self) -> str:
         return self.name
@@ -83,6 +89,11 @@ STORIES = [
 IN_MEMORY = [*STORIES, Story("first in pieces, dated", "run", "dated", piece_bytes=256)]
 ON_SERVERS = [*STORIES, Story("first in pieces, dated", "run", "dated", piece_bytes=5 << 20, text_length=90_000)]
 """S3 takes no smaller pieces; two of them are a chunk of these rows."""
+INTO_TABLES = [
+    Story("first, delta", "run", "hive", is_in_table=True),
+    Story("forced, delta", "force", "hive", has_old_dataset=True, is_in_table=True),
+]
+"""Stories for servers: what writes to the log of a table needs one."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ class Lake:
     lease_ttl: str = "60s"
     piece_bytes: int = PIECE_BYTES
     text_length: int = 0
+    is_in_table: bool = False
 
     def write_source(self, version: int) -> None:
         path = self.folder / "source.duckdb"
@@ -147,7 +159,12 @@ class Lake:
             {
                 "pipeline": "crash",
                 "sources": {"shop": {"type": "duckdb", "path": "source.duckdb"}},
-                "output": {"base_path": self.base_path, "layout": self.layout, "lease_ttl": self.lease_ttl},
+                "output": {
+                    "base_path": self.base_path,
+                    "layout": self.layout,
+                    "lease_ttl": self.lease_ttl,
+                    "format": "delta" if self.is_in_table else "parquet",
+                },
                 "storage": self.storage,
                 "defaults": {"retry": {"attempts": 1}, "verify": "quick" if self.layout == "hive" else "full"},
                 "tables": [table],
@@ -166,6 +183,7 @@ class Lake:
             storage or {},
             piece_bytes=story.piece_bytes,
             text_length=story.text_length,
+            is_in_table=story.is_in_table,
         )
 
 
@@ -220,15 +238,48 @@ class Look:
             assert [number for number, _ in rows] == _expected(record, story), f"rows of {record} are wrong"
         versions = {version for rows in datasets.values() for _, version in rows}
         assert len(versions) <= 1, "datasets of two versions"
+        if story.is_in_table:
+            versions = self._check_table(story, is_ended=is_ended)
         if is_ended:
             assert len(datasets) == (len(DAYS) if story.is_by_windows else 1), sorted(datasets)
             self._assert_nothing_left()
         return versions
 
+    def _log(self) -> DeltaLog:
+        """The table's log, as files on this disk."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        (folder / "_delta_log").mkdir()
+        for key, data in contents(self.bucket, f"{self.prefix}{_TABLE}/_delta_log/").items():
+            (folder / "_delta_log" / key.rpartition("/")[2]).write_bytes(data)
+        return DeltaLog(folder)
+
+    def _check_table(self, story: Story, *, is_ended: bool) -> set[int]:
+        """Every version of the table is a whole extraction, and none is there twice; returns as `check`."""
+        log, read = self._log(), []
+        for number in range(len(log.versions)):
+            files = []
+            for place, key in enumerate(sorted(log.files(number))):
+                path = self.folder / f"{place}.parquet"
+                path.write_bytes(bytes(obstore.get(self.bucket, f"{self.prefix}{_TABLE}/{key}").bytes()))
+                files.append(str(path))
+            query = "select id, version from read_parquet(?) order by id"
+            rows = duckdb.execute(query, [files]).fetchall() if files else []
+            assert [each for each, _ in rows] in ([], list(range(ROWS - 1))), f"rows of version {number} are wrong"
+            read.append({version for _, version in rows})
+        whole = [set(), {1}, {2}] if story.has_old_dataset else [set(), {2}]
+        assert read == whole[: len(read)], f"the versions of the table were read at {read}"
+        if is_ended:
+            (numbers,) = log.numbers.values()
+            assert len(numbers) == len(set(numbers)) == len(read) - 1
+        return read[-1] if read else set()
+
     def _assert_nothing_left(self) -> None:
         keys = self.all_keys()
+        keys -= (log := {key for key in keys if "/_delta_log/" in key})
         data = {key for key in keys if key.endswith(".parquet")}
         published = {key for keys in self.published().values() for key in keys}
+        if log:  # earlier versions of a table keep their files
+            published |= {f"{self.prefix}{_TABLE}/{path}" for path in self._log().ever_added}
         assert data == published, f"there are {data}, published are {published}"
         others = {key.removeprefix(self.prefix) for key in keys - data}
         left = [key for key in others if not _DOCUMENT.fullmatch(key) or ".staging/" in key]
