@@ -103,7 +103,7 @@ sweep: $(DEV_STAMP) ## Kill runs at every single durable step of every crash sce
 		tests/unit/publish $(PYTEST_ARGS)
 
 sweep-objects: $(DEV_STAMP) ## The same in object stores, at every request: all or POINTS of each story; races and readers; hours.
-	@SWEEP_POINTS=$(POINTS) $(PYTEST) -m sweep -s tests/crash/test_object*.py $(PYTEST_ARGS)
+	@SWEEP_POINTS=$(POINTS) $(PYTEST) -m sweep -s tests/crash/test_object*.py tests/acceptance tests/oracle $(PYTEST_ARGS)
 
 soak-schemas: $(DEV_STAMP) ## Compare scan and pydantic on SCHEMA_MODELS random models (default 20000), from a new SCHEMA_SEED.
 	@SCHEMA_MODELS=$(SCHEMA_MODELS) SCHEMA_SEED=$(SCHEMA_SEED) $(BIN)/python -m pytest -m soak_schemas -s \

@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
-_REQUIREMENT = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[a-z,]+\])?>=(?P<lowest>[0-9.]+)(?:,(?:<|!=)[0-9.]+)*")
+_REQUIREMENT = re.compile(r"(?P<name>[a-z0-9-]+)(?:\[[a-z,-]+\])?>=(?P<lowest>[0-9.]+)(?:,(?:<|!=)[0-9.]+)*")
 
 
 def requirements() -> list[str]:

@@ -35,8 +35,15 @@ def server():
         yield server
 
 
-@pytest.mark.parametrize("place", ["folder", "bucket"])
-@pytest.mark.parametrize("format_name", ["delta", "iceberg"])
+@pytest.mark.parametrize(
+    ("format_name", "place"),
+    [
+        pytest.param("delta", "folder", marks=pytest.mark.sweep),
+        ("delta", "bucket"),
+        ("iceberg", "folder"),
+        pytest.param("iceberg", "bucket", marks=pytest.mark.sweep),
+    ],
+)
 def test_every_table_has_what_the_database_has(server, tmp_path, monkeypatch, request, place, format_name):
     store = request.getfixturevalue("seaweed") if place == "bucket" else None
     storage = store.storage if store else {}
