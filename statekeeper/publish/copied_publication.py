@@ -88,8 +88,12 @@ class CopiedPublication(Publication):
         Raises:
             StorageError: it can be repeated.
         """
-        final = self.output_for(intent.plan_id, intent)
         assert self.is_in_place(intent, proofs), "every file was copied or already there, and was read back"
+        self._sync_names(intent)
+
+    def _sync_names(self, intent: PublishIntent) -> None:
+        """Make the names of all files durable. Raises StorageError: it can be repeated."""
+        final = self.output_for(intent.plan_id, intent)
         with storage_errors(final, "publish"):
             if intent.metadata.validation.quarantine is not None:
                 self.disk.sync_folder(self.layout.quarantine_folder, role="quarantine")

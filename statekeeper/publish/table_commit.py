@@ -232,15 +232,18 @@ class TableWriter:
         """Files in the folder of the dataset, by their names and sizes."""
         folder, dataset = dataset_in_table(self.layout, metadata), self.layout.dataset_named(metadata.output_path)
         assert dataset is not None, "a commit record names a dataset of its extraction"
-        paths = [dataset / name for name, _ in files]
-        with storage_errors(dataset, "read"), ThreadPoolExecutor(_FOOTERS_AT_ONCE, "statekeeper-footer") as pool:
-            footers = list(pool.map(self.footer, paths))
+        with storage_errors(dataset, "read"):
+            footers = self.footers([dataset / name for name, _ in files])
         return tuple(
             NewFile(f"{folder}/{name}", size, footer) for (name, size), footer in zip(files, footers, strict=True)
         )
 
-    def footer(self, path: Path) -> Any:
-        """The footer of a file, a `pyarrow.parquet.FileMetaData`. Raises OSError."""
+    def footers(self, paths: Sequence[Path]) -> list[Any]:
+        """The footers of files, each a `pyarrow.parquet.FileMetaData`; several are read at once. Raises OSError."""
+        with ThreadPoolExecutor(_FOOTERS_AT_ONCE, "statekeeper-footer") as pool:
+            return list(pool.map(self._footer, paths))
+
+    def _footer(self, path: Path) -> Any:
         import pyarrow.parquet as pq
 
         with self.disk.open(path) as file:

@@ -29,7 +29,6 @@ from statekeeper.runtime.context import Run
 from statekeeper.runtime.published_table import PublishedTable
 from statekeeper.store.files.disk import Disk
 from statekeeper.store.files.durable import Fence, storage_errors
-from statekeeper.store.files.failpoints import failpoint
 from statekeeper.store.layout import ExtractionLayout
 
 
@@ -59,21 +58,17 @@ class TablePublication(CopiedPublication):
 
     def swap_in(self, intent: PublishIntent, proofs: Proofs) -> None:
         """Make the names of the files durable; no version of the table has them yet."""
-        if not self.disk.writes.has_rename:
+        if self.disk.writes.has_rename:
+            self._sync_names(intent)  # links are not read back: they are the parts that were checked
+        else:
             super().swap_in(intent, proofs)
-            return
-        final = self.output_for(intent.plan_id, intent)
-        with storage_errors(final, "publish"):
-            for folder in (final, final.parent, *([self.layout.quarantine_folder] if _is_quarantined(intent) else [])):
-                self.disk.sync_folder(folder, role="publish")
-        failpoint("publish", "publish", "after")
 
     def stage(self, parts: Iterable[PublishablePart], *, rejects: StagedFile | None = None) -> None:
         """Check what only the table asks of the parts, too. Raises DataError."""
         staged = tuple(parts)
         if self.writer.merging is not None:
             with storage_errors(self.staging.parts, "read"):
-                footers = [self.writer.footer(self.staging.parts / part.part) for part in staged]
+                footers = self.writer.footers([self.staging.parts / part.part for part in staged])
             self.writer.merging.check_keys(footers)
         super().stage(staged, rejects=rejects)
 
@@ -82,10 +77,6 @@ class TablePublication(CopiedPublication):
 
     def merged(self, results: Sequence[tuple[MergeSpec, MergedFiles]]) -> None:
         self.writer.merged(results)
-
-
-def _is_quarantined(intent: PublishIntent) -> bool:
-    return intent.metadata.validation.quarantine is not None
 
 
 def publication_of(active: ActivePlan, fence: Fence, ownership: Ownership) -> Publication:

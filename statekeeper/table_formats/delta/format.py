@@ -78,6 +78,11 @@ class DeltaVersion(LakeTable):
         )
 
     def files(self) -> tuple[TableFile, ...]:
+        return self._files
+
+    @cached_property
+    def _files(self) -> tuple[TableFile, ...]:
+        """A commit asks for them several times, and a version never changes."""
         with _errors(self.place, "read"):
             found = pa.table(self.table.get_add_actions()).to_pylist()
             partly_deleted = self._partly_deleted
